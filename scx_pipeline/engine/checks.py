@@ -1,0 +1,261 @@
+"""The checks that follow from a star's declared facts, and their evaluation on the slice of a load.
+They run inside the publishing transaction; what happens when one fails is decided by the load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from scx_pipeline.engine.ingest import Ingested
+from scx_pipeline.engine.publish import touched_name
+from scx_pipeline.engine.sql import CompiledStar
+from scx_pipeline.spec import Column, Month, Source, Span, Star, Table
+from scx_pipeline.warehouse.base import Session, in_span, month_of, names, qualified, quote
+
+Severity = Literal["error", "warn"]
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class DeclaredCheck:
+    """A check that a table has because of what is declared about it."""
+
+    table: str
+    name: str
+    description: str
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """How a check came out on a load; a failed one of severity error keeps the load from being published."""
+
+    table: str
+    name: str
+    passed: bool
+    message: str
+    severity: Severity = "error"
+    violations: Mapping[str, int] = field(default_factory=dict)  # by month where the table has months
+
+    @property
+    def blocking(self) -> bool:
+        return not self.passed and self.severity == "error"
+
+
+def declared_checks(star: Star) -> list[DeclaredCheck]:
+    """Every check of the star, in the order of its tables and columns."""
+    return [check for table in star.tables for check in _of_table(star, table)]
+
+
+def _of_table(star: Star, table: Table) -> Iterable[DeclaredCheck]:
+    yield DeclaredCheck(table.name, "row_count", _row_count_rule(table))
+    if table.role == "staging":
+        yield DeclaredCheck(table.name, "accounting", "Per object: read = loaded + rejected + deduplicated + filtered.")
+        limit = star.source(table.source or "").reject_limit
+        yield DeclaredCheck(table.name, "rejected_rows", f"Warns of rejected rows; fails above {limit:.0%} of a load's rows.")
+    if table.key:
+        yield DeclaredCheck(table.name, unique_name(table), f"No two rows have the same {', '.join(table.key)}, in any month.")
+    for rule in _rules(table):
+        yield DeclaredCheck(table.name, rule.name, rule.description)
+    for column in table.columns:
+        if column.references:
+            yield DeclaredCheck(table.name, reference_name(table, column), f"Every {column.name} is found in {column.references}.")
+
+
+def unique_name(table: Table) -> str:
+    """The name of the check of the table's key."""
+    return f"unique_{'_'.join(table.key)}"
+
+
+def reference_name(table: Table, column: Column) -> str:
+    """The name of a reference's check: of the table it goes to, and of the column where two go to the same."""
+    same = [other for other in table.columns if other.references == column.references]
+    return f"references_{column.references}" + (f"_{column.name}" if len(same) > 1 else "")
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """A check of single rows: the condition of a violation."""
+
+    name: str
+    condition: str
+    description: str
+    expectation: str
+
+
+def _rules(table: Table) -> list[_Rule]:
+    rules = []
+    for column in table.columns:
+        name = quote(column.name)
+        if not column.nullable:
+            rules.append(_Rule(f"not_null_{column.name}", f"{name} IS NULL", f"{column.name} is never null.", "is null"))
+        if column.accepted:
+            listed = ", ".join(str(v) if isinstance(v, int) else "'" + v.replace("'", "''") + "'" for v in column.accepted)
+            shown = ", ".join(map(str, column.accepted))
+            rules.append(_Rule(f"accepted_{column.name}", f"{name} NOT IN ({listed})", f"{column.name} is one of {shown}.", f"is none of {shown}"))
+        if column.range:
+            low, high = (f"{bound:.15g}" for bound in column.range)
+            rules.append(
+                _Rule(f"range_{column.name}", f"({name} < {low} OR {name} > {high})", f"{column.name} is within {low} … {high}.", f"is outside {low} … {high}")
+            )
+    return rules
+
+
+def _row_count_rule(table: Table) -> str:
+    if table.role == "staging":
+        return "The slice holds as many rows as the accounting says were loaded."
+    if table.same_rows_as:
+        return f"Every month has as many rows as in {table.same_rows_as}."
+    return "A month has rows if what the table is made from has."
+
+
+def check_ingested(source: Source, ingested: Ingested) -> list[CheckResult]:
+    """The checks of an ingestion itself, known before anything is built on it."""
+    table = ingested.table
+    unbalanced = [count.object.info.key for count in ingested.counts if not count.balanced]
+    read, rejected = ingested.total("read"), ingested.total("rejected")
+    share = rejected / read if read else 0.0
+    told = f"{rejected:,} of {read:,} rows were rejected ({share:.2%})"
+    if rejected:
+        told += f", the limit is {source.reject_limit:.0%}: {_examples(ingested)}"
+    results = [
+        CheckResult(
+            table.name,
+            "accounting",
+            not unbalanced,
+            f"read differs from loaded + rejected + deduplicated + filtered in {', '.join(unbalanced[:SHOWN])}"
+            if unbalanced
+            else f"{read:,} rows read: {ingested.total('loaded'):,} loaded, {rejected:,} rejected, "
+            f"{ingested.total('deduplicated'):,} deduplicated, {ingested.total('filtered'):,} of other months",
+        ),
+        CheckResult(table.name, "rejected_rows", rejected == 0, told, "error" if share > source.reject_limit else "warn"),
+    ]
+    if ingested.doubled:
+        results.append(CheckResult(table.name, unique_name(table), False, "; ".join(_doubled(ingested)), violations={}))
+    return results
+
+
+def _examples(ingested: Ingested) -> str:
+    shown = [
+        f"{row.key}, line {row.line if row.line is not None else '?'}: {f'{row.column} ' if row.column else ''}{row.reason}"
+        for row in ingested.rejected[:3]
+    ]
+    more = len(ingested.rejected) - len(shown)
+    return "; ".join(shown) + (f"; and {more:,} more" if more else "")
+
+
+def _doubled(ingested: Ingested) -> Iterable[str]:
+    for doubled in ingested.doubled:
+        key = _key_text(ingested.table, doubled.key)
+        first, last = doubled.months
+        yield f"{key} stands in {first} and in {last}" if first != last else f"{key} stands twice in {first}"
+
+
+def _key_text(table: Table, values: Sequence[object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in zip(table.key, values, strict=True))
+
+
+@dataclass(frozen=True)
+class SliceChecks:
+    """The checks of one table's slice, evaluated inside the transaction."""
+
+    session: Session
+    compiled: CompiledStar
+    span: Span
+    expected_rows: Callable[[Table], Mapping[Month, int] | None]
+
+    def run(self, table: Table, rows: Mapping[Month, int], loaded: int | None) -> list[CheckResult]:
+        """All checks of the table but those of the ingestion; `loaded` is what the accounting expects of a staging table."""
+        results = [self._row_count(table, rows, loaded), *self._row_rules(table)]
+        if table.key:
+            results.append(self._unique(table))
+        results += [self._reference(table, column) for column in table.columns if column.references]
+        return results
+
+    def _row_count(self, table: Table, rows: Mapping[Month, int], loaded: int | None) -> CheckResult:
+        total = sum(rows.values())
+        if loaded is not None:
+            message = f"{total:,} rows" if total == loaded else f"{total:,} rows stand, but {loaded:,} were loaded"
+            return CheckResult(table.name, "row_count", total == loaded, message)
+        wrong = {}
+        inputs = [self.compiled.star.table(name) for name in self.compiled.reads(table)]
+        for month, count in rows.items():
+            if table.same_rows_as:
+                expected = (self.expected_rows(self.compiled.star.table(table.same_rows_as)) or {}).get(month)
+                if expected is not None and expected != count:
+                    wrong[str(month)] = abs(expected - count)
+            elif count == 0 and inputs and all((self.expected_rows(item) or {}).get(month) for item in inputs):
+                wrong[str(month)] = 1
+        what = f"as many rows as {table.same_rows_as}" if table.same_rows_as else "rows, though its inputs have"
+        message = f"{total:,} rows" if not wrong else f"{', '.join(wrong)}: has not {what}"
+        return CheckResult(table.name, "row_count", not wrong, message, violations=wrong)
+
+    def _row_rules(self, table: Table) -> list[CheckResult]:
+        """All rules of single rows in one scan of the slice."""
+        rules = _rules(table)
+        if not rules:
+            return []
+        counts = ", ".join(f"COUNT(CASE WHEN {rule.condition} THEN 1 END)" for rule in rules)
+        month = month_of(table.event_time) if table.sliced else "NULL"
+        group = " GROUP BY 1" if table.sliced else ""
+        found = self.session.rows(f"SELECT {month}, {counts} FROM {self._slice(table)} AS s{group}")
+        results = []
+        for index, rule in enumerate(rules, start=1):
+            wrong = {str(Month.of(row[0])) if row[0] else "all": row[index] for row in found if row[index]}
+            told = ", ".join(f"{count:,} rows" + (f" in {month}" if month != "all" else "") for month, count in sorted(wrong.items())[:SHOWN])
+            column = rule.name.split("_", 2 if rule.name.startswith("not_null_") else 1)[-1]
+            message = f"{column} {rule.expectation} in {told}" if wrong else "holds"
+            results.append(CheckResult(table.name, rule.name, not wrong, message, violations=wrong))
+        return results
+
+    def _unique(self, table: Table) -> CheckResult:
+        doubled = [] if self.session.keys_hold(self.compiled.star.schema_name, table) else self._doubled(table)
+        return CheckResult(table.name, unique_name(table), not doubled, "; ".join(doubled) or "holds")
+
+    def _doubled(self, table: Table) -> list[str]:
+        key, target = names(table.key), qualified(self.compiled.star.schema_name, table)
+        time = quote(table.event_time) if table.sliced else "NULL"
+        rows = self.session.rows(
+            f"SELECT {key}, MIN({time}), MAX({time}) FROM {self._slice(table)} AS s GROUP BY {key}"
+            f" HAVING COUNT(*) > 1 ORDER BY {key} LIMIT {SHOWN}"
+        )
+        if not rows and table.sliced and table.event_time not in table.key:
+            joined = " AND ".join(f"o.{quote(name)} = s.{quote(name)}" for name in table.key)
+            other = in_span(table.event_time, self.span).replace(quote(table.event_time), f"o.{quote(table.event_time)}")
+            rows = self.session.rows(
+                f"SELECT {', '.join(f's.{quote(name)}' for name in table.key)}, s.{time}, o.{time} FROM {self._slice(table)} AS s"
+                f" JOIN {target} AS o ON {joined} WHERE NOT {other} LIMIT {SHOWN}"
+            )
+        return [self._told(table, row) for row in rows]
+
+    def _told(self, table: Table, row: tuple[object, ...]) -> str:
+        *values, first, last = row
+        text = _key_text(table, values)
+        if not table.sliced:
+            return f"{text} stands twice"
+        months = sorted({str(first)[:7], str(last)[:7]})
+        return f"{text} stands in {' and in '.join(months)}" if len(months) > 1 else f"{text} stands twice in {months[0]}"
+
+    def _reference(self, table: Table, column: Column) -> CheckResult:
+        target = self.compiled.star.table(column.references or "")
+        key, name = quote(target.key[0]), quote(column.name)
+        # A dimension kept by month has its keys in the months of the rows that point to them.
+        within = f" AND {in_span(target.event_time, self.span)}" if target.sliced and target.key[0] == target.event_time else ""
+        orphans = (
+            f"FROM {self._slice(table)} AS s WHERE s.{name} IS NOT NULL AND NOT EXISTS"
+            f" (SELECT 1 FROM {qualified(self.compiled.star.schema_name, target)} AS t WHERE t.{key} = s.{name}{within})"
+        )
+        count = int(self.session.rows(f"SELECT COUNT(*) {orphans}")[0][0])
+        message = "holds"
+        if count:
+            shown = self.session.rows(f"SELECT DISTINCT s.{name} {orphans} ORDER BY 1 LIMIT {SHOWN}")
+            message = f"{count:,} rows have a {column.name} that {target.name} lacks: {', '.join(str(row[0]) for row in shown)}"
+        return CheckResult(table.name, reference_name(table, column), not count, message, violations={"all": count} if count else {})
+
+    def _slice(self, table: Table) -> str:
+        """What the load may have changed of the table, as a relation."""
+        target = qualified(self.compiled.star.schema_name, table)
+        if table.sliced:
+            return f"(SELECT * FROM {target} WHERE {in_span(table.event_time, self.span)})"
+        joined = " AND ".join(f"k.{quote(name)} = t.{quote(name)}" for name in table.key)
+        return f"(SELECT * FROM {target} AS t WHERE EXISTS (SELECT 1 FROM {touched_name(table)} AS k WHERE {joined}))"

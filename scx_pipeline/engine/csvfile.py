@@ -1,0 +1,133 @@
+"""Reading CSV: the header of a file against the declared columns, and the SELECT that types every value strictly.
+One parser for every engine; where rows go, and what a month is, is decided elsewhere."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scx_pipeline.engine.objects import LocalFile
+from scx_pipeline.engine.records import open_plain
+from scx_pipeline.errors import SourceFileError
+from scx_pipeline.spec import Column, Table
+
+HEADER_BYTES = 64 << 10
+MAX_RECORD_BYTES = 4 << 20  # Redshift's row limit
+
+
+@dataclass(frozen=True)
+class Header:
+    """A file's header: its columns in order, and its line ending."""
+
+    columns: tuple[str, ...]
+    newline: str
+
+
+def read_header(file: LocalFile, uri: str, table: Table) -> Header | None:
+    """The file's header, checked against the declared columns; None for a file without any content.
+
+    Raises SourceFileError for a column that is missing (with the nearest name), doubled or unnamed, for another
+    encoding than UTF-8, and for a compressed file that is damaged.
+    """
+    try:
+        with open_plain(file.path) as stream:
+            start = stream.read(HEADER_BYTES)
+    except (OSError, EOFError) as error:
+        raise SourceFileError(f"{uri}: the file cannot be read ({error}); upload it again") from None
+    if not start.strip():
+        return None
+    line, newline = _first_line(start.removeprefix(b"\xef\xbb\xbf"))
+    try:
+        columns = tuple(name.strip() for name in next(csv.reader([line.decode("utf-8")])))
+    except UnicodeDecodeError:
+        raise SourceFileError(f"{uri}, line 1: not UTF-8; convert the file to UTF-8 and upload it again") from None
+    if "\0" in "".join(columns):
+        raise SourceFileError(f"{uri}, line 1: not UTF-8 (it looks like UTF-16); convert the file and upload it again")
+    _check_columns(columns, uri, table)
+    return Header(columns, newline)
+
+
+def _first_line(start: bytes) -> tuple[bytes, str]:
+    found = [(start.find(end), len(end), name) for end, name in ((b"\r\n", "\\r\\n"), (b"\n", "\\n"), (b"\r", "\\r"))]
+    position, _, newline = min((item for item in found if item[0] >= 0), default=(len(start), 0, "\\n"), key=lambda i: (i[0], -i[1]))
+    return start[:position], newline
+
+
+def _check_columns(columns: Sequence[str], uri: str, table: Table) -> None:
+    for name in columns:
+        if columns.count(name) > 1:
+            raise SourceFileError(f"{uri}, line 1: the header has the column {name!r} twice; rename one of them")
+    missing = [name for name in table.column_names if name not in columns]
+    if missing:
+        unknown = [name for name in columns if name not in table.column_names]
+        near = difflib.get_close_matches(missing[0], unknown, n=1, cutoff=0.5)
+        hint = f"; the header has {near[0]!r}, is it that one?" if near else f"; the header has: {', '.join(columns)}"
+        raise SourceFileError(f"{uri}, line 1: the column {missing[0]!r} of {table.name} is missing{hint}")
+
+
+def scan(files: Sequence[LocalFile], header: Header, rejects: str) -> str:
+    """The table function that reads the files, all values as text; refused records go to the table `rejects`."""
+    paths = ", ".join(literal(str(file.path)) for file in files)
+    columns = ", ".join(f"{quote(name)}: 'VARCHAR'" for name in header.columns)
+    compression = {".gz": "gzip", ".zst": "zstd"}.get(files[0].path.suffix, "none")
+    return (
+        f"read_csv([{paths}], columns={{{columns}}}, header=true, auto_detect=false, delim=',', quote='\"', escape='\"',"
+        f" new_line='{header.newline}', compression='{compression}', max_line_size={MAX_RECORD_BYTES},"
+        f" store_rejects=true, rejects_table='{rejects}', rejects_scan='{rejects}_scan')"
+    )
+
+
+def typed(column: Column) -> str:
+    """The expression that turns the column's text into its value, NULL where it cannot."""
+    name = quote(column.name)
+    if column.max_bytes is not None:
+        return name
+    if column.type == "timestamp":
+        # A value without an offset is UTC; one with an offset is converted, since a plain cast would drop the offset.
+        return f"(TRY_CAST({name} AS TIMESTAMPTZ) AT TIME ZONE 'UTC')"
+    return f"TRY_CAST({name} AS {column.type.upper()})"
+
+
+def violations(columns: Sequence[Column]) -> list[tuple[str, str, str]]:
+    """What must not be: (condition over the texts, column, reason), in the order in which reasons are told."""
+    found = []
+    for column in columns:
+        name = quote(column.name)
+        if not column.nullable:
+            found.append((f"{name} IS NULL", column.name, "is empty, and must not be"))
+        found += [(f"({name} IS NOT NULL AND {bad})", column.name, reason) for bad, reason in _value_rules(column)]
+    return found
+
+
+def _value_rules(column: Column) -> list[tuple[str, str]]:
+    name, value = quote(column.name), typed(column)
+    if column.max_bytes is not None:
+        return [
+            (f"strlen({name}) > {column.max_bytes}", f"is longer than {column.max_bytes} bytes"),
+            (f"contains({name}, chr(0))", "holds a NUL character"),
+        ]
+    if column.type in ("smallint", "integer", "bigint"):
+        # A cast alone would take '2.7' as 3 and '1e3' as 1000; writing the number again is quicker than a pattern.
+        strict = f"regexp_full_match({name}, ' *[+-]?[0-9]+ *')"
+        return [(f"({value} IS NULL OR ({value}::VARCHAR <> {name} AND NOT {strict}))", f"is not {_a(column.type)}")]
+    if column.type in ("timestamp", "date"):
+        return [(f"({value} IS NULL OR NOT isfinite({value}) OR NOT regexp_matches({name}, '^ *[0-9]{{4}}-'))", f"is not a {column.type}")]
+    if column.type == "double":
+        return [(f"({value} IS NULL OR NOT isfinite({value}))", "is not a finite number")]
+    return [(f"{value} IS NULL", f"is not {_a(column.type)}")]
+
+
+def _a(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+
+
+def quote(name: str) -> str:
+    """The identifier, quoted."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """The text as a SQL string."""
+    return "'" + text.replace("'", "''") + "'"

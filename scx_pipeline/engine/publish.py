@@ -1,0 +1,98 @@
+"""Making the derived tables' slices stand: facts by month, dimensions by key from the newest row of any month.
+What a table's SELECT is, and whether the result may be committed, is decided elsewhere."""
+
+from __future__ import annotations
+
+from scx_pipeline.engine.sql import CompiledStar
+from scx_pipeline.spec import Column, Month, Span, Table
+from scx_pipeline.warehouse.base import (
+    STATE_SCHEMA,
+    Session,
+    in_span,
+    month_of,
+    names,
+    qualified,
+    quote,
+)
+
+
+def publish_table(session: Session, compiled: CompiledStar, table: Table, span: Span) -> None:
+    """Replace what the span's months give to a derived table; its inputs must stand already."""
+    select = compiled.select(table, span, session.capabilities.dialect)
+    if table.sliced:
+        session.execute(f"DELETE FROM {qualified(compiled.star.schema_name, table)} WHERE {in_span(table.event_time, span)}")
+        session.insert(compiled.star.schema_name, table, select)
+    else:
+        _publish_newest(session, compiled, table, span, select)
+
+
+def month_rows_name(compiled: CompiledStar, table: Table) -> str:
+    """The engine's own table that holds, for a table kept by key, each month's newest row of every key.
+
+    From it a key's newest row is found again when the month that had it is reloaded, without reading any history.
+    """
+    return f"{quote(STATE_SCHEMA)}.{quote(month_rows_table(compiled.star.name, table))}"
+
+
+def month_rows_table(star: str, table: Table) -> str:
+    """The plain name of that table."""
+    return f"{star}__{table.name}"
+
+
+def touched_name(table: Table) -> str:
+    """The temporary table of the keys that a load may have changed in a table kept by key."""
+    return f"_touched_{table.name}"
+
+
+def count_rows(session: Session, compiled: CompiledStar, table: Table, span: Span) -> dict[Month, int]:
+    """How many rows each month of the span gives to the table; a month without any counts 0."""
+    if table.sliced:
+        month, source = month_of(table.event_time), qualified(compiled.star.schema_name, table)
+        condition = in_span(table.event_time, span)
+    else:
+        month, source = quote("_month"), month_rows_name(compiled, table)
+        condition = in_span("_month", span)
+    counted = session.rows(f"SELECT {month}, COUNT(*) FROM {source} WHERE {condition} GROUP BY 1")
+    rows = {Month.of(start): count for start, count in counted}
+    return {month: rows.get(month, 0) for month in span}
+
+
+def _publish_newest(session: Session, compiled: CompiledStar, table: Table, span: Span, select: str) -> None:
+    history, touched = month_rows_name(compiled, table), touched_name(table)
+    columns = [*compiled.outputs(table), "_month"]
+    key, inside = names(table.key), in_span("_month", span)
+    ordering = session.ordering(table, columns[:-1])
+    session.execute(f"CREATE TEMPORARY TABLE {touched} AS SELECT DISTINCT {key} FROM {history} WHERE {inside}")
+    session.execute(f"DELETE FROM {history} WHERE {inside}")
+    by_month = f"SELECT m.*, {month_of(table.event_time)} AS _month FROM ({select}) AS m"
+    session.create_newest("_slice", by_month, [*table.key, "_month"], ordering)
+    session.execute(f"INSERT INTO {history} ({names(columns)}) SELECT {names(columns)} FROM _slice")
+    session.execute(f"INSERT INTO {touched} SELECT DISTINCT {key} FROM _slice")
+    session.execute("DROP TABLE _slice")
+    candidates = f"SELECT * FROM {history} AS h WHERE {_same_key(table, touched, 'h')}"
+    session.create_newest("_now", candidates, table.key, ordering)
+    _replace_changed(session, compiled, table, touched)
+    session.execute("DROP TABLE _now")
+
+
+def _replace_changed(session: Session, compiled: CompiledStar, table: Table, touched: str) -> None:
+    """Write only what differs: a dimension hardly changes from load to load, and rewritten rows are bloat."""
+    target = qualified(compiled.star.schema_name, table)
+    same = " AND ".join(_equal(column) for column in table.columns)
+    session.execute(
+        f"DELETE FROM {target} AS t WHERE {_same_key(table, touched, 't')}"
+        f" AND NOT EXISTS (SELECT 1 FROM _now AS n WHERE {same})"
+    )
+    missing = f"NOT {_same_key(table, target, 'n')}"
+    session.insert(compiled.star.schema_name, table, f"SELECT * FROM _now AS n WHERE {missing}")
+
+
+def _equal(column: Column) -> str:
+    name = quote(column.name)
+    return f"(n.{name} = t.{name} OR (n.{name} IS NULL AND t.{name} IS NULL))" if column.nullable else f"n.{name} = t.{name}"
+
+
+def _same_key(table: Table, other: str, alias: str) -> str:
+    """The condition that a row of `alias` has a key which stands in the table `other`."""
+    joined = " AND ".join(f"k.{quote(name)} = {alias}.{quote(name)}" for name in table.key)
+    return f"EXISTS (SELECT 1 FROM {other} AS k WHERE {joined})"

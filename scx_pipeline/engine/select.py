@@ -1,0 +1,183 @@
+"""Which objects a month needs, what the months' fingerprints are, and which months changed: pure functions.
+Listing objects and remembering what was loaded happen elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
+
+from scx_pipeline.engine.objects import ObjectInfo
+from scx_pipeline.spec import FilePattern, Month, Source, Span
+
+_FIELDS = {"year": r"[1-9]\d{3}", "month": r"(?:0[1-9]|1[0-2])", "day": r"(?:0[1-9]|[12]\d|3[01])"}
+_TOKEN = re.compile(r"\{(year|month|day)\}|\*\*/|\*\*|\*|[^*{]+|\{")
+
+
+@dataclass(frozen=True)
+class SelectedObject:
+    """An object of a source, and the months its rows may belong to (None: the key names no month, so any)."""
+
+    source: str
+    info: ObjectInfo
+    months: Span | None
+
+    def may_hold(self, month: Month) -> bool:
+        """Whether a row of that month may be in it."""
+        return self.months is None or month in self.months
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A star's objects, by the months they may hold; `ignored` match none of their source's patterns."""
+
+    objects: tuple[SelectedObject, ...]
+    ignored: tuple[tuple[str, str], ...] = ()
+    _memo: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    @cached_property
+    def _by_month(self) -> Mapping[Month, list[SelectedObject]]:
+        by_month: dict[Month, list[SelectedObject]] = defaultdict(list)
+        for item in self.objects:
+            for month in item.months or ():
+                by_month[month].append(item)
+        return by_month
+
+    @cached_property
+    def _monthless(self) -> list[SelectedObject]:
+        return [item for item in self.objects if item.months is None]
+
+    @cached_property
+    def _monthless_digest(self) -> str:
+        return _digest(self._monthless)
+
+    def has_objects(self, month: Month) -> bool:
+        """Whether any object may hold rows of the month."""
+        return bool(self._monthless or self._by_month.get(month))
+
+    def fingerprint(self, month: Month) -> str:
+        """A hash over the keys, ETags and sizes of the month's objects: equal means nothing to do."""
+        own = _digest(self._by_month.get(month, []))
+        return hashlib.sha256(f"{self._monthless_digest}\n{own}".encode()).hexdigest()[:32]
+
+    def of(self, span: Span, source: str | None = None) -> list[SelectedObject]:
+        """The objects that a load of the span reads, each once, in key order."""
+        chosen = {(item.source, item.info.key): item for item in self._monthless}
+        for month in span:
+            chosen.update({(item.source, item.info.key): item for item in self._by_month.get(month, ())})
+        return [chosen[key] for key in sorted(chosen) if source in (None, key[0])]
+
+
+@dataclass(frozen=True)
+class MonthState:
+    """What the load history says of a month: the fingerprint and the code that its rows were made from."""
+
+    fingerprint: str
+    code_version: str
+
+
+@dataclass(frozen=True)
+class ChangedMonth:
+    """A month that a load is due for, and why."""
+
+    month: Month
+    reason: str
+
+
+def select_objects(sources: Sequence[Source], listing: Mapping[str, Iterable[ObjectInfo]]) -> Selection:
+    """Match every listed object (by source name) to its months; the first matching pattern of the source decides."""
+    chosen: list[SelectedObject] = []
+    ignored: list[tuple[str, str]] = []
+    for source in sources:
+        patterns = [(compile_pattern(item.pattern), item) for item in source.files]
+        for info in listing[source.name]:
+            months = _months_of(info.key.removeprefix(source.prefix), patterns)
+            if months is _NO_MATCH:
+                ignored.append((source.name, info.key))
+            else:
+                assert months is None or isinstance(months, Span)
+                chosen.append(SelectedObject(source.name, info, months))
+    return Selection(tuple(chosen), tuple(ignored))
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """The regular expression of a key pattern; a field that is named twice must have the same value twice."""
+    seen: set[str] = set()
+    parts: list[str] = []
+    for match in _TOKEN.finditer(pattern):
+        text, name = match[0], match[1]
+        if name:
+            parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>{_FIELDS[name]})")
+            seen.add(name)
+        else:
+            parts.append({"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*"}.get(text, re.escape(text)))
+    if seen and not {"year", "month"} <= seen:
+        raise ValueError(f"the pattern {pattern!r} must name both {{year}} and {{month}}, or neither")
+    return re.compile("".join(parts), re.DOTALL)
+
+
+def changed_months(
+    selection: Selection, months: Span, history: Mapping[Month, MonthState], code_version: str
+) -> list[ChangedMonth]:
+    """The months whose tables a build from nothing would make differently, in order, each with the reason."""
+    found = []
+    for month in months:
+        reason = _change(selection, month, history.get(month), code_version)
+        if reason:
+            found.append(ChangedMonth(month, reason))
+    return found
+
+
+def split_batches(objects: Sequence[SelectedObject], max_bytes: int) -> list[list[SelectedObject]]:
+    """Cut into batches of at most `max_bytes` (or a single larger object), keeping the order."""
+    batches: list[list[SelectedObject]] = []
+    room = 0
+    for item in objects:
+        if not batches or item.info.size > room:
+            batches.append([])
+            room = max_bytes
+        batches[-1].append(item)
+        room -= item.info.size
+    return batches
+
+
+_NO_MATCH = object()
+
+
+def _months_of(key: str, patterns: Sequence[tuple[re.Pattern[str], FilePattern]]) -> object:
+    for regex, declared in patterns:
+        match = regex.fullmatch(key)
+        if match:
+            return _named_months(match.groupdict(), declared)
+    return _NO_MATCH
+
+
+def _named_months(named: Mapping[str, str], declared: FilePattern) -> Span | None:
+    if "year" not in named:
+        return None
+    month = Month(int(named["year"]), int(named["month"]))
+    first, last = month.start, month.end
+    if "day" in named:
+        first = month.start + timedelta(days=int(named["day"]) - 1)
+        last = first + timedelta(days=1)
+    before, after = timedelta(days=declared.spill_before), timedelta(days=declared.spill_after, microseconds=-1)
+    return Span(Month.of(first - before), Month.of(last + after))
+
+
+def _digest(objects: Iterable[SelectedObject]) -> str:
+    digest = hashlib.sha256()
+    for item in sorted(objects, key=lambda item: (item.source, item.info.key)):
+        digest.update(f"{item.source}\0{item.info.key}\0{item.info.etag}\0{item.info.size}\n".encode())
+    return digest.hexdigest()
+
+
+def _change(selection: Selection, month: Month, state: MonthState | None, code_version: str) -> str | None:
+    if state is None:
+        return "not loaded yet" if selection.has_objects(month) else None
+    if state.fingerprint != selection.fingerprint(month):
+        return "objects changed" if selection.has_objects(month) else "its objects are gone"
+    return "the star's tables or SQL changed" if state.code_version != code_version else None

@@ -1,0 +1,321 @@
+"""A star's SQL: one SELECT per table in Redshift's dialect, checked, ordered, narrowed to months and transpiled.
+Reading files and running statements happen elsewhere."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scx_pipeline.errors import DeclarationError
+from scx_pipeline.spec import Query, Span, Star, Table
+from scx_pipeline.warehouse.base import in_span
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+
+AUTHORED = "redshift"
+
+
+@dataclass(frozen=True)
+class SqlFile:
+    """A SQL file of a star: where it is, and its text."""
+
+    path: Path
+    text: str
+
+
+@dataclass(frozen=True)
+class CompiledStar:
+    """A star with its SQL checked: every name resolves, every declared column is made, no cycle."""
+
+    star: Star
+    folder: Path
+    tables: Mapping[str, SqlFile]
+    queries: Mapping[str, SqlFile]
+
+    @cached_property
+    def order(self) -> list[Table]:
+        """The derived tables, each after those its SQL reads."""
+        graph = {table.name: self.reads(table) for table in self.star.derived}
+        try:
+            return [self.star.table(name) for name in TopologicalSorter(graph).static_order() if name in graph]
+        except CycleError as error:
+            raise DeclarationError(f"{self.folder}: the SQL files read each other in a circle: {' → '.join(error.args[1])}") from None
+
+    def reads(self, table: Table) -> set[str]:
+        """The star's tables that a derived table's SQL reads."""
+        return {node.name for node in _own_tables(self._selects[table.name], self.star)}
+
+    def downstream(self, names: set[str]) -> set[str]:
+        """These tables and all that are made from them, directly or not."""
+        found = set(names)
+        for table in self.order:
+            if self.reads(table) & found:
+                found.add(table.name)
+        return found
+
+    def select(self, table: Table, span: Span, dialect: str) -> str:
+        """The table's SELECT in an engine's dialect, its sliced inputs narrowed to the span."""
+        return _generate(self._selects[table.name], self.star, dialect, span)
+
+    def query(self, query: Query, dialect: str) -> str:
+        """An analysts' query in an engine's dialect."""
+        return _generate(self._queries[query.name], self.star, dialect, None)
+
+    def outputs(self, table: Table) -> list[str]:
+        """The columns that the table's SELECT gives: the declared ones, and those it is ordered by."""
+        return [str(item.alias_or_name) for item in self._selects[table.name].selects]
+
+    def output_types(self, table: Table) -> dict[str, str]:
+        """The neutral types of those columns: as declared, or as the column of another table they stand for."""
+        select = self._selects[table.name]
+        return {name: _output_type(select, name, table, self.star) for name in self.outputs(table)}
+
+    def lineage(self, table: Table) -> dict[str, list[tuple[str, str]]]:
+        """For every declared column, the (table, column) pairs it is made from."""
+        select = self._selects[table.name]
+        return {column.name: _column_lineage(select, column.name, self.star) for column in table.columns}
+
+    def code_version(self, table: Table) -> str:
+        """A hash of what makes the table's rows: its SQL and the declared facts that decide them."""
+        facts = table.model_dump(mode="json", exclude={"description", "columns", "same_rows_as"})
+        facts["columns"] = [column.model_dump(mode="json", exclude={"description"}) for column in table.columns]
+        if table.source is not None:
+            facts["source"] = self.star.source(table.source).model_dump(mode="json", exclude={"description"})
+        else:
+            facts["sql"] = self._selects[table.name].sql(dialect=AUTHORED, comments=False)
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+    @cached_property
+    def version(self) -> str:
+        """A hash of the code of all the star's tables."""
+        versions = "".join(self.code_version(table) for table in self.star.tables)
+        return hashlib.sha256(f"{self.star.first_month}{versions}".encode()).hexdigest()[:16]
+
+    @cached_property
+    def _selects(self) -> dict[str, exp.Query]:
+        return {table.name: _compile(self.tables[table.name], self.star, table) for table in self.star.derived}
+
+    @cached_property
+    def _queries(self) -> dict[str, exp.Query]:
+        return {query.name: _compile(self.queries[query.name], self.star, None) for query in self.star.queries}
+
+
+def compile_star(star: Star, folder: Path) -> CompiledStar:
+    """Read and check the star's SQL files: `sql/<table>.sql` and `queries/<query>.sql`.
+
+    Raises DeclarationError with file and line for a missing file, an unknown table or column, a declared column that
+    the SELECT does not give, and for SQL that does not mean the same on every engine.
+    """
+    tables = {table.name: _read(folder / "sql" / f"{table.name}.sql") for table in star.derived}
+    queries = {query.name: _read(folder / "queries" / f"{query.name}.sql") for query in star.queries}
+    compiled = CompiledStar(star, folder, tables, queries)
+    assert compiled.order is not None
+    assert compiled._queries is not None
+    return compiled
+
+
+def _read(path: Path) -> SqlFile:
+    try:
+        return SqlFile(path, path.read_text("utf-8"))
+    except OSError as error:
+        raise DeclarationError(f"{path}: cannot be read ({error.strerror}); every derived table and query has its file") from None
+
+
+def _compile(file: SqlFile, star: Star, table: Table | None) -> exp.Query:
+    from sqlglot import exp
+    from sqlglot.optimizer.annotate_types import annotate_types
+    from sqlglot.optimizer.qualify import qualify
+
+    parsed = _parse(file)
+    _check_portable(parsed, file)
+    _check_tables(parsed, file, star)
+    schema = _schema(star)
+    _check_columns(parsed, file, star)
+    qualified = annotate_types(qualify(parsed, schema=schema, dialect=AUTHORED), schema=schema, dialect=AUTHORED)
+    assert isinstance(qualified, exp.Query)
+    if table is not None:
+        _check_outputs(qualified, file, table)
+    return qualified
+
+
+def _parse(file: SqlFile) -> exp.Query:
+    import sqlglot
+    from sqlglot import exp
+    from sqlglot.errors import SqlglotError
+
+    try:
+        statements = [item for item in sqlglot.parse(file.text, read=AUTHORED) if item is not None]
+    except SqlglotError as error:
+        found = getattr(error, "errors", None) or [{}]
+        line = found[0].get("line", 1)
+        raise DeclarationError(f"{file.path}, line {line}: {found[0].get('description') or error}") from None
+    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
+        raise DeclarationError(f"{file.path}: must hold one SELECT and nothing else")
+    return statements[0]
+
+
+def _check_portable(parsed: exp.Query, file: SqlFile) -> None:
+    """Refuse what is silently different, or broken, on another engine."""
+    from sqlglot import exp
+
+    refused: dict[type[exp.Expression], str] = {
+        exp.TryCast: "TRY_CAST differs between engines; cast what is sure to be castable",
+        exp.DateDiff: "DATEDIFF counts differently on every engine; subtract, or compare DATE_TRUNC values",
+        exp.CurrentTimestamp: "the current time makes a re-run give other rows",
+        exp.CurrentDate: "the current date makes a re-run give other rows",
+        exp.Rand: "a random number makes a re-run give other rows",
+        exp.SimilarTo: "SIMILAR TO differs between engines; use LIKE",
+    }
+    for kind, why in refused.items():
+        node = parsed.find(kind)
+        if node is not None:
+            raise DeclarationError(f"{file.path}, line {_line(node)}: {why}")
+    for extract in parsed.find_all(exp.Extract):
+        if extract.name.lower() in ("second", "millisecond", "seconds", "milliseconds"):
+            raise DeclarationError(f"{file.path}, line {_line(extract)}: EXTRACT({extract.name}) differs between engines")
+
+
+def _check_tables(parsed: exp.Query, file: SqlFile, star: Star) -> None:
+    from sqlglot import exp
+
+    known = [table.name for table in star.tables]
+    local = {cte.alias for cte in parsed.find_all(exp.CTE)}
+    for node in parsed.find_all(exp.Table):
+        if node.name not in known and node.name not in local:
+            near = difflib.get_close_matches(node.name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f"; the star has: {', '.join(known)}"
+            raise DeclarationError(f"{file.path}, line {_line(node)}: unknown table {node.name!r}{hint}")
+        if node.db:
+            raise DeclarationError(f"{file.path}, line {_line(node)}: name {node.name} plainly, without {node.db}")
+
+
+def _check_columns(parsed: exp.Query, file: SqlFile, star: Star) -> None:
+    from sqlglot import exp
+    from sqlglot.errors import OptimizeError
+    from sqlglot.optimizer.qualify import qualify
+
+    try:
+        qualify(parsed.copy(), schema=_schema(star), dialect=AUTHORED)
+    except OptimizeError as error:
+        message = str(error).split("\n")[0]
+        named = message.split("'")[1] if "'" in message else ""
+        nodes = [node for node in parsed.find_all(exp.Column) if named in (node.name, f"{node.table}.{node.name}")]
+        columns = sorted({column.name for table in star.tables for column in table.columns})
+        near = difflib.get_close_matches(named, columns, n=1)
+        ambiguous = "ambiguous" in message.lower() or named in columns
+        hint = "; say which table it is of" if ambiguous else f"; did you mean {near[0]}?" if near else ""
+        what = "ambiguous or unknown" if ambiguous else "unknown"
+        line = _line(nodes[0]) if nodes else 1
+        raise DeclarationError(f"{file.path}, line {line}: {what} column {named!r}{hint}") from None
+
+
+def _check_outputs(select: exp.Query, file: SqlFile, table: Table) -> None:
+    given = [item.alias_or_name for item in select.selects]
+    for name in (*table.column_names, *table.latest_by, table.event_time):
+        if name not in given:
+            near = difflib.get_close_matches(name, given, n=1)
+            hint = f" (it gives {near[0]})" if near else ""
+            raise DeclarationError(f"{file.path}: the SELECT does not give {name}, which {table.name} declares{hint}")
+    extra = set(given) - {*table.column_names, *table.latest_by, table.event_time}
+    if extra:
+        raise DeclarationError(f"{file.path}: the SELECT gives {sorted(extra)[0]}, which {table.name} does not declare")
+
+
+def _line(node: exp.Expression) -> int:
+    """The line of the first token under the node that knows its place."""
+    for item in node.walk():
+        if "line" in item.meta:
+            return int(item.meta["line"])
+    return 1
+
+
+def _schema(star: Star) -> dict[str, dict[str, str]]:
+    return {table.name: {column.name: _redshift_type(column.type) for column in table.columns} for table in star.tables}
+
+
+def _redshift_type(neutral: str) -> str:
+    return {"double": "double precision"}.get(neutral, neutral.replace("(max)", "(65535)"))
+
+
+def _own_tables(select: exp.Query, star: Star) -> Iterator[exp.Table]:
+    """The nodes that name a table of the star, and no CTE of the same name."""
+    from sqlglot import exp
+
+    names = {table.name for table in star.tables}
+    local = {cte.alias for cte in select.find_all(exp.CTE)}
+    return (node for node in select.find_all(exp.Table) if node.name in names - local)
+
+
+def _generate(select: exp.Query, star: Star, dialect: str, span: Span | None) -> str:
+    from sqlglot import exp
+
+    tree = select.copy()
+    for node in list(_own_tables(tree, star)):
+        table = star.table(node.name)
+        alias = node.alias_or_name
+        source = exp.table_(node.name, db=star.schema_name, quoted=True)
+        if span is None or not table.sliced:
+            node.replace(exp.alias_(source, alias, table=True, quoted=True))
+        else:
+            narrowed = exp.select("*").from_(source).where(_condition(table, span))
+            node.replace(narrowed.subquery(exp.to_identifier(alias, quoted=True)))
+    return str(_fix(tree, dialect).sql(dialect=dialect))
+
+
+@lru_cache(maxsize=256)
+def _condition(table: Table, span: Span) -> exp.Expression:
+    import sqlglot
+
+    return sqlglot.parse_one(in_span(table.event_time, span), read="postgres")
+
+
+def _fix(tree: exp.Query, dialect: str) -> exp.Query:
+    """What sqlglot leaves different: AVG of integers is an integer in Redshift, and CONCAT of a NULL is NULL."""
+    from sqlglot import exp
+
+    if dialect == AUTHORED:
+        return tree
+
+    def fix(node: exp.Expression) -> exp.Expression:
+        if isinstance(node, exp.Avg) and node.this.is_type(*exp.DataType.INTEGER_TYPES):
+            return exp.cast(exp.func("TRUNC", node.copy()), "bigint")
+        if isinstance(node, exp.Concat):
+            left, *others = node.expressions
+            for other in others:
+                left = exp.DPipe(this=left, expression=other, safe=True)
+            return exp.paren(left)
+        return node
+
+    fixed = tree
+    for node in list(tree.find_all(exp.Avg, exp.Concat)):
+        replaced = fix(node)
+        if replaced is not node:
+            node.replace(replaced)
+    return fixed
+
+
+def _output_type(select: exp.Query, name: str, table: Table, star: Star) -> str:
+    if name in table.column_names:
+        return table.column(name).type
+    sources = _column_lineage(select, name, star)
+    return star.table(sources[0][0]).column(sources[0][1]).type if len(sources) == 1 else "varchar(max)"
+
+
+def _column_lineage(select: exp.Query, column: str, star: Star) -> list[tuple[str, str]]:
+    from sqlglot import exp
+    from sqlglot.lineage import lineage
+
+    root = lineage(column, select, schema=_schema(star), dialect=AUTHORED)
+    found = set()
+    for node in root.walk():
+        if not node.downstream and isinstance(node.expression, exp.Table):
+            found.add((node.expression.name, node.name.split(".")[-1].strip('"')))
+    return sorted(found)

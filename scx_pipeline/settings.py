@@ -1,0 +1,68 @@
+"""The settings: SCX_HOME, SCX_BUCKET_URL, SCX_WAREHOUSE_URL and a few limits, with their defaults.
+The only reader of the environment; what the settings are used for lives elsewhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from scx_pipeline.errors import SettingsError
+
+
+class Settings(BaseSettings):
+    """What a person may set, read once from the environment (SCX_…)."""
+
+    model_config = SettingsConfigDict(env_prefix="SCX_", frozen=True)
+
+    home: Path = Field(Path(".scx"), description="where the bucket, dev.duckdb and Dagster's records are kept")
+    bucket_url: str = Field("", description="file:///folder or s3://bucket[/prefix]; default: $SCX_HOME/bucket")
+    warehouse_url: SecretStr = Field(
+        SecretStr(""), description="duckdb:///…/dev.duckdb or postgresql://user:password@host/dev; default: $SCX_HOME/dev.duckdb"
+    )
+    lock_timeout: float = Field(300, ge=0, description="seconds to wait for a warehouse that another run is writing")
+    memory_limit: str = Field(
+        "400MB", pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$", description="memory for parsing and for DuckDB, of a run"
+    )
+    threads: int = Field(0, ge=0, description="threads for parsing and for DuckDB; 0: one per core")
+
+    @property
+    def bucket(self) -> str:
+        """The bucket's URL, the default resolved to an absolute one."""
+        return self.bucket_url or (self.home.absolute() / "bucket").as_uri()
+
+    @property
+    def warehouse(self) -> str:
+        """The warehouse's URL, secrets included: never print it (see `redact`)."""
+        return self.warehouse_url.get_secret_value() or f"duckdb://{self.home.absolute() / 'dev.duckdb'}"
+
+    @property
+    def dagster_home(self) -> Path:
+        """Where Dagster keeps its instance: DAGSTER_HOME, or $SCX_HOME/dagster."""
+        return Path(os.environ.get("DAGSTER_HOME") or self.home.absolute() / "dagster").absolute()
+
+
+def read_settings() -> Settings:
+    """Read the environment; a malformed setting raises SettingsError with its name and what it must be."""
+    try:
+        return Settings()  # type: ignore[call-arg]
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = f"SCX_{first['loc'][0]}".upper()
+        field = Settings.model_fields[str(first["loc"][0])]
+        raise SettingsError(f"{name}: {first['msg']} ({field.description})") from None
+
+
+def redact(url: str) -> str:
+    """The URL with its password, and the values of its query that could be one, replaced by ***."""
+    parts = urlsplit(url)
+    netloc = parts.netloc
+    if parts.password is not None:
+        netloc = netloc.replace(f":{netloc.rpartition('@')[0].partition(':')[2]}@", ":***@")
+    query = "&".join(
+        f"{item.partition('=')[0]}=***" if "pass" in item.lower() else item for item in parts.query.split("&") if item
+    )
+    return urlunsplit((parts.scheme, netloc, parts.path, query, ""))

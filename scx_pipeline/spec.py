@@ -1,0 +1,324 @@
+"""The facts of a star as frozen types: Star, Source, Table, Column, Query, and Month and Span.
+No I/O, no SQL and no engine lives here; it imports nothing of ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import total_ordering
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+MAX_TEXT_BYTES = 65535  # Redshift's VARCHAR(MAX), so that a text that fits one engine fits all
+_TYPE = re.compile(
+    r"^(?:smallint|integer|bigint|double|boolean|date|timestamp|varchar\((?:max|[1-9]\d{0,4})\)|decimal\(\d+,\s*\d+\))$"
+)
+
+
+@total_ordering
+@dataclass(frozen=True)
+class Month:
+    """A calendar month in UTC."""
+
+    year: int
+    month: int
+
+    @classmethod
+    def parse(cls, text: str) -> Month:
+        """Read `2021-04`; a ValueError says what a month looks like."""
+        match = re.fullmatch(r"(\d{4})-(\d{2})", str(text))
+        if not match or not 1 <= int(match[2]) <= 12:
+            raise ValueError(f"{text!r} is not a month: write it as YYYY-MM, for example 2021-04")
+        return cls(int(match[1]), int(match[2]))
+
+    @classmethod
+    def of(cls, moment: datetime) -> Month:
+        """The month that a UTC moment falls in."""
+        return cls(moment.year, moment.month)
+
+    @classmethod
+    def current(cls) -> Month:
+        """This month, in UTC."""
+        return cls.of(datetime.now(UTC))
+
+    @property
+    def start(self) -> datetime:
+        """The first moment of the month (naive, UTC)."""
+        return datetime(self.year, self.month, 1)
+
+    @property
+    def end(self) -> datetime:
+        """The first moment after the month (naive, UTC)."""
+        return self.shift(1).start
+
+    def shift(self, months: int) -> Month:
+        """The month that many months later, or earlier."""
+        index = self.year * 12 + self.month - 1 + months
+        return Month(index // 12, index % 12 + 1)
+
+    def __lt__(self, other: Month) -> bool:
+        return (self.year, self.month) < (other.year, other.month)
+
+    def __str__(self) -> str:
+        return f"{self.year:04d}-{self.month:02d}"
+
+
+@dataclass(frozen=True)
+class Span:
+    """A contiguous run of months, both ends included."""
+
+    first: Month
+    last: Month
+
+    def __post_init__(self) -> None:
+        if self.last < self.first:
+            raise ValueError(f"the span ends ({self.last}) before it begins ({self.first})")
+
+    @property
+    def months(self) -> list[Month]:
+        return list(self)
+
+    @property
+    def start(self) -> datetime:
+        return self.first.start
+
+    @property
+    def end(self) -> datetime:
+        """The first moment after the span."""
+        return self.last.end
+
+    def __iter__(self) -> Iterator[Month]:
+        month = self.first
+        while month <= self.last:
+            yield month
+            month = month.shift(1)
+
+    def __contains__(self, month: object) -> bool:
+        return isinstance(month, Month) and self.first <= month <= self.last
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first}…{self.last}"
+
+
+def contiguous_spans(months: list[Month]) -> list[Span]:
+    """The fewest spans that cover exactly these months, in order."""
+    spans: list[Span] = []
+    for month in sorted(set(months)):
+        if spans and spans[-1].last.shift(1) == month:
+            spans[-1] = Span(spans[-1].first, month)
+        else:
+            spans.append(Span(month, month))
+    return spans
+
+
+def _identifier(text: str) -> str:
+    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", text):
+        raise ValueError(
+            f"{text!r} is not a name that every engine takes: use lower-case letters, digits and _, at most 63"
+        )
+    return text
+
+
+def _neutral_type(text: str) -> str:
+    if not _TYPE.match(text):
+        raise ValueError(
+            f"unknown type {text!r}: use smallint, integer, bigint, double, boolean, date, timestamp, "
+            "decimal(p,s), varchar(bytes) or varchar(max)"
+        )
+    return text
+
+
+def _month(value: Any) -> Month:
+    return value if isinstance(value, Month) else Month.parse(str(value))
+
+
+Name = Annotated[str, AfterValidator(_identifier)]
+NeutralType = Annotated[str, AfterValidator(_neutral_type)]
+MonthText = Annotated[Month, BeforeValidator(_month, json_schema_input_type=str)]
+
+
+class _Fact(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Column(_Fact):
+    """A column: its neutral type, and what must hold for every value."""
+
+    name: Name
+    type: NeutralType
+    description: str
+    nullable: bool = True
+    accepted: tuple[str | int, ...] = Field((), description="the values it may take (NULL aside)")
+    range: tuple[float, float] | None = Field(None, description="smallest and largest value, both allowed")
+    references: Name | None = Field(None, description="the dimension whose key it must be found in")
+
+    @property
+    def max_bytes(self) -> int | None:
+        """How many UTF-8 bytes a text may take; None for what is no text."""
+        match = re.fullmatch(r"varchar\((\w+)\)", self.type)
+        if not match:
+            return None
+        return MAX_TEXT_BYTES if match[1] == "max" else int(match[1])
+
+
+class FilePattern(_Fact):
+    """How the keys below the source's prefix look, and which month or day they name, if any.
+
+    `*` matches within a folder, `**` across folders; `{year}`, `{month}` and `{day}` match digits. A row's event time
+    may lie `spill_before` days before the named month or day (rows written late), and `spill_after` days after it.
+    """
+
+    pattern: str
+    spill_before: int = Field(0, ge=0, le=28)
+    spill_after: int = Field(0, ge=0, le=28)
+
+
+class Source(_Fact):
+    """A set of objects in the bucket that share one format."""
+
+    name: Name
+    description: str
+    format: Literal["csv"]
+    prefix: str
+    files: tuple[FilePattern, ...] = Field(min_length=1)
+    event_time: Name
+    reject_limit: float = Field(0.0, ge=0, le=1, description="share of a load's rows that may be rejected")
+
+
+class Table(_Fact):
+    """A table of the star: a staging table read from a source, or a fact or dimension made by its SQL file.
+
+    A table whose columns include its `event_time` is kept by month: a load replaces the slice of its months. A table
+    with `latest_by` whose columns do not is kept by key: each key's newest row over all months, by those columns of
+    the SELECT, which must also give `event_time`.
+    """
+
+    name: Name
+    role: Literal["staging", "dimension", "fact"]
+    description: str
+    source: Name | None = None
+    key: tuple[Name, ...] = Field((), description="unique over all months; none: rows may repeat")
+    event_time: Name
+    latest_by: tuple[Name, ...] = ()
+    same_rows_as: Name | None = Field(None, description="the table whose row count, month by month, it must have")
+    columns: tuple[Column, ...] = Field(min_length=1)
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def sliced(self) -> bool:
+        """Whether the table is kept by month (else by key)."""
+        return self.event_time in self.column_names
+
+    def column(self, name: str) -> Column:
+        return next(column for column in self.columns if column.name == name)
+
+    @model_validator(mode="after")
+    def _check(self) -> Table:
+        names = self.column_names
+        doubled = {name for name in names if names.count(name) > 1}
+        if doubled:
+            raise ValueError(f"table {self.name}: column {sorted(doubled)[0]} is declared twice")
+        for name in self.key:
+            if name not in names:
+                raise ValueError(f"table {self.name}: key column {name} is not among its columns")
+            if self.column(name).nullable:
+                raise ValueError(f"table {self.name}: key column {name} must be declared nullable: false")
+        if (self.role == "staging") != (self.source is not None):
+            raise ValueError(f"table {self.name}: a staging table names its source, and no other table does")
+        if self.sliced and self.column(self.event_time).type != "timestamp":
+            raise ValueError(f"table {self.name}: event_time {self.event_time} must be a timestamp")
+        if not self.sliced and not (self.latest_by and self.key):
+            raise ValueError(
+                f"table {self.name}: {self.event_time} is not among its columns, so it is kept by key and needs key and latest_by"
+            )
+        return self
+
+
+class Chart(_Fact):
+    """How a query's result is drawn: one bar or line per `series` over `x`."""
+
+    kind: Literal["bar", "line"] = "bar"
+    x: Name
+    y: Name
+    series: Name | None = None
+
+
+class Query(_Fact):
+    """A question of the analysts: `queries/<name>.sql`."""
+
+    name: Name
+    title: str
+    chart: Chart | None = None
+
+
+class Star(_Fact):
+    """A star schema, declared: everything the engine knows about it, its SQL files aside."""
+
+    name: Name
+    description: str
+    schema_name: Name = Field(alias="schema")
+    first_month: MonthText
+    owners: tuple[str, ...] = ()
+    fresh_within_days: int | None = Field(None, ge=1, description="warn when the newest event is older than this")
+    sources: tuple[Source, ...] = Field(min_length=1)
+    tables: tuple[Table, ...] = Field(min_length=1)
+    queries: tuple[Query, ...] = ()
+
+    def table(self, name: str) -> Table:
+        return next(table for table in self.tables if table.name == name)
+
+    def source(self, name: str) -> Source:
+        return next(source for source in self.sources if source.name == name)
+
+    @property
+    def staging(self) -> tuple[Table, ...]:
+        return tuple(table for table in self.tables if table.role == "staging")
+
+    @property
+    def derived(self) -> tuple[Table, ...]:
+        return tuple(table for table in self.tables if table.role != "staging")
+
+    def months(self, now: Month | None = None) -> Span:
+        """Every month the star may hold: the first one to the current one."""
+        return Span(self.first_month, max(self.first_month, now or Month.current()))
+
+    @model_validator(mode="after")
+    def _check(self) -> Star:
+        tables = {table.name: table for table in self.tables}
+        sources = {source.name: source for source in self.sources}
+        if len(tables) < len(self.tables) or len(sources) < len(self.sources):
+            raise ValueError(f"star {self.name}: two tables or two sources have the same name")
+        for table in self.tables:
+            if table.source is not None:
+                self._check_staging(table, sources)
+            for column in table.columns:
+                if column.references is not None:
+                    self._check_reference(table, column, tables)
+            if table.same_rows_as is not None and table.same_rows_as not in tables:
+                raise ValueError(f"table {table.name}: same_rows_as names {table.same_rows_as}, which is no table")
+        return self
+
+    @staticmethod
+    def _check_staging(table: Table, sources: dict[str, Source]) -> None:
+        if table.source not in sources:
+            raise ValueError(f"table {table.name}: source {table.source} is not declared")
+        if not table.sliced or sources[table.source].event_time != table.event_time:
+            raise ValueError(
+                f"table {table.name}: event_time must be {sources[table.source].event_time}, as in source {table.source}"
+            )
+        if table.column(table.event_time).nullable:
+            raise ValueError(f"table {table.name}: {table.event_time} must be declared nullable: false")
+
+    @staticmethod
+    def _check_reference(table: Table, column: Column, tables: dict[str, Table]) -> None:
+        target = tables.get(column.references or "")
+        if target is None:
+            raise ValueError(f"table {table.name}: {column.name} references {column.references}, which is no table")
+        if len(target.key) != 1:
+            raise ValueError(f"table {table.name}: {column.name} references {target.name}, whose key has two columns")

@@ -1,0 +1,241 @@
+"""What the engine asks of a warehouse: capabilities as data, a transaction, and a landing for parsed rows.
+No driver is imported here, and nothing here decides what a star's rows are."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from scx_pipeline.errors import WarehouseError
+from scx_pipeline.spec import Column, Span, Table
+
+if TYPE_CHECKING:
+    import duckdb
+    import pandas as pd
+
+STATE_SCHEMA = "scx_pipeline"  # the engine's own schema: load history, objects, rejected rows, months' newest rows
+_ENGINES = {"duckdb": "duckdb", "postgresql": "postgres", "postgres": "postgres"}
+
+Notify = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """How an engine differs from the others, as data."""
+
+    name: str
+    dialect: str  # the name sqlglot knows it by
+    types: Mapping[str, str]  # neutral type → the engine's; varchar(n) and decimal(p,s) fall back to themselves
+    placeholder: str  # of a parameter in a statement
+    enforces_constraints: bool  # whether tables carry NOT NULL and keys, as a net under the checks
+    byte_order: str  # what makes a text sort by its bytes, as the other engines do
+    max_text: str  # the type of varchar(max)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a run may take: memory and threads for parsing, and seconds to wait for another run's lock."""
+
+    memory: str = "400MB"
+    threads: int = 0
+    lock_timeout: float = 300
+
+
+class Landing(ABC):
+    """Where parsed rows arrive: a DuckDB table `rows` on `con`, from which they go to the warehouse's own table.
+
+    `rows` has the table's columns plus `_object` (the number of the source object). The reader fills it batch by batch
+    and removes what must not go on; `flush` after each batch may empty it; `finish` makes the slice stand.
+    """
+
+    con: duckdb.DuckDBPyConnection
+    rows: str
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Take the rows that landed since the last flush."""
+
+    @abstractmethod
+    def finish(self, doubled_keys: str | None) -> None:
+        """Replace the slice by what landed; of the keys in the table `doubled_keys` on `con`, the newest row stays."""
+
+
+class Session(ABC):
+    """A connection that reads, and inside `Warehouse.transaction` also writes."""
+
+    capabilities: Capabilities
+
+    @abstractmethod
+    def execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
+        """Run a statement; how many rows it changed, where the engine says so (else -1)."""
+
+    @abstractmethod
+    def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Run a query and return all its rows: for small results."""
+
+    @abstractmethod
+    def frame(self, sql: str) -> pd.DataFrame:
+        """Run a query and return a pandas frame."""
+
+    @abstractmethod
+    def existing_columns(self, schema: str, table: str) -> list[tuple[str, str]]:
+        """The columns of a table in order as (name, the engine's type); empty where there is no such table."""
+
+    @abstractmethod
+    def landing(self, schema: str, table: Table, span: Span) -> AbstractContextManager[Landing]:
+        """Open a landing for a staging table's slice."""
+
+    def create_table(self, schema: str, table: Table) -> None:
+        """Create the table with its key, where the engine has keys, empty."""
+        self.execute(self.create_table_sql(f"{quote(schema)}.{quote(table.name)}", table.columns))
+
+    def create_month_rows(self, name: str, table: Table, columns: Sequence[Column]) -> None:
+        """Create the table of each month's newest rows of a table kept by key; it is searched by month and by key."""
+        self.execute(self.create_table_sql(name, columns))
+
+    def insert(self, schema: str, table: Table, select: str) -> int:
+        """Insert what the SELECT gives, columns by name."""
+        columns = names(table.column_names)
+        return self.execute(f"INSERT INTO {qualified(schema, table)} ({columns}) SELECT {columns} FROM ({select}) AS q")
+
+    def insert_rows(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Insert rows of plain values, by parameters, some hundreds a statement."""
+        row = f"({', '.join([self.capabilities.placeholder] * len(columns))})"
+        for start in range(0, len(rows), 200):
+            chunk = rows[start : start + 200]
+            values = ", ".join([row] * len(chunk))
+            self.execute(
+                f"INSERT INTO {table} ({names(columns)}) VALUES {values}", [value for item in chunk for value in item]
+            )
+
+    def keys_hold(self, schema: str, table: Table) -> bool:
+        """Whether the engine itself has verified that the table's key is unique; False leaves it to a query."""
+        return False
+
+    def create_newest(self, target: str, select: str, keys: Sequence[str], newest_first: Sequence[str]) -> None:
+        """Create the temporary table `target`: of `select`, one row per key, the first by the ordering terms.
+
+        A term orders descending, NULL last; the terms must order all rows, so that every engine takes the same one.
+        """
+        terms = ", ".join(f"{term} DESC NULLS LAST" for term in newest_first)
+        numbered = f"SELECT q.*, ROW_NUMBER() OVER (PARTITION BY {names(keys)} ORDER BY {terms}) AS _n FROM ({select}) AS q"
+        self.execute(f"CREATE TEMPORARY TABLE {target} AS SELECT * FROM ({numbered}) AS numbered WHERE _n = 1")
+
+    def ordering(self, table: Table, columns: Sequence[str]) -> list[str]:
+        """The terms that order the rows of a table newest first: `latest_by`, then every other column to break ties."""
+        others = [name for name in columns if name not in (*table.key, *table.latest_by)]
+        return [self._term(table, name) for name in (*table.latest_by, *others)]
+
+    def _term(self, table: Table, name: str) -> str:
+        is_text = name in table.column_names and table.column(name).max_bytes is not None
+        return quote(name) + (self.capabilities.byte_order if is_text else "")
+
+    def create_table_sql(self, target: str, columns: Sequence[Column], kind: str = "") -> str:
+        """The CREATE TABLE statement of a list of columns."""
+        net = " NOT NULL" if self.capabilities.enforces_constraints else ""
+        lines = [f"{quote(c.name)} {self.engine_type(c)}{'' if c.nullable else net}" for c in columns]
+        return f"CREATE {kind}TABLE {target} ({', '.join(lines)})"
+
+    def engine_type(self, column: Column) -> str:
+        """The engine's type of a column."""
+        if column.type == "varchar(max)":
+            return self.capabilities.max_text
+        return self.capabilities.types.get(column.type, column.type)
+
+    def keep_newest(self, target: str, table: Table, keys: str, span: Span) -> None:
+        """Of the keys in the table `keys`, leave only the newest row of the span in `target`."""
+        columns = names(table.column_names)
+        joined = " AND ".join(f"k.{quote(key)} = t.{quote(key)}" for key in table.key)
+        doubled = f"{in_span(table.event_time, span)} AND EXISTS (SELECT 1 FROM {keys} AS k WHERE {joined})"
+        self.create_newest(
+            "_newest",
+            f"SELECT {columns} FROM {target} AS t WHERE {doubled}",
+            table.key,
+            self.ordering(table, table.column_names),
+        )
+        self.execute(f"DELETE FROM {target} AS t WHERE {doubled}")
+        self.execute(f"INSERT INTO {target} ({columns}) SELECT {columns} FROM _newest")
+        self.execute("DROP TABLE _newest")
+
+
+class Warehouse(ABC):
+    """A database that stars are published in."""
+
+    capabilities: Capabilities
+    url: str  # without its password
+    notify: Notify
+
+    @abstractmethod
+    def transaction(self, lock: str) -> AbstractContextManager[Session]:
+        """Begin, wait for whoever holds the same lock, commit at the end, or roll all back when anything is raised.
+
+        Raises WarehouseError when the warehouse cannot be reached, locked in time, or written.
+        """
+
+    @abstractmethod
+    def reader(self) -> AbstractContextManager[Session | None]:
+        """A session that only reads; None where nothing was ever written. Raises WarehouseError as `transaction`."""
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session that only reads, or a WarehouseError that says how to fill an empty warehouse."""
+        with self.reader() as session:
+            if session is None:
+                raise WarehouseError(f"{self.url} is empty: run `scx load` (or `make demo`) first")
+            yield session
+
+
+def open_warehouse(url: str, limits: Limits, notify: Notify = lambda message: None) -> Warehouse:
+    """The warehouse of a URL; nothing is connected yet. Raises WarehouseError for a URL of no known engine."""
+    scheme = urlsplit(url).scheme
+    if scheme not in _ENGINES:
+        raise WarehouseError(
+            f"SCX_WAREHOUSE_URL begins with {scheme + '://' if scheme else 'no scheme'!r}: write duckdb:///…/dev.duckdb "
+            "or postgresql://user:password@host:5432/dev"
+        )
+    module = import_module(f"scx_pipeline.warehouse.{_ENGINES[scheme]}")
+    warehouse = module.open_url(url, limits, notify)
+    assert isinstance(warehouse, Warehouse)
+    return warehouse
+
+
+def quote(name: str) -> str:
+    """The identifier, quoted."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def names(columns: Sequence[str]) -> str:
+    """A list of quoted identifiers."""
+    return ", ".join(quote(column) for column in columns)
+
+
+def qualified(schema: str, table: Table) -> str:
+    """The table's full name, quoted."""
+    return f"{quote(schema)}.{quote(table.name)}"
+
+
+def moment(value: datetime) -> str:
+    """The moment as a SQL literal."""
+    return f"TIMESTAMP '{value:%Y-%m-%d %H:%M:%S}'"
+
+
+def in_span(column: str, span: Span) -> str:
+    """The condition that an event time lies in the span."""
+    return f"({quote(column)} >= {moment(span.start)} AND {quote(column)} < {moment(span.end)})"
+
+
+def month_of(column: str) -> str:
+    """The expression of an event time's month, as the timestamp it begins at."""
+    return f"CAST(DATE_TRUNC('month', {quote(column)}) AS TIMESTAMP)"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a driver's message: the rest is the statement, which a user cannot act on."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:400] if lines else type(error).__name__

@@ -1,0 +1,124 @@
+"""What all tests share: an environment without the developer's own, the servers' fixtures, and the speed tiers.
+How the servers work is in servers/; fixtures that only one folder needs are in that folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from uuid import uuid4
+
+import pytest
+
+from scx_pipeline_tests.servers.postgres import FAST, PostgresServer, postgres_server
+from scx_pipeline_tests.servers.s3 import S3Server, s3_server
+
+# From quick to slow: a test's folder says when it runs. Folders that are not named run with PostgreSQL's.
+TIERS = {"unit": 0, "cases": 1, "duckdb": 2, "pipeline": 2, "postgres": 3, "redshift": 4, "spark": 5, "ui": 6}
+MARKERS = {
+    "postgres": "needs the PostgreSQL server",
+    "s3": "needs the S3 server",
+    "redshift": "is in redshift/",
+    "spark": "is in spark/, needs Java",
+    "ui": "is in ui/, needs a browser",
+}
+SERVERS = ("postgres", "s3")  # the fixtures that start one; what is built on them has them in its closure
+
+THE_DEVELOPERS = ("SCX_", "DAGSTER_", "AWS_", "PG")
+NOWHERE = os.path.join(os.devnull, "none")
+OURS = {
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+    # obstore does not know the line above, and would use the role of the machine it runs on
+    "AWS_METADATA_ENDPOINT": "http://127.0.0.1:1",
+    "DAGSTER_DISABLE_TELEMETRY": "true",
+    "PGPASSFILE": NOWHERE,
+    "PGSERVICEFILE": NOWHERE,
+    "PGSYSCONFDIR": NOWHERE,
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name, meaning in MARKERS.items():
+        config.addinivalue_line("markers", f"{name}: {meaning} (set by conftest.py)")
+    # for what test modules read when they are imported, and fixtures of the session
+    patch = pytest.MonkeyPatch()
+    config.add_cleanup(patch.undo)
+    isolate(patch)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        mark(item)
+    misplaced = [item.nodeid for item in items if folder(item) == "unit" and marked(item)]
+    if misplaced:
+        raise pytest.UsageError("\n".join(["Tests in unit/ must not use a server; move them:", *misplaced]))
+    items.sort(key=lambda item: TIERS.get(folder(item), TIERS["postgres"]))
+
+
+def folder(item: pytest.Item) -> str:
+    """The tier's folder a test is in, or nothing."""
+    parents = PurePosixPath(item.nodeid.partition("::")[0]).parts[:-1]
+    return next((name for name in parents if name in TIERS), "")
+
+
+def mark(item: pytest.Item) -> None:
+    """Mark a test with the servers it uses and the folder it is in."""
+    used = {name for name in SERVERS if name in getattr(item, "fixturenames", ())}
+    for name in used | ({folder(item)} & {"redshift", "spark", "ui"}):
+        item.add_marker(name)
+
+
+def marked(item: pytest.Item) -> bool:
+    """Whether a test uses a server, by fixture or, as parametrized ones do, by marker."""
+    return any(item.get_closest_marker(name) for name in MARKERS)
+
+
+def isolate(patch: pytest.MonkeyPatch) -> None:
+    """Hide the developer's settings and credentials; ours are the same on every machine."""
+    for name in [name for name in os.environ if name.startswith(THE_DEVELOPERS)]:
+        patch.delenv(name)
+    for name, value in OURS.items():
+        patch.setenv(name, value)
+    for name in ("NO_PROXY", "no_proxy"):
+        patch.setenv(name, ",".join(filter(None, [os.environ.get(name), "127.0.0.1,localhost"])))
+
+
+@pytest.fixture(autouse=True)
+def isolated_environment() -> Iterator[None]:
+    """Each test starts without what an earlier one, or the developer, left in the environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        isolate(patch)
+        yield
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """The PostgreSQL server of this run, started by the first test that asks."""
+    with postgres_server(tmp_path_factory.mktemp("postgres"), FAST) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> str:
+    """An empty database `dev`, and a role that owns it."""
+    return postgres.fresh_dev()
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """The S3 server of this run, started by the first test that asks."""
+    with s3_server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+def s3_bucket(s3: S3Server, isolated_environment: None) -> Iterator[str]:
+    """An empty bucket as s3://…, and the AWS environment by which every client finds it."""
+    name = f"scx-{uuid4().hex[:12]}"
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in s3.environment().items():
+            patch.setenv(variable, value)
+        yield s3.create_bucket(name)
+        s3.delete_bucket(name)

@@ -1,0 +1,177 @@
+"""Free loopback ports, and the server processes that listen on them: start, wait, stop, never outlive the owner.
+What is served, and by which binary, is in postgres.py and s3.py."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+LOOPBACK = "127.0.0.1"
+# Below every system's ephemeral range, so that no outgoing connection takes a port between choice and use.
+PORTS = range(10_240, 32_768)
+START_SECONDS = 60.0
+STOP_SECONDS = 20.0
+
+# Learns the server's process group from its input, then waits for that input to end: the owner closed it, or
+# is gone, be it by kill -9. Then it stops what still runs and removes what the server left elsewhere.
+_WATCHDOG = """
+read -r group || exit 0
+cat >/dev/null
+kill -s "$1" -- "-$group"
+for second in 1 2 3 4 5 6 7 8 9 10; do kill -s 0 -- "-$group" || break; sleep 1; done
+kill -s KILL -- "-$group"
+shift
+rm -rf -- "$@"
+"""
+
+T = TypeVar("T")
+
+
+class ServerExited(RuntimeError):
+    """A server ended by itself, or never answered; the end of its log says why."""
+
+
+class PortTaken(ServerExited):
+    """Somebody was quicker; another port will do."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """Another user, for what root must not run."""
+
+    user: int
+    group: int
+
+    def arguments(self) -> dict[str, Any]:
+        """As subprocess takes it."""
+        return {"user": self.user, "group": self.group, "extra_groups": []}
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How to run a server, and how to be rid of it."""
+
+    argv: Sequence[str]
+    directory: Path
+    environment: Mapping[str, str]
+    account: Account | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+    leftovers: Sequence[Path] = ()  # what it leaves outside its directory
+
+    @property
+    def log(self) -> Path:
+        return self.directory / "server.log"
+
+
+def free_ports(count: int, offset: int = 0) -> list[int]:
+    """Different ports that nobody listens on; with an offset, port + offset is free as well."""
+    with ExitStack() as held:
+        chosen: list[int] = []
+        while len(chosen) < count:
+            port = secrets.choice(PORTS)
+            if port + offset in PORTS and all(_hold(held, wanted) for wanted in {port, port + offset}):
+                chosen.append(port)
+        return chosen
+
+
+def _hold(held: ExitStack, port: int) -> bool:
+    """Bind the port until `held` closes, so that it cannot be chosen twice."""
+    candidate = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+    try:
+        candidate.bind((LOOPBACK, port))
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def running(launch: Launch) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the server in a session of its own; stop it on the way out, however that comes."""
+    with _watchdog(launch) as announce:
+        process = _popen(launch)
+        try:
+            announce(process.pid)
+            yield process
+        finally:
+            _stop(process, launch.stop_signal)
+
+
+def _popen(launch: Launch) -> subprocess.Popen[bytes]:
+    with launch.log.open("wb") as log:
+        return subprocess.Popen(
+            launch.argv,
+            cwd=launch.directory,
+            env=launch.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            # Ctrl-C goes to the tests alone: they still need the server while they clean up
+            start_new_session=True,
+            **(launch.account.arguments() if launch.account else {}),
+        )
+
+
+@contextmanager
+def _watchdog(launch: Launch) -> Iterator[Callable[[int], None]]:
+    """A shell that outlives us; yields how to tell it which process group to guard."""
+    name = launch.stop_signal.name.removeprefix("SIG")
+    argv = ["/bin/sh", "-c", _WATCHDOG, "watchdog", name, *map(str, launch.leftovers)]
+    watchdog = subprocess.Popen(
+        argv,
+        cwd="/",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert watchdog.stdin is not None
+    try:
+        yield lambda pid: _write_line(watchdog, pid)
+    finally:
+        watchdog.stdin.close()
+        watchdog.wait()
+
+
+def _write_line(watchdog: subprocess.Popen[bytes], pid: int) -> None:
+    assert watchdog.stdin is not None
+    watchdog.stdin.write(f"{pid}\n".encode())
+    watchdog.stdin.flush()
+
+
+def _stop(process: subprocess.Popen[bytes], stop_signal: signal.Signals) -> None:
+    """Signal the whole group and wait; a server that does not listen is killed."""
+    for number, seconds in ((stop_signal, STOP_SECONDS), (signal.SIGKILL, None)):
+        with suppress(subprocess.TimeoutExpired):
+            if process.poll() is None:
+                os.killpg(process.pid, number)
+            process.wait(seconds)
+            return
+
+
+def wait_until(answers: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    """Return as soon as the server answers; raise with the end of its log if it exits, or never does."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        if answers():
+            return
+        time.sleep(0.05)
+    tail = log.read_text(errors="replace")[-3000:]
+    error = PortTaken if "address already in use" in tail.lower() else ServerExited
+    raise error(f"{process.args!r} did not start (exit {process.returncode}):\n{tail}")
+
+
+def enter(stack: ExitStack, attempt: Callable[[], AbstractContextManager[T]]) -> T:
+    """Enter a server's context; try twice more, with other ports, if somebody took one of them first."""
+    for _ in range(2):
+        with suppress(PortTaken):
+            return stack.enter_context(attempt())
+    return stack.enter_context(attempt())

