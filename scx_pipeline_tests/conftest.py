@@ -25,7 +25,7 @@ MARKERS = {
 SERVERS = ("postgres", "s3")  # the fixtures that start one; what is built on them has them in its closure
 
 THE_DEVELOPERS = ("SCX_", "DAGSTER_", "AWS_", "PG")
-NOWHERE = os.path.join(os.devnull, "none")
+NOWHERE = f"{os.devnull}/none"
 OURS = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -82,7 +82,8 @@ def isolate(patch: pytest.MonkeyPatch) -> None:
     for name, value in OURS.items():
         patch.setenv(name, value)
     for name in ("NO_PROXY", "no_proxy"):
-        patch.setenv(name, ",".join(filter(None, [os.environ.get(name), "127.0.0.1,localhost"])))
+        spared = {*os.environ.get(name, "").split(","), "127.0.0.1", "localhost"} - {""}
+        patch.setenv(name, ",".join(sorted(spared)))
 
 
 @pytest.fixture(autouse=True)

@@ -240,10 +240,11 @@ class SliceChecks:
         target = self.compiled.star.table(column.references or "")
         key, name = quote(target.key[0]), quote(column.name)
         # A dimension kept by month has its keys in the months of the rows that point to them.
-        within = f" AND {in_span(target.event_time, self.span)}" if target.sliced and target.key[0] == target.event_time else ""
+        within = f" WHERE {in_span(target.event_time, self.span)}" if target.sliced and target.key[0] == target.event_time else ""
         orphans = (
-            f"FROM {self._slice(table)} AS s WHERE s.{name} IS NOT NULL AND NOT EXISTS"
-            f" (SELECT 1 FROM {qualified(self.compiled.star.schema_name, target)} AS t WHERE t.{key} = s.{name}{within})"
+            f"FROM (SELECT {name} FROM {self._slice(table)} AS a WHERE {name} IS NOT NULL) AS s"
+            f" LEFT JOIN (SELECT {key} FROM {qualified(self.compiled.star.schema_name, target)}{within}) AS t"
+            f" ON t.{key} = s.{name} WHERE t.{key} IS NULL"
         )
         count = int(self.session.rows(f"SELECT COUNT(*) {orphans}")[0][0])
         message = "holds"
@@ -257,5 +258,5 @@ class SliceChecks:
         target = qualified(self.compiled.star.schema_name, table)
         if table.sliced:
             return f"(SELECT * FROM {target} WHERE {in_span(table.event_time, self.span)})"
-        joined = " AND ".join(f"k.{quote(name)} = t.{quote(name)}" for name in table.key)
-        return f"(SELECT * FROM {target} AS t WHERE EXISTS (SELECT 1 FROM {touched_name(table)} AS k WHERE {joined}))"
+        key = names(table.key)
+        return f"(SELECT * FROM {target} WHERE ({key}) IN (SELECT {key} FROM {touched_name(table)}))"

@@ -83,6 +83,7 @@ def prepare_tables(session: Session, compiled: CompiledStar, span: Span) -> None
     changed = [table for table in star.tables if _differs(session, compiled, table)]
     if changed:
         _refuse_unless_whole(session, compiled, changed[0], span)
+        session.begin()
         for table in star.tables:
             session.execute(f"DROP TABLE IF EXISTS {qualified(star.schema_name, table)}")
             if not table.sliced:

@@ -3,6 +3,7 @@ Every row of every object is accounted for; gates and what is made from the stag
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,7 +16,7 @@ from scx_pipeline.errors import SourceFileError
 from scx_pipeline.spec import Column, Month, Source, Span, Table
 from scx_pipeline.warehouse.base import Landing, in_span, moment, month_of, names, quote
 
-BATCH_BYTES = 192 << 20  # of source objects a scan: bounds the disk a remote bucket takes, and lets COPY keep up
+REMOTE_BATCH_BYTES = 512 << 20  # of objects fetched at a time: bounds the disk that a remote bucket takes
 MAX_NAMED_KEYS = 5
 
 
@@ -62,6 +63,7 @@ class Ingested:
     counts: list[ObjectCount] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     doubled: list[DoubledKey] = field(default_factory=list)
+    superseded: str | None = None  # the table, on the landing's connection, of the keys of which only the newest row stays
 
     def total(self, name: str) -> int:
         """The sum of one of the counts over all objects."""
@@ -80,14 +82,13 @@ class Ingestion:
     progress: Callable[[str], None] = lambda message: None
 
     def run(self, objects: Sequence[SelectedObject], landing: Landing) -> Ingested:
-        """Read the objects, once each, into the landing, and make the slice stand.
+        """Read the objects, once each, into the landing; its `finish` is left to do.
 
         Raises SourceFileError where a file cannot be read as declared, and BucketError where it cannot be fetched.
-        When `doubled` comes back with keys, the slice was not finished: the gate must fail.
         """
         ingested = Ingested(self.table)
         reader = _Reader(self, landing, ingested)
-        batches = split_batches(objects, BATCH_BYTES)
+        batches = split_batches(objects, self._batch_bytes(landing))
         done, total = 0, sum(item.info.size for item in objects)
         with self.bucket.fetch([[item.info for item in batch] for batch in batches]) as fetched:
             for batch, files in zip(batches, fetched, strict=True):
@@ -95,10 +96,12 @@ class Ingestion:
                 landing.flush()
                 done += sum(item.info.size for item in batch)
                 self.progress(f"read {len(ingested.counts):,} of {len(objects):,} objects, {done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
-        doubled = reader.find_doubled()
-        if not ingested.doubled:
-            landing.finish(doubled)
+        ingested.superseded = reader.find_doubled()
         return ingested
+
+    def _batch_bytes(self, landing: Landing) -> int:
+        remote = REMOTE_BATCH_BYTES if self.bucket.folder is None else sys.maxsize
+        return min(remote, landing.batch_bytes or sys.maxsize)
 
 
 class _Reader:

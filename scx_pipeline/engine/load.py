@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -17,7 +18,7 @@ from scx_pipeline.engine.select import ChangedMonth, Selection, changed_months, 
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.errors import GateError, PipelineError
 from scx_pipeline.spec import Month, Span, Star, Table
-from scx_pipeline.warehouse.base import Session, Warehouse
+from scx_pipeline.warehouse.base import Landing, Session, Warehouse
 
 Progress = Callable[[str], None]
 
@@ -126,19 +127,22 @@ class _Run:
         self.started_at = datetime.now(UTC).replace(tzinfo=None)
         self.report = LoadReport(self.star.name, span, uuid.uuid4().hex)
         self.ingested: dict[str, Ingested] = {}
+        self.seconds: dict[str, float] = {}
 
     def execute(self, session: Session) -> LoadReport:
         staging = [table for table in self.star.staging if table.name in self.names]
         # Listed under the lock, so that a load that waited does not publish an older state than the one before it.
         selection = list_selection(self.star, self.loader.bucket) if staging else None
-        if staging and selection:
-            self._describe(selection)
-        else:
+        if selection is None:
             self._check_standing(session)
+        else:
+            self._describe(selection)
         history.prepare_tables(session, self.compiled, self.span)
-        for table in staging:
-            assert selection is not None
-            self._ingest(session, table, selection)
+        with ExitStack() as stack:
+            landings = [self._ingest(session, stack, table, selection) for table in staging if selection]
+            session.begin()
+            for table, landing in zip(staging, landings, strict=True):
+                self._finish(session, table, landing)
         for table in self.compiled.order:
             if table.name in self.names:
                 self._derive(session, table)
@@ -161,19 +165,24 @@ class _Run:
                 "load the whole star for that month first"
             )
 
-    def _ingest(self, session: Session, table: Table, selection: Selection) -> None:
+    def _ingest(self, session: Session, stack: ExitStack, table: Table, selection: Selection) -> Landing:
         source = self.star.source(table.source or "")
         objects = selection.of(self.span, source.name)
         self.loader.progress(f"{table.name}: {len(objects):,} objects, {sum(item.info.size for item in objects) / 1e6:,.1f} MB")
         begun = time.monotonic()
-        with session.landing(self.star.schema_name, table, self.span) as landing:
-            job = Ingestion(self.loader.bucket, source, table, self.span, self.star.months(), self.loader.progress)
-            ingested = job.run(objects, landing)
-        self.ingested[table.name] = ingested
+        landing = stack.enter_context(session.landing(self.star.schema_name, table, self.span))
+        job = Ingestion(self.loader.bucket, source, table, self.span, self.star.months(), self.loader.progress)
+        self.ingested[table.name] = ingested = job.run(objects, landing)
+        self.seconds[table.name] = time.monotonic() - begun
         self._count(ingested)
         self.report.checks += check_ingested(source, ingested)
         self._stop_if_failed()
-        self._table_done(session, table, begun)
+        return landing
+
+    def _finish(self, session: Session, table: Table, landing: Landing) -> None:
+        begun = time.monotonic()
+        landing.finish(self.ingested[table.name].superseded)
+        self._table_done(session, table, begun - self.seconds[table.name])
 
     def _count(self, ingested: Ingested) -> None:
         self.report.objects += len(ingested.counts)

@@ -69,7 +69,7 @@ def _publish_newest(session: Session, compiled: CompiledStar, table: Table, span
     session.execute(f"INSERT INTO {history} ({names(columns)}) SELECT {names(columns)} FROM _slice")
     session.execute(f"INSERT INTO {touched} SELECT DISTINCT {key} FROM _slice")
     session.execute("DROP TABLE _slice")
-    candidates = f"SELECT * FROM {history} AS h WHERE {_same_key(table, touched, 'h')}"
+    candidates = f"SELECT * FROM {history} WHERE {_has_key_in(table, touched)}"
     session.create_newest("_now", candidates, table.key, ordering)
     _replace_changed(session, compiled, table, touched)
     session.execute("DROP TABLE _now")
@@ -79,12 +79,12 @@ def _replace_changed(session: Session, compiled: CompiledStar, table: Table, tou
     """Write only what differs: a dimension hardly changes from load to load, and rewritten rows are bloat."""
     target = qualified(compiled.star.schema_name, table)
     same = " AND ".join(_equal(column) for column in table.columns)
-    session.execute(
-        f"DELETE FROM {target} AS t WHERE {_same_key(table, touched, 't')}"
-        f" AND NOT EXISTS (SELECT 1 FROM _now AS n WHERE {same})"
-    )
-    missing = f"NOT {_same_key(table, target, 'n')}"
-    session.insert(compiled.star.schema_name, table, f"SELECT * FROM _now AS n WHERE {missing}")
+    stays = f"SELECT {', '.join(f'n.{quote(name)}' for name in table.key)} FROM _now AS n JOIN {target} AS t ON {same}"
+    session.execute(f"CREATE TEMPORARY TABLE _stays AS {stays}")
+    session.execute(f"DELETE FROM {target} WHERE {_has_key_in(table, touched)} AND NOT {_has_key_in(table, '_stays')}")
+    missing = f"SELECT * FROM _now WHERE NOT {_has_key_in(table, '_stays')}"
+    session.insert(compiled.star.schema_name, table, missing)
+    session.execute("DROP TABLE _stays")
 
 
 def _equal(column: Column) -> str:
@@ -92,7 +92,6 @@ def _equal(column: Column) -> str:
     return f"(n.{name} = t.{name} OR (n.{name} IS NULL AND t.{name} IS NULL))" if column.nullable else f"n.{name} = t.{name}"
 
 
-def _same_key(table: Table, other: str, alias: str) -> str:
-    """The condition that a row of `alias` has a key which stands in the table `other`."""
-    joined = " AND ".join(f"k.{quote(name)} = {alias}.{quote(name)}" for name in table.key)
-    return f"EXISTS (SELECT 1 FROM {other} AS k WHERE {joined})"
+def _has_key_in(table: Table, other: str) -> str:
+    """The condition that a row's key stands in the table `other`."""
+    return f"({names(table.key)}) IN (SELECT {names(table.key)} FROM {other})"

@@ -6,11 +6,16 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Positions: TypeAlias = NDArray[np.int64]
 
 csv.field_size_limit(64 << 20)
 CHUNK = 16 << 20
@@ -59,9 +64,9 @@ def find_records(path: Path, parsed: Iterable[int], refused: Iterable[int], tota
     """
     wanted, positions = sorted(set(parsed)), sorted(set(refused))
     for split in (_split_by_quotes, _split_by_csv):
-        bounds = split(path)
-        if len(bounds) == total + 1:
-            return _pick(path, bounds, wanted, positions)
+        starts, ends = split(path)
+        if len(starts) == total + 1:
+            return _pick(path, starts, ends, wanted, positions)
     return Found([], {}, {})
 
 
@@ -83,12 +88,14 @@ def line_of(path: Path, offsets: Iterable[int]) -> dict[int, int]:
     return lines
 
 
-def _pick(path: Path, bounds: list[tuple[int, int]], wanted: list[int], positions: list[int]) -> Found:
-    starts = [start for start, _ in bounds]
-    refused = {position: bisect_left(starts, position) for position in positions}
-    taken = sorted(set(range(1, len(bounds))) - set(refused.values())) if wanted else []
-    numbers = {number: taken[number] for number in wanted}
-    records = _read(path, bounds, sorted({0, *refused.values(), *numbers.values()}))
+def _pick(path: Path, starts: Positions, ends: Positions, wanted: list[int], positions: list[int]) -> Found:
+    import numpy as np
+
+    refused = dict(zip(positions, np.searchsorted(starts, positions).tolist(), strict=True))
+    taken = np.setdiff1d(np.arange(1, len(starts)), list(refused.values()))
+    numbers = dict(zip(wanted, taken[wanted].tolist() if wanted else [], strict=True))
+    chosen = sorted({0, *refused.values(), *numbers.values()})
+    records = _read(path, [(number, int(starts[number]), int(ends[number])) for number in chosen])
     return Found(
         [name.strip().removeprefix("\ufeff") for name in records[0].fields()],
         {number: records[record] for number, record in numbers.items()},
@@ -96,13 +103,12 @@ def _pick(path: Path, bounds: list[tuple[int, int]], wanted: list[int], position
     )
 
 
-def _read(path: Path, bounds: list[tuple[int, int]], numbers: list[int]) -> dict[int, Record]:
-    lines = line_of(path, [bounds[number][0] for number in numbers])
+def _read(path: Path, bounds: list[tuple[int, int, int]]) -> dict[int, Record]:
+    lines = line_of(path, [start for _, start, _ in bounds])
     records = {}
     with open_plain(path) as file:
         position = 0
-        for number in numbers:
-            start, end = bounds[number]
+        for number, start, end in bounds:
             _skip(file, start - position)
             raw = file.read(end - start)
             position = end
@@ -117,56 +123,59 @@ def _skip(file: IO[bytes], count: int) -> None:
         count -= len(chunk)
 
 
-def _split_by_quotes(path: Path) -> list[tuple[int, int]]:
+def _split_by_quotes(path: Path) -> tuple[Positions, Positions]:
     """Cut at the line ends that an even number of quotes precedes: right for every file without stray quotes."""
     import numpy as np
 
-    ends: list[int] = []
-    position, odd, previous = 0, 0, 0
+    found, position, quotes, last = [], 0, 0, b""
     with open_plain(path) as file:
         for chunk in _chunks(file):
             data = np.frombuffer(chunk, dtype=np.uint8)
-            quotes = (np.cumsum(data == 0x22) + odd) & 1
-            is_cr = data == 0x0D
-            followed = np.append(data[1:] == 0x0A, False)
-            line_end = ((data == 0x0A) | (is_cr & ~followed)) & (quotes == 0)
-            ends += (np.flatnonzero(line_end) + 1 + position).tolist()
-            odd = int(quotes[-1])
+            marks = np.flatnonzero(data == 0x22)
+            line_ends = np.flatnonzero(data == 0x0A)
+            if b"\r" in chunk:
+                returns = np.flatnonzero(data == 0x0D)
+                line_ends = np.union1d(line_ends, returns[np.append(data, 0)[returns + 1] != 0x0A])
+            even = (np.searchsorted(marks, line_ends) + quotes) % 2 == 0
+            found.append(line_ends[even] + (position + 1))
+            quotes += len(marks)
             position += len(chunk)
-            previous = chunk[-1]
-    if position and (not ends or ends[-1] != position) and previous != 0:
-        ends.append(position)
+            last = chunk[-1:]
+    if last not in (b"", b"\n", b"\r"):
+        found.append(np.array([position]))
+    ends = np.concatenate(found) if found else np.empty(0, dtype=np.int64)
     return _without_blanks(path, ends)
 
 
 def _chunks(file: IO[bytes]) -> Iterator[bytes]:
     while chunk := file.read(CHUNK):
         if chunk.endswith(b"\r"):
-            chunk += file.read(1)
+            chunk += file.read(1)  # so that \r\n is never cut in two
         yield chunk
 
 
-def _without_blanks(path: Path, ends: list[int]) -> list[tuple[int, int]]:
-    """Pair starts with ends, leaving out the blank lines, which the parser does not count as records."""
-    bounds = list(zip([0, *ends[:-1]], ends, strict=True))
-    if all(end - start > 2 for start, end in bounds):
-        return bounds
-    kept, position = [], 0
+def _without_blanks(path: Path, ends: Positions) -> tuple[Positions, Positions]:
+    """Add the starts, and leave out the blank lines, which the parser does not count as records."""
+    import numpy as np
+
+    starts = np.append(0, ends[:-1])
+    blank = []
     with open_plain(path) as file:
-        for start, end in bounds:
-            if end - start <= 2:
-                _skip(file, start - position)
-                position = end
-                if not file.read(end - start).strip(b"\r\n"):
-                    continue
-            kept.append((start, end))
-    return kept
+        position = 0
+        for number in np.flatnonzero(ends - starts <= 2).tolist():
+            _skip(file, int(starts[number]) - position)
+            position = int(ends[number])
+            if not file.read(position - int(starts[number])).strip(b"\r\n"):
+                blank.append(number)
+    return np.delete(starts, blank), np.delete(ends, blank)
 
 
-def _split_by_csv(path: Path) -> list[tuple[int, int]]:
+def _split_by_csv(path: Path) -> tuple[Positions, Positions]:
     """Cut as Python's own csv reader does: slower, and right where quotes stand inside unquoted values."""
+    import numpy as np
+
     position = 0
-    bounds: list[tuple[int, int]] = []
+    starts, ends = [], []
 
     def lines(file: IO[bytes]) -> Iterator[str]:
         nonlocal position
@@ -178,6 +187,7 @@ def _split_by_csv(path: Path) -> list[tuple[int, int]]:
         start = 0
         for row in csv.reader(lines(file)):
             if row:
-                bounds.append((start, position))
+                starts.append(start)
+                ends.append(position)
             start = position
-    return bounds
+    return np.array(starts, dtype=np.int64), np.array(ends, dtype=np.int64)

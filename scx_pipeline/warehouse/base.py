@@ -56,6 +56,7 @@ class Landing(ABC):
 
     con: duckdb.DuckDBPyConnection
     rows: str
+    batch_bytes: int | None  # of source objects between two flushes; None: as many as there are
 
     @abstractmethod
     def flush(self) -> None:
@@ -70,6 +71,12 @@ class Session(ABC):
     """A connection that reads, and inside `Warehouse.transaction` also writes."""
 
     capabilities: Capabilities
+
+    def begin(self) -> None:  # noqa: B027  (most engines need nothing here)
+        """From here on all or nothing stands; may be called again. Before it, only what changes no published row.
+
+        Engines whose connections are always in a transaction roll back what came before it as well.
+        """
 
     @abstractmethod
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
@@ -89,7 +96,7 @@ class Session(ABC):
 
     @abstractmethod
     def landing(self, schema: str, table: Table, span: Span) -> AbstractContextManager[Landing]:
-        """Open a landing for a staging table's slice."""
+        """Open a landing for a staging table's slice; only its `finish` needs `begin`."""
 
     def create_table(self, schema: str, table: Table) -> None:
         """Create the table with its key, where the engine has keys, empty."""
@@ -151,15 +158,14 @@ class Session(ABC):
     def keep_newest(self, target: str, table: Table, keys: str, span: Span) -> None:
         """Of the keys in the table `keys`, leave only the newest row of the span in `target`."""
         columns = names(table.column_names)
-        joined = " AND ".join(f"k.{quote(key)} = t.{quote(key)}" for key in table.key)
-        doubled = f"{in_span(table.event_time, span)} AND EXISTS (SELECT 1 FROM {keys} AS k WHERE {joined})"
+        doubled = f"{in_span(table.event_time, span)} AND ({names(table.key)}) IN (SELECT {names(table.key)} FROM {keys})"
         self.create_newest(
             "_newest",
-            f"SELECT {columns} FROM {target} AS t WHERE {doubled}",
+            f"SELECT {columns} FROM {target} WHERE {doubled}",
             table.key,
             self.ordering(table, table.column_names),
         )
-        self.execute(f"DELETE FROM {target} AS t WHERE {doubled}")
+        self.execute(f"DELETE FROM {target} WHERE {doubled}")
         self.execute(f"INSERT INTO {target} ({columns}) SELECT {columns} FROM _newest")
         self.execute("DROP TABLE _newest")
 
@@ -173,7 +179,7 @@ class Warehouse(ABC):
 
     @abstractmethod
     def transaction(self, lock: str) -> AbstractContextManager[Session]:
-        """Begin, wait for whoever holds the same lock, commit at the end, or roll all back when anything is raised.
+        """Wait for whoever holds the same lock; commit at the end, or roll all back when anything is raised.
 
         Raises WarehouseError when the warehouse cannot be reached, locked in time, or written.
         """

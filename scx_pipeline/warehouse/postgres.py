@@ -43,6 +43,7 @@ CAPABILITIES = Capabilities(
     max_text="text",
 )
 COPY_BATCH_ROWS = 65536
+LANDING_BYTES = 96 << 20  # of source objects parsed while the batch before goes through COPY
 
 
 def open_url(url: str, limits: Limits, notify: Notify) -> Warehouse:
@@ -259,6 +260,8 @@ class PostgresSession(Session):
 
 class _CopyLanding(Landing):
     """Two tables of the scratch DuckDB in turn: one is parsed into while the other goes through COPY."""
+
+    batch_bytes = LANDING_BYTES
 
     def __init__(
         self,

@@ -21,14 +21,15 @@ PORTS = range(10_240, 32_768)
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 
-# Learns the server's process group from its input, then waits for that input to end: the owner closed it, or
-# is gone, be it by kill -9. Then it stops what still runs and removes what the server left elsewhere.
+# Reads the server's process group, then waits for its input to end: the owner closed it, or is gone, be it by
+# kill -9. A server that still runs is then stopped, and what it wrote is removed.
 _WATCHDOG = """
 read -r group || exit 0
 cat >/dev/null
-kill -s "$1" -- "-$group"
-for second in 1 2 3 4 5 6 7 8 9 10; do kill -s 0 -- "-$group" || break; sleep 1; done
-kill -s KILL -- "-$group"
+if kill -s "$1" -- "-$group"; then
+    for second in 1 2 3 4 5 6 7 8 9 10; do kill -s 0 -- "-$group" || break; sleep 1; done
+    kill -s KILL -- "-$group"
+fi
 shift
 rm -rf -- "$@"
 """
@@ -58,14 +59,14 @@ class Account:
 
 @dataclass(frozen=True)
 class Launch:
-    """How to run a server, and how to be rid of it."""
+    """How to run a server, and how to be rid of it: its directory, too, goes when it stops."""
 
     argv: Sequence[str]
     directory: Path
     environment: Mapping[str, str]
     account: Account | None = None
     stop_signal: signal.Signals = signal.SIGTERM
-    leftovers: Sequence[Path] = ()  # what it leaves outside its directory
+    sockets: Sequence[Path] = ()  # what it leaves outside its directory
 
     @property
     def log(self) -> Path:
@@ -124,7 +125,7 @@ def _popen(launch: Launch) -> subprocess.Popen[bytes]:
 def _watchdog(launch: Launch) -> Iterator[Callable[[int], None]]:
     """A shell that outlives us; yields how to tell it which process group to guard."""
     name = launch.stop_signal.name.removeprefix("SIG")
-    argv = ["/bin/sh", "-c", _WATCHDOG, "watchdog", name, *map(str, launch.leftovers)]
+    argv = ["/bin/sh", "-c", _WATCHDOG, "watchdog", name, str(launch.directory), *map(str, launch.sockets)]
     watchdog = subprocess.Popen(
         argv,
         cwd="/",
@@ -150,9 +151,11 @@ def _write_line(watchdog: subprocess.Popen[bytes], pid: int) -> None:
 def _stop(process: subprocess.Popen[bytes], stop_signal: signal.Signals) -> None:
     """Signal the whole group and wait; a server that does not listen is killed."""
     for number, seconds in ((stop_signal, STOP_SECONDS), (signal.SIGKILL, None)):
-        with suppress(subprocess.TimeoutExpired):
+        # between the look and the signal it may end by itself
+        with suppress(ProcessLookupError, PermissionError):
             if process.poll() is None:
                 os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
             process.wait(seconds)
             return
 
@@ -160,10 +163,12 @@ def _stop(process: subprocess.Popen[bytes], stop_signal: signal.Signals) -> None
 def wait_until(answers: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
     """Return as soon as the server answers; raise with the end of its log if it exits, or never does."""
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline:
+        time.sleep(0.05)  # first of all: one that finds its port taken is gone by then
+        if process.poll() is not None:
+            break
         if answers():
             return
-        time.sleep(0.05)
     tail = log.read_text(errors="replace")[-3000:]
     error = PortTaken if "address already in use" in tail.lower() else ServerExited
     raise error(f"{process.args!r} did not start (exit {process.returncode}):\n{tail}")

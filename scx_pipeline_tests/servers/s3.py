@@ -23,9 +23,9 @@ from obstore.store import S3Store
 from scx_pipeline_tests.servers.ports import LOOPBACK, Launch, enter, free_ports, running, wait_until
 
 REGION = "us-east-1"
-# weed's maintenance worker dials the admin port plus this, whatever -admin.port.grpc says
+SERVICES = ("master", "volume", "filer", "s3", "admin")
+# weed's default; its maintenance worker dials the admin port plus this, whatever -admin.port.grpc says
 GRPC_OFFSET = 10_000
-SERVICES = ("master", "volume", "filer", "s3")
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ class S3Server:
         try:
             self._request("GET", "no-such-bucket")
         except HTTPError as refusal:
-            return refusal.code == 404
+            with refusal:
+                return refusal.code == 404
         except (URLError, OSError):
             return False
         return True
@@ -97,8 +98,9 @@ def s3_server(directory: Path) -> Iterator[S3Server]:
 def _serve(directory: Path) -> Iterator[S3Server]:
     home = Path(tempfile.mkdtemp(prefix="s3-", dir=directory))
     access_key, secret_key = secrets.token_hex(10).upper(), secrets.token_urlsafe(30)
-    ports = _ports()
-    endpoint = f"http://{LOOPBACK}:{ports['s3.port']}"
+    # for everything that listens: weed would otherwise take its fixed ports
+    ports = dict(zip(SERVICES, free_ports(len(SERVICES), offset=GRPC_OFFSET), strict=True))
+    endpoint = f"http://{LOOPBACK}:{ports['s3']}"
     launch = Launch(
         argv=[str(_weed()), "mini", f"-dir={home}", *_options(ports)],
         directory=home,
@@ -110,7 +112,7 @@ def _serve(directory: Path) -> Iterator[S3Server]:
             "AWS_SECRET_ACCESS_KEY": secret_key,
         },
         stop_signal=signal.SIGKILL,  # its own shutdown takes 4 s, to save what nobody needs
-        leftovers=_sockets(ports),
+        sockets=_sockets(ports),
     )
     with running(launch) as process:
         server = S3Server(endpoint, access_key, secret_key, process.pid, launch.log)
@@ -118,19 +120,12 @@ def _serve(directory: Path) -> Iterator[S3Server]:
         yield server
 
 
-def _ports() -> dict[str, int]:
-    """A port for everything that listens; weed would otherwise take its fixed ones."""
-    names = [f"{service}.port{kind}" for service in SERVICES for kind in ("", ".grpc")]
-    ports = dict(zip(names, free_ports(len(names)), strict=True))
-    [admin] = free_ports(1, offset=GRPC_OFFSET)
-    return {**ports, "admin.port": admin, "admin.port.grpc": admin + GRPC_OFFSET}
-
-
 def _options(ports: dict[str, int]) -> list[str]:
     return [
         f"-ip={LOOPBACK}",
         f"-ip.bind={LOOPBACK}",
-        *(f"-{name}={port}" for name, port in ports.items()),
+        *(f"-{name}.port={port}" for name, port in ports.items()),
+        *(f"-{name}.port.grpc={port + GRPC_OFFSET}" for name, port in ports.items()),
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
         "-webdav=false",
@@ -146,8 +141,9 @@ def _options(ports: dict[str, int]) -> list[str]:
 
 def _sockets(ports: dict[str, int]) -> list[Path]:
     """The Unix sockets weed makes in /tmp, wherever else its files are."""
-    names = [f"{name.removesuffix('.port').replace('.port.', '-')}-{port}" for name, port in ports.items()]
-    return [Path("/tmp", f"seaweedfs-{name}.sock") for name in names]
+    names = [f"{name}-{port}" for name, port in ports.items()]
+    names += [f"{name}-grpc-{port + GRPC_OFFSET}" for name, port in ports.items()]
+    return [Path(f"/tmp/seaweedfs-{name}.sock") for name in names]
 
 
 def _weed() -> Path:

@@ -189,8 +189,8 @@ def test_servers_side_by_side(postgres: PostgresServer, s3: S3Server, tmp_path: 
         other_s3.create_bucket("only-here")
         with pytest.raises(obstore.exceptions.BaseError, match="NoSuchBucket"):
             keys(s3.store("only-here"))
-    assert not psutil.pid_exists(other.pid)
-    assert not psutil.pid_exists(other_s3.pid)
+    assert not any(psutil.pid_exists(server.pid) for server in (other, other_s3))
+    assert not any(server.log.parent.exists() for server in (other, other_s3))
     assert postgres.answers()
     assert s3.answers()
 
@@ -203,29 +203,29 @@ def test_a_taken_port_is_not_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_what_the_server_says_is_shown(tmp_path: Path) -> None:
-    server = postgres_server(tmp_path, {"no_such_setting": "1"})
-    with pytest.raises(ports.ServerExited, match="unrecognized configuration parameter"):
-        server.__enter__()
+    bad = postgres_server(tmp_path, {"no_such_setting": "1"})
+    with pytest.raises(ports.ServerExited, match="unrecognized configuration parameter"), bad:
+        pass
 
 
 def test_nothing_survives_kill_9(tmp_path: Path) -> None:
     program = (
-        "import pathlib, time\n"
-        "from scx_pipeline_tests.servers.postgres import FAST, postgres_server\n"
+        "import pathlib, sys, time\n"
+        "from scx_pipeline_tests.servers.postgres import postgres_server\n"
         "from scx_pipeline_tests.servers.s3 import s3_server\n"
-        f"with postgres_server(pathlib.Path({str(tmp_path)!r}), FAST) as p, "
-        f"s3_server(pathlib.Path({str(tmp_path)!r})) as s:\n"
-        "    print(p.pid, s.pid, s.endpoint, flush=True)\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "with postgres_server(folder) as postgres, s3_server(folder) as s3:\n"
+        "    print(postgres.pid, s3.pid, postgres.log.parent, s3.log.parent, s3.endpoint, flush=True)\n"
         "    time.sleep(60)\n"
     )
-    command = [sys.executable, "-c", program]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as tests:
-        assert tests.stdout is not None
-        postgres_pid, s3_pid, endpoint = tests.stdout.readline().split()
-        tests.send_signal(signal.SIGKILL)
-    assert wait_for(lambda: not any(psutil.pid_exists(int(pid)) for pid in (postgres_pid, s3_pid)))
-    socket = Path("/tmp", f"seaweedfs-s3-{urlsplit(endpoint).port}.sock")
-    assert wait_for(lambda: not socket.exists())
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        *pids, home, s3_home, endpoint = owner.stdout.readline().split()
+        owner.send_signal(signal.SIGKILL)
+    assert wait_for(lambda: not any(psutil.pid_exists(int(pid)) for pid in pids))
+    files = [Path(home), Path(s3_home), Path(f"/tmp/seaweedfs-s3-{urlsplit(endpoint).port}.sock")]
+    assert wait_for(lambda: not any(file.exists() for file in files))
 
 
 def run_pytest(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -233,6 +233,7 @@ def run_pytest(folder: Path, *arguments: str, **variables: str) -> subprocess.Co
     command = [sys.executable, "-m", "pytest", "-p", "scx_pipeline_tests.conftest", "-c", os.devnull, "-q"]
     return subprocess.run(
         [*command, "--rootdir", str(folder), *arguments, str(folder)],
+        check=False,
         cwd=ROOT,
         env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **variables},
         capture_output=True,
