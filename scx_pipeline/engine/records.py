@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias
@@ -63,10 +64,10 @@ def find_records(path: Path, parsed: Iterable[int], refused: Iterable[int], tota
     cutting agrees with it, nothing is found.
     """
     wanted, positions = sorted(set(parsed)), sorted(set(refused))
-    for split in (_split_by_quotes, _split_by_csv):
-        starts, ends = split(path)
-        if len(starts) == total + 1:
-            return _pick(path, starts, ends, wanted, positions)
+    for starts, ends in _splits(path):
+        found = _pick(path, starts, ends, wanted, positions) if len(starts) == total + 1 else None
+        if found is not None:
+            return found
     return Found([], {}, {})
 
 
@@ -88,10 +89,23 @@ def line_of(path: Path, offsets: Iterable[int]) -> dict[int, int]:
     return lines
 
 
-def _pick(path: Path, starts: Positions, ends: Positions, wanted: list[int], positions: list[int]) -> Found:
+def _splits(path: Path) -> Iterator[tuple[Positions, Positions]]:
+    """The ways to cut the file, the likeliest first."""
+    starts, ends, stray = _split_by_quotes(path)
+    if not stray:
+        yield starts, ends
+    yield _split_by_csv(path)
+    if stray:
+        yield starts, ends
+
+
+def _pick(path: Path, starts: Positions, ends: Positions, wanted: list[int], positions: list[int]) -> Found | None:
+    """The records asked for; None where the refused ones are not a record each, so that the file was cut wrongly."""
     import numpy as np
 
     refused = dict(zip(positions, np.searchsorted(starts, positions).tolist(), strict=True))
+    if len(set(refused.values()) - {0, len(starts)}) < len(positions):
+        return None
     taken = np.setdiff1d(np.arange(1, len(starts)), list(refused.values()))
     numbers = dict(zip(wanted, taken[wanted].tolist() if wanted else [], strict=True))
     chosen = sorted({0, *refused.values(), *numbers.values()})
@@ -123,11 +137,14 @@ def _skip(file: IO[bytes], count: int) -> None:
         count -= len(chunk)
 
 
-def _split_by_quotes(path: Path) -> tuple[Positions, Positions]:
-    """Cut at the line ends that an even number of quotes precedes: right for every file without stray quotes."""
+def _split_by_quotes(path: Path) -> tuple[Positions, Positions, bool]:
+    """Cut at the line ends that an even number of quotes precedes: right for every file without stray quotes.
+
+    Also tells whether there are any: quotes that open, but stand neither at a value's start nor after another quote.
+    """
     import numpy as np
 
-    found, position, quotes, last = [], 0, 0, b""
+    found, position, quotes, last, stray = [], 0, 0, b"", False
     with open_plain(path) as file:
         for chunk in _chunks(file):
             data = np.frombuffer(chunk, dtype=np.uint8)
@@ -138,13 +155,26 @@ def _split_by_quotes(path: Path) -> tuple[Positions, Positions]:
                 line_ends = np.union1d(line_ends, returns[np.append(data, 0)[returns + 1] != 0x0A])
             even = (np.searchsorted(marks, line_ends) + quotes) % 2 == 0
             found.append(line_ends[even] + (position + 1))
+            stray = stray or _has_stray(chunk, marks[quotes % 2 :: 2], last)
             quotes += len(marks)
             position += len(chunk)
             last = chunk[-1:]
     if last not in (b"", b"\n", b"\r"):
         found.append(np.array([position]))
     ends = np.concatenate(found) if found else np.empty(0, dtype=np.int64)
-    return _without_blanks(path, ends)
+    return *_without_blanks(path, ends), stray
+
+
+def _has_stray(chunk: bytes, opening: Positions, last: bytes) -> bool:
+    """Whether a quote that opens stands where none may; `last` is the byte before the chunk."""
+    import numpy as np
+
+    before = np.frombuffer(chunk, dtype=np.uint8)[opening - 1]
+    if not last:
+        before = before[opening != (3 if chunk.startswith(b"\xef\xbb\xbf") else 0)]
+    elif 0 in opening[:1]:
+        before[0] = last[0]
+    return bool(before.tobytes().strip(b',"\r\n'))
 
 
 def _chunks(file: IO[bytes]) -> Iterator[bytes]:
@@ -179,11 +209,12 @@ def _split_by_csv(path: Path) -> tuple[Positions, Positions]:
 
     def lines(file: IO[bytes]) -> Iterator[str]:
         nonlocal position
-        for line in file:
+        # A character a byte, since positions are counted; csv looks at none but ASCII ones.
+        for line in io.TextIOWrapper(file, "latin-1", newline=""):
             position += len(line)
-            yield line.decode("utf-8", "replace")
+            yield line
 
-    with open_plain(path) as file:
+    with open_plain(path) as file, suppress(csv.Error):  # a value longer than the limit: the total will not agree
         start = 0
         for row in csv.reader(lines(file)):
             if row:

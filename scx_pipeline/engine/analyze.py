@@ -1,0 +1,66 @@
+"""The analysts' queries of a star as pandas frames, and their charts.
+How a frame or chart is shown, in the terminal or in the UI, is decided by who asked."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from scx_pipeline.engine.sql import CompiledStar
+from scx_pipeline.errors import PipelineError
+from scx_pipeline.spec import Query
+from scx_pipeline.warehouse.base import Session
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def run_query(session: Session, compiled: CompiledStar, name: str) -> pd.DataFrame:
+    """The result of one of the star's queries. Raises PipelineError for a name it does not have."""
+    return session.frame(compiled.query(find_query(compiled, name), session.capabilities.dialect))
+
+
+def find_query(compiled: CompiledStar, name: str) -> Query:
+    """The declared query. Raises PipelineError with the names there are."""
+    for query in compiled.star.queries:
+        if query.name == name:
+            return query
+    known = ", ".join(query.name for query in compiled.star.queries)
+    raise PipelineError(f"{compiled.star.name} has no query {name!r}; it has: {known}")
+
+
+def pivot(frame: pd.DataFrame, query: Query) -> pd.DataFrame:
+    """The frame as its chart needs it: one row per x, one column per series, missing combinations 0."""
+    chart = query.chart
+    assert chart is not None
+    if chart.series is None:
+        return frame.set_index(chart.x)[[chart.y]]
+    filled = frame.assign(**{chart.series: frame[chart.series].fillna("(none)")})
+    wide = filled.pivot_table(index=chart.x, columns=chart.series, values=chart.y, aggfunc="sum", fill_value=0)
+    return wide[wide.sum().sort_values(ascending=False).index]
+
+
+def draw(frame: pd.DataFrame, query: Query) -> bytes:
+    """The query's chart as a PNG image."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    assert query.chart is not None
+    wide = pivot(frame, query)
+    figure, axes = plt.subplots(figsize=(9, 4), dpi=110, layout="constrained")
+    if not wide.empty:
+        labels = wide.rename(index=str)
+        labels.plot(ax=axes, kind=query.chart.kind, stacked=query.chart.kind == "bar", width=0.85) if query.chart.kind == "bar" else labels.plot(ax=axes)
+        axes.legend(frameon=False, ncols=6, loc="upper left", fontsize=8)
+        step = max(1, len(wide) // 12)
+        axes.set_xticks(range(0, len(wide), step), [str(value) for value in wide.index[::step]], rotation=0, fontsize=8)
+    axes.set_title(query.title, loc="left")
+    axes.set_xlabel(query.chart.x)
+    axes.set_ylabel(query.chart.y)
+    axes.spines[["top", "right"]].set_visible(False)
+    image = io.BytesIO()
+    figure.savefig(image, format="png")
+    plt.close(figure)
+    return image.getvalue()

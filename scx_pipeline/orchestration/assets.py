@@ -1,0 +1,146 @@
+"""A star's assets: its sources, observed by month, its tables, loaded together, and its report.
+What a load does is in `engine.load`; which months are due is decided in `due`."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import dagster as dg
+
+from scx_pipeline.engine.checks import CheckResult, declared_checks
+from scx_pipeline.engine.load import Loader, LoadReport, list_selection
+from scx_pipeline.engine.sql import CompiledStar
+from scx_pipeline.errors import GateError, PipelineError
+from scx_pipeline.orchestration.metadata import (
+    asset_key,
+    code_references,
+    load_metadata,
+    month_metadata,
+    table_metadata,
+)
+from scx_pipeline.orchestration.partitions import monthly, span_of
+from scx_pipeline.orchestration.resources import BucketResource, WarehouseResource
+from scx_pipeline.spec import Source, Table
+
+
+def source_assets(compiled: CompiledStar) -> list[dg.AssetsDefinition]:
+    """The star's sources: assets that are observed, a month's data version being its objects' fingerprint."""
+    return [_source_asset(compiled, source) for source in compiled.star.sources]
+
+
+def _source_asset(compiled: CompiledStar, source: Source) -> dg.AssetsDefinition:
+    star = compiled.star
+
+    @dg.observable_source_asset(
+        key=asset_key(star.name, source.name),
+        description=source.description,
+        group_name=star.name,
+        partitions_def=monthly(star),
+        metadata={"prefix": source.prefix, "files": [item.pattern for item in source.files]},
+        tags={"dagster/kind/s3": "", f"dagster/kind/{source.format}": ""},
+    )
+    def observe(context: dg.OpExecutionContext, bucket: BucketResource) -> dg.DataVersionsByPartition:
+        try:
+            selection = list_selection(star, bucket.open())
+        except PipelineError as error:
+            raise dg.Failure(str(error), allow_retries=False) from None
+        context.log.info(f"{len(selection.objects):,} objects, {len(selection.ignored):,} match no pattern of their source")
+        return dg.DataVersionsByPartition({str(month): selection.fingerprint(month) for month in star.months()})
+
+    return observe  # type: ignore[return-value]
+
+
+def table_assets(compiled: CompiledStar, kind: str) -> dg.AssetsDefinition:
+    """All the star's tables as one multi-asset: a run loads a span of months and publishes it in one transaction."""
+    star = compiled.star
+
+    @dg.multi_asset(
+        name=f"{star.name}_load",
+        specs=[_spec(compiled, table, kind) for table in star.tables],
+        check_specs=_check_specs(compiled),
+        partitions_def=monthly(star),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        can_subset=True,
+        op_tags={"star": star.name},
+    )
+    def load(
+        context: dg.AssetExecutionContext, warehouse: WarehouseResource, bucket: BucketResource
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+        yield from _load(context, compiled, warehouse, bucket)
+
+    return load
+
+
+def _spec(compiled: CompiledStar, table: Table, kind: str) -> dg.AssetSpec:
+    star = compiled.star
+    inputs = [table.source] if table.source else sorted(compiled.reads(table))
+    return dg.AssetSpec(
+        key=asset_key(star.name, table.name),
+        deps=[asset_key(star.name, name) for name in inputs],
+        description=table.description,
+        group_name=star.name,
+        owners=list(star.owners),
+        kinds={kind, "table"},
+        code_version=compiled.code_version(table),
+        metadata=table_metadata(compiled, table) | code_references(compiled, table),
+        tags={"role": table.role},
+    )
+
+
+def _check_specs(compiled: CompiledStar) -> list[dg.AssetCheckSpec]:
+    star = compiled.star.name
+    return [
+        dg.AssetCheckSpec(check.name, asset=asset_key(star, check.table), description=check.description, blocking=True)
+        for check in declared_checks(compiled.star)
+    ]
+
+
+def _load(
+    context: dg.AssetExecutionContext, compiled: CompiledStar, warehouse: WarehouseResource, bucket: BucketResource
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    span = span_of(context.partition_keys)
+    selected = {key.path[-1] for key in context.selected_asset_keys}
+    log: Callable[[str], None] = context.log.info
+    try:
+        loader = Loader(compiled, bucket.open(), warehouse.open(log), log)
+        report = loader.load(span, selected, context.run_id)
+    except GateError as error:
+        assert isinstance(error.report, LoadReport)
+        yield from _check_results(context, compiled, error.report.checks)
+        raise dg.Failure(str(error), allow_retries=False) from None
+    except PipelineError as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
+    yield from _results(context, compiled, report, selected)
+
+
+def _results(
+    context: dg.AssetExecutionContext, compiled: CompiledStar, report: LoadReport, selected: set[str]
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    star = compiled.star.name
+    for name in report.tables:
+        key = asset_key(star, name)
+        if name not in selected:
+            # Published with what was asked for, since it is made from it; Dagster is told all the same.
+            for month in report.span:
+                metadata = load_metadata(report, name) | month_metadata(report, name, month)
+                context.log_event(dg.AssetMaterialization(key, partition=str(month), metadata=metadata))
+            continue
+        for month in report.span:
+            context.add_asset_metadata(month_metadata(report, name, month), asset_key=key, partition_key=str(month))
+        yield dg.MaterializeResult(asset_key=key, metadata=load_metadata(report, name))
+    yield from _check_results(context, compiled, report.checks)
+
+
+def _check_results(
+    context: dg.AssetExecutionContext, compiled: CompiledStar, results: Sequence[CheckResult]
+) -> Iterator[dg.AssetCheckResult]:
+    for result in results:
+        key = asset_key(compiled.star.name, result.table)
+        if dg.AssetCheckKey(key, result.name) not in context.selected_asset_check_keys:
+            continue
+        yield dg.AssetCheckResult(
+            asset_key=key,
+            check_name=result.name,
+            passed=result.passed,
+            severity=dg.AssetCheckSeverity.WARN if result.severity == "warn" else dg.AssetCheckSeverity.ERROR,
+            description=result.message,
+            metadata={"months": str(span_of(context.partition_keys)), **({"violations": dict(result.violations)} if result.violations else {})},
+        )

@@ -1,0 +1,105 @@
+"""The Dagster instance of the `scx` command: $DAGSTER_HOME, made on first use, with a quicker way to its SQLite files.
+What runs in it is defined elsewhere; the UI and the daemon open the same files in Dagster's own way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import yaml
+from dagster._core.instance.ref import InstanceRef
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from sqlalchemy import Connection, Engine, create_engine, event
+
+from scx_pipeline.errors import SettingsError
+
+CONFIG = "dagster.yaml"
+BUSY_SECONDS = 60
+_STORAGES = ("storage", "event_log_storage", "run_storage", "schedule_storage")
+
+DEFAULT_CONFIG = """\
+# Written by scx_pipeline on first use; change it as you like (https://docs.dagster.io/deployment/oss/dagster-yaml).
+telemetry:
+  enabled: false
+concurrency:
+  runs:
+    max_concurrent_runs: 4
+run_queue:
+  dequeue_interval_seconds: 1
+"""
+
+
+class PooledEventLogStorage(SqliteEventLogStorage):
+    """Dagster's SQLite event log with its connections kept open, for a process that runs one load.
+
+    Dagster's own opens a new engine for every event it writes; a load writes about a hundred, each a few milliseconds
+    too slow by that. The files are the same.
+    """
+
+    def __init__(self, base_dir: str, inst_data: Any = None) -> None:
+        super().__init__(base_dir, inst_data)
+        self._engines: dict[str, Engine] = {}
+
+    @classmethod
+    def from_config_value(cls, inst_data: Any, config_value: Any) -> PooledEventLogStorage:
+        """Dagster's way of making it."""
+        return cls(inst_data=inst_data, **config_value)
+
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[Connection]:
+        with self._db_lock:
+            engine = self._engines.get(shard)
+            if engine is None:
+                engine = self._engines[shard] = create_engine(
+                    self.conn_string_for_shard(shard), connect_args={"timeout": BUSY_SECONDS}
+                )
+                event.listen(engine, "connect", _relax)
+            if shard not in self._initialized_dbs:
+                self._initdb(engine)
+                self._initialized_dbs.add(shard)
+            with engine.begin() as connection:
+                yield connection
+
+    def dispose(self) -> None:
+        """Close the connections."""
+        for engine in getattr(self, "_engines", {}).values():
+            engine.dispose()
+        super().dispose()
+
+
+def _relax(connection: Any, record: object) -> None:
+    """In WAL mode this loses nothing when the process dies, only when the machine does."""
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def prepare_home(home: Path) -> None:
+    """Make $DAGSTER_HOME with a dagster.yaml that has no telemetry, unless there is one."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if not (home / CONFIG).exists():
+            (home / CONFIG).write_text(DEFAULT_CONFIG, "utf-8")
+    except OSError as error:
+        raise SettingsError(f"DAGSTER_HOME {home} cannot be written ({error.strerror}): set DAGSTER_HOME or SCX_HOME") from None
+
+
+@contextmanager
+def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
+    """The instance at $DAGSTER_HOME; a storage that its dagster.yaml configures is used as it is."""
+    prepare_home(home)
+    configured = yaml.safe_load((home / CONFIG).read_text("utf-8")) or {}
+    overrides = {} if any(name in configured for name in _STORAGES) else _pooled(home)
+    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=overrides)) as instance:
+        yield instance
+
+
+def _pooled(home: Path) -> dict[str, Any]:
+    return {
+        "event_log_storage": {
+            "module": __name__,
+            "class": PooledEventLogStorage.__name__,
+            "config": {"base_dir": str(home / "history" / "runs")},
+        }
+    }

@@ -1,0 +1,105 @@
+"""What people see of a table in the Dagster UI: its columns, lineage, SQL, and the numbers of a load.
+Nothing here computes a number; loads and declarations are only rendered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from scx_pipeline.engine.load import LoadReport
+from scx_pipeline.engine.sql import CompiledStar
+from scx_pipeline.spec import Month, Table
+
+
+def asset_key(star: str, name: str) -> dg.AssetKey:
+    """The key of a star's table or source."""
+    return dg.AssetKey([star, name])
+
+
+def table_metadata(compiled: CompiledStar, table: Table) -> dict[str, Any]:
+    """What is known of a table before any load."""
+    star = compiled.star
+    metadata: dict[str, Any] = {
+        "dagster/table_name": f"dev.{star.schema_name}.{table.name}",
+        "dagster/column_schema": _column_schema(table),
+        "role": table.role,
+        "key": ", ".join(table.key),
+    }
+    if table.role != "staging":
+        metadata |= {
+            "dagster/column_lineage": _column_lineage(compiled, table),
+            "lineage": dg.MetadataValue.md(_lineage_markdown(compiled, table)),
+            "sql": dg.MetadataValue.md(f"```sql\n{compiled.tables[table.name].text}```"),
+        }
+    return metadata
+
+
+def code_references(compiled: CompiledStar, table: Table) -> dict[str, Any]:
+    """The link from the table's page to its SQL file and declaration."""
+    files = [compiled.folder / "defs.yaml"]
+    if table.role != "staging":
+        files.insert(0, compiled.tables[table.name].path)
+    references = [dg.LocalFileCodeReference(file_path=str(path), line_number=1, label=path.name) for path in files]
+    return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=list(references))}
+
+
+def load_metadata(report: LoadReport, table: str) -> dict[str, Any]:
+    """The numbers of a load that hold for all its months."""
+    metadata: dict[str, Any] = {
+        "load_id": report.load_id,
+        "seconds": round(report.tables[table].seconds, 3),
+        "rows_of_load": sum(report.tables[table].rows.values()),
+    }
+    if report.objects_by_month:
+        metadata |= {
+            "objects_read": report.objects,
+            "bytes_read": report.bytes,
+            "rows_read": report.read,
+            "rows_rejected": report.rejected,
+            "rows_deduplicated": report.deduplicated,
+            "rows_of_other_months": report.filtered,
+        }
+    return metadata
+
+
+def month_metadata(report: LoadReport, table: str, month: Month) -> dict[str, Any]:
+    """The numbers of one month, which the UI plots over the partitions."""
+    metadata: dict[str, Any] = {"dagster/partition_row_count": report.tables[table].rows[month]}
+    if month in report.objects_by_month:
+        objects, size = report.objects_by_month[month]
+        metadata |= {"objects": objects, "bytes": size, "fingerprint": report.fingerprints[month]}
+    return metadata
+
+
+def _column_schema(table: Table) -> dg.TableSchema:
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=column.name,
+                type=column.type,
+                description=column.description,
+                constraints=dg.TableColumnConstraints(nullable=column.nullable, unique=table.key == (column.name,)),
+            )
+            for column in table.columns
+        ]
+    )
+
+
+def _column_lineage(compiled: CompiledStar, table: Table) -> dg.TableColumnLineage:
+    return dg.TableColumnLineage(
+        deps_by_column={
+            column: [
+                dg.TableColumnDep(asset_key=asset_key(compiled.star.name, source), column_name=name) for source, name in sources
+            ]
+            for column, sources in compiled.lineage(table).items()
+        }
+    )
+
+
+def _lineage_markdown(compiled: CompiledStar, table: Table) -> str:
+    rows: Mapping[str, list[tuple[str, str]]] = compiled.lineage(table)
+    lines = ["| column | made from |", "|---|---|"]
+    lines += [f"| `{name}` | {', '.join(f'`{t}.{c}`' for t, c in sources) or 'a constant'} |" for name, sources in rows.items()]
+    return "\n".join(lines)

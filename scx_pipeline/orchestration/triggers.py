@@ -1,0 +1,106 @@
+"""A star's job, hourly schedule and object sensor: what makes a run start by itself.
+Which months are due is decided in `due`; what a run does is in `assets`."""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from scx_pipeline.engine.load import plan_star
+from scx_pipeline.engine.sql import CompiledStar
+from scx_pipeline.errors import PipelineError
+from scx_pipeline.orchestration.due import Request, RunState, due_requests, read_memory, write_memory
+from scx_pipeline.orchestration.metadata import asset_key
+from scx_pipeline.orchestration.partitions import monthly, range_tags
+from scx_pipeline.orchestration.resources import BucketResource, WarehouseResource
+from scx_pipeline.spec import Month
+
+REQUEST_TAG = "scx_pipeline/request"
+TICK_LOCK_TIMEOUT = 5.0  # a tick rather comes again than waits for a run that writes the warehouse
+_FAILED = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+
+
+def star_job(compiled: CompiledStar) -> UnresolvedAssetJobDefinition:
+    """The job that loads all the star's tables, and then runs the watching checks."""
+    star = compiled.star
+    tables = dg.AssetSelection.assets(*(asset_key(star.name, table.name) for table in star.tables))
+    return dg.define_asset_job(
+        star.name,
+        selection=tables,
+        description=f"Load months of {star.name}: all its tables, in one transaction.",
+        partitions_def=monthly(star),
+    )
+
+
+def object_sensor(compiled: CompiledStar, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
+    """Ask for every month whose objects are new, changed or gone, each contiguous span in one run."""
+    star = compiled.star
+
+    @dg.sensor(
+        name=f"{star.name}_objects",
+        job=job,
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.STOPPED,
+        description=f"Loads the months of {star.name} whose objects are new, changed or gone.",
+    )
+    def watch(context: dg.SensorEvaluationContext, warehouse: WarehouseResource, bucket: BucketResource) -> dg.SensorResult | dg.SkipReason:
+        try:
+            requests, cursor = _due(context.instance, compiled, warehouse, bucket, context.cursor)
+        except PipelineError as error:
+            return dg.SkipReason(str(error))
+        if not requests:
+            return dg.SensorResult(skip_reason="no month has changed, or its run is on its way", cursor=cursor)
+        return dg.SensorResult(run_requests=[_run_request(request) for request in requests], cursor=cursor)
+
+    return watch
+
+
+def hourly_schedule(compiled: CompiledStar, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
+    """Once an hour, load what has changed: for those who rather have a rhythm than a sensor."""
+    star = compiled.star
+
+    @dg.schedule(
+        name=f"{star.name}_hourly",
+        job=job,
+        cron_schedule="0 * * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+        description=f"Once an hour, loads the months of {star.name} whose objects have changed.",
+    )
+    def load_changed(
+        context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource, bucket: BucketResource
+    ) -> list[dg.RunRequest] | dg.SkipReason:
+        try:
+            requests, _ = _due(context.instance, compiled, warehouse, bucket, None)
+        except PipelineError as error:
+            return dg.SkipReason(str(error))
+        hour = f"{context.scheduled_execution_time:%Y-%m-%dT%H}"
+        return [_run_request(Request(f"{item.key}:{hour}", item.span)) for item in requests] or dg.SkipReason("no month has changed")
+
+    return load_changed
+
+
+def _due(
+    instance: dg.DagsterInstance, compiled: CompiledStar, warehouse: WarehouseResource, bucket: BucketResource, cursor: str | None
+) -> tuple[list[Request], str]:
+    plan = plan_star(compiled, bucket.open(), warehouse.open(lock_timeout=TICK_LOCK_TIMEOUT))
+    changed: dict[Month, str] = {
+        item.month: f"{plan.selection.fingerprint(item.month)} {compiled.version}" for item in plan.changed
+    }
+
+    def run_state(key: str) -> tuple[RunState, datetime | None]:
+        records = instance.get_run_records(dg.RunsFilter(tags={REQUEST_TAG: key}), limit=1)
+        if not records:
+            return "absent", None
+        status, ended = records[0].dagster_run.status, records[0].end_time
+        moment = datetime.fromtimestamp(ended, UTC) if ended else None
+        if status == dg.DagsterRunStatus.SUCCESS:
+            return "succeeded", moment
+        return ("failed" if status in _FAILED else "running"), moment
+
+    requests, memory = due_requests(compiled.star.name, changed, read_memory(cursor), run_state, datetime.now(UTC))
+    return requests, write_memory(memory)
+
+
+def _run_request(request: Request) -> dg.RunRequest:
+    return dg.RunRequest(run_key=request.key, tags={**range_tags(request.span), REQUEST_TAG: request.key})

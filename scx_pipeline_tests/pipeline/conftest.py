@@ -1,0 +1,29 @@
+"""The worlds that the tests of this folder load in: a fresh bucket and an empty warehouse each.
+The servers' fixtures are in the package's conftest.py, what a world can do in world.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scx_pipeline_tests.pipeline.world import World, folder_world
+
+
+@pytest.fixture
+def duck(tmp_path: Path) -> World:
+    """A local bucket and a DuckDB file."""
+    return folder_world(tmp_path)
+
+
+@pytest.fixture
+def pg(tmp_path: Path, postgres_url: str) -> World:
+    """A local bucket and a PostgreSQL database."""
+    return folder_world(tmp_path / "pg", postgres_url)
+
+
+@pytest.fixture(params=["duckdb", pytest.param("postgres", marks=pytest.mark.postgres)])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
+    """A local bucket and a warehouse, once of each engine."""
+    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else ""
+    return folder_world(tmp_path, url)

@@ -1,0 +1,216 @@
+"""The promise: whatever happened before, once all changed months are loaded the warehouse equals a build from nothing.
+Random histories run on DuckDB and PostgreSQL side by side; single behaviours are in the other modules."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, note, settings
+
+from scx_pipeline.engine.sql import CompiledStar
+from scx_pipeline.errors import GateError
+from scx_pipeline.spec import Span
+from scx_pipeline.warehouse.base import Session
+from scx_pipeline.warehouse.duckdb import DuckDBSession
+from scx_pipeline.warehouse.postgres import PostgresSession
+from scx_pipeline_tests.pipeline.history import (
+    MONTHS,
+    BrokenLoad,
+    Delete,
+    Load,
+    Model,
+    PoisonedLoad,
+    Put,
+    Settle,
+    Step,
+    histories,
+)
+from scx_pipeline_tests.pipeline.world import PREFIX, Snapshot, World, folder_world, job, scx_star
+from scx_pipeline_tests.servers.postgres import PostgresServer
+
+# More, and other ones each time: PURITY_EXAMPLES=500 pytest …/test_purity.py
+MORE = int(os.environ.get("PURITY_EXAMPLES", "0"))
+SESSIONS: Sequence[type[Session]] = (DuckDBSession, PostgresSession)
+
+
+class BrokenOff(Exception):
+    """What a broken load is broken by."""
+
+
+@cache
+def tolerant_star() -> CompiledStar:
+    """The star, with room for as many bad rows as a random file has."""
+    star = scx_star().star
+    sources = tuple(source.model_copy(update={"reject_limit": 0.5}) for source in star.sources)
+    return replace(scx_star(), star=star.model_copy(update={"sources": sources}))
+
+
+@dataclass
+class Driver:
+    """Takes the steps of a history in one bucket and several warehouses, and compares what comes of them."""
+
+    folder: Path
+    worlds: Sequence[World]
+    model: Model = field(default_factory=Model)
+    builds: int = 0
+
+    def take(self, step: Step) -> None:
+        note(repr(step))
+        match step:
+            case Put():
+                self.put(step)
+            case Delete(name):
+                self.delete(name)
+            case Load():
+                for world in self.worlds:
+                    self.try_load(world, step.span, step.tables)
+            case BrokenLoad():
+                for world in self.worlds:
+                    self.break_load(world, step)
+            case PoisonedLoad(month):
+                self.poison(Span(MONTHS[month], MONTHS[month]))
+            case Settle(backwards):
+                self.settle(backwards)
+
+    def put(self, put: Put) -> None:
+        self.worlds[0].put(put.name, put.content().encode())
+        self.model.files[put.name] = put
+
+    def delete(self, name: str) -> None:
+        if self.model.files.pop(name, None):
+            self.worlds[0].delete(name)
+
+    def try_load(self, world: World, span: Span, tables: frozenset[str] = frozenset()) -> bool:
+        """Load; a load that is refused, as it may be, changes nothing."""
+        before = world.snapshot()
+        try:
+            world.loader().load(span, tables or None)
+        except Exception as error:
+            assert "was never loaded" in str(error) or (isinstance(error, GateError) and self.model.strays()), error
+            assert world.snapshot() == before
+            return False
+        return True
+
+    def break_load(self, world: World, step: BrokenLoad) -> None:
+        before = world.snapshot()
+        with breaking(step.statements, step.by_database) as broken:
+            try:
+                self.try_load(world, step.load.span, step.load.tables)
+            except AssertionError:
+                assert broken, "broken by something else"
+        if broken:
+            assert world.snapshot() == before
+
+    def poison(self, span: Span) -> None:
+        name = f"{span.first.year}/{span.first.month:02d}/poison.csv"
+        self.worlds[0].put(name, [job(0, "never")] * 300)
+        for world in self.worlds:
+            before = world.snapshot()
+            with pytest.raises(GateError, match="rejected"):
+                world.loader().load(span)
+            assert world.snapshot() == before
+        self.worlds[0].delete(name)
+
+    def settle(self, backwards: bool = False) -> None:
+        """Load what changed, and compare; objects whose job_ids are in two months are removed if they must be."""
+        loaded = [self.load_changed(world, backwards) for world in self.worlds]
+        built = self.build()
+        assert loaded == [built is not None] * len(self.worlds), "some were refused, and others were not"
+        if built is None:
+            assert self.model.strays()
+            for name in self.model.strays():
+                self.delete(name)
+            self.settle()
+        else:
+            self.compare(built)
+
+    def load_changed(self, world: World, backwards: bool) -> bool:
+        months = [item.month for item in world.plan().changed]
+        for month in sorted(months, reverse=backwards) if len(months) < 8 else ():
+            self.try_load(world, Span(month, month))
+        rest = [item.month for item in world.plan().changed]
+        # A job that moved from a month to another cannot be loaded month by month: the one needs the other.
+        done = not rest or self.try_load(world, Span(min(rest), max(rest)))
+        assert not (done and world.plan().changed)
+        return done
+
+    def build(self) -> Snapshot | None:
+        """What stands after a load from nothing, into an empty DuckDB; None where it is refused."""
+        self.builds += 1
+        world = World(
+            self.worlds[0].bucket_url, f"duckdb://{self.folder}/built{self.builds}.duckdb", self.worlds[0].compiled
+        )
+        changed = [item.month for item in world.plan().changed]
+        if changed and not self.try_load(world, Span(min(changed), max(changed))):
+            return None
+        return filled(world)
+
+    def compare(self, built: Snapshot) -> None:
+        expected = self.model.tables()
+        assert {name: built[name] for name in expected} == expected
+        assert sorted((row[1], row[2]) for row in built.get("rejected_rows", [])) == self.model.rejected()
+        for world in self.worlds:
+            assert filled(world) == built, world.warehouse.capabilities.name
+
+
+def filled(world: World) -> Snapshot:
+    """What stands, but for months without objects or rows: they are recorded only where they once had any."""
+    selection = world.plan().selection
+    present = {str(month) for month in world.compiled.star.months() if selection.has_objects(month)}
+    found = world.snapshot(load_ids=False)
+    months = [row for row in found.get("months", []) if row[0] in present]
+    counts = [row for row in found.get("month_rows", []) if row[2]]
+    return {name: rows for name, rows in (found | {"months": months, "month_rows": counts}).items() if rows}
+
+
+@contextmanager
+def breaking(statements: int, by_database: bool) -> Iterator[list[str]]:
+    """Let the statement after that many fail, in whatever session; yields which one it was."""
+    broken: list[str] = []
+    left = [statements]
+
+    def wrap(original: Any) -> Any:
+        def run(session: Session, sql: str, parameters: Sequence[object] = ()) -> Any:
+            left[0] -= 1
+            if left[0] == -1:
+                broken.append(sql)
+                if by_database:
+                    return original(session, "SELECT no_such_column")
+                raise BrokenOff(sql)
+            return original(session, sql, parameters)
+
+        return run
+
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in SESSIONS:
+            for name in ("execute", "rows"):
+                patch.setattr(kind, name, wrap(getattr(kind, name)))
+        yield broken
+
+
+@pytest.mark.postgres
+@given(history=histories(steps=9))
+@settings(
+    max_examples=MORE or 14,
+    derandomize=not MORE,
+    deadline=None,
+    database=None,
+    phases=[Phase.explicit, Phase.generate, Phase.shrink],
+    suppress_health_check=list(HealthCheck),
+)
+def test_any_history_ends_as_a_build_from_nothing(postgres: PostgresServer, history: list[Step]) -> None:
+    with tempfile.TemporaryDirectory(prefix="scx-purity-") as name:
+        folder = Path(name)
+        worlds = [folder_world(folder, url, tolerant_star()) for url in ("", postgres.fresh_dev())]
+        driver = Driver(folder, worlds)
+        for step in history:
+            driver.take(step)
+        driver.settle()

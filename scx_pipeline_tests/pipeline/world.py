@@ -1,0 +1,218 @@
+"""A small bucket, a warehouse and the scx star in one place: what the tests of this folder put in, load and look at.
+No test lives here, and no server is started here."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import obstore
+import pyarrow as pa
+
+from scx_pipeline.engine.declare import load_star, stars_folder
+from scx_pipeline.engine.load import Loader, LoadReport, Plan, Progress, plan_star
+from scx_pipeline.engine.objects import Bucket, open_bucket
+from scx_pipeline.engine.sql import CompiledStar
+from scx_pipeline.spec import Month, Span, contiguous_spans
+from scx_pipeline.warehouse.base import STATE_SCHEMA, Limits, Session, Warehouse, open_warehouse, qualified
+
+PREFIX = "auto_classify_jobs/"
+CONCATENATED = f"{PREFIX}auto_classify_jobs_concatenated.csv"
+STAGING = "staging_cleansed_logs"
+FACTS = "auto_classification_logs"
+LIMITS = Limits(memory="400MB", threads=2, lock_timeout=20)
+
+Row = tuple[Any, ...]
+Snapshot = dict[str, list[Row]]
+
+
+@cache
+def scx_star() -> CompiledStar:
+    """The project's own star."""
+    return load_star(stars_folder() / "scx")
+
+
+def columns() -> tuple[str, ...]:
+    """The columns of the log, in its order."""
+    return scx_star().star.table(STAGING).column_names
+
+
+def job(job_id: int, created_at: str, **values: object) -> dict[str, object]:
+    """A valid row of the log; values given by name replace the usual ones."""
+    usual: dict[str, object] = {
+        "job_id": job_id,
+        "project_id": 10,
+        "project_name": "Seoul, Gangnam",
+        "date": "2021/03",
+        "summary": "roads and trees",
+        "ground_profile": "city",
+        "bt_clss_profile": "default",
+        "resolution": "0.5",
+        "noise_profile": "low",
+        "noise_type": "birds",
+        **dict.fromkeys(("remove_dup", "airbone_laser", "ground_grndonly", "class_grdonly", "nextcore", "switch_xy"), 0),
+        "created_at": created_at,
+        "updated_at": created_at,
+        "upload_time": "000130",
+        "user_id": 211,
+        "email_encrypted": "c2NhbmJp",
+        "plan_id": 2,
+    }
+    assert values.keys() <= usual.keys()
+    return usual | values
+
+
+def csv_text(rows: Iterable[Mapping[str, object] | str], names: Sequence[str] = (), newline: str = "\n") -> str:
+    """A file with a header; a row that is a text stands as it is."""
+    names = names or columns()
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator=newline)
+    writer.writerow(names)
+    for row in rows:
+        if isinstance(row, str):
+            text.write(row + newline)
+        else:
+            writer.writerow(["" if row.get(name) is None else row.get(name) for name in names])
+    return text.getvalue()
+
+
+def line_of(row: Mapping[str, object]) -> str:
+    """The row as one line of a file, without the line's end."""
+    return csv_text([row]).split("\n", 1)[1].rstrip("\n")
+
+
+def compress(content: bytes, key: str) -> bytes:
+    """The content as an object of that key holds it."""
+    if key.endswith(".gz"):
+        return gzip.compress(content, mtime=0)
+    if key.endswith(".zst"):
+        return bytes(pa.compress(content, codec="zstd", asbytes=True))
+    return content
+
+
+def span_of(first: str, last: str = "") -> Span:
+    """The months from the first to the last."""
+    return Span(Month.parse(first), Month.parse(last or first))
+
+
+@dataclass
+class World:
+    """A bucket and a warehouse, with the star that goes from the one to the other."""
+
+    bucket_url: str
+    warehouse_url: str
+    compiled: CompiledStar = field(default_factory=scx_star)
+    limits: Limits = LIMITS
+    told: list[str] = field(default_factory=list)  # what the warehouse notified
+
+    @cached_property
+    def bucket(self) -> Bucket:
+        return open_bucket(self.bucket_url)
+
+    @cached_property
+    def warehouse(self) -> Warehouse:
+        return open_warehouse(self.warehouse_url, self.limits, self.told.append)
+
+    def put(self, name: str, rows: Iterable[Mapping[str, object] | str] | bytes) -> str:
+        """Write an object below the star's prefix, compressed as its name says; its key."""
+        content = rows if isinstance(rows, bytes) else csv_text(rows).encode()
+        return self.put_raw(name, compress(content, name))
+
+    def put_raw(self, name: str, content: bytes) -> str:
+        """Write the bytes as they are; the object's key."""
+        obstore.put(self.bucket.store, PREFIX + name, content, use_multipart=False)
+        return PREFIX + name
+
+    def delete(self, name: str) -> None:
+        obstore.delete(self.bucket.store, PREFIX + name)
+
+    def loader(self, progress: Progress = lambda message: None) -> Loader:
+        return Loader(self.compiled, self.bucket, self.warehouse, progress)
+
+    def load(self, first: str, last: str = "", tables: Collection[str] | None = None) -> LoadReport:
+        return self.loader().load(span_of(first, last), tables)
+
+    def plan(self) -> Plan:
+        return plan_star(self.compiled, self.bucket, self.warehouse)
+
+    def changed(self) -> list[str]:
+        """The months that a load is due for."""
+        return [str(item.month) for item in self.plan().changed]
+
+    def load_changed(self) -> list[LoadReport]:
+        """Load every span of changed months."""
+        spans = contiguous_spans([item.month for item in self.plan().changed])
+        return [self.loader().load(span) for span in spans]
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        with self.warehouse.reading() as session:
+            yield session
+
+    def rows(self, sql: str) -> list[Row]:
+        with self.reading() as session:
+            return session.rows(sql)
+
+    def table(self, name: str, what: str = "*", order: str = "") -> list[Row]:
+        """The rows of a table of the star, ordered."""
+        return in_order(self.rows(f"SELECT {what} FROM {self.compiled.star.schema_name}.{name}"), order == "")
+
+    def state(self, name: str, what: str = "*") -> list[Row]:
+        """The rows of one of the engine's own tables, ordered."""
+        return in_order(self.rows(f"SELECT {what} FROM {STATE_SCHEMA}.{name}"))
+
+    def snapshot(self, load_ids: bool = True) -> Snapshot:
+        """All that stands, table by table; with `load_ids`, also which load it came by."""
+        with self.warehouse.reader() as session:
+            return take_snapshot(session, self.compiled, load_ids) if session else {}
+
+    def tables(self) -> list[str]:
+        """Every table there is in the warehouse, as schema.name."""
+        found = self.rows(
+            "SELECT table_schema || '.' || table_name FROM information_schema.tables"
+            " WHERE table_schema NOT IN ('pg_catalog', 'information_schema')"
+        )
+        return sorted(name for (name,) in found)
+
+
+def in_order(rows: list[Row], wanted: bool = True) -> list[Row]:
+    """The rows ordered by what they show, so that NULL and values can stand side by side."""
+    return sorted(rows, key=repr) if wanted else rows
+
+
+def take_snapshot(session: Session, compiled: CompiledStar, load_ids: bool = True) -> Snapshot:
+    """What stands of a star. Empty tables and tables that are not there are the same: nothing can be read of both."""
+    state = {name: f"{what}, load_id" for name, what in _OF_STATE.items()} | _OF_LOADS if load_ids else _OF_STATE
+    found: Snapshot = {}
+    for table in compiled.star.tables:
+        if session.existing_columns(compiled.star.schema_name, table.name):
+            found[table.name] = session.rows(f"SELECT * FROM {qualified(compiled.star.schema_name, table)}")
+        if not table.sliced and session.existing_columns(STATE_SCHEMA, f"{compiled.star.name}__{table.name}"):
+            found[f"{table.name} by month"] = session.rows(f'SELECT * FROM {STATE_SCHEMA}."scx__{table.name}"')
+    for name, what in state.items():
+        if session.existing_columns(STATE_SCHEMA, name):
+            found[name] = session.rows(f"SELECT {what} FROM {STATE_SCHEMA}.{name}")
+    return {name: in_order(rows) for name, rows in found.items() if rows}
+
+
+_OF_STATE = {
+    "rejected_rows": "source, object_key, line, column_name, reason, raw",
+    "months": "month, fingerprint, code_version",
+    "month_rows": "table_name, month, row_count",
+    "objects": "source, object_key, etag, size_bytes, rows_read, rows_rejected",
+}
+_OF_LOADS = {"loads": "*", "check_results": "*"}
+
+
+def folder_world(folder: Path, warehouse_url: str = "", compiled: CompiledStar | None = None) -> World:
+    """A world of an empty local bucket and, unless another is given, an empty DuckDB file."""
+    bucket = folder / "bucket"
+    bucket.mkdir(parents=True, exist_ok=True)
+    return World(bucket.as_uri(), warehouse_url or f"duckdb://{folder}/dev.duckdb", compiled or scx_star())
