@@ -4,26 +4,29 @@ The only reader of the environment; what the settings are used for lives elsewhe
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from scx_pipeline.errors import SettingsError
 
+_SECRET = re.compile("pass|secret|token|key", re.IGNORECASE)
+
 
 class Settings(BaseSettings):
     """What a person may set, read once from the environment (SCX_…)."""
 
-    model_config = SettingsConfigDict(env_prefix="SCX_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="SCX_", env_ignore_empty=True, frozen=True)
 
     home: Path = Field(Path(".scx"), description="where the bucket, dev.duckdb and Dagster's records are kept")
     bucket_url: str = Field("", description="file:///folder or s3://bucket[/prefix]; default: $SCX_HOME/bucket")
     warehouse_url: SecretStr = Field(
         SecretStr(""), description="duckdb:///…/dev.duckdb or postgresql://user:password@host/dev; default: $SCX_HOME/dev.duckdb"
     )
-    lock_timeout: float = Field(300, ge=0, description="seconds to wait for a warehouse that another run is writing")
+    lock_timeout: float = Field(300, ge=0, le=86400, description="seconds to wait for a warehouse that another run is writing")
     memory_limit: str = Field(
         "400MB", pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$", description="memory for parsing and for DuckDB, of a run"
     )
@@ -37,7 +40,7 @@ class Settings(BaseSettings):
     @property
     def warehouse(self) -> str:
         """The warehouse's URL, secrets included: never print it (see `redact`)."""
-        return self.warehouse_url.get_secret_value() or f"duckdb://{self.home.absolute() / 'dev.duckdb'}"
+        return self.warehouse_url.get_secret_value() or f"duckdb://{quote(str(self.home.absolute() / 'dev.duckdb'))}"
 
     @property
     def dagster_home(self) -> Path:
@@ -58,11 +61,7 @@ def read_settings() -> Settings:
 
 def redact(url: str) -> str:
     """The URL with its password, and the values of its query that could be one, replaced by ***."""
-    parts = urlsplit(url)
-    netloc = parts.netloc
-    if parts.password is not None:
-        netloc = netloc.replace(f":{netloc.rpartition('@')[0].partition(':')[2]}@", ":***@")
-    query = "&".join(
-        f"{item.partition('=')[0]}=***" if "pass" in item.lower() else item for item in parts.query.split("&") if item
-    )
-    return urlunsplit((parts.scheme, netloc, parts.path, query, ""))
+    # Not by urlsplit: a password that should have been quoted, and was not, would count as host, path or fragment.
+    address, _, query = re.sub(r"^([^:/?#]*://[^:/]*:).*@", r"\1***@", url, flags=re.DOTALL).partition("?")
+    items = [f"{item.partition('=')[0]}=***" if _SECRET.search(item.partition("=")[0]) else item for item in query.split("&")]
+    return address + ("?" + "&".join(items) if query else "")

@@ -30,7 +30,7 @@ class Month:
     def parse(cls, text: str) -> Month:
         """Read `2021-04`; a ValueError says what a month looks like."""
         match = re.fullmatch(r"(\d{4})-(\d{2})", str(text))
-        if not match or not 1 <= int(match[2]) <= 12:
+        if not match or not 1 <= int(match[2]) <= 12 or not int(match[1]):
             raise ValueError(f"{text!r} is not a month: write it as YYYY-MM, for example 2021-04")
         return cls(int(match[1]), int(match[2]))
 
@@ -128,6 +128,11 @@ def _neutral_type(text: str) -> str:
             f"unknown type {text!r}: use smallint, integer, bigint, double, boolean, date, timestamp, "
             "decimal(p,s), varchar(bytes) or varchar(max)"
         )
+    sizes = [int(number) for number in re.findall(r"\d+", text)]
+    if text.startswith("varchar") and sizes and sizes[0] > MAX_TEXT_BYTES:
+        raise ValueError(f"{text} is more than a text can have on every engine, {MAX_TEXT_BYTES} bytes")
+    if text.startswith("decimal") and not sizes[1] <= sizes[0] <= 38 or sizes[:1] == [0]:
+        raise ValueError(f"{text}: a decimal has 1 to 38 digits, of which not more than all stand behind the point")
     return text
 
 
@@ -255,6 +260,7 @@ class Query(_Fact):
     name: Name
     title: str
     chart: Chart | None = None
+    as_written: bool = Field(False, description="its text runs as it stands, on every engine")
 
 
 class Star(_Fact):
@@ -314,6 +320,9 @@ class Star(_Fact):
             )
         if table.column(table.event_time).nullable:
             raise ValueError(f"table {table.name}: {table.event_time} must be declared nullable: false")
+        for name in table.latest_by:
+            if name not in table.column_names:
+                raise ValueError(f"table {table.name}: latest_by names {name}, which is none of its columns")
 
     @staticmethod
     def _check_reference(table: Table, column: Column, tables: dict[str, Table]) -> None:

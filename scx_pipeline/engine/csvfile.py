@@ -113,9 +113,14 @@ def _value_rules(column: Column) -> list[tuple[str, str]]:
         strict = f"regexp_full_match({name}, ' *[+-]?[0-9]+ *')"
         return [(f"({value} IS NULL OR ({value}::VARCHAR <> {name} AND NOT {strict}))", f"is not {_a(column.type)}")]
     if column.type in ("timestamp", "date"):
-        return [(f"({value} IS NULL OR NOT isfinite({value}) OR NOT regexp_matches({name}, '^ *[0-9]{{4}}-'))", f"is not a {column.type}")]
+        # A cast alone would take 'infinity', 'epoch' and years before Christ, and drop the time of a date.
+        within = f"{value} BETWEEN TIMESTAMP '0001-01-01' AND TIMESTAMP '9999-12-31 23:59:59.999999'"
+        form = "^ *[0-9]{4}-" if column.type == "timestamp" else "^ *[0-9]{4}-[0-9]+-[0-9]+ *$"
+        return [(f"({value} IS NULL OR NOT {within} OR NOT regexp_matches({name}, '{form}'))", f"is not a {column.type}")]
     if column.type == "double":
-        return [(f"({value} IS NULL OR NOT isfinite({value}))", "is not a finite number")]
+        return [(f"({value} IS NULL OR NOT isfinite({value}) OR contains({name}, '_'))", "is not a finite number")]
+    if column.type.startswith("decimal"):
+        return [(f"({value} IS NULL OR contains({name}, '_'))", f"is not {_a(column.type)}")]
     return [(f"{value} IS NULL", f"is not {_a(column.type)}")]
 
 

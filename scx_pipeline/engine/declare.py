@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from scx_pipeline.engine.select import compile_pattern
 from scx_pipeline.engine.sql import CompiledStar, compile_star
 from scx_pipeline.errors import DeclarationError
 from scx_pipeline.spec import Chart, Column, FilePattern, Query, Source, Star, Table
@@ -42,6 +43,8 @@ def load_star(folder: Path) -> CompiledStar:
     path = folder / DECLARATION
     try:
         text = path.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise DeclarationError(f"{path}: not UTF-8; save it as UTF-8") from None
     except OSError as error:
         raise DeclarationError(f"{path}: cannot be read ({error.strerror})") from None
     try:
@@ -50,6 +53,9 @@ def load_star(folder: Path) -> CompiledStar:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise DeclarationError(f"{path}, line {line}: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise DeclarationError(f"{path}: {error}") from None
+    _check_doubled(node, path)
     if not isinstance(document, dict) or not isinstance(document.get("attributes"), dict):
         raise DeclarationError(f"{path}, line 1: the star's facts must stand under `attributes:`")
     return compile_star(parse_star(document["attributes"], path, node), folder)
@@ -58,11 +64,40 @@ def load_star(folder: Path) -> CompiledStar:
 def parse_star(attributes: Mapping[str, Any], path: Path, node: yaml.Node | None = None) -> Star:
     """Turn the `attributes` of a declaration into a Star. Raises DeclarationError with the line of the first mistake."""
     try:
-        return Star.model_validate(attributes)
+        star = Star.model_validate(attributes)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        line = _line_of(node, ("attributes", *first["loc"]))
-        raise DeclarationError(f"{path}{f', line {line}' if line else ''}: {_explain(first)}") from None
+        raise _mistake(path, node, first["loc"], _explain(first)) from None
+    for number, source in enumerate(star.sources):
+        for place, item in enumerate(source.files):
+            try:
+                compile_pattern(item.pattern)
+            except ValueError as error:
+                raise _mistake(path, node, ("sources", number, "files", place, "pattern"), str(error)) from None
+    return star
+
+
+def _mistake(path: Path, node: yaml.Node | None, location: Sequence[Any], what: str) -> DeclarationError:
+    line = _line_of(node, ("attributes", *location))
+    return DeclarationError(f"{path}{f', line {line}' if line else ''}: {what}")
+
+
+def _check_doubled(node: yaml.Node | None, path: Path) -> None:
+    """Refuse a key that stands twice, of which YAML would silently take the last."""
+    nodes, seen = [node], set()
+    while nodes:
+        item = nodes.pop()
+        if id(item) in seen:  # an alias
+            continue
+        seen.add(id(item))
+        if isinstance(item, yaml.MappingNode):
+            keys = [key.value for key, _ in item.value]
+            for number, (key, _) in enumerate(item.value):
+                if key.value in keys[:number]:
+                    raise DeclarationError(f"{path}, line {key.start_mark.line + 1}: the key {key.value!r} stands here twice")
+            nodes += [value for _, value in item.value]
+        elif isinstance(item, yaml.SequenceNode):
+            nodes += item.value
 
 
 def _explain(error: Any) -> str:

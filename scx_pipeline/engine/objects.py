@@ -127,6 +127,17 @@ class Bucket:
             raise BucketError(f"{self.uri(file.object.key)} was overwritten while it was read; run again")
 
 
+def create_bucket(url: str) -> Bucket:
+    """Open a bucket, making the folder of a `file:///` one that is not there yet."""
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        try:
+            Path(unquote(parts.path)).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BucketError(f"cannot create the bucket {url}: {error.strerror}") from None
+    return open_bucket(url)
+
+
 def open_bucket(url: str) -> Bucket:
     """Open `file:///folder` or `s3://bucket[/prefix]`; S3 credentials, region and endpoint are AWS's own settings."""
     parts = urlsplit(url)

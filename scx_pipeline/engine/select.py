@@ -115,6 +115,9 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
             seen.add(name)
         else:
             parts.append({"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*"}.get(text, re.escape(text)))
+    unknown = re.search(r"\{(\w*)\}?", _TOKEN.sub(lambda match: "" if match[1] else match[0], pattern))
+    if unknown:
+        raise ValueError(f"the pattern {pattern!r} has {unknown[0]}: the fields are {{year}}, {{month}} and {{day}}")
     if seen and not {"year", "month"} <= seen:
         raise ValueError(f"the pattern {pattern!r} must name both {{year}} and {{month}}, or neither")
     return re.compile("".join(parts), re.DOTALL)
@@ -152,7 +155,10 @@ def _months_of(key: str, patterns: Sequence[tuple[re.Pattern[str], FilePattern]]
     for regex, declared in patterns:
         match = regex.fullmatch(key)
         if match:
-            return _named_months(match.groupdict(), declared)
+            try:
+                return _named_months(match.groupdict(), declared)
+            except (ValueError, OverflowError):  # no calendar has that day
+                return _NO_MATCH
     return _NO_MATCH
 
 
@@ -162,7 +168,7 @@ def _named_months(named: Mapping[str, str], declared: FilePattern) -> Span | Non
     month = Month(int(named["year"]), int(named["month"]))
     first, last = month.start, month.end
     if "day" in named:
-        first = month.start + timedelta(days=int(named["day"]) - 1)
+        first = month.start.replace(day=int(named["day"]))
         last = first + timedelta(days=1)
     before, after = timedelta(days=declared.spill_before), timedelta(days=declared.spill_after, microseconds=-1)
     return Span(Month.of(first - before), Month.of(last + after))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -19,8 +20,10 @@ from scx_pipeline.warehouse.base import in_span
 
 if TYPE_CHECKING:
     from sqlglot import exp
+    from sqlglot.errors import SqlglotError
 
 AUTHORED = "redshift"
+PARTS = ("year", "quarter", "month", "week", "day", "hour", "minute", "dow", "doy")  # that EXTRACT gives alike everywhere
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,9 @@ class CompiledStar:
         return _generate(self._selects[table.name], self.star, dialect, span)
 
     def query(self, query: Query, dialect: str) -> str:
-        """An analysts' query in an engine's dialect."""
+        """An analysts' query in an engine's dialect, or as it is written where it says so."""
+        if query.as_written:
+            return self.queries[query.name].text
         return _generate(self._queries[query.name], self.star, dialect, None)
 
     def outputs(self, table: Table) -> list[str]:
@@ -105,7 +110,7 @@ class CompiledStar:
 
     @cached_property
     def _queries(self) -> dict[str, exp.Query]:
-        return {query.name: _compile(self.queries[query.name], self.star, None) for query in self.star.queries}
+        return {query.name: _compile(self.queries[query.name], self.star, None) for query in self.star.queries if not query.as_written}
 
 
 def compile_star(star: Star, folder: Path) -> CompiledStar:
@@ -118,13 +123,17 @@ def compile_star(star: Star, folder: Path) -> CompiledStar:
     queries = {query.name: _read(folder / "queries" / f"{query.name}.sql") for query in star.queries}
     compiled = CompiledStar(star, folder, tables, queries)
     assert compiled.order is not None
-    assert compiled._queries is not None
+    for query in star.queries:
+        if query.name in compiled._queries:
+            _check_chart(compiled._queries[query.name], queries[query.name], query)
     return compiled
 
 
 def _read(path: Path) -> SqlFile:
     try:
         return SqlFile(path, path.read_text("utf-8"))
+    except UnicodeDecodeError:
+        raise DeclarationError(f"{path}: not UTF-8; save it as UTF-8") from None
     except OSError as error:
         raise DeclarationError(f"{path}: cannot be read ({error.strerror}); every derived table and query has its file") from None
 
@@ -154,12 +163,22 @@ def _parse(file: SqlFile) -> exp.Query:
     try:
         statements = [item for item in sqlglot.parse(file.text, read=AUTHORED) if item is not None]
     except SqlglotError as error:
-        found = getattr(error, "errors", None) or [{}]
-        line = found[0].get("line", 1)
-        raise DeclarationError(f"{file.path}, line {line}: {found[0].get('description') or error}") from None
+        line, what = _syntax_error(error, file.text)
+        raise DeclarationError(f"{file.path}, line {line}: {what}") from None
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         raise DeclarationError(f"{file.path}: must hold one SELECT and nothing else")
     return statements[0]
+
+
+def _syntax_error(error: SqlglotError, text: str) -> tuple[int, str]:
+    """The line of a syntax error, and what is wrong there."""
+    found = getattr(error, "errors", None)
+    if found:
+        return found[0]["line"], re.sub(r"<Token .*?text: (.*?), line.*>", r"\1", found[0]["description"])
+    unclosed = re.match(r"Missing (\S+) from \d+:(\d+)", str(error.__cause__))
+    if unclosed:
+        return text.count("\n", 0, int(unclosed[2])) + 1, f"{unclosed[1]} is opened and never closed"
+    return 1, str(error).split("\n")[0]
 
 
 def _check_portable(parsed: exp.Query, file: SqlFile) -> None:
@@ -169,9 +188,16 @@ def _check_portable(parsed: exp.Query, file: SqlFile) -> None:
     refused: dict[type[exp.Expression], str] = {
         exp.TryCast: "TRY_CAST differs between engines; cast what is sure to be castable",
         exp.DateDiff: "DATEDIFF counts differently on every engine; subtract, or compare DATE_TRUNC values",
+        exp.TsOrDsDiff: "DATEDIFF counts differently on every engine; subtract, or compare DATE_TRUNC values",
         exp.CurrentTimestamp: "the current time makes a re-run give other rows",
+        exp.CurrentTime: "the current time makes a re-run give other rows",
+        exp.Localtimestamp: "the current time makes a re-run give other rows",
+        exp.Localtime: "the current time makes a re-run give other rows",
         exp.CurrentDate: "the current date makes a re-run give other rows",
+        exp.CurrentUser: "the current user makes a re-run give other rows",
+        exp.SessionUser: "the current user makes a re-run give other rows",
         exp.Rand: "a random number makes a re-run give other rows",
+        exp.Uuid: "a random UUID makes a re-run give other rows",
         exp.SimilarTo: "SIMILAR TO differs between engines; use LIKE",
     }
     for kind, why in refused.items():
@@ -179,8 +205,9 @@ def _check_portable(parsed: exp.Query, file: SqlFile) -> None:
         if node is not None:
             raise DeclarationError(f"{file.path}, line {_line(node)}: {why}")
     for extract in parsed.find_all(exp.Extract):
-        if extract.name.lower() in ("second", "millisecond", "seconds", "milliseconds"):
-            raise DeclarationError(f"{file.path}, line {_line(extract)}: EXTRACT({extract.name}) differs between engines")
+        if extract.name.lower() not in PARTS:
+            hint = f"take one of {', '.join(PARTS)}"
+            raise DeclarationError(f"{file.path}, line {_line(extract)}: EXTRACT({extract.name}) differs between engines; {hint}")
 
 
 def _check_tables(parsed: exp.Query, file: SqlFile, star: Star) -> None:
@@ -188,11 +215,15 @@ def _check_tables(parsed: exp.Query, file: SqlFile, star: Star) -> None:
 
     known = [table.name for table in star.tables]
     local = {cte.alias for cte in parsed.find_all(exp.CTE)}
+    for cte in parsed.find_all(exp.CTE):
+        if cte.alias in known:
+            raise DeclarationError(f"{file.path}, line {_line(cte)}: WITH {cte.alias} has the name of a table; take another name")
     for node in parsed.find_all(exp.Table):
         if node.name not in known and node.name not in local:
             near = difflib.get_close_matches(node.name, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else f"; the star has: {', '.join(known)}"
-            raise DeclarationError(f"{file.path}, line {_line(node)}: unknown table {node.name!r}{hint}")
+            name = node.name or node.sql(dialect=AUTHORED)
+            raise DeclarationError(f"{file.path}, line {_line(node)}: unknown table {name!r}{hint}")
         if node.db:
             raise DeclarationError(f"{file.path}, line {_line(node)}: name {node.name} plainly, without {node.db}")
 
@@ -205,20 +236,37 @@ def _check_columns(parsed: exp.Query, file: SqlFile, star: Star) -> None:
     try:
         qualify(parsed.copy(), schema=_schema(star), dialect=AUTHORED)
     except OptimizeError as error:
-        message = str(error).split("\n")[0]
-        named = message.split("'")[1] if "'" in message else ""
-        nodes = [node for node in parsed.find_all(exp.Column) if named in (node.name, f"{node.table}.{node.name}")]
-        columns = sorted({column.name for table in star.tables for column in table.columns})
-        near = difflib.get_close_matches(named, columns, n=1)
-        ambiguous = "ambiguous" in message.lower() or named in columns
-        hint = "; say which table it is of" if ambiguous else f"; did you mean {near[0]}?" if near else ""
-        what = "ambiguous or unknown" if ambiguous else "unknown"
-        line = _line(nodes[0]) if nodes else 1
-        raise DeclarationError(f"{file.path}, line {line}: {what} column {named!r}{hint}") from None
+        line, what = _unresolved(str(error), parsed, star)
+        raise DeclarationError(f"{file.path}, line {line}: {what}") from None
+
+
+def _unresolved(message: str, parsed: exp.Query, star: Star) -> tuple[int, str]:
+    """The line of a name that sqlglot cannot resolve, and what is wrong with it."""
+    from sqlglot import exp
+
+    place = re.search(r"Line: (\d+)", message)
+    table = re.search(r"(?:for table:|Unknown table:) '?(\w+)", message)
+    column = re.search(r"(?:Column|Unknown column:) '?(\w+)", message)
+    named = table or column
+    name = named[1] if named else ""
+    nodes = [node for node in parsed.find_all(exp.Column) if name == (node.table if table else node.name).lower()]
+    line = int(place[1]) if place else _line(nodes[0]) if nodes else 1
+    if named is None:
+        return line, message.split("\n")[0]
+    if table:
+        return line, f"unknown table or alias {name!r}"
+    columns = sorted({column.name for table in star.tables for column in table.columns})
+    if place and name in columns:
+        return line, f"ambiguous or unknown column {name!r}; say which table it is of"
+    near = difflib.get_close_matches(name, columns, n=1)
+    return line, f"unknown column {name!r}" + (f"; did you mean {near[0]}?" if near and near[0] != name else "")
 
 
 def _check_outputs(select: exp.Query, file: SqlFile, table: Table) -> None:
     given = [item.alias_or_name for item in select.selects]
+    doubled = [name for name in given if given.count(name) > 1]
+    if doubled:
+        raise DeclarationError(f"{file.path}: the SELECT gives {doubled[0]} twice")
     for name in (*table.column_names, *table.latest_by, table.event_time):
         if name not in given:
             near = difflib.get_close_matches(name, given, n=1)
@@ -229,12 +277,19 @@ def _check_outputs(select: exp.Query, file: SqlFile, table: Table) -> None:
         raise DeclarationError(f"{file.path}: the SELECT gives {sorted(extra)[0]}, which {table.name} does not declare")
 
 
+def _check_chart(select: exp.Query, file: SqlFile, query: Query) -> None:
+    given = [item.alias_or_name for item in select.selects]
+    for name in (query.chart.x, query.chart.y, query.chart.series) if query.chart else ():
+        if name is not None and name not in given:
+            raise DeclarationError(f"{file.path}: the SELECT does not give {name}, which {query.name}'s chart draws")
+
+
 def _line(node: exp.Expression) -> int:
-    """The line of the first token under the node that knows its place."""
+    """The line of the first token under the node that knows its place, or else under what it is part of."""
     for item in node.walk():
         if "line" in item.meta:
             return int(item.meta["line"])
-    return 1
+    return _line(node.parent) if node.parent else 1
 
 
 def _schema(star: Star) -> dict[str, dict[str, str]]:
@@ -278,28 +333,27 @@ def _condition(table: Table, span: Span) -> exp.Expression:
 
 
 def _fix(tree: exp.Query, dialect: str) -> exp.Query:
-    """What sqlglot leaves different: AVG of integers is an integer in Redshift, and CONCAT of a NULL is NULL."""
+    """What sqlglot leaves different: in Redshift AVG of integers and EXTRACT are integers, and CONCAT of a NULL is NULL."""
     from sqlglot import exp
 
     if dialect == AUTHORED:
         return tree
 
-    def fix(node: exp.Expression) -> exp.Expression:
+    # From the innermost outwards, since what is replaced is copied.
+    for node in reversed(list(tree.find_all(exp.Avg, exp.Concat, exp.Extract))):
         if isinstance(node, exp.Avg) and node.this.is_type(*exp.DataType.INTEGER_TYPES):
-            return exp.cast(exp.func("TRUNC", node.copy()), "bigint")
-        if isinstance(node, exp.Concat):
+            whole: exp.Expression = node
+            while isinstance(whole.parent, (exp.Filter, exp.Window)) and whole.arg_key == "this":
+                whole = whole.parent
+            whole.replace(exp.cast(exp.func("TRUNC", whole.copy()), "bigint"))
+        elif isinstance(node, exp.Concat):
             left, *others = node.expressions
             for other in others:
                 left = exp.DPipe(this=left, expression=other, safe=True)
-            return exp.paren(left)
-        return node
-
-    fixed = tree
-    for node in list(tree.find_all(exp.Avg, exp.Concat)):
-        replaced = fix(node)
-        if replaced is not node:
-            node.replace(replaced)
-    return fixed
+            node.replace(exp.paren(left))
+        elif isinstance(node, exp.Extract):
+            node.replace(exp.cast(node.copy(), "int"))
+    return tree
 
 
 def _output_type(select: exp.Query, name: str, table: Table, star: Star) -> str:

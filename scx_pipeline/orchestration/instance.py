@@ -40,8 +40,8 @@ class PooledEventLogStorage(SqliteEventLogStorage):
     """
 
     def __init__(self, base_dir: str, inst_data: Any = None) -> None:
-        super().__init__(base_dir, inst_data)
         self._engines: dict[str, Engine] = {}
+        super().__init__(base_dir, inst_data)
 
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Any) -> PooledEventLogStorage:
@@ -65,7 +65,7 @@ class PooledEventLogStorage(SqliteEventLogStorage):
 
     def dispose(self) -> None:
         """Close the connections."""
-        for engine in getattr(self, "_engines", {}).values():
+        for engine in self._engines.values():
             engine.dispose()
         super().dispose()
 

@@ -1,0 +1,328 @@
+"""The `scx` command: what a person types, with help, examples and exit codes.
+Every command is a thin one: it reads settings and options, calls the engine or Dagster, and shows what came back."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scx_pipeline import show
+from scx_pipeline.errors import PipelineError
+from scx_pipeline.settings import Settings, read_settings
+from scx_pipeline.spec import Month, Span, contiguous_spans
+
+if TYPE_CHECKING:
+    from scx_pipeline.engine.load import Plan
+    from scx_pipeline.engine.sql import CompiledStar
+    from scx_pipeline.orchestration.execute import RunOutcome
+    from scx_pipeline.warehouse.base import Warehouse
+
+app = typer.Typer(
+    name="scx",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Raw log files land in a bucket; a trustworthy star schema comes out.\n\n"
+    "Settings: SCX_HOME (default .scx), SCX_BUCKET_URL, SCX_WAREHOUSE_URL, DAGSTER_HOME. Start with [bold]scx demo[/bold].",
+)
+generate = typer.Typer(no_args_is_help=True, help="Generate a realistic sample bucket for a star.")
+app.add_typer(generate, name="generate")
+
+StarName = Annotated[str, typer.Argument(metavar="STAR", help="The star's name, for example scx.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead of a table.")]
+MonthOption = Annotated[str | None, typer.Option(metavar="YYYY-MM", help="One month.")]
+
+
+@app.command(epilog="Example: scx load scx --from 2021-01 --to 2021-12")
+def load(
+    star: StarName,
+    month: MonthOption = None,
+    from_: Annotated[str | None, typer.Option("--from", metavar="YYYY-MM", help="The first month of a span.")] = None,
+    to: Annotated[str | None, typer.Option(metavar="YYYY-MM", help="The last month of a span.")] = None,
+    changed: Annotated[bool, typer.Option("--changed", help="Every month whose objects changed (the default).")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Every month that has objects or was loaded.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Load months of a star: a real Dagster run. Exit code 0 only if everything is published."""
+    settings, compiled = read_settings(), _star(star)
+    spans = _spans(compiled, settings, month, from_, to, changed, all_)
+    outcomes = [_load(compiled, settings, span, quiet=as_json) for span in spans]
+    if as_json:
+        print(json.dumps([_outcome_json(outcome) for outcome in outcomes], indent=2, default=str))
+    elif not spans:
+        show.out.print(f"{star}: nothing to load, every month stands as its objects are")
+    if not all(outcome.success for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: scx plan scx --json")
+def plan(star: StarName, as_json: AsJson = False) -> None:
+    """Show which months a load is due for, why, and what it would read; nothing is changed."""
+    settings, compiled = read_settings(), _star(star)
+    planned = _plan(compiled, settings)
+    rows = []
+    for item in planned.changed:
+        objects = planned.selection.of(Span(item.month, item.month))
+        rows.append((str(item.month), item.reason, len(objects), sum(entry.info.size for entry in objects)))
+    if as_json:
+        names = ("month", "reason", "objects", "bytes")
+        ignored = [key for _, key in planned.selection.ignored]
+        print(json.dumps({"due": [dict(zip(names, row, strict=True)) for row in rows], "ignored": ignored}, indent=2))
+        return
+    shown = [(month, why, count, show.size(total)) for month, why, count, total in rows]
+    show.out.print(show.table(f"{star}: {len(rows)} months are due", ["month", "why", "objects", "size"], shown))
+    for _, key in planned.selection.ignored[:5]:
+        show.out.print(f"ignored: {key} matches no pattern of its source", style="dim")
+    show.out.print(f"{len(planned.selection.objects):,} objects in all, {len(planned.loaded)} months stand", style="dim")
+
+
+@app.command(epilog="Example: scx status scx")
+def status(star: StarName, as_json: AsJson = False) -> None:
+    """Show the months that stand: rows per table, when they were loaded, and how the last checks came out."""
+    from scx_pipeline.engine.status import read_status
+
+    settings, compiled = read_settings(), _star(star)
+    with _warehouse(settings).reading() as session:
+        found = read_status(session, compiled)
+    if as_json:
+        print(json.dumps(found.as_json(), indent=2, default=str))
+        return
+    columns = ["month", *(item.name for item in compiled.star.tables), "loaded (UTC)"]
+    show.out.print(show.table(f"{star}: {len(found.months)} months", columns, found.month_rows()))
+    failed = [check for check in found.checks if not check[2]]
+    show.out.print(f"last load: {len(found.checks)} checks, {len(failed)} not passed")
+    for name, check, _, message in failed:
+        show.out.print(f"  {check} on {name}: {message}", style="yellow", markup=False)
+
+
+@app.command(epilog="Example: scx rejected scx --limit 50")
+def rejected(
+    star: StarName,
+    limit: Annotated[int, typer.Option(min=1, help="How many rows to show.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show the rows that were not loaded: file, line, column, reason and raw text."""
+    from scx_pipeline.engine.status import read_rejected
+
+    compiled = _star(star)
+    with _warehouse(read_settings()).reading() as session:
+        count, rows = read_rejected(session, compiled.star.name, None if as_json else limit)
+    names = ["file", "line", "column", "reason", "raw"]
+    if as_json:
+        print(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=2))
+        return
+    show.out.print(show.table(f"{star}: {count:,} rejected rows", names, [(*row[:4], str(row[4])[:80]) for row in rows]))
+
+
+@app.command(epilog="Example: scx analyze scx ground_profile_by_month")
+def analyze(
+    star: StarName,
+    query: Annotated[str | None, typer.Argument(help="One of the star's queries; all of them if left out.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Answer the analysts' questions: each query's result as a table and a chart."""
+    from scx_pipeline.engine.analyze import find_query, run_query
+
+    compiled = _star(star)
+    queries = [find_query(compiled, query)] if query else list(compiled.star.queries)
+    answers: dict[str, Any] = {}
+    with _warehouse(read_settings()).reading() as session:
+        for item in queries:
+            frame = run_query(session, compiled, item.name)
+            answers[item.name] = show.records(frame)
+            if not as_json:
+                show.show_frame(frame, item.title)
+                if item.chart:
+                    show.show_chart(frame, item)
+                show.out.print()
+    if as_json:
+        print(json.dumps(answers, indent=2, default=str))
+
+
+@app.command(epilog="Example: scx doctor --json")
+def doctor(as_json: AsJson = False) -> None:
+    """Look at settings, versions, bucket, warehouse and permissions, and say what to mend."""
+    from scx_pipeline.doctor import examine
+
+    findings = list(examine(read_settings()))
+    if as_json:
+        print(json.dumps([vars(item) for item in findings], indent=2))
+    else:
+        for item in findings:
+            mark = "[green]ok  [/green]" if item.well else "[red]mend[/red]"
+            show.out.print(f"{mark} [bold]{item.name}[/bold]  ", end="")
+            show.out.print(item.found, markup=False, soft_wrap=True)
+            if not item.well:
+                show.out.print(f"     → {item.advice}", markup=False)
+    if not all(item.well for item in findings):
+        raise typer.Exit(1)
+
+
+@generate.command("scx", epilog="Example: scx generate scx --to 2021-12 --months 24 --jobs 1000000 --seed 7")
+def generate_scx(
+    to: Annotated[str | None, typer.Option(metavar="YYYY-MM", help="The last month; default: this month.")] = None,
+    months: Annotated[int, typer.Option(help="How many months, ending with --to.")] = 12,
+    jobs: Annotated[int, typer.Option(help="Jobs in total.")] = 24_000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
+    layout: Annotated[str, typer.Option(help="monthly, concatenated or both.")] = "monthly",
+    compression: Annotated[str, typer.Option(help="none, gzip or zstd.")] = "none",
+    bad_rows: Annotated[int, typer.Option(help="Rows to add that no load may accept.")] = 0,
+    duplicates: Annotated[int, typer.Option(help="Older versions of jobs to add.")] = 0,
+    late_rows: Annotated[int, typer.Option(help="Jobs to write a month late.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Generate Scx's job log into the bucket, and say what a right load of it must find."""
+    from dataclasses import asdict
+
+    from scx_pipeline.samples.scx import ScxLogOptions
+
+    options = ScxLogOptions(
+        to or str(Month.current()), months, jobs, seed, layout, compression, bad_rows, duplicates, late_rows  # type: ignore[arg-type]
+    )
+    report = asdict(_generate(options, read_settings(), quiet=as_json))
+    if as_json:
+        print(json.dumps(report, indent=2))
+        return
+    report.pop("jobs_by_month")
+    report["bytes"] = show.size(report["bytes"])
+    show.out.print(", ".join(f"{name.replace('_', ' ')} {show.plain(value)}" for name, value in report.items()))
+
+
+@app.command(epilog="Example: SCX_HOME=/tmp/try scx demo")
+def demo() -> None:
+    """Generate a bucket, load every star, and show the report and the analysts' answer."""
+    from scx_pipeline.demo import DEMO, explore
+    from scx_pipeline.engine.objects import create_bucket
+    from scx_pipeline.engine.declare import star_names
+
+    settings = read_settings()
+    for name in star_names():
+        compiled = _star(name)
+        if not any(create_bucket(settings.bucket).list_objects(source.prefix) for source in compiled.star.sources):
+            show.out.print(f"[bold]1. generate[/bold]  a sample bucket in {settings.bucket}")
+            _generate(DEMO[name](), settings, quiet=False)
+        show.out.print(f"[bold]2. load[/bold]  {name} into {_warehouse(settings).url}")
+        due = _plan(compiled, settings).changed
+        outcomes = [_load(compiled, settings, span, quiet=False) for span in contiguous_spans([item.month for item in due])]
+        if not all(outcome.success for outcome in outcomes):
+            raise typer.Exit(1)
+        show.out.print("[bold]3. ask[/bold]")
+        with _warehouse(settings).reading() as session:
+            explore(session, compiled)
+    show.out.print("Next: [bold]make ui[/bold], or scx status scx, scx analyze scx, scx rejected scx")
+
+
+def _star(name: str) -> CompiledStar:
+    import difflib
+
+    from scx_pipeline.engine.declare import load_star, star_names, stars_folder
+
+    known = star_names()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        raise PipelineError(f"there is no star {name!r}; " + (f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"))
+    return load_star(stars_folder() / name)
+
+
+def _warehouse(settings: Settings) -> Warehouse:
+    from scx_pipeline.warehouse.base import Limits, open_warehouse
+
+    limits = Limits(settings.memory_limit, settings.threads, settings.lock_timeout)
+    return open_warehouse(settings.warehouse, limits, lambda message: show.err.print(message, style="dim", markup=False))
+
+
+def _plan(compiled: CompiledStar, settings: Settings) -> Plan:
+    from scx_pipeline.engine.load import plan_star
+    from scx_pipeline.engine.objects import open_bucket
+
+    planned = plan_star(compiled, open_bucket(settings.bucket), _warehouse(settings))
+    if not planned.selection.objects and not planned.loaded:
+        prefixes = ", ".join(source.prefix for source in compiled.star.sources)
+        raise PipelineError(f"the bucket {settings.bucket} has no objects under {prefixes}: upload some, or run `scx generate {compiled.star.name}`")
+    return planned
+
+
+def _spans(
+    compiled: CompiledStar, settings: Settings, month: str | None, first: str | None, last: str | None, changed: bool, everything: bool
+) -> list[Span]:
+    """The spans that the options ask for. Raises PipelineError where they contradict each other."""
+    asked = [bool(month), bool(first or last), changed, everything]
+    if sum(asked) > 1:
+        raise PipelineError("choose one of --month, --from/--to, --changed and --all")
+    if month or first or last:
+        if bool(first) != bool(last):
+            raise PipelineError("--from and --to go together: --from 2021-01 --to 2021-12")
+        return [_span(month or first or "", month or last or "")]
+    planned = _plan(compiled, settings)
+    if everything:
+        months = [item for item in compiled.star.months() if planned.selection.has_objects(item) or item in planned.loaded]
+        return [Span(min(months), max(months))] if months else [compiled.star.months()]
+    return contiguous_spans([item.month for item in planned.changed])
+
+
+def _span(first: str, last: str) -> Span:
+    try:
+        return Span(Month.parse(first), Month.parse(last))
+    except ValueError as error:
+        raise PipelineError(str(error)) from None
+
+
+def _load(compiled: CompiledStar, settings: Settings, span: Span, *, quiet: bool) -> RunOutcome:
+    from scx_pipeline.orchestration.execute import run_load
+
+    if quiet:
+        outcome = run_load(compiled, settings, span, lambda message: None)
+    else:
+        with show.err.status(f"{compiled.star.name} {span}: starting") as line:
+            outcome = run_load(compiled, settings, span, lambda message: line.update(f"{compiled.star.name} {span}: {message}"))
+        show.show_outcome(compiled, outcome)
+    if outcome.error:
+        show.error(outcome.error)
+    return outcome
+
+
+def _outcome_json(outcome: RunOutcome) -> dict[str, Any]:
+    return {
+        "run_id": outcome.run_id,
+        "months": [str(outcome.span.first), str(outcome.span.last)],
+        "published": outcome.success,
+        "error": outcome.error,
+        "rows": outcome.rows,
+        **outcome.numbers,
+        "checks": outcome.checks,
+    }
+
+
+def _generate(options: Any, settings: Settings, *, quiet: bool) -> Any:
+    from scx_pipeline.engine.objects import create_bucket
+    from scx_pipeline.samples.scx import generate as write
+
+    store = create_bucket(settings.bucket).store
+    try:
+        if quiet:
+            return write(options, store)
+        with show.err.status("generating") as line:
+            return write(options, store, line.update)
+    except ValueError as error:
+        raise PipelineError(str(error)) from None
+
+
+def main(run: Callable[[], Any] = app) -> None:
+    """The console script: a user's mistake is told as one message, and never as a traceback."""
+    try:
+        run()
+    except PipelineError as error:
+        show.error(str(error))
+        sys.exit(1)
+    except KeyboardInterrupt:
+        show.error("interrupted; what was not published yet is as it was before")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

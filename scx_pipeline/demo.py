@@ -1,0 +1,37 @@
+"""What `scx demo` generates and asks, star by star.
+The commands it runs are the ordinary ones, in `cli`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from scx_pipeline import show
+from scx_pipeline.engine.analyze import run_query
+from scx_pipeline.engine.sql import CompiledStar
+from scx_pipeline.spec import Month
+from scx_pipeline.warehouse.base import Session
+
+
+def _scx() -> Any:
+    """From 2020-01 to this month, with some dirt, so that rejected and deduplicated rows can be seen."""
+    from scx_pipeline.samples.scx import ScxLogOptions
+
+    now = Month.current()
+    months = (now.year - 2020) * 12 + now.month
+    return ScxLogOptions(to=str(now), months=months, jobs=months * 1500, bad_rows=40, duplicates=60, late_rows=30)
+
+
+DEMO: dict[str, Callable[[], Any]] = {"scx": _scx}
+
+
+def explore(session: Session, compiled: CompiledStar) -> None:
+    """Show the star's first report, and the query that the analysts wrote, word for word, with its answer."""
+    for query in compiled.star.queries:
+        if query.chart and query is compiled.star.queries[0]:
+            show.out.print(query.title, style="bold")
+            show.show_chart(run_query(session, compiled, query.name).tail(60), query)
+            show.out.print()
+        if query.as_written:
+            show.out.print(compiled.queries[query.name].text.strip(), style="cyan", markup=False)
+            show.show_frame(run_query(session, compiled, query.name), query.title, limit=12)

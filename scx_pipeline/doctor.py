@@ -1,0 +1,82 @@
+"""What `scx doctor` looks at: settings, versions, the bucket, the warehouse and Dagster's home, each with advice.
+Nothing is changed but for a table that is made and rolled back; how the findings are shown is the command's."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from scx_pipeline.engine.declare import load_star, star_names, stars_folder
+from scx_pipeline.engine.objects import open_bucket
+from scx_pipeline.errors import PipelineError
+from scx_pipeline.settings import Settings, redact
+from scx_pipeline.warehouse.base import Limits, open_warehouse
+
+PACKAGES = ("scx_pipeline", "dagster", "duckdb", "psycopg2-binary", "obstore", "sqlglot", "pandas")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: whether it is well, what was found, and what to do if it is not."""
+
+    name: str
+    well: bool
+    found: str
+    advice: str = ""
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Look at everything a load needs, one finding at a time."""
+    yield Finding("python", sys.version_info >= (3, 11), platform.python_version(), "install Python 3.11 or newer")
+    yield Finding("packages", True, ", ".join(f"{name} {version(name)}" for name in PACKAGES))
+    yield Finding("SCX_HOME", True, str(settings.home.absolute()))
+    yield _tried("DAGSTER_HOME", lambda: _dagster_home(settings), "make it writable, or set DAGSTER_HOME")
+    yield _tried("stars", _stars, "mend the star's file at the line it names")
+    yield _tried("bucket", lambda: _bucket(settings), "run `scx generate scx` for a sample bucket, or set SCX_BUCKET_URL")
+    yield _tried("warehouse", lambda: _warehouse(settings), "set SCX_WAREHOUSE_URL, and grant CREATE on the database to its user")
+
+
+def _tried(name: str, look: Callable[[], str], advice: str) -> Finding:
+    try:
+        return Finding(name, True, look())
+    except PipelineError as error:
+        return Finding(name, False, str(error), advice)
+
+
+def _dagster_home(settings: Settings) -> str:
+    from scx_pipeline.orchestration.instance import prepare_home
+
+    prepare_home(settings.dagster_home)
+    return str(settings.dagster_home)
+
+
+def _stars() -> str:
+    compiled = [load_star(stars_folder() / name) for name in star_names()]
+    return ", ".join(f"{item.star.name} ({len(item.star.tables)} tables)" for item in compiled)
+
+
+def _bucket(settings: Settings) -> str:
+    bucket = open_bucket(settings.bucket)
+    prefixes = {source.prefix for name in star_names() for source in load_star(stars_folder() / name).star.sources}
+    counts = [f"{len(bucket.list_objects(prefix)):,} objects under {prefix}" for prefix in sorted(prefixes)]
+    return f"{redact(settings.bucket)}: {', '.join(counts)}"
+
+
+def _warehouse(settings: Settings) -> str:
+    limits = Limits(settings.memory_limit, settings.threads, min(settings.lock_timeout, 5))
+    warehouse = open_warehouse(settings.warehouse, limits)
+    try:
+        with warehouse.transaction("doctor") as session:
+            session.begin()
+            session.execute("CREATE SCHEMA scx_pipeline_doctor")
+            session.execute("CREATE TABLE scx_pipeline_doctor.written (n INTEGER)")
+            raise _RollBackError
+    except _RollBackError:
+        return f"{warehouse.url}: connected, may create schemas and tables"
+
+
+class _RollBackError(Exception):
+    """Ends the trial transaction."""

@@ -1,0 +1,95 @@
+"""Running one star's job in this process, as the `scx` command does: a real run, recorded in the instance.
+What the run does is in `assets`; how its outcome is shown is the command's."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from scx_pipeline.definitions import with_resources
+from scx_pipeline.engine.sql import CompiledStar
+from scx_pipeline.orchestration.build import build_star
+from scx_pipeline.orchestration.instance import open_instance
+from scx_pipeline.orchestration.partitions import range_tags
+from scx_pipeline.settings import Settings
+from scx_pipeline.spec import Span
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """How a run ended, as its events tell."""
+
+    run_id: str
+    span: Span
+    success: bool
+    error: str | None
+    rows: Mapping[str, Mapping[str, int]]  # table → month → rows
+    numbers: Mapping[str, Any]  # of the load: objects, bytes, rows read, rejected …
+    checks: list[Mapping[str, Any]] = field(default_factory=list)  # table, name, passed, severity, message
+
+
+def run_load(compiled: CompiledStar, settings: Settings, span: Span, progress: Callable[[str], None]) -> RunOutcome:
+    """Run the star's job for a span of months in this process."""
+    stars = dg.Definitions.merge(build_star(compiled), dg.Definitions(loggers={"progress": _progress_logger(progress)}))
+    job = with_resources(stars, settings).resolve_job_def(compiled.star.name)
+    with open_instance(settings.dagster_home) as instance:
+        result = job.execute_in_process(instance=instance, tags=dict(range_tags(span)), run_config={"loggers": {"progress": {}}}, raise_on_error=False)
+        return _outcome(result, span)
+
+
+def _progress_logger(progress: Callable[[str], None]) -> dg.LoggerDefinition:
+    """A Dagster logger that passes on what a load says of its progress, and nothing of Dagster's own events."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            meta = getattr(record, "dagster_meta", {})
+            if record.levelno == logging.INFO and not meta.get("dagster_event"):
+                progress(str(meta.get("orig_message", record.getMessage())))
+
+    def make(context: dg.InitLoggerContext) -> logging.Logger:
+        logger = logging.Logger("scx_pipeline.progress", logging.INFO)
+        logger.addHandler(Handler())
+        return logger
+
+    return dg.LoggerDefinition(make)
+
+
+def _outcome(result: dg.ExecuteInProcessResult, span: Span) -> RunOutcome:
+    rows: dict[str, dict[str, int]] = {}
+    numbers: dict[str, Any] = {}
+    for event in result.get_asset_materialization_events():
+        materialization = event.step_materialization_data.materialization
+
+        table, month = materialization.asset_key.path[-1], materialization.partition or ""
+        values = {name: value.value for name, value in materialization.metadata.items()}
+        rows.setdefault(table, {})[month] = int(values.get("dagster/partition_row_count", 0))
+        numbers |= {name: value for name, value in values.items() if name.endswith("_read") or name.startswith("rows_")}
+    checks = [
+        {
+            "table": check.asset_key.path[-1],
+            "name": check.check_name,
+            "passed": check.passed,
+            "severity": check.severity.value.lower(),
+            "message": check.description,
+        }
+        for check in result.get_asset_check_evaluations()
+    ]
+    numbers.pop("rows_of_load", None)
+    return RunOutcome(result.run_id, span, result.success, _error(result), rows, numbers, checks)
+
+
+def _error(result: dg.ExecuteInProcessResult) -> str | None:
+    """The message of the first step that failed: a user's mistake as one line, anything else with its kind."""
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            if data.user_failure_data is not None:
+                return data.user_failure_data.description
+            if data.error is not None:
+                cause = data.error.cause or data.error
+                return f"{cause.cls_name}: {cause.message.strip()}"
+    return None if result.success else "the run did not start; see `scx doctor`"
