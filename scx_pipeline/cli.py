@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -34,6 +34,8 @@ generate = typer.Typer(no_args_is_help=True, help="Generate a realistic sample b
 app.add_typer(generate, name="generate")
 
 StarName = Annotated[str, typer.Argument(metavar="STAR", help="The star's name, for example scx.")]
+Layout = Literal["monthly", "concatenated", "both"]
+Compression = Literal["none", "gzip", "zstd"]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead of a table.")]
 MonthOption = Annotated[str | None, typer.Option(metavar="YYYY-MM", help="One month.")]
 
@@ -42,9 +44,13 @@ MonthOption = Annotated[str | None, typer.Option(metavar="YYYY-MM", help="One mo
 def load(
     star: StarName,
     month: MonthOption = None,
-    from_: Annotated[str | None, typer.Option("--from", metavar="YYYY-MM", help="The first month of a span.")] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="YYYY-MM", help="The first month of a span.")
+    ] = None,
     to: Annotated[str | None, typer.Option(metavar="YYYY-MM", help="The last month of a span.")] = None,
-    changed: Annotated[bool, typer.Option("--changed", help="Every month whose objects changed (the default).")] = False,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Every month whose objects changed (the default).")
+    ] = False,
     all_: Annotated[bool, typer.Option("--all", help="Every month that has objects or was loaded.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -72,13 +78,21 @@ def plan(star: StarName, as_json: AsJson = False) -> None:
     if as_json:
         names = ("month", "reason", "objects", "bytes")
         ignored = [key for _, key in planned.selection.ignored]
-        print(json.dumps({"due": [dict(zip(names, row, strict=True)) for row in rows], "ignored": ignored}, indent=2))
+        print(
+            json.dumps(
+                {"due": [dict(zip(names, row, strict=True)) for row in rows], "ignored": ignored}, indent=2
+            )
+        )
         return
     shown = [(month, why, count, show.size(total)) for month, why, count, total in rows]
-    show.out.print(show.table(f"{star}: {len(rows)} months are due", ["month", "why", "objects", "size"], shown))
+    show.out.print(
+        show.table(f"{star}: {len(rows)} months are due", ["month", "why", "objects", "size"], shown)
+    )
     for _, key in planned.selection.ignored[:5]:
         show.out.print(f"ignored: {key} matches no pattern of its source", style="dim")
-    show.out.print(f"{len(planned.selection.objects):,} objects in all, {len(planned.loaded)} months stand", style="dim")
+    show.out.print(
+        f"{len(planned.selection.objects):,} objects in all, {len(planned.loaded)} months stand", style="dim"
+    )
 
 
 @app.command(epilog="Example: scx status scx")
@@ -116,13 +130,17 @@ def rejected(
     if as_json:
         print(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=2))
         return
-    show.out.print(show.table(f"{star}: {count:,} rejected rows", names, [(*row[:4], str(row[4])[:80]) for row in rows]))
+    show.out.print(
+        show.table(f"{star}: {count:,} rejected rows", names, [(*row[:4], str(row[4])[:80]) for row in rows])
+    )
 
 
 @app.command(epilog="Example: scx analyze scx ground_profile_by_month")
 def analyze(
     star: StarName,
-    query: Annotated[str | None, typer.Argument(help="One of the star's queries; all of them if left out.")] = None,
+    query: Annotated[
+        str | None, typer.Argument(help="One of the star's queries; all of them if left out.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Answer the analysts' questions: each query's result as a table and a chart."""
@@ -165,12 +183,16 @@ def doctor(as_json: AsJson = False) -> None:
 
 @generate.command("scx", epilog="Example: scx generate scx --to 2021-12 --months 24 --jobs 1000000 --seed 7")
 def generate_scx(
-    to: Annotated[str | None, typer.Option(metavar="YYYY-MM", help="The last month; default: this month.")] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="YYYY-MM", help="The last month; default: this month.")
+    ] = None,
     months: Annotated[int, typer.Option(help="How many months, ending with --to.")] = 12,
     jobs: Annotated[int, typer.Option(help="Jobs in total.")] = 24_000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
-    layout: Annotated[str, typer.Option(help="monthly, concatenated or both.")] = "monthly",
-    compression: Annotated[str, typer.Option(help="none, gzip or zstd.")] = "none",
+    layout: Annotated[
+        Layout, typer.Option(help="Files by month, one concatenated file, or half and half.")
+    ] = "monthly",
+    compression: Annotated[Compression, typer.Option(help="Of the monthly files.")] = "none",
     bad_rows: Annotated[int, typer.Option(help="Rows to add that no load may accept.")] = 0,
     duplicates: Annotated[int, typer.Option(help="Older versions of jobs to add.")] = 0,
     late_rows: Annotated[int, typer.Option(help="Jobs to write a month late.")] = 0,
@@ -182,7 +204,15 @@ def generate_scx(
     from scx_pipeline.samples.scx import ScxLogOptions
 
     options = ScxLogOptions(
-        to or str(Month.current()), months, jobs, seed, layout, compression, bad_rows, duplicates, late_rows  # type: ignore[arg-type]
+        to or str(Month.current()),
+        months,
+        jobs,
+        seed,
+        layout,
+        compression,
+        bad_rows,
+        duplicates,
+        late_rows,
     )
     report = asdict(_generate(options, read_settings(), quiet=as_json))
     if as_json:
@@ -190,25 +220,32 @@ def generate_scx(
         return
     report.pop("jobs_by_month")
     report["bytes"] = show.size(report["bytes"])
-    show.out.print(", ".join(f"{name.replace('_', ' ')} {show.plain(value)}" for name, value in report.items()))
+    show.out.print(
+        ", ".join(f"{name.replace('_', ' ')} {show.plain(value)}" for name, value in report.items())
+    )
 
 
 @app.command(epilog="Example: SCX_HOME=/tmp/try scx demo")
 def demo() -> None:
     """Generate a bucket, load every star, and show the report and the analysts' answer."""
     from scx_pipeline.demo import DEMO, explore
-    from scx_pipeline.engine.objects import create_bucket
     from scx_pipeline.engine.declare import star_names
+    from scx_pipeline.engine.objects import create_bucket
 
     settings = read_settings()
     for name in star_names():
         compiled = _star(name)
-        if not any(create_bucket(settings.bucket).list_objects(source.prefix) for source in compiled.star.sources):
+        if not any(
+            create_bucket(settings.bucket).list_objects(source.prefix) for source in compiled.star.sources
+        ):
             show.out.print(f"[bold]1. generate[/bold]  a sample bucket in {settings.bucket}")
             _generate(DEMO[name](), settings, quiet=False)
         show.out.print(f"[bold]2. load[/bold]  {name} into {_warehouse(settings).url}")
         due = _plan(compiled, settings).changed
-        outcomes = [_load(compiled, settings, span, quiet=False) for span in contiguous_spans([item.month for item in due])]
+        outcomes = [
+            _load(compiled, settings, span, quiet=False)
+            for span in contiguous_spans([item.month for item in due])
+        ]
         if not all(outcome.success for outcome in outcomes):
             raise typer.Exit(1)
         show.out.print("[bold]3. ask[/bold]")
@@ -225,7 +262,10 @@ def _star(name: str) -> CompiledStar:
     known = star_names()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
-        raise PipelineError(f"there is no star {name!r}; " + (f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"))
+        raise PipelineError(
+            f"there is no star {name!r}; "
+            + (f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}")
+        )
     return load_star(stars_folder() / name)
 
 
@@ -233,7 +273,9 @@ def _warehouse(settings: Settings) -> Warehouse:
     from scx_pipeline.warehouse.base import Limits, open_warehouse
 
     limits = Limits(settings.memory_limit, settings.threads, settings.lock_timeout)
-    return open_warehouse(settings.warehouse, limits, lambda message: show.err.print(message, style="dim", markup=False))
+    return open_warehouse(
+        settings.warehouse, limits, lambda message: show.err.print(message, style="dim", markup=False)
+    )
 
 
 def _plan(compiled: CompiledStar, settings: Settings) -> Plan:
@@ -243,12 +285,20 @@ def _plan(compiled: CompiledStar, settings: Settings) -> Plan:
     planned = plan_star(compiled, open_bucket(settings.bucket), _warehouse(settings))
     if not planned.selection.objects and not planned.loaded:
         prefixes = ", ".join(source.prefix for source in compiled.star.sources)
-        raise PipelineError(f"the bucket {settings.bucket} has no objects under {prefixes}: upload some, or run `scx generate {compiled.star.name}`")
+        raise PipelineError(
+            f"the bucket {settings.bucket} has no objects under {prefixes}: upload some, or run `scx generate {compiled.star.name}`"
+        )
     return planned
 
 
 def _spans(
-    compiled: CompiledStar, settings: Settings, month: str | None, first: str | None, last: str | None, changed: bool, everything: bool
+    compiled: CompiledStar,
+    settings: Settings,
+    month: str | None,
+    first: str | None,
+    last: str | None,
+    changed: bool,
+    everything: bool,
 ) -> list[Span]:
     """The spans that the options ask for. Raises PipelineError where they contradict each other."""
     asked = [bool(month), bool(first or last), changed, everything]
@@ -260,7 +310,11 @@ def _spans(
         return [_span(month or first or "", month or last or "")]
     planned = _plan(compiled, settings)
     if everything:
-        months = [item for item in compiled.star.months() if planned.selection.has_objects(item) or item in planned.loaded]
+        months = [
+            item
+            for item in compiled.star.months()
+            if planned.selection.has_objects(item) or item in planned.loaded
+        ]
         return [Span(min(months), max(months))] if months else [compiled.star.months()]
     return contiguous_spans([item.month for item in planned.changed])
 
@@ -279,7 +333,12 @@ def _load(compiled: CompiledStar, settings: Settings, span: Span, *, quiet: bool
         outcome = run_load(compiled, settings, span, lambda message: None)
     else:
         with show.err.status(f"{compiled.star.name} {span}: starting") as line:
-            outcome = run_load(compiled, settings, span, lambda message: line.update(f"{compiled.star.name} {span}: {message}"))
+            outcome = run_load(
+                compiled,
+                settings,
+                span,
+                lambda message: line.update(f"{compiled.star.name} {span}: {message}"),
+            )
         show.show_outcome(compiled, outcome)
     if outcome.error:
         show.error(outcome.error)

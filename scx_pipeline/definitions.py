@@ -17,10 +17,14 @@ def with_resources(stars: dg.Definitions, settings: Settings) -> dg.Definitions:
     One process per run: its steps share the warehouse's connection limits, and a step in a process of its own would
     cost more than most loads.
     """
-    return dg.Definitions.merge(stars, dg.Definitions(resources=dict(resources(settings)), executor=dg.in_process_executor))
+    return dg.Definitions.merge(
+        stars, dg.Definitions(resources=dict(resources(settings)), executor=dg.in_process_executor)
+    )
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
     """What `dagster dev`, `dg` and the deployment load."""
-    return with_resources(dg.load_from_defs_folder(path_within_project=Path(__file__).parent), read_settings())
+    return with_resources(
+        dg.load_from_defs_folder(path_within_project=Path(__file__).parent), read_settings()
+    )

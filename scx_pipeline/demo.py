@@ -19,7 +19,9 @@ def _scx() -> Any:
 
     now = Month.current()
     months = (now.year - 2020) * 12 + now.month
-    return ScxLogOptions(to=str(now), months=months, jobs=months * 1500, bad_rows=40, duplicates=60, late_rows=30)
+    return ScxLogOptions(
+        to=str(now), months=months, jobs=months * 1500, bad_rows=40, duplicates=60, late_rows=30
+    )
 
 
 DEMO: dict[str, Callable[[], Any]] = {"scx": _scx}

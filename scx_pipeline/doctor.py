@@ -30,13 +30,23 @@ class Finding:
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Look at everything a load needs, one finding at a time."""
-    yield Finding("python", sys.version_info >= (3, 11), platform.python_version(), "install Python 3.11 or newer")
+    yield Finding(
+        "python", sys.version_info >= (3, 11), platform.python_version(), "install Python 3.11 or newer"
+    )
     yield Finding("packages", True, ", ".join(f"{name} {version(name)}" for name in PACKAGES))
     yield Finding("SCX_HOME", True, str(settings.home.absolute()))
     yield _tried("DAGSTER_HOME", lambda: _dagster_home(settings), "make it writable, or set DAGSTER_HOME")
     yield _tried("stars", _stars, "mend the star's file at the line it names")
-    yield _tried("bucket", lambda: _bucket(settings), "run `scx generate scx` for a sample bucket, or set SCX_BUCKET_URL")
-    yield _tried("warehouse", lambda: _warehouse(settings), "set SCX_WAREHOUSE_URL, and grant CREATE on the database to its user")
+    yield _tried(
+        "bucket",
+        lambda: _bucket(settings),
+        "run `scx generate scx` for a sample bucket, or set SCX_BUCKET_URL",
+    )
+    yield _tried(
+        "warehouse",
+        lambda: _warehouse(settings),
+        "set SCX_WAREHOUSE_URL, and grant CREATE on the database to its user",
+    )
 
 
 def _tried(name: str, look: Callable[[], str], advice: str) -> Finding:
@@ -60,7 +70,9 @@ def _stars() -> str:
 
 def _bucket(settings: Settings) -> str:
     bucket = open_bucket(settings.bucket)
-    prefixes = {source.prefix for name in star_names() for source in load_star(stars_folder() / name).star.sources}
+    prefixes = {
+        source.prefix for name in star_names() for source in load_star(stars_folder() / name).star.sources
+    }
     counts = [f"{len(bucket.list_objects(prefix)):,} objects under {prefix}" for prefix in sorted(prefixes)]
     return f"{redact(settings.bucket)}: {', '.join(counts)}"
 

@@ -21,14 +21,23 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SCX_", env_ignore_empty=True, frozen=True)
 
-    home: Path = Field(Path(".scx"), description="where the bucket, dev.duckdb and Dagster's records are kept")
-    bucket_url: str = Field("", description="file:///folder or s3://bucket[/prefix]; default: $SCX_HOME/bucket")
-    warehouse_url: SecretStr = Field(
-        SecretStr(""), description="duckdb:///…/dev.duckdb or postgresql://user:password@host/dev; default: $SCX_HOME/dev.duckdb"
+    home: Path = Field(
+        Path(".scx"), description="where the bucket, dev.duckdb and Dagster's records are kept"
     )
-    lock_timeout: float = Field(300, ge=0, le=86400, description="seconds to wait for a warehouse that another run is writing")
+    bucket_url: str = Field(
+        "", description="file:///folder or s3://bucket[/prefix]; default: $SCX_HOME/bucket"
+    )
+    warehouse_url: SecretStr = Field(
+        SecretStr(""),
+        description="duckdb:///…/dev.duckdb or postgresql://user:password@host/dev; default: $SCX_HOME/dev.duckdb",
+    )
+    lock_timeout: float = Field(
+        300, ge=0, le=86400, description="seconds to wait for a warehouse that another run is writing"
+    )
     memory_limit: str = Field(
-        "400MB", pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$", description="memory for parsing and for DuckDB, of a run"
+        "400MB",
+        pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$",
+        description="memory for parsing and for DuckDB, of a run",
     )
     threads: int = Field(0, ge=0, description="threads for parsing and for DuckDB; 0: one per core")
 
@@ -40,7 +49,10 @@ class Settings(BaseSettings):
     @property
     def warehouse(self) -> str:
         """The warehouse's URL, secrets included: never print it (see `redact`)."""
-        return self.warehouse_url.get_secret_value() or f"duckdb://{quote(str(self.home.absolute() / 'dev.duckdb'))}"
+        return (
+            self.warehouse_url.get_secret_value()
+            or f"duckdb://{quote(str(self.home.absolute() / 'dev.duckdb'))}"
+        )
 
     @property
     def dagster_home(self) -> Path:
@@ -51,7 +63,7 @@ class Settings(BaseSettings):
 def read_settings() -> Settings:
     """Read the environment; a malformed setting raises SettingsError with its name and what it must be."""
     try:
-        return Settings()  # type: ignore[call-arg]
+        return Settings()
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = f"SCX_{first['loc'][0]}".upper()
@@ -63,5 +75,8 @@ def redact(url: str) -> str:
     """The URL with its password, and the values of its query that could be one, replaced by ***."""
     # Not by urlsplit: a password that should have been quoted, and was not, would count as host, path or fragment.
     address, _, query = re.sub(r"^([^:/?#]*://[^:/]*:).*@", r"\1***@", url, flags=re.DOTALL).partition("?")
-    items = [f"{item.partition('=')[0]}=***" if _SECRET.search(item.partition("=")[0]) else item for item in query.split("&")]
+    items = [
+        f"{item.partition('=')[0]}=***" if _SECRET.search(item.partition("=")[0]) else item
+        for item in query.split("&")
+    ]
     return address + ("?" + "&".join(items) if query else "")

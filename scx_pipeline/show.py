@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from scx_pipeline.spec import Query
 
 COLORS = ("cyan", "green", "yellow", "magenta", "blue", "red", "white", "bright_black")
+FILLS = ("█", "▓", "▒", "░", "▚", "▞", "▙", "▟")  # so that a chart can be read without colours
 BAR_WIDTH = 60
 
 out = Console(highlight=False)
@@ -27,7 +28,9 @@ err = Console(stderr=True, highlight=False)
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Grid:
     """A table; numbers are right-aligned, with thousands separated."""
-    grid = Grid(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    grid = Grid(
+        title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
+    )
     cells = [list(row) for row in rows]
     for index, name in enumerate(columns):
         numeric = any(isinstance(row[index], int | float) for row in cells)
@@ -62,7 +65,10 @@ def show_frame(frame: pd.DataFrame, title: str, limit: int = 20) -> None:
     """The first rows of a query's result, columns as the query names them."""
     rows = [[_unboxed(value) for value in row] for row in frame.head(limit).itertuples(index=False)]
     years = {name for name in frame.columns if str(name) in ("year", "month") or str(name).endswith("_id")}
-    shown = [[str(v) if name in years and v is not None else v for name, v in zip(frame.columns, row, strict=True)] for row in rows]
+    shown = [
+        [str(v) if name in years and v is not None else v for name, v in zip(frame.columns, row, strict=True)]
+        for row in rows
+    ]
     out.print(table(title, [str(name) for name in frame.columns], shown))
     if len(frame) > limit:
         out.print(f"… and {len(frame) - limit:,} more rows (--json gives all)", style="dim")
@@ -74,15 +80,22 @@ def show_chart(frame: pd.DataFrame, query: Query) -> None:
 
     wide = pivot(frame, query)
     most = float(wide.sum(axis=1).max()) if len(wide) else 0.0
-    colors = dict(zip(wide.columns, COLORS * (len(wide.columns) // len(COLORS) + 1), strict=False))
-    legend = Text("  ".join("") or "")
+    colors: dict[Any, str] = dict(
+        zip(wide.columns, COLORS * (len(wide.columns) // len(COLORS) + 1), strict=False)
+    )
+    fills: dict[Any, str] = dict(
+        zip(wide.columns, FILLS * (len(wide.columns) // len(FILLS) + 1), strict=False)
+    )
+    legend = Text()
     for name, color in colors.items():
-        legend.append("■ ", style=color).append(f"{name}  ")
+        legend.append(f"{fills[name]} ", style=color).append(f"{name}  ")
     out.print(legend)
     for label, row in wide.iterrows():
         line = Text(f"{label}  ")
-        for name, value in row.items():
-            line.append("█" * round(float(value) / most * BAR_WIDTH if most else 0), style=colors[name])
+        for series, value in row.items():
+            line.append(
+                fills[series] * round(float(value) / most * BAR_WIDTH if most else 0), style=colors[series]
+            )
         out.print(line.append(f" {int(row.sum()):,}", style="dim"))
 
 
@@ -91,10 +104,21 @@ def show_outcome(compiled: CompiledStar, outcome: RunOutcome) -> None:
     star, numbers = compiled.star, outcome.numbers
     if outcome.success:
         rows = [
-            (f"{star.schema_name}.{item.name}", item.role, sum(outcome.rows.get(item.name, {}).values()), _checks(outcome, item.name))
+            (
+                f"{star.schema_name}.{item.name}",
+                item.role,
+                sum(outcome.rows.get(item.name, {}).values()),
+                _checks(outcome, item.name),
+            )
             for item in star.tables
         ]
-        out.print(table(f"{star.name} {outcome.span}: published", ["table", "role", "rows of these months", "checks"], rows))
+        out.print(
+            table(
+                f"{star.name} {outcome.span}: published",
+                ["table", "role", "rows of these months", "checks"],
+                rows,
+            )
+        )
         if "rows_read" in numbers:
             out.print(
                 f"{numbers['objects_read']:,} objects ({size(numbers['bytes_read'])}), {numbers['rows_read']:,} rows read: "

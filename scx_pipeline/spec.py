@@ -123,7 +123,7 @@ def _identifier(text: str) -> str:
 
 
 def _neutral_type(text: str) -> str:
-    if not _TYPE.match(text):
+    if not _TYPE.fullmatch(text):
         raise ValueError(
             f"unknown type {text!r}: use smallint, integer, bigint, double, boolean, date, timestamp, "
             "decimal(p,s), varchar(bytes) or varchar(max)"
@@ -131,8 +131,10 @@ def _neutral_type(text: str) -> str:
     sizes = [int(number) for number in re.findall(r"\d+", text)]
     if text.startswith("varchar") and sizes and sizes[0] > MAX_TEXT_BYTES:
         raise ValueError(f"{text} is more than a text can have on every engine, {MAX_TEXT_BYTES} bytes")
-    if text.startswith("decimal") and not sizes[1] <= sizes[0] <= 38 or sizes[:1] == [0]:
-        raise ValueError(f"{text}: a decimal has 1 to 38 digits, of which not more than all stand behind the point")
+    if (text.startswith("decimal") and not sizes[1] <= sizes[0] <= 38) or sizes[:1] == [0]:
+        raise ValueError(
+            f"{text}: a decimal has 1 to 38 digits, of which not more than all stand behind the point"
+        )
     return text
 
 
@@ -208,7 +210,9 @@ class Table(_Fact):
     key: tuple[Name, ...] = Field((), description="unique over all months; none: rows may repeat")
     event_time: Name
     latest_by: tuple[Name, ...] = ()
-    same_rows_as: Name | None = Field(None, description="the table whose row count, month by month, it must have")
+    same_rows_as: Name | None = Field(
+        None, description="the table whose row count, month by month, it must have"
+    )
     columns: tuple[Column, ...] = Field(min_length=1)
 
     @property
@@ -271,7 +275,9 @@ class Star(_Fact):
     schema_name: Name = Field(alias="schema")
     first_month: MonthText
     owners: tuple[str, ...] = ()
-    fresh_within_days: int | None = Field(None, ge=1, description="warn when the newest event is older than this")
+    fresh_within_days: int | None = Field(
+        None, ge=1, description="warn when the newest event is older than this"
+    )
     sources: tuple[Source, ...] = Field(min_length=1)
     tables: tuple[Table, ...] = Field(min_length=1)
     queries: tuple[Query, ...] = ()
@@ -307,7 +313,9 @@ class Star(_Fact):
                 if column.references is not None:
                     self._check_reference(table, column, tables)
             if table.same_rows_as is not None and table.same_rows_as not in tables:
-                raise ValueError(f"table {table.name}: same_rows_as names {table.same_rows_as}, which is no table")
+                raise ValueError(
+                    f"table {table.name}: same_rows_as names {table.same_rows_as}, which is no table"
+                )
         return self
 
     @staticmethod
@@ -328,6 +336,10 @@ class Star(_Fact):
     def _check_reference(table: Table, column: Column, tables: dict[str, Table]) -> None:
         target = tables.get(column.references or "")
         if target is None:
-            raise ValueError(f"table {table.name}: {column.name} references {column.references}, which is no table")
+            raise ValueError(
+                f"table {table.name}: {column.name} references {column.references}, which is no table"
+            )
         if len(target.key) != 1:
-            raise ValueError(f"table {table.name}: {column.name} references {target.name}, whose key has two columns")
+            raise ValueError(
+                f"table {table.name}: {column.name} references {target.name}, whose key is not a single column"
+            )

@@ -36,7 +36,9 @@ def pivot(frame: pd.DataFrame, query: Query) -> pd.DataFrame:
     if chart.series is None:
         return frame.set_index(chart.x)[[chart.y]]
     filled = frame.assign(**{chart.series: frame[chart.series].fillna("(none)")})
-    wide = filled.pivot_table(index=chart.x, columns=chart.series, values=chart.y, aggfunc="sum", fill_value=0)
+    wide = filled.pivot_table(
+        index=chart.x, columns=chart.series, values=chart.y, aggfunc="sum", fill_value=0
+    )
     return wide[wide.sum().sort_values(ascending=False).index]
 
 
@@ -52,10 +54,14 @@ def draw(frame: pd.DataFrame, query: Query) -> bytes:
     figure, axes = plt.subplots(figsize=(9, 4), dpi=110, layout="constrained")
     if not wide.empty:
         labels = wide.rename(index=str)
-        labels.plot(ax=axes, kind=query.chart.kind, stacked=query.chart.kind == "bar", width=0.85) if query.chart.kind == "bar" else labels.plot(ax=axes)
+        labels.plot(
+            ax=axes, kind=query.chart.kind, stacked=query.chart.kind == "bar", width=0.85
+        ) if query.chart.kind == "bar" else labels.plot(ax=axes)
         axes.legend(frameon=False, ncols=6, loc="upper left", fontsize=8)
         step = max(1, len(wide) // 12)
-        axes.set_xticks(range(0, len(wide), step), [str(value) for value in wide.index[::step]], rotation=0, fontsize=8)
+        axes.set_xticks(
+            range(0, len(wide), step), [str(value) for value in wide.index[::step]], rotation=0, fontsize=8
+        )
     axes.set_title(query.title, loc="left")
     axes.set_xlabel(query.chart.x)
     axes.set_ylabel(query.chart.y)

@@ -50,16 +50,26 @@ def declared_checks(star: Star) -> list[DeclaredCheck]:
 def _of_table(star: Star, table: Table) -> Iterable[DeclaredCheck]:
     yield DeclaredCheck(table.name, "row_count", _row_count_rule(table))
     if table.role == "staging":
-        yield DeclaredCheck(table.name, "accounting", "Per object: read = loaded + rejected + deduplicated + filtered.")
+        yield DeclaredCheck(
+            table.name, "accounting", "Per object: read = loaded + rejected + deduplicated + filtered."
+        )
         limit = star.source(table.source or "").reject_limit
-        yield DeclaredCheck(table.name, "rejected_rows", f"Warns of rejected rows; fails above {limit:.0%} of a load's rows.")
+        yield DeclaredCheck(
+            table.name, "rejected_rows", f"Warns of rejected rows; fails above {limit:.0%} of a load's rows."
+        )
     if table.key:
-        yield DeclaredCheck(table.name, unique_name(table), f"No two rows have the same {', '.join(table.key)}, in any month.")
+        yield DeclaredCheck(
+            table.name, unique_name(table), f"No two rows have the same {', '.join(table.key)}, in any month."
+        )
     for rule in _rules(table):
         yield DeclaredCheck(table.name, rule.name, rule.description)
     for column in table.columns:
         if column.references:
-            yield DeclaredCheck(table.name, reference_name(table, column), f"Every {column.name} is found in {column.references}.")
+            yield DeclaredCheck(
+                table.name,
+                reference_name(table, column),
+                f"Every {column.name} is found in {column.references}.",
+            )
 
 
 def unique_name(table: Table) -> str:
@@ -88,15 +98,33 @@ def _rules(table: Table) -> list[_Rule]:
     for column in table.columns:
         name = quote(column.name)
         if not column.nullable:
-            rules.append(_Rule(f"not_null_{column.name}", f"{name} IS NULL", f"{column.name} is never null.", "is null"))
+            rules.append(
+                _Rule(
+                    f"not_null_{column.name}", f"{name} IS NULL", f"{column.name} is never null.", "is null"
+                )
+            )
         if column.accepted:
-            listed = ", ".join(str(v) if isinstance(v, int) else "'" + v.replace("'", "''") + "'" for v in column.accepted)
+            listed = ", ".join(
+                str(v) if isinstance(v, int) else "'" + v.replace("'", "''") + "'" for v in column.accepted
+            )
             shown = ", ".join(map(str, column.accepted))
-            rules.append(_Rule(f"accepted_{column.name}", f"{name} NOT IN ({listed})", f"{column.name} is one of {shown}.", f"is none of {shown}"))
+            rules.append(
+                _Rule(
+                    f"accepted_{column.name}",
+                    f"{name} NOT IN ({listed})",
+                    f"{column.name} is one of {shown}.",
+                    f"is none of {shown}",
+                )
+            )
         if column.range:
             low, high = (f"{bound:.15g}" for bound in column.range)
             rules.append(
-                _Rule(f"range_{column.name}", f"({name} < {low} OR {name} > {high})", f"{column.name} is within {low} … {high}.", f"is outside {low} … {high}")
+                _Rule(
+                    f"range_{column.name}",
+                    f"({name} < {low} OR {name} > {high})",
+                    f"{column.name} is within {low} … {high}.",
+                    f"is outside {low} … {high}",
+                )
             )
     return rules
 
@@ -128,10 +156,18 @@ def check_ingested(source: Source, ingested: Ingested) -> list[CheckResult]:
             else f"{read:,} rows read: {ingested.total('loaded'):,} loaded, {rejected:,} rejected, "
             f"{ingested.total('deduplicated'):,} deduplicated, {ingested.total('filtered'):,} of other months",
         ),
-        CheckResult(table.name, "rejected_rows", rejected == 0, told, "error" if share > source.reject_limit else "warn"),
+        CheckResult(
+            table.name,
+            "rejected_rows",
+            rejected == 0,
+            told,
+            "error" if share > source.reject_limit else "warn",
+        ),
     ]
     if ingested.doubled:
-        results.append(CheckResult(table.name, unique_name(table), False, "; ".join(_doubled(ingested)), violations={}))
+        results.append(
+            CheckResult(table.name, unique_name(table), False, "; ".join(_doubled(ingested)), violations={})
+        )
     return results
 
 
@@ -175,7 +211,9 @@ class SliceChecks:
     def _row_count(self, table: Table, rows: Mapping[Month, int], loaded: int | None) -> CheckResult:
         total = sum(rows.values())
         if loaded is not None:
-            message = f"{total:,} rows" if total == loaded else f"{total:,} rows stand, but {loaded:,} were loaded"
+            message = (
+                f"{total:,} rows" if total == loaded else f"{total:,} rows stand, but {loaded:,} were loaded"
+            )
             return CheckResult(table.name, "row_count", total == loaded, message)
         wrong = {}
         inputs = [self.compiled.star.table(name) for name in self.compiled.reads(table)]
@@ -184,9 +222,13 @@ class SliceChecks:
                 expected = (self.expected_rows(self.compiled.star.table(table.same_rows_as)) or {}).get(month)
                 if expected is not None and expected != count:
                     wrong[str(month)] = abs(expected - count)
-            elif count == 0 and inputs and all((self.expected_rows(item) or {}).get(month) for item in inputs):
+            elif (
+                count == 0 and inputs and all((self.expected_rows(item) or {}).get(month) for item in inputs)
+            ):
                 wrong[str(month)] = 1
-        what = f"as many rows as {table.same_rows_as}" if table.same_rows_as else "rows, though its inputs have"
+        what = (
+            f"as many rows as {table.same_rows_as}" if table.same_rows_as else "rows, though its inputs have"
+        )
         message = f"{total:,} rows" if not wrong else f"{', '.join(wrong)}: has not {what}"
         return CheckResult(table.name, "row_count", not wrong, message, violations=wrong)
 
@@ -202,14 +244,19 @@ class SliceChecks:
         results = []
         for index, rule in enumerate(rules, start=1):
             wrong = {str(Month.of(row[0])) if row[0] else "all": row[index] for row in found if row[index]}
-            told = ", ".join(f"{count:,} rows" + (f" in {month}" if month != "all" else "") for month, count in sorted(wrong.items())[:SHOWN])
+            told = ", ".join(
+                f"{count:,} rows" + (f" in {month}" if month != "all" else "")
+                for month, count in sorted(wrong.items())[:SHOWN]
+            )
             column = rule.name.split("_", 2 if rule.name.startswith("not_null_") else 1)[-1]
             message = f"{column} {rule.expectation} in {told}" if wrong else "holds"
             results.append(CheckResult(table.name, rule.name, not wrong, message, violations=wrong))
         return results
 
     def _unique(self, table: Table) -> CheckResult:
-        doubled = [] if self.session.keys_hold(self.compiled.star.schema_name, table) else self._doubled(table)
+        doubled = (
+            [] if self.session.keys_hold(self.compiled.star.schema_name, table) else self._doubled(table)
+        )
         return CheckResult(table.name, unique_name(table), not doubled, "; ".join(doubled) or "holds")
 
     def _doubled(self, table: Table) -> list[str]:
@@ -221,7 +268,9 @@ class SliceChecks:
         )
         if not rows and table.sliced and table.event_time not in table.key:
             joined = " AND ".join(f"o.{quote(name)} = s.{quote(name)}" for name in table.key)
-            other = in_span(table.event_time, self.span).replace(quote(table.event_time), f"o.{quote(table.event_time)}")
+            other = in_span(table.event_time, self.span).replace(
+                quote(table.event_time), f"o.{quote(table.event_time)}"
+            )
             rows = self.session.rows(
                 f"SELECT {', '.join(f's.{quote(name)}' for name in table.key)}, s.{time}, o.{time} FROM {self._slice(table)} AS s"
                 f" JOIN {target} AS o ON {joined} WHERE NOT {other} LIMIT {SHOWN}"
@@ -234,13 +283,21 @@ class SliceChecks:
         if not table.sliced:
             return f"{text} stands twice"
         months = sorted({str(first)[:7], str(last)[:7]})
-        return f"{text} stands in {' and in '.join(months)}" if len(months) > 1 else f"{text} stands twice in {months[0]}"
+        return (
+            f"{text} stands in {' and in '.join(months)}"
+            if len(months) > 1
+            else f"{text} stands twice in {months[0]}"
+        )
 
     def _reference(self, table: Table, column: Column) -> CheckResult:
         target = self.compiled.star.table(column.references or "")
         key, name = quote(target.key[0]), quote(column.name)
         # A dimension kept by month has its keys in the months of the rows that point to them.
-        within = f" WHERE {in_span(target.event_time, self.span)}" if target.sliced and target.key[0] == target.event_time else ""
+        within = (
+            f" WHERE {in_span(target.event_time, self.span)}"
+            if target.sliced and target.key[0] == target.event_time
+            else ""
+        )
         orphans = (
             f"FROM (SELECT {name} FROM {self._slice(table)} AS a WHERE {name} IS NOT NULL) AS s"
             f" LEFT JOIN (SELECT {key} FROM {qualified(self.compiled.star.schema_name, target)}{within}) AS t"
@@ -251,7 +308,13 @@ class SliceChecks:
         if count:
             shown = self.session.rows(f"SELECT DISTINCT s.{name} {orphans} ORDER BY 1 LIMIT {SHOWN}")
             message = f"{count:,} rows have a {column.name} that {target.name} lacks: {', '.join(str(row[0]) for row in shown)}"
-        return CheckResult(table.name, reference_name(table, column), not count, message, violations={"all": count} if count else {})
+        return CheckResult(
+            table.name,
+            reference_name(table, column),
+            not count,
+            message,
+            violations={"all": count} if count else {},
+        )
 
     def _slice(self, table: Table) -> str:
         """What the load may have changed of the table, as a relation."""

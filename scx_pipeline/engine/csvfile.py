@@ -42,28 +42,43 @@ def read_header(file: LocalFile, uri: str, table: Table) -> Header | None:
     try:
         columns = tuple(name.strip() for name in next(csv.reader([line.decode("utf-8")])))
     except UnicodeDecodeError:
-        raise SourceFileError(f"{uri}, line 1: not UTF-8; convert the file to UTF-8 and upload it again") from None
+        raise SourceFileError(
+            f"{uri}, line 1: not UTF-8; convert the file to UTF-8 and upload it again"
+        ) from None
     if "\0" in "".join(columns):
-        raise SourceFileError(f"{uri}, line 1: not UTF-8 (it looks like UTF-16); convert the file and upload it again")
+        raise SourceFileError(
+            f"{uri}, line 1: not UTF-8 (it looks like UTF-16); convert the file and upload it again"
+        )
     _check_columns(columns, uri, table)
     return Header(columns, newline)
 
 
 def _first_line(start: bytes) -> tuple[bytes, str]:
-    found = [(start.find(end), len(end), name) for end, name in ((b"\r\n", "\\r\\n"), (b"\n", "\\n"), (b"\r", "\\r"))]
-    position, _, newline = min((item for item in found if item[0] >= 0), default=(len(start), 0, "\\n"), key=lambda i: (i[0], -i[1]))
+    found = [
+        (start.find(end), len(end), name)
+        for end, name in ((b"\r\n", "\\r\\n"), (b"\n", "\\n"), (b"\r", "\\r"))
+    ]
+    position, _, newline = min(
+        (item for item in found if item[0] >= 0), default=(len(start), 0, "\\n"), key=lambda i: (i[0], -i[1])
+    )
     return start[:position], newline
 
 
 def _check_columns(columns: Sequence[str], uri: str, table: Table) -> None:
     for name in columns:
         if columns.count(name) > 1:
-            raise SourceFileError(f"{uri}, line 1: the header has the column {name!r} twice; rename one of them")
+            raise SourceFileError(
+                f"{uri}, line 1: the header has the column {name!r} twice; rename one of them"
+            )
     missing = [name for name in table.column_names if name not in columns]
     if missing:
         unknown = [name for name in columns if name not in table.column_names]
         near = difflib.get_close_matches(missing[0], unknown, n=1, cutoff=0.5)
-        hint = f"; the header has {near[0]!r}, is it that one?" if near else f"; the header has: {', '.join(columns)}"
+        hint = (
+            f"; the header has {near[0]!r}, is it that one?"
+            if near
+            else f"; the header has: {', '.join(columns)}"
+        )
         raise SourceFileError(f"{uri}, line 1: the column {missing[0]!r} of {table.name} is missing{hint}")
 
 
@@ -97,7 +112,9 @@ def violations(columns: Sequence[Column]) -> list[tuple[str, str, str]]:
         name = quote(column.name)
         if not column.nullable:
             found.append((f"{name} IS NULL", column.name, "is empty, and must not be"))
-        found += [(f"({name} IS NOT NULL AND {bad})", column.name, reason) for bad, reason in _value_rules(column)]
+        found += [
+            (f"({name} IS NOT NULL AND {bad})", column.name, reason) for bad, reason in _value_rules(column)
+        ]
     return found
 
 
@@ -111,14 +128,26 @@ def _value_rules(column: Column) -> list[tuple[str, str]]:
     if column.type in ("smallint", "integer", "bigint"):
         # A cast alone would take '2.7' as 3 and '1e3' as 1000; writing the number again is quicker than a pattern.
         strict = f"regexp_full_match({name}, ' *[+-]?[0-9]+ *')"
-        return [(f"({value} IS NULL OR ({value}::VARCHAR <> {name} AND NOT {strict}))", f"is not {_a(column.type)}")]
+        return [
+            (
+                f"({value} IS NULL OR ({value}::VARCHAR <> {name} AND NOT {strict}))",
+                f"is not {_a(column.type)}",
+            )
+        ]
     if column.type in ("timestamp", "date"):
         # A cast alone would take 'infinity', 'epoch' and years before Christ, and drop the time of a date.
         within = f"{value} BETWEEN TIMESTAMP '0001-01-01' AND TIMESTAMP '9999-12-31 23:59:59.999999'"
         form = "^ *[0-9]{4}-" if column.type == "timestamp" else "^ *[0-9]{4}-[0-9]+-[0-9]+ *$"
-        return [(f"({value} IS NULL OR NOT {within} OR NOT regexp_matches({name}, '{form}'))", f"is not a {column.type}")]
+        return [
+            (
+                f"({value} IS NULL OR NOT {within} OR NOT regexp_matches({name}, '{form}'))",
+                f"is not a {column.type}",
+            )
+        ]
     if column.type == "double":
-        return [(f"({value} IS NULL OR NOT isfinite({value}) OR contains({name}, '_'))", "is not a finite number")]
+        return [
+            (f"({value} IS NULL OR NOT isfinite({value}) OR contains({name}, '_'))", "is not a finite number")
+        ]
     if column.type.startswith("decimal"):
         return [(f"({value} IS NULL OR contains({name}, '_'))", f"is not {_a(column.type)}")]
     return [(f"{value} IS NULL", f"is not {_a(column.type)}")]

@@ -73,7 +73,9 @@ def parse_star(attributes: Mapping[str, Any], path: Path, node: yaml.Node | None
             try:
                 compile_pattern(item.pattern)
             except ValueError as error:
-                raise _mistake(path, node, ("sources", number, "files", place, "pattern"), str(error)) from None
+                raise _mistake(
+                    path, node, ("sources", number, "files", place, "pattern"), str(error)
+                ) from None
     return star
 
 
@@ -94,7 +96,9 @@ def _check_doubled(node: yaml.Node | None, path: Path) -> None:
             keys = [key.value for key, _ in item.value]
             for number, (key, _) in enumerate(item.value):
                 if key.value in keys[:number]:
-                    raise DeclarationError(f"{path}, line {key.start_mark.line + 1}: the key {key.value!r} stands here twice")
+                    raise DeclarationError(
+                        f"{path}, line {key.start_mark.line + 1}: the key {key.value!r} stands here twice"
+                    )
             nodes += [value for _, value in item.value]
         elif isinstance(item, yaml.SequenceNode):
             nodes += item.value

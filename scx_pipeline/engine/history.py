@@ -20,9 +20,18 @@ from scx_pipeline.warehouse.base import STATE_SCHEMA, Session, qualified, quote
 def _state_table(name: str, key: Sequence[str], **columns: str) -> Table:
     """A table of the engine's own; a type that ends in ! is not null."""
     declared = [
-        Column(name=column, type=kind.rstrip("!"), nullable=not kind.endswith("!"), description="") for column, kind in columns.items()
+        Column(name=column, type=kind.rstrip("!"), nullable=not kind.endswith("!"), description="")
+        for column, kind in columns.items()
     ]
-    return Table.model_construct(name=name, role="fact", description="", key=tuple(key), columns=tuple(declared), event_time="", latest_by=())
+    return Table.model_construct(
+        name=name,
+        role="fact",
+        description="",
+        key=tuple(key),
+        columns=tuple(declared),
+        event_time="",
+        latest_by=(),
+    )
 
 
 LOADS = _state_table(
@@ -91,14 +100,21 @@ def prepare_tables(session: Session, compiled: CompiledStar, span: Span) -> None
     for table in star.tables:
         if not session.existing_columns(star.schema_name, table.name):
             session.create_table(star.schema_name, table)
-        if not table.sliced and not session.existing_columns(STATE_SCHEMA, month_rows_table(star.name, table)):
-            session.create_month_rows(month_rows_name(compiled, table), table, _month_rows_columns(compiled, table))
+        if not table.sliced and not session.existing_columns(
+            STATE_SCHEMA, month_rows_table(star.name, table)
+        ):
+            session.create_month_rows(
+                month_rows_name(compiled, table), table, _month_rows_columns(compiled, table)
+            )
 
 
 def _month_rows_columns(compiled: CompiledStar, table: Table) -> list[Column]:
     """The SELECT's columns, typed as declared or, for those only ordered by, as the column they are made from."""
     lineage = compiled.output_types(table)
-    return [Column(name=name, type=kind, description="") for name, kind in (*lineage.items(), ("_month", "timestamp"))]
+    return [
+        Column(name=name, type=kind, description="")
+        for name, kind in (*lineage.items(), ("_month", "timestamp"))
+    ]
 
 
 def _differs(session: Session, compiled: CompiledStar, table: Table) -> bool:
@@ -109,7 +125,9 @@ def _differs(session: Session, compiled: CompiledStar, table: Table) -> bool:
     if table.sliced:
         return False
     rows = session.existing_columns(STATE_SCHEMA, month_rows_table(compiled.star.name, table))
-    wanted = [(column.name, session.engine_type(column).lower()) for column in _month_rows_columns(compiled, table)]
+    wanted = [
+        (column.name, session.engine_type(column).lower()) for column in _month_rows_columns(compiled, table)
+    ]
     return bool(rows) and [(name, kind.lower()) for name, kind in rows] != wanted
 
 
@@ -157,7 +175,11 @@ def record_rows(session: Session, star: str, load_id: str, rows: dict[str, dict[
             f"DELETE FROM {STATE_SCHEMA}.month_rows WHERE star = {mark} AND table_name = {mark} AND month BETWEEN {mark} AND {mark}",
             [star, table, str(span.first), str(span.last)],
         )
-        _insert(session, MONTH_ROWS, [(star, table, str(month), count, load_id) for month, count in months.items()])
+        _insert(
+            session,
+            MONTH_ROWS,
+            [(star, table, str(month), count, load_id) for month, count in months.items()],
+        )
 
 
 def record_rejected(session: Session, star: str, load_id: str, ingested: Iterable[Ingested]) -> None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from scx_pipeline.engine import csvfile
 from scx_pipeline.engine.objects import Bucket, LocalFile
@@ -63,7 +64,9 @@ class Ingested:
     counts: list[ObjectCount] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     doubled: list[DoubledKey] = field(default_factory=list)
-    superseded: str | None = None  # the table, on the landing's connection, of the keys of which only the newest row stays
+    superseded: str | None = (
+        None  # the table, on the landing's connection, of the keys of which only the newest row stays
+    )
 
     def total(self, name: str) -> int:
         """The sum of one of the counts over all objects."""
@@ -95,7 +98,9 @@ class Ingestion:
                 reader.read(batch, files)
                 landing.flush()
                 done += sum(item.info.size for item in batch)
-                self.progress(f"read {len(ingested.counts):,} of {len(objects):,} objects, {done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
+                self.progress(
+                    f"read {len(ingested.counts):,} of {len(objects):,} objects, {done / 1e6:,.0f} of {total / 1e6:,.0f} MB"
+                )
         ingested.superseded = reader.find_doubled()
         return ingested
 
@@ -159,7 +164,9 @@ class _Reader:
         values = ", ".join(csvfile.typed(column) for column in columns)
         bad = " OR ".join(condition for condition, _, _ in csvfile.violations(columns)) or "FALSE"
         # A bad row keeps its place, marked by a negative object number, so that its record can be found by counting.
-        number = f"CASE WHEN {bad} THEN -1 - ({base} + file_index::INTEGER) ELSE {base} + file_index::INTEGER END"
+        number = (
+            f"CASE WHEN {bad} THEN -1 - ({base} + file_index::INTEGER) ELSE {base} + file_index::INTEGER END"
+        )
         scan = csvfile.scan(files, header[0], rejects)
         try:
             self.con.execute(f"INSERT INTO {self.landing.rows} SELECT {values}, {number} FROM {scan}")
@@ -168,10 +175,12 @@ class _Reader:
         for index, position, column, kind, message, raw in self.con.execute(
             f"SELECT file_id, line_byte_position - 1, column_name, error_type::VARCHAR, error_message, csv_line FROM {rejects} ORDER BY ALL"
         ).fetchall():
-            reason = self._refusal(kind, message, base + index, files[index], position)
+            reason = self._refusal(kind, message, raw or "", base + index, files[index], position)
             refused.setdefault(base + index, set()).add(position)
             # A value that is missing has no column of its own to blame.
-            reasons.setdefault((base + index, position), (column if kind == "UNQUOTED VALUE" else None, reason, raw or ""))
+            reasons.setdefault(
+                (base + index, position), (column if kind == "UNQUOTED VALUE" else None, reason, raw or "")
+            )
         self.con.execute(f"DROP TABLE {rejects}; DROP TABLE {rejects}_scan")
 
     def _settle(
@@ -186,7 +195,14 @@ class _Reader:
         bad = self._count_parsed(first, refused)
         misplaced = self._find_misplaced(first)
         for number in sorted({*bad, *misplaced, *refused}):
-            self._quarantine(number, paths[number], bad.get(number, []), misplaced.get(number, {}), refused.get(number, set()), reasons)
+            self._quarantine(
+                number,
+                paths[number],
+                bad.get(number, []),
+                misplaced.get(number, {}),
+                refused.get(number, set()),
+                reasons,
+            )
         if bad:
             self.con.execute(f"DELETE FROM {rows} WHERE _object < 0")
         time, inside = quote(self.table.event_time), in_span(self.table.event_time, self.job.span)
@@ -267,7 +283,9 @@ class _Reader:
         told = self._explain(found, bad)
         rejected = [self._rejected(count, found.parsed.get(row), *told.get(row, _UNKNOWN)) for row in bad]
         rejected += [
-            self._rejected(count, found.parsed.get(row), self.table.event_time, self._misplacement(number, time))
+            self._rejected(
+                count, found.parsed.get(row), self.table.event_time, self._misplacement(number, time)
+            )
             for row, time in misplaced.items()
         ]
         for position in refused:
@@ -278,9 +296,13 @@ class _Reader:
         self.ingested.rejected += sorted(rejected, key=lambda row: row.line or 0)
 
     @staticmethod
-    def _rejected(count: ObjectCount, record: Record | None, column: str | None, reason: str, raw: str = "") -> Rejected:
+    def _rejected(
+        count: ObjectCount, record: Record | None, column: str | None, reason: str, raw: str = ""
+    ) -> Rejected:
         text = record.raw if record else raw.strip("\r\n")
-        return Rejected(count.object.info.key, record.line if record else None, column, reason, text.replace("\0", "\\0"))
+        return Rejected(
+            count.object.info.key, record.line if record else None, column, reason, text.replace("\0", "\\0")
+        )
 
     def _explain(self, found: Found, bad: Sequence[int]) -> dict[int, tuple[str | None, str]]:
         """Which column of a bad row is wrong and why: the same conditions that refused it, one by one."""
@@ -288,15 +310,19 @@ class _Reader:
         if not records:
             return {}
         header = found.header
-        values = {name: [] for name in header} | {"_n": list(records)}
+        values: dict[str, list[Any]] = {name: [] for name in header} | {"_n": list(records)}
         for record in records.values():
             fields = record.fields() + [""] * len(header)
             for name, value in zip(header, fields, strict=False):
                 values[name].append(value or None)
-        source = ", ".join(f"unnest(?::{'INTEGER' if name == '_n' else 'VARCHAR'}[]) AS {quote(name)}" for name in values)
+        source = ", ".join(
+            f"unnest(?::{'INTEGER' if name == '_n' else 'VARCHAR'}[]) AS {quote(name)}" for name in values
+        )
         rules = csvfile.violations(self.table.columns)
         whens = " ".join(f"WHEN {condition} THEN {index}" for index, (condition, _, _) in enumerate(rules))
-        shown = " ".join(f"WHEN {index} THEN left({quote(column)}, 80)" for index, (_, column, _) in enumerate(rules))
+        shown = " ".join(
+            f"WHEN {index} THEN left({quote(column)}, 80)" for index, (_, column, _) in enumerate(rules)
+        )
         explained = self.con.execute(
             f"SELECT _n, rule, CASE rule {shown} END FROM (SELECT *, CASE {whens} END AS rule FROM (SELECT {source})) WHERE rule IS NOT NULL",
             list(values.values()),
@@ -340,13 +366,17 @@ class _Reader:
             self.ingested.counts[number].loaded -= lost
         return "_doubled" if self.ingested.total("deduplicated") else None
 
-    def _refusal(self, kind: str, message: str, number: int, file: LocalFile, position: int) -> str:
+    def _refusal(self, kind: str, message: str, raw: str, number: int, file: LocalFile, position: int) -> str:
         """The reason of a record that the parser refused; SourceFileError where it makes the whole file doubtful."""
         uri = self._uri(self.ingested.counts[number].object)
         if kind == "INVALID ENCODING":
-            raise SourceFileError(f"{uri}, line {_line(file, position)}: not UTF-8; convert the file to UTF-8 and upload it again")
-        if "unterminated quote" in message:
-            raise SourceFileError(f"{uri}, line {_line(file, position)}: a quote is opened and never closed; mend the file")
+            raise SourceFileError(
+                f"{uri}, line {_line(file, position)}: not UTF-8; convert the file to UTF-8 and upload it again"
+            )
+        if kind == "UNQUOTED VALUE" and _spans_lines(raw):
+            raise SourceFileError(
+                f"{uri}, line {_line(file, position)}: a quote is opened and never closed; mend the file"
+            )
         if kind == "LINE SIZE OVER MAXIMUM":
             raise SourceFileError(
                 f"{uri}, line {_line(file, position)}: the record is longer than {csvfile.MAX_RECORD_BYTES:,} bytes; mend the file"
@@ -354,7 +384,13 @@ class _Reader:
         if kind in ("MISSING COLUMNS", "TOO MANY COLUMNS"):
             found = message.rsplit("Found:", 1)[-1].strip()
             return f"has {found} values, the header {message.split('Columns:')[-1].split()[0]}"
-        return "text stands between a closing quote and the next comma" if kind == "UNQUOTED VALUE" else message.strip()
+        if kind == "UNQUOTED VALUE":
+            return (
+                "has a quote that is never closed"
+                if raw.count('"') % 2
+                else "has text between a closing quote and the next comma"
+            )
+        return message.strip()
 
     def _unreadable(self, error: Exception, base: int, files: Sequence[LocalFile]) -> Exception:
         """A clear error where the parser's message is about a file, else the parser's error itself."""
@@ -363,10 +399,16 @@ class _Reader:
             if str(file.path) in text:
                 uri = self._uri(self.ingested.counts[base + offset].object)
                 if "GZIP" in text or "zstd" in text.lower() or "frame" in text:
-                    return SourceFileError(f"{uri}: the compressed file is damaged or cut off; upload it again")
+                    return SourceFileError(
+                        f"{uri}: the compressed file is damaged or cut off; upload it again"
+                    )
                 if "state machine" in text:
-                    return SourceFileError(f"{uri}: the file mixes line endings; write all of them as \\n or all as \\r\\n")
-                return SourceFileError(f"{uri}: {text.splitlines()[0].replace(str(file.path), file.object.key)}")
+                    return SourceFileError(
+                        f"{uri}: the file mixes line endings; write all of them as \\n or all as \\r\\n"
+                    )
+                return SourceFileError(
+                    f"{uri}: {text.splitlines()[0].replace(str(file.path), file.object.key)}"
+                )
         if any(file.path.suffix for file in files) and ("GZIP" in text or "frame" in text.lower()):
             keys = ", ".join(file.object.key for file in files[:3])
             return SourceFileError(f"a compressed file among {keys} is damaged or cut off; upload it again")
@@ -377,6 +419,11 @@ class _Reader:
 
 
 _UNKNOWN = (None, "a value is not of its column's type")
+
+
+def _spans_lines(raw: str) -> bool:
+    """Whether a quote swallowed the lines after it; the parser says no more of it than of text after a closing quote."""
+    return not raw or any(end in raw.strip("\r\n") for end in "\r\n")
 
 
 def _line(file: LocalFile, position: int) -> int:

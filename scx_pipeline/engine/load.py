@@ -82,7 +82,9 @@ def plan_star(compiled: CompiledStar, bucket: Bucket, warehouse: Warehouse) -> P
 
 def list_selection(star: Star, bucket: Bucket) -> Selection:
     """List the objects of the star's sources and match them to months. Raises BucketError."""
-    return select_objects(star.sources, {source.name: bucket.list_objects(source.prefix) for source in star.sources})
+    return select_objects(
+        star.sources, {source.name: bucket.list_objects(source.prefix) for source in star.sources}
+    )
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,9 @@ class Loader:
     warehouse: Warehouse
     progress: Progress = lambda message: None
 
-    def load(self, span: Span, tables: Collection[str] | None = None, run_id: str | None = None) -> LoadReport:
+    def load(
+        self, span: Span, tables: Collection[str] | None = None, run_id: str | None = None
+    ) -> LoadReport:
         """Load a span of months and publish it, history included, in one transaction.
 
         `tables` names some of the star's tables: these and all that are made from them are made anew; without a staging
@@ -154,7 +158,9 @@ class _Run:
     def _describe(self, selection: Selection) -> None:
         of_month = {month: [item.info for item in selection.of(Span(month, month))] for month in self.span}
         self.report.fingerprints = {month: selection.fingerprint(month) for month in self.span}
-        self.report.objects_by_month = {month: (len(items), sum(item.size for item in items)) for month, items in of_month.items()}
+        self.report.objects_by_month = {
+            month: (len(items), sum(item.size for item in items)) for month, items in of_month.items()
+        }
 
     def _check_standing(self, session: Session) -> None:
         standing = history.read_months(session, self.star.name)
@@ -168,10 +174,14 @@ class _Run:
     def _ingest(self, session: Session, stack: ExitStack, table: Table, selection: Selection) -> Landing:
         source = self.star.source(table.source or "")
         objects = selection.of(self.span, source.name)
-        self.loader.progress(f"{table.name}: {len(objects):,} objects, {sum(item.info.size for item in objects) / 1e6:,.1f} MB")
+        self.loader.progress(
+            f"{table.name}: {len(objects):,} objects, {sum(item.info.size for item in objects) / 1e6:,.1f} MB"
+        )
         begun = time.monotonic()
         landing = stack.enter_context(session.landing(self.star.schema_name, table, self.span))
-        job = Ingestion(self.loader.bucket, source, table, self.span, self.star.months(), self.loader.progress)
+        job = Ingestion(
+            self.loader.bucket, source, table, self.span, self.star.months(), self.loader.progress
+        )
         self.ingested[table.name] = ingested = job.run(objects, landing)
         self.seconds[table.name] = time.monotonic() - begun
         self._count(ingested)
@@ -222,7 +232,10 @@ class _Run:
             self.report.seconds = time.monotonic() - self.started
             told = "; ".join(f"{check.name} on {check.table}: {check.message}" for check in failed[:3])
             more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
-            raise GateError(f"{self.star.name} {self.span} was not published, nothing was changed: {told}{more}", self.report)
+            raise GateError(
+                f"{self.star.name} {self.span} was not published, nothing was changed: {told}{more}",
+                self.report,
+            )
 
     def _record(self, session: Session, selection: Selection | None) -> None:
         name, load_id = self.star.name, self.report.load_id
@@ -232,5 +245,7 @@ class _Run:
             record = history.LoadRecord(load_id, self.span, self.run_id, self.started_at, counts)
             history.record_load(session, self.compiled, record, selection)
             history.record_rejected(session, name, load_id, ingested)
-        history.record_rows(session, name, load_id, {table: dict(report.rows) for table, report in self.report.tables.items()})
+        history.record_rows(
+            session, name, load_id, {table: dict(report.rows) for table, report in self.report.tables.items()}
+        )
         history.record_checks(session, name, load_id, self.report.checks)

@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from scx_pipeline.errors import BucketError
 
 if TYPE_CHECKING:
+    from obstore.auth.boto3 import Boto3CredentialProvider
     from obstore.store import ObjectStore
 
 FETCH_WORKERS = 16  # the measured knee for small objects on two cores
@@ -94,7 +95,8 @@ class Bucket:
     def _fetch_batch(self, objects: Sequence[ObjectInfo], folder: Path) -> list[LocalFile]:
         folder.mkdir()
         targets = [
-            LocalFile(item, folder / f"{number:06d}{_suffix(item.key)}") for number, item in enumerate(objects)
+            LocalFile(item, folder / f"{number:06d}{_suffix(item.key)}")
+            for number, item in enumerate(objects)
         ]
         if self.folder is not None:
             for target in targets:
@@ -122,7 +124,9 @@ class Bucket:
         try:
             now = _info(self.store.head(file.object.key))
         except Exception as error:
-            raise BucketError(f"{self.uri(file.object.key)} went away while it was read; run again") from error
+            raise BucketError(
+                f"{self.uri(file.object.key)} went away while it was read; run again"
+            ) from error
         if (now.size, now.etag) != (file.object.size, file.object.etag):
             raise BucketError(f"{self.uri(file.object.key)} was overwritten while it was read; run again")
 
@@ -169,7 +173,7 @@ def _open_s3(bucket: str, prefix: str) -> ObjectStore:
     )
 
 
-def _credential_provider() -> object | None:
+def _credential_provider() -> Boto3CredentialProvider | None:
     """boto3's chain (profiles, SSO, roles) unless plain keys are in the environment, which need no boto3 import."""
     if os.environ.get("AWS_ACCESS_KEY_ID"):
         return None
@@ -178,7 +182,9 @@ def _credential_provider() -> object | None:
 
     session = boto3.Session()
     if session.get_credentials() is None:
-        raise BucketError("no AWS credentials were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+        raise BucketError(
+            "no AWS credentials were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
     return Boto3CredentialProvider(session)
 
 

@@ -20,7 +20,9 @@ def publish_table(session: Session, compiled: CompiledStar, table: Table, span: 
     """Replace what the span's months give to a derived table; its inputs must stand already."""
     select = compiled.select(table, span, session.capabilities.dialect)
     if table.sliced:
-        session.execute(f"DELETE FROM {qualified(compiled.star.schema_name, table)} WHERE {in_span(table.event_time, span)}")
+        session.execute(
+            f"DELETE FROM {qualified(compiled.star.schema_name, table)} WHERE {in_span(table.event_time, span)}"
+        )
         session.insert(compiled.star.schema_name, table, select)
     else:
         _publish_newest(session, compiled, table, span, select)
@@ -62,7 +64,9 @@ def _publish_newest(session: Session, compiled: CompiledStar, table: Table, span
     columns = [*compiled.outputs(table), "_month"]
     key, inside = names(table.key), in_span("_month", span)
     ordering = session.ordering(table, columns[:-1])
-    session.execute(f"CREATE TEMPORARY TABLE {touched} AS SELECT DISTINCT {key} FROM {history} WHERE {inside}")
+    session.execute(
+        f"CREATE TEMPORARY TABLE {touched} AS SELECT DISTINCT {key} FROM {history} WHERE {inside}"
+    )
     session.execute(f"DELETE FROM {history} WHERE {inside}")
     by_month = f"SELECT m.*, {month_of(table.event_time)} AS _month FROM ({select}) AS m"
     session.create_newest("_slice", by_month, [*table.key, "_month"], ordering)
@@ -81,7 +85,9 @@ def _replace_changed(session: Session, compiled: CompiledStar, table: Table, tou
     same = " AND ".join(_equal(column) for column in table.columns)
     stays = f"SELECT {', '.join(f'n.{quote(name)}' for name in table.key)} FROM _now AS n JOIN {target} AS t ON {same}"
     session.execute(f"CREATE TEMPORARY TABLE _stays AS {stays}")
-    session.execute(f"DELETE FROM {target} WHERE {_has_key_in(table, touched)} AND NOT {_has_key_in(table, '_stays')}")
+    session.execute(
+        f"DELETE FROM {target} WHERE {_has_key_in(table, touched)} AND NOT {_has_key_in(table, '_stays')}"
+    )
     missing = f"SELECT * FROM _now WHERE NOT {_has_key_in(table, '_stays')}"
     session.insert(compiled.star.schema_name, table, missing)
     session.execute("DROP TABLE _stays")
@@ -89,7 +95,11 @@ def _replace_changed(session: Session, compiled: CompiledStar, table: Table, tou
 
 def _equal(column: Column) -> str:
     name = quote(column.name)
-    return f"(n.{name} = t.{name} OR (n.{name} IS NULL AND t.{name} IS NULL))" if column.nullable else f"n.{name} = t.{name}"
+    return (
+        f"(n.{name} = t.{name} OR (n.{name} IS NULL AND t.{name} IS NULL))"
+        if column.nullable
+        else f"n.{name} = t.{name}"
+    )
 
 
 def _has_key_in(table: Table, other: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TypeAlias
+from typing import IO, TYPE_CHECKING, TypeAlias, cast
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +39,7 @@ class Record:
 def open_plain(path: Path) -> IO[bytes]:
     """The file's bytes, decompressed; the suffix tells how."""
     if path.suffix == ".gz":
-        return gzip.open(path, "rb")
+        return cast("IO[bytes]", gzip.open(path, "rb"))
     if path.suffix == ".zst":
         import pyarrow as pa
 
@@ -99,7 +99,9 @@ def _splits(path: Path) -> Iterator[tuple[Positions, Positions]]:
         yield starts, ends
 
 
-def _pick(path: Path, starts: Positions, ends: Positions, wanted: list[int], positions: list[int]) -> Found | None:
+def _pick(
+    path: Path, starts: Positions, ends: Positions, wanted: list[int], positions: list[int]
+) -> Found | None:
     """The records asked for; None where the refused ones are not a record each, so that the file was cut wrongly."""
     import numpy as np
 
@@ -214,7 +216,10 @@ def _split_by_csv(path: Path) -> tuple[Positions, Positions]:
             position += len(line)
             yield line
 
-    with open_plain(path) as file, suppress(csv.Error):  # a value longer than the limit: the total will not agree
+    with (
+        open_plain(path) as file,
+        suppress(csv.Error),
+    ):  # a value longer than the limit: the total will not agree
         start = 0
         for row in csv.reader(lines(file)):
             if row:

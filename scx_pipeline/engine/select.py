@@ -117,7 +117,9 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
             parts.append({"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*"}.get(text, re.escape(text)))
     unknown = re.search(r"\{(\w*)\}?", _TOKEN.sub(lambda match: "" if match[1] else match[0], pattern))
     if unknown:
-        raise ValueError(f"the pattern {pattern!r} has {unknown[0]}: the fields are {{year}}, {{month}} and {{day}}")
+        raise ValueError(
+            f"the pattern {pattern!r} has {unknown[0]}: the fields are {{year}}, {{month}} and {{day}}"
+        )
     if seen and not {"year", "month"} <= seen:
         raise ValueError(f"the pattern {pattern!r} must name both {{year}} and {{month}}, or neither")
     return re.compile("".join(parts), re.DOTALL)
@@ -170,7 +172,10 @@ def _named_months(named: Mapping[str, str], declared: FilePattern) -> Span | Non
     if "day" in named:
         first = month.start.replace(day=int(named["day"]))
         last = first + timedelta(days=1)
-    before, after = timedelta(days=declared.spill_before), timedelta(days=declared.spill_after, microseconds=-1)
+    before, after = (
+        timedelta(days=declared.spill_before),
+        timedelta(days=declared.spill_after, microseconds=-1),
+    )
     return Span(Month.of(first - before), Month.of(last + after))
 
 

@@ -23,7 +23,17 @@ if TYPE_CHECKING:
     from sqlglot.errors import SqlglotError
 
 AUTHORED = "redshift"
-PARTS = ("year", "quarter", "month", "week", "day", "hour", "minute", "dow", "doy")  # that EXTRACT gives alike everywhere
+PARTS = (
+    "year",
+    "quarter",
+    "month",
+    "week",
+    "day",
+    "hour",
+    "minute",
+    "dow",
+    "doy",
+)  # that EXTRACT gives alike everywhere
 
 
 @dataclass(frozen=True)
@@ -48,9 +58,13 @@ class CompiledStar:
         """The derived tables, each after those its SQL reads."""
         graph = {table.name: self.reads(table) for table in self.star.derived}
         try:
-            return [self.star.table(name) for name in TopologicalSorter(graph).static_order() if name in graph]
+            return [
+                self.star.table(name) for name in TopologicalSorter(graph).static_order() if name in graph
+            ]
         except CycleError as error:
-            raise DeclarationError(f"{self.folder}: the SQL files read each other in a circle: {' → '.join(error.args[1])}") from None
+            raise DeclarationError(
+                f"{self.folder}: the SQL files read each other in a circle: {' → '.join(error.args[1])}"
+            ) from None
 
     def reads(self, table: Table) -> set[str]:
         """The star's tables that a derived table's SQL reads."""
@@ -91,7 +105,9 @@ class CompiledStar:
     def code_version(self, table: Table) -> str:
         """A hash of what makes the table's rows: its SQL and the declared facts that decide them."""
         facts = table.model_dump(mode="json", exclude={"description", "columns", "same_rows_as"})
-        facts["columns"] = [column.model_dump(mode="json", exclude={"description"}) for column in table.columns]
+        facts["columns"] = [
+            column.model_dump(mode="json", exclude={"description"}) for column in table.columns
+        ]
         if table.source is not None:
             facts["source"] = self.star.source(table.source).model_dump(mode="json", exclude={"description"})
         else:
@@ -106,11 +122,17 @@ class CompiledStar:
 
     @cached_property
     def _selects(self) -> dict[str, exp.Query]:
-        return {table.name: _compile(self.tables[table.name], self.star, table) for table in self.star.derived}
+        return {
+            table.name: _compile(self.tables[table.name], self.star, table) for table in self.star.derived
+        }
 
     @cached_property
     def _queries(self) -> dict[str, exp.Query]:
-        return {query.name: _compile(self.queries[query.name], self.star, None) for query in self.star.queries if not query.as_written}
+        return {
+            query.name: _compile(self.queries[query.name], self.star, None)
+            for query in self.star.queries
+            if not query.as_written
+        }
 
 
 def compile_star(star: Star, folder: Path) -> CompiledStar:
@@ -135,7 +157,9 @@ def _read(path: Path) -> SqlFile:
     except UnicodeDecodeError:
         raise DeclarationError(f"{path}: not UTF-8; save it as UTF-8") from None
     except OSError as error:
-        raise DeclarationError(f"{path}: cannot be read ({error.strerror}); every derived table and query has its file") from None
+        raise DeclarationError(
+            f"{path}: cannot be read ({error.strerror}); every derived table and query has its file"
+        ) from None
 
 
 def _compile(file: SqlFile, star: Star, table: Table | None) -> exp.Query:
@@ -148,7 +172,9 @@ def _compile(file: SqlFile, star: Star, table: Table | None) -> exp.Query:
     _check_tables(parsed, file, star)
     schema = _schema(star)
     _check_columns(parsed, file, star)
-    qualified = annotate_types(qualify(parsed, schema=schema, dialect=AUTHORED), schema=schema, dialect=AUTHORED)
+    qualified = annotate_types(
+        qualify(parsed, schema=schema, dialect=AUTHORED), schema=schema, dialect=AUTHORED
+    )
     assert isinstance(qualified, exp.Query)
     if table is not None:
         _check_outputs(qualified, file, table)
@@ -207,7 +233,9 @@ def _check_portable(parsed: exp.Query, file: SqlFile) -> None:
     for extract in parsed.find_all(exp.Extract):
         if extract.name.lower() not in PARTS:
             hint = f"take one of {', '.join(PARTS)}"
-            raise DeclarationError(f"{file.path}, line {_line(extract)}: EXTRACT({extract.name}) differs between engines; {hint}")
+            raise DeclarationError(
+                f"{file.path}, line {_line(extract)}: EXTRACT({extract.name}) differs between engines; {hint}"
+            )
 
 
 def _check_tables(parsed: exp.Query, file: SqlFile, star: Star) -> None:
@@ -217,7 +245,9 @@ def _check_tables(parsed: exp.Query, file: SqlFile, star: Star) -> None:
     local = {cte.alias for cte in parsed.find_all(exp.CTE)}
     for cte in parsed.find_all(exp.CTE):
         if cte.alias in known:
-            raise DeclarationError(f"{file.path}, line {_line(cte)}: WITH {cte.alias} has the name of a table; take another name")
+            raise DeclarationError(
+                f"{file.path}, line {_line(cte)}: WITH {cte.alias} has the name of a table; take another name"
+            )
     for node in parsed.find_all(exp.Table):
         if node.name not in known and node.name not in local:
             near = difflib.get_close_matches(node.name, known, n=1)
@@ -225,11 +255,12 @@ def _check_tables(parsed: exp.Query, file: SqlFile, star: Star) -> None:
             name = node.name or node.sql(dialect=AUTHORED)
             raise DeclarationError(f"{file.path}, line {_line(node)}: unknown table {name!r}{hint}")
         if node.db:
-            raise DeclarationError(f"{file.path}, line {_line(node)}: name {node.name} plainly, without {node.db}")
+            raise DeclarationError(
+                f"{file.path}, line {_line(node)}: name {node.name} plainly, without {node.db}"
+            )
 
 
 def _check_columns(parsed: exp.Query, file: SqlFile, star: Star) -> None:
-    from sqlglot import exp
     from sqlglot.errors import OptimizeError
     from sqlglot.optimizer.qualify import qualify
 
@@ -249,7 +280,9 @@ def _unresolved(message: str, parsed: exp.Query, star: Star) -> tuple[int, str]:
     column = re.search(r"(?:Column|Unknown column:) '?(\w+)", message)
     named = table or column
     name = named[1] if named else ""
-    nodes = [node for node in parsed.find_all(exp.Column) if name == (node.table if table else node.name).lower()]
+    nodes = [
+        node for node in parsed.find_all(exp.Column) if name == (node.table if table else node.name).lower()
+    ]
     line = int(place[1]) if place else _line(nodes[0]) if nodes else 1
     if named is None:
         return line, message.split("\n")[0]
@@ -259,7 +292,9 @@ def _unresolved(message: str, parsed: exp.Query, star: Star) -> tuple[int, str]:
     if place and name in columns:
         return line, f"ambiguous or unknown column {name!r}; say which table it is of"
     near = difflib.get_close_matches(name, columns, n=1)
-    return line, f"unknown column {name!r}" + (f"; did you mean {near[0]}?" if near and near[0] != name else "")
+    return line, f"unknown column {name!r}" + (
+        f"; did you mean {near[0]}?" if near and near[0] != name else ""
+    )
 
 
 def _check_outputs(select: exp.Query, file: SqlFile, table: Table) -> None:
@@ -271,20 +306,26 @@ def _check_outputs(select: exp.Query, file: SqlFile, table: Table) -> None:
         if name not in given:
             near = difflib.get_close_matches(name, given, n=1)
             hint = f" (it gives {near[0]})" if near else ""
-            raise DeclarationError(f"{file.path}: the SELECT does not give {name}, which {table.name} declares{hint}")
+            raise DeclarationError(
+                f"{file.path}: the SELECT does not give {name}, which {table.name} declares{hint}"
+            )
     extra = set(given) - {*table.column_names, *table.latest_by, table.event_time}
     if extra:
-        raise DeclarationError(f"{file.path}: the SELECT gives {sorted(extra)[0]}, which {table.name} does not declare")
+        raise DeclarationError(
+            f"{file.path}: the SELECT gives {sorted(extra)[0]}, which {table.name} does not declare"
+        )
 
 
 def _check_chart(select: exp.Query, file: SqlFile, query: Query) -> None:
     given = [item.alias_or_name for item in select.selects]
     for name in (query.chart.x, query.chart.y, query.chart.series) if query.chart else ():
         if name is not None and name not in given:
-            raise DeclarationError(f"{file.path}: the SELECT does not give {name}, which {query.name}'s chart draws")
+            raise DeclarationError(
+                f"{file.path}: the SELECT does not give {name}, which {query.name}'s chart draws"
+            )
 
 
-def _line(node: exp.Expression) -> int:
+def _line(node: exp.Expr) -> int:
     """The line of the first token under the node that knows its place, or else under what it is part of."""
     for item in node.walk():
         if "line" in item.meta:
@@ -292,8 +333,11 @@ def _line(node: exp.Expression) -> int:
     return _line(node.parent) if node.parent else 1
 
 
-def _schema(star: Star) -> dict[str, dict[str, str]]:
-    return {table.name: {column.name: _redshift_type(column.type) for column in table.columns} for table in star.tables}
+def _schema(star: Star) -> dict[str, object]:
+    return {
+        table.name: {column.name: _redshift_type(column.type) for column in table.columns}
+        for table in star.tables
+    }
 
 
 def _redshift_type(neutral: str) -> str:
@@ -326,7 +370,7 @@ def _generate(select: exp.Query, star: Star, dialect: str, span: Span | None) ->
 
 
 @lru_cache(maxsize=256)
-def _condition(table: Table, span: Span) -> exp.Expression:
+def _condition(table: Table, span: Span) -> exp.Expr:
     import sqlglot
 
     return sqlglot.parse_one(in_span(table.event_time, span), read="postgres")

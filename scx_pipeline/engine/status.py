@@ -33,7 +33,11 @@ class Status:
     def as_json(self) -> dict[str, Any]:
         """The same for a script."""
         months = [
-            {"month": month, "loaded_at": loaded, "rows": {table: self.rows.get((table, month), 0) for table in self.tables}}
+            {
+                "month": month,
+                "loaded_at": loaded,
+                "rows": {table: self.rows.get((table, month), 0) for table in self.tables},
+            }
             for month, loaded in self.months.items()
         ]
         names = ("table", "check", "passed", "message")
@@ -45,8 +49,12 @@ def read_status(session: Session, compiled: CompiledStar) -> Status:
     star = compiled.star.name
     _check_loaded(session, star)
     mark = session.capabilities.placeholder
-    months = session.rows(f"SELECT month, loaded_at FROM {STATE_SCHEMA}.months WHERE star = {mark} ORDER BY month", [star])
-    rows = session.rows(f"SELECT table_name, month, row_count FROM {STATE_SCHEMA}.month_rows WHERE star = {mark}", [star])
+    months = session.rows(
+        f"SELECT month, loaded_at FROM {STATE_SCHEMA}.months WHERE star = {mark} ORDER BY month", [star]
+    )
+    rows = session.rows(
+        f"SELECT table_name, month, row_count FROM {STATE_SCHEMA}.month_rows WHERE star = {mark}", [star]
+    )
     checks = session.rows(
         f"SELECT table_name, check_name, passed, message FROM {STATE_SCHEMA}.check_results WHERE load_id ="
         f" (SELECT load_id FROM {STATE_SCHEMA}.loads WHERE star = {mark} ORDER BY finished_at DESC LIMIT 1)"
@@ -55,14 +63,16 @@ def read_status(session: Session, compiled: CompiledStar) -> Status:
     )
     tables = [table.name for table in compiled.star.tables]
     counted = {(table, month): int(count) for table, month, count in rows}
-    return Status(tables, dict(months), counted, [(t, c, bool(p), m) for t, c, p, m in checks])  # type: ignore[arg-type]
+    return Status(tables, dict(months), counted, [(t, c, bool(p), m) for t, c, p, m in checks])
 
 
 def read_rejected(session: Session, star: str, limit: int | None) -> tuple[int, list[tuple[Any, ...]]]:
     """How many rows of the star are rejected, and the first of them: key, line, column, reason, raw text."""
     _check_loaded(session, star)
     mark = session.capabilities.placeholder
-    count = session.rows(f"SELECT COUNT(*) FROM {STATE_SCHEMA}.rejected_rows WHERE star = {mark}", [star])[0][0]
+    count = session.rows(f"SELECT COUNT(*) FROM {STATE_SCHEMA}.rejected_rows WHERE star = {mark}", [star])[0][
+        0
+    ]
     rows = session.rows(
         f"SELECT object_key, line, column_name, reason, raw FROM {STATE_SCHEMA}.rejected_rows WHERE star = {mark}"
         f" ORDER BY object_key, line{f' LIMIT {int(limit)}' if limit else ''}",

@@ -19,7 +19,11 @@ def declared_watches(star: Star) -> list[DeclaredCheck]:
     watches = []
     for table in _facts(star):
         if star.fresh_within_days:
-            watches.append(DeclaredCheck(table.name, "freshness", f"The newest row is at most {star.fresh_within_days} days old."))
+            watches.append(
+                DeclaredCheck(
+                    table.name, "freshness", f"The newest row is at most {star.fresh_within_days} days old."
+                )
+            )
         watches.append(
             DeclaredCheck(
                 table.name,
@@ -46,18 +50,27 @@ def _facts(star: Star) -> list[Table]:
 
 
 def _freshness(session: Session, star: Star, table: Table, now: datetime) -> CheckResult:
-    newest = session.rows(f"SELECT MAX({quote(table.event_time)}) FROM {qualified(star.schema_name, table)}")[0][0]
+    newest = session.rows(f"SELECT MAX({quote(table.event_time)}) FROM {qualified(star.schema_name, table)}")[
+        0
+    ][0]
     if newest is None:
         return CheckResult(table.name, "freshness", False, "the table has no rows", "warn")
     days = (now - newest).days
     fresh = days <= (star.fresh_within_days or 0)
-    return CheckResult(table.name, "freshness", fresh, f"the newest row is of {newest:%Y-%m-%d %H:%M} UTC, {days} days ago", "warn")
+    return CheckResult(
+        table.name,
+        "freshness",
+        fresh,
+        f"the newest row is of {newest:%Y-%m-%d %H:%M} UTC, {days} days ago",
+        "warn",
+    )
 
 
 def _volume(session: Session, star: Star, table: Table, now: datetime) -> CheckResult:
     mark = session.capabilities.placeholder
     counted = session.rows(
-        f"SELECT month, row_count FROM {STATE_SCHEMA}.month_rows WHERE star = {mark} AND table_name = {mark}", [star.name, table.name]
+        f"SELECT month, row_count FROM {STATE_SCHEMA}.month_rows WHERE star = {mark} AND table_name = {mark}",
+        [star.name, table.name],
     )
     rows = {Month.parse(month): int(count) for month, count in counted}
     full = [month for month in sorted(rows) if month < Month.of(now)]
@@ -67,5 +80,9 @@ def _volume(session: Session, star: Star, table: Table, now: datetime) -> CheckR
     last, usual = rows[full[-1]], median(earlier)
     on_trend = usual / TREND_FACTOR <= last <= usual * TREND_FACTOR
     return CheckResult(
-        table.name, "volume", on_trend, f"{full[-1]} has {last:,} rows, the {len(earlier)} months before a median of {usual:,.0f}", "warn"
+        table.name,
+        "volume",
+        on_trend,
+        f"{full[-1]} has {last:,} rows, the {len(earlier)} months before a median of {usual:,.0f}",
+        "warn",
     )

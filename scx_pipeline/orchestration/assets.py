@@ -42,8 +42,12 @@ def _source_asset(compiled: CompiledStar, source: Source) -> dg.AssetsDefinition
             selection = list_selection(star, bucket.open())
         except PipelineError as error:
             raise dg.Failure(str(error), allow_retries=False) from None
-        context.log.info(f"{len(selection.objects):,} objects, {len(selection.ignored):,} match no pattern of their source")
-        return dg.DataVersionsByPartition({str(month): selection.fingerprint(month) for month in star.months()})
+        context.log.info(
+            f"{len(selection.objects):,} objects, {len(selection.ignored):,} match no pattern of their source"
+        )
+        return dg.DataVersionsByPartition(
+            {str(month): selection.fingerprint(month) for month in star.months()}
+        )
 
     return observe  # type: ignore[return-value]
 
@@ -63,7 +67,7 @@ def table_assets(compiled: CompiledStar, kind: str) -> dg.AssetsDefinition:
     )
     def load(
         context: dg.AssetExecutionContext, warehouse: WarehouseResource, bucket: BucketResource
-    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         yield from _load(context, compiled, warehouse, bucket)
 
     return load
@@ -88,14 +92,19 @@ def _spec(compiled: CompiledStar, table: Table, kind: str) -> dg.AssetSpec:
 def _check_specs(compiled: CompiledStar) -> list[dg.AssetCheckSpec]:
     star = compiled.star.name
     return [
-        dg.AssetCheckSpec(check.name, asset=asset_key(star, check.table), description=check.description, blocking=True)
+        dg.AssetCheckSpec(
+            check.name, asset=asset_key(star, check.table), description=check.description, blocking=True
+        )
         for check in declared_checks(compiled.star)
     ]
 
 
 def _load(
-    context: dg.AssetExecutionContext, compiled: CompiledStar, warehouse: WarehouseResource, bucket: BucketResource
-) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    context: dg.AssetExecutionContext,
+    compiled: CompiledStar,
+    warehouse: WarehouseResource,
+    bucket: BucketResource,
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     span = span_of(context.partition_keys)
     selected = {key.path[-1] for key in context.selected_asset_keys}
     log: Callable[[str], None] = context.log.info
@@ -113,7 +122,7 @@ def _load(
 
 def _results(
     context: dg.AssetExecutionContext, compiled: CompiledStar, report: LoadReport, selected: set[str]
-) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     star = compiled.star.name
     for name in report.tables:
         key = asset_key(star, name)
@@ -124,7 +133,9 @@ def _results(
                 context.log_event(dg.AssetMaterialization(key, partition=str(month), metadata=metadata))
             continue
         for month in report.span:
-            context.add_asset_metadata(month_metadata(report, name, month), asset_key=key, partition_key=str(month))
+            context.add_asset_metadata(
+                month_metadata(report, name, month), asset_key=key, partition_key=str(month)
+            )
         yield dg.MaterializeResult(asset_key=key, metadata=load_metadata(report, name))
     yield from _check_results(context, compiled, report.checks)
 
@@ -142,5 +153,8 @@ def _check_results(
             passed=result.passed,
             severity=dg.AssetCheckSeverity.WARN if result.severity == "warn" else dg.AssetCheckSeverity.ERROR,
             description=result.message,
-            metadata={"months": str(span_of(context.partition_keys)), **({"violations": dict(result.violations)} if result.violations else {})},
+            metadata={
+                "months": str(span_of(context.partition_keys)),
+                **({"violations": dict(result.violations)} if result.violations else {}),
+            },
         )

@@ -60,7 +60,9 @@ def due_requests(
     A month whose run is on its way is not asked for again; one whose run failed is, after a wait that doubles each
     time. One whose request was lost before it became a run is asked for by the same key, so it runs at most once.
     """
-    remembered = {month: asked for month, asked in memory.items() if month in changed and asked.state == changed[month]}
+    remembered = {
+        month: asked for month, asked in memory.items() if month in changed and asked.state == changed[month]
+    }
     repeated: dict[str, list[Month]] = {}
     fresh: dict[int, list[Month]] = {}
     for month in changed:

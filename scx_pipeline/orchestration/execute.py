@@ -32,12 +32,21 @@ class RunOutcome:
     checks: list[Mapping[str, Any]] = field(default_factory=list)  # table, name, passed, severity, message
 
 
-def run_load(compiled: CompiledStar, settings: Settings, span: Span, progress: Callable[[str], None]) -> RunOutcome:
+def run_load(
+    compiled: CompiledStar, settings: Settings, span: Span, progress: Callable[[str], None]
+) -> RunOutcome:
     """Run the star's job for a span of months in this process."""
-    stars = dg.Definitions.merge(build_star(compiled), dg.Definitions(loggers={"progress": _progress_logger(progress)}))
+    stars = dg.Definitions.merge(
+        build_star(compiled), dg.Definitions(loggers={"progress": _progress_logger(progress)})
+    )
     job = with_resources(stars, settings).resolve_job_def(compiled.star.name)
     with open_instance(settings.dagster_home) as instance:
-        result = job.execute_in_process(instance=instance, tags=dict(range_tags(span)), run_config={"loggers": {"progress": {}}}, raise_on_error=False)
+        result = job.execute_in_process(
+            instance=instance,
+            tags=dict(range_tags(span)),
+            run_config={"loggers": {"progress": {}}},
+            raise_on_error=False,
+        )
         return _outcome(result, span)
 
 
@@ -66,9 +75,13 @@ def _outcome(result: dg.ExecuteInProcessResult, span: Span) -> RunOutcome:
 
         table, month = materialization.asset_key.path[-1], materialization.partition or ""
         values = {name: value.value for name, value in materialization.metadata.items()}
-        rows.setdefault(table, {})[month] = int(values.get("dagster/partition_row_count", 0))
-        numbers |= {name: value for name, value in values.items() if name.endswith("_read") or name.startswith("rows_")}
-    checks = [
+        rows.setdefault(table, {})[month] = int(str(values.get("dagster/partition_row_count", 0)))
+        numbers |= {
+            name: value
+            for name, value in values.items()
+            if name.endswith("_read") or name.startswith("rows_")
+        }
+    checks: list[Mapping[str, Any]] = [
         {
             "table": check.asset_key.path[-1],
             "name": check.check_name,

@@ -15,6 +15,7 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventL
 from sqlalchemy import Connection, Engine, create_engine, event
 
 from scx_pipeline.errors import SettingsError
+from scx_pipeline.settings import read_settings
 
 CONFIG = "dagster.yaml"
 BUSY_SECONDS = 60
@@ -82,7 +83,9 @@ def prepare_home(home: Path) -> None:
         if not (home / CONFIG).exists():
             (home / CONFIG).write_text(DEFAULT_CONFIG, "utf-8")
     except OSError as error:
-        raise SettingsError(f"DAGSTER_HOME {home} cannot be written ({error.strerror}): set DAGSTER_HOME or SCX_HOME") from None
+        raise SettingsError(
+            f"DAGSTER_HOME {home} cannot be written ({error.strerror}): set DAGSTER_HOME or SCX_HOME"
+        ) from None
 
 
 @contextmanager
@@ -103,3 +106,7 @@ def _pooled(home: Path) -> dict[str, Any]:
             "config": {"base_dir": str(home / "history" / "runs")},
         }
     }
+
+
+if __name__ == "__main__":  # what `make ui` does before it starts Dagster
+    prepare_home(read_settings().dagster_home)

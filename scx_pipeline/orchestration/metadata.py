@@ -41,7 +41,9 @@ def code_references(compiled: CompiledStar, table: Table) -> dict[str, Any]:
     files = [compiled.folder / "defs.yaml"]
     if table.role != "staging":
         files.insert(0, compiled.tables[table.name].path)
-    references = [dg.LocalFileCodeReference(file_path=str(path), line_number=1, label=path.name) for path in files]
+    references = [
+        dg.LocalFileCodeReference(file_path=str(path), line_number=1, label=path.name) for path in files
+    ]
     return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=list(references))}
 
 
@@ -80,7 +82,9 @@ def _column_schema(table: Table) -> dg.TableSchema:
                 name=column.name,
                 type=column.type,
                 description=column.description,
-                constraints=dg.TableColumnConstraints(nullable=column.nullable, unique=table.key == (column.name,)),
+                constraints=dg.TableColumnConstraints(
+                    nullable=column.nullable, unique=table.key == (column.name,)
+                ),
             )
             for column in table.columns
         ]
@@ -91,7 +95,8 @@ def _column_lineage(compiled: CompiledStar, table: Table) -> dg.TableColumnLinea
     return dg.TableColumnLineage(
         deps_by_column={
             column: [
-                dg.TableColumnDep(asset_key=asset_key(compiled.star.name, source), column_name=name) for source, name in sources
+                dg.TableColumnDep(asset_key=asset_key(compiled.star.name, source), column_name=name)
+                for source, name in sources
             ]
             for column, sources in compiled.lineage(table).items()
         }
@@ -101,5 +106,8 @@ def _column_lineage(compiled: CompiledStar, table: Table) -> dg.TableColumnLinea
 def _lineage_markdown(compiled: CompiledStar, table: Table) -> str:
     rows: Mapping[str, list[tuple[str, str]]] = compiled.lineage(table)
     lines = ["| column | made from |", "|---|---|"]
-    lines += [f"| `{name}` | {', '.join(f'`{t}.{c}`' for t, c in sources) or 'a constant'} |" for name, sources in rows.items()]
+    lines += [
+        f"| `{name}` | {', '.join(f'`{t}.{c}`' for t, c in sources) or 'a constant'} |"
+        for name, sources in rows.items()
+    ]
     return "\n".join(lines)

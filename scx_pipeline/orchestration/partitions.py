@@ -15,7 +15,9 @@ RANGE_END = "dagster/asset_partition_range_end"
 
 def monthly(star: Star) -> dg.MonthlyPartitionsDefinition:
     """The star's months, from its first one to the current one, in UTC, as 2021-04."""
-    return dg.MonthlyPartitionsDefinition(start_date=str(star.first_month), fmt="%Y-%m", timezone="UTC", end_offset=1)
+    return dg.MonthlyPartitionsDefinition(
+        start_date=str(star.first_month), fmt="%Y-%m", timezone="UTC", end_offset=1
+    )
 
 
 def span_of(keys: Sequence[str]) -> Span:

@@ -22,16 +22,21 @@ def report_asset(compiled: CompiledStar) -> list[dg.AssetsDefinition]:
     star = compiled.star
     if not star.queries:
         return []
-    facts = [table.name for table in star.tables if table.role == "fact"] or [table.name for table in star.tables]
+    facts = [table.name for table in star.tables if table.role == "fact"] or [
+        table.name for table in star.tables
+    ]
 
     @dg.asset(
         key=asset_key(star.name, "report"),
         deps=[asset_key(star.name, name) for name in facts],
-        description="The analysts' questions, answered: " + "; ".join(query.title for query in star.queries) + ".",
+        description="The analysts' questions, answered: "
+        + "; ".join(query.title for query in star.queries)
+        + ".",
         group_name=star.name,
         owners=list(star.owners),
         kinds={"pandas", "matplotlib"},
-        automation_condition=dg.AutomationCondition.any_deps_updated() & ~dg.AutomationCondition.in_progress(),
+        automation_condition=dg.AutomationCondition.any_deps_updated()
+        & ~dg.AutomationCondition.in_progress(),
     )
     def report(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
         try:
@@ -52,15 +57,23 @@ def _answers(session: Session, compiled: CompiledStar) -> dict[str, Any]:
         metadata[f"{query.name}_rows"] = len(frame)
         if query.chart:
             image = base64.b64encode(draw(frame, query)).decode()
-            metadata[f"{query.name}_chart"] = dg.MetadataValue.md(f"![{query.title}](data:image/png;base64,{image})")
+            metadata[f"{query.name}_chart"] = dg.MetadataValue.md(
+                f"![{query.title}](data:image/png;base64,{image})"
+            )
     return metadata
 
 
 def _table(frame: Any, query: Query) -> dg.MetadataValue[Any]:
     records = [
-        dg.TableRecord({name: _plain(value) for name, value in row.items()}) for row in frame.head(SHOWN_ROWS).to_dict("records")
+        dg.TableRecord({name: _plain(value) for name, value in row.items()})
+        for row in frame.head(SHOWN_ROWS).to_dict("records")
     ]
-    schema = dg.TableSchema(columns=[dg.TableColumn(name, "int" if frame[name].dtype.kind in "iu" else "string") for name in frame.columns])
+    schema = dg.TableSchema(
+        columns=[
+            dg.TableColumn(name, "int" if frame[name].dtype.kind in "iu" else "string")
+            for name in frame.columns
+        ]
+    )
     return dg.MetadataValue.table(records, schema)
 
 

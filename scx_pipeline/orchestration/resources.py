@@ -20,7 +20,9 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     threads: int = 0
     lock_timeout: float = 300
 
-    def open(self, notify: Callable[[str], None] = lambda message: None, lock_timeout: float | None = None) -> Warehouse:
+    def open(
+        self, notify: Callable[[str], None] = lambda message: None, lock_timeout: float | None = None
+    ) -> Warehouse:
         """The warehouse; nothing is connected yet."""
         timeout = self.lock_timeout if lock_timeout is None else lock_timeout
         return open_warehouse(self.url, Limits(self.memory_limit, self.threads, timeout), notify)

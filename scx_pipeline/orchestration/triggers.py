@@ -43,13 +43,17 @@ def object_sensor(compiled: CompiledStar, job: UnresolvedAssetJobDefinition) -> 
         default_status=dg.DefaultSensorStatus.STOPPED,
         description=f"Loads the months of {star.name} whose objects are new, changed or gone.",
     )
-    def watch(context: dg.SensorEvaluationContext, warehouse: WarehouseResource, bucket: BucketResource) -> dg.SensorResult | dg.SkipReason:
+    def watch(
+        context: dg.SensorEvaluationContext, warehouse: WarehouseResource, bucket: BucketResource
+    ) -> dg.SensorResult | dg.SkipReason:
         try:
             requests, cursor = _due(context.instance, compiled, warehouse, bucket, context.cursor)
         except PipelineError as error:
             return dg.SkipReason(str(error))
         if not requests:
-            return dg.SensorResult(skip_reason="no month has changed, or its run is on its way", cursor=cursor)
+            return dg.SensorResult(
+                skip_reason="no month has changed, or its run is on its way", cursor=cursor
+            )
         return dg.SensorResult(run_requests=[_run_request(request) for request in requests], cursor=cursor)
 
     return watch
@@ -75,13 +79,19 @@ def hourly_schedule(compiled: CompiledStar, job: UnresolvedAssetJobDefinition) -
         except PipelineError as error:
             return dg.SkipReason(str(error))
         hour = f"{context.scheduled_execution_time:%Y-%m-%dT%H}"
-        return [_run_request(Request(f"{item.key}:{hour}", item.span)) for item in requests] or dg.SkipReason("no month has changed")
+        return [_run_request(Request(f"{item.key}:{hour}", item.span)) for item in requests] or dg.SkipReason(
+            "no month has changed"
+        )
 
     return load_changed
 
 
 def _due(
-    instance: dg.DagsterInstance, compiled: CompiledStar, warehouse: WarehouseResource, bucket: BucketResource, cursor: str | None
+    instance: dg.DagsterInstance,
+    compiled: CompiledStar,
+    warehouse: WarehouseResource,
+    bucket: BucketResource,
+    cursor: str | None,
 ) -> tuple[list[Request], str]:
     plan = plan_star(compiled, bucket.open(), warehouse.open(lock_timeout=TICK_LOCK_TIMEOUT))
     changed: dict[Month, str] = {
@@ -98,7 +108,9 @@ def _due(
             return "succeeded", moment
         return ("failed" if status in _FAILED else "running"), moment
 
-    requests, memory = due_requests(compiled.star.name, changed, read_memory(cursor), run_state, datetime.now(UTC))
+    requests, memory = due_requests(
+        compiled.star.name, changed, read_memory(cursor), run_state, datetime.now(UTC)
+    )
     return requests, write_memory(memory)
 
 

@@ -24,7 +24,9 @@ def watching_checks(compiled: CompiledStar) -> dg.AssetChecksDefinition:
         ],
         can_subset=True,
     )
-    def watch_star(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> Iterator[dg.AssetCheckResult]:
+    def watch_star(
+        context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
+    ) -> Iterator[dg.AssetCheckResult]:
         selected = context.selected_asset_check_keys
         try:
             with warehouse.open(context.log.info).reading() as session:

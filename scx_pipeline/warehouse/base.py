@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     import duckdb
     import pandas as pd
 
-STATE_SCHEMA = "scx_pipeline"  # the engine's own schema: load history, objects, rejected rows, months' newest rows
+STATE_SCHEMA = (
+    "scx_pipeline"  # the engine's own schema: load history, objects, rejected rows, months' newest rows
+)
 _ENGINES = {"duckdb": "duckdb", "postgresql": "postgres", "postgres": "postgres"}
 
 Notify = Callable[[str], None]
@@ -31,7 +33,9 @@ class Capabilities:
 
     name: str
     dialect: str  # the name sqlglot knows it by
-    types: Mapping[str, str]  # neutral type → the engine's; varchar(n) and decimal(p,s) fall back to themselves
+    types: Mapping[
+        str, str
+    ]  # neutral type → the engine's; varchar(n) and decimal(p,s) fall back to themselves
     placeholder: str  # of a parameter in a statement
     enforces_constraints: bool  # whether tables carry NOT NULL and keys, as a net under the checks
     byte_order: str  # what makes a text sort by its bytes, as the other engines do
@@ -109,7 +113,9 @@ class Session(ABC):
     def insert(self, schema: str, table: Table, select: str) -> int:
         """Insert what the SELECT gives, columns by name."""
         columns = names(table.column_names)
-        return self.execute(f"INSERT INTO {qualified(schema, table)} ({columns}) SELECT {columns} FROM ({select}) AS q")
+        return self.execute(
+            f"INSERT INTO {qualified(schema, table)} ({columns}) SELECT {columns} FROM ({select}) AS q"
+        )
 
     def insert_rows(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Insert rows of plain values, by parameters, some hundreds a statement."""
@@ -118,21 +124,26 @@ class Session(ABC):
             chunk = rows[start : start + 200]
             values = ", ".join([row] * len(chunk))
             self.execute(
-                f"INSERT INTO {table} ({names(columns)}) VALUES {values}", [value for item in chunk for value in item]
+                f"INSERT INTO {table} ({names(columns)}) VALUES {values}",
+                [value for item in chunk for value in item],
             )
 
     def keys_hold(self, schema: str, table: Table) -> bool:
         """Whether the engine itself has verified that the table's key is unique; False leaves it to a query."""
         return False
 
-    def create_newest(self, target: str, select: str, keys: Sequence[str], newest_first: Sequence[str]) -> None:
+    def create_newest(
+        self, target: str, select: str, keys: Sequence[str], newest_first: Sequence[str]
+    ) -> None:
         """Create the temporary table `target`: of `select`, one row per key, the first by the ordering terms.
 
         A term orders descending, NULL last; the terms must order all rows, so that every engine takes the same one.
         """
         terms = ", ".join(f"{term} DESC NULLS LAST" for term in newest_first)
         numbered = f"SELECT q.*, ROW_NUMBER() OVER (PARTITION BY {names(keys)} ORDER BY {terms}) AS _n FROM ({select}) AS q"
-        self.execute(f"CREATE TEMPORARY TABLE {target} AS SELECT * FROM ({numbered}) AS numbered WHERE _n = 1")
+        self.execute(
+            f"CREATE TEMPORARY TABLE {target} AS SELECT * FROM ({numbered}) AS numbered WHERE _n = 1"
+        )
 
     def ordering(self, table: Table, columns: Sequence[str]) -> list[str]:
         """The terms that order the rows of a table newest first: `latest_by`, then every other column to break ties."""

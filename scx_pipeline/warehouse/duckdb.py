@@ -53,7 +53,9 @@ def open_url(url: str, limits: Limits, notify: Notify) -> Warehouse:
     """The warehouse of `duckdb:///path/to/dev.duckdb`."""
     path = unquote(urlsplit(url).path)
     if not path or urlsplit(url).netloc:
-        raise WarehouseError(f"SCX_WAREHOUSE_URL is {url!r}: write duckdb:// and an absolute path, duckdb:///…/dev.duckdb")
+        raise WarehouseError(
+            f"SCX_WAREHOUSE_URL is {url!r}: write duckdb:// and an absolute path, duckdb:///…/dev.duckdb"
+        )
     return DuckDBWarehouse(Path(path), limits, notify)
 
 
@@ -73,7 +75,9 @@ class DuckDBWarehouse(Warehouse):
 
         writer = _WRITERS[self.path]
         if not writer.acquire(timeout=self.limits.lock_timeout):
-            raise WarehouseError(f"{self.url} is being written by another run of this process; try again when it is done")
+            raise WarehouseError(
+                f"{self.url} is being written by another run of this process; try again when it is done"
+            )
         try:
             self._make_folder()
             with self._connect(read_only=False) as con, _translated(self.url):
@@ -115,7 +119,10 @@ class DuckDBWarehouse(Warehouse):
             try:
                 return self._configure(self._open(read_only=read_only))
             except duckdb.Error as error:
-                holder = re.search(r"Conflicting lock is held in (.*?)\.? See also|Conflicting lock is held in (.*)", str(error))
+                holder = re.search(
+                    r"Conflicting lock is held in (.*?)\.? See also|Conflicting lock is held in (.*)",
+                    str(error),
+                )
                 if holder is None:
                     raise WarehouseError(f"cannot open {self.url}: {first_line(error)}") from None
                 who = (holder[1] or holder[2]).strip()
@@ -193,7 +200,9 @@ class DuckDBSession(Session):
         # DuckDB keeps no lengths: a varchar(n) shows as VARCHAR, and the reader has checked the bytes.
         return "VARCHAR" if column.max_bytes is not None else column.type.upper().replace(", ", ",")
 
-    def create_newest(self, target: str, select: str, keys: Sequence[str], newest_first: Sequence[str]) -> None:
+    def create_newest(
+        self, target: str, select: str, keys: Sequence[str], newest_first: Sequence[str]
+    ) -> None:
         # Numbering sorts whole rows; a hash aggregate over the first terms leaves few of them to number (a quarter of
         # the time, and memory for the keys only). NULL would be the largest inside a row(), hence the flags.
         latest = ", ".join(f"{term} IS NOT NULL, {term}" for term in newest_first[:2])
@@ -252,7 +261,9 @@ class _SliceLanding(Landing):
         target, inside = qualified(self.schema, self.table), in_span(self.table.event_time, self.span)
         columns = names(self.table.column_names)
         self.session.execute(f"DELETE FROM {target} WHERE {inside}")
-        self.session.execute(f"INSERT INTO {target} ({columns}) SELECT {columns} FROM {self.rows} WHERE {inside}")
+        self.session.execute(
+            f"INSERT INTO {target} ({columns}) SELECT {columns} FROM {self.rows} WHERE {inside}"
+        )
         self.session.execute(f"DROP TABLE {self.rows}")
 
 
@@ -284,11 +295,14 @@ def _translated(url: str) -> Iterator[None]:
 
     try:
         yield
-    except (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.InternalException, duckdb.FatalException) as error:
+    except (
+        duckdb.IOException,
+        duckdb.OutOfMemoryException,
+        duckdb.InternalException,
+        duckdb.FatalException,
+    ) as error:
         raise WarehouseError(f"{url}: {first_line(error)}; nothing was changed") from error
     except duckdb.InvalidInputException as error:
         if "read-only" not in str(error):
             raise
         raise WarehouseError(f"{url} is read-only: {first_line(error)}; nothing was changed") from error
-
-

@@ -59,7 +59,9 @@ class PostgresWarehouse(Warehouse):
     def __init__(self, url: str, limits: Limits, notify: Notify) -> None:
         parts = urlsplit(url)
         if not parts.hostname or not parts.path.strip("/"):
-            raise WarehouseError("SCX_WAREHOUSE_URL names no host or no database: write postgresql://user:password@host:5432/dev")
+            raise WarehouseError(
+                "SCX_WAREHOUSE_URL names no host or no database: write postgresql://user:password@host:5432/dev"
+            )
         self._dsn, self.limits, self.notify = url, limits, notify
         self.url = f"postgresql://{parts.hostname}:{parts.port or 5432}/{unquote(parts.path.strip('/'))}"
 
@@ -84,7 +86,9 @@ class PostgresWarehouse(Warehouse):
         import psycopg2
 
         try:
-            con = psycopg2.connect(self._dsn, application_name="scx_pipeline", connect_timeout=15, options="-c TimeZone=UTC")
+            con = psycopg2.connect(
+                self._dsn, application_name="scx_pipeline", connect_timeout=15, options="-c TimeZone=UTC"
+            )
         except psycopg2.Error as error:
             raise WarehouseError(f"cannot connect to {self.url}: {first_line(error)}") from None
         try:
@@ -100,7 +104,9 @@ class PostgresWarehouse(Warehouse):
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [key])
         if cursor.fetchone()[0]:
             return
-        cursor.execute("SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND granted", [key])
+        cursor.execute(
+            "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND granted", [key]
+        )
         holder = cursor.fetchone()
         who = f"server process {holder[0]}" if holder else "another run"
         self.notify(f"waiting for {who}, which is loading {lock}")
@@ -168,7 +174,11 @@ class PostgresSession(Session):
     def engine_type(self, column: Column) -> str:
         # As format_type writes it, so that a standing table can be compared with its declaration.
         neutral = super().engine_type(column)
-        for short, full in (("timestamp", "timestamp without time zone"), ("varchar(", "character varying("), ("decimal(", "numeric(")):
+        for short, full in (
+            ("timestamp", "timestamp without time zone"),
+            ("varchar(", "character varying("),
+            ("decimal(", "numeric("),
+        ):
             if neutral.startswith(short):
                 return neutral.replace(short, full, 1).replace(", ", ",")
         return neutral
@@ -202,14 +212,19 @@ class PostgresSession(Session):
             self.execute(f"ANALYZE {name}")
         elif _needs_brin(table):
             # Pages that BRIN has not summarised are read on every search.
-            self.execute(f"SELECT brin_summarize_new_values('{quote(schema)}.{quote(_brin_name(table))}'::regclass)")
+            self.execute(
+                f"SELECT brin_summarize_new_values('{quote(schema)}.{quote(_brin_name(table))}'::regclass)"
+            )
 
     def keys_hold(self, schema: str, table: Table) -> bool:
         name = _key_name(table)
         found = self.rows(
-            "SELECT 1 FROM pg_constraint WHERE conname = %s AND conrelid = to_regclass(%s)", [name, qualified(schema, table)]
+            "SELECT 1 FROM pg_constraint WHERE conname = %s AND conrelid = to_regclass(%s)",
+            [name, qualified(schema, table)],
         )
-        return bool(found) and self._unless_doubled(f"SET CONSTRAINTS {quote(schema)}.{quote(name)} IMMEDIATE")
+        return bool(found) and self._unless_doubled(
+            f"SET CONSTRAINTS {quote(schema)}.{quote(name)} IMMEDIATE"
+        )
 
     def _unless_doubled(self, *statements: str) -> bool:
         import psycopg2
@@ -297,7 +312,9 @@ class _CopyLanding(Landing):
         if doubled_keys:
             self._send_keys(doubled_keys)
             self.session.execute("ANALYZE _doubled_keys")
-            self.session.keep_newest(qualified(self.schema, self.table), self.table, "_doubled_keys", self.span)
+            self.session.keep_newest(
+                qualified(self.schema, self.table), self.table, "_doubled_keys", self.span
+            )
             self.session.execute("DROP TABLE _doubled_keys")
         self.filling.__exit__(None, None, None)
 
@@ -331,7 +348,9 @@ def copy_binary(con: connection, target: str, relation: duckdb.DuckDBPyRelation)
     reader = relation.to_arrow_reader(COPY_BATCH_ROWS)
     encoder = ArrowToPostgresBinaryEncoder(reader.schema)
     with con.cursor() as cursor:
-        cursor.copy_expert(f"COPY {target} FROM STDIN (FORMAT binary)", _Encoded(encoder, reader), size=1 << 20)
+        cursor.copy_expert(
+            f"COPY {target} FROM STDIN (FORMAT binary)", _Encoded(encoder, reader), size=1 << 20
+        )
 
 
 class _Encoded(io.RawIOBase):

@@ -1,0 +1,53 @@
+# Each target does all its own set-up. A fresh machine needs Python 3.11+, make and git, nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SCX_HOME ?= .scx
+export SCX_HOME
+export DAGSTER_DISABLE_TELEMETRY = true
+
+.PHONY: help setup demo test ui lint bench lock clean
+
+help:
+	@echo "make demo    generate a bucket, load every star into DuckDB, show the report and the analysts' answer"
+	@echo "make test    run every test against real servers"
+	@echo "make ui      the Dagster UI on http://127.0.0.1:3000"
+	@echo "make lint    formatter, linter, type checker and SQL linter"
+	@echo "make bench   the measured promises, as ratios"
+	@echo "make setup   only the virtual environment in $(VENV)"
+
+setup: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scx_pipeline needs Python 3.11 or newer: make PYTHON=python3.12 …")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $(READY)
+
+demo: setup
+	@$(BIN)/scx demo
+
+test: setup
+	$(BIN)/python -m pytest $(ARGS)
+
+ui: setup
+	@$(BIN)/python -m scx_pipeline.orchestration.instance
+	DAGSTER_HOME=$${DAGSTER_HOME:-$(abspath $(SCX_HOME))/dagster} $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/sqlfluff lint --disable-progress-bar scx_pipeline/stars
+
+bench: setup
+	$(BIN)/python -m bench $(ARGS)
+
+# Needs uv (https://docs.astral.sh/uv/); no registry host may stand in the lock file.
+lock:
+	uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

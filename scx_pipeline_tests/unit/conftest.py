@@ -1,0 +1,24 @@
+"""Fixtures that only the unit tests need.
+What all tests share is one folder up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scx_pipeline.engine.declare import load_star, stars_folder
+from scx_pipeline.engine.sql import CompiledStar
+from scx_pipeline_tests.unit.stars import StarCopy
+
+
+@pytest.fixture(scope="session")
+def scx() -> CompiledStar:
+    """The star scx as it stands in the project."""
+    return load_star(stars_folder() / "scx")
+
+
+@pytest.fixture
+def star(tmp_path: Path) -> StarCopy:
+    """A copy of the star scx that the test may change."""
+    return StarCopy.of("scx", tmp_path)
