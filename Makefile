@@ -43,7 +43,7 @@ lint: setup
 	$(BIN)/sqlfluff lint --disable-progress-bar scx_pipeline/stars
 
 bench: setup
-	$(BIN)/python -m bench $(ARGS)
+	$(BIN)/python -m scx_pipeline_tests.bench $(ARGS)
 
 # Needs uv (https://docs.astral.sh/uv/); no registry host may stand in the lock file.
 lock:

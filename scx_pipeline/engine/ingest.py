@@ -16,6 +16,7 @@ from scx_pipeline.engine.select import SelectedObject, split_batches
 from scx_pipeline.errors import SourceFileError
 from scx_pipeline.spec import Column, Month, Source, Span, Table
 from scx_pipeline.warehouse.base import Landing, in_span, moment, month_of, names, quote
+from scx_pipeline.warehouse.duckdb import surely_unique
 
 REMOTE_BATCH_BYTES = 512 << 20  # of objects fetched at a time: bounds the disk that a remote bucket takes
 MAX_NAMED_KEYS = 5
@@ -345,7 +346,8 @@ class _Reader:
 
         A key that stands in two months, or twice where the table has no `latest_by`, is noted as doubled instead.
         """
-        if not self.table.key:
+        columns = [self.table.column(name) for name in self.table.key]
+        if not columns or surely_unique(self.con, "_keys", columns):
             return None
         key, month = names(self.table.key), month_of(self.table.event_time)
         self.con.execute(

@@ -8,7 +8,7 @@ import gzip
 import io
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias, cast
 
@@ -81,8 +81,8 @@ def line_of(path: Path, offsets: Iterable[int]) -> dict[int, int]:
                 chunk = file.read(min(CHUNK, offset - position))
                 if not chunk:
                     break
-                if chunk.endswith(b"\r") and position + len(chunk) < offset:
-                    chunk += file.read(1)  # so that \r\n is never cut in two
+                while chunk.endswith(b"\r") and position + len(chunk) < offset and (more := file.read(1)):
+                    chunk += more  # so that \r\n is never cut in two
                 line += chunk.count(b"\n") + chunk.count(b"\r") - chunk.count(b"\r\n")
                 position += len(chunk)
             lines[offset] = line
@@ -113,7 +113,7 @@ def _pick(
     chosen = sorted({0, *refused.values(), *numbers.values()})
     records = _read(path, [(number, int(starts[number]), int(ends[number])) for number in chosen])
     return Found(
-        [name.strip().removeprefix("\ufeff") for name in records[0].fields()],
+        [name.strip() for name in replace(records[0], raw=records[0].raw.removeprefix("\ufeff")).fields()],
         {number: records[record] for number, record in numbers.items()},
         {position: records[record] for position, record in refused.items()},
     )
@@ -181,8 +181,8 @@ def _has_stray(chunk: bytes, opening: Positions, last: bytes) -> bool:
 
 def _chunks(file: IO[bytes]) -> Iterator[bytes]:
     while chunk := file.read(CHUNK):
-        if chunk.endswith(b"\r"):
-            chunk += file.read(1)  # so that \r\n is never cut in two
+        while chunk.endswith(b"\r") and (more := file.read(1)):  # so that \r\n is never cut in two
+            chunk += more
         yield chunk
 
 

@@ -6,10 +6,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from scx_pipeline.engine.declare import load_star, stars_folder
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline_tests.unit.stars import StarCopy
+
+# The machine may be busy, so no deadline; fixtures here either last or are set anew by each example.
+SPARED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+settings.register_profile("default", deadline=None, max_examples=60, suppress_health_check=SPARED)
+settings.register_profile("thorough", parent=settings.get_profile("default"), max_examples=3000)
 
 
 @pytest.fixture(scope="session")

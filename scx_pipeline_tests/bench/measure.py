@@ -1,0 +1,70 @@
+"""Timing whole processes: wall seconds and peak memory, of a command's own process and its largest child.
+Which commands are compared, and what is promised, is in `__main__` and its scenarios."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+
+@dataclass(frozen=True)
+class Timing:
+    """A finished command: seconds from start to exit, and the peak resident memory of its process in MB."""
+
+    seconds: float
+    peak_mb: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """One line of the report: ours against what it is compared with, and the promise."""
+
+    name: str
+    ours: float
+    other: float | None
+    promise: float
+    unit: str = "ratio"
+    note: str = ""
+
+    @property
+    def value(self) -> float:
+        return self.ours / self.other if self.other else self.ours
+
+    @property
+    def kept(self) -> bool:
+        return self.value <= self.promise
+
+
+def run(command: Sequence[str], environment: Mapping[str, str]) -> Timing:
+    """Run a command to its end and time it; SystemExit with its output when it fails."""
+    env = {
+        name: value for name, value in os.environ.items() if not name.startswith(("SCX_", "DAGSTER_", "PG"))
+    }
+    begun = time.monotonic()
+    process = subprocess.Popen(
+        list(command), env={**env, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert process.stdout is not None
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.monotonic() - begun
+    if os.waitstatus_to_exitcode(status):
+        sys.exit(f"{' '.join(command)} failed:\n{output.decode()}")
+    return Timing(seconds, usage.ru_maxrss / (1e3 if sys.platform != "darwin" else 1e6))
+
+
+def median_run(times: int, command: Sequence[str], environment: Mapping[str, str]) -> Timing:
+    """The median of several runs."""
+    timings = [run(command, environment) for _ in range(times)]
+    return Timing(median(item.seconds for item in timings), max(item.peak_mb for item in timings))
+
+
+def scx(*arguments: str) -> list[str]:
+    """The `scx` command of this virtual environment."""
+    return [str(Path(sys.executable).with_name("scx")), *arguments]

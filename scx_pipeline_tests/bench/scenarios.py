@@ -1,0 +1,137 @@
+"""What is measured: whole loads against DuckDB's and PostgreSQL's own readers, a month's reload, a small month.
+How a process is timed is in `measure`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from scx_pipeline_tests.bench.measure import Result, Timing, median_run, run, scx
+from scx_pipeline_tests.servers.postgres import PostgresServer, binary, postgres_server
+
+COLUMNS = (
+    "job_id int, project_id int, project_name {text}, date {text}, summary {text}, ground_profile {text},"
+    " bt_clss_profile {text}, resolution {text}, noise_profile {text}, noise_type {text}, remove_dup int,"
+    " airbone_laser int, ground_grndonly int, class_grdonly int, nextcore int, switch_xy int, created_at timestamp,"
+    " updated_at timestamp, upload_time {text}, user_id int, email_encrypted {text}, plan_id int"
+)
+READ_CSV = """
+import duckdb, sys
+columns = {item.split()[0]: item.split()[1] for item in sys.argv[2].split(",")}
+with duckdb.connect(sys.argv[1]) as con:
+    con.read_csv(sys.argv[3:], columns=columns, header=True).create("logs")
+"""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where a bench works, and at what size."""
+
+    folder: Path
+    rows: int
+    repeats: int
+
+    def bucket(self, name: str, *options: str) -> str:
+        """The URL of a generated bucket, made on first use."""
+        home = self.folder / name
+        if not (home / "bucket").exists():
+            run(scx("generate", "scx", *options), {"SCX_HOME": str(home)})
+        return (home / "bucket").as_uri()
+
+    def fresh_home(self, bucket: str) -> dict[str, str]:
+        """An empty SCX_HOME over a bucket."""
+        home = self.folder / "home"
+        shutil.rmtree(home, ignore_errors=True)
+        return {"SCX_HOME": str(home), "SCX_BUCKET_URL": bucket}
+
+    def files(self, bucket: str) -> list[str]:
+        """The bucket's CSV files."""
+        return sorted(str(path) for path in Path(bucket.removeprefix("file://")).rglob("*.csv"))
+
+
+def whole_load_duckdb(bench: Bench) -> Iterator[Result]:
+    """Everything published and checked on DuckDB, against DuckDB's own read_csv into one typed table."""
+    bucket = bench.bucket("large", "--to", "2022-12", "--months", "24", "--jobs", str(bench.rows))
+    target = bench.folder / "read_csv.duckdb"
+    target.unlink(missing_ok=True)
+    columns = COLUMNS.format(text="varchar")
+    other = run([sys.executable, "-c", READ_CSV, str(target), columns, *bench.files(bucket)], {})
+    target.unlink()
+    ours = run(scx("load", "scx", "--all"), bench.fresh_home(bucket))
+    yield Result(
+        f"scx load --all on DuckDB / read_csv, {bench.rows:,} rows",
+        ours.seconds,
+        other.seconds,
+        2.0,
+        note=_seconds(ours, other),
+    )
+    yield Result("peak memory on DuckDB", ours.peak_mb, None, 1024, "MiB")
+
+
+def whole_load_postgres(bench: Bench) -> Iterator[Result]:
+    """Everything published and checked on PostgreSQL, against psql's \\copy of the same files into one table."""
+    bucket = bench.bucket("large", "--to", "2022-12", "--months", "24", "--jobs", str(bench.rows))
+    with postgres_server(bench.folder / "postgres") as server:
+        other = _psql_copy(server, bench.files(bucket))
+        url = server.create_database("dev")
+        ours = run(scx("load", "scx", "--all"), {**bench.fresh_home(bucket), "SCX_WAREHOUSE_URL": url})
+    yield Result(
+        f"scx load --all on PostgreSQL / psql \\copy, {bench.rows:,} rows",
+        ours.seconds,
+        other.seconds,
+        2.5,
+        note=_seconds(ours, other),
+    )
+    yield Result("peak memory on PostgreSQL", ours.peak_mb, None, 1024, "MiB")
+
+
+def month_reload(bench: Bench) -> Iterator[Result]:
+    """A month's reload after 36 loaded months, against the same month's reload when it is the only one."""
+    bucket = bench.bucket(
+        "years", "--to", "2022-12", "--months", "36", "--jobs", str(max(bench.rows // 4, 36))
+    )
+    with postgres_server(bench.folder / "postgres") as server:
+        for engine in ("DuckDB", "PostgreSQL"):
+            home = bench.fresh_home(bucket)
+            if engine == "PostgreSQL":
+                home["SCX_WAREHOUSE_URL"] = server.create_database("dev")
+            month = scx("load", "scx", "--month", "2022-06")
+            run(month, home)
+            alone = median_run(bench.repeats, month, home)
+            run(scx("load", "scx", "--all"), home)
+            among = median_run(bench.repeats, month, home)
+            yield Result(
+                f"a month's reload after 36 months / after 1, {engine}",
+                among.seconds,
+                alone.seconds,
+                1.15,
+                note=_seconds(among, alone),
+            )
+
+
+def small_month(bench: Bench) -> Iterator[Result]:
+    """A small month, process start to exit; and what one more month costs in the same process."""
+    bucket = bench.bucket("small", "--to", "2021-12", "--months", "12", "--jobs", "12000")
+    home = bench.fresh_home(bucket)
+    one = scx("load", "scx", "--month", "2021-06")
+    run(one, home)
+    single = median_run(bench.repeats, one, home)
+    two = median_run(bench.repeats, scx("load", "scx", "--from", "2021-06", "--to", "2021-07"), home)
+    yield Result("a small month, start to exit", single.seconds, None, 3.0, "s")
+    yield Result("one more month in the same process", max(two.seconds - single.seconds, 0), None, 0.5, "s")
+
+
+def _psql_copy(server: PostgresServer, files: list[str]) -> Timing:
+    url = server.create_database("copied")
+    create = f"CREATE TABLE logs ({COLUMNS.format(text='text')})"
+    copies = [
+        item for file in files for item in ("-c", f"\\copy logs FROM '{file}' WITH (FORMAT csv, HEADER)")
+    ]
+    return run([str(binary("psql")), url, "-q", "-v", "ON_ERROR_STOP=1", "-c", create, *copies], {})
+
+
+def _seconds(ours: Timing, other: Timing) -> str:
+    return f"{ours.seconds:.1f} s / {other.seconds:.1f} s"
