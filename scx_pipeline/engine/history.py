@@ -3,7 +3,7 @@ Written in the transaction that publishes; what is published is decided elsewher
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -77,11 +77,11 @@ class LoadRecord:
         return sum(getattr(count, name) for count in self.counts)
 
 
-def prepare_tables(session: Session, compiled: CompiledStar, span: Span) -> None:
+def prepare_tables(session: Session, compiled: CompiledStar, span: Span, names: Collection[str]) -> None:
     """Create what is missing, in the star's schema and the engine's own.
 
-    A table that stands with other columns than the star declares is made anew when the span covers every month that
-    was loaded; otherwise WarehouseError says so, since its other months would be lost.
+    Where a table stands with other columns than the star declares, all are made anew, if the load makes all of them
+    (`names`) and the span covers every month that was loaded; otherwise WarehouseError says so, since rows would be lost.
     """
     star = compiled.star
     for schema in dict.fromkeys((star.schema_name, STATE_SCHEMA)):
@@ -91,7 +91,7 @@ def prepare_tables(session: Session, compiled: CompiledStar, span: Span) -> None
             session.create_table(STATE_SCHEMA, table)
     changed = [table for table in star.tables if _differs(session, compiled, table)]
     if changed:
-        _refuse_unless_whole(session, compiled, changed[0], span)
+        _refuse_unless_whole(session, compiled, changed[0], span, names)
         session.begin()
         for table in star.tables:
             session.execute(f"DROP TABLE IF EXISTS {qualified(star.schema_name, table)}")
@@ -131,8 +131,11 @@ def _differs(session: Session, compiled: CompiledStar, table: Table) -> bool:
     return bool(rows) and [(name, kind.lower()) for name, kind in rows] != wanted
 
 
-def _refuse_unless_whole(session: Session, compiled: CompiledStar, table: Table, span: Span) -> None:
-    others = sorted(month for month in read_months(session, compiled.star.name) if month not in span)
+def _refuse_unless_whole(
+    session: Session, compiled: CompiledStar, table: Table, span: Span, names: Collection[str]
+) -> None:
+    others = sorted(str(month) for month in read_months(session, compiled.star.name) if month not in span)
+    others += [other.name for other in compiled.star.tables if other.name not in names]
     if others:
         raise WarehouseError(
             f"the table {compiled.star.schema_name}.{table.name} stands with other columns than the star {compiled.star.name} "

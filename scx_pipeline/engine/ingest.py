@@ -4,6 +4,7 @@ Every row of every object is accounted for; gates and what is made from the stag
 from __future__ import annotations
 
 import sys
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,7 +12,7 @@ from typing import Any
 
 from scx_pipeline.engine import csvfile
 from scx_pipeline.engine.objects import Bucket, LocalFile
-from scx_pipeline.engine.records import Found, Record, find_records, line_of
+from scx_pipeline.engine.records import Found, Record, find_records, line_of, open_plain
 from scx_pipeline.engine.select import SelectedObject, split_batches
 from scx_pipeline.errors import SourceFileError
 from scx_pipeline.spec import Column, Month, Source, Span, Table
@@ -143,6 +144,7 @@ class _Reader:
     ) -> dict[tuple[csvfile.Header, str] | None, list[tuple[SelectedObject, LocalFile]]]:
         groups: dict[tuple[csvfile.Header, str] | None, list[tuple[SelectedObject, LocalFile]]] = {}
         for item, file in zip(batch, files, strict=True):
+            _check_compressed(file, self._uri(item))
             header = csvfile.read_header(file, self._uri(item), self.table)
             group = (header, file.path.suffix) if header else None
             groups.setdefault(group, []).append((item, file))
@@ -421,6 +423,18 @@ class _Reader:
 
 
 _UNKNOWN = (None, "a value is not of its column's type")
+
+
+def _check_compressed(file: LocalFile, uri: str) -> None:
+    """Read a compressed file to its end: DuckDB takes a zstd file that was cut off, or a wrong gzip checksum, as it is."""
+    if not file.path.suffix:
+        return
+    try:
+        with open_plain(file.path) as stream:
+            while stream.read(1 << 20):
+                pass
+    except (OSError, EOFError, zlib.error) as error:
+        raise SourceFileError(f"{uri}: the compressed file is damaged or cut off ({error}); upload it again") from None
 
 
 def _spans_lines(raw: str) -> bool:

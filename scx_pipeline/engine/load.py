@@ -105,12 +105,18 @@ class Loader:
         table among them, from the staging rows that stand. Raises GateError, with the report, when a blocking check
         fails, and another PipelineError when the load cannot be done; nothing is changed then.
         """
-        star = self.compiled.star
         self._check_span(span)
-        names = self.compiled.downstream(set(tables or [table.name for table in star.tables]))
-        run = _Run(self, span, names, run_id)
-        with self.warehouse.transaction(star.name) as session:
+        run = _Run(self, span, self._tables_to_make(tables), run_id)
+        with self.warehouse.transaction(self.compiled.star.name) as session:
             return run.execute(session)
+
+    def _tables_to_make(self, tables: Collection[str] | None) -> set[str]:
+        star = self.compiled.star
+        known = [table.name for table in star.tables]
+        for name in tables or ():
+            if name not in known:
+                raise PipelineError(f"{name} is no table of {star.name}, which has: {', '.join(known)}")
+        return self.compiled.downstream(set(tables or known))
 
     def _check_span(self, span: Span) -> None:
         months = self.compiled.star.months()
@@ -141,7 +147,7 @@ class _Run:
             self._check_standing(session)
         else:
             self._describe(selection)
-        history.prepare_tables(session, self.compiled, self.span)
+        history.prepare_tables(session, self.compiled, self.span, self.names)
         with ExitStack() as stack:
             landings = [self._ingest(session, stack, table, selection) for table in staging if selection]
             session.begin()

@@ -98,6 +98,10 @@ class Session(ABC):
     def existing_columns(self, schema: str, table: str) -> list[tuple[str, str]]:
         """The columns of a table in order as (name, the engine's type); empty where there is no such table."""
 
+    def has_state(self) -> bool:
+        """Whether anything was ever published here."""
+        return bool(self.existing_columns(STATE_SCHEMA, "months"))
+
     @abstractmethod
     def landing(self, schema: str, table: Table, span: Span) -> AbstractContextManager[Landing]:
         """Open a landing for a staging table's slice; only its `finish` needs `begin`."""

@@ -102,7 +102,8 @@ class DuckDBWarehouse(Warehouse):
             yield None
             return
         with self._connect(read_only=True) as con, _translated(self.url):
-            yield DuckDBSession(con)
+            session = DuckDBSession(con)
+            yield session if session.has_state() else None
 
     def _make_folder(self) -> None:
         try:
@@ -119,13 +120,9 @@ class DuckDBWarehouse(Warehouse):
             try:
                 return self._configure(self._open(read_only=read_only))
             except duckdb.Error as error:
-                holder = re.search(
-                    r"Conflicting lock is held in (.*?)\.? See also|Conflicting lock is held in (.*)",
-                    str(error),
-                )
-                if holder is None:
+                who = _holder(error)
+                if who is None:
                     raise WarehouseError(f"cannot open {self.url}: {first_line(error)}") from None
-                who = (holder[1] or holder[2]).strip()
                 if time.monotonic() >= deadline:
                     raise WarehouseError(
                         f"{self.url} is in use by {who}; waited {self.limits.lock_timeout:g} s (SCX_LOCK_TIMEOUT): "
@@ -142,7 +139,8 @@ class DuckDBWarehouse(Warehouse):
         try:
             return duckdb.connect(self.path, read_only=read_only)
         except duckdb.ConnectionException:
-            # This process has the file open in the other mode already, and one process has one mode.
+            # This process has the file open in the other mode already, and one process has one mode: a reader may
+            # share a writer's, a writer has to wait until the readers are done.
             return duckdb.connect(self.path)
 
     def _configure(self, con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
@@ -217,6 +215,7 @@ class DuckDBSession(Session):
     def landing(self, schema: str, table: Table, span: Span) -> Iterator[Landing]:
         """Land in a table of the same file: aside and swapped in when the span is all there is, else a temporary one."""
         target = qualified(schema, table)
+        self.execute(f"DROP TABLE IF EXISTS {_aside(schema, table)}")  # what a crash left
         others = self.rows(f"SELECT 1 FROM {target} WHERE NOT {in_span(table.event_time, span)} LIMIT 1")
         kind = _SliceLanding if others else _SwapLanding
         yield kind(self, schema, table, span)
@@ -262,12 +261,11 @@ class _SwapLanding(_SliceLanding):
     """Lands in a table beside the real one, which then takes its name: wide rows are written once, not twice.
 
     Before the transaction begins, since deleting from rows that are not yet committed makes DuckDB write all of them
-    again; what a crash leaves of it is removed by the next load.
+    again; what a crash leaves of it is removed by the next landing.
     """
 
     def _create(self) -> str:
-        name = f"{quote(self.schema)}.{quote(self.table.name + '__landing')}"
-        self.session.execute(f"DROP TABLE IF EXISTS {name}")
+        name = _aside(self.schema, self.table)
         self.session.landings.append(name)
         self.session.execute(self._create_sql(name, ""))
         return name
@@ -295,6 +293,20 @@ def surely_unique(con: duckdb.DuckDBPyConnection, source: str, key: Sequence[Col
         return not count
     bits = con.execute(f"SELECT bit_count(bitstring_agg({name}, {low}, {high})) FROM {source}").fetchone()
     return bits is not None and bool(bits[0] == count)
+
+
+def _aside(schema: str, table: Table) -> str:
+    """The table in which rows land that will take the place of the table."""
+    return f"{quote(schema)}.{quote(table.name + '__landing')}"
+
+
+def _holder(error: duckdb.Error) -> str | None:
+    """Who has the file open in a way that keeps us out; None where the error is another one."""
+    message = str(error)
+    if "different configuration than existing connections" in message:
+        return "another thread of this process"
+    found = re.search(r"Conflicting lock is held in (.*?)\.? See also|Conflicting lock is held in (.*)", message)
+    return (found[1] or found[2]).strip() if found else None
 
 
 @contextmanager

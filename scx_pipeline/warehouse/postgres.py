@@ -57,13 +57,9 @@ class PostgresWarehouse(Warehouse):
     capabilities = CAPABILITIES
 
     def __init__(self, url: str, limits: Limits, notify: Notify) -> None:
-        parts = urlsplit(url)
-        if not parts.hostname or not parts.path.strip("/"):
-            raise WarehouseError(
-                "SCX_WAREHOUSE_URL names no host or no database: write postgresql://user:password@host:5432/dev"
-            )
+        host, port, database = _parse_url(url)
         self._dsn, self.limits, self.notify = url, limits, notify
-        self.url = f"postgresql://{parts.hostname}:{parts.port or 5432}/{unquote(parts.path.strip('/'))}"
+        self.url = f"postgresql://{host}:{port}/{database}"
 
     @contextmanager
     def transaction(self, lock: str) -> Iterator[Session]:
@@ -79,7 +75,8 @@ class PostgresWarehouse(Warehouse):
         """See `Warehouse.reader`; all its queries see the same commit."""
         with self._connect() as con, self._translated():
             con.set_session(isolation_level="REPEATABLE READ", readonly=True)
-            yield PostgresSession(con, self.limits)
+            session = PostgresSession(con, self.limits)
+            yield session if session.has_state() else None
 
     @contextmanager
     def _connect(self) -> Iterator[connection]:
@@ -90,7 +87,9 @@ class PostgresWarehouse(Warehouse):
                 self._dsn, application_name="scx_pipeline", connect_timeout=15, options="-c TimeZone=UTC"
             )
         except psycopg2.Error as error:
-            raise WarehouseError(f"cannot connect to {self.url}: {first_line(error)}") from None
+            # A URL that cannot be parsed is quoted by the driver, password included.
+            told = _UNREADABLE if isinstance(error, psycopg2.ProgrammingError) else first_line(error)
+            raise WarehouseError(f"cannot connect to {self.url}: {told}") from None
         try:
             yield con
         finally:
@@ -375,6 +374,28 @@ class _Encoded(io.RawIOBase):
             self.rest = memoryview(piece)
         taken, self.rest = self.rest[:size], self.rest[size:]
         return bytes(taken)
+
+
+_UNREADABLE = (
+    "SCX_WAREHOUSE_URL cannot be read: write postgresql://user:password@host:5432/dev, "
+    "with @ : / ? # % in the password as %40 %3A %2F %3F %23 %25"
+)
+
+
+def _parse_url(url: str) -> tuple[str, int, str]:
+    """The URL's host, port and database; a WarehouseError that shows nothing of a URL which may be all password."""
+    try:
+        parts = urlsplit(url)
+        host, port, database = parts.hostname, parts.port or 5432, parts.path.strip("/")
+    except ValueError:
+        raise WarehouseError(_UNREADABLE) from None
+    if not host or not database:
+        raise WarehouseError(
+            "SCX_WAREHOUSE_URL names no host or no database: write postgresql://user:password@host:5432/dev"
+        )
+    if "@" in database or "/" in database:
+        raise WarehouseError(_UNREADABLE)
+    return host, port, unquote(database)
 
 
 def _scratch_type(column: Column) -> str:
