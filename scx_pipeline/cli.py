@@ -307,7 +307,7 @@ def _spans(
     if month or first or last:
         if bool(first) != bool(last):
             raise PipelineError("--from and --to go together: --from 2021-01 --to 2021-12")
-        return [_span(month or first or "", month or last or "")]
+        return [_span(compiled, month or first or "", month or last or "")]
     planned = _plan(compiled, settings)
     if everything:
         months = [
@@ -319,11 +319,15 @@ def _spans(
     return contiguous_spans([item.month for item in planned.changed])
 
 
-def _span(first: str, last: str) -> Span:
+def _span(compiled: CompiledStar, first: str, last: str) -> Span:
+    from scx_pipeline.engine.load import check_span
+
     try:
-        return Span(Month.parse(first), Month.parse(last))
+        span = Span(Month.parse(first), Month.parse(last))
     except ValueError as error:
         raise PipelineError(str(error)) from None
+    check_span(compiled.star, span)
+    return span
 
 
 def _load(compiled: CompiledStar, settings: Settings, span: Span, *, quiet: bool) -> RunOutcome:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,12 +34,14 @@ def read_header(file: LocalFile, uri: str, table: Table) -> Header | None:
     """
     try:
         with open_plain(file.path) as stream:
-            start = stream.read(HEADER_BYTES)
-    except (OSError, EOFError) as error:
+            start = stream.read(HEADER_BYTES).removeprefix(b"\xef\xbb\xbf")
+    except (OSError, EOFError, zlib.error) as error:
         raise SourceFileError(f"{uri}: the file cannot be read ({error}); upload it again") from None
     if not start.strip():
         return None
-    line, newline = _first_line(start.removeprefix(b"\xef\xbb\xbf"))
+    line, newline = _first_line(start)
+    if not line.strip():
+        raise SourceFileError(f"{uri}, line 1 is empty; the header must stand there")
     try:
         columns = tuple(name.strip() for name in next(csv.reader([line.decode("utf-8")])))
     except UnicodeDecodeError:
@@ -65,7 +68,9 @@ def _first_line(start: bytes) -> tuple[bytes, str]:
 
 
 def _check_columns(columns: Sequence[str], uri: str, table: Table) -> None:
-    for name in columns:
+    for number, name in enumerate(columns, start=1):
+        if not name:
+            raise SourceFileError(f"{uri}, line 1: the header's column {number} has no name; name it")
         if columns.count(name) > 1:
             raise SourceFileError(
                 f"{uri}, line 1: the header has the column {name!r} twice; rename one of them"

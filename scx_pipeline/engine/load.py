@@ -105,7 +105,7 @@ class Loader:
         table among them, from the staging rows that stand. Raises GateError, with the report, when a blocking check
         fails, and another PipelineError when the load cannot be done; nothing is changed then.
         """
-        self._check_span(span)
+        check_span(self.compiled.star, span)
         run = _Run(self, span, self._tables_to_make(tables), run_id)
         with self.warehouse.transaction(self.compiled.star.name) as session:
             return run.execute(session)
@@ -118,13 +118,15 @@ class Loader:
                 raise PipelineError(f"{name} is no table of {star.name}, which has: {', '.join(known)}")
         return self.compiled.downstream(set(tables or known))
 
-    def _check_span(self, span: Span) -> None:
-        months = self.compiled.star.months()
-        for month in (span.first, span.last):
-            if month not in months:
-                raise PipelineError(
-                    f"{month} is no month of {self.compiled.star.name}, which goes from {months.first} to {months.last} (this month, UTC)"
-                )
+
+def check_span(star: Star, span: Span) -> None:
+    """Raise PipelineError for a span that reaches outside the months the star may hold."""
+    months = star.months()
+    for month in (span.first, span.last):
+        if month not in months:
+            raise PipelineError(
+                f"{month} is no month of {star.name}, which goes from {months.first} to {months.last} (this month, UTC)"
+            )
 
 
 class _Run:

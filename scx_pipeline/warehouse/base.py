@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.spec import Column, Span, Table
@@ -214,7 +213,7 @@ class Warehouse(ABC):
 
 def open_warehouse(url: str, limits: Limits, notify: Notify = lambda message: None) -> Warehouse:
     """The warehouse of a URL; nothing is connected yet. Raises WarehouseError for a URL of no known engine."""
-    scheme = urlsplit(url).scheme
+    scheme = url.partition("://")[0] if "://" in url else ""
     if scheme not in _ENGINES:
         raise WarehouseError(
             f"SCX_WAREHOUSE_URL begins with {scheme + '://' if scheme else 'no scheme'!r}: write duckdb:///…/dev.duckdb "

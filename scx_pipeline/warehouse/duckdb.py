@@ -303,7 +303,7 @@ def _aside(schema: str, table: Table) -> str:
 def _holder(error: duckdb.Error) -> str | None:
     """Who has the file open in a way that keeps us out; None where the error is another one."""
     message = str(error)
-    if "different configuration than existing connections" in message:
+    if "different configuration than existing connections" in message or "file handle conflict" in message:
         return "another thread of this process"
     found = re.search(r"Conflicting lock is held in (.*?)\.? See also|Conflicting lock is held in (.*)", message)
     return (found[1] or found[2]).strip() if found else None

@@ -88,7 +88,8 @@ class PostgresWarehouse(Warehouse):
             )
         except psycopg2.Error as error:
             # A URL that cannot be parsed is quoted by the driver, password included.
-            told = _UNREADABLE if isinstance(error, psycopg2.ProgrammingError) else first_line(error)
+            quoted = isinstance(error, psycopg2.ProgrammingError) and "query parameter" not in str(error)
+            told = _UNREADABLE if quoted else first_line(error)
             raise WarehouseError(f"cannot connect to {self.url}: {told}") from None
         try:
             yield con

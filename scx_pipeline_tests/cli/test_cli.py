@@ -1,0 +1,146 @@
+"""Every command of `scx`: what it prints, its JSON, its exit code, and what it says to a mistake.
+The rows themselves are compared in pipeline/."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import typer
+
+from scx_pipeline.cli import app
+from scx_pipeline_tests.cli.conftest import Scx
+
+COMMANDS = sorted(
+    name or "" for name in (typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(scx: Scx, name: str) -> None:
+    told = scx(name, "--help")
+    assert told.code == 0
+    assert "Usage: scx" in told.out
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "generate"])
+def test_the_help_has_an_example(scx: Scx, name: str) -> None:
+    assert f"scx {name}" in scx(name, "--help").out.split("Example:")[1]
+
+
+def test_generate_reports_what_a_right_load_must_find(scx: Scx, home: Path) -> None:
+    told = scx("generate", "scx", "--to", "2021-02", "--months", "2", "--jobs", "50", "--bad-rows", "3", "--json")
+    report = json.loads(told.out)
+    assert (report["jobs"], report["bad_rows"], report["objects"]) == (50, 3, 2)
+    assert sum(report["jobs_by_month"].values()) == 50
+    assert len(list((home / "bucket").rglob("*.csv"))) == 2
+
+
+def test_plan_load_status_rejected_and_analyze_tell_one_story(scx: Scx, bucket: Path) -> None:
+    planned = json.loads(scx("plan", "scx", "--json").out)
+    assert [item["month"] for item in planned["due"]] == ["2020-12", "2021-01", "2021-02", "2021-03"]
+    loaded = scx("load", "scx", "--json")
+    assert loaded.code == 0, loaded.err
+    (outcome,) = json.loads(loaded.out)
+    assert outcome["published"]
+    assert sum(outcome["rows"]["auto_classification_logs"].values()) == 300
+    assert (outcome["rows_read"], outcome["rows_rejected"], outcome["rows_deduplicated"]) == (310, 6, 4)
+    assert json.loads(scx("plan", "scx", "--json").out)["due"] == []
+    status = json.loads(scx("status", "scx", "--json").out)
+    assert sum(item["rows"]["staging_cleansed_logs"] for item in status["months"]) == 300
+    assert {check["check"] for check in status["checks"] if not check["passed"]} == {"rejected_rows"}
+    rejected = json.loads(scx("rejected", "scx", "--json").out)
+    assert len(rejected) == 6
+    assert all(row["file"].endswith(".csv") and row["line"] > 1 and row["reason"] and row["raw"] for row in rejected)
+    answers = json.loads(scx("analyze", "scx", "--json").out)
+    assert sum(row["jobs"] for row in answers["ground_profile_by_month"]) == 300
+
+
+def test_load_prints_the_report_of_what_it_published(scx: Scx, bucket: Path) -> None:
+    told = scx("load", "scx", "--from", "2021-01", "--to", "2021-03")
+    assert told.code == 0
+    assert "scx 2021-01…2021-03: published" in told.out
+    assert "public.auto_classification_logs" in told.out
+    assert "310 rows read: 6 rejected, 4 deduplicated" in told.out
+    assert "nothing to load" in scx("load", "scx", "--changed").out or "2020-12" in scx("status", "scx").out
+
+
+def test_analyze_draws_a_chart(scx: Scx, bucket: Path) -> None:
+    scx("load", "scx", "--all")
+    told = scx("analyze", "scx", "ground_profile_by_month")
+    assert told.code == 0
+    assert "█" in told.out
+    assert "202102" in told.out
+
+
+def test_a_load_that_is_not_published_exits_with_1_and_changes_nothing(scx: Scx, bucket: Path) -> None:
+    assert scx("load", "scx", "--all").code == 0
+    before = scx("status", "scx", "--json").out
+    file = next(bucket.rglob("*2021-02.csv"))
+    lines = file.read_text("utf-8").splitlines(keepends=True)
+    file.write_text("".join([lines[0], *("not,a,row\n" for _ in range(20)), *lines[1:]]), "utf-8")
+    told = scx("load", "scx", "--month", "2021-02")
+    assert told.code == 1
+    assert "was not published, nothing was changed" in told.err
+    assert "rejected_rows" in told.err
+    assert scx("status", "scx", "--json").out == before
+
+
+def test_doctor_finds_a_loaded_home_well(scx: Scx, bucket: Path) -> None:
+    findings = json.loads(scx("doctor", "--json").out)
+    assert all(item["well"] for item in findings), findings
+    assert {"bucket", "warehouse", "stars", "DAGSTER_HOME"} <= {item["name"] for item in findings}
+
+
+def test_doctor_gives_advice_and_exits_with_1_when_something_is_wrong(scx: Scx, home: Path) -> None:
+    told = scx("doctor")
+    assert told.code == 1
+    assert "scx generate scx" in told.out
+
+
+MISTAKES = {
+    ("load", "sxc"): "did you mean scx?",
+    ("load", "scx", "--month", "2021-13"): "'2021-13' is not a month: write it as YYYY-MM",
+    ("load", "scx", "--month", "2019-12"): "2019-12 is no month of scx",
+    ("load", "scx", "--from", "2021-01"): "--from and --to go together",
+    ("load", "scx", "--month", "2021-01", "--all"): "choose one of",
+    ("load", "scx", "--from", "2021-02", "--to", "2021-01"): "the span ends (2021-01) before it begins",
+    ("analyze", "scx", "nope"): "it has: ground_profile_of_busiest_user",
+    ("generate", "scx", "--jobs", "0"): "jobs",
+}
+
+
+@pytest.mark.parametrize("arguments", MISTAKES, ids=" ".join)
+def test_a_mistake_gets_one_clear_message_and_no_traceback(scx: Scx, bucket: Path, arguments: tuple[str, ...]) -> None:
+    told = scx(*arguments)
+    assert told.code == 1
+    assert MISTAKES[arguments] in told.err
+    assert "Traceback" not in told.err + told.out
+    if arguments[0] == "analyze":
+        return
+    assert not (bucket.parent / "dev.duckdb").exists() or scx("status", "scx").code == 1
+
+
+def test_an_empty_bucket_says_how_to_fill_it(scx: Scx, bucket: Path) -> None:
+    shutil.rmtree(bucket / "auto_classify_jobs")
+    told = scx("load", "scx")
+    assert told.code == 1
+    assert "has no objects under auto_classify_jobs/" in told.err
+
+
+def test_a_malformed_setting_is_named(scx: Scx, bucket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCX_MEMORY_LIMIT", "lots")
+    told = scx("load", "scx")
+    assert told.code == 1
+    assert "SCX_MEMORY_LIMIT" in told.err
+
+
+def test_a_password_is_never_shown(scx: Scx, bucket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCX_WAREHOUSE_URL", "postgresql://me:s3cr%23t-word@127.0.0.1:9/dev")
+    for arguments in (("load", "scx", "--all"), ("plan", "scx"), ("status", "scx"), ("doctor",)):
+        told = scx(*arguments)
+        assert told.code == 1
+        assert "s3cr" not in told.out + told.err
+        assert "127.0.0.1:9/dev" in told.out + told.err
