@@ -57,7 +57,8 @@ def draw(frame: pd.DataFrame, query: Query) -> bytes:
         labels.plot(
             ax=axes, kind=query.chart.kind, stacked=query.chart.kind == "bar", width=0.85
         ) if query.chart.kind == "bar" else labels.plot(ax=axes)
-        axes.legend(frameon=False, ncols=6, loc="upper left", fontsize=8)
+        stacked = query.chart.kind == "bar"
+        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, reverse=stacked)
         step = max(1, len(wide) // 12)
         axes.set_xticks(
             range(0, len(wide), step), [str(value) for value in wide.index[::step]], rotation=0, fontsize=8

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from scx_pipeline.engine.ingest import Ingested
-from scx_pipeline.engine.publish import touched_name
+from scx_pipeline.engine.publish import count_rows, touched_name
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.spec import Column, Month, Source, Span, Star, Table
 from scx_pipeline.warehouse.base import Session, in_span, month_of, names, qualified, quote
@@ -87,6 +87,7 @@ def reference_name(table: Table, column: Column) -> str:
 class _Rule:
     """A check of single rows: the condition of a violation."""
 
+    column: str
     name: str
     condition: str
     description: str
@@ -100,7 +101,11 @@ def _rules(table: Table) -> list[_Rule]:
         if not column.nullable:
             rules.append(
                 _Rule(
-                    f"not_null_{column.name}", f"{name} IS NULL", f"{column.name} is never null.", "is null"
+                    column.name,
+                    f"not_null_{column.name}",
+                    f"{name} IS NULL",
+                    f"{column.name} is never null.",
+                    "is null",
                 )
             )
         if column.accepted:
@@ -110,6 +115,7 @@ def _rules(table: Table) -> list[_Rule]:
             shown = ", ".join(map(str, column.accepted))
             rules.append(
                 _Rule(
+                    column.name,
                     f"accepted_{column.name}",
                     f"{name} NOT IN ({listed})",
                     f"{column.name} is one of {shown}.",
@@ -120,6 +126,7 @@ def _rules(table: Table) -> list[_Rule]:
             low, high = (f"{bound:.15g}" for bound in column.range)
             rules.append(
                 _Rule(
+                    column.name,
                     f"range_{column.name}",
                     f"({name} < {low} OR {name} > {high})",
                     f"{column.name} is within {low} … {high}.",
@@ -191,6 +198,16 @@ def _key_text(table: Table, values: Sequence[object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in zip(table.key, values, strict=True))
 
 
+def _rule_result(table: Table, rule: _Rule, index: int, found: Sequence[tuple[Any, ...]]) -> CheckResult:
+    wrong = {str(Month.of(row[0])) if row[0] else "all": row[index] for row in found if row[index]}
+    told = ", ".join(
+        f"{count:,} rows" + (f" in {month}" if month != "all" else "")
+        for month, count in sorted(wrong.items())[:SHOWN]
+    )
+    message = f"{rule.column} {rule.expectation} in {told}" if wrong else "holds"
+    return CheckResult(table.name, rule.name, not wrong, message, violations=wrong)
+
+
 @dataclass(frozen=True)
 class SliceChecks:
     """The checks of one table's slice, evaluated inside the transaction."""
@@ -200,9 +217,25 @@ class SliceChecks:
     span: Span
     expected_rows: Callable[[Table], Mapping[Month, int] | None]
 
+    def scan(self, table: Table) -> tuple[dict[Month, int], list[CheckResult]]:
+        """How many rows each month gives to the table, and all rules of single rows, in one scan of the slice."""
+        rules = _rules(table)
+        counts = "".join(f", COUNT(CASE WHEN {rule.condition} THEN 1 END)" for rule in rules)
+        if table.sliced:
+            month = month_of(table.event_time)
+            found = self.session.rows(
+                f"SELECT {month}, COUNT(*){counts} FROM {self._slice(table)} AS s GROUP BY 1"
+            )
+            counted = {Month.of(row[0]): int(row[1]) for row in found}
+            rows = {each: counted.get(each, 0) for each in self.span}
+        else:
+            found = self.session.rows(f"SELECT NULL, COUNT(*){counts} FROM {self._slice(table)} AS s")
+            rows = count_rows(self.session, self.compiled, table, self.span)
+        return rows, [_rule_result(table, rule, index, found) for index, rule in enumerate(rules, start=2)]
+
     def run(self, table: Table, rows: Mapping[Month, int], loaded: int | None) -> list[CheckResult]:
-        """All checks of the table but those of the ingestion; `loaded` is what the accounting expects of a staging table."""
-        results = [self._row_count(table, rows, loaded), *self._row_rules(table)]
+        """The table's other checks; `loaded` is what the accounting expects of a staging table."""
+        results = [self._row_count(table, rows, loaded)]
         if table.key:
             results.append(self._unique(table))
         results += [self._reference(table, column) for column in table.columns if column.references]
@@ -231,27 +264,6 @@ class SliceChecks:
         )
         message = f"{total:,} rows" if not wrong else f"{', '.join(wrong)}: has not {what}"
         return CheckResult(table.name, "row_count", not wrong, message, violations=wrong)
-
-    def _row_rules(self, table: Table) -> list[CheckResult]:
-        """All rules of single rows in one scan of the slice."""
-        rules = _rules(table)
-        if not rules:
-            return []
-        counts = ", ".join(f"COUNT(CASE WHEN {rule.condition} THEN 1 END)" for rule in rules)
-        month = month_of(table.event_time) if table.sliced else "NULL"
-        group = " GROUP BY 1" if table.sliced else ""
-        found = self.session.rows(f"SELECT {month}, {counts} FROM {self._slice(table)} AS s{group}")
-        results = []
-        for index, rule in enumerate(rules, start=1):
-            wrong = {str(Month.of(row[0])) if row[0] else "all": row[index] for row in found if row[index]}
-            told = ", ".join(
-                f"{count:,} rows" + (f" in {month}" if month != "all" else "")
-                for month, count in sorted(wrong.items())[:SHOWN]
-            )
-            column = rule.name.split("_", 2 if rule.name.startswith("not_null_") else 1)[-1]
-            message = f"{column} {rule.expectation} in {told}" if wrong else "holds"
-            results.append(CheckResult(table.name, rule.name, not wrong, message, violations=wrong))
-        return results
 
     def _unique(self, table: Table) -> CheckResult:
         doubled = (

@@ -54,7 +54,7 @@ def load_star(folder: Path) -> CompiledStar:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise DeclarationError(f"{path}, line {line}: {error.problem}") from None
     except yaml.YAMLError as error:
-        raise DeclarationError(f"{path}: {error}") from None
+        raise DeclarationError(f"{path}: {str(error).splitlines()[0]}") from None
     _check_doubled(node, path)
     if not isinstance(document, dict) or not isinstance(document.get("attributes"), dict):
         raise DeclarationError(f"{path}, line 1: the star's facts must stand under `attributes:`")
@@ -66,7 +66,8 @@ def parse_star(attributes: Mapping[str, Any], path: Path, node: yaml.Node | None
     try:
         star = Star.model_validate(attributes)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        # A misspelt key is unknown and missing: as an unknown one it has a line of its own and a suggestion.
+        first = min(error.errors(include_url=False), key=lambda item: item["type"] != "extra_forbidden")
         raise _mistake(path, node, first["loc"], _explain(first)) from None
     for number, source in enumerate(star.sources):
         for place, item in enumerate(source.files):

@@ -175,15 +175,18 @@ class _Reader:
             self.con.execute(f"INSERT INTO {self.landing.rows} SELECT {values}, {number} FROM {scan}")
         except duckdb.Error as error:
             raise self._unreadable(error, base, files) from error
+        # A record has an error for each value that it lacks: the first one tells how many it has, and the others hide
+        # nothing, since what makes a whole file doubtful comes before them.
+        first = "error_type::VARCHAR IN ('MISSING COLUMNS', 'TOO MANY COLUMNS'), column_idx"
         for index, position, column, kind, message, raw in self.con.execute(
-            f"SELECT file_id, line_byte_position - 1, column_name, error_type::VARCHAR, error_message, csv_line FROM {rejects} ORDER BY ALL"
+            "SELECT DISTINCT ON (file_id, line_byte_position) file_id, line_byte_position - 1, column_name,"
+            f" error_type::VARCHAR, error_message, csv_line FROM {rejects} ORDER BY file_id, line_byte_position, {first}"
         ).fetchall():
             reason = self._refusal(kind, message, raw or "", base + index, files[index], position)
             refused.setdefault(base + index, set()).add(position)
             # A value that is missing has no column of its own to blame.
-            reasons.setdefault(
-                (base + index, position), (column if kind == "UNQUOTED VALUE" else None, reason, raw or "")
-            )
+            blamed = column if kind == "UNQUOTED VALUE" else None
+            reasons[base + index, position] = (blamed, reason, raw or "")
         self.con.execute(f"DROP TABLE {rejects}; DROP TABLE {rejects}_scan")
 
     def _settle(
@@ -434,7 +437,9 @@ def _check_compressed(file: LocalFile, uri: str) -> None:
             while stream.read(1 << 20):
                 pass
     except (OSError, EOFError, zlib.error) as error:
-        raise SourceFileError(f"{uri}: the compressed file is damaged or cut off ({error}); upload it again") from None
+        raise SourceFileError(
+            f"{uri}: the compressed file is damaged or cut off ({error}); upload it again"
+        ) from None
 
 
 def _spans_lines(raw: str) -> bool:

@@ -198,9 +198,9 @@ class _Run:
         return landing
 
     def _finish(self, session: Session, table: Table, landing: Landing) -> None:
-        begun = time.monotonic()
+        begun = time.monotonic() - self.seconds[table.name]
         landing.finish(self.ingested[table.name].superseded)
-        self._table_done(session, table, begun - self.seconds[table.name])
+        self._table_done(table, begun)
 
     def _count(self, ingested: Ingested) -> None:
         self.report.objects += len(ingested.counts)
@@ -211,21 +211,24 @@ class _Run:
     def _derive(self, session: Session, table: Table) -> None:
         begun = time.monotonic()
         publish.publish_table(session, self.compiled, table, self.span)
-        self._table_done(session, table, begun)
+        self._table_done(table, begun)
 
-    def _table_done(self, session: Session, table: Table, begun: float) -> None:
-        rows = publish.count_rows(session, self.compiled, table, self.span)
-        self.report.tables[table.name] = TableReport(table.name, rows, time.monotonic() - begun)
-        self.loader.progress(f"{table.name}: {sum(rows.values()):,} rows in {time.monotonic() - begun:.1f} s")
+    def _table_done(self, table: Table, begun: float) -> None:
+        self.seconds[table.name] = time.monotonic() - begun
+        self.loader.progress(f"{table.name}: made in {self.seconds[table.name]:.1f} s")
 
     def _check(self, session: Session) -> None:
         begun = time.monotonic()
         checks = SliceChecks(session, self.compiled, self.span, lambda table: self._rows_of(session, table))
-        for table in self.star.tables:
-            if table.name in self.names:
-                ingested = self.ingested.get(table.name)
-                loaded = ingested.total("loaded") if ingested else None
-                self.report.checks += checks.run(table, self.report.tables[table.name].rows, loaded)
+        tables = [table for table in self.star.tables if table.name in self.names]
+        for table in tables:
+            rows, results = checks.scan(table)
+            self.report.tables[table.name] = TableReport(table.name, rows, self.seconds[table.name])
+            self.report.checks += results
+        for table in tables:
+            ingested = self.ingested.get(table.name)
+            loaded = ingested.total("loaded") if ingested else None
+            self.report.checks += checks.run(table, self.report.tables[table.name].rows, loaded)
         self.loader.progress(f"{len(self.report.checks)} checks in {time.monotonic() - begun:.1f} s")
         self._stop_if_failed()
 

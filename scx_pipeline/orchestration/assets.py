@@ -13,7 +13,6 @@ from scx_pipeline.orchestration.metadata import (
     asset_key,
     code_references,
     load_metadata,
-    month_metadata,
     table_metadata,
 )
 from scx_pipeline.orchestration.partitions import monthly, span_of
@@ -129,14 +128,13 @@ def _results(
         if name not in selected:
             # Published with what was asked for, since it is made from it; Dagster is told all the same.
             for month in report.span:
-                metadata = load_metadata(report, name) | month_metadata(report, name, month)
+                metadata = load_metadata(report, name, month)
                 context.log_event(dg.AssetMaterialization(key, partition=str(month), metadata=metadata))
             continue
         for month in report.span:
-            context.add_asset_metadata(
-                month_metadata(report, name, month), asset_key=key, partition_key=str(month)
-            )
-        yield dg.MaterializeResult(asset_key=key, metadata=load_metadata(report, name))
+            metadata = load_metadata(report, name, month)
+            context.add_asset_metadata(metadata, asset_key=key, partition_key=str(month))
+        yield dg.MaterializeResult(asset_key=key)
     yield from _check_results(context, compiled, report.checks)
 
 

@@ -57,13 +57,14 @@ def due_requests(
 ) -> tuple[list[Request], dict[Month, Asked]]:
     """The requests to make for the changed months (month → state of its objects and code), and the new memory.
 
+    `now` is the moment before the look that found them changed.
     A month whose run is on its way is not asked for again; one whose run failed is, after a wait that doubles each
     time. One whose request was lost before it became a run is asked for by the same key, so it runs at most once.
     """
     remembered = {
         month: asked for month, asked in memory.items() if month in changed and asked.state == changed[month]
     }
-    repeated: dict[str, list[Month]] = {}
+    lost: dict[str, list[Month]] = {}
     fresh: dict[int, list[Month]] = {}
     for month in changed:
         asked = remembered.get(month)
@@ -72,10 +73,16 @@ def due_requests(
             continue
         state, ended = run_state(asked.request)
         if state == "absent":
-            repeated.setdefault(asked.request, []).append(month)
-        elif state == "succeeded" or (state == "failed" and _waited(asked.attempt, ended, now)):
+            lost.setdefault(asked.request, []).append(month)
+        elif _is_over(asked.attempt, state, ended, now):
             fresh.setdefault(asked.attempt + 1, []).append(month)
-    requests = [Request(key, Span(min(months), max(months))) for key, months in repeated.items()]
+    requests = []
+    for key, months in lost.items():
+        span = Span(min(months), max(months))
+        if span.months == sorted(months):
+            requests.append(Request(key, span))
+        else:  # a month between has changed since, and is asked for by another key
+            fresh.setdefault(remembered[months[0]].attempt, []).extend(months)
     for attempt, months in sorted(fresh.items()):
         for span in contiguous_spans(months):
             key = _key(star, span, [changed[month] for month in span], attempt)
@@ -84,9 +91,13 @@ def due_requests(
     return requests, remembered
 
 
-def _waited(attempt: int, ended: datetime | None, now: datetime) -> bool:
+def _is_over(attempt: int, state: RunState, ended: datetime | None, now: datetime) -> bool:
+    """Whether a month that is still changed, after a run for it, is to be asked for again."""
+    if state == "succeeded":
+        # A run that ended after the look at the warehouse may have loaded the month; the next look tells.
+        return ended is None or ended < now
     wait = min(FIRST_WAIT * 2 ** min(attempt - 1, 10), LONGEST_WAIT)
-    return ended is None or now - ended >= wait
+    return state == "failed" and (ended is None or now - ended >= wait)
 
 
 def _key(star: str, span: Span, states: Sequence[str], attempt: int) -> str:

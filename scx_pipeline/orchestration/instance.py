@@ -25,6 +25,8 @@ DEFAULT_CONFIG = """\
 # Written by scx_pipeline on first use; change it as you like (https://docs.dagster.io/deployment/oss/dagster-yaml).
 telemetry:
   enabled: false
+nux:  # the pop-up that asks for an e-mail address
+  enabled: false
 concurrency:
   runs:
     max_concurrent_runs: 4

@@ -37,23 +37,25 @@ def table_metadata(compiled: CompiledStar, table: Table) -> dict[str, Any]:
 
 
 def code_references(compiled: CompiledStar, table: Table) -> dict[str, Any]:
-    """The link from the table's page to its SQL file and declaration."""
-    files = [compiled.folder / "defs.yaml"]
-    if table.role != "staging":
-        files.insert(0, compiled.tables[table.name].path)
-    references = [
-        dg.LocalFileCodeReference(file_path=str(path), line_number=1, label=path.name) for path in files
-    ]
-    return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=list(references))}
+    """The link from the table's page to its SQL file; Dagster adds the one to the declaration."""
+    if table.role == "staging":
+        return {}
+    path = compiled.tables[table.name].path
+    reference = dg.LocalFileCodeReference(file_path=str(path), line_number=1, label=path.name)
+    return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[reference])}
 
 
-def load_metadata(report: LoadReport, table: str) -> dict[str, Any]:
-    """The numbers of a load that hold for all its months."""
-    metadata: dict[str, Any] = {
-        "load_id": report.load_id,
+def load_metadata(report: LoadReport, table: str, month: Month) -> dict[str, Any]:
+    """What the UI shows of a table's month after a load: the month's numbers, then those of the whole load."""
+    return _month_metadata(report, table, month) | {
         "seconds": round(report.tables[table].seconds, 3),
-        "rows_of_load": sum(report.tables[table].rows.values()),
+        **_report_metadata(report, table),
+        "load_id": report.load_id,
     }
+
+
+def _report_metadata(report: LoadReport, table: str) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"rows_of_load": sum(report.tables[table].rows.values())}
     if report.objects_by_month:
         metadata |= {
             "objects_read": report.objects,
@@ -66,8 +68,7 @@ def load_metadata(report: LoadReport, table: str) -> dict[str, Any]:
     return metadata
 
 
-def month_metadata(report: LoadReport, table: str, month: Month) -> dict[str, Any]:
-    """The numbers of one month, which the UI plots over the partitions."""
+def _month_metadata(report: LoadReport, table: str, month: Month) -> dict[str, Any]:
     metadata: dict[str, Any] = {"dagster/partition_row_count": report.tables[table].rows[month]}
     if month in report.objects_by_month:
         objects, size = report.objects_by_month[month]
@@ -104,10 +105,14 @@ def _column_lineage(compiled: CompiledStar, table: Table) -> dg.TableColumnLinea
 
 
 def _lineage_markdown(compiled: CompiledStar, table: Table) -> str:
+    """A row per column, and a column per table it is made from: narrower than full names, which the page cuts off."""
     rows: Mapping[str, list[tuple[str, str]]] = compiled.lineage(table)
-    lines = ["| column | made from |", "|---|---|"]
-    lines += [
-        f"| `{name}` | {', '.join(f'`{t}.{c}`' for t, c in sources) or 'a constant'} |"
-        for name, sources in rows.items()
+    tables = sorted({source for sources in rows.values() for source, _ in sources})
+    lines = [
+        f"| column | {' | '.join(f'from {name}' for name in tables)} |",
+        "|---" * (len(tables) + 1) + "|",
     ]
+    for column, sources in rows.items():
+        cells = [", ".join(f"`{name}`" for source, name in sources if source == origin) for origin in tables]
+        lines.append(f"| `{column}` | {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -15,6 +15,7 @@ from scx_pipeline.spec import Query
 from scx_pipeline.warehouse.base import Session
 
 SHOWN_ROWS = 200
+_KINDS = {"i": "int", "u": "int", "f": "float", "b": "bool"}
 
 
 def report_asset(compiled: CompiledStar) -> list[dg.AssetsDefinition]:
@@ -29,9 +30,9 @@ def report_asset(compiled: CompiledStar) -> list[dg.AssetsDefinition]:
     @dg.asset(
         key=asset_key(star.name, "report"),
         deps=[asset_key(star.name, name) for name in facts],
-        description="The analysts' questions, answered: "
-        + "; ".join(query.title for query in star.queries)
-        + ".",
+        description="\n".join(
+            ["The analysts' questions, answered:", *(f"- {item.title}" for item in star.queries)]
+        ),
         group_name=star.name,
         owners=list(star.owners),
         kinds={"pandas", "matplotlib"},
@@ -50,31 +51,25 @@ def report_asset(compiled: CompiledStar) -> list[dg.AssetsDefinition]:
 
 
 def _answers(session: Session, compiled: CompiledStar) -> dict[str, Any]:
-    metadata: dict[str, Any] = {}
-    for query in compiled.star.queries:
-        frame = run_query(session, compiled, query.name)
-        metadata[query.name] = _table(frame, query)
-        metadata[f"{query.name}_rows"] = len(frame)
-        if query.chart:
-            image = base64.b64encode(draw(frame, query)).decode()
-            metadata[f"{query.name}_chart"] = dg.MetadataValue.md(
-                f"![{query.title}](data:image/png;base64,{image})"
-            )
-    return metadata
+    """Charts, then sizes, then tables, which are long. The page breaks a label at its spaces, and nowhere else."""
+    frames = {query: run_query(session, compiled, query.name) for query in compiled.star.queries}
+    charts = {f"{query.name} chart": _chart(frame, query) for query, frame in frames.items() if query.chart}
+    sizes = {f"{query.name} rows": len(frame) for query, frame in frames.items()}
+    return charts | sizes | {query.name: _table(frame, query) for query, frame in frames.items()}
+
+
+def _chart(frame: Any, query: Query) -> dg.MetadataValue[Any]:
+    image = base64.b64encode(draw(frame, query)).decode()
+    return dg.MetadataValue.md(f"![{query.title}](data:image/png;base64,{image})")
 
 
 def _table(frame: Any, query: Query) -> dg.MetadataValue[Any]:
-    records = [
-        dg.TableRecord({name: _plain(value) for name, value in row.items()})
-        for row in frame.head(SHOWN_ROWS).to_dict("records")
-    ]
-    schema = dg.TableSchema(
-        columns=[
-            dg.TableColumn(name, "int" if frame[name].dtype.kind in "iu" else "string")
-            for name in frame.columns
-        ]
-    )
-    return dg.MetadataValue.table(records, schema)
+    # What a chart has last is the newest.
+    shown = frame.tail(SHOWN_ROWS) if query.chart else frame.head(SHOWN_ROWS)
+    rows = shown.astype(object).where(shown.notna(), None).to_dict("records")
+    records = [dg.TableRecord({name: _plain(value) for name, value in row.items()}) for row in rows]
+    columns = [dg.TableColumn(name, _KINDS.get(frame[name].dtype.kind, "string")) for name in frame.columns]
+    return dg.MetadataValue.table(records, dg.TableSchema(columns=columns))
 
 
 def _plain(value: Any) -> str | int | float | bool | None:

@@ -1,7 +1,8 @@
-"""A star's job, hourly schedule and object sensor: what makes a run start by itself.
+"""A star's job, hourly schedule, and sensors of its objects and report: what makes a run start by itself.
 Which months are due is decided in `due`; what a run does is in `assets`."""
 
 from datetime import UTC, datetime
+from functools import cache
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -86,6 +87,18 @@ def hourly_schedule(compiled: CompiledStar, job: UnresolvedAssetJobDefinition) -
     return load_changed
 
 
+def report_sensor(compiled: CompiledStar) -> dg.AutomationConditionSensorDefinition:
+    """Renew the report after every load, by a name that says so (Dagster's own is default_automation_condition_sensor)."""
+    star = compiled.star
+    return dg.AutomationConditionSensorDefinition(
+        f"{star.name}_report",
+        target=dg.AssetSelection.assets(asset_key(star.name, "report")),
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.STOPPED,
+        description=f"Renews the report of {star.name} after every load.",
+    )
+
+
 def _due(
     instance: dg.DagsterInstance,
     compiled: CompiledStar,
@@ -93,11 +106,13 @@ def _due(
     bucket: BucketResource,
     cursor: str | None,
 ) -> tuple[list[Request], str]:
+    now = datetime.now(UTC)
     plan = plan_star(compiled, bucket.open(), warehouse.open(lock_timeout=TICK_LOCK_TIMEOUT))
     changed: dict[Month, str] = {
         item.month: f"{plan.selection.fingerprint(item.month)} {compiled.version}" for item in plan.changed
     }
 
+    @cache
     def run_state(key: str) -> tuple[RunState, datetime | None]:
         records = instance.get_run_records(dg.RunsFilter(tags={REQUEST_TAG: key}), limit=1)
         if not records:
@@ -108,9 +123,7 @@ def _due(
             return "succeeded", moment
         return ("failed" if status in _FAILED else "running"), moment
 
-    requests, memory = due_requests(
-        compiled.star.name, changed, read_memory(cursor), run_state, datetime.now(UTC)
-    )
+    requests, memory = due_requests(compiled.star.name, changed, read_memory(cursor), run_state, now)
     return requests, write_memory(memory)
 
 

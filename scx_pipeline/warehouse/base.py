@@ -142,10 +142,22 @@ class Session(ABC):
 
         A term orders descending, NULL last; the terms must order all rows, so that every engine takes the same one.
         """
-        terms = ", ".join(f"{term} DESC NULLS LAST" for term in newest_first)
-        numbered = f"SELECT q.*, ROW_NUMBER() OVER (PARTITION BY {names(keys)} ORDER BY {terms}) AS _n FROM ({select}) AS q"
         self.execute(
-            f"CREATE TEMPORARY TABLE {target} AS SELECT * FROM ({numbered}) AS numbered WHERE _n = 1"
+            f"CREATE TEMPORARY TABLE {target} AS {numbered_first(self.latest_only(select, keys, newest_first[0]), keys, newest_first)}"
+        )
+
+    def latest_only(self, select: str, keys: Sequence[str], latest: str) -> str:
+        """A SELECT of the rows of `select` that are among their key's latest by one term: few are left to number.
+
+        Numbering sorts whole rows; the aggregate and the join hash the keys only.
+        """
+        joined = " AND ".join(f"m.{quote(key)} = q.{quote(key)}" for key in keys)
+        latest_of_key = (
+            f"SELECT {names(keys)}, MAX({latest}) AS _latest FROM ({select}) AS l GROUP BY {names(keys)}"
+        )
+        return (
+            f"SELECT q.* FROM ({select}) AS q JOIN ({latest_of_key}) AS m ON {joined}"
+            f" WHERE q.{latest} = m._latest OR m._latest IS NULL"
         )
 
     def ordering(self, table: Table, columns: Sequence[str]) -> list[str]:
@@ -223,6 +235,13 @@ def open_warehouse(url: str, limits: Limits, notify: Notify = lambda message: No
     warehouse = module.open_url(url, limits, notify)
     assert isinstance(warehouse, Warehouse)
     return warehouse
+
+
+def numbered_first(select: str, keys: Sequence[str], newest_first: Sequence[str]) -> str:
+    """A SELECT of one row per key out of `select`: the first by the terms, descending, NULL last."""
+    terms = ", ".join(f"{term} DESC NULLS LAST" for term in newest_first)
+    numbered = f"SELECT q.*, ROW_NUMBER() OVER (PARTITION BY {names(keys)} ORDER BY {terms}) AS _n FROM ({select}) AS q"
+    return f"SELECT * FROM ({numbered}) AS numbered WHERE _n = 1"
 
 
 def quote(name: str) -> str:

@@ -43,6 +43,7 @@ CAPABILITIES = Capabilities(
     max_text="text",
 )
 COPY_BATCH_ROWS = 65536
+LOAD_MEMORY = {"work_mem": "128MB", "maintenance_work_mem": "256MB"}  # of the server, at least, in a load
 LANDING_BYTES = 96 << 20  # of source objects parsed while the batch before goes through COPY
 
 
@@ -67,6 +68,13 @@ class PostgresWarehouse(Warehouse):
         with self._connect() as con, self._translated():
             with con.cursor() as cursor:
                 self._wait_for(cursor, lock)
+                for setting, value in LOAD_MEMORY.items():
+                    # The defaults are for small queries: sorts, hashes and indexes of a load would go through files.
+                    cursor.execute(
+                        "SELECT set_config(name, %s, true) FROM pg_settings WHERE name = %s"
+                        " AND setting::bigint * 1024 < pg_size_bytes(%s)",
+                        [value, setting, value],
+                    )
             yield PostgresSession(con, self.limits)
             con.commit()
 

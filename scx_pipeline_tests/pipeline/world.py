@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,16 +16,21 @@ from typing import Any
 
 import obstore
 import pyarrow as pa
+import pytest
+import yaml
 
+from scx_pipeline.engine.checks import CheckResult
 from scx_pipeline.engine.declare import load_star, stars_folder
 from scx_pipeline.engine.load import Loader, LoadReport, Plan, Progress, plan_star
 from scx_pipeline.engine.objects import Bucket, open_bucket
 from scx_pipeline.engine.sql import CompiledStar
+from scx_pipeline.errors import GateError
 from scx_pipeline.spec import Month, Span, contiguous_spans
 from scx_pipeline.warehouse.base import STATE_SCHEMA, Limits, Session, Warehouse, open_warehouse, qualified
 
 PREFIX = "auto_classify_jobs/"
 CONCATENATED = f"{PREFIX}auto_classify_jobs_concatenated.csv"
+MARCH, APRIL, MAY = "2021-03", "2021-04", "2021-05"
 STAGING = "staging_cleansed_logs"
 FACTS = "auto_classification_logs"
 LIMITS = Limits(memory="400MB", threads=2, lock_timeout=20)
@@ -111,6 +117,11 @@ class World:
     compiled: CompiledStar = field(default_factory=scx_star)
     limits: Limits = LIMITS
     told: list[str] = field(default_factory=list)  # what the warehouse notified
+
+    @property
+    def bucket_path(self) -> Path:
+        """The folder of a local bucket."""
+        return Path(self.bucket_url.removeprefix("file://"))
 
     @cached_property
     def bucket(self) -> Bucket:
@@ -216,3 +227,44 @@ def folder_world(folder: Path, warehouse_url: str = "", compiled: CompiledStar |
     bucket = folder / "bucket"
     bucket.mkdir(parents=True, exist_ok=True)
     return World(bucket.as_uri(), warehouse_url or f"duckdb://{folder}/dev.duckdb", compiled or scx_star())
+
+
+def edited_star(
+    folder: Path, facts: Mapping[str, Mapping[str, object]] = {}, sql: Mapping[str, tuple[str, str]] = {}
+) -> CompiledStar:
+    """The star with other facts, of `table` or of `table.column` (new or not), and with texts replaced in its SQL files."""
+    copy = folder / "star" / str(len(list((folder / "star").glob("*")))) / "scx"
+    shutil.copytree(stars_folder() / "scx", copy)
+    document = yaml.safe_load((copy / "defs.yaml").read_text())
+    tables = {table["name"]: table for table in document["attributes"]["tables"]}
+    for name, values in facts.items():
+        table, _, column = name.partition(".")
+        items = {item["name"]: item for item in tables[table]["columns"]}
+        if column and column not in items:
+            items[column] = {"name": column, "description": "New."}
+            tables[table]["columns"].append(items[column])
+        (items[column] if column else tables[table]).update(values)
+    (copy / "defs.yaml").write_text(yaml.safe_dump(document))
+    for table, (old, new) in sql.items():
+        path = copy / "sql" / f"{table}.sql"
+        assert path.read_text().count(old) == 1, f"{old!r} in {path.name}"
+        path.write_text(path.read_text().replace(old, new))
+    return load_star(copy)
+
+
+def failed_load(world: World, first: str, last: str = "") -> list[CheckResult]:
+    """Load, which must fail at a check; the failed checks. Nothing may have changed."""
+    before = world.snapshot()
+    with pytest.raises(GateError) as caught:
+        world.load(first, last)
+    assert world.snapshot() == before
+    assert "was not published, nothing was changed" in str(caught.value)
+    report = caught.value.report
+    assert isinstance(report, LoadReport)
+    assert all(check.name in str(caught.value) for check in report.failed[:3])
+    return report.failed
+
+
+def jobs_of(world: World) -> list[int]:
+    """The jobs that stand."""
+    return [job_id for (job_id,) in world.table(FACTS, "job_id")]

@@ -1,0 +1,85 @@
+"""A bucket, a warehouse and a Dagster instance in one place: what the tests of this folder run and look at.
+No test lives here; the bucket's and the warehouse's side is in pipeline/world.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from scx_pipeline.definitions import with_resources
+from scx_pipeline.orchestration.build import build_star
+from scx_pipeline.orchestration.execute import RunOutcome, run_load
+from scx_pipeline.orchestration.partitions import range_tags
+from scx_pipeline.orchestration.resources import resources
+from scx_pipeline.settings import Settings
+from scx_pipeline_tests.pipeline.world import World, folder_world, span_of
+
+STAR = "scx"
+
+
+@dataclass
+class Desk:
+    """An engineer's desk: the world that is loaded, and the instance that the loads are recorded in."""
+
+    world: World
+    settings: Settings
+    instance: dg.DagsterInstance
+    told: list[str] = field(default_factory=list)  # what loads told of their progress
+
+    @cached_property
+    def definitions(self) -> dg.Definitions:
+        return with_resources(build_star(self.world.compiled), self.settings)
+
+    @property
+    def resources(self) -> Mapping[str, Any]:
+        return resources(self.settings)
+
+    @property
+    def job(self) -> dg.JobDefinition:
+        return self.definitions.resolve_job_def(STAR)
+
+    def load(self, first: str, last: str = "") -> RunOutcome:
+        """A run as `scx load` makes it."""
+        return run_load(self.world.compiled, self.settings, span_of(first, last), self.told.append)
+
+    def run(
+        self, first: str, last: str = "", tables: Iterable[str] = (), tags: Mapping[str, str] | None = None
+    ) -> dg.ExecuteInProcessResult:
+        """A run as the UI or a sensor makes it, of some tables or of all."""
+        return self.job.execute_in_process(
+            instance=self.instance,
+            asset_selection=[key(name) for name in tables] or None,
+            tags={**range_tags(span_of(first, last)), **(tags or {})},
+            raise_on_error=False,
+        )
+
+    def materializations(self, table: str) -> dict[str, dict[str, Any]]:
+        """The metadata of a table's newest materialization, month by month."""
+        found: dict[str, dict[str, Any]] = {}
+        for record in self.instance.fetch_materializations(key(table), limit=1000, ascending=True).records:
+            assert record.asset_materialization is not None
+            metadata = record.asset_materialization.metadata
+            found[record.partition_key or ""] = {name: value.value for name, value in metadata.items()}
+        return found
+
+    def count(self, table: str) -> int:
+        """How many materializations of a table were recorded."""
+        return len(self.instance.fetch_materializations(key(table), limit=1000).records)
+
+
+def key(name: str) -> dg.AssetKey:
+    """The asset key of one of the star's tables, its source or its report."""
+    return dg.AssetKey([STAR, name])
+
+
+def folder_desk(folder: Path, instance: dg.DagsterInstance) -> Desk:
+    """A desk of an empty local bucket and an empty DuckDB file, where the settings have them by default."""
+    settings = Settings(home=folder)
+    world = folder_world(folder)
+    assert (settings.bucket, settings.warehouse) == (world.bucket_url, world.warehouse_url)
+    return Desk(world, settings, instance)

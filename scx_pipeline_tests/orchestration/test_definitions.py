@@ -1,0 +1,236 @@
+"""What Dagster is told about a star before anything runs: assets, checks, job, schedule, sensors, resources.
+How they behave when they run is in test_runs.py and test_triggers.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.remote_representation.external_data import RepositorySnap
+from dagster_shared.serdes import serialize_value
+
+from scx_pipeline import definitions
+from scx_pipeline.engine.checks import declared_checks
+from scx_pipeline.engine.watch import declared_watches
+from scx_pipeline.orchestration.partitions import monthly, span_of
+from scx_pipeline.spec import Column, Month, Table
+from scx_pipeline_tests.orchestration.desk import key
+from scx_pipeline_tests.pipeline.world import scx_star
+
+STAR = scx_star().star
+TABLES = [table.name for table in STAR.tables]
+DERIVED = [table.name for table in STAR.derived]
+PASSWORD = "hunter2-is-no-secret"
+
+
+@pytest.fixture(scope="module")
+def project() -> dg.Definitions:
+    """The definitions that `dagster dev` and `dg` load, from the project's own folder."""
+    return definitions.defs()
+
+
+@pytest.fixture(scope="module")
+def specs(project: dg.Definitions) -> dict[str, dg.AssetSpec]:
+    return {spec.key.path[-1]: spec for spec in project.resolve_all_asset_specs()}
+
+
+def test_every_source_and_table_and_the_report_is_an_asset_below_its_star(project: dg.Definitions) -> None:
+    found = {item.to_user_string() for item in project.resolve_asset_graph().get_all_asset_keys()}
+    assert found == {f"scx/{name}" for name in [*TABLES, "auto_classify_jobs", "report"]}
+
+
+def test_assets_depend_on_what_they_are_made_from(specs: dict[str, dg.AssetSpec]) -> None:
+    made_from = {name: {dep.asset_key.path[-1] for dep in spec.deps} for name, spec in specs.items()}
+    assert made_from == {
+        "auto_classify_jobs": set(),
+        "staging_cleansed_logs": {"auto_classify_jobs"},
+        **dict.fromkeys(DERIVED, {"staging_cleansed_logs"}),
+        "report": {"auto_classification_logs"},
+    }
+
+
+def test_every_asset_has_group_description_and_kinds(specs: dict[str, dg.AssetSpec]) -> None:
+    assert {spec.group_name for spec in specs.values()} == {"scx"}
+    assert all(len(spec.description or "") > 20 for spec in specs.values())
+    assert all(specs[name].kinds == {"duckdb", "table"} for name in TABLES)
+    assert specs["auto_classify_jobs"].kinds == {"s3", "csv"}
+    assert specs["report"].kinds == {"pandas", "matplotlib"}
+
+
+def test_tables_and_report_have_the_owners_of_their_star(specs: dict[str, dg.AssetSpec]) -> None:
+    assert STAR.owners
+    assert all(list(specs[name].owners) == list(STAR.owners) for name in [*TABLES, "report"])
+
+
+def test_the_report_says_which_questions_it_answers(specs: dict[str, dg.AssetSpec]) -> None:
+    description = specs["report"].description or ""
+    assert all(query.title in description for query in STAR.queries)
+
+
+@pytest.mark.parametrize("table", STAR.tables, ids=lambda table: table.name)
+def test_a_table_says_where_it_is_and_what_role_it_has(
+    specs: dict[str, dg.AssetSpec], table: Table
+) -> None:
+    spec = specs[table.name]
+    assert spec.metadata["dagster/table_name"] == f"dev.public.{table.name}"
+    assert spec.tags["role"] == table.role
+    assert spec.metadata["key"] == ", ".join(table.key)
+    assert spec.code_version == scx_star().code_version(table)
+
+
+@pytest.mark.parametrize("table", STAR.tables, ids=lambda table: table.name)
+def test_a_table_shows_every_column_with_type_description_and_constraints(
+    specs: dict[str, dg.AssetSpec], table: Table
+) -> None:
+    schema = specs[table.name].metadata["dagster/column_schema"]
+    assert [_shown(column) for column in schema.columns] == [
+        _declared(table, column) for column in table.columns
+    ]
+    assert all(column.description for column in schema.columns)
+
+
+def _shown(column: dg.TableColumn) -> tuple[object, ...]:
+    rules = column.constraints
+    return column.name, column.type, column.description, rules.nullable, rules.unique
+
+
+def _declared(table: Table, column: Column) -> tuple[object, ...]:
+    unique = table.key == (column.name,)
+    return column.name, column.type, column.description, column.nullable, unique
+
+
+@pytest.mark.parametrize("name", DERIVED)
+def test_a_made_table_shows_the_columns_that_each_of_its_columns_is_made_from(
+    specs: dict[str, dg.AssetSpec], name: str
+) -> None:
+    lineage = specs[name].metadata["dagster/column_lineage"].deps_by_column
+    assert list(lineage) == list(STAR.table(name).column_names)
+    known = {
+        (key(table.name), column.name): True for table in STAR.tables for column in table.columns
+    }
+    sources = [(dep.asset_key, dep.column_name) for deps in lineage.values() for dep in deps]
+    assert sources
+    assert all(source in known for source in sources)
+
+
+def test_lineage_is_also_a_narrow_markdown_table(specs: dict[str, dg.AssetSpec]) -> None:
+    lines = specs["time"].metadata["lineage"].value.splitlines()
+    assert lines[0] == "| column | from staging_cleansed_logs |"
+    assert lines[1] == "|---|---|"
+    assert "| `weekday` | `created_at` |" in lines
+    assert len(lines) == 2 + len(STAR.table("time").columns)
+
+
+@pytest.mark.parametrize("name", DERIVED)
+def test_a_made_table_shows_its_sql_and_links_to_its_file_and_declaration(
+    specs: dict[str, dg.AssetSpec], name: str
+) -> None:
+    metadata = specs[name].metadata
+    sql = scx_star().tables[name]
+    assert sql.text in metadata["sql"].value
+    linked = [Path(item.file_path) for item in metadata["dagster/code_references"].code_references]
+    assert linked == [sql.path, scx_star().folder / "defs.yaml"]
+    assert all(path.is_file() for path in linked)
+
+
+def test_every_declared_fact_is_a_blocking_check_and_every_watch_one_that_warns(
+    project: dg.Definitions,
+) -> None:
+    graph = project.resolve_asset_graph()
+    blocking = {item: graph.get(item).blocking for item in graph.asset_check_keys}
+    declared = {dg.AssetCheckKey(key(item.table), item.name): True for item in declared_checks(STAR)}
+    watches = {dg.AssetCheckKey(key(item.table), item.name): False for item in declared_watches(STAR)}
+    assert blocking == declared | watches
+    assert {check.name for check in watches} == {"freshness", "volume"}
+    assert all(graph.get(item).description for item in blocking)
+
+
+def test_checks_are_named_after_what_they_check(project: dg.Definitions) -> None:
+    found = {
+        check.name
+        for check in project.resolve_asset_graph().asset_check_keys
+        if check.asset_key == key("staging_cleansed_logs")
+    }
+    assert {
+        "row_count",
+        "accounting",
+        "rejected_rows",
+        "unique_job_id",
+        "not_null_created_at",
+        "accepted_switch_xy",
+        "range_plan_id",
+    } <= found
+
+
+def test_all_tables_are_one_asset_definition_that_can_be_run_in_part(project: dg.Definitions) -> None:
+    tables = _tables(project)
+    assert tables.keys == {key(name) for name in TABLES}
+    assert tables.can_subset
+    assert tables.node_def.name == "scx_load"
+
+
+def test_a_backfill_of_any_months_is_a_single_run(project: dg.Definitions) -> None:
+    assert _tables(project).backfill_policy == dg.BackfillPolicy.single_run()
+
+
+def _tables(project: dg.Definitions) -> dg.AssetsDefinition:
+    return project.resolve_asset_graph().get(key("users")).assets_def
+
+
+def test_months_go_from_the_first_one_to_the_current_one() -> None:
+    keys = monthly(STAR).get_partition_keys()
+    assert keys[0] == "2020-01"
+    assert keys[-1] == str(Month.current())
+    assert [Month.parse(item) for item in keys] == STAR.months().months
+    assert span_of(keys) == STAR.months()
+
+
+def test_the_job_loads_all_tables_and_runs_all_their_checks(project: dg.Definitions) -> None:
+    job = project.resolve_job_def("scx")
+    layer = job.asset_layer
+    assert set(layer.selected_asset_keys) == {key(name) for name in TABLES}
+    assert len(layer.asset_graph.asset_check_keys) == len(declared_checks(STAR)) + len(declared_watches(STAR))
+    assert job.executor_def is dg.in_process_executor
+    assert isinstance(job.partitions_def, dg.TimeWindowPartitionsDefinition)
+
+
+def test_schedule_and_sensors_are_there_and_stopped_until_somebody_starts_them(
+    project: dg.Definitions,
+) -> None:
+    schedule = project.resolve_schedule_def("scx_hourly")
+    assert schedule.cron_schedule == "0 * * * *"
+    assert schedule.execution_timezone == "UTC"
+    assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
+    sensors = {item.name: item for item in project.sensors or ()}
+    assert sensors.keys() == {"scx_objects", "scx_report"}
+    for sensor in sensors.values():
+        assert sensor.default_status == dg.DefaultSensorStatus.STOPPED
+        assert sensor.description
+    assert sensors["scx_objects"].minimum_interval_seconds == 30
+
+
+def test_no_sensor_but_ours_is_made_for_the_report(project: dg.Definitions) -> None:
+    repository = project.get_repository_def()
+    assert {item.name for item in repository.sensor_defs} == {"scx_objects", "scx_report"}
+
+
+def test_a_password_of_the_warehouse_is_in_no_definition(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCX_WAREHOUSE_URL", f"postgresql://scx:{PASSWORD}@db.example/dev")
+    project = definitions.defs()
+    snapshot = serialize_value(RepositorySnap.from_def(project.get_repository_def()))
+    assert "SCX_WAREHOUSE_URL" in snapshot
+    assert PASSWORD not in snapshot
+    assert PASSWORD not in _config_texts(project)
+    spec = project.resolve_asset_graph().get(key("users"))
+    assert spec.kinds == {"postgresql", "table"}
+
+
+def _config_texts(project: dg.Definitions) -> str:
+    found: Sequence[Any] = [
+        (item, getattr(item, "__dict__", None), getattr(item, "configurable_resource_cls", None))
+        for item in (project.resources or {}).values()
+    ]
+    return repr(found)

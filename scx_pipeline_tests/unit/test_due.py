@@ -1,0 +1,237 @@
+"""Which spans a sensor asks for, tick after tick, told by a world of runs that are lost, on their way, good or failed.
+How the bucket, the warehouse and Dagster are asked is in orchestration/test_triggers.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scx_pipeline.orchestration.due import (
+    FIRST_WAIT,
+    LONGEST_WAIT,
+    Asked,
+    Request,
+    RunState,
+    due_requests,
+    read_memory,
+    write_memory,
+)
+from scx_pipeline.spec import Month, Span
+
+NOW = datetime(2021, 7, 1, 12, tzinfo=UTC)
+JANUARY, FEBRUARY, MARCH, APRIL = Month(2021, 1), Month(2021, 2), Month(2021, 3), Month(2021, 4)
+FINGERPRINT = "0a1b"
+
+
+@dataclass
+class Sensor:
+    """A sensor between its ticks: what it remembers, and how the runs that it asked for stand."""
+
+    memory: Mapping[Month, Asked] = field(default_factory=dict)
+    runs: dict[str, tuple[RunState, datetime | None]] = field(default_factory=dict)
+    now: datetime = NOW
+
+    def tick(self, changed: Mapping[Month, str] | Iterable[Month]) -> list[Request]:
+        """Ask for what is due; the memory survives as the cursor's text, as it does in Dagster."""
+        states = dict(changed) if isinstance(changed, Mapping) else dict.fromkeys(changed, FINGERPRINT)
+        requests, memory = due_requests("scx", states, self.memory, self.state_of, self.now)
+        self.memory = read_memory(write_memory(memory))
+        return requests
+
+    def state_of(self, key: str) -> tuple[RunState, datetime | None]:
+        return self.runs.get(key, ("absent", None))
+
+    def end(self, request: Request, state: RunState, ago: timedelta = timedelta(0)) -> None:
+        self.runs[request.key] = (state, self.now - ago)
+
+    def fail_until_asked_again(self, request: Request, month: Month) -> tuple[Request, timedelta]:
+        """Let the run fail, and look every ten seconds: the next request, and how long it took."""
+        self.end(request, "failed")
+        begun = self.now
+        while True:
+            again = self.tick([month])
+            if again:
+                return again[0], self.now - begun
+            self.now += timedelta(seconds=10)
+
+
+def spans(requests: Iterable[Request]) -> list[str]:
+    return [str(request.span) for request in requests]
+
+
+def test_each_contiguous_span_is_asked_for_once() -> None:
+    requests = Sensor().tick([APRIL, JANUARY, FEBRUARY])
+    assert spans(requests) == ["2021-01…2021-02", "2021-04"]
+
+
+def test_nothing_changed_asks_for_nothing_and_forgets_all() -> None:
+    sensor = Sensor(memory={MARCH: Asked(FINGERPRINT, "scx:1", 1)})
+    assert sensor.tick([]) == []
+    assert sensor.memory == {}
+
+
+def test_a_month_whose_run_is_on_its_way_is_not_asked_for_again() -> None:
+    sensor = Sensor()
+    [request] = sensor.tick([MARCH])
+    sensor.runs[request.key] = ("running", None)
+    assert sensor.tick([MARCH]) == []
+    assert spans(sensor.tick([MARCH, APRIL])) == ["2021-04"]
+
+
+def test_a_month_that_changes_while_its_run_is_on_its_way_is_asked_for_anew() -> None:
+    sensor = Sensor()
+    [first] = sensor.tick({MARCH: "old"})
+    sensor.runs[first.key] = ("running", None)
+    [second] = sensor.tick({MARCH: "new"})
+    assert second.span == first.span
+    assert second.key != first.key
+
+
+def test_a_request_that_was_lost_is_repeated_by_the_same_key() -> None:
+    sensor = Sensor()
+    asked = sensor.tick([JANUARY, FEBRUARY, APRIL])
+    assert sensor.tick([JANUARY, FEBRUARY, APRIL]) == asked
+
+
+def test_a_lost_request_of_which_a_month_changed_is_made_anew_in_one_piece() -> None:
+    sensor = Sensor()
+    [lost] = sensor.tick(dict.fromkeys([JANUARY, FEBRUARY, MARCH], "old"))
+    [request] = sensor.tick({JANUARY: "old", FEBRUARY: "new", MARCH: "old"})
+    assert str(request.span) == "2021-01…2021-03"
+    assert request.key != lost.key
+
+
+def test_a_lost_request_of_which_a_month_was_loaded_otherwise_leaves_that_month_out() -> None:
+    sensor = Sensor()
+    sensor.tick([JANUARY, FEBRUARY, MARCH])
+    assert spans(sensor.tick([JANUARY, MARCH])) == ["2021-01", "2021-03"]
+
+
+def test_a_failed_run_is_asked_for_again_after_a_wait_that_doubles_up_to_an_hour() -> None:
+    sensor = Sensor()
+    [request] = sensor.tick([MARCH])
+    waits, keys = [], {request.key}
+    for _ in range(9):
+        request, waited = sensor.fail_until_asked_again(request, MARCH)
+        waits.append(waited)
+        keys.add(request.key)
+    assert waits[:6] == [FIRST_WAIT * 2**power for power in range(6)]
+    assert waits[6:] == [LONGEST_WAIT] * 3
+    assert len(keys) == 10, "Dagster runs a key once, so each attempt needs one of its own"
+
+
+def test_a_failed_month_that_changes_is_asked_for_without_a_wait() -> None:
+    sensor = Sensor()
+    [request] = sensor.tick({MARCH: "bad"})
+    sensor.end(request, "failed")
+    assert sensor.tick({MARCH: "bad"}) == []
+    assert spans(sensor.tick({MARCH: "mended"})) == ["2021-03"]
+
+
+def test_a_failed_span_does_not_hold_up_its_neighbours() -> None:
+    sensor = Sensor()
+    [request] = sensor.tick([JANUARY, FEBRUARY])
+    sensor.end(request, "failed")
+    assert spans(sensor.tick([JANUARY, FEBRUARY, MARCH])) == ["2021-03"]
+
+
+def test_a_month_that_is_changed_again_after_its_run_succeeded_is_asked_for_anew() -> None:
+    sensor = Sensor()
+    [first] = sensor.tick([MARCH])
+    sensor.end(first, "succeeded", ago=timedelta(seconds=1))
+    [second] = sensor.tick([MARCH])
+    assert second.span == first.span
+    assert second.key != first.key
+
+
+def test_a_run_that_ended_after_the_look_at_the_warehouse_is_left_to_the_next_tick() -> None:
+    sensor = Sensor()
+    [request] = sensor.tick([MARCH])
+    sensor.end(request, "succeeded", ago=timedelta(seconds=-1))
+    assert sensor.tick([MARCH]) == []
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        None,
+        "",
+        "{",
+        "null",
+        "[1, 2]",
+        '"2021-03"',
+        '{"2021-13": {}}',
+        '{"2021-03": 5}',
+        '{"2021-03": {"state": "a"}}',
+        '{"2021-03": {"state": "a", "request": "b", "attempt": 1, "more": 2}}',
+        "12:00/a.csv",
+    ],
+)
+def test_a_corrupt_cursor_is_as_good_as_an_empty_one(cursor: str | None) -> None:
+    assert read_memory(cursor) == {}
+
+
+def test_a_sensor_that_forgot_everything_still_comes_to_a_key_that_was_never_run() -> None:
+    sensor = Sensor()
+    [first] = sensor.tick([MARCH])
+    sensor.end(first, "failed", ago=LONGEST_WAIT)
+    sensor.memory = read_memory("corrupt")
+    [repeated] = sensor.tick([MARCH])
+    assert repeated.key == first.key, "Dagster will not run it again, but from now on it is remembered"
+    [second] = sensor.tick([MARCH])
+    assert second.key != first.key
+
+
+months = st.dates(datetime(2020, 1, 1).date(), datetime(2021, 12, 31).date()).map(
+    lambda day: Month(day.year, day.month)
+)
+changes = st.dictionaries(months, st.sampled_from(["a", "b"]), max_size=12)
+outcomes = st.sampled_from(["absent", "running", "succeeded", "failed"])
+steps = st.lists(st.tuples(changes, st.lists(outcomes), st.integers(0, 5000)), min_size=1, max_size=8)
+
+
+@given(steps)
+def test_every_changed_month_is_in_exactly_one_request_unless_its_run_is_on_its_way_or_waited_for(
+    story: list[tuple[dict[Month, str], list[RunState], int]],
+) -> None:
+    sensor = Sensor()
+    open_keys: set[str] = set()
+    for changed, ends, seconds in story:
+        before = dict(sensor.memory)
+        requests = sensor.tick(changed)
+        _check_cover(sensor, before, changed, requests)
+        open_keys |= {request.key for request in requests}
+        assert len({request.key for request in requests}) == len(requests)
+        for key, state in zip(sorted(open_keys), ends, strict=False):
+            if sensor.state_of(key)[0] in ("absent", "running"):
+                sensor.runs[key] = (state, sensor.now if state in ("succeeded", "failed") else None)
+        sensor.now += timedelta(seconds=seconds)
+
+
+def _check_cover(
+    sensor: Sensor, before: Mapping[Month, Asked], changed: Mapping[Month, str], requests: list[Request]
+) -> None:
+    covered = [month for request in requests for month in request.span]
+    assert len(covered) == len(set(covered)), "a month is in two requests"
+    assert set(covered) <= changed.keys()
+    assert all(sensor.memory[month].request in {r.key for r in requests} for month in covered)
+    for month in changed.keys() - set(covered):
+        asked = before[month]
+        state, ended = sensor.state_of(asked.request)
+        assert asked.state == changed[month]
+        assert state == "running" or (ended is not None and sensor.now - ended < LONGEST_WAIT)
+    assert sensor.memory.keys() == changed.keys()
+
+
+@given(st.sets(months))
+def test_requests_of_one_tick_are_as_few_as_they_can_be(changed: set[Month]) -> None:
+    asked = [request.span for request in Sensor().tick(changed)]
+    assert all(left.last.shift(1) < right.first for left, right in pairwise(asked))
+    assert {month for span in asked for month in span} == changed
+    assert all(isinstance(span, Span) for span in asked)
