@@ -3,7 +3,7 @@ They run inside the publishing transaction; what happens when one fails is decid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -238,8 +238,11 @@ class SliceChecks:
         results = [self._row_count(table, rows, loaded)]
         if table.key:
             results.append(self._unique(table))
-        results += [self._reference(table, column) for column in table.columns if column.references]
-        return results
+        return results + self.references(table, [target.name for target in self.compiled.star.tables])
+
+    def references(self, table: Table, targets: Collection[str]) -> list[CheckResult]:
+        """The checks of the table's references to some tables."""
+        return [self._reference(table, column) for column in table.columns if column.references in targets]
 
     def _row_count(self, table: Table, rows: Mapping[Month, int], loaded: int | None) -> CheckResult:
         total = sum(rows.values())

@@ -142,23 +142,7 @@ class Session(ABC):
 
         A term orders descending, NULL last; the terms must order all rows, so that every engine takes the same one.
         """
-        self.execute(
-            f"CREATE TEMPORARY TABLE {target} AS {numbered_first(self.latest_only(select, keys, newest_first[0]), keys, newest_first)}"
-        )
-
-    def latest_only(self, select: str, keys: Sequence[str], latest: str) -> str:
-        """A SELECT of the rows of `select` that are among their key's latest by one term: few are left to number.
-
-        Numbering sorts whole rows; the aggregate and the join hash the keys only.
-        """
-        joined = " AND ".join(f"m.{quote(key)} = q.{quote(key)}" for key in keys)
-        latest_of_key = (
-            f"SELECT {names(keys)}, MAX({latest}) AS _latest FROM ({select}) AS l GROUP BY {names(keys)}"
-        )
-        return (
-            f"SELECT q.* FROM ({select}) AS q JOIN ({latest_of_key}) AS m ON {joined}"
-            f" WHERE q.{latest} = m._latest OR m._latest IS NULL"
-        )
+        self.execute(f"CREATE TEMPORARY TABLE {target} AS {numbered_first(select, keys, newest_first)}")
 
     def ordering(self, table: Table, columns: Sequence[str]) -> list[str]:
         """The terms that order the rows of a table newest first: `latest_by`, then every other column to break ties."""
@@ -171,8 +155,7 @@ class Session(ABC):
 
     def create_table_sql(self, target: str, columns: Sequence[Column], kind: str = "") -> str:
         """The CREATE TABLE statement of a list of columns."""
-        net = " NOT NULL" if self.capabilities.enforces_constraints else ""
-        lines = [f"{quote(c.name)} {self.engine_type(c)}{'' if c.nullable else net}" for c in columns]
+        lines = [f"{quote(column.name)} {self.engine_type(column)}" for column in columns]
         return f"CREATE {kind}TABLE {target} ({', '.join(lines)})"
 
     def engine_type(self, column: Column) -> str:

@@ -24,6 +24,7 @@ from scx_pipeline.warehouse.base import (
     first_line,
     in_span,
     names,
+    numbered_first,
     qualified,
     quote,
 )
@@ -223,6 +224,21 @@ class PostgresSession(Session):
             self.execute(
                 f"SELECT brin_summarize_new_values('{quote(schema)}.{quote(_brin_name(table))}'::regclass)"
             )
+
+    def create_newest(
+        self, target: str, select: str, keys: Sequence[str], newest_first: Sequence[str]
+    ) -> None:
+        # The latest of each key first, as a table: as a subquery, every parallel worker would aggregate it anew.
+        latest = f"SELECT {names(keys)}, MAX({newest_first[0]}) AS _latest FROM ({select}) AS l GROUP BY {names(keys)}"
+        self.execute(f"CREATE TEMPORARY TABLE _latest AS {latest}")
+        self.execute("ANALYZE _latest")
+        joined = " AND ".join(f"m.{quote(key)} = q.{quote(key)}" for key in keys)
+        candidates = (
+            f"SELECT q.* FROM ({select}) AS q JOIN _latest AS m ON {joined}"
+            f" WHERE q.{newest_first[0]} = m._latest OR m._latest IS NULL"
+        )
+        self.execute(f"CREATE TEMPORARY TABLE {target} AS {numbered_first(candidates, keys, newest_first)}")
+        self.execute("DROP TABLE _latest")
 
     def keys_hold(self, schema: str, table: Table) -> bool:
         name = _key_name(table)

@@ -3,6 +3,7 @@ What can be done at it is in desk.py, the servers' fixtures in the package's con
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,18 +14,21 @@ from scx_pipeline.orchestration.instance import open_instance
 from scx_pipeline_tests.orchestration.desk import Desk, folder_desk
 
 
-@pytest.fixture
-def dagster_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the instance is kept; the settings find it there, too."""
-    home = tmp_path / "dagster"
-    monkeypatch.setenv("DAGSTER_HOME", str(home))
+@pytest.fixture(scope="session")
+def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An instance's files before its first run; to make them takes a second, to copy them none."""
+    home = tmp_path_factory.mktemp("dagster")
+    with open_instance(home) as instance:
+        assert instance.get_runs() == []
     return home
 
 
 @pytest.fixture
-def instance(dagster_home: Path) -> Iterator[dg.DagsterInstance]:
-    """An instance with its files, as the command and the UI have it."""
-    with open_instance(dagster_home) as instance:
+def instance(tmp_path: Path, empty_home: Path) -> Iterator[dg.DagsterInstance]:
+    """An instance with its files, as the command and the UI have it, where the settings have it by default."""
+    home = tmp_path / "dagster"
+    shutil.copytree(empty_home, home)
+    with open_instance(home) as instance:
         yield instance
 
 

@@ -15,11 +15,11 @@ from scx_pipeline.definitions import with_resources
 from scx_pipeline.orchestration.build import build_star
 from scx_pipeline.orchestration.execute import RunOutcome, run_load
 from scx_pipeline.orchestration.partitions import range_tags
-from scx_pipeline.orchestration.resources import resources
 from scx_pipeline.settings import Settings
 from scx_pipeline_tests.pipeline.world import World, folder_world, span_of
 
 STAR = "scx"
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass
@@ -34,10 +34,6 @@ class Desk:
     @cached_property
     def definitions(self) -> dg.Definitions:
         return with_resources(build_star(self.world.compiled), self.settings)
-
-    @property
-    def resources(self) -> Mapping[str, Any]:
-        return resources(self.settings)
 
     @property
     def job(self) -> dg.JobDefinition:
@@ -55,7 +51,15 @@ class Desk:
             instance=self.instance,
             asset_selection=[key(name) for name in tables] or None,
             tags={**range_tags(span_of(first, last)), **(tags or {})},
+            run_config=QUIET,
             raise_on_error=False,
+        )
+
+    def run_asset(self, name: str) -> dg.ExecuteInProcessResult:
+        """A run of one asset that has no months of its own: the source, to observe it, or the report."""
+        job = self.definitions.resolve_implicit_global_asset_job_def()
+        return job.execute_in_process(
+            instance=self.instance, asset_selection=[key(name)], run_config=QUIET, raise_on_error=False
         )
 
     def materializations(self, table: str) -> dict[str, dict[str, Any]]:
@@ -70,6 +74,13 @@ class Desk:
     def count(self, table: str) -> int:
         """How many materializations of a table were recorded."""
         return len(self.instance.fetch_materializations(key(table), limit=1000).records)
+
+
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    """What the only step that failed says."""
+    [event] = [event for event in result.all_events if event.is_step_failure]
+    assert event.step_failure_data.user_failure_data is not None
+    return event.step_failure_data.user_failure_data.description or ""
 
 
 def key(name: str) -> dg.AssetKey:

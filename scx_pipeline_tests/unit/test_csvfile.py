@@ -355,7 +355,7 @@ def test_a_text_is_taken_whole_if_its_bytes_fit(con: duckdb.DuckDBPyConnection, 
 
 
 def test_violations_are_told_in_the_order_of_the_columns_and_by_quoted_names(con: duckdb.DuckDBPyConnection) -> None:
-    columns = [Column.model_construct(name='a"b', type=kind, nullable=False) for kind in ("integer", "varchar(1)")]
+    columns = [Column.model_construct(name='a"b', type=kind, description="", nullable=False) for kind in ("integer", "varchar(1)")]
     conditions = [condition for condition, _, _ in csvfile.violations(columns)]
     assert con.execute(f'SELECT {", ".join(conditions)} FROM (SELECT \'xy\' AS "a""b")').fetchall() == [(False, True, False, True, False)]
 

@@ -59,9 +59,12 @@ class CsvFile:
         return (BOM if self.bom else b"") + data.encode()
 
     def write(self, folder: Path) -> Path:
-        packed = {"": bytes, ".gz": gzip.compress, ".zst": lambda data: pa.compress(data, "zstd", asbytes=True)}
-        path = folder / f"file{self.suffix}"
-        path.write_bytes(packed[self.suffix](self.plain))
+        path, data = folder / f"file{self.suffix}", self.plain
+        if self.suffix == ".gz":
+            data = gzip.compress(data)
+        elif self.suffix == ".zst":
+            data = pa.compress(data, "zstd", asbytes=True)
+        path.write_bytes(data)
         return path
 
     def line_numbers(self) -> list[int]:

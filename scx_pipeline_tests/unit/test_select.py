@@ -132,7 +132,7 @@ def test_a_month_at_the_end_of_time_does_not_stop_the_listing() -> None:
 
 @pytest.mark.parametrize("pattern", ["{year}/*", "{month}/*", "{day}/*", "{year}/{day}/*"])
 def test_a_pattern_with_half_a_month_is_refused(pattern: str) -> None:
-    with pytest.raises(ValueError, match="must name both {year} and {month}, or neither"):
+    with pytest.raises(ValueError, match=r"must name both \{year\} and \{month\}, or neither"):
         compile_pattern(pattern)
 
 

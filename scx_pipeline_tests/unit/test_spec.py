@@ -4,6 +4,7 @@ How a mistake in a YAML file is told, with its line, is tested with `declare`.""
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -89,7 +90,7 @@ def test_contiguous_spans_cover_exactly_these_months(chosen: list[Month]) -> Non
 @given(st.lists(months, max_size=40))
 def test_contiguous_spans_are_as_few_as_can_be(chosen: list[Month]) -> None:
     spans = contiguous_spans(chosen)
-    assert all(one.last.shift(1) < other.first for one, other in zip(spans, spans[1:], strict=False))
+    assert all(one.last.shift(1) < other.first for one, other in pairwise(spans))
 
 
 def test_a_star_holds_the_months_from_its_first_to_the_current(scx_star: Star) -> None:
@@ -99,8 +100,10 @@ def test_a_star_holds_the_months_from_its_first_to_the_current(scx_star: Star) -
 
 @pytest.mark.parametrize(
     "kind",
-    ["smallint", "integer", "bigint", "double", "boolean", "date", "timestamp", "varchar(1)", "varchar(65535)", "varchar(max)"]
-    + ["decimal(5,2)", "decimal(38, 38)", "decimal(1,0)"],
+    [
+        *("smallint", "integer", "bigint", "double", "boolean", "date", "timestamp"),
+        *("varchar(1)", "varchar(65535)", "varchar(max)", "decimal(5,2)", "decimal(38, 38)", "decimal(1,0)"),
+    ],
 )
 def test_neutral_types(kind: str) -> None:
     assert Column(name="c", type=kind, description="").type == kind
@@ -108,8 +111,11 @@ def test_neutral_types(kind: str) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    ["int", "text", "varchar", "varchar(0)", "varchar(MAX)", "varchar(-1)", "INTEGER", "timestamptz", "float", "decimal", "decimal(5)"]
-    + ["varchar(65536)", "varchar(99999)", "decimal(39,2)", "decimal(2,5)", "decimal(0,0)", "integer; DROP TABLE users", "integer\n"],
+    [
+        *("int", "text", "float", "timestamptz", "INTEGER", "integer\n", "integer; DROP TABLE users"),
+        *("varchar", "varchar(0)", "varchar(-1)", "varchar(MAX)", "varchar(65536)", "varchar(99999)"),
+        *("decimal", "decimal(5)", "decimal(39,2)", "decimal(2,5)", "decimal(0,0)"),
+    ],
 )
 def test_a_type_that_not_every_engine_has_is_refused(kind: str) -> None:
     with pytest.raises(ValidationError):
@@ -123,7 +129,7 @@ def test_the_bytes_that_a_text_may_take() -> None:
 
 @pytest.mark.parametrize("name", ["Job", "job id", "1st", "job-id", 'a"b', "größe", "", "a" * 64, "x; DROP TABLE users --", "a\n"])
 def test_a_name_that_would_need_quoting_is_refused(name: str) -> None:
-    with pytest.raises(ValidationError, match="lower-case letters, digits and _|not a name"):
+    with pytest.raises(ValidationError, match="is not a name that every engine takes"):
         Column(name=name, type="integer", description="")
 
 

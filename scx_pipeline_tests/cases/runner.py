@@ -1,0 +1,208 @@
+"""Reading SQL cases and running them: rows into a warehouse's tables, the table published, its rows compared.
+Which cases there are, and on which engines they run, is in test_cases."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scx_pipeline.engine import history, publish
+from scx_pipeline.engine.sql import CompiledStar
+from scx_pipeline.spec import Column, Month, Span, Table, contiguous_spans
+from scx_pipeline.warehouse.base import STATE_SCHEMA, Warehouse, names, qualified, quote
+
+Row = Mapping[str, Any]
+Values = tuple[Hashable, ...]
+
+# What YAML makes of a value of each type; a text that looks like a number or a date must be quoted.
+_READ_AS: Mapping[str, tuple[type, ...]] = {
+    "varchar": (str,),
+    "decimal": (int, float),
+    "double": (int, float),
+    "boolean": (bool,),
+    "timestamp": (datetime, date),
+    "date": (date,),
+}
+_FILLERS: Mapping[str, Hashable] = {"varchar": "", "boolean": False, "date": date(1970, 1, 1), "timestamp": datetime(1970, 1, 1)}
+
+
+class CaseError(AssertionError):
+    """A case is written wrongly, or the rows are not those it expects; the message names file and case."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Rows of the tables that a table's SQL reads, and the rows that it must give."""
+
+    path: Path
+    name: str
+    given: Mapping[str, Sequence[Row]]
+    expect: Sequence[Row]
+
+    @property
+    def table(self) -> str:
+        return self.path.stem
+
+    def error(self, what: str) -> CaseError:
+        return CaseError(f"{'/'.join(self.path.parts[-3:])}: {self.name}: {what}")
+
+
+def read_cases(path: Path) -> list[Case]:
+    """The cases of a file; what they say is checked when they run. Raises CaseError for what is no file of cases."""
+    try:
+        document = yaml.load(path.read_text("utf-8"), Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise CaseError(f"{path}: {error}") from None
+    cases = []
+    for name, facts in (document or {}).items():
+        if not isinstance(facts, dict) or set(facts) != {"given", "expect"} or not isinstance(facts["given"], dict):
+            raise CaseError(f"{path}: {name}: a case is `given:` with the rows of tables, and `expect:` with rows")
+        cases.append(Case(path, str(name), facts["given"], facts["expect"]))
+    return cases
+
+
+def run_case(case: Case, compiled: CompiledStar, warehouse: Warehouse) -> None:
+    """Publish the table from the given rows and compare. Raises CaseError unless exactly the expected rows come out.
+
+    Rows of several months are published at once, month by month and backwards, each time on empty tables; and in the
+    end one of the spans again, which must change nothing.
+    """
+    table = _table(case, compiled)
+    given = {compiled.star.table(name): _values(case, compiled.star.table(name), rows) for name, rows in case.given.items()}
+    columns, expected = _expected(case, table)
+    for way, spans in _ways(compiled, given).items():
+        _fill(warehouse, compiled, given)
+        for number, span in enumerate([*spans, spans[0]]):
+            with warehouse.transaction(compiled.star.name) as session:
+                session.begin()
+                publish.publish_table(session, compiled, table, span)
+            if number >= len(spans) - 1:
+                again = ", one of them again" if number == len(spans) else ""
+                _compare(case, f"published {way}{again} on {warehouse.capabilities.name}", columns, expected, _standing(warehouse, compiled, table, columns))
+
+
+def _table(case: Case, compiled: CompiledStar) -> Table:
+    """The case's table; all that the case names must exist, and be what the table's SQL reads."""
+    derived = [table.name for table in compiled.star.derived]
+    if case.table not in derived:
+        raise case.error(f"{case.table!r} is not made by SQL{_nearest(case.table, derived)}")
+    table = compiled.star.table(case.table)
+    reads = sorted(compiled.reads(table))
+    for name in case.given:
+        if name not in reads:
+            raise case.error(f"given: {case.table} does not read {name!r}{_nearest(name, reads)}")
+    return table
+
+
+def _values(case: Case, table: Table, rows: Sequence[Row]) -> list[Values]:
+    """The rows as the table's columns, filled up."""
+    for number, row in enumerate(rows, start=1):
+        where = f"given: {table.name}, row {number}"
+        _check_row(case, table, row, where)
+        for name in dict.fromkeys((*table.key, *([table.event_time] if table.sliced else []))):
+            if row.get(name) is None:
+                raise case.error(f"{where}: must say its {name}")
+    return [tuple(_value(column, row.get(column.name), fill=True) for column in table.columns) for row in rows]
+
+
+def _expected(case: Case, table: Table) -> tuple[tuple[str, ...], list[Values]]:
+    """The columns that the expected rows name, and their values."""
+    columns = tuple(case.expect[0]) if case.expect else table.column_names
+    for number, row in enumerate(case.expect, start=1):
+        _check_row(case, table, row, f"expect: row {number}")
+        if set(row) != set(columns):
+            raise case.error(f"expect: row {number} names other columns than row 1: {', '.join(sorted(set(row) ^ set(columns)))}")
+    return columns, [tuple(_value(table.column(name), row[name]) for name in columns) for row in case.expect]
+
+
+def _check_row(case: Case, table: Table, row: Row, where: str) -> None:
+    for name, value in row.items():
+        if name not in table.column_names:
+            raise case.error(f"{where}: {table.name} has no column {name!r}{_nearest(name, table.column_names)}")
+        column = table.column(name)
+        wanted = _READ_AS.get(_kind(column), (int,))
+        if value is not None and (not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted)):
+            hint = ": quote it" if wanted == (str,) else ""
+            raise case.error(f"{where}: {name} is {column.type}, but {value!r} is a {type(value).__name__}{hint}")
+
+
+def _value(column: Column, value: Any, fill: bool = False) -> Hashable:
+    if value is None:
+        return _FILLERS.get(_kind(column), 0) if fill and not column.nullable else None
+    if _kind(column) == "timestamp" and not isinstance(value, datetime):
+        return datetime.combine(value, time())
+    found: Hashable = value
+    return found
+
+
+def _kind(column: Column) -> str:
+    return column.type.partition("(")[0]
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]}?" if near else f"; it may be: {', '.join(known)}"
+
+
+def _ways(compiled: CompiledStar, given: Mapping[Table, Sequence[Values]]) -> dict[str, list[Span]]:
+    """The orders in which the months of the rows can be published."""
+    months = sorted(
+        {
+            Month.of(row[table.column_names.index(table.event_time)])  # type: ignore[arg-type]
+            for table, rows in given.items()
+            if table.sliced
+            for row in rows
+        }
+    ) or [compiled.star.first_month]
+    ways = {"at once": [Span(months[0], months[-1])]}
+    if len(months) > 1:
+        single = [Span(month, month) for month in months]
+        ways |= {"month by month": single, "backwards": single[::-1], "by runs of months": contiguous_spans(months)}
+    return ways
+
+
+def _fill(warehouse: Warehouse, compiled: CompiledStar, given: Mapping[Table, Sequence[Values]]) -> None:
+    """The star's tables, new, with the given rows and no others."""
+    schema = compiled.star.schema_name
+    with warehouse.transaction(compiled.star.name) as session:
+        session.begin()
+        for name in (schema, STATE_SCHEMA):
+            session.execute(f"DROP SCHEMA IF EXISTS {quote(name)} CASCADE")
+        history.prepare_tables(session, compiled, compiled.star.months(), [table.name for table in compiled.star.tables])
+        for table, rows in given.items():
+            session.insert_rows(qualified(schema, table), table.column_names, rows)
+
+
+def _standing(warehouse: Warehouse, compiled: CompiledStar, table: Table, columns: Sequence[str]) -> list[Values]:
+    with warehouse.reading() as session:
+        return session.rows(f"SELECT {names(columns)} FROM {qualified(compiled.star.schema_name, table)}")
+
+
+def _compare(case: Case, how: str, columns: Sequence[str], expected: list[Values], found: list[Values]) -> None:
+    missing, surplus = Counter(expected) - Counter(found), Counter(found) - Counter(expected)
+    if missing or surplus:
+        told = [f"  {what} {row}" for what, rows in (("expected", missing), ("but found", surplus)) for row in _shown(columns, rows)]
+        raise case.error("\n".join([how, *told]))
+
+
+def _shown(columns: Sequence[str], rows: Counter[Values]) -> Iterator[str]:
+    for row in rows.elements():
+        yield ", ".join(f"{name}: {value if isinstance(value, datetime) else repr(value)}" for name, value in zip(columns, row, strict=True))
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that refuses a key that stands twice, of which it would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for number, key in enumerate(keys):
+            if key in keys[:number]:
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} stands here twice", node.value[number][0].start_mark)
+        return super().construct_mapping(node, deep)

@@ -1,0 +1,120 @@
+"""Every star's SQL cases on DuckDB and on PostgreSQL, and how a case that is written wrongly is told.
+How a case is run is in runner; a new star's cases are found by their folder."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from scx_pipeline.engine.declare import load_star, star_names, stars_folder
+from scx_pipeline.engine.sql import CompiledStar
+from scx_pipeline.warehouse.base import Limits, Warehouse, open_warehouse
+from scx_pipeline_tests.cases.runner import Case, CaseError, read_cases, run_case
+
+CASES = [
+    pytest.param(case, id=f"{name}-{case.table}-{case.name}")
+    for name in star_names()
+    for path in sorted((stars_folder() / name / "cases").glob("*.yaml"))
+    for case in read_cases(path)
+]
+
+
+@cache
+def compiled(name: str) -> CompiledStar:
+    return load_star(stars_folder() / name)
+
+
+@pytest.fixture(params=["duckdb", pytest.param("postgres", marks=pytest.mark.postgres)])
+def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
+    """An empty warehouse of every engine that runs here."""
+    url = f"duckdb://{tmp_path}/dev.duckdb" if request.param == "duckdb" else request.getfixturevalue("postgres_url")
+    return open_warehouse(url, Limits())
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_case(case: Case, warehouse: Warehouse) -> None:
+    run_case(case, compiled(case.path.parent.parent.name), warehouse)
+
+
+@pytest.mark.parametrize("name", star_names())
+def test_every_table_made_by_sql_has_cases(name: str) -> None:
+    with_cases = {path.stem for path in (stars_folder() / name / "cases").glob("*.yaml") if read_cases(path)}
+    assert with_cases == {table.name for table in compiled(name).star.derived}
+
+
+# A case that is written wrongly
+
+SOUND = """
+some case:
+  given:
+    staging_cleansed_logs:
+      - {job_id: 1, user_id: 211, email_encrypted: a, created_at: 2021-04-01 08:00:00}
+  expect:
+    - {user_id: 211, email_encrypted: a}
+"""
+
+
+def failure(tmp_path: Path, text: str, table: str = "users") -> str:
+    """What a case of the star scx is failed with, on DuckDB."""
+    path = tmp_path / "scx" / "cases" / f"{table}.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(text, "utf-8")
+    with pytest.raises(CaseError) as caught:
+        for case in read_cases(path):
+            run_case(case, compiled("scx"), open_warehouse(f"duckdb://{tmp_path}/dev.duckdb", Limits()))
+    return str(caught.value).removeprefix(f"{tmp_path}/").removeprefix("scx/cases/")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("staging_cleansed_logs", "staging_logs", "given: users does not read 'staging_logs'; did you mean staging_cleansed_logs?"),
+        ("staging_cleansed_logs", "projects", "given: users does not read 'projects'; it may be: staging_cleansed_logs"),
+        ("{job_id: 1, user_id", "{job_id: 1, userid", "row 1: staging_cleansed_logs has no column 'userid'; did you mean user_id?"),
+        ("- {user_id: 211, email", "- {user_id: 211, plan: 1, email", "expect: row 1: users has no column 'plan'; did you mean plan_id?"),
+        ("job_id: 1, ", "", "given: staging_cleansed_logs, row 1: must say its job_id"),
+        (", created_at: 2021-04-01 08:00:00", "", "given: staging_cleansed_logs, row 1: must say its created_at"),
+        ("email_encrypted: a, ", "email_encrypted: 010203, ", "row 1: email_encrypted is varchar(150), but 4227 is a int: quote it"),
+        ("user_id: 211, email_encrypted: a, ", "user_id: x, ", "row 1: user_id is integer, but 'x' is a str"),
+        ("user_id: 211, email_encrypted: a, ", "user_id: true, ", "row 1: user_id is integer, but True is a bool"),
+        ("2021-04-01 08:00:00", "yesterday", "row 1: created_at is timestamp, but 'yesterday' is a str"),
+        ("a}\n", "a}\n    - {user_id: 212}\n", "expect: row 2 names other columns than row 1: email_encrypted"),
+    ],
+)
+def test_a_case_that_cannot_be_right_is_told(tmp_path: Path, old: str, new: str, told: str) -> None:
+    assert old in SOUND
+    message = failure(tmp_path, SOUND.replace(old, new, 1))
+    assert message.startswith("users.yaml: some case: ")
+    assert message.endswith(told)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("    - {user_id: 211, email_encrypted: a}\n", "    []\n", "but found user_id: 211, email_encrypted: 'a', plan_id: None"),
+        ("a}\n", "b}\n", "expected user_id: 211, email_encrypted: 'b'\n  but found user_id: 211, email_encrypted: 'a'"),
+        ("a}\n", "a}\n" * 1 + "    - {user_id: 211, email_encrypted: a}\n", "expected user_id: 211, email_encrypted: 'a'"),
+    ],
+)
+def test_rows_that_are_not_the_expected_ones_are_shown(tmp_path: Path, old: str, new: str, told: str) -> None:
+    message = failure(tmp_path, SOUND.replace(old, new))
+    assert message == f"users.yaml: some case: published at once on duckdb\n  {told}"
+
+
+@pytest.mark.parametrize("text", ["x: 1\n", "x: {given: {}}\n", "x: {given: {}, expects: []}\n", "x: {given: [], expect: []}\n"])
+def test_a_case_has_what_is_given_and_what_is_expected(tmp_path: Path, text: str) -> None:
+    assert failure(tmp_path, text) == "users.yaml: x: a case is `given:` with the rows of tables, and `expect:` with rows"
+
+
+@pytest.mark.parametrize("text", [SOUND + SOUND, SOUND.replace("job_id: 1", "job_id: 1, job_id: 2")])
+def test_what_stands_twice_is_told_with_its_line(tmp_path: Path, text: str) -> None:
+    message = failure(tmp_path, text)
+    assert "stands here twice" in message
+    assert "line" in message
+
+
+@pytest.mark.parametrize("table", ["staging_cleansed_logs", "nothing"])
+def test_cases_are_of_tables_that_are_made_by_sql(tmp_path: Path, table: str) -> None:
+    assert f"{table!r} is not made by SQL; " in failure(tmp_path, SOUND, table)

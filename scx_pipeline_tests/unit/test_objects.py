@@ -1,0 +1,269 @@
+"""Listing and fetching, from a folder and from a store in memory, where keys and moments are as odd as they can be.
+A real S3 server is asked the same in the slower tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import obstore
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from obstore.store import MemoryStore
+
+from scx_pipeline.engine.csvfile import Header, read_header
+from scx_pipeline.engine.objects import Bucket, LocalFile, ObjectInfo, create_bucket, open_bucket
+from scx_pipeline.engine.sql import CompiledStar
+from scx_pipeline.errors import BucketError, SourceFileError
+
+ODD_KEYS = [
+    "plain.csv",
+    "with space.csv",
+    "2023-01-01 00:00:00.parquet",
+    "a+b.csv",
+    "100%.csv",
+    "a%20b.csv",
+    "it's \"quoted\".csv",
+    "größe/日本.csv",
+    "semi;colon--.csv",
+    "#hash?query&x=y.csv",
+    "[brackets]{braces}*.csv",
+    "back\\slash.csv",
+    ".hidden",
+    "deep/er/and/deeper.csv.gz",
+]
+
+
+def memory(**objects: bytes) -> Bucket:
+    bucket = Bucket("memory://bucket/", MemoryStore())
+    for key, data in objects.items():
+        obstore.put(bucket.store, key, data)
+    return bucket
+
+
+def folder(path: Path, objects: dict[str, bytes]) -> Bucket:
+    for key, data in objects.items():
+        (path / key).parent.mkdir(parents=True, exist_ok=True)
+        (path / key).write_bytes(data)
+    return open_bucket(path.as_uri())
+
+
+@pytest.fixture(params=["folder", "memory"])
+def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> Bucket:
+    """An empty bucket of either kind."""
+    return memory() if request.param == "memory" else open_bucket(tmp_path.as_uri())
+
+
+def put(bucket: Bucket, key: str, data: bytes) -> None:
+    """Write as another program does: a file straight into the folder, else by the store."""
+    if bucket.folder is not None:
+        (bucket.folder / key).parent.mkdir(parents=True, exist_ok=True)
+        (bucket.folder / key).write_bytes(data)
+    else:
+        obstore.put(bucket.store, key, data)
+
+
+def delete(bucket: Bucket, key: str) -> None:
+    if bucket.folder is not None:
+        (bucket.folder / key).unlink()
+    else:
+        obstore.delete(bucket.store, key)
+
+
+def fetched(bucket: Bucket, *batches: list[ObjectInfo]) -> list[list[bytes]]:
+    with bucket.fetch(batches) as files:
+        return [[file.path.read_bytes() for file in batch] for batch in files]
+
+
+# Listing
+
+
+def test_every_object_below_the_prefix_is_listed_in_the_order_of_the_keys(bucket: Bucket) -> None:
+    for key in ("logs/b", "logs/a/z", "logs/a.csv", "other/a", "logs2/a", "logs/B"):
+        put(bucket, key, key.encode())
+    assert [item.key for item in bucket.list_objects("logs/")] == ["logs/B", "logs/a.csv", "logs/a/z", "logs/b"]
+
+
+def test_a_prefix_is_a_folder_not_the_beginning_of_a_name(bucket: Bucket) -> None:
+    put(bucket, "foo/a", b"")
+    put(bucket, "foobar/a", b"")
+    assert [item.key for item in bucket.list_objects("foo/")] == ["foo/a"]
+
+
+def test_an_empty_prefix_lists_all(bucket: Bucket) -> None:
+    put(bucket, "a", b"")
+    put(bucket, "b/c", b"")
+    assert [item.key for item in bucket.list_objects("")] == ["a", "b/c"]
+
+
+def test_a_prefix_without_objects_is_empty_and_no_error(bucket: Bucket) -> None:
+    assert bucket.list_objects("nothing/") == []
+
+
+def test_an_object_without_content_is_listed_with_its_size(bucket: Bucket) -> None:
+    put(bucket, "empty.csv", b"")
+    put(bucket, "full.csv", b"12345")
+    assert [(item.key, item.size) for item in bucket.list_objects("")] == [("empty.csv", 0), ("full.csv", 5)]
+
+
+def test_folders_are_no_objects(tmp_path: Path) -> None:
+    bucket = folder(tmp_path, {"logs/a.csv": b""})
+    (tmp_path / "logs" / "2021").mkdir()
+    assert [item.key for item in bucket.list_objects("logs/")] == ["logs/a.csv"]
+
+
+def test_more_objects_than_a_page_are_all_listed() -> None:
+    bucket = memory(**{f"logs/{number:05d}": b"" for number in range(5_100)})
+    assert [item.key for item in bucket.list_objects("logs/")] == [f"logs/{number:05d}" for number in range(5_100)]
+
+
+def test_an_overwritten_object_has_another_etag(bucket: Bucket) -> None:
+    put(bucket, "a", b"one")
+    [before] = bucket.list_objects("")
+    put(bucket, "a", b"two")
+    if bucket.folder is not None:
+        os.utime(bucket.folder / "a", (1, 1))  # however coarse the file system's clock is
+    [after] = bucket.list_objects("")
+    assert before.etag != after.etag
+    assert before.size == after.size
+
+
+# Fetching
+
+
+@pytest.mark.parametrize("key", ODD_KEYS)
+def test_any_key_makes_the_round_trip(bucket: Bucket, key: str) -> None:
+    put(bucket, key, key.encode())
+    listed = bucket.list_objects("")
+    assert [item.key for item in listed] == [key]
+    assert fetched(bucket, listed) == [[key.encode()]]
+
+
+def test_local_files_have_safe_names_whose_suffix_tells_the_compression(bucket: Bucket) -> None:
+    for key in ("1 it's.csv", "2.csv.gz", "3.GZIP", "4.zst", "5.csv.zstd", "6.gz.csv"):
+        put(bucket, key, b"x")
+    with bucket.fetch([bucket.list_objects("")]) as batches:
+        [files] = batches
+        assert [file.path.name for file in files] == ["000000", "000001.gz", "000002.gz", "000003.zst", "000004.zst", "000005"]
+
+
+@given(st.lists(st.lists(st.binary(max_size=5), max_size=4), max_size=4))
+def test_batches_come_in_order_each_object_once(contents: list[list[bytes]]) -> None:
+    bucket = memory(**{f"{batch}-{number}": data for batch, row in enumerate(contents) for number, data in enumerate(row)})
+    infos = {item.key: item for item in bucket.list_objects("")}
+    batches = [[infos[f"{batch}-{number}"] for number in range(len(row))] for batch, row in enumerate(contents)]
+    assert fetched(bucket, *batches) == contents
+
+
+def test_a_batch_is_gone_when_the_next_is_asked_for_and_all_are_in_the_end(bucket: Bucket) -> None:
+    for key in "abc":
+        put(bucket, key, key.encode())
+    seen: list[LocalFile] = []
+    with bucket.fetch([[item] for item in bucket.list_objects("")]) as batches:
+        for [file] in batches:
+            assert file.path.read_bytes() == file.object.key.encode()
+            assert not any(earlier.path.exists() for earlier in seen)
+            seen.append(file)
+    assert not any(file.path.parent.exists() for file in seen)
+
+
+def test_a_reader_that_stops_leaves_nothing_behind(bucket: Bucket) -> None:
+    for key in "abc":
+        put(bucket, key, b"x")
+    with bucket.fetch([[item] for item in bucket.list_objects("")]) as batches:
+        [file] = next(batches)
+    assert not file.path.parent.exists()
+    assert [item.key for item in bucket.list_objects("")] == ["a", "b", "c"], "the bucket's own objects stay"
+
+
+def test_a_folders_objects_are_linked_not_copied(tmp_path: Path) -> None:
+    bucket = folder(tmp_path, {"a": b"x"})
+    with bucket.fetch([bucket.list_objects("")]) as batches:
+        for [file] in batches:
+            assert file.path.is_symlink()
+    assert (tmp_path / "a").read_bytes() == b"x"
+
+
+# What can go wrong
+
+
+def test_an_object_overwritten_after_the_listing_is_refused(bucket: Bucket) -> None:
+    put(bucket, "logs/a.csv", b"old")
+    listed = bucket.list_objects("")
+    put(bucket, "logs/a.csv", b"newer")
+    with pytest.raises(BucketError, match=r"logs/a\.csv.* was overwritten .*run again"):
+        fetched(bucket, listed)
+
+
+def test_an_object_deleted_after_the_listing_is_named(scx: CompiledStar, bucket: Bucket) -> None:
+    put(bucket, "logs/a.csv", b"old")
+    listed = bucket.list_objects("")
+    delete(bucket, "logs/a.csv")
+
+    def read() -> list[Header | None]:
+        with bucket.fetch([listed]) as batches:
+            return [read_header(file, bucket.uri(file.object.key), scx.star.staging[0]) for [file] in batches]
+
+    with pytest.raises((BucketError, SourceFileError)) as caught:
+        read()
+    assert bucket.uri("logs/a.csv") in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_object_deleted_while_it_is_read_is_named(tmp_path: Path) -> None:
+    bucket = folder(tmp_path, {"a.csv": b"x"})
+
+    def read() -> Iterator[None]:
+        with bucket.fetch([bucket.list_objects("")]) as batches:
+            for _ in batches:
+                (tmp_path / "a.csv").unlink()
+                yield
+
+    with pytest.raises(BucketError, match=r"a\.csv went away while it was read; run again"):
+        list(read())
+
+
+def test_an_object_shorter_than_its_listing_is_refused() -> None:
+    bucket = memory(a=b"12345")
+    [item] = bucket.list_objects("")
+    longer = ObjectInfo(item.key, item.size + 1, item.etag, item.last_modified)
+    with pytest.raises(BucketError, match=r"cannot read memory://bucket/a: it ended early; run again"):
+        fetched(bucket, [longer])
+
+
+# URLs
+
+
+@pytest.mark.parametrize("name", ["plain", "with space", "100% größe", "a#b?c", "a%20b"])
+def test_a_folder_of_any_name_is_opened(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.mkdir()
+    (path / "a.csv").write_bytes(b"x")
+    bucket = open_bucket(path.as_uri())
+    assert fetched(bucket, bucket.list_objects("")) == [[b"x"]]
+    assert bucket.uri("a.csv") == f"{path.as_uri()}/a.csv"
+
+
+@pytest.mark.parametrize("url", ["", "/folder", "folder", "http://host/x", "s3://", "s3:///x", "file://host/folder", "gs://bucket"])
+def test_what_is_no_bucket_is_refused_with_an_example(url: str) -> None:
+    with pytest.raises(BucketError, match="write file:///folder or s3://bucket"):
+        open_bucket(url)
+
+
+def test_a_folder_that_is_not_there_is_told_and_may_be_made(tmp_path: Path) -> None:
+    url = (tmp_path / "new" / "bucket").as_uri()
+    with pytest.raises(BucketError, match="is not a folder: create it, or set SCX_BUCKET_URL"):
+        open_bucket(url)
+    assert create_bucket(url).list_objects("") == []
+    assert open_bucket(url).list_objects("") == []
+
+
+def test_a_file_is_no_bucket(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BucketError, match="is not a folder"):
+        open_bucket((tmp_path / "file").as_uri())
+    with pytest.raises(BucketError, match="cannot create the bucket"):
+        create_bucket((tmp_path / "file").as_uri())
+
