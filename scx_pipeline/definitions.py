@@ -7,19 +7,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from scx_pipeline.orchestration.resources import resources
-from scx_pipeline.settings import Settings, read_settings
-
-
-def with_resources(stars: dg.Definitions, settings: Settings) -> dg.Definitions:
-    """A star's, or all stars', definitions made runnable with these settings.
-
-    One process per run: its steps share the warehouse's connection limits, and a step in a process of its own would
-    cost more than most loads.
-    """
-    return dg.Definitions.merge(
-        stars, dg.Definitions(resources=dict(resources(settings)), executor=dg.in_process_executor)
-    )
+from scx_pipeline.orchestration.build import with_resources
+from scx_pipeline.settings import read_settings
 
 
 @dg.definitions

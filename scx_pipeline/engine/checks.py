@@ -240,9 +240,13 @@ class SliceChecks:
             results.append(self._unique(table))
         return results + self.references(table, [target.name for target in self.compiled.star.tables])
 
-    def references(self, table: Table, targets: Collection[str]) -> list[CheckResult]:
-        """The checks of the table's references to some tables."""
-        return [self._reference(table, column) for column in table.columns if column.references in targets]
+    def references(self, table: Table, targets: Collection[str], made: bool = True) -> list[CheckResult]:
+        """The checks of the table's references to some tables; `made` says whether the load made the table itself."""
+        whole = not made and not table.sliced
+        rows = qualified(self.compiled.star.schema_name, table) if whole else self._slice(table)
+        return [
+            self._reference(table, column, rows) for column in table.columns if column.references in targets
+        ]
 
     def _row_count(self, table: Table, rows: Mapping[Month, int], loaded: int | None) -> CheckResult:
         total = sum(rows.values())
@@ -304,7 +308,7 @@ class SliceChecks:
             else f"{text} stands twice in {months[0]}"
         )
 
-    def _reference(self, table: Table, column: Column) -> CheckResult:
+    def _reference(self, table: Table, column: Column, rows: str) -> CheckResult:
         target = self.compiled.star.table(column.references or "")
         key, name = quote(target.key[0]), quote(column.name)
         # A dimension kept by month has its keys in the months of the rows that point to them.
@@ -314,7 +318,7 @@ class SliceChecks:
             else ""
         )
         orphans = (
-            f"FROM (SELECT {name} FROM {self._slice(table)} AS a WHERE {name} IS NOT NULL) AS s"
+            f"FROM (SELECT {name} FROM {rows} AS a WHERE {name} IS NOT NULL) AS s"
             f" LEFT JOIN (SELECT {key} FROM {qualified(self.compiled.star.schema_name, target)}{within}) AS t"
             f" ON t.{key} = s.{name} WHERE t.{key} IS NULL"
         )

@@ -231,7 +231,7 @@ class _Run:
             self.report.checks += checks.run(table, self.report.tables[table.name].rows, loaded)
         for table in self.star.tables:
             if table not in tables:  # it stands, and must still find what it points to
-                self.report.checks += checks.references(table, self.names)
+                self.report.checks += checks.references(table, self.names, made=False)
         self.loader.progress(f"{len(self.report.checks)} checks in {time.monotonic() - begun:.1f} s")
         self._stop_if_failed()
 

@@ -1,5 +1,5 @@
 """One star's Definitions: assets, checks, job, schedule and sensor, put together.
-Resources and the executor are added once for all stars, in `definitions`."""
+Which stars there are, and the settings they run with, is decided in `definitions` and the command."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import dagster as dg
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.orchestration.assets import source_assets, table_assets
 from scx_pipeline.orchestration.report import report_asset
+from scx_pipeline.orchestration.resources import resources
 from scx_pipeline.orchestration.triggers import hourly_schedule, object_sensor, report_sensor, star_job
 from scx_pipeline.orchestration.watching import watching_checks
-from scx_pipeline.settings import read_settings
+from scx_pipeline.settings import Settings, read_settings
 
 _KINDS = {"postgres": "postgresql"}
 
@@ -26,4 +27,15 @@ def build_star(compiled: CompiledStar) -> dg.Definitions:
         jobs=[job],
         schedules=[hourly_schedule(compiled, job)],
         sensors=[object_sensor(compiled, job), *([report_sensor(compiled)] if report else [])],
+    )
+
+
+def with_resources(stars: dg.Definitions, settings: Settings) -> dg.Definitions:
+    """A star's, or all stars', definitions made runnable with these settings.
+
+    One process per run: its steps share the warehouse's connection limits, and a step in a process of its own would
+    cost more than most loads.
+    """
+    return dg.Definitions.merge(
+        stars, dg.Definitions(resources=dict(resources(settings)), executor=dg.in_process_executor)
     )

@@ -10,9 +10,8 @@ from typing import Any
 
 import dagster as dg
 
-from scx_pipeline.definitions import with_resources
 from scx_pipeline.engine.sql import CompiledStar
-from scx_pipeline.orchestration.build import build_star
+from scx_pipeline.orchestration.build import build_star, with_resources
 from scx_pipeline.orchestration.instance import open_instance
 from scx_pipeline.orchestration.partitions import range_tags
 from scx_pipeline.settings import Settings
@@ -103,6 +102,5 @@ def _error(result: dg.ExecuteInProcessResult) -> str | None:
             if data.user_failure_data is not None:
                 return data.user_failure_data.description
             if data.error is not None:
-                cause = data.error.cause or data.error
-                return f"{cause.cls_name}: {cause.message.strip()}"
+                return (data.error.cause or data.error).message.strip()  # it begins with the kind
     return None if result.success else "the run did not start; see `scx doctor`"

@@ -36,7 +36,6 @@ class Capabilities:
         str, str
     ]  # neutral type → the engine's; varchar(n) and decimal(p,s) fall back to themselves
     placeholder: str  # of a parameter in a statement
-    enforces_constraints: bool  # whether tables carry NOT NULL and keys, as a net under the checks
     byte_order: str  # what makes a text sort by its bytes, as the other engines do
     max_text: str  # the type of varchar(max)
 

@@ -39,10 +39,9 @@ CAPABILITIES = Capabilities(
     dialect="duckdb",
     types={},
     placeholder="?",
-    enforces_constraints=False,  # its indexes refuse a key that the same transaction deleted; the checks decide
     byte_order="",  # texts are compared by their bytes anyway
     max_text="VARCHAR",
-)
+)  # and no keys: its indexes refuse one that the same transaction deleted; the checks decide
 
 MAX_BITMAP = 1 << 28  # bits: 32 MiB
 

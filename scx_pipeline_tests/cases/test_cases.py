@@ -29,7 +29,11 @@ def compiled(name: str) -> CompiledStar:
 @pytest.fixture(params=["duckdb", pytest.param("postgres", marks=pytest.mark.postgres)])
 def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
     """An empty warehouse of every engine that runs here."""
-    url = f"duckdb://{tmp_path}/dev.duckdb" if request.param == "duckdb" else request.getfixturevalue("postgres_url")
+    url = (
+        f"duckdb://{tmp_path}/dev.duckdb"
+        if request.param == "duckdb"
+        else request.getfixturevalue("postgres_url")
+    )
     return open_warehouse(url, Limits())
 
 
@@ -70,17 +74,49 @@ def failure(tmp_path: Path, text: str, table: str = "users") -> str:
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("staging_cleansed_logs", "staging_logs", "given: users does not read 'staging_logs'; did you mean staging_cleansed_logs?"),
-        ("staging_cleansed_logs", "projects", "given: users does not read 'projects'; it may be: staging_cleansed_logs"),
-        ("{job_id: 1, user_id", "{job_id: 1, userid", "row 1: staging_cleansed_logs has no column 'userid'; did you mean user_id?"),
-        ("- {user_id: 211, email", "- {user_id: 211, plan: 1, email", "expect: row 1: users has no column 'plan'; did you mean plan_id?"),
+        (
+            "staging_cleansed_logs",
+            "staging_logs",
+            "given: users does not read 'staging_logs'; did you mean staging_cleansed_logs?",
+        ),
+        (
+            "staging_cleansed_logs",
+            "projects",
+            "given: users does not read 'projects'; it may be: staging_cleansed_logs",
+        ),
+        (
+            "{job_id: 1, user_id",
+            "{job_id: 1, userid",
+            "row 1: staging_cleansed_logs has no column 'userid'; did you mean user_id?",
+        ),
+        (
+            "- {user_id: 211, email",
+            "- {user_id: 211, plan: 1, email",
+            "expect: row 1: users has no column 'plan'; did you mean plan_id?",
+        ),
         ("job_id: 1, ", "", "given: staging_cleansed_logs, row 1: must say its job_id"),
-        (", created_at: 2021-04-01 08:00:00", "", "given: staging_cleansed_logs, row 1: must say its created_at"),
-        ("email_encrypted: a, ", "email_encrypted: 010203, ", "row 1: email_encrypted is varchar(150), but 4227 is a int: quote it"),
+        (
+            ", created_at: 2021-04-01 08:00:00",
+            "",
+            "given: staging_cleansed_logs, row 1: must say its created_at",
+        ),
+        (
+            "email_encrypted: a, ",
+            "email_encrypted: 010203, ",
+            "row 1: email_encrypted is varchar(150), but 4227 is a int: quote it",
+        ),
         ("user_id: 211, email_encrypted: a, ", "user_id: x, ", "row 1: user_id is integer, but 'x' is a str"),
-        ("user_id: 211, email_encrypted: a, ", "user_id: true, ", "row 1: user_id is integer, but True is a bool"),
+        (
+            "user_id: 211, email_encrypted: a, ",
+            "user_id: true, ",
+            "row 1: user_id is integer, but True is a bool",
+        ),
         ("2021-04-01 08:00:00", "yesterday", "row 1: created_at is timestamp, but 'yesterday' is a str"),
-        ("a}\n", "a}\n    - {user_id: 212}\n", "expect: row 2 names other columns than row 1: email_encrypted"),
+        (
+            "a}\n",
+            "a}\n    - {user_id: 212}\n",
+            "expect: row 2 names other columns than row 1: email_encrypted",
+        ),
     ],
 )
 def test_a_case_that_cannot_be_right_is_told(tmp_path: Path, old: str, new: str, told: str) -> None:
@@ -93,9 +129,21 @@ def test_a_case_that_cannot_be_right_is_told(tmp_path: Path, old: str, new: str,
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("    - {user_id: 211, email_encrypted: a}\n", "    []\n", "but found user_id: 211, email_encrypted: 'a', plan_id: None"),
-        ("a}\n", "b}\n", "expected user_id: 211, email_encrypted: 'b'\n  but found user_id: 211, email_encrypted: 'a'"),
-        ("a}\n", "a}\n" * 1 + "    - {user_id: 211, email_encrypted: a}\n", "expected user_id: 211, email_encrypted: 'a'"),
+        (
+            "    - {user_id: 211, email_encrypted: a}\n",
+            "    []\n",
+            "but found user_id: 211, email_encrypted: 'a', plan_id: None",
+        ),
+        (
+            "a}\n",
+            "b}\n",
+            "expected user_id: 211, email_encrypted: 'b'\n  but found user_id: 211, email_encrypted: 'a'",
+        ),
+        (
+            "a}\n",
+            "a}\n" * 1 + "    - {user_id: 211, email_encrypted: a}\n",
+            "expected user_id: 211, email_encrypted: 'a'",
+        ),
     ],
 )
 def test_rows_that_are_not_the_expected_ones_are_shown(tmp_path: Path, old: str, new: str, told: str) -> None:
@@ -103,9 +151,14 @@ def test_rows_that_are_not_the_expected_ones_are_shown(tmp_path: Path, old: str,
     assert message == f"users.yaml: some case: published at once on duckdb\n  {told}"
 
 
-@pytest.mark.parametrize("text", ["x: 1\n", "x: {given: {}}\n", "x: {given: {}, expects: []}\n", "x: {given: [], expect: []}\n"])
+@pytest.mark.parametrize(
+    "text", ["x: 1\n", "x: {given: {}}\n", "x: {given: {}, expects: []}\n", "x: {given: [], expect: []}\n"]
+)
 def test_a_case_has_what_is_given_and_what_is_expected(tmp_path: Path, text: str) -> None:
-    assert failure(tmp_path, text) == "users.yaml: x: a case is `given:` with the rows of tables, and `expect:` with rows"
+    assert (
+        failure(tmp_path, text)
+        == "users.yaml: x: a case is `given:` with the rows of tables, and `expect:` with rows"
+    )
 
 
 @pytest.mark.parametrize("text", [SOUND + SOUND, SOUND.replace("job_id: 1", "job_id: 1, job_id: 2")])

@@ -45,7 +45,7 @@ def test_assets_depend_on_what_they_are_made_from(specs: dict[str, dg.AssetSpec]
     assert made_from == {
         "auto_classify_jobs": set(),
         "staging_cleansed_logs": {"auto_classify_jobs"},
-        **dict.fromkeys(DERIVED, {"staging_cleansed_logs"}),
+        **{name: {"staging_cleansed_logs"} for name in DERIVED},
         "report": {"auto_classification_logs"},
     }
 

@@ -12,7 +12,7 @@ import pytest
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from scx_pipeline.engine.checks import declared_checks
-from scx_pipeline.engine.load import list_selection
+from scx_pipeline.engine.load import Loader, list_selection
 from scx_pipeline.orchestration.report import SHOWN_ROWS
 from scx_pipeline.settings import Settings
 from scx_pipeline.spec import Month
@@ -50,7 +50,7 @@ def test_a_run_of_one_month_records_one_materialization_of_every_table(desk: Des
     outcome = desk.load("2021-03")
     assert outcome.success
     assert outcome.error is None
-    assert {name: list(desk.materializations(name)) for name in TABLES} == dict.fromkeys(TABLES, ["2021-03"])
+    assert all(list(desk.materializations(name)) == ["2021-03"] for name in TABLES)
     assert [desk.count(name) for name in TABLES] == [1] * len(TABLES)
 
 
@@ -166,6 +166,16 @@ def test_a_load_that_cannot_be_done_fails_with_its_message_and_records_nothing(d
     assert "2021/03/jobs.csv" in (outcome.error or "")
     assert "Traceback" not in (outcome.error or "")
     assert [desk.count(name) for name in TABLES] == [0] * len(TABLES)
+
+
+def test_an_error_that_nobody_foresaw_is_told_with_its_kind(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> None:
+        raise ZeroDivisionError("a mistake of ours")
+
+    monkeypatch.setattr(Loader, "load", fail)
+    assert desk.load("2021-03").error == "ZeroDivisionError: a mistake of ours"
 
 
 def test_one_dimension_alone_is_made_anew_from_what_stands(desk: Desk) -> None:

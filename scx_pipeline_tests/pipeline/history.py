@@ -11,7 +11,17 @@ from typing import Any
 from hypothesis import strategies as st
 
 from scx_pipeline.spec import Month, Span
-from scx_pipeline_tests.pipeline.world import CONCATENATED, FACTS, PREFIX, STAGING, Row, columns, csv_text, job, scx_star
+from scx_pipeline_tests.pipeline.world import (
+    CONCATENATED,
+    FACTS,
+    PREFIX,
+    STAGING,
+    Row,
+    columns,
+    csv_text,
+    job,
+    scx_star,
+)
 
 MONTHS = tuple(Span(Month(2021, 1), Month(2021, 4)))
 MOMENTS = ("05 10:00:00", "05T19:00:00+09:00", "01 00:00:00", "28 23:59:59.999999", "17 08:30:00Z")

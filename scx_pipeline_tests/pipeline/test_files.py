@@ -187,13 +187,15 @@ def test_more_objects_than_a_page_of_s3(duck: World, s3_bucket: str) -> None:
     duck.put_raw("2021/03/", b"")  # the marker that some tools make for a folder
     duck.put_raw("2021/03/empty.csv", b"")
 
+    store = duck.bucket.store
+
     def put(number: int) -> None:
         content = csv_text([job(number, "2021-03-05 10:00:00")]).encode()
-        obstore.put(duck.bucket.store, f"{PREFIX}2021/03/{number:05d}.csv", content, use_multipart=False)
+        obstore.put(store, f"{PREFIX}2021/03/{number:05d}.csv", content, use_multipart=False)
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(put, range(1, 1102)))
-    obstore.put(duck.bucket.store, "auto_classify_jobs_2/2021/03/other.csv", b"no log")
+    obstore.put(store, "auto_classify_jobs_2/2021/03/other.csv", b"no log")
     report = duck.load(MARCH)
     assert (report.objects, report.loaded) == (1102, 1101)
     assert sorted(jobs_of(duck)) == list(range(1, 1102))

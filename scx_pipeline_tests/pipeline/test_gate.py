@@ -42,9 +42,9 @@ class Breach:
 FROM = f"FROM {STAGING}"
 BREACHES = {
     "accepted in staging": Breach(STAGING, "accepted_remove_dup", "remove_dup is none of 0, 1 in 1 rows in 2021-04", {"remove_dup": 5}),
-    "accepted in the fact": Breach(FACTS, "accepted_remove_dup", "remove_dup is none of 0, 1 in 1 rows in 2021-04", {"remove_dup": 5}),
+    "accepted in the fact": Breach(FACTS, "accepted_remove_dup", "remove_dup is none of 0, 1 in 1 rows in 2021-04", {"remove_dup": 5}, {f"{FACTS}.remove_dup": {"accepted": [0, 1]}}),
     "range": Breach(STAGING, "range_plan_id", "plan_id is outside 0 … 1000 in 1 rows in 2021-04", {"plan_id": -1}),
-    "range of a dimension": Breach("users", "range_plan_id", "plan_id is outside 0 … 1000", {"plan_id": 1001}),
+    "range of a dimension": Breach("users", "range_plan_id", "plan_id is outside 0 … 9 in 1 rows", {"plan_id": 10}, {"users.plan_id": {"range": [0, 9]}}),
     "not null": Breach(
         FACTS,
         "not_null_ground_profile",

@@ -33,7 +33,7 @@ from scx_pipeline_tests.pipeline.history import (
     Step,
     histories,
 )
-from scx_pipeline_tests.pipeline.world import PREFIX, Snapshot, World, folder_world, job, scx_star
+from scx_pipeline_tests.pipeline.world import Snapshot, World, folder_world, job, scx_star
 from scx_pipeline_tests.servers.postgres import PostgresServer
 
 # More, and other ones each time: PURITY_EXAMPLES=500 pytest …/test_purity.py

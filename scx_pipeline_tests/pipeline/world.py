@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -123,11 +123,11 @@ class World:
         """The folder of a local bucket."""
         return Path(self.bucket_url.removeprefix("file://"))
 
-    @cached_property
+    @property
     def bucket(self) -> Bucket:
         return open_bucket(self.bucket_url)
 
-    @cached_property
+    @property
     def warehouse(self) -> Warehouse:
         return open_warehouse(self.warehouse_url, self.limits, self.told.append)
 

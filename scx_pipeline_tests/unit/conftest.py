@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 
 from scx_pipeline.engine.declare import load_star, stars_folder
 from scx_pipeline.engine.sql import CompiledStar
-from scx_pipeline_tests.unit.stars import StarCopy
+from scx_pipeline_tests.stars import StarCopy
 
 # The machine may be busy, so no deadline; fixtures here either last or are set anew by each example.
 SPARED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

@@ -6,15 +6,12 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta, timezone
-from decimal import Decimal
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from scx_pipeline.engine import csvfile
 from scx_pipeline.engine.csvfile import Header, read_header
@@ -97,12 +94,30 @@ def test_a_file_without_any_content_has_no_header(write: Write, data: bytes) -> 
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (b"job_id,sumary,created_at", ", line 1: the column 'summary' of jobs is missing; the header has 'sumary', is it that one?"),
-        (b"Job_ID,summary,created_at", ", line 1: the column 'job_id' of jobs is missing; the header has 'Job_ID', is it that one?"),
-        (b"job_id,created_at", ", line 1: the column 'summary' of jobs is missing; the header has: job_id, created_at"),
-        (b"job_id;summary;created_at", ", line 1: the column 'job_id' of jobs is missing; the header has: job_id;summary;created_at"),
-        (b"1,x,2021-01-01\n", ", line 1: the column 'job_id' of jobs is missing; the header has: 1, x, 2021-01-01"),
-        (b"job_id,summary,created_at,summary", ", line 1: the header has the column 'summary' twice; rename one of them"),
+        (
+            b"job_id,sumary,created_at",
+            ", line 1: the column 'summary' of jobs is missing; the header has 'sumary', is it that one?",
+        ),
+        (
+            b"Job_ID,summary,created_at",
+            ", line 1: the column 'job_id' of jobs is missing; the header has 'Job_ID', is it that one?",
+        ),
+        (
+            b"job_id,created_at",
+            ", line 1: the column 'summary' of jobs is missing; the header has: job_id, created_at",
+        ),
+        (
+            b"job_id;summary;created_at",
+            ", line 1: the column 'job_id' of jobs is missing; the header has: job_id;summary;created_at",
+        ),
+        (
+            b"1,x,2021-01-01\n",
+            ", line 1: the column 'job_id' of jobs is missing; the header has: 1, x, 2021-01-01",
+        ),
+        (
+            b"job_id,summary,created_at,summary",
+            ", line 1: the header has the column 'summary' twice; rename one of them",
+        ),
         (b"job_id,summary,created_at,", ", line 1: the header's column 4 has no name; name it"),
         (b"job_id,,summary,,created_at", ", line 1: the header's column 2 has no name; name it"),
         (b"\n" + SOUND, ", line 1 is empty; the header must stand there"),
@@ -127,9 +142,13 @@ def test_latin1_is_refused(write: Write) -> None:
     [(".gz", gzip.compress), (".zst", lambda data: pa.compress(data, "zstd", asbytes=True))],
     ids=["gzip", "zstd"],
 )
-def test_a_compressed_header_is_read_and_a_damaged_one_refused(write: Write, suffix: str, pack: Callable[[bytes], bytes]) -> None:
+def test_a_compressed_header_is_read_and_a_damaged_one_refused(
+    write: Write, suffix: str, pack: Callable[[bytes], bytes]
+) -> None:
     packed = pack(SOUND + bytes(range(256)) * 40)
-    assert read_header(write(packed, suffix), URI, TABLE) == Header(("job_id", "summary", "created_at"), "\\n")
+    assert read_header(write(packed, suffix), URI, TABLE) == Header(
+        ("job_id", "summary", "created_at"), "\\n"
+    )
     for damaged in (packed[:30], b"no compression at all"):
         assert "the file cannot be read" in refusal(write(damaged, suffix))
 
@@ -156,7 +175,9 @@ def scan(con: duckdb.DuckDBPyConnection, *files: LocalFile) -> list[tuple[object
     header = read_header(files[0], URI, TABLE)
     assert header is not None
     con.execute("DROP TABLE IF EXISTS rejects; DROP TABLE IF EXISTS rejects_scan")
-    return con.execute(f"SELECT job_id, summary, created_at, file_index FROM {csvfile.scan(files, header, 'rejects')}").fetchall()
+    return con.execute(
+        f"SELECT job_id, summary, created_at, file_index FROM {csvfile.scan(files, header, 'rejects')}"
+    ).fetchall()
 
 
 def test_columns_are_read_by_name_and_others_left_out(write: Write, con: duckdb.DuckDBPyConnection) -> None:
@@ -164,203 +185,36 @@ def test_columns_are_read_by_name_and_others_left_out(write: Write, con: duckdb.
     assert scan(con, file) == [("1", "x", "2021-01-01", 0)]
 
 
-def test_nothing_and_a_quoted_nothing_are_both_null_and_all_else_is_text(write: Write, con: duckdb.DuckDBPyConnection) -> None:
+def test_nothing_and_a_quoted_nothing_are_both_null_and_all_else_is_text(
+    write: Write, con: duckdb.DuckDBPyConnection
+) -> None:
     file = write(b'job_id,summary,created_at\n1,,\n2,"",""\n3, ,NULL\n4,\\N,nan\n')
-    assert [row[1:3] for row in scan(con, file)] == [(None, None), (None, None), (" ", "NULL"), ("\\N", "nan")]
+    assert [row[1:3] for row in scan(con, file)] == [
+        (None, None),
+        (None, None),
+        (" ", "NULL"),
+        ("\\N", "nan"),
+    ]
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("end", [True, False], ids=["with a final line end", "without"])
-def test_all_line_endings_give_the_same(write: Write, con: duckdb.DuckDBPyConnection, newline: str, end: bool) -> None:
-    text = newline.join(["job_id,summary,created_at", '1,"a, ""b"""', "", "2,日本,2021-01-01"]) + (newline if end else "")
+def test_all_line_endings_give_the_same(
+    write: Write, con: duckdb.DuckDBPyConnection, newline: str, end: bool
+) -> None:
+    text = newline.join(["job_id,summary,created_at", '1,"a, ""b"""', "", "2,日本,2021-01-01"]) + (
+        newline if end else ""
+    )
     rows = scan(con, write(text.replace('"""', '""",').encode()))
     assert rows == [("1", 'a, "b"', None, 0), ("2", "日本", "2021-01-01", 0)]
 
 
 def test_several_files_are_read_in_one_scan(write: Write, con: duckdb.DuckDBPyConnection) -> None:
-    files = [write(b"job_id,summary,created_at\n%d,it's,\n" % number, name=f"it's {number}") for number in range(3)]
+    files = [
+        write(b"job_id,summary,created_at\n%d,it's,\n" % number, name=f"it's {number}") for number in range(3)
+    ]
     assert sorted(scan(con, *files)) == [(str(number), "it's", None, number) for number in range(3)]
 
 
 def test_a_header_alone_has_no_rows(write: Write, con: duckdb.DuckDBPyConnection) -> None:
     assert scan(con, write(b"job_id,summary,created_at")) == []
-
-
-# Types
-
-
-class Refused(str):
-    """The reason why a text is not taken."""
-
-
-def typed(con: duckdb.DuckDBPyConnection, kind: str, text: str | None, nullable: bool = True) -> object:
-    """The value of a text in a column of the type, or the first reason why it is refused."""
-    column = Column(name="v", type=kind, description="", nullable=nullable)
-    rules = csvfile.violations([column])
-    assert all(name == "v" for _, name, _ in rules)
-    conditions = ", ".join(condition for condition, _, _ in rules)
-    found = con.execute(f"SELECT {csvfile.typed(column)}, {conditions} FROM (SELECT ?::VARCHAR AS v)", [text]).fetchall()
-    [(value, *broken)] = found
-    assert None not in broken, "a condition that is NULL would let the row through unnoticed"
-    reasons = [reason for (_, _, reason), is_broken in zip(rules, broken, strict=True) if is_broken]
-    return Refused(reasons[0]) if reasons else value
-
-
-@pytest.mark.parametrize(
-    ("kind", "text", "value"),
-    [
-        ("integer", "7", 7),
-        ("integer", "007", 7),
-        ("integer", "+5", 5),
-        ("integer", "-5", -5),
-        ("integer", "-0", 0),
-        ("integer", " 6 ", 6),
-        ("smallint", "-32768", -(2**15)),
-        ("integer", "2147483647", 2**31 - 1),
-        ("bigint", "-9223372036854775808", -(2**63)),
-        ("double", "1.5", 1.5),
-        ("double", "1e3", 1000.0),
-        ("double", "-.5", -0.5),
-        ("double", " 2 ", 2.0),
-        ("decimal(5,2)", "1.5", Decimal("1.50")),
-        ("decimal(5,2)", "-999.99", Decimal("-999.99")),
-        ("decimal(5,2)", "1.005", Decimal("1.01")),
-        ("boolean", "true", True),
-        ("boolean", "FALSE", False),
-        ("boolean", "1", True),
-        ("boolean", "0", False),
-        ("date", "2024-02-29", date(2024, 2, 29)),
-        ("date", "2021-2-3", date(2021, 2, 3)),
-        ("date", " 2021-02-03 ", date(2021, 2, 3)),
-        ("timestamp", "2021-02-28 10:11:12", datetime(2021, 2, 28, 10, 11, 12)),
-        ("timestamp", "2021-02-28T10:11:12", datetime(2021, 2, 28, 10, 11, 12)),
-        ("timestamp", "2021-02-28 10:11:12.123456", datetime(2021, 2, 28, 10, 11, 12, 123456)),
-        ("timestamp", "2021-02-28 23:59:59.9999999", datetime(2021, 2, 28, 23, 59, 59, 999999)),
-        ("timestamp", "2021-02-28 10:11", datetime(2021, 2, 28, 10, 11)),
-        ("timestamp", "2021-02-28", datetime(2021, 2, 28)),
-        ("timestamp", "2021-02-28T10:11:12Z", datetime(2021, 2, 28, 10, 11, 12)),
-        ("timestamp", "2021-02-28 10:11:12+02", datetime(2021, 2, 28, 8, 11, 12)),
-        ("timestamp", "2021-02-28T22:11:12-05:30", datetime(2021, 3, 1, 3, 41, 12)),
-        ("timestamp", "2020-12-31 24:00:00", datetime(2021, 1, 1)),
-        ("timestamp", "0001-01-01 00:00:00", datetime(1, 1, 1)),
-        ("timestamp", "9999-12-31 23:59:59.999999", datetime.max),
-        ("varchar(4)", "日b", "日b"),
-        ("varchar(4)", "🎉", "🎉"),
-        ("varchar(4)", "    ", "    "),
-        ("varchar(4)", "NULL", "NULL"),
-    ],
-)
-def test_values_that_are_taken(con: duckdb.DuckDBPyConnection, kind: str, text: str, value: object) -> None:
-    found = typed(con, kind, text)
-    assert (type(found), found) == (type(value), value)
-
-
-@pytest.mark.parametrize(
-    ("kind", "text"),
-    [
-        *(("integer", text) for text in ["", " ", "2.7", "1.0", "1e3", "0x10", "0b1", "1_000", "1,000", "2147483648", "-2147483649"]),
-        *(("integer", text) for text in ["true", "NaN", "+ 5", "--5", "٣", "5 6", "5\0", "\t5", "5\n", "9" * 400]),
-        *(("smallint", text) for text in ["32768", "-32769"]),
-        *(("bigint", text) for text in ["9223372036854775808", "1e3", "1.0"]),
-        *(("double", text) for text in ["", "nan", "NaN", "inf", "-Infinity", "1e400", "-1e400", "1,5", "0x10", "1_0", "1f", "true"]),
-        *(("decimal(5,2)", text) for text in ["", "1000", "999.995", "nan", "1e9", "0x10", "1_0", "1,5"]),
-        *(("boolean", text) for text in ["", "2", "on", "ja", "truee"]),
-        *(("date", text) for text in ["", "2021-02-30", "2023-02-29", "2021-13-01", "2021/02/03", "20210203", "03.02.2021", "2021-02"]),
-        *(("date", text) for text in ["today", "epoch", "infinity", "10000-01-01", "0000-12-31", "2021-02-03 (BC)"]),
-        *(("date", text) for text in ["2021-02-03 10:00:00", "2021-02-03T23:00:00-05:00"]),
-        *(("timestamp", text) for text in ["", "2021-02-30 00:00:00", "2021-01-01 25:00:00", "2021-01-01 23:60:00", "2021-01-01 23:59:60"]),
-        *(("timestamp", text) for text in ["infinity", "-infinity", "epoch", "now", "today", "tomorrow"]),
-        *(("timestamp", text) for text in ["02/03/2021 01:02", "2021/02/03 01:02:03", "1612137600", "20210203", "21-02-03 00:00:00"]),
-        *(("timestamp", text) for text in ["10000-01-01 00:00:00", "0000-12-31 23:59:59", "2021-02-03 (BC)", "2021-02-03 01:02:03 (BC)"]),
-        *(("timestamp", text) for text in ["9999-12-31 23:59:59-01", "0001-01-01 00:00:00+01", "2021-02-03 01:02:03 Nowhere"]),
-        *(("timestamp", text) for text in ["2021-02-03 10:00:00 PM", "2021-02-03 10:00:00 x", "2021-02-03 10"]),
-        *(("varchar(4)", text) for text in ["abcde", "日本", "🎉a", "äöü", "a\0b"]),
-    ],
-)
-def test_values_that_are_refused(con: duckdb.DuckDBPyConnection, kind: str, text: str) -> None:
-    assert isinstance(typed(con, kind, text), Refused)
-
-
-@pytest.mark.parametrize(
-    ("kind", "text", "reason"),
-    [
-        ("integer", "x", "is not an integer"),
-        ("bigint", "x", "is not a bigint"),
-        ("double", "x", "is not a finite number"),
-        ("decimal(5,2)", "x", "is not a decimal(5,2)"),
-        ("boolean", "x", "is not a boolean"),
-        ("date", "x", "is not a date"),
-        ("timestamp", "x", "is not a timestamp"),
-        ("varchar(3)", "日本", "is longer than 3 bytes"),
-        ("varchar(max)", "\0", "holds a NUL character"),
-    ],
-)
-def test_the_reason_says_what_the_value_is_not(con: duckdb.DuckDBPyConnection, kind: str, text: str, reason: str) -> None:
-    assert typed(con, kind, text) == reason
-
-
-KINDS = ["smallint", "integer", "bigint", "double", "decimal(5,2)", "boolean", "date", "timestamp", "varchar(4)"]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_nothing_is_null_unless_it_must_not_be(con: duckdb.DuckDBPyConnection, kind: str) -> None:
-    assert typed(con, kind, None) is None
-    assert typed(con, kind, None, nullable=False) == Refused("is empty, and must not be")
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@given(text=st.text(st.sampled_from("0123456789+-.:eE_ TZxaé日\0"), max_size=24))
-def test_whatever_stands_there_is_taken_or_refused_never_lost(con: duckdb.DuckDBPyConnection, kind: str, text: str) -> None:
-    assert typed(con, kind, text) is not None
-
-
-@given(value=st.integers(-(2**64), 2**64), form=st.sampled_from(["{}", "{:+}", " {} ", "{:09d}"]))
-def test_a_whole_number_is_taken_as_it_is_if_the_type_holds_it(con: duckdb.DuckDBPyConnection, value: int, form: str) -> None:
-    for kind, bits in (("smallint", 15), ("integer", 31), ("bigint", 63)):
-        found = typed(con, kind, form.format(value))
-        assert found == (value if -(2**bits) <= value < 2**bits else Refused(f"is not {'an' if kind == 'integer' else 'a'} {kind}"))
-
-
-@given(text=st.text(st.sampled_from("0123456789+-.eE_ x"), max_size=12))
-def test_what_is_taken_as_a_whole_number_is_that_number_to_python_too(con: duckdb.DuckDBPyConnection, text: str) -> None:
-    value = typed(con, "integer", text)
-    assert isinstance(value, Refused) or (value == int(text) and "_" not in text)
-
-
-@given(value=st.floats(allow_nan=False, allow_infinity=False))
-def test_a_double_is_taken_to_the_last_bit(con: duckdb.DuckDBPyConnection, value: float) -> None:
-    assert typed(con, "double", repr(value)) == value
-
-
-@given(
-    value=st.datetimes(datetime(1, 1, 3), datetime(9999, 12, 29)),
-    offset=st.integers(-12 * 60, 14 * 60),
-    separator=st.sampled_from(" T"),
-)
-def test_a_moment_with_an_offset_is_taken_as_the_same_moment_in_utc(
-    con: duckdb.DuckDBPyConnection, value: datetime, offset: int, separator: str
-) -> None:
-    assert typed(con, "timestamp", value.isoformat(separator)) == value, "without one it is UTC"
-    there = value.replace(tzinfo=timezone(timedelta(minutes=offset)))
-    assert typed(con, "timestamp", there.isoformat(separator)) == there.astimezone(UTC).replace(tzinfo=None)
-
-
-@given(text=st.text(st.characters(exclude_categories=["Cs"]), max_size=12), size=st.integers(1, 20))
-def test_a_text_is_taken_whole_if_its_bytes_fit(con: duckdb.DuckDBPyConnection, text: str, size: int) -> None:
-    found = typed(con, f"varchar({size})", text)
-    if len(text.encode()) > size:
-        assert found == Refused(f"is longer than {size} bytes")
-    else:
-        assert found == (Refused("holds a NUL character") if "\0" in text else text)
-
-
-def test_violations_are_told_in_the_order_of_the_columns_and_by_quoted_names(con: duckdb.DuckDBPyConnection) -> None:
-    columns = [Column.model_construct(name='a"b', type=kind, description="", nullable=False) for kind in ("integer", "varchar(1)")]
-    conditions = [condition for condition, _, _ in csvfile.violations(columns)]
-    assert con.execute(f'SELECT {", ".join(conditions)} FROM (SELECT \'xy\' AS "a""b")').fetchall() == [(False, True, False, True, False)]
-
-
-def test_names_and_texts_are_quoted(con: duckdb.DuckDBPyConnection) -> None:
-    odd = """it's "odd"; DROP TABLE x --"""
-    relation = con.sql(f"SELECT {csvfile.literal(odd)} AS {csvfile.quote(odd)}")
-    assert (relation.columns, relation.fetchall()) == ([odd], [(odd,)])

@@ -12,7 +12,7 @@ from scx_pipeline.engine.declare import load_star, parse_star, star_names, stars
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.errors import DeclarationError
 from scx_pipeline.spec import Month
-from scx_pipeline_tests.unit.stars import StarCopy
+from scx_pipeline_tests.stars import StarCopy
 
 USERS_KEY = "      key: [user_id]\n"
 DEFS = "defs.yaml"
@@ -31,7 +31,12 @@ def test_a_star_is_read_from_its_folder(scx: CompiledStar) -> None:
     assert scx.star.schema_name == "public"
     assert scx.star.first_month == Month(2020, 1)
     assert [table.name for table in scx.star.staging] == ["staging_cleansed_logs"]
-    assert [table.name for table in scx.star.derived] == ["users", "projects", "time", "auto_classification_logs"]
+    assert [table.name for table in scx.star.derived] == [
+        "users",
+        "projects",
+        "time",
+        "auto_classification_logs",
+    ]
     assert scx.star.table("users").column("email_encrypted").max_bytes == 150
 
 
@@ -45,16 +50,34 @@ def test_only_folders_with_a_declaration_are_stars(tmp_path: Path) -> None:
     ("old", "new", "told"),
     [
         ("owners:", "owner:", "unknown key 'owner'; did you mean 'owners'?"),
-        ("      event_time: created_at", "      event_tme: created_at", "unknown key 'event_tme'; did you mean 'event_time'?"),
-        ("          spill_before:", "          spill_befor:", "unknown key 'spill_befor'; did you mean 'spill_before'?"),
-        (USERS_KEY, f"{USERS_KEY}      latest: [job_id]\n", "unknown key 'latest'; did you mean 'latest_by'?"),
+        (
+            "      event_time: created_at",
+            "      event_tme: created_at",
+            "unknown key 'event_tme'; did you mean 'event_time'?",
+        ),
+        (
+            "          spill_before:",
+            "          spill_befor:",
+            "unknown key 'spill_befor'; did you mean 'spill_before'?",
+        ),
+        (
+            USERS_KEY,
+            f"{USERS_KEY}      latest: [job_id]\n",
+            "unknown key 'latest'; did you mean 'latest_by'?",
+        ),
         ("  schema: public", "  schema_name: public", "unknown key 'schema_name'; did you mean 'schema'?"),
         ("title:", "heading:", "unknown key 'heading'; known here: name, title, chart"),
         ("{kind: bar, x:", "{kid: bar, x:", "unknown key 'kid'; did you mean 'kind'?"),
-        ("{name: job_id, type: integer, nullable: false", "{name: job_id, type: integer, nulable: false", "unknown key 'nulable'; did you mean 'nullable'?"),
+        (
+            "{name: job_id, type: integer, nullable: false",
+            "{name: job_id, type: integer, nulable: false",
+            "unknown key 'nulable'; did you mean 'nullable'?",
+        ),
     ],
 )
-def test_an_unknown_key_is_told_with_its_line_and_the_nearest_one(star: StarCopy, old: str, new: str, told: str) -> None:
+def test_an_unknown_key_is_told_with_its_line_and_the_nearest_one(
+    star: StarCopy, old: str, new: str, told: str
+) -> None:
     line = star.replace(old, new) + new.count("\n", 0, -1)
     assert star.mistake().startswith(f"{DEFS}, line {line}: {told}")
 
@@ -72,21 +95,51 @@ def mistake_after(star: StarCopy, old: str, new: str) -> str:
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("first_month: 2020-01", "first_month: 2020", "first_month: '2020' is not a month: write it as YYYY-MM, for example 2021-04"),
+        (
+            "first_month: 2020-01",
+            "first_month: 2020",
+            "first_month: '2020' is not a month: write it as YYYY-MM, for example 2021-04",
+        ),
         ("first_month: 2020-01", "first_month: 2020-01-01", "first_month: '2020-01-01' is not a month"),
-        ("type: varchar(150)", "type: text", "tables.0.columns.20.type: unknown type 'text': use smallint, integer"),
-        ("type: varchar(150)", "type: varchar(70000)", "varchar(70000) is more than a text can have on every engine, 65535 bytes"),
-        ("reject_limit: 0.05", "reject_limit: 5", "sources.0.reject_limit: Input should be less than or equal to 1"),
+        (
+            "type: varchar(150)",
+            "type: text",
+            "tables.0.columns.20.type: unknown type 'text': use smallint, integer",
+        ),
+        (
+            "type: varchar(150)",
+            "type: varchar(70000)",
+            "varchar(70000) is more than a text can have on every engine, 65535 bytes",
+        ),
+        (
+            "reject_limit: 0.05",
+            "reject_limit: 5",
+            "sources.0.reject_limit: Input should be less than or equal to 1",
+        ),
         ("format: csv", "format: xml", "sources.0.format: Input should be 'csv'"),
-        ("role: dimension", "role: dimensions", "tables.1.role: Input should be 'staging', 'dimension' or 'fact'"),
+        (
+            "role: dimension",
+            "role: dimensions",
+            "tables.1.role: Input should be 'staging', 'dimension' or 'fact'",
+        ),
         ("owners: [team:data]", "owners: team:data", "owners: Input should be a valid tuple"),
-        ("spill_before: 1 ", "spill_before: soon ", "sources.0.files.1.spill_before: Input should be a valid integer"),
+        (
+            "spill_before: 1 ",
+            "spill_before: soon ",
+            "sources.0.files.1.spill_before: Input should be a valid integer",
+        ),
         ("name: scx", "name: S c x", "name: 'S c x' is not a name that every engine takes"),
         ("{year}/{month}/**.csv*", "{year}/**.csv*", "must name both {year} and {month}, or neither"),
-        ("{year}/{month}/**.csv*", "{yaer}/{month}/**.csv*", "has {yaer}: the fields are {year}, {month} and {day}"),
+        (
+            "{year}/{month}/**.csv*",
+            "{yaer}/{month}/**.csv*",
+            "has {yaer}: the fields are {year}, {month} and {day}",
+        ),
     ],
 )
-def test_a_value_of_the_wrong_kind_is_told_with_its_line(star: StarCopy, old: str, new: str, told: str) -> None:
+def test_a_value_of_the_wrong_kind_is_told_with_its_line(
+    star: StarCopy, old: str, new: str, told: str
+) -> None:
     assert told in mistake_after(star, old, new)
 
 
@@ -97,7 +150,10 @@ def test_a_value_of_the_wrong_kind_is_told_with_its_line(star: StarCopy, old: st
         ("  schema: public\n", "the key 'schema' is missing (schema)"),
         ("      format: csv\n", "the key 'format' is missing (sources.0.format)"),
         ("      role: staging\n", "the key 'role' is missing (tables.0.role)"),
-        ("      title: Ground profile by month, for the busiest user\n", "the key 'title' is missing (queries.0.title)"),
+        (
+            "      title: Ground profile by month, for the busiest user\n",
+            "the key 'title' is missing (queries.0.title)",
+        ),
     ],
 )
 def test_a_missing_key_is_told_with_the_line_of_where_it_belongs(star: StarCopy, old: str, told: str) -> None:
@@ -114,9 +170,17 @@ def test_a_missing_key_is_told_with_the_line_of_where_it_belongs(star: StarCopy,
     [
         ("source: auto_classify_jobs", "source: jobs", "source jobs is not declared"),
         ("references: projects", "references: project", "project_id references project, which is no table"),
-        ("same_rows_as: staging_cleansed_logs", "same_rows_as: staging", "same_rows_as names staging, which is no table"),
+        (
+            "same_rows_as: staging_cleansed_logs",
+            "same_rows_as: staging",
+            "same_rows_as names staging, which is no table",
+        ),
         (USERS_KEY, "      key: [user]\n", "table users: key column user is not among its columns"),
-        ("latest_by: [updated_at]", "latest_by: [updatd_at]", "table staging_cleansed_logs: latest_by names updatd_at, which is none of its columns"),
+        (
+            "latest_by: [updated_at]",
+            "latest_by: [updatd_at]",
+            "table staging_cleansed_logs: latest_by names updatd_at, which is none of its columns",
+        ),
         (USERS_KEY, "", "so it is kept by key and needs key and latest_by"),
     ],
 )

@@ -25,7 +25,7 @@ ODD_KEYS = [
     "a+b.csv",
     "100%.csv",
     "a%20b.csv",
-    "it's \"quoted\".csv",
+    'it\'s "quoted".csv',
     "größe/日本.csv",
     "semi;colon--.csv",
     "#hash?query&x=y.csv",
@@ -83,7 +83,12 @@ def fetched(bucket: Bucket, *batches: list[ObjectInfo]) -> list[list[bytes]]:
 def test_every_object_below_the_prefix_is_listed_in_the_order_of_the_keys(bucket: Bucket) -> None:
     for key in ("logs/b", "logs/a/z", "logs/a.csv", "other/a", "logs2/a", "logs/B"):
         put(bucket, key, key.encode())
-    assert [item.key for item in bucket.list_objects("logs/")] == ["logs/B", "logs/a.csv", "logs/a/z", "logs/b"]
+    assert [item.key for item in bucket.list_objects("logs/")] == [
+        "logs/B",
+        "logs/a.csv",
+        "logs/a/z",
+        "logs/b",
+    ]
 
 
 def test_a_prefix_is_a_folder_not_the_beginning_of_a_name(bucket: Bucket) -> None:
@@ -116,7 +121,9 @@ def test_folders_are_no_objects(tmp_path: Path) -> None:
 
 def test_more_objects_than_a_page_are_all_listed() -> None:
     bucket = memory(**{f"logs/{number:05d}": b"" for number in range(5_100)})
-    assert [item.key for item in bucket.list_objects("logs/")] == [f"logs/{number:05d}" for number in range(5_100)]
+    assert [item.key for item in bucket.list_objects("logs/")] == [
+        f"logs/{number:05d}" for number in range(5_100)
+    ]
 
 
 def test_an_overwritten_object_has_another_etag(bucket: Bucket) -> None:
@@ -146,14 +153,25 @@ def test_local_files_have_safe_names_whose_suffix_tells_the_compression(bucket: 
         put(bucket, key, b"x")
     with bucket.fetch([bucket.list_objects("")]) as batches:
         [files] = batches
-        assert [file.path.name for file in files] == ["000000", "000001.gz", "000002.gz", "000003.zst", "000004.zst", "000005"]
+        assert [file.path.name for file in files] == [
+            "000000",
+            "000001.gz",
+            "000002.gz",
+            "000003.zst",
+            "000004.zst",
+            "000005",
+        ]
 
 
 @given(st.lists(st.lists(st.binary(max_size=5), max_size=4), max_size=4))
 def test_batches_come_in_order_each_object_once(contents: list[list[bytes]]) -> None:
-    bucket = memory(**{f"{batch}-{number}": data for batch, row in enumerate(contents) for number, data in enumerate(row)})
+    bucket = memory(
+        **{f"{batch}-{number}": data for batch, row in enumerate(contents) for number, data in enumerate(row)}
+    )
     infos = {item.key: item for item in bucket.list_objects("")}
-    batches = [[infos[f"{batch}-{number}"] for number in range(len(row))] for batch, row in enumerate(contents)]
+    batches = [
+        [infos[f"{batch}-{number}"] for number in range(len(row))] for batch, row in enumerate(contents)
+    ]
     assert fetched(bucket, *batches) == contents
 
 
@@ -246,7 +264,9 @@ def test_a_folder_of_any_name_is_opened(tmp_path: Path, name: str) -> None:
     assert bucket.uri("a.csv") == f"{path.as_uri()}/a.csv"
 
 
-@pytest.mark.parametrize("url", ["", "/folder", "folder", "http://host/x", "s3://", "s3:///x", "file://host/folder", "gs://bucket"])
+@pytest.mark.parametrize(
+    "url", ["", "/folder", "folder", "http://host/x", "s3://", "s3:///x", "file://host/folder", "gs://bucket"]
+)
 def test_what_is_no_bucket_is_refused_with_an_example(url: str) -> None:
     with pytest.raises(BucketError, match="write file:///folder or s3://bucket"):
         open_bucket(url)
@@ -266,4 +286,3 @@ def test_a_file_is_no_bucket(tmp_path: Path) -> None:
         open_bucket((tmp_path / "file").as_uri())
     with pytest.raises(BucketError, match="cannot create the bucket"):
         create_bucket((tmp_path / "file").as_uri())
-

@@ -28,7 +28,9 @@ BOM = b"\xef\xbb\xbf"
 STRAY = ['b"', '"b"c"', 'x "quoted" y', '5" of rain', '¿"', '""']  # as unquoted values: their quotes are text
 
 newlines = st.sampled_from(["\n", "\r\n", "\r"])
-texts = st.lists(st.sampled_from(["a", "B ", ",", '"', '""', "\n", "\r", "\r\n", "é", "日", "\ufeff"]), max_size=5).map("".join)
+texts = st.lists(
+    st.sampled_from(["a", "B ", ",", '"', '""', "\n", "\r", "\r\n", "é", "日", "\ufeff"]), max_size=5
+).map("".join)
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,17 @@ def written(draw: st.DrawFn, widths: st.SearchStrategy[int]) -> Line:
     """A record as csv.writer writes it."""
     values = [str(draw(st.integers(0, 99))), *(draw(texts) for _ in range(draw(widths) - 1))]
     out = io.StringIO()
-    csv.writer(out, quoting=draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL])), lineterminator="\r\n").writerow(values)
+    csv.writer(
+        out, quoting=draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL])), lineterminator="\r\n"
+    ).writerow(values)
     return Line(out.getvalue().removesuffix("\r\n"), values)
 
 
-stray = st.builds(lambda number, text: Line(f"{number},x{text},z", [str(number), f"x{text}", "z"]), st.integers(0, 99), st.sampled_from(STRAY))
+stray = st.builds(
+    lambda number, text: Line(f"{number},x{text},z", [str(number), f"x{text}", "z"]),
+    st.integers(0, 99),
+    st.sampled_from(STRAY),
+)
 
 
 def files(lines: st.SearchStrategy[Line]) -> st.SearchStrategy[CsvFile]:
@@ -134,7 +142,9 @@ def test_every_record_is_found_with_its_line_and_raw_text(file: CsvFile) -> None
         path = file.write(Path(folder))
         found = find_records(path, range(len(file.lines)), [], len(file.lines))
     check(file, path, found)
-    assert [found.parsed[number].fields() for number in range(len(file.lines))] == [line.values for line in file.lines]
+    assert [found.parsed[number].fields() for number in range(len(file.lines))] == [
+        line.values for line in file.lines
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -144,15 +154,21 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 @given(file=ragged)
-def test_what_duckdb_parsed_and_refused_is_found_by_its_own_numbers_and_positions(con: duckdb.DuckDBPyConnection, file: CsvFile) -> None:
-    con.execute("DROP TABLE IF EXISTS parsed; DROP TABLE IF EXISTS rejects; DROP TABLE IF EXISTS rejects_scan")
+def test_what_duckdb_parsed_and_refused_is_found_by_its_own_numbers_and_positions(
+    con: duckdb.DuckDBPyConnection, file: CsvFile
+) -> None:
+    con.execute(
+        "DROP TABLE IF EXISTS parsed; DROP TABLE IF EXISTS rejects; DROP TABLE IF EXISTS rejects_scan"
+    )
     with tempfile.TemporaryDirectory() as folder:
         path = file.write(Path(folder))
         header = csvfile.Header(tuple(HEADER), file.newline.replace("\r", "\\r").replace("\n", "\\n"))
         local = LocalFile(ObjectInfo("key", path.stat().st_size, "", datetime(2021, 1, 1, tzinfo=UTC)), path)
         con.execute(f"CREATE TABLE parsed AS SELECT * FROM {csvfile.scan([local], header, 'rejects')}")
         parsed = con.execute("SELECT * FROM parsed ORDER BY rowid").fetchall()
-        refused = {position for (position,) in con.execute("SELECT line_byte_position - 1 FROM rejects").fetchall()}
+        refused = {
+            position for (position,) in con.execute("SELECT line_byte_position - 1 FROM rejects").fetchall()
+        }
         found = find_records(path, range(len(parsed)), refused, len(parsed) + len(refused))
     check(file, path, found)
     for number, row in enumerate(parsed):
@@ -173,7 +189,9 @@ def find(data: bytes, *parsed: int, refused: list[int] | None = None, total: int
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 def test_lines_are_physical_ones_also_within_quotes(newline: str) -> None:
-    data = newline.join(["id,note", "1,plain", '2,"on', "three", 'lines"', "", "3,after a blank one"]).encode()
+    data = newline.join(
+        ["id,note", "1,plain", '2,"on', "three", 'lines"', "", "3,after a blank one"]
+    ).encode()
     found = find(data, 0, 1, 2, total=3)
     assert [found.parsed[number].line for number in range(3)] == [2, 3, 7]
     assert found.parsed[1].raw == newline.join(['2,"on', "three", 'lines"'])
@@ -183,7 +201,10 @@ def test_the_records_that_the_parser_refused_do_not_count_among_the_parsed() -> 
     data = b"a,b\n1,x\nshort\n2,y\n3,too,long\n4,z\n"
     found = find(data, 0, 1, 2, refused=[data.index(b"short"), data.index(b"3,too")], total=5)
     assert [found.parsed[number].raw for number in range(3)] == ["1,x", "2,y", "4,z"]
-    assert {position: record.raw for position, record in found.refused.items()} == {8: "short", 18: "3,too,long"}
+    assert {position: record.raw for position, record in found.refused.items()} == {
+        8: "short",
+        18: "3,too,long",
+    }
 
 
 def test_a_refused_records_position_may_be_at_the_line_ends_before_it() -> None:
@@ -196,7 +217,11 @@ def test_quotes_that_are_text_do_not_mislead_even_where_the_count_of_records_agr
     # cut at even quotes, the two stray ones merge two records, and the quoted line ends make two of one
     data = b'a,b\n1,5" of rain\n2,"x\ny\nz"\n3,6" of rain\n'
     found = find(data, 0, 1, 2, total=3)
-    assert [found.parsed[number].raw for number in range(3)] == ['1,5" of rain', '2,"x\ny\nz"', '3,6" of rain']
+    assert [found.parsed[number].raw for number in range(3)] == [
+        '1,5" of rain',
+        '2,"x\ny\nz"',
+        '3,6" of rain',
+    ]
     assert [found.parsed[number].line for number in range(3)] == [2, 3, 6]
 
 
@@ -207,7 +232,9 @@ def test_spaces_before_a_quote_do_not_make_it_text_where_the_parser_says_so() ->
 
 def test_nothing_is_found_rather_than_something_wrong() -> None:
     assert find(b"a,b\n1,x\n2,y\n", 0, total=7) == Found([], {}, {})
-    assert find(b"a,b\n1,x\n2,y\n", refused=[4, 5, 6], total=2) == Found([], {}, {}), "three positions, but two records"
+    assert find(b"a,b\n1,x\n2,y\n", refused=[4, 5, 6], total=2) == Found([], {}, {}), (
+        "three positions, but two records"
+    )
     assert find(b"a,b\n1,x\n2,y\n", refused=[100], total=2) == Found([], {}, {}), "a position beyond the file"
     assert find(b"", 0, total=1) == Found([], {}, {})
 
@@ -240,7 +267,9 @@ def test_what_is_not_utf8_is_kept_as_well_as_it_can_be() -> None:
 @example("abcd\r\r\na", True)
 def test_the_line_of_any_offset(text: str, only_the_last: bool) -> None:
     # an offset between \r and \n is none that a record can begin at
-    offsets = [at for at in range(len(text) + 1) if not text.startswith("\n", at) or not text.endswith("\r", 0, at)]
+    offsets = [
+        at for at in range(len(text) + 1) if not text.startswith("\n", at) or not text.endswith("\r", 0, at)
+    ]
     asked = offsets[-1:] if only_the_last else offsets
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file"

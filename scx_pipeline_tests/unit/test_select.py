@@ -29,7 +29,9 @@ JAN, FEB, MAR = (Month(2021, month) for month in (1, 2, 3))
 
 
 def info(key: str, size: int = 1, etag: str = "") -> ObjectInfo:
-    return ObjectInfo(key, size, etag or hashlib.md5(key.encode()).hexdigest(), datetime(2021, 1, 1, tzinfo=UTC))
+    return ObjectInfo(
+        key, size, etag or hashlib.md5(key.encode()).hexdigest(), datetime(2021, 1, 1, tzinfo=UTC)
+    )
 
 
 def source(*patterns: str | FilePattern, prefix: str = "", name: str = "logs") -> Source:
@@ -119,7 +121,9 @@ def test_without_spill_a_day_is_of_its_own_month_only() -> None:
     assert named("{year}-{month}-{day}", "2021-03-01") == "2021-03"
 
 
-@pytest.mark.parametrize("key", ["2023-02-29", "2021-02-30", "2021-04-31", "2021-04-00", "2021-04-32", "9999-12-31"])
+@pytest.mark.parametrize(
+    "key", ["2023-02-29", "2021-02-30", "2021-04-31", "2021-04-00", "2021-04-32", "9999-12-31"]
+)
 def test_a_day_that_no_calendar_has_is_ignored_not_taken_for_another(key: str) -> None:
     assert named("{year}-{month}-{day}", key) is None
 
@@ -136,14 +140,18 @@ def test_a_pattern_with_half_a_month_is_refused(pattern: str) -> None:
         compile_pattern(pattern)
 
 
-@pytest.mark.parametrize("pattern", ["{yaer}/{month}/*", "{year}/{month}/{hour}.csv", "{", "{}", "{year/{month}"])
+@pytest.mark.parametrize(
+    "pattern", ["{yaer}/{month}/*", "{year}/{month}/{hour}.csv", "{", "{}", "{year/{month}"]
+)
 def test_a_pattern_with_an_unknown_field_is_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match=r"the fields are \{year\}, \{month\} and \{day\}"):
         compile_pattern(pattern)
 
 
 def test_the_first_matching_pattern_decides() -> None:
-    selection = select(["all.csv", "{year}/{month}/**", "**"], info("all.csv"), info("2021/01/x"), info("notes.txt"))
+    selection = select(
+        ["all.csv", "{year}/{month}/**", "**"], info("all.csv"), info("2021/01/x"), info("notes.txt")
+    )
     assert [(item.info.key, item.months) for item in selection.objects] == [
         ("all.csv", None),
         ("2021/01/x", Span(JAN, JAN)),
@@ -158,15 +166,26 @@ def test_the_pattern_is_of_the_key_below_the_prefix() -> None:
     assert selection.ignored == (("logs", "jobs/README"),), "what no pattern matches is told"
 
 
-@given(st.builds(Month, st.integers(1900, 2100), st.integers(1, 12)), st.integers(0, 28), st.integers(0, 28), st.data())
-def test_an_objects_months_are_those_its_rows_can_be_of(month: Month, before: int, after: int, data: st.DataObject) -> None:
+@given(
+    st.builds(Month, st.integers(1900, 2100), st.integers(1, 12)),
+    st.integers(0, 28),
+    st.integers(0, 28),
+    st.data(),
+)
+def test_an_objects_months_are_those_its_rows_can_be_of(
+    month: Month, before: int, after: int, data: st.DataObject
+) -> None:
     days = (month.end - month.start).days
     day = data.draw(st.integers(1, days))
     pattern = FilePattern(pattern="{year}-{month}-{day}", spill_before=before, spill_after=after)
     [chosen] = select([pattern], info(f"{month}-{day:02d}")).objects
     first, last = month.shift(-1 if day - before < 1 else 0), month.shift(1 if day + after > days else 0)
     assert chosen.months == Span(first, last)
-    assert [chosen.may_hold(month.shift(distance)) for distance in (-1, 0, 1)] == [first < month, True, last > month]
+    assert [chosen.may_hold(month.shift(distance)) for distance in (-1, 0, 1)] == [
+        first < month,
+        True,
+        last > month,
+    ]
 
 
 # Fingerprints
@@ -175,7 +194,8 @@ def test_an_objects_months_are_those_its_rows_can_be_of(month: Month, before: in
 Listing = dict[str, tuple[int, str]]  # key → size, ETag
 monthly_keys = st.builds("2021/{:02d}/{}".format, st.integers(1, 3), st.sampled_from(["a", "b", "c", "ü 1"]))
 listings = st.dictionaries(
-    st.one_of(monthly_keys, st.sampled_from(["all.csv", "more.csv"])), st.tuples(st.integers(0, 9), st.sampled_from("xyz"))
+    st.one_of(monthly_keys, st.sampled_from(["all.csv", "more.csv"])),
+    st.tuples(st.integers(0, 9), st.sampled_from("xyz")),
 )
 
 
@@ -185,7 +205,11 @@ def listed(listing: Listing) -> list[ObjectInfo]:
 
 def of_month(listing: Listing, month: Month) -> Listing:
     """The part of a listing that a month is made from."""
-    return {key: value for key, value in listing.items() if "/" not in key or key.startswith(f"2021/{month.month:02d}/")}
+    return {
+        key: value
+        for key, value in listing.items()
+        if "/" not in key or key.startswith(f"2021/{month.month:02d}/")
+    }
 
 
 @given(listings, listings)
@@ -200,17 +224,25 @@ def test_a_fingerprint_changes_exactly_when_an_object_of_the_month_does(one: Lis
 def test_the_order_of_the_listing_does_not_matter(listing: Listing, data: st.DataObject) -> None:
     shuffled = data.draw(st.permutations(listed(listing)))
     one, other = select([BY_MONTH, "*"], *listed(listing)), select([BY_MONTH, "*"], *shuffled)
-    assert [one.fingerprint(month) for month in (JAN, FEB)] == [other.fingerprint(month) for month in (JAN, FEB)]
+    assert [one.fingerprint(month) for month in (JAN, FEB)] == [
+        other.fingerprint(month) for month in (JAN, FEB)
+    ]
 
 
-@pytest.mark.parametrize("changed", [info("2021/01/b"), info("2021/01/a", size=2), info("2021/01/a", etag="other")])
+@pytest.mark.parametrize(
+    "changed", [info("2021/01/b"), info("2021/01/a", size=2), info("2021/01/a", etag="other")]
+)
 def test_the_key_the_size_and_the_etag_count(changed: ObjectInfo) -> None:
-    assert select([BY_MONTH], info("2021/01/a")).fingerprint(JAN) != select([BY_MONTH], changed).fingerprint(JAN)
+    assert select([BY_MONTH], info("2021/01/a")).fingerprint(JAN) != select([BY_MONTH], changed).fingerprint(
+        JAN
+    )
 
 
 def test_when_an_object_was_written_does_not_count() -> None:
     touched = ObjectInfo("2021/01/a", 1, "tag", datetime(2022, 1, 1, tzinfo=UTC))
-    assert select([BY_MONTH], touched).fingerprint(JAN) == select([BY_MONTH], info("2021/01/a", etag="tag")).fingerprint(JAN)
+    assert select([BY_MONTH], touched).fingerprint(JAN) == select(
+        [BY_MONTH], info("2021/01/a", etag="tag")
+    ).fingerprint(JAN)
 
 
 def test_the_source_counts() -> None:
@@ -227,7 +259,14 @@ def test_an_object_that_names_no_month_is_of_every_month() -> None:
 
 def test_a_load_reads_each_object_of_its_span_once_in_the_order_of_their_keys() -> None:
     pattern = FilePattern(pattern=BY_MONTH, spill_before=1)
-    selection = select([pattern, "*"], info("2021/04/x"), info("2021/03/x"), info("all.csv"), info("2021/02/x"), info("2021/01/x"))
+    selection = select(
+        [pattern, "*"],
+        info("2021/04/x"),
+        info("2021/03/x"),
+        info("all.csv"),
+        info("2021/02/x"),
+        info("2021/01/x"),
+    )
     assert [item.info.key for item in selection.of(Span(JAN, MAR))] == [
         "2021/01/x",
         "2021/02/x",
@@ -241,14 +280,19 @@ def test_a_load_reads_each_object_of_its_span_once_in_the_order_of_their_keys() 
 def test_the_objects_of_one_source() -> None:
     sources = [source("*", name="logs"), source("*", name="songs")]
     selection = select_objects(sources, {"logs": [info("a")], "songs": [info("a"), info("b")]})
-    assert [(item.source, item.info.key) for item in selection.of(Span(JAN, JAN), "songs")] == [("songs", "a"), ("songs", "b")]
+    assert [(item.source, item.info.key) for item in selection.of(Span(JAN, JAN), "songs")] == [
+        ("songs", "a"),
+        ("songs", "b"),
+    ]
     assert len(selection.of(Span(JAN, JAN))) == 3, "two sources may see the same key"
 
 
 # Which months are due
 
 
-def due(selection: Selection, history: dict[Month, MonthState], version: str = "v1") -> list[tuple[Month, str]]:
+def due(
+    selection: Selection, history: dict[Month, MonthState], version: str = "v1"
+) -> list[tuple[Month, str]]:
     return [(item.month, item.reason) for item in changed_months(selection, Span(JAN, MAR), history, version)]
 
 
@@ -272,7 +316,11 @@ def test_a_month_whose_objects_are_the_same_is_not_due() -> None:
 def test_a_month_with_a_new_changed_or_missing_object_is_due() -> None:
     before = select([BY_MONTH], info("2021/01/x"), info("2021/02/x"), info("2021/03/x"))
     after = select([BY_MONTH], info("2021/01/x"), info("2021/01/y"), info("2021/02/x", size=2))
-    assert due(after, history_of(before)) == [(JAN, "objects changed"), (FEB, "objects changed"), (MAR, "its objects are gone")]
+    assert due(after, history_of(before)) == [
+        (JAN, "objects changed"),
+        (FEB, "objects changed"),
+        (MAR, "its objects are gone"),
+    ]
 
 
 def test_a_month_is_due_when_the_stars_code_changed() -> None:
@@ -322,4 +370,6 @@ def test_a_batch_is_within_the_limit_or_a_single_object(lengths: list[int], limi
 @given(sizes, st.integers(1, 60))
 def test_a_batch_takes_what_fits(lengths: list[int], limit: int) -> None:
     batches = split_batches(objects_of(lengths), limit)
-    assert all(sum(item.info.size for item in one) + other[0].info.size > limit for one, other in pairwise(batches))
+    assert all(
+        sum(item.info.size for item in one) + other[0].info.size > limit for one, other in pairwise(batches)
+    )

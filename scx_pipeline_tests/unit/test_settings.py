@@ -16,7 +16,9 @@ from scx_pipeline.settings import Settings, read_settings, redact
 from scx_pipeline.warehouse.base import Limits, open_warehouse
 
 
-def test_without_an_environment_all_is_kept_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_environment_all_is_kept_in_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     settings = read_settings()
     assert settings.bucket == (tmp_path / ".scx" / "bucket").as_uri()
@@ -26,8 +28,12 @@ def test_without_an_environment_all_is_kept_in_the_working_folder(tmp_path: Path
     assert list(tmp_path.iterdir()) == [], "reading the settings makes no folder"
 
 
-@pytest.mark.parametrize("name", ["plain", "with space", "100% größe", "a#b?c=d&e", "%41", "'quote\"", "[x]@y:z"])
-def test_the_defaults_are_found_in_any_folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "name", ["plain", "with space", "100% größe", "a#b?c=d&e", "%41", "'quote\"", "[x]@y:z"]
+)
+def test_the_defaults_are_found_in_any_folder(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home = tmp_path / name
     monkeypatch.setenv("SCX_HOME", str(home))
     settings = read_settings()
@@ -47,11 +53,25 @@ def test_a_setting_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch
     }.items():
         monkeypatch.setenv(name, value)
     settings = read_settings()
-    assert (settings.home, settings.bucket, settings.warehouse) == (Path("/home/scx"), "s3://bucket/prefix", "postgresql://u:p@h/dev")
+    assert (settings.home, settings.bucket, settings.warehouse) == (
+        Path("/home/scx"),
+        "s3://bucket/prefix",
+        "postgresql://u:p@h/dev",
+    )
     assert (settings.lock_timeout, settings.memory_limit, settings.threads) == (1.5, "2 GiB", 3)
 
 
-@pytest.mark.parametrize("name", ["SCX_HOME", "SCX_BUCKET_URL", "SCX_WAREHOUSE_URL", "SCX_LOCK_TIMEOUT", "SCX_MEMORY_LIMIT", "SCX_THREADS"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SCX_HOME",
+        "SCX_BUCKET_URL",
+        "SCX_WAREHOUSE_URL",
+        "SCX_LOCK_TIMEOUT",
+        "SCX_MEMORY_LIMIT",
+        "SCX_THREADS",
+    ],
+)
 def test_an_empty_setting_is_none(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     default = read_settings()
     monkeypatch.setenv(name, "")
@@ -66,7 +86,11 @@ def test_dagsters_home_may_be_set_apart(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
-        ("SCX_LOCK_TIMEOUT", "soon", "SCX_LOCK_TIMEOUT: Input should be a valid number, unable to parse string as a number (seconds to wait"),
+        (
+            "SCX_LOCK_TIMEOUT",
+            "soon",
+            "SCX_LOCK_TIMEOUT: Input should be a valid number, unable to parse string as a number (seconds to wait",
+        ),
         ("SCX_LOCK_TIMEOUT", "-1", "SCX_LOCK_TIMEOUT: Input should be greater than or equal to 0 (seconds"),
         ("SCX_LOCK_TIMEOUT", "nan", "SCX_LOCK_TIMEOUT: Input should be"),
         ("SCX_LOCK_TIMEOUT", "inf", "SCX_LOCK_TIMEOUT: Input should be less than or equal to 86400"),
@@ -76,7 +100,9 @@ def test_dagsters_home_may_be_set_apart(monkeypatch: pytest.MonkeyPatch) -> None
         ("SCX_THREADS", "-2", "SCX_THREADS: Input should be greater than or equal to 0 (threads for parsing"),
     ],
 )
-def test_a_malformed_setting_is_named_with_what_it_is_for(name: str, value: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_malformed_setting_is_named_with_what_it_is_for(
+    name: str, value: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError) as caught:
         read_settings()
@@ -85,7 +111,9 @@ def test_a_malformed_setting_is_named_with_what_it_is_for(name: str, value: str,
 
 
 @pytest.mark.parametrize("limit", ["400MB", "1.5GB", "512 MiB", "100000KB", "1TiB"])
-def test_what_counts_as_memory_is_what_duckdb_takes(limit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_counts_as_memory_is_what_duckdb_takes(
+    limit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SCX_MEMORY_LIMIT", limit)
     limits = Limits(memory=read_settings().memory_limit)
     with open_warehouse(f"duckdb://{tmp_path}/dev.duckdb", limits).transaction("scx") as session:
@@ -110,12 +138,21 @@ def test_settings_cannot_be_changed() -> None:
     ("url", "shown"),
     [
         ("postgresql://scx:secret@host:5432/dev", "postgresql://scx:***@host:5432/dev"),
-        ("postgresql://scx:p%40ss%2F@host/dev?sslmode=require", "postgresql://scx:***@host/dev?sslmode=require"),
+        (
+            "postgresql://scx:p%40ss%2F@host/dev?sslmode=require",
+            "postgresql://scx:***@host/dev?sslmode=require",
+        ),
         ("postgresql://:secret@host/dev", "postgresql://:***@host/dev"),
         ("postgresql://me@tenant:secret@host/dev", "postgresql://me@tenant:***@host/dev"),
-        ("postgresql://host/dev?user=scx&password=secret&sslmode=require", "postgresql://host/dev?user=scx&password=***&sslmode=require"),
+        (
+            "postgresql://host/dev?user=scx&password=secret&sslmode=require",
+            "postgresql://host/dev?user=scx&password=***&sslmode=require",
+        ),
         ("postgresql://host/dev?PASSWORD=se=cr=et", "postgresql://host/dev?PASSWORD=***"),
-        ("redshift://host/dev?access_token=x&aws_secret=y", "redshift://host/dev?access_token=***&aws_secret=***"),
+        (
+            "redshift://host/dev?access_token=x&aws_secret=y",
+            "redshift://host/dev?access_token=***&aws_secret=***",
+        ),
     ],
 )
 def test_a_password_is_replaced_and_nothing_else(url: str, shown: str) -> None:
@@ -139,7 +176,9 @@ def test_what_has_no_password_is_shown_as_it_is(url: str) -> None:
     assert redact(url) == url
 
 
-passwords = st.text(st.sampled_from("aZ0:/?#[]@!$&'()*+,;=%~ \\\"<>^`{|}ü日\n"), min_size=1, max_size=12).map(lambda text: f"<{text}>")
+passwords = st.text(st.sampled_from("aZ0:/?#[]@!$&'()*+,;=%~ \\\"<>^`{|}ü日\n"), min_size=1, max_size=12).map(
+    lambda text: f"<{text}>"
+)
 
 
 @given(passwords)

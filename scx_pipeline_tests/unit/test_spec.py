@@ -17,7 +17,9 @@ from scx_pipeline.spec import MAX_TEXT_BYTES, Column, FilePattern, Month, Span, 
 months = st.builds(Month, st.integers(1900, 2100), st.integers(1, 12))
 
 
-@pytest.mark.parametrize("text", ["2021-4", "2021-13", "2021-00", "0000-01", "21-04", "2021/04", "2021-04-01", "April", ""])
+@pytest.mark.parametrize(
+    "text", ["2021-4", "2021-13", "2021-00", "0000-01", "21-04", "2021/04", "2021-04-01", "April", ""]
+)
 def test_what_is_no_month_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="is not a month: write it as YYYY-MM, for example 2021-04"):
         Month.parse(text)
@@ -58,7 +60,11 @@ def test_the_current_month_is_utcs() -> None:
 
 
 def test_months_sort_by_time_not_by_text() -> None:
-    assert sorted([Month(2021, 1), Month(2020, 12), Month(2020, 2)]) == [Month(2020, 2), Month(2020, 12), Month(2021, 1)]
+    assert sorted([Month(2021, 1), Month(2020, 12), Month(2020, 2)]) == [
+        Month(2020, 2),
+        Month(2020, 12),
+        Month(2021, 1),
+    ]
 
 
 @given(months, st.integers(0, 60))
@@ -95,7 +101,9 @@ def test_contiguous_spans_are_as_few_as_can_be(chosen: list[Month]) -> None:
 
 def test_a_star_holds_the_months_from_its_first_to_the_current(scx_star: Star) -> None:
     assert scx_star.months(Month(2020, 3)).months == [Month(2020, 1), Month(2020, 2), Month(2020, 3)]
-    assert scx_star.months(Month(2019, 1)).months == [Month(2020, 1)], "a clock that is behind leaves the first month"
+    assert scx_star.months(Month(2019, 1)).months == [Month(2020, 1)], (
+        "a clock that is behind leaves the first month"
+    )
 
 
 @pytest.mark.parametrize(
@@ -123,11 +131,16 @@ def test_a_type_that_not_every_engine_has_is_refused(kind: str) -> None:
 
 
 def test_the_bytes_that_a_text_may_take() -> None:
-    sizes = {kind: Column(name="c", type=kind, description="").max_bytes for kind in ("varchar(16)", "varchar(max)", "integer")}
+    sizes = {
+        kind: Column(name="c", type=kind, description="").max_bytes
+        for kind in ("varchar(16)", "varchar(max)", "integer")
+    }
     assert sizes == {"varchar(16)": 16, "varchar(max)": MAX_TEXT_BYTES, "integer": None}
 
 
-@pytest.mark.parametrize("name", ["Job", "job id", "1st", "job-id", 'a"b', "größe", "", "a" * 64, "x; DROP TABLE users --", "a\n"])
+@pytest.mark.parametrize(
+    "name", ["Job", "job id", "1st", "job-id", 'a"b', "größe", "", "a" * 64, "x; DROP TABLE users --", "a\n"]
+)
 def test_a_name_that_would_need_quoting_is_refused(name: str) -> None:
     with pytest.raises(ValidationError, match="is not a name that every engine takes"):
         Column(name=name, type="integer", description="")
@@ -153,7 +166,14 @@ ID = {"name": "id", "type": "integer", "nullable": False, "description": ""}
 
 def table(**facts: Any) -> Table:
     """A fact kept by month, but for what is said otherwise."""
-    sound = {"name": "t", "role": "fact", "description": "", "event_time": "at", "key": ["id"], "columns": [ID, AT]}
+    sound = {
+        "name": "t",
+        "role": "fact",
+        "description": "",
+        "event_time": "at",
+        "key": ["id"],
+        "columns": [ID, AT],
+    }
     return Table.model_validate({**sound, **facts})
 
 
@@ -172,7 +192,10 @@ def test_a_table_is_kept_by_month_if_it_has_its_event_time_and_else_by_key() -> 
         ({"source": "files"}, "a staging table names its source, and no other table does"),
         ({"event_time": "id"}, "event_time id must be a timestamp"),
         ({"columns": [ID]}, "so it is kept by key and needs key and latest_by"),
-        ({"columns": [ID], "latest_by": ["at"], "key": []}, "so it is kept by key and needs key and latest_by"),
+        (
+            {"columns": [ID], "latest_by": ["at"], "key": []},
+            "so it is kept by key and needs key and latest_by",
+        ),
         ({"columns": []}, "at least 1 item"),
     ],
 )
@@ -181,10 +204,38 @@ def test_a_table_that_contradicts_itself_is_refused(facts: dict[str, Any], why: 
         table(**facts)
 
 
-SOURCE = {"name": "files", "description": "", "format": "csv", "prefix": "", "files": [{"pattern": "*"}], "event_time": "at"}
-STAGING = {"name": "s", "role": "staging", "source": "files", "description": "", "event_time": "at", "columns": [ID, AT]}
-SOUND = {"name": "x", "description": "", "schema": "public", "first_month": "2021-01", "sources": [SOURCE], "tables": [STAGING]}
-KEYED = {"name": "d", "role": "dimension", "description": "", "event_time": "at", "key": ["id"], "columns": [ID, AT]}
+SOURCE = {
+    "name": "files",
+    "description": "",
+    "format": "csv",
+    "prefix": "",
+    "files": [{"pattern": "*"}],
+    "event_time": "at",
+}
+STAGING = {
+    "name": "s",
+    "role": "staging",
+    "source": "files",
+    "description": "",
+    "event_time": "at",
+    "columns": [ID, AT],
+}
+SOUND = {
+    "name": "x",
+    "description": "",
+    "schema": "public",
+    "first_month": "2021-01",
+    "sources": [SOURCE],
+    "tables": [STAGING],
+}
+KEYED = {
+    "name": "d",
+    "role": "dimension",
+    "description": "",
+    "event_time": "at",
+    "key": ["id"],
+    "columns": [ID, AT],
+}
 
 
 @pytest.fixture
@@ -205,8 +256,14 @@ def facts_with(**staging: Any) -> dict[str, Any]:
         ({"sources": [{**SOURCE, "event_time": "id"}]}, "event_time must be id, as in source files"),
         (facts_with(columns=[ID, {**AT, "nullable": True}]), "at must be declared nullable: false"),
         (facts_with(latest_by=["changed_at"]), "latest_by names changed_at, which is none of its columns"),
-        (facts_with(columns=[{**ID, "references": "nowhere"}, AT]), "id references nowhere, which is no table"),
-        (facts_with(columns=[{**ID, "references": "s"}, AT], key=["id", "at"]), "whose key is not a single column"),
+        (
+            facts_with(columns=[{**ID, "references": "nowhere"}, AT]),
+            "id references nowhere, which is no table",
+        ),
+        (
+            facts_with(columns=[{**ID, "references": "s"}, AT], key=["id", "at"]),
+            "whose key is not a single column",
+        ),
         (facts_with(same_rows_as="nowhere"), "same_rows_as names nowhere, which is no table"),
         ({"first_month": "2021"}, "is not a month"),
     ],

@@ -1,0 +1,72 @@
+"""Dagster's own commands on this project: dg check defs, dg list defs, dg launch.
+`dagster dev` and the browser are in ui/, the scx command in cli/."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scx_pipeline_tests.orchestration.desk import Desk
+from scx_pipeline_tests.pipeline.world import job, jobs_of
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def environment(desk: Desk) -> dict[str, str]:
+    """The environment of a person who set SCX_HOME and DAGSTER_HOME, and activated the project's own Python."""
+    home = desk.settings.home
+    return {
+        **os.environ,
+        "SCX_HOME": str(home),
+        "DAGSTER_HOME": str(home / "dagster"),
+        "VIRTUAL_ENV": sys.prefix,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(PROJECT),
+    }
+
+
+def dg(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run dg in the project's folder."""
+    command = [str(Path(sys.executable).with_name("dg")), *arguments]
+    return subprocess.run(
+        command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def test_dg_finds_the_definitions_good(environment: dict[str, str]) -> None:
+    done = dg(environment, "check", "defs")
+    assert done.returncode == 0, done.stderr
+    assert "All definitions loaded successfully" in done.stdout
+
+
+def test_dg_lists_assets_checks_job_schedule_and_sensors(environment: dict[str, str]) -> None:
+    done = dg(environment, "list", "defs", "--json")
+    assert done.returncode == 0, done.stderr
+    listed = json.loads(done.stdout)
+    assets = {item["asset_key"]: item for item in listed["assets"]}
+    assert {
+        "scx/auto_classify_jobs",
+        "scx/users",
+        "scx/auto_classification_logs",
+        "scx/report",
+    } <= assets.keys()
+    assert assets["scx/users"]["source"].endswith("stars/scx/sql/users.sql:1")
+    assert "scx" in {item["name"] for item in listed["jobs"]}
+    assert {item["name"] for item in listed["schedules"]} == {"scx_hourly"}
+    assert {item["name"] for item in listed["sensors"]} == {"scx_objects", "scx_report"}
+
+
+def test_dg_launches_a_span_of_months(environment: dict[str, str], desk: Desk) -> None:
+    for month in (1, 2, 3):
+        desk.world.put(f"2021/{month:02d}/jobs.csv", [job(month, f"2021-{month:02d}-05 10:00:00")])
+    done = dg(environment, "launch", "--assets", "kind:table", "--partition-range", "2021-01...2021-02")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert jobs_of(desk.world) == [1, 2]
+    assert list(desk.materializations("users")) == ["2021-01", "2021-02"]
+    assert desk.instance.get_runs_count() == 1
