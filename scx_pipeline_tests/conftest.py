@@ -25,6 +25,7 @@ MARKERS = {
 SERVERS = ("postgres", "s3")  # the fixtures that start one; what is built on them has them in its closure
 
 THE_DEVELOPERS = ("SCX_", "DAGSTER_", "AWS_", "PG")
+FOR_THE_TESTS = {"SCX_SCREENSHOTS"}  # says where ui/ leaves its pictures
 NOWHERE = f"{os.devnull}/none"
 OURS = {
     "AWS_CONFIG_FILE": os.devnull,
@@ -77,7 +78,9 @@ def marked(item: pytest.Item) -> bool:
 
 def isolate(patch: pytest.MonkeyPatch) -> None:
     """Hide the developer's settings and credentials; ours are the same on every machine."""
-    for name in [name for name in os.environ if name.startswith(THE_DEVELOPERS)]:
+    for name in [
+        name for name in os.environ if name.startswith(THE_DEVELOPERS) and name not in FOR_THE_TESTS
+    ]:
         patch.delenv(name)
     for name, value in OURS.items():
         patch.setenv(name, value)

@@ -13,6 +13,16 @@ from scx_pipeline.engine.declare import DECLARATION, load_star, stars_folder
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.errors import DeclarationError
 
+USERS_SQL = """\
+SELECT
+    user_id,
+    email_encrypted,
+    plan_id,
+    updated_at,
+    job_id,
+    created_at
+FROM staging_cleansed_logs"""
+
 
 @dataclass(frozen=True)
 class StarCopy:

@@ -100,6 +100,8 @@ class Bucket:
         ]
         if self.folder is not None:
             for target in targets:
+                if not (self.folder / target.object.key).exists():
+                    raise BucketError(f"{self.uri(target.object.key)} went away after the listing; run again")
                 target.path.symlink_to(self.folder / target.object.key)
         else:
             with ThreadPoolExecutor(FETCH_WORKERS) as pool:

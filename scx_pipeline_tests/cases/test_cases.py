@@ -26,17 +26,6 @@ def compiled(name: str) -> CompiledStar:
     return load_star(stars_folder() / name)
 
 
-@pytest.fixture(params=["duckdb", pytest.param("postgres", marks=pytest.mark.postgres)])
-def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
-    """An empty warehouse of every engine that runs here."""
-    url = (
-        f"duckdb://{tmp_path}/dev.duckdb"
-        if request.param == "duckdb"
-        else request.getfixturevalue("postgres_url")
-    )
-    return open_warehouse(url, Limits())
-
-
 @pytest.mark.parametrize("case", CASES)
 def test_case(case: Case, warehouse: Warehouse) -> None:
     run_case(case, compiled(case.path.parent.parent.name), warehouse)
@@ -65,9 +54,13 @@ def failure(tmp_path: Path, text: str, table: str = "users") -> str:
     path = tmp_path / "scx" / "cases" / f"{table}.yaml"
     path.parent.mkdir(parents=True)
     path.write_text(text, "utf-8")
-    with pytest.raises(CaseError) as caught:
+
+    def run() -> None:
         for case in read_cases(path):
             run_case(case, compiled("scx"), open_warehouse(f"duckdb://{tmp_path}/dev.duckdb", Limits()))
+
+    with pytest.raises(CaseError) as caught:
+        run()
     return str(caught.value).removeprefix(f"{tmp_path}/").removeprefix("scx/cases/")
 
 

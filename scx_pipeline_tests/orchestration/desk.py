@@ -11,8 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from scx_pipeline.definitions import with_resources
-from scx_pipeline.orchestration.build import build_star
+from scx_pipeline.orchestration.build import build_star, with_resources
 from scx_pipeline.orchestration.execute import RunOutcome, run_load
 from scx_pipeline.orchestration.partitions import range_tags
 from scx_pipeline.settings import Settings

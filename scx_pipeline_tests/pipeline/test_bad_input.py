@@ -3,7 +3,6 @@ Rows that are quarantined one by one are in test_load.py, failing checks in test
 
 from __future__ import annotations
 
-import gzip
 import os
 from collections.abc import Callable
 from contextlib import closing
@@ -231,9 +230,9 @@ def test_an_object_that_changes_after_the_listing_is_named(
         "overwritten": lambda: duck.put("2021/04/a.csv", [job(3, "2021-04-05 10:00:00"), job(4, "2021-04-05 10:00:00")]),
         "overwritten alike": lambda: duck.put("2021/04/a.csv", [job(3, "2021-04-05 10:00:00")]),
     }
-    with pytest.raises((BucketError, SourceFileError), match=f"{PREFIX}2021/04/a.csv") as caught:
+    with pytest.raises(BucketError, match=f"{duck.bucket_url}/{PREFIX}2021/04/a.csv") as caught:
         meddling(duck, changes[what])
-    assert "run again" in str(caught.value) or what == "deleted"
+    assert "run again" in str(caught.value) or (what, kind) == ("deleted", "s3")
     assert duck.snapshot() == before
     duck.load(APRIL)
     assert jobs_of(duck) == {"deleted": [1], "overwritten": [1, 3, 4], "overwritten alike": [1, 3]}[what]
@@ -375,16 +374,3 @@ def test_an_empty_warehouse_says_how_to_fill_it(world: World) -> None:
 def test_nothing_is_connected_before_it_is_needed() -> None:
     open_warehouse("postgresql://scx:secret@127.0.0.1:1/dev", Limits())
     open_warehouse("duckdb:///nowhere/at/all/dev.duckdb", Limits())
-
-
-def test_a_folder_with_a_broken_link_is_named(march: World) -> None:
-    folder = march.bucket_path / PREFIX / "2021/04"
-    folder.mkdir(parents=True)
-    (folder / "a.csv").symlink_to("nowhere.csv")
-    (folder / "b.csv").write_bytes(gzip.compress(b"")[:0])
-    before = march.snapshot()
-    try:
-        march.load(APRIL)
-    except PipelineError as error:
-        assert "2021/04/a.csv" in str(error)
-        assert march.snapshot() == before

@@ -1,5 +1,5 @@
-"""A star's SQL files: how mistakes are told, what is narrowed to the months at hand, and what the rows are on DuckDB.
-That other engines give the same rows is tested in cases/."""
+"""Mistakes in a star's SQL files, told with file, line and what to write instead.
+What is made of sound files is tested with `sql_select`, that every engine gives the same rows in cases/."""
 
 from __future__ import annotations
 
@@ -7,35 +7,19 @@ import re
 
 import pytest
 
-from scx_pipeline.spec import Month, Span
-from scx_pipeline_tests.stars import StarCopy
+from scx_pipeline_tests.stars import USERS_SQL, StarCopy
 
 USERS = "sql/users.sql"
 STAGING = "staging_cleansed_logs"
-SPAN = Span(Month(2020, 12), Month(2021, 1))
-INSIDE = "(\"created_at\" >= CAST('2020-12-01 00:00:00' AS TIMESTAMP) AND \"created_at\" < CAST('2021-02-01 00:00:00' AS TIMESTAMP))"
-
-PLAIN = """\
-SELECT
-    user_id,
-    email_encrypted,
-    plan_id,
-    updated_at,
-    job_id,
-    created_at
-FROM staging_cleansed_logs"""
 
 
 def users_after(star: StarCopy, old: str, new: str) -> str:
     """What is told after the replacement in the SQL of users, its file left out."""
-    star.write(USERS, PLAIN)
+    star.write(USERS, USERS_SQL)
     star.replace(old, new, USERS)
     mistake = star.mistake()
     assert mistake.startswith(USERS)
     return mistake.removeprefix(USERS)
-
-
-# Mistakes
 
 
 @pytest.mark.parametrize(
@@ -194,8 +178,8 @@ def test_what_has_no_line_of_its_own_is_told_with_that_of_what_it_stands_in(
         ("SELECT 1 /* never closed", ", line 1: "),
         ("", ": must hold one SELECT and nothing else"),
         ("-- a comment alone", ": must hold one SELECT and nothing else"),
-        (f"{PLAIN}; DROP TABLE users", ": must hold one SELECT and nothing else"),
-        (f"{PLAIN};{PLAIN}", ": must hold one SELECT and nothing else"),
+        (f"{USERS_SQL}; DROP TABLE users", ": must hold one SELECT and nothing else"),
+        (f"{USERS_SQL};{USERS_SQL}", ": must hold one SELECT and nothing else"),
         ("DELETE FROM users", ": must hold one SELECT and nothing else"),
         ("CREATE TABLE x AS SELECT 1 AS a", ": must hold one SELECT and nothing else"),
         ("COPY users FROM 's3://x'", ": must hold one SELECT and nothing else"),
@@ -210,7 +194,7 @@ def test_what_is_no_single_select_is_refused(star: StarCopy, text: str, told: st
 
 def test_a_common_table_may_not_hide_a_table_of_the_star(star: StarCopy) -> None:
     # the table within would be neither narrowed to its months nor named with its schema
-    star.write(USERS, f"WITH\nstaging_cleansed_logs AS (SELECT * FROM staging_cleansed_logs)\n{PLAIN}")
+    star.write(USERS, f"WITH\nstaging_cleansed_logs AS (SELECT * FROM staging_cleansed_logs)\n{USERS_SQL}")
     assert (
         star.mistake()
         == f"{USERS}, line 2: WITH staging_cleansed_logs has the name of a table; take another name"
@@ -239,7 +223,7 @@ def test_a_missing_file_is_told(star: StarCopy) -> None:
 
 
 def test_a_file_in_another_encoding_is_told(star: StarCopy) -> None:
-    star.path(USERS).write_bytes(f"-- größe\n{PLAIN}".encode("latin-1"))
+    star.path(USERS).write_bytes(f"-- größe\n{USERS_SQL}".encode("latin-1"))
     assert star.mistake() == f"{USERS}: not UTF-8; save it as UTF-8"
 
 

@@ -9,25 +9,12 @@ from sqlglot import exp
 
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.spec import Month, Span
-from scx_pipeline_tests.stars import StarCopy
+from scx_pipeline_tests.stars import USERS_SQL, StarCopy
 
 USERS = "sql/users.sql"
 STAGING = "staging_cleansed_logs"
 SPAN = Span(Month(2020, 12), Month(2021, 1))
 INSIDE = "(\"created_at\" >= CAST('2020-12-01 00:00:00' AS TIMESTAMP) AND \"created_at\" < CAST('2021-02-01 00:00:00' AS TIMESTAMP))"
-
-PLAIN = """\
-SELECT
-    user_id,
-    email_encrypted,
-    plan_id,
-    updated_at,
-    job_id,
-    created_at
-FROM staging_cleansed_logs"""
-
-
-# Structure
 
 
 def test_tables_are_ordered_after_what_they_read(star: StarCopy) -> None:
@@ -94,7 +81,8 @@ def test_tables_kept_by_month_are_narrowed_to_the_span(scx: CompiledStar) -> Non
 
 def test_tables_kept_by_key_are_read_whole(star: StarCopy) -> None:
     star.write(
-        USERS, PLAIN.replace(f"FROM {STAGING}", f"FROM {STAGING} INNER JOIN projects AS p USING (project_id)")
+        USERS,
+        USERS_SQL.replace(f"FROM {STAGING}", f"FROM {STAGING} INNER JOIN projects AS p USING (project_id)"),
     )
     sql = star.load().select(star.load().star.table("users"), SPAN, "duckdb")
     assert tables_in(sql) == ['"public"."projects" AS "p"', f'"public"."{STAGING}"']
@@ -103,7 +91,9 @@ def test_tables_kept_by_key_are_read_whole(star: StarCopy) -> None:
 
 def test_every_mention_is_narrowed(star: StarCopy) -> None:
     mentions = f"FROM {STAGING} AS s WHERE s.job_id = (SELECT MAX(o.job_id) FROM {STAGING} AS o) AND s.user_id IN (SELECT user_id FROM {STAGING})"
-    star.write(USERS, f"WITH chosen AS ({PLAIN.replace(f'FROM {STAGING}', mentions)}) SELECT * FROM chosen")
+    star.write(
+        USERS, f"WITH chosen AS ({USERS_SQL.replace(f'FROM {STAGING}', mentions)}) SELECT * FROM chosen"
+    )
     sql = star.load().select(star.load().star.table("users"), SPAN, "duckdb")
     assert sql.count(INSIDE) == sql.count(f'"public"."{STAGING}"') == 3
 
@@ -151,7 +141,9 @@ def test_the_code_version_does_not_depend_on_descriptions(
 
 
 def test_the_code_version_does_not_depend_on_comments_and_spaces(star: StarCopy, scx: CompiledStar) -> None:
-    star.write(USERS, "-- the users\n" + PLAIN.replace(",\n   ", ", ").replace("SELECT", "select") + ";\n")
+    star.write(
+        USERS, "-- the users\n" + USERS_SQL.replace(",\n   ", ", ").replace("SELECT", "select") + ";\n"
+    )
     assert star.load().version == scx.version
 
 

@@ -1,11 +1,23 @@
-# Transpilation, executed
+"""Values that engines compute each in their own way: written as for Redshift, they must be Redshift's everywhere.
+What cannot be the same on every engine is refused, which is tested with the SQL files' other mistakes."""
 
+from __future__ import annotations
 
-ROWS = """
-    (1, 10, 'a', NULL, TIMESTAMP '2024-02-29 23:59:59.999999', 3),
-    (2, 10, 'b', 'c', TIMESTAMP '2021-01-03 00:00:00', -7),
-    (3, 11, NULL, NULL, TIMESTAMP '2021-01-03 00:00:00', NULL)
-"""
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from scx_pipeline.engine.history import prepare_tables
+from scx_pipeline.warehouse.base import Warehouse, qualified
+from scx_pipeline_tests.stars import StarCopy
+
+COLUMNS = ("job_id", "project_id", "user_id", "ground_profile", "resolution", "created_at", "plan_id")
+ROWS = [
+    (1, 1, 10, "a", None, datetime(2024, 2, 29, 23, 59, 59, 999999), 3),
+    (2, 1, 10, "b", "c", datetime(2021, 1, 3), -7),
+    (3, 1, 11, None, None, datetime(2021, 1, 3), None),
+]
 
 OF_ALL_ROWS = {
     "AVG(plan_id)": -2,
@@ -36,6 +48,7 @@ BY_ROW = {
     "EXTRACT(MONTH FROM created_at)": [2, 1, 1],
     "EXTRACT(QUARTER FROM created_at)": [1, 1, 1],
     "EXTRACT(YEAR FROM created_at)": [2024, 2021, 2021],
+    "EXTRACT(YEAR FROM created_at) / 10": [202, 202, 202],
     "EXTRACT(DOW FROM created_at)": [4, 0, 0],
     "DATE_PART('doy', created_at)": [60, 3, 3],
     "DATE_TRUNC('month', created_at)::DATE::VARCHAR": ["2024-02-01", "2021-01-01", "2021-01-01"],
@@ -44,25 +57,36 @@ BY_ROW = {
 }
 
 
-def test_values_of_all_rows_are_redshifts(star: StarCopy) -> None:
-    [row] = executed(star, list(OF_ALL_ROWS))
+def test_values_of_all_rows_are_redshifts(star: StarCopy, warehouse: Warehouse) -> None:
+    [row] = executed(star, warehouse, list(OF_ALL_ROWS))
     assert dict(zip(OF_ALL_ROWS, row, strict=True)) == OF_ALL_ROWS
 
 
-def test_values_of_each_row_are_redshifts(star: StarCopy) -> None:
-    columns = zip(*executed(star, list(BY_ROW), "ORDER BY job_id"), strict=True)
+def test_values_of_each_row_are_redshifts(star: StarCopy, warehouse: Warehouse) -> None:
+    columns = zip(*executed(star, warehouse, list(BY_ROW), "ORDER BY job_id"), strict=True)
     assert {value: list(column) for value, column in zip(BY_ROW, columns, strict=True)} == BY_ROW
 
 
-def executed(star: StarCopy, values: list[str], order: str = "") -> list[tuple[object, ...]]:
-    """The values, as a query of the star in Redshift's dialect, of the three rows on DuckDB."""
+@pytest.fixture
+def star(tmp_path: Path) -> StarCopy:
+    return StarCopy.of("scx", tmp_path)
+
+
+def executed(
+    star: StarCopy, warehouse: Warehouse, values: list[str], order: str = ""
+) -> list[tuple[object, ...]]:
+    """The values, as a query of the star in Redshift's dialect, of the three rows."""
     listed = ", ".join(f"{value} AS value_{number}" for number, value in enumerate(values))
-    star.write("queries/values.sql", f"SELECT {listed} FROM {STAGING} {order}")
+    star.write("queries/values.sql", f"SELECT {listed} FROM staging_cleansed_logs {order}")
     star.replace("  queries:\n", "  queries:\n    - {name: values, title: Some values}\n")
     compiled = star.load()
     query = next(query for query in compiled.star.queries if query.name == "values")
-    with duckdb.connect() as con:
-        con.execute("CREATE SCHEMA public")
-        columns = "job_id INT, user_id INT, ground_profile VARCHAR, resolution VARCHAR, created_at TIMESTAMP, plan_id INT"
-        con.execute(f"CREATE TABLE public.{STAGING} ({columns}); INSERT INTO public.{STAGING} VALUES {ROWS}")
-        return con.execute(compiled.query(query, "duckdb")).fetchall()
+    staging = compiled.star.staging[0]
+    with warehouse.transaction("scx") as session:
+        session.begin()
+        prepare_tables(
+            session, compiled, compiled.star.months(), [table.name for table in compiled.star.tables]
+        )
+        session.insert_rows(qualified(compiled.star.schema_name, staging), COLUMNS, ROWS)
+    with warehouse.reading() as session:
+        return session.rows(compiled.query(query, session.capabilities.dialect))

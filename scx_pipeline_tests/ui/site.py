@@ -1,0 +1,117 @@
+"""`dagster dev` on this project, with a bucket on a real S3 server: started, asked, and stopped.
+What is clicked and seen is in test_ui.py; the servers are in servers/."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import obstore
+from obstore.store import S3Store
+
+from scx_pipeline.orchestration.instance import prepare_home
+from scx_pipeline.samples.scx import ScxLogOptions, generate
+from scx_pipeline.warehouse.base import Limits, open_warehouse
+from scx_pipeline_tests.pipeline.world import FACTS, PREFIX, csv_text, scx_star
+from scx_pipeline_tests.servers.ports import LOOPBACK, Launch, free_ports, running, wait_until
+from scx_pipeline_tests.servers.s3 import S3Server
+
+PROJECT = Path(__file__).parents[2]
+_RUNS = "{ runsOrError { ... on Runs { results { runId status tags { key value } } } } }"
+
+
+@dataclass(frozen=True)
+class Site:
+    """The UI at its address, and what lies behind it: the bucket and the warehouse."""
+
+    address: str
+    home: Path
+    store: S3Store
+
+    def generate(self, to: str, months: int, jobs: int) -> Mapping[str, int]:
+        """Put that many months of jobs into the bucket; the jobs of each."""
+        return generate(ScxLogOptions(to=to, months=months, jobs=jobs), self.store).jobs_by_month
+
+    def put(self, name: str, rows: list[Mapping[str, object]]) -> None:
+        """Put a file of these rows into the bucket."""
+        obstore.put(self.store, PREFIX + name, csv_text(rows).encode())
+
+    def facts(self) -> dict[str, int]:
+        """How many jobs stand in the warehouse, by month; a run that writes it is waited for."""
+        warehouse = open_warehouse(f"duckdb://{self.home / 'dev.duckdb'}", Limits(lock_timeout=60))
+        sql = (
+            f"SELECT strftime(created_at, '%Y-%m'), COUNT(*) FROM {scx_star().star.schema_name}.{FACTS}"
+            " GROUP BY 1 ORDER BY 1"
+        )
+        with warehouse.reading() as session:
+            return {month: int(count) for month, count in session.rows(sql)}
+
+    def a_job_of(self, month: str) -> int:
+        """The number of a job that stands in that month."""
+        warehouse = open_warehouse(f"duckdb://{self.home / 'dev.duckdb'}", Limits(lock_timeout=60))
+        sql = f"SELECT MIN(job_id) FROM {scx_star().star.schema_name}.{FACTS} WHERE strftime(created_at, '%Y-%m') = ?"
+        with warehouse.reading() as session:
+            return int(session.rows(sql, [month])[0][0])
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Every run there is, the newest first, with its status and tags."""
+        body = json.dumps({"query": _RUNS}).encode()
+        request = urllib.request.Request(
+            f"{self.address}/graphql", body, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            found = json.load(answer)["data"]["runsOrError"]["results"]
+        return [{**run, "tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in found]
+
+    def answers(self) -> bool:
+        """Whether the page is served."""
+        try:
+            with urllib.request.urlopen(f"{self.address}/server_info", timeout=5):
+                return True
+        except (URLError, OSError):
+            return False
+
+
+@contextmanager
+def dagster_dev(folder: Path, s3: S3Server, bucket: str) -> Iterator[Site]:
+    """`dagster dev -w workspace.yaml` with a new home below `folder`, for as long as the block lasts."""
+    home = folder / "home"
+    prepare_home(home / "dagster")
+    [port] = free_ports(1)
+    launch = Launch(
+        argv=[
+            sys.executable,
+            "-m",
+            "dagster",
+            "dev",
+            "-w",
+            str(PROJECT / "workspace.yaml"),
+            "-h",
+            LOOPBACK,
+            "-p",
+            str(port),
+        ],
+        directory=home,
+        environment={
+            **os.environ,
+            **s3.environment(),
+            "SCX_HOME": str(home),
+            "SCX_BUCKET_URL": f"s3://{bucket}",
+            "DAGSTER_HOME": str(home / "dagster"),
+            "PYTHONPATH": str(PROJECT),
+        },
+        stop_signal=signal.SIGINT,
+    )
+    with running(launch) as process:
+        site = Site(f"http://{LOOPBACK}:{port}", home, s3.store(bucket))
+        wait_until(site.answers, process, launch.log)
+        yield site
