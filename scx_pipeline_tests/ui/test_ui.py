@@ -1,0 +1,159 @@
+"""The story of the scx star in the Dagster UI, told in order by a real browser; each test saves pictures of what it saw.
+How the site is started is in site.py; what a run records is in orchestration/."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from scx_pipeline.orchestration.partitions import RANGE_END, RANGE_START
+from scx_pipeline.spec import Table
+from scx_pipeline_tests.pipeline.world import FACTS, STAGING, job, scx_star
+from scx_pipeline_tests.ui.conftest import Shoot
+from scx_pipeline_tests.ui.site import Site
+
+FACT: Table = scx_star().star.table(FACTS)
+JOB = "/locations/scx_pipeline/jobs/scx"
+SENSOR = "/locations/scx_pipeline/sensors/scx_objects"
+
+
+@pytest.fixture(scope="module")
+def log(site: Site) -> dict[str, int]:
+    """What is in the bucket when the story begins: the jobs of three months."""
+    return dict(site.generate(to="2021-03", months=3, jobs=900))
+
+
+def node(page: Page, name: str) -> Locator:
+    """An asset's box in the graph."""
+    return page.locator("foreignObject").filter(has=page.get_by_text(name, exact=True))
+
+
+def test_the_graph_goes_from_the_source_over_staging_to_dimensions_and_fact_and_the_report(
+    page: Page, site: Site, shoot: Shoot, log: Mapping[str, int]
+) -> None:
+    page.goto(f"{site.address}/asset-groups")
+    page.get_by_text("Hide navigation").click()  # more room makes the boxes show what is in them
+    columns = [["auto_classify_jobs"], [STAGING], [FACTS, "projects", "time", "users"], ["report"]]
+    for names in columns:
+        for name in names:
+            expect(node(page, name)).to_be_visible()
+    expect(node(page, "users")).to_contain_text("DuckDB")
+    expect(node(page, "auto_classify_jobs")).to_contain_text("S3")
+    lefts = [[_left(node(page, name)) for name in names] for names in columns]
+    assert all(max(here) < min(there) for here, there in zip(lefts, lefts[1:], strict=False))
+    shoot("1-graph")
+
+
+def _left(box: Locator) -> float:
+    found = box.bounding_box()
+    assert found is not None
+    return found["x"]
+
+
+def test_a_backfill_of_several_months_is_a_single_run_that_loads_them(
+    page: Page, site: Site, shoot: Shoot, log: Mapping[str, int]
+) -> None:
+    page.goto(site.address + JOB)
+    page.get_by_role("button", name="Materialize all").click()
+    months = page.get_by_placeholder("ex: 2020-01", exact=False)
+    months.fill("[2021-01...2021-03]")
+    months.press("Tab")
+    expect(page.get_by_text("3 partitions", exact=True)).to_be_visible()
+    shoot("2-backfill-dialog")
+    page.get_by_role("button", name="Launch backfill").click()
+    expect(page.get_by_text("Created backfill")).to_be_visible()
+    page.goto(f"{site.address}/runs")
+    expect(page.get_by_role("row").filter(has_text="3 partitions")).to_contain_text(
+        "Success", timeout=120_000
+    )
+    shoot("3-backfill-done")
+    [run] = site.runs()
+    assert run["status"] == "SUCCESS"
+    assert (run["tags"][RANGE_START], run["tags"][RANGE_END]) == ("2021-01", "2021-03")
+    assert site.facts() == log
+
+
+def test_the_page_of_a_table_says_what_it_is_and_what_was_loaded(
+    page: Page, site: Site, shoot: Shoot, log: Mapping[str, int]
+) -> None:
+    page.goto(f"{site.address}/assets/scx/{FACTS}")
+    expect(page.get_by_text(FACT.description)).to_be_visible()
+    expect(page.get_by_text(f"dev.public.{FACTS}")).to_be_visible()
+    expect(page.get_by_text(f"Open {FACTS}.sql in editor")).to_be_visible()
+    for column in FACT.columns:
+        row = page.get_by_role("row").filter(has=page.get_by_text(column.name, exact=True)).first
+        expect(row).to_contain_text(column.description)
+        expect(row).to_contain_text(column.type)
+    shoot("4-table")
+    rows = page.get_by_role("row").filter(has_text="dagster/partition_row_count")
+    rows.scroll_into_view_if_needed()
+    expect(rows).to_contain_text(str(log["2021-03"]))
+    expect(page.get_by_role("row").filter(has_text="objects_read")).to_contain_text("3")
+    shoot("5-table-metadata")
+    page.get_by_text("from staging_cleansed_logs").scroll_into_view_if_needed()
+    shoot("6-table-lineage")
+
+
+def test_the_checks_of_a_table_have_passed(page: Page, site: Site, shoot: Shoot) -> None:
+    page.goto(f"{site.address}/assets/scx/{FACTS}?view=checks")
+    for name in ("row_count", "unique_job_id", "not_null_user_id", "references_users", "references_time"):
+        expect(_check(page, name)).to_contain_text("Succeeded")
+    _check(page, "references_users").click()
+    expect(page.get_by_text("Every user_id is found in users.")).to_be_visible()
+    shoot("7-checks")
+
+
+def _check(page: Page, name: str) -> Locator:
+    """A check in the list at the left of an asset's checks page."""
+    return page.get_by_role("link").filter(has=page.get_by_text(name, exact=True)).first
+
+
+def test_the_sensor_starts_a_run_after_an_object_lands_in_s3(page: Page, site: Site, shoot: Shoot) -> None:
+    page.goto(site.address + SENSOR)
+    switch = page.get_by_role("checkbox")
+    expect(switch).not_to_be_checked()
+    switch.check(force=True)
+    expect(switch).to_be_checked()
+    site.put("2021/04/jobs.csv", [job(500_000 + n, f"2021-04-{n + 1:02d} 09:00:00") for n in range(28)])
+    page.get_by_role("button", name="Runs", exact=True).click()
+    expect(page.get_by_role("row").filter(has_text="2021-04")).to_contain_text("Success", timeout=120_000)
+    shoot("8-sensor")
+    assert site.facts()["2021-04"] == 28
+
+
+def test_a_bad_month_shows_its_failed_check_and_the_earlier_rows_stand(
+    page: Page, site: Site, shoot: Shoot
+) -> None:
+    before = site.facts()
+    doubled = site.a_job_of("2021-01")
+    site.put("2021/03/again.csv", [job(doubled, "2021-03-20 10:00:00")])
+    page.goto(f"{site.address}/runs")
+    failed = page.get_by_role("row").filter(has_text="Failure")
+    expect(failed).to_be_visible(timeout=120_000)
+    failed.get_by_role("link", name=re.compile("^[0-9a-f]{8}$")).click()
+    expect(page.get_by_text("was not published, nothing was changed").first).to_be_visible()
+    shoot("9-failed-run")
+    page.goto(f"{site.address}/assets/scx/{STAGING}?view=checks")
+    expect(_check(page, "unique_job_id")).to_contain_text("Failed")
+    _check(page, "unique_job_id").click()
+    expect(page.get_by_text(f"job_id {doubled} stands in 2021-01 and in 2021-03").first).to_be_visible()
+    shoot("10-failed-check")
+    assert site.facts() == before
+
+
+def test_the_report_shows_a_chart_and_a_table(page: Page, site: Site, shoot: Shoot) -> None:
+    page.goto(f"{site.address}/assets/scx/report")
+    expect(page.get_by_text("Never materialized")).to_be_visible()
+    page.get_by_role("button", name="Materialize", exact=True).click()
+    expect(page.get_by_text("ground_profile_by_month chart")).to_be_visible(timeout=120_000)
+    table = page.get_by_role("row").filter(has_text="ground_profile_by_month").get_by_role("table").first
+    expect(table).to_contain_text("forestry")
+    shoot("11-report")
+    page.get_by_text("[Show Markdown]").first.click()
+    chart = page.get_by_role("img", name="Ground profile by month, for the busiest user")
+    expect(chart).to_be_visible()
+    assert chart.evaluate("image => image.naturalWidth") > 500
+    shoot("12-chart")
