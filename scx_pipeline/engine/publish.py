@@ -73,6 +73,7 @@ def _publish_newest(session: Session, compiled: CompiledStar, table: Table, span
     session.execute(f"INSERT INTO {history} ({names(columns)}) SELECT {names(columns)} FROM _slice")
     session.execute(f"INSERT INTO {touched} SELECT DISTINCT {key} FROM _slice")
     session.execute("DROP TABLE _slice")
+    session.analyze(touched)
     candidates = f"SELECT * FROM {history} WHERE {_has_key_in(table, touched)}"
     session.create_newest("_now", candidates, table.key, ordering)
     _replace_changed(session, compiled, table, touched)

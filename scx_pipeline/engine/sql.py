@@ -103,13 +103,14 @@ class CompiledStar:
         return {column.name: _column_lineage(select, column.name, self.star) for column in table.columns}
 
     def code_version(self, table: Table) -> str:
-        """A hash of what makes the table's rows: its SQL and the declared facts that decide them."""
+        """A hash of what makes the table's rows: its SQL and the declared facts that decide them, not what is only checked."""
         facts = table.model_dump(mode="json", exclude={"description", "columns", "same_rows_as"})
         facts["columns"] = [
-            column.model_dump(mode="json", exclude={"description"}) for column in table.columns
+            column.model_dump(mode="json", include={"name", "type", "nullable"}) for column in table.columns
         ]
         if table.source is not None:
-            facts["source"] = self.star.source(table.source).model_dump(mode="json", exclude={"description"})
+            source = self.star.source(table.source)
+            facts["source"] = source.model_dump(mode="json", exclude={"description", "reject_limit"})
         else:
             facts["sql"] = self._selects[table.name].sql(dialect=AUTHORED, comments=False)
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

@@ -143,6 +143,9 @@ class Session(ABC):
         """
         self.execute(f"CREATE TEMPORARY TABLE {target} AS {numbered_first(select, keys, newest_first)}")
 
+    def analyze(self, table: str) -> None:  # noqa: B027  (most engines need nothing here)
+        """Tell the planner what is in a temporary table, where it would guess; a wrong guess costs hours."""
+
     def ordering(self, table: Table, columns: Sequence[str]) -> list[str]:
         """The terms that order the rows of a table newest first: `latest_by`, then every other column to break ties."""
         others = [name for name in columns if name not in (*table.key, *table.latest_by)]

@@ -225,6 +225,9 @@ class PostgresSession(Session):
                 f"SELECT brin_summarize_new_values('{quote(schema)}.{quote(_brin_name(table))}'::regclass)"
             )
 
+    def analyze(self, table: str) -> None:
+        self.execute(f"ANALYZE {table}")
+
     def create_newest(
         self, target: str, select: str, keys: Sequence[str], newest_first: Sequence[str]
     ) -> None:

@@ -67,16 +67,23 @@ def read_cases(path: Path) -> list[Case]:
         raise CaseError(f"{path}: {error}") from None
     cases = []
     for name, facts in (document or {}).items():
-        if (
-            not isinstance(facts, dict)
-            or set(facts) != {"given", "expect"}
-            or not isinstance(facts["given"], dict)
-        ):
+        if not _is_case(facts):
             raise CaseError(
                 f"{path}: {name}: a case is `given:` with the rows of tables, and `expect:` with rows"
             )
         cases.append(Case(path, str(name), facts["given"], facts["expect"]))
     return cases
+
+
+def _is_case(facts: Any) -> bool:
+    if (
+        not isinstance(facts, dict)
+        or set(facts) != {"given", "expect"}
+        or not isinstance(facts["given"], dict)
+    ):
+        return False
+    lists = [*facts["given"].values(), facts["expect"]]
+    return all(isinstance(rows, list) and all(isinstance(row, dict) for row in rows) for rows in lists)
 
 
 def run_case(case: Case, compiled: CompiledStar, warehouse: Warehouse) -> None:

@@ -145,7 +145,15 @@ def test_rows_that_are_not_the_expected_ones_are_shown(tmp_path: Path, old: str,
 
 
 @pytest.mark.parametrize(
-    "text", ["x: 1\n", "x: {given: {}}\n", "x: {given: {}, expects: []}\n", "x: {given: [], expect: []}\n"]
+    "text",
+    [
+        "x: 1\n",
+        "x: {given: {}}\n",
+        "x: {given: {}, expects: []}\n",
+        "x: {given: [], expect: []}\n",
+        "x: {given: {users: }, expect: []}\n",
+        "x: {given: {}, expect: [1]}\n",
+    ],
 )
 def test_a_case_has_what_is_given_and_what_is_expected(tmp_path: Path, text: str) -> None:
     assert (

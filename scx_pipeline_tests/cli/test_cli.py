@@ -14,7 +14,8 @@ from scx_pipeline.cli import app
 from scx_pipeline_tests.cli.conftest import Scx
 
 COMMANDS = sorted(
-    name or "" for name in (typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    name or ""
+    for name in (typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 )
 
 
@@ -31,7 +32,9 @@ def test_the_help_has_an_example(scx: Scx, name: str) -> None:
 
 
 def test_generate_reports_what_a_right_load_must_find(scx: Scx, home: Path) -> None:
-    told = scx("generate", "scx", "--to", "2021-02", "--months", "2", "--jobs", "50", "--bad-rows", "3", "--json")
+    told = scx(
+        "generate", "scx", "--to", "2021-02", "--months", "2", "--jobs", "50", "--bad-rows", "3", "--json"
+    )
     report = json.loads(told.out)
     assert (report["jobs"], report["bad_rows"], report["objects"]) == (50, 3, 2)
     assert sum(report["jobs_by_month"].values()) == 50
@@ -53,7 +56,9 @@ def test_plan_load_status_rejected_and_analyze_tell_one_story(scx: Scx, bucket: 
     assert {check["check"] for check in status["checks"] if not check["passed"]} == {"rejected_rows"}
     rejected = json.loads(scx("rejected", "scx", "--json").out)
     assert len(rejected) == 6
-    assert all(row["file"].endswith(".csv") and row["line"] > 1 and row["reason"] and row["raw"] for row in rejected)
+    assert all(
+        row["file"].endswith(".csv") and row["line"] > 1 and row["reason"] and row["raw"] for row in rejected
+    )
     answers = json.loads(scx("analyze", "scx", "--json").out)
     assert sum(row["jobs"] for row in answers["ground_profile_by_month"]) == 300
 
@@ -113,7 +118,9 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("arguments", MISTAKES, ids=" ".join)
-def test_a_mistake_gets_one_clear_message_and_no_traceback(scx: Scx, bucket: Path, arguments: tuple[str, ...]) -> None:
+def test_a_mistake_gets_one_clear_message_and_no_traceback(
+    scx: Scx, bucket: Path, arguments: tuple[str, ...]
+) -> None:
     told = scx(*arguments)
     assert told.code == 1
     assert MISTAKES[arguments] in told.err

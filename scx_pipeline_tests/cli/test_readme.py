@@ -46,7 +46,11 @@ def test_the_readme_names_every_setting_and_its_default() -> None:
         row = next((line for line in README.splitlines() if line.startswith(f"| `SCX_{name.upper()}`")), None)
         assert row is not None, name
         if name not in ("bucket_url", "warehouse_url"):
-            assert f"`{field.default:g}`" in row if isinstance(field.default, float) else f"`{field.default}`" in row
+            assert (
+                f"`{field.default:g}`" in row
+                if isinstance(field.default, float)
+                else f"`{field.default}`" in row
+            )
 
 
 def test_every_link_of_the_readme_leads_somewhere() -> None:
@@ -63,7 +67,11 @@ def _console(command: str) -> list[str]:
 
 def _shape(text: str) -> str:
     """A text without what differs from day to day: numbers, paths and the width of columns."""
-    text = re.sub(r"(file|duckdb):///\S+", r"\1://", text).split("the limit is 5%")[0] if "\n" not in text else re.sub(r"(file|duckdb):///\S+", r"\1://", text)
+    text = (
+        re.sub(r"(file|duckdb):///\S+", r"\1://", text).split("the limit is 5%")[0]
+        if "\n" not in text
+        else re.sub(r"(file|duckdb):///\S+", r"\1://", text)
+    )
     return re.sub(r"\s+", " ", re.sub(r"[\d,.]+", "0", text)).strip()
 
 

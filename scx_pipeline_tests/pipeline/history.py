@@ -102,7 +102,9 @@ class Put:
         """The rows of the file; no more bad ones than good ones, so that no load is refused for them."""
         bad = [entry for entry in self.entries if entry.flaw]
         allowed = bad[: len(self.entries) - len(bad)]
-        return [(entry, entry.text(self.month)) for entry in self.entries if not entry.flaw or entry in allowed]
+        return [
+            (entry, entry.text(self.month)) for entry in self.entries if not entry.flaw or entry in allowed
+        ]
 
     def content(self) -> str:
         return csv_text((line for line, _ in self._lines()), self._names(), self.newline)
@@ -113,7 +115,12 @@ class Put:
     def _lines(self) -> Iterator[tuple[str, Entry]]:
         for entry, row in self.rows():
             line = csv_text([row], self._names(), "\n").split("\n", 1)[1].removesuffix("\n")
-            yield {"short": line[: line.index(",")], "long": f"{line},more", "loose text": f'"a"b{line}'}.get(entry.flaw, line), entry
+            yield (
+                {"short": line[: line.index(",")], "long": f"{line},more", "loose text": f'"a"b{line}'}.get(
+                    entry.flaw, line
+                ),
+                entry,
+            )
 
     def bad_lines(self) -> list[tuple[str, int]]:
         """Key and line of every row that must be rejected."""
@@ -170,8 +177,14 @@ class Settle:
 
 Step = Put | Delete | Load | BrokenLoad | PoisonedLoad | Settle
 
-_NAMES = [f"{month.year}/{month.month:02d}/{rest}" for month in MONTHS for rest in ("a.csv", "b.csv.gz", "07/c d.csv.zst")]
-_FILES = st.sampled_from([*_NAMES, CONCATENATED.removeprefix(PREFIX), CONCATENATED.removeprefix(PREFIX) + ".gz"])
+_NAMES = [
+    f"{month.year}/{month.month:02d}/{rest}"
+    for month in MONTHS
+    for rest in ("a.csv", "b.csv.gz", "07/c d.csv.zst")
+]
+_FILES = st.sampled_from(
+    [*_NAMES, CONCATENATED.removeprefix(PREFIX), CONCATENATED.removeprefix(PREFIX) + ".gz"]
+)
 _SMALL = st.integers(0, 3)
 _ENTRIES = st.builds(
     Entry,
@@ -187,9 +200,15 @@ _ENTRIES = st.builds(
     flaw=st.sampled_from([""] * 3 * len(FLAWS) + list(FLAWS)),
 )
 _PUTS = st.builds(
-    Put, _FILES, st.lists(_ENTRIES, max_size=6).map(tuple), newline=st.sampled_from(["\n", "\r\n"]), turned=st.booleans()
+    Put,
+    _FILES,
+    st.lists(_ENTRIES, max_size=6).map(tuple),
+    newline=st.sampled_from(["\n", "\r\n"]),
+    turned=st.booleans(),
 )
-_TABLES = st.sampled_from([frozenset[str]()] * 4 + [frozenset({name}) for name in ("users", "projects", "time", FACTS, STAGING)])
+_TABLES = st.sampled_from(
+    [frozenset[str]()] * 4 + [frozenset({name}) for name in ("users", "projects", "time", FACTS, STAGING)]
+)
 _LOADS = st.builds(Load, _SMALL, _SMALL, _TABLES)
 _STEPS = st.one_of(
     _PUTS,
@@ -234,7 +253,9 @@ class Model:
         }
         star = scx_star().star
         return {
-            name: sorted((tuple(row[column] for column in star.table(name).column_names) for row in rows), key=repr)
+            name: sorted(
+                (tuple(row[column] for column in star.table(name).column_names) for row in rows), key=repr
+            )
             for name, rows in made.items()
             if rows
         }
@@ -253,7 +274,10 @@ class Model:
 
 def _typed(row: Mapping[str, object]) -> dict[str, Any]:
     types = {column.name: column.type for column in scx_star().star.table(STAGING).columns}
-    return {name: _value(str(value), types[name]) if value not in (None, "") else None for name, value in row.items()}
+    return {
+        name: _value(str(value), types[name]) if value not in (None, "") else None
+        for name, value in row.items()
+    }
 
 
 def _value(text: str, kind: str) -> object:

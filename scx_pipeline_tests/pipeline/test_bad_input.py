@@ -158,7 +158,9 @@ def test_an_unreadable_file_changes_nothing_on_postgres(pg: World) -> None:
 # ------------------------------------------------------------------ months and buckets
 
 
-@pytest.mark.parametrize(("first", "last"), [("2019-12", "2020-01"), ("2020-01", "2999-01"), ("2019-01", "2019-02")])
+@pytest.mark.parametrize(
+    ("first", "last"), [("2019-12", "2020-01"), ("2020-01", "2999-01"), ("2019-01", "2019-02")]
+)
 def test_a_month_out_of_range_is_named_with_the_range(first: str, last: str, march: World) -> None:
     before = march.snapshot()
     wrong = last if last > "2100" else first
@@ -187,13 +189,17 @@ def test_an_unknown_s3_bucket_is_named(march: World, s3_bucket: str) -> None:
     assert os.environ["AWS_SECRET_ACCESS_KEY"] not in message
 
 
-def test_a_wrong_s3_secret_is_told_without_it(march: World, s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_s3_secret_is_told_without_it(
+    march: World, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     march.bucket_url = s3_bucket
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "quite-another-secret")
     assert "quite-another-secret" not in refused(march, BucketError, f"cannot list {s3_bucket}/{PREFIX}")
 
 
-def test_an_s3_server_that_does_not_answer_is_named(march: World, s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_s3_server_that_does_not_answer_is_named(
+    march: World, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     march.bucket_url = s3_bucket
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_ports(1)[0]}")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
@@ -210,7 +216,9 @@ def test_an_empty_bucket_is_due_for_nothing(world: World) -> None:
 
 def meddling(world: World, meddle: Callable[[], object]) -> None:
     """Do something to the bucket between the listing and the reading of the objects."""
-    loader = world.loader(lambda message: meddle() if "objects," in message and "read" not in message else None)
+    loader = world.loader(
+        lambda message: meddle() if "objects," in message and "read" not in message else None
+    )
     loader.load(span_of(APRIL))
 
 
@@ -227,7 +235,9 @@ def test_an_object_that_changes_after_the_listing_is_named(
     duck.put("2021/04/a.csv", [job(2, "2021-04-05 10:00:00")])
     changes: dict[str, Callable[[], object]] = {
         "deleted": lambda: duck.delete("2021/04/a.csv"),
-        "overwritten": lambda: duck.put("2021/04/a.csv", [job(3, "2021-04-05 10:00:00"), job(4, "2021-04-05 10:00:00")]),
+        "overwritten": lambda: duck.put(
+            "2021/04/a.csv", [job(3, "2021-04-05 10:00:00"), job(4, "2021-04-05 10:00:00")]
+        ),
         "overwritten alike": lambda: duck.put("2021/04/a.csv", [job(3, "2021-04-05 10:00:00")]),
     }
     with pytest.raises(BucketError, match=f"{duck.bucket_url}/{PREFIX}2021/04/a.csv") as caught:
@@ -247,13 +257,17 @@ def test_an_object_that_comes_after_the_listing_is_for_the_next_load(duck: World
     assert jobs_of(duck) == [2, 3]
 
 
-def test_an_object_that_ends_early_is_named(duck: World, s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_object_that_ends_early_is_named(
+    duck: World, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     duck.bucket_url = s3_bucket
     duck.put("2021/04/a.csv", GOOD)
     listed = duck.bucket.list_objects
     monkeypatch.setattr(
         "scx_pipeline.engine.objects.Bucket.list_objects",
-        lambda bucket, prefix: [type(item)(item.key, item.size + 1, item.etag, item.last_modified) for item in listed(prefix)],
+        lambda bucket, prefix: [
+            type(item)(item.key, item.size + 1, item.etag, item.last_modified) for item in listed(prefix)
+        ],
     )
     with pytest.raises(BucketError, match=f"{PREFIX}2021/04/a.csv: it ended early; run again"):
         duck.load(APRIL)
@@ -264,7 +278,9 @@ def test_an_object_that_ends_early_is_named(duck: World, s3_bucket: str, monkeyp
 
 def with_password(url: str, password: str) -> str:
     parts = urlsplit(url)
-    return url.replace(parts.netloc, f"{parts.username}:{quote(password, safe='')}@{parts.hostname}:{parts.port}")
+    return url.replace(
+        parts.netloc, f"{parts.username}:{quote(password, safe='')}@{parts.hostname}:{parts.port}"
+    )
 
 
 def test_a_postgres_that_does_not_answer_is_named(duck: World) -> None:

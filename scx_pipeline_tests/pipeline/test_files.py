@@ -27,7 +27,10 @@ from scx_pipeline_tests.pipeline.world import (
 )
 
 WHOLE = CONCATENATED.removeprefix(PREFIX)
-FEW = [job(n, "2021-03-05 10:00:00", project_id=1 + n % 7, project_name='서울, "a"\nb' if n % 5 else " x ") for n in range(1, 60)]
+FEW = [
+    job(n, "2021-03-05 10:00:00", project_id=1 + n % 7, project_name='서울, "a"\nb' if n % 5 else " x ")
+    for n in range(1, 60)
+]
 MORE = [job(n, "2021-03-06 10:00:00") for n in range(60, 70)]
 ALL = [*FEW, *MORE]
 
@@ -120,7 +123,7 @@ def test_objects_without_rows_are_recorded(world: World) -> None:
 ODD_KEYS = [
     "a b.csv",
     "a:b.csv",
-    "it's \"quoted\".csv",
+    'it\'s "quoted".csv',
     "a*b?[x].csv",
     "100%.csv",
     "a%20b.csv",
@@ -170,7 +173,9 @@ def test_a_link_to_a_file_is_read(duck: World, tmp_path: Path) -> None:
 
 
 def test_s3_gives_the_same_tables_as_a_folder(duck: World, s3_bucket: str, tmp_path: Path) -> None:
-    options = ScxLogOptions(to="2021-04", months=4, jobs=2000, layout="both", bad_rows=20, duplicates=30, late_rows=10)
+    options = ScxLogOptions(
+        to="2021-04", months=4, jobs=2000, layout="both", bad_rows=20, duplicates=30, late_rows=10
+    )
     other = folder_world(tmp_path / "s3")
     other.bucket_url = f"{s3_bucket}/some/prefix"
     for world in (duck, other):
@@ -178,7 +183,9 @@ def test_s3_gives_the_same_tables_as_a_folder(duck: World, s3_bucket: str, tmp_p
         assert world.load("2021-01", "2021-04").loaded == 2000
         assert "2021-02" not in world.changed()
     there, here = other.snapshot(load_ids=False), duck.snapshot(load_ids=False)
-    assert {name for name, rows in there.items() if rows != here[name]} == {"months", "objects"}, "ETags differ"
+    assert {name for name, rows in there.items() if rows != here[name]} == {"months", "objects"}, (
+        "ETags differ"
+    )
     assert [row[:2] + row[3:] for row in there["objects"]] == [row[:2] + row[3:] for row in here["objects"]]
 
 

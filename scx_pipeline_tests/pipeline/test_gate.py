@@ -73,7 +73,9 @@ BREACHES = {
 
 
 def load_march(world: World) -> None:
-    world.put("2021/03/a.csv", [job(30 + n, "2021-03-05 10:00:00", user_id=1 + n, project_id=1) for n in range(3)])
+    world.put(
+        "2021/03/a.csv", [job(30 + n, "2021-03-05 10:00:00", user_id=1 + n, project_id=1) for n in range(3)]
+    )
     world.load(MARCH)
 
 
@@ -86,7 +88,9 @@ def test_a_breach_keeps_the_month_out(breach: Breach, world: World, tmp_path: Pa
     [told] = [check for check in failed if (check.table, check.name) == (breach.table, breach.check)]
     assert breach.message in told.message
     assert jobs_of(world) == [30, 31, 32]
-    assert breach.check in {check.name for check in declared_checks(world.compiled.star) if check.table == breach.table}
+    assert breach.check in {
+        check.name for check in declared_checks(world.compiled.star) if check.table == breach.table
+    }
 
 
 def test_a_gate_lets_a_mended_month_through(world: World) -> None:
@@ -114,7 +118,9 @@ def test_a_report_has_every_check_once_and_those_alone(world: World) -> None:
     assert all(check.passed for check in report.checks)
 
 
-def test_rows_that_are_not_accounted_for_are_not_published(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_that_are_not_accounted_for_are_not_published(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.put("2021/03/a.csv", [job(1, "2021-03-05 10:00:00")])
     monkeypatch.setattr(ObjectCount, "balanced", property(lambda count: False))
     [check] = failed_load(world, MARCH)
@@ -124,16 +130,27 @@ def test_rows_that_are_not_accounted_for_are_not_published(world: World, monkeyp
 
 def test_staging_rows_that_got_lost_are_not_published(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.put("2021/03/a.csv", [job(1, "2021-03-05 10:00:00")])
-    monkeypatch.setattr(Ingested, "total", lambda ingested, name: sum(getattr(each, name) for each in ingested.counts) + (name == "loaded"))
+    monkeypatch.setattr(
+        Ingested,
+        "total",
+        lambda ingested, name: sum(getattr(each, name) for each in ingested.counts) + (name == "loaded"),
+    )
     [check] = failed_load(world, MARCH)
-    assert (check.table, check.name, check.message) == (STAGING, "row_count", "1 rows stand, but 2 were loaded")
+    assert (check.table, check.name, check.message) == (
+        STAGING,
+        "row_count",
+        "1 rows stand, but 2 were loaded",
+    )
 
 
 def test_a_dimension_made_anew_must_still_have_the_keys_of_the_facts(world: World, tmp_path: Path) -> None:
     load_march(world)
     world.compiled = edited_star(tmp_path, sql={"users": (FROM, f"{FROM} WHERE user_id <> 2")})
     before = world.snapshot()
-    with pytest.raises(Exception, match="references_users on auto_classification_logs: 1 rows have a user_id that users lacks: 2"):
+    with pytest.raises(
+        Exception,
+        match="references_users on auto_classification_logs: 1 rows have a user_id that users lacks: 2",
+    ):
         world.load(MARCH, tables={"users"})
     assert world.snapshot() == before
 

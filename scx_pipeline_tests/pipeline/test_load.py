@@ -36,16 +36,27 @@ def test_every_object_is_accounted_for(world: World) -> None:
     world.put("2021/03/b.csv", [older, job(40, "2021-03-06 10:00:00")])
     world.put("2021/04/c.csv", [job(50, "2021-03-31 23:00:00"), job(60, "2021-04-01 00:00:00")])
     report = world.load(MARCH)
-    counts = world.state("objects", "object_key, rows_read, rows_loaded, rows_rejected, rows_deduplicated, rows_filtered")
+    counts = world.state(
+        "objects", "object_key, rows_read, rows_loaded, rows_rejected, rows_deduplicated, rows_filtered"
+    )
     assert counts == [
         (f"{PREFIX}2021/03/a.csv", 31, 30, 1, 0, 0),
         (f"{PREFIX}2021/03/b.csv", 2, 1, 0, 1, 0),
         (f"{PREFIX}2021/04/c.csv", 2, 1, 0, 0, 1),
     ]
-    assert (report.read, report.loaded, report.rejected, report.deduplicated, report.filtered) == (35, 32, 1, 1, 1)
+    assert (report.read, report.loaded, report.rejected, report.deduplicated, report.filtered) == (
+        35,
+        32,
+        1,
+        1,
+        1,
+    )
     assert report.objects == 3
     assert len(world.table(STAGING)) == len(jobs_of(world)) == 32
-    loads = world.state("loads", "first_month, last_month, rows_read, rows_loaded, rows_rejected, rows_deduplicated, rows_filtered")
+    loads = world.state(
+        "loads",
+        "first_month, last_month, rows_read, rows_loaded, rows_rejected, rows_deduplicated, rows_filtered",
+    )
     assert loads == [(MARCH, MARCH, 35, 32, 1, 1, 1)]
 
 
@@ -63,13 +74,25 @@ def test_the_load_is_recorded_with_its_run_months_and_checks(world: World) -> No
 
 def test_a_generated_log_is_loaded_alike_by_both_engines(duck: World, pg: World) -> None:
     options = ScxLogOptions(
-        to="2021-06", months=6, jobs=6000, seed=3, layout="both", compression="zstd", bad_rows=90, duplicates=120, late_rows=40
+        to="2021-06",
+        months=6,
+        jobs=6000,
+        seed=3,
+        layout="both",
+        compression="zstd",
+        bad_rows=90,
+        duplicates=120,
+        late_rows=40,
     )
     log = generate(options, duck.bucket.store)
     pg.bucket_url = duck.bucket_url
     for world in (duck, pg):
         report = world.load("2021-01", "2021-06")
-        assert (report.loaded, report.rejected, report.deduplicated) == (log.jobs, log.bad_rows, log.duplicates)
+        assert (report.loaded, report.rejected, report.deduplicated) == (
+            log.jobs,
+            log.bad_rows,
+            log.duplicates,
+        )
         assert {str(month): rows for month, rows in report.tables[FACTS].rows.items()} == log.jobs_by_month
         assert len(world.table("users")) == log.users
         assert len(world.table("projects")) == log.projects
@@ -114,7 +137,14 @@ def test_rows_as_new_as_each_other_end_alike_on_both_engines(duck: World, pg: Wo
     pg.bucket_url = duck.bucket_url
     texts = ["Ä", "a", "B", "", "10", "9", "ü", "\U0001f600", "é", "e\u0301"]
     rows = [
-        job(number % 4, "2021-03-05 10:00:00", updated_at=None, project_name=text, user_id=1 + number % 3, plan_id=number)
+        job(
+            number % 4,
+            "2021-03-05 10:00:00",
+            updated_at=None,
+            project_name=text,
+            user_id=1 + number % 3,
+            plan_id=number,
+        )
         | {"job_id": 1 + number % 4}
         for number, text in enumerate(texts * 3)
     ]
@@ -138,7 +168,10 @@ def test_a_job_that_stands_in_another_month_names_both(world: World) -> None:
     world.put("2021/05/a.csv", [job(7, "2021-05-05 10:00:00")])
     world.load(MARCH)
     failed = failed_load(world, MAY)
-    assert {(check.table, check.name) for check in failed} == {(STAGING, "unique_job_id"), (FACTS, "unique_job_id")}
+    assert {(check.table, check.name) for check in failed} == {
+        (STAGING, "unique_job_id"),
+        (FACTS, "unique_job_id"),
+    }
     assert {check.message for check in failed} == {"job_id 7 stands in 2021-03 and in 2021-05"}
 
 
@@ -190,19 +223,25 @@ def test_rejected_rows_keep_file_line_column_reason_and_raw_text(world: World) -
     world.put("2021/03/a.csv.gz", rows)
     report = world.load(MARCH)
     assert report.rejected == len(bad) == 16
-    found = world.rows("SELECT object_key, line, column_name, reason, raw FROM scx_pipeline.rejected_rows ORDER BY line")
+    found = world.rows(
+        "SELECT object_key, line, column_name, reason, raw FROM scx_pipeline.rejected_rows ORDER BY line"
+    )
     assert found == expected
     assert len(jobs_of(world)) == 400
 
 
 def test_bad_rows_are_told_from_each_other_in_many_files(duck: World) -> None:
     for name in ("a.csv", "b.csv", "c.csv.gz", "d.csv"):
-        rows: list[dict[str, object] | str] = [job(ord(name[0]) * 100 + n, "2021-03-05 10:00:00") for n in range(60)]
+        rows: list[dict[str, object] | str] = [
+            job(ord(name[0]) * 100 + n, "2021-03-05 10:00:00") for n in range(60)
+        ]
         rows.insert(ord(name[0]) - ord("a"), f"{name},short")
         rows.insert(40, line_of(job(1, "2021-03-05 10:00:00", plan_id=name)))
         duck.put(f"2021/03/{name}", rows)
     duck.load(MARCH)
-    found = duck.rows("SELECT object_key, line, column_name, raw FROM scx_pipeline.rejected_rows ORDER BY 1, 2")
+    found = duck.rows(
+        "SELECT object_key, line, column_name, raw FROM scx_pipeline.rejected_rows ORDER BY 1, 2"
+    )
     assert [(key[-len(raw.split(",")[0]) :], line) for key, line, column, raw in found if column is None] == [
         ("a.csv", 2),
         ("b.csv", 3),
@@ -222,12 +261,19 @@ def test_rejected_rows_go_when_their_object_is_mended(world: World) -> None:
     assert world.state("rejected_rows") == []
 
 
-@pytest.mark.parametrize(("good", "bad", "published"), [(20, 0, True), (19, 1, True), (18, 1, False), (38, 2, True), (37, 2, False)])
-def test_more_than_the_limit_of_rejected_rows_fails(good: int, bad: int, published: bool, duck: World) -> None:
+@pytest.mark.parametrize(
+    ("good", "bad", "published"),
+    [(20, 0, True), (19, 1, True), (18, 1, False), (38, 2, True), (37, 2, False)],
+)
+def test_more_than_the_limit_of_rejected_rows_fails(
+    good: int, bad: int, published: bool, duck: World
+) -> None:
     duck.put("2021/03/a.csv", [*(job(n, "2021-03-05 10:00:00") for n in range(1, good + 1)), *["bad"] * bad])
     if published:
         report = duck.load(MARCH)
-        assert [(check.name, check.severity) for check in report.warnings] == [("rejected_rows", "warn")] * bool(bad)
+        assert [(check.name, check.severity) for check in report.warnings] == [
+            ("rejected_rows", "warn")
+        ] * bool(bad)
         assert not report.failed
     else:
         [check] = failed_load(duck, MARCH)
@@ -250,7 +296,9 @@ def test_an_empty_value_is_null_quoted_or_not(world: World) -> None:
 def test_a_month_without_objects_is_loaded_with_no_rows(world: World) -> None:
     report = world.load(MARCH, APRIL)
     assert [check for check in report.checks if not check.passed] == []
-    assert {(month, rows) for _, month, rows in world.state("month_rows", "table_name, month, row_count")} == {(MARCH, 0), (APRIL, 0)}
+    assert {
+        (month, rows) for _, month, rows in world.state("month_rows", "table_name, month, row_count")
+    } == {(MARCH, 0), (APRIL, 0)}
     assert [month for (month,) in world.state("months", "month")] == [MARCH, APRIL]
     assert world.table(FACTS) == []
     assert world.changed() == []
@@ -282,7 +330,9 @@ def test_a_plan_tells_which_months_changed_and_why(duck: World, tmp_path: Path) 
     duck.load("2021-02", MARCH)
     assert reasons(duck) == {}
     duck.put("2021/03/a.csv", [job(1, "2021-03-05 10:00:00")])
-    assert reasons(duck) == {"2021-02": "objects changed", MARCH: "objects changed"}, "rewritten with the same bytes"
+    assert reasons(duck) == {"2021-02": "objects changed", MARCH: "objects changed"}, (
+        "rewritten with the same bytes"
+    )
     duck.load("2021-02", MARCH)
     other = edited_star(tmp_path, sql={"users": ("plan_id,", "plan_id + 1 AS plan_id,")})
     told = "the star's tables or SQL changed"
@@ -290,7 +340,10 @@ def test_a_plan_tells_which_months_changed_and_why(duck: World, tmp_path: Path) 
 
 
 def test_a_month_takes_its_own_rows_whatever_file_they_are_in(world: World) -> None:
-    world.put(CONCATENATED.removeprefix(PREFIX), [job(1, "2021-02-28 23:59:59.999999"), job(2, "2021-03-01 00:00:00")])
+    world.put(
+        CONCATENATED.removeprefix(PREFIX),
+        [job(1, "2021-02-28 23:59:59.999999"), job(2, "2021-03-01 00:00:00")],
+    )
     world.put("2021/04/a.csv", [job(3, "2021-03-31 23:59:59.999999"), job(4, "2021-04-01 00:00:00")])
     assert world.load(MARCH).filtered == 2
     assert jobs_of(world) == [2, 3]
@@ -300,7 +353,12 @@ def test_a_month_takes_its_own_rows_whatever_file_they_are_in(world: World) -> N
 
 
 def test_times_are_utc_with_iso_weeks(world: World) -> None:
-    moments = ["2021-01-01T08:30:00+09:00", "2021-01-03 12:00:00", "2020-02-29 00:00:00Z", "2020-12-31 23:59:59.999999"]
+    moments = [
+        "2021-01-01T08:30:00+09:00",
+        "2021-01-03 12:00:00",
+        "2020-02-29 00:00:00Z",
+        "2020-12-31 23:59:59.999999",
+    ]
     world.put(CONCATENATED.removeprefix(PREFIX), [job(n, text) for n, text in enumerate(moments, 1)])
     world.load("2020-01", "2021-01")
     assert world.table("time") == [
@@ -309,4 +367,6 @@ def test_times_are_utc_with_iso_weeks(world: World) -> None:
         (datetime(2020, 2, 29), 0, 29, 9, 2, 2020, 6),
         (datetime(2021, 1, 3, 12), 12, 3, 53, 1, 2021, 0),
     ]
-    assert world.rows("SELECT row_count FROM scx_pipeline.month_rows WHERE table_name = 'time' AND month = '2020-12'") == [(2,)]
+    assert world.rows(
+        "SELECT row_count FROM scx_pipeline.month_rows WHERE table_name = 'time' AND month = '2020-12'"
+    ) == [(2,)]

@@ -105,7 +105,9 @@ class Driver:
 
     def may_refuse(self, failure: Exception) -> bool:
         """Whether it is because of a job_id in two months, or of staging rows that were never loaded."""
-        return (isinstance(failure, GateError) and bool(self.model.strays())) or "was never loaded" in str(failure)
+        return (isinstance(failure, GateError) and bool(self.model.strays())) or "was never loaded" in str(
+            failure
+        )
 
     def poison(self, span: Span) -> None:
         name = f"{span.first.year}/{span.first.month:02d}/poison.csv"
@@ -144,7 +146,9 @@ class Driver:
         """What stands after a load from nothing, into an empty DuckDB; None where it is refused."""
         self.builds += 1
         world = World(
-            self.worlds[0].bucket_url, f"duckdb://{self.folder}/built{self.builds}.duckdb", self.worlds[0].compiled
+            self.worlds[0].bucket_url,
+            f"duckdb://{self.folder}/built{self.builds}.duckdb",
+            self.worlds[0].compiled,
         )
         changed = [item.month for item in world.plan().changed]
         if changed and not self.try_load(world, Span(min(changed), max(changed))):

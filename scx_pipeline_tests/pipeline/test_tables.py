@@ -34,7 +34,9 @@ def by_month(world: World, **plans: int) -> None:
 
 
 @pytest.mark.parametrize("order", [(MARCH, APRIL, MAY), (MAY, APRIL, MARCH), (APRIL, MAY, MARCH)])
-def test_a_dimension_has_its_newest_row_whatever_the_order_of_loads(order: tuple[str, ...], world: World) -> None:
+def test_a_dimension_has_its_newest_row_whatever_the_order_of_loads(
+    order: tuple[str, ...], world: World
+) -> None:
     by_month(world, m03=3, m04=4, m05=5)
     for month in order:
         world.load(month)
@@ -43,7 +45,10 @@ def test_a_dimension_has_its_newest_row_whatever_the_order_of_loads(order: tuple
 
 def test_the_newest_row_is_the_last_updated_and_not_the_last_created(world: World) -> None:
     by_month(world, m04=4, m05=5)
-    world.put("2021/03/a.csv", [job(9, "2021-03-05 10:00:00", user_id=1, plan_id=3, updated_at="2021-06-01 00:00:00")])
+    world.put(
+        "2021/03/a.csv",
+        [job(9, "2021-03-05 10:00:00", user_id=1, plan_id=3, updated_at="2021-06-01 00:00:00")],
+    )
     world.load(MARCH, MAY)
     assert user(world) == [(1, 3)]
 
@@ -97,13 +102,17 @@ def test_some_tables_of_a_month_that_was_never_loaded_are_refused(world: World) 
     by_month(world, m03=3)
     world.load(MARCH)
     before = world.snapshot()
-    with pytest.raises(PipelineError, match="2021-04 of scx was never loaded, so users cannot be made from it"):
+    with pytest.raises(
+        PipelineError, match="2021-04 of scx was never loaded, so users cannot be made from it"
+    ):
         world.load(MARCH, APRIL, {"users"})
     assert world.snapshot() == before
 
 
 def test_an_unknown_table_is_refused(duck: World) -> None:
-    with pytest.raises(PipelineError, match="user is no table of scx, which has: staging_cleansed_logs, users"):
+    with pytest.raises(
+        PipelineError, match="user is no table of scx, which has: staging_cleansed_logs, users"
+    ):
         duck.load(MARCH, tables={"user"})
 
 
@@ -127,7 +136,9 @@ def test_changed_columns_need_a_load_of_all_months(world: World, tmp_path: Path)
     assert user(world) == [(1, 4)]
     with world.reading() as session:
         assert dict(session.existing_columns("public", "users"))["plan_id"].lower() == "bigint"
-    assert {name: rows for name, rows in world.snapshot(load_ids=False).items() if name == FACTS} == {FACTS: before[FACTS]}
+    assert {name: rows for name, rows in world.snapshot(load_ids=False).items() if name == FACTS} == {
+        FACTS: before[FACTS]
+    }
 
 
 def test_a_rebuild_that_fails_leaves_the_old_tables(world: World, tmp_path: Path) -> None:
@@ -144,7 +155,9 @@ def test_a_new_column_of_the_fact_is_filled_by_a_load_of_all_months(world: World
     by_month(world, m03=3, m04=4)
     world.load(MARCH, APRIL)
     world.compiled = edited_star(
-        tmp_path, {f"{FACTS}.plan_id": {"type": "integer"}}, {FACTS: ("upload_time\n", "upload_time,\n    plan_id\n")}
+        tmp_path,
+        {f"{FACTS}.plan_id": {"type": "integer"}},
+        {FACTS: ("upload_time\n", "upload_time,\n    plan_id\n")},
     )
     world.load(MARCH, APRIL)
     assert world.table(FACTS, "job_id, plan_id") == [(1, 3), (2, 4)]

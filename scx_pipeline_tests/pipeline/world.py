@@ -63,7 +63,9 @@ def job(job_id: int, created_at: str, **values: object) -> dict[str, object]:
         "resolution": "0.5",
         "noise_profile": "low",
         "noise_type": "birds",
-        **dict.fromkeys(("remove_dup", "airbone_laser", "ground_grndonly", "class_grdonly", "nextcore", "switch_xy"), 0),
+        **dict.fromkeys(
+            ("remove_dup", "airbone_laser", "ground_grndonly", "class_grdonly", "nextcore", "switch_xy"), 0
+        ),
         "created_at": created_at,
         "updated_at": created_at,
         "upload_time": "000130",
@@ -75,7 +77,9 @@ def job(job_id: int, created_at: str, **values: object) -> dict[str, object]:
     return usual | values
 
 
-def csv_text(rows: Iterable[Mapping[str, object] | str], names: Sequence[str] = (), newline: str = "\n") -> str:
+def csv_text(
+    rows: Iterable[Mapping[str, object] | str], names: Sequence[str] = (), newline: str = "\n"
+) -> str:
     """A file with a header; a row that is a text stands as it is."""
     names = names or columns()
     text = io.StringIO(newline="")
@@ -200,13 +204,17 @@ def in_order(rows: list[Row], wanted: bool = True) -> list[Row]:
 
 def take_snapshot(session: Session, compiled: CompiledStar, load_ids: bool = True) -> Snapshot:
     """What stands of a star. Empty tables and tables that are not there are the same: nothing can be read of both."""
-    state = {name: f"{what}, load_id" for name, what in _OF_STATE.items()} | _OF_LOADS if load_ids else _OF_STATE
+    state = (
+        {name: f"{what}, load_id" for name, what in _OF_STATE.items()} | _OF_LOADS if load_ids else _OF_STATE
+    )
     found: Snapshot = {}
     for table in compiled.star.tables:
         if session.existing_columns(compiled.star.schema_name, table.name):
             found[table.name] = session.rows(f"SELECT * FROM {qualified(compiled.star.schema_name, table)}")
         if not table.sliced and session.existing_columns(STATE_SCHEMA, f"{compiled.star.name}__{table.name}"):
-            found[f"{table.name} by month"] = session.rows(f'SELECT * FROM {STATE_SCHEMA}."scx__{table.name}"')
+            found[f"{table.name} by month"] = session.rows(
+                f'SELECT * FROM {STATE_SCHEMA}."scx__{table.name}"'
+            )
     for name, what in state.items():
         if session.existing_columns(STATE_SCHEMA, name):
             found[name] = session.rows(f"SELECT {what} FROM {STATE_SCHEMA}.{name}")

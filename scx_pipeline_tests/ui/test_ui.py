@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -43,7 +44,7 @@ def test_the_graph_goes_from_the_source_over_staging_to_dimensions_and_fact_and_
     expect(node(page, "users")).to_contain_text("DuckDB")
     expect(node(page, "auto_classify_jobs")).to_contain_text("S3")
     lefts = [[_left(node(page, name)) for name in names] for names in columns]
-    assert all(max(here) < min(there) for here, there in zip(lefts, lefts[1:], strict=False))
+    assert all(max(here) < min(there) for here, there in pairwise(lefts))
     shoot("1-graph")
 
 
@@ -66,9 +67,7 @@ def test_a_backfill_of_several_months_is_a_single_run_that_loads_them(
     page.get_by_role("button", name="Launch backfill").click()
     expect(page.get_by_text("Created backfill")).to_be_visible()
     page.goto(f"{site.address}/runs")
-    expect(page.get_by_role("row").filter(has_text="3 partitions")).to_contain_text(
-        "Success", timeout=120_000
-    )
+    expect(page.locator("tr").filter(has_text="3 partitions")).to_contain_text("Success", timeout=120_000)
     shoot("3-backfill-done")
     [run] = site.runs()
     assert run["status"] == "SUCCESS"
@@ -84,14 +83,14 @@ def test_the_page_of_a_table_says_what_it_is_and_what_was_loaded(
     expect(page.get_by_text(f"dev.public.{FACTS}")).to_be_visible()
     expect(page.get_by_text(f"Open {FACTS}.sql in editor")).to_be_visible()
     for column in FACT.columns:
-        row = page.get_by_role("row").filter(has=page.get_by_text(column.name, exact=True)).first
+        row = page.locator("tr").filter(has=page.get_by_text(column.name, exact=True)).first
         expect(row).to_contain_text(column.description)
         expect(row).to_contain_text(column.type)
     shoot("4-table")
-    rows = page.get_by_role("row").filter(has_text="dagster/partition_row_count")
+    rows = page.locator("tr").filter(has_text="dagster/partition_row_count")
     rows.scroll_into_view_if_needed()
     expect(rows).to_contain_text(str(log["2021-03"]))
-    expect(page.get_by_role("row").filter(has_text="objects_read")).to_contain_text("3")
+    expect(page.locator("tr").filter(has_text="objects_read")).to_contain_text("3")
     shoot("5-table-metadata")
     page.get_by_text("from staging_cleansed_logs").scroll_into_view_if_needed()
     shoot("6-table-lineage")
@@ -119,7 +118,7 @@ def test_the_sensor_starts_a_run_after_an_object_lands_in_s3(page: Page, site: S
     expect(switch).to_be_checked()
     site.put("2021/04/jobs.csv", [job(500_000 + n, f"2021-04-{n + 1:02d} 09:00:00") for n in range(28)])
     page.get_by_role("button", name="Runs", exact=True).click()
-    expect(page.get_by_role("row").filter(has_text="2021-04")).to_contain_text("Success", timeout=120_000)
+    expect(page.locator("tr").filter(has_text="2021-04")).to_contain_text("Success", timeout=120_000)
     shoot("8-sensor")
     assert site.facts()["2021-04"] == 28
 
@@ -131,7 +130,7 @@ def test_a_bad_month_shows_its_failed_check_and_the_earlier_rows_stand(
     doubled = site.a_job_of("2021-01")
     site.put("2021/03/again.csv", [job(doubled, "2021-03-20 10:00:00")])
     page.goto(f"{site.address}/runs")
-    failed = page.get_by_role("row").filter(has_text="Failure")
+    failed = page.locator("tr").filter(has_text="Failure")
     expect(failed).to_be_visible(timeout=120_000)
     failed.get_by_role("link", name=re.compile("^[0-9a-f]{8}$")).click()
     expect(page.get_by_text("was not published, nothing was changed").first).to_be_visible()
@@ -149,7 +148,7 @@ def test_the_report_shows_a_chart_and_a_table(page: Page, site: Site, shoot: Sho
     expect(page.get_by_text("Never materialized")).to_be_visible()
     page.get_by_role("button", name="Materialize", exact=True).click()
     expect(page.get_by_text("ground_profile_by_month chart")).to_be_visible(timeout=120_000)
-    table = page.get_by_role("row").filter(has_text="ground_profile_by_month").get_by_role("table").first
+    table = page.locator("tr").filter(has_text="ground_profile_by_month").get_by_role("table").first
     expect(table).to_contain_text("forestry")
     shoot("11-report")
     page.get_by_text("[Show Markdown]").first.click()
