@@ -19,6 +19,10 @@ from scx_pipeline.orchestration.partitions import monthly, span_of
 from scx_pipeline.orchestration.resources import BucketResource, WarehouseResource
 from scx_pipeline.spec import Source, Table
 
+NO_MONTH = (
+    "no month was chosen: blocking checks run inside a load, so materialize the months they shall look at"
+)
+
 
 def source_assets(compiled: CompiledStar) -> list[dg.AssetsDefinition]:
     """The star's sources: assets that are observed, a month's data version being its objects' fingerprint."""
@@ -104,6 +108,8 @@ def _load(
     warehouse: WarehouseResource,
     bucket: BucketResource,
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+    if not (context.has_partition_key or context.has_partition_key_range):  # "Execute" on a check's page
+        raise dg.Failure(NO_MONTH, allow_retries=False)
     span = span_of(context.partition_keys)
     selected = {key.path[-1] for key in context.selected_asset_keys}
     log: Callable[[str], None] = context.log.info

@@ -57,9 +57,10 @@ def due_requests(
 ) -> tuple[list[Request], dict[Month, Asked]]:
     """The requests to make for the changed months (month → state of its objects and code), and the new memory.
 
-    `now` is the moment before the look that found them changed.
-    A month whose run is on its way is not asked for again; one whose run failed is, after a wait that doubles each
-    time. One whose request was lost before it became a run is asked for by the same key, so it runs at most once.
+    `now` is the moment before the look that found them changed. A month whose run is on its way is not asked for
+    again; one whose run failed is, after a wait that doubles each time. So is one that its run left changed, as runs
+    of newer code than the sensor's do. One whose request was lost before it became a run is asked for by the same
+    key, so it runs at most once.
     """
     remembered = {
         month: asked for month, asked in memory.items() if month in changed and asked.state == changed[month]
@@ -74,7 +75,7 @@ def due_requests(
         state, ended = run_state(asked.request)
         if state == "absent":
             lost.setdefault(asked.request, []).append(month)
-        elif _is_over(asked.attempt, state, ended, now):
+        elif state != "running" and _waited(asked.attempt, ended, now):
             fresh.setdefault(asked.attempt + 1, []).append(month)
     requests = []
     for key, months in lost.items():
@@ -91,13 +92,9 @@ def due_requests(
     return requests, remembered
 
 
-def _is_over(attempt: int, state: RunState, ended: datetime | None, now: datetime) -> bool:
-    """Whether a month that is still changed, after a run for it, is to be asked for again."""
-    if state == "succeeded":
-        # A run that ended after the look at the warehouse may have loaded the month; the next look tells.
-        return ended is None or ended < now
+def _waited(attempt: int, ended: datetime | None, now: datetime) -> bool:
     wait = min(FIRST_WAIT * 2 ** min(attempt - 1, 10), LONGEST_WAIT)
-    return state == "failed" and (ended is None or now - ended >= wait)
+    return ended is None or now - ended >= wait
 
 
 def _key(star: str, span: Span, states: Sequence[str], attempt: int) -> str:

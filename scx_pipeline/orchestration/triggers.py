@@ -16,7 +16,7 @@ from scx_pipeline.orchestration.partitions import monthly, range_tags
 from scx_pipeline.orchestration.resources import BucketResource, WarehouseResource
 from scx_pipeline.spec import Month
 
-REQUEST_TAG = "scx_pipeline/request"
+RUN_KEY = "dagster/run_key"  # the tag that Dagster gives a run for its request's key
 TICK_LOCK_TIMEOUT = 5.0  # a tick rather comes again than waits for a run that writes the warehouse
 _FAILED = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 
@@ -114,7 +114,7 @@ def _due(
 
     @cache
     def run_state(key: str) -> tuple[RunState, datetime | None]:
-        records = instance.get_run_records(dg.RunsFilter(tags={REQUEST_TAG: key}), limit=1)
+        records = instance.get_run_records(dg.RunsFilter(tags={RUN_KEY: key}), limit=1)
         if not records:
             return "absent", None
         status, ended = records[0].dagster_run.status, records[0].end_time
@@ -128,4 +128,4 @@ def _due(
 
 
 def _run_request(request: Request) -> dg.RunRequest:
-    return dg.RunRequest(run_key=request.key, tags={**range_tags(request.span), REQUEST_TAG: request.key})
+    return dg.RunRequest(run_key=request.key, tags=dict(range_tags(request.span)))

@@ -208,15 +208,19 @@ class PostgresSession(Session):
 
     @contextmanager
     def filling(self, schema: str, table: Table) -> Iterator[None]:
-        """Drop the indexes of an empty table while it is filled, and build them afterwards, which is quicker."""
+        """Drop the indexes of a new table while it is filled, and build them afterwards, which is quicker.
+
+        Not those of a table that had rows: somebody may be reading it, and that would wait for him, and keep new readers
+        out until the commit.
+        """
         name = qualified(schema, table)
-        empty = not self.rows(f"SELECT 1 FROM {name} LIMIT 1")
-        if empty:
+        new = not self.rows("SELECT pg_relation_size(to_regclass(%s))", [name])[0][0]
+        if new:
             self.execute(f"ALTER TABLE {name} DROP CONSTRAINT IF EXISTS {quote(_key_name(table))}")
             if _needs_brin(table):
                 self.execute(f"DROP INDEX IF EXISTS {quote(schema)}.{quote(_brin_name(table))}")
         yield
-        if empty:
+        if new:
             self._unless_doubled(*self._index_statements(schema, table))  # the gate tells which rows are
             self.execute(f"ANALYZE {name}")
         elif _needs_brin(table):

@@ -16,7 +16,7 @@ from scx_pipeline.engine.load import Loader, list_selection
 from scx_pipeline.orchestration.report import SHOWN_ROWS
 from scx_pipeline.settings import Settings
 from scx_pipeline.spec import Month
-from scx_pipeline_tests.orchestration.desk import Desk, failure, key
+from scx_pipeline_tests.orchestration.desk import QUIET, Desk, failure, key
 from scx_pipeline_tests.pipeline.world import FACTS, STAGING, csv_text, job, scx_star
 
 TABLES = [table.name for table in scx_star().star.tables]
@@ -208,6 +208,16 @@ def test_what_is_made_from_a_chosen_table_is_made_and_recorded_with_it(desk: Des
         "users": 2,
         "projects": 2,
     }
+
+
+def test_a_blocking_check_that_is_executed_alone_says_what_to_do_and_loads_nothing(desk: Desk) -> None:
+    put_march_and_april(desk)
+    check = dg.AssetCheckKey(key(FACTS), "references_users")
+    whole = desk.definitions.resolve_implicit_global_asset_job_def()
+    alone = whole.get_subset(asset_selection=set(), asset_check_selection={check})
+    result = alone.execute_in_process(instance=desk.instance, run_config=QUIET, raise_on_error=False)
+    assert "materialize the months they shall look at" in failure(result)
+    assert desk.count(FACTS) == 0
 
 
 def test_a_run_of_a_partition_is_a_run_of_that_month(desk: Desk) -> None:

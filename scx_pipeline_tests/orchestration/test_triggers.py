@@ -17,7 +17,6 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster._core.storage.dagster_run import DagsterRun
-from dagster._core.storage.tags import RUN_KEY_TAG
 
 from scx_pipeline.orchestration import due, triggers
 from scx_pipeline.orchestration.partitions import RANGE_END, RANGE_START
@@ -57,12 +56,12 @@ class Daemon:
     def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult | None:
         """What a request becomes: a run, unless its key was run before."""
         assert request.run_key is not None
-        if self.desk.instance.get_runs(dg.RunsFilter(tags={RUN_KEY_TAG: request.run_key})):
+        if self.desk.instance.get_runs(dg.RunsFilter(tags={triggers.RUN_KEY: request.run_key})):
             return None
         return self.desk.run(
             request.tags[RANGE_START],
             request.tags[RANGE_END],
-            tags={**request.tags, RUN_KEY_TAG: request.run_key},
+            tags={**request.tags, triggers.RUN_KEY: request.run_key},
         )
 
     def tick_and_run(self) -> list[str]:
@@ -111,11 +110,19 @@ def test_each_contiguous_span_of_changed_months_is_one_run_and_nothing_is_run_tw
 def test_a_month_whose_run_is_on_its_way_is_not_asked_for_again(daemon: Daemon, status: str) -> None:
     put_job(daemon.desk, "2021/03/jobs.csv")
     [request] = daemon.tick().run_requests or []
-    run = DagsterRun(job_name="scx", tags=request.tags, status=dg.DagsterRunStatus(status))
+    tags = {**request.tags, triggers.RUN_KEY: request.run_key or ""}
+    run = DagsterRun(job_name="scx", tags=tags, status=dg.DagsterRunStatus(status))
     daemon.desk.instance.add_run(run)
     data = daemon.tick()
     assert data.run_requests == []
     assert "on its way" in (data.skip_message or "")
+
+
+def test_a_run_that_is_asked_for_shows_its_months_in_the_list_of_runs(daemon: Daemon) -> None:
+    put_job(daemon.desk, "2021/03/jobs.csv")
+    [request] = daemon.tick().run_requests or []
+    shown = {name: value for name, value in request.tags.items() if not name.startswith("dagster/")}
+    assert shown == {"months": "2021-02…2021-03"}
 
 
 def test_a_tick_that_is_repeated_asks_by_the_same_keys(daemon: Daemon) -> None:

@@ -3,7 +3,7 @@ Nothing is loaded here: the steps are taken, and the outcomes compared, in test_
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -23,7 +23,8 @@ from scx_pipeline_tests.pipeline.world import (
     scx_star,
 )
 
-MONTHS = tuple(Span(Month(2021, 1), Month(2021, 4)))
+MONTHS = tuple(Span(Month(2021, 1), Month(2021, 3)))
+WHOLE = CONCATENATED.removeprefix(PREFIX)
 MOMENTS = ("05 10:00:00", "05T19:00:00+09:00", "01 00:00:00", "28 23:59:59.999999", "17 08:30:00Z")
 LATE = datetime(1, 1, 1, 23, 30)
 NAMES = ("Seoul", "", "a\nb, c", 'say "hi"', "서울 ☂", "z\r\ny", " x ")
@@ -177,24 +178,19 @@ class Settle:
 
 Step = Put | Delete | Load | BrokenLoad | PoisonedLoad | Settle
 
-_NAMES = [
-    f"{month.year}/{month.month:02d}/{rest}"
-    for month in MONTHS
-    for rest in ("a.csv", "b.csv.gz", "07/c d.csv.zst")
-]
-_FILES = st.sampled_from(
-    [*_NAMES, CONCATENATED.removeprefix(PREFIX), CONCATENATED.removeprefix(PREFIX) + ".gz"]
-)
-_SMALL = st.integers(0, 3)
+# Few names, so that objects are overwritten and deleted; more users than a file has rows, so that they come and go.
+_NAMES = [f"{month.year}/{month.month:02d}/{rest}" for month in MONTHS for rest in ("a.csv", "07/b c.csv.gz")]
+_FILES = st.sampled_from([*_NAMES, "2021/02/c.csv.zst", WHOLE, f"{WHOLE}.gz"])
+_MONTHS = st.integers(0, len(MONTHS) - 1)
 _ENTRIES = st.builds(
     Entry,
-    number=st.integers(1, 3),
-    month=_SMALL,
+    number=st.integers(1, 4),
+    month=_MONTHS,
     moment=st.integers(0, len(MOMENTS) - 1),
     late=st.sampled_from([False, False, True]),
     stray=st.sampled_from([False] * 30 + [True]),
-    user=st.integers(1, 3),
-    project=st.integers(1, 3),
+    user=st.integers(1, 6),
+    project=st.integers(1, 4),
     updated=st.none() | st.integers(0, 2),
     look=st.integers(0, len(NAMES) - 1),
     flaw=st.sampled_from([""] * 3 * len(FLAWS) + list(FLAWS)),
@@ -202,31 +198,30 @@ _ENTRIES = st.builds(
 _PUTS = st.builds(
     Put,
     _FILES,
-    st.lists(_ENTRIES, max_size=6).map(tuple),
+    st.lists(_ENTRIES, max_size=5).map(tuple),
     newline=st.sampled_from(["\n", "\r\n"]),
     turned=st.booleans(),
 )
 _TABLES = st.sampled_from(
     [frozenset[str]()] * 4 + [frozenset({name}) for name in ("users", "projects", "time", FACTS, STAGING)]
 )
-_LOADS = st.builds(Load, _SMALL, _SMALL, _TABLES)
+_LOADS = st.builds(Load, _MONTHS, _MONTHS, _TABLES)
+_CHANGES = st.one_of(_PUTS, _PUTS, st.builds(Delete, _FILES))
 _STEPS = st.one_of(
-    _PUTS,
-    _PUTS,
-    st.builds(Delete, _FILES),
-    _LOADS,
+    _CHANGES,
+    _CHANGES,
     _LOADS,
     st.builds(BrokenLoad, _LOADS, st.integers(0, 70), st.booleans()),
-    st.builds(PoisonedLoad, _SMALL),
     st.builds(Settle, st.booleans()),
 )
 
 
 def histories(steps: int) -> st.SearchStrategy[list[Step]]:
-    """Histories that begin with something to load."""
+    """Histories of about so many steps, that begin with something to load, and often with a load of it."""
     return st.builds(
-        lambda first, rest: [*first, *rest],
+        lambda puts, load, rest: [*puts, *load, *rest],
         st.lists(_PUTS, min_size=2, max_size=5, unique_by=lambda put: put.name),
+        st.sampled_from([[], [Settle()], [PoisonedLoad(1)]]),
         st.lists(_STEPS, min_size=steps // 2, max_size=steps),
     )
 
@@ -244,7 +239,7 @@ class Model:
     def tables(self) -> dict[str, list[Row]]:
         """The rows of every table of the star."""
         jobs = self._jobs()
-        made = {
+        made: dict[str, Sequence[Mapping[str, Any]]] = {
             STAGING: jobs,
             FACTS: jobs,
             "users": _newest(jobs, "user_id"),

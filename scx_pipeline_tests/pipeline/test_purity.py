@@ -199,9 +199,9 @@ def _counting(original: Any, left: list[int], how: BrokenLoad | None, broken: li
 
 
 @pytest.mark.postgres
-@given(history=histories(steps=9))
+@given(history=histories(steps=10))
 @settings(
-    max_examples=MORE or 14,
+    max_examples=MORE or 12,
     derandomize=not MORE,
     deadline=None,
     database=None,

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,12 +20,15 @@ import obstore
 from obstore.store import S3Store
 
 from scx_pipeline.orchestration.instance import prepare_home
+from scx_pipeline.orchestration.partitions import RANGE_END
 from scx_pipeline.samples.scx import ScxLogOptions, generate
 from scx_pipeline.warehouse.base import Limits, open_warehouse
 from scx_pipeline_tests.pipeline.world import FACTS, PREFIX, csv_text, scx_star
 from scx_pipeline_tests.servers.ports import LOOPBACK, Launch, free_ports, running, wait_until
 from scx_pipeline_tests.servers.s3 import S3Server
 
+RUN_SECONDS = 150  # until a run is over that was asked for: the daemon looks every 30 s
+OVER = ("SUCCESS", "FAILURE", "CANCELED")
 PROJECT = Path(__file__).parents[2]
 _RUNS = "{ runsOrError { ... on Runs { results { runId status tags { key value } } } } }"
 
@@ -71,6 +75,16 @@ class Site:
         with urllib.request.urlopen(request, timeout=30) as answer:
             found = json.load(answer)["data"]["runsOrError"]["results"]
         return [{**run, "tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in found]
+
+    def wait_for_run(self, number: int, last_month: str) -> dict[str, Any]:
+        """The run of that number whose span ends with that month, as soon as it is over."""
+        deadline = time.monotonic() + RUN_SECONDS
+        while time.monotonic() < deadline:
+            found = [run for run in reversed(self.runs()) if run["tags"].get(RANGE_END) == last_month]
+            if len(found) >= number and found[number - 1]["status"] in OVER:
+                return found[number - 1]
+            time.sleep(0.3)
+        raise TimeoutError(f"run {number} up to {last_month} did not come to its end: {self.runs()}")
 
     def answers(self) -> bool:
         """Whether the page is served."""

@@ -3,14 +3,13 @@ How the site is started is in site.py; what a run records is in orchestration/."
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from itertools import pairwise
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from scx_pipeline.orchestration.partitions import RANGE_END, RANGE_START
+from scx_pipeline.orchestration.partitions import RANGE_START
 from scx_pipeline.spec import Table
 from scx_pipeline_tests.pipeline.world import FACTS, STAGING, job, scx_star
 from scx_pipeline_tests.ui.conftest import Shoot
@@ -60,19 +59,21 @@ def test_a_backfill_of_several_months_is_a_single_run_that_loads_them(
     page.goto(site.address + JOB)
     page.get_by_role("button", name="Materialize all").click()
     months = page.get_by_placeholder("ex: 2020-01", exact=False)
-    months.fill("[2021-01...2021-03]")
+    months.fill("[2020-12...2021-03]")
     months.press("Tab")
-    expect(page.get_by_text("3 partitions", exact=True)).to_be_visible()
+    expect(page.get_by_text("4 partitions", exact=True)).to_be_visible()
     shoot("2-backfill-dialog")
     page.get_by_role("button", name="Launch backfill").click()
     expect(page.get_by_text("Created backfill")).to_be_visible()
-    page.goto(f"{site.address}/runs")
-    expect(page.locator("tr").filter(has_text="3 partitions")).to_contain_text("Success", timeout=120_000)
-    shoot("3-backfill-done")
-    [run] = site.runs()
+    run = site.wait_for_run(1, "2021-03")
     assert run["status"] == "SUCCESS"
-    assert (run["tags"][RANGE_START], run["tags"][RANGE_END]) == ("2021-01", "2021-03")
+    assert run["tags"][RANGE_START] == "2020-12"
+    assert len(site.runs()) == 1
     assert site.facts() == log
+    page.goto(f"{site.address}/runs/{run['runId']}")
+    expect(page.get_by_text("Success", exact=True)).to_be_visible()
+    expect(page.get_by_text("RUN_SUCCESS")).to_be_visible()
+    shoot("3-backfill-run")
 
 
 def test_the_page_of_a_table_says_what_it_is_and_what_was_loaded(
@@ -100,27 +101,32 @@ def test_the_checks_of_a_table_have_passed(page: Page, site: Site, shoot: Shoot)
     page.goto(f"{site.address}/assets/scx/{FACTS}?view=checks")
     for name in ("row_count", "unique_job_id", "not_null_user_id", "references_users", "references_time"):
         expect(_check(page, name)).to_contain_text("Succeeded")
-    _check(page, "references_users").click()
+    page.get_by_text("references_users", exact=True).first.click()
     expect(page.get_by_text("Every user_id is found in users.")).to_be_visible()
+    expect(page.get_by_text("2020-12…2021-03")).to_be_visible()
     shoot("7-checks")
 
 
 def _check(page: Page, name: str) -> Locator:
-    """A check in the list at the left of an asset's checks page."""
-    return page.get_by_role("link").filter(has=page.get_by_text(name, exact=True)).first
+    """A check with its state, in the list at the left of an asset's checks page."""
+    return page.get_by_text(name, exact=True).first.locator("xpath=ancestor::a[1] | ancestor::div[5]").last
 
 
 def test_the_sensor_starts_a_run_after_an_object_lands_in_s3(page: Page, site: Site, shoot: Shoot) -> None:
     page.goto(site.address + SENSOR)
     switch = page.get_by_role("checkbox")
     expect(switch).not_to_be_checked()
-    switch.check(force=True)
+    switch.press("Space")
     expect(switch).to_be_checked()
-    site.put("2021/04/jobs.csv", [job(500_000 + n, f"2021-04-{n + 1:02d} 09:00:00") for n in range(28)])
-    page.get_by_role("button", name="Runs", exact=True).click()
-    expect(page.locator("tr").filter(has_text="2021-04")).to_contain_text("Success", timeout=120_000)
-    shoot("8-sensor")
+    site.put("2021/04/jobs.csv", [job(900_000_000 + n, f"2021-04-{n + 1:02d} 09:00:00") for n in range(28)])
+    run = site.wait_for_run(1, "2021-04")
+    assert run["status"] == "SUCCESS"
+    assert run["tags"]["dagster/sensor_name"] == "scx_objects"
     assert site.facts()["2021-04"] == 28
+    page.get_by_text("Runs", exact=True).last.click()
+    expect(page.get_by_text("months: 2021-03…2021-04")).to_be_visible()
+    expect(page.get_by_text("Success", exact=True)).to_be_visible()
+    shoot("8-sensor")
 
 
 def test_a_bad_month_shows_its_failed_check_and_the_earlier_rows_stand(
@@ -129,18 +135,22 @@ def test_a_bad_month_shows_its_failed_check_and_the_earlier_rows_stand(
     before = site.facts()
     doubled = site.a_job_of("2021-01")
     site.put("2021/03/again.csv", [job(doubled, "2021-03-20 10:00:00")])
-    page.goto(f"{site.address}/runs")
-    failed = page.locator("tr").filter(has_text="Failure")
-    expect(failed).to_be_visible(timeout=120_000)
-    failed.get_by_role("link", name=re.compile("^[0-9a-f]{8}$")).click()
+    run = site.wait_for_run(2, "2021-03")
+    assert run["status"] == "FAILURE"
+    assert site.facts() == before
+    page.goto(f"{site.address}/runs/{run['runId']}")
     expect(page.get_by_text("was not published, nothing was changed").first).to_be_visible()
     shoot("9-failed-run")
-    page.goto(f"{site.address}/assets/scx/{STAGING}?view=checks")
+    page.goto(f"{site.address}/assets/scx/{STAGING}?view=checks&checkDetail=unique_job_id")
     expect(_check(page, "unique_job_id")).to_contain_text("Failed")
-    _check(page, "unique_job_id").click()
     expect(page.get_by_text(f"job_id {doubled} stands in 2021-01 and in 2021-03").first).to_be_visible()
     shoot("10-failed-check")
-    assert site.facts() == before
+    page.goto(f"{site.address}/assets/scx/{FACTS}?view=partitions&partition=2021-03")
+    expect(page.get_by_text("failed, and did not materialize this asset")).to_be_visible()
+    expect(page.locator("tr").filter(has_text="dagster/partition_row_count")).to_contain_text(
+        str(before["2021-03"])
+    )
+    shoot("11-earlier-rows-stand")
 
 
 def test_the_report_shows_a_chart_and_a_table(page: Page, site: Site, shoot: Shoot) -> None:
@@ -150,9 +160,20 @@ def test_the_report_shows_a_chart_and_a_table(page: Page, site: Site, shoot: Sho
     expect(page.get_by_text("ground_profile_by_month chart")).to_be_visible(timeout=120_000)
     table = page.locator("tr").filter(has_text="ground_profile_by_month").get_by_role("table").first
     expect(table).to_contain_text("forestry")
-    shoot("11-report")
+    shoot("12-report")
     page.get_by_text("[Show Markdown]").first.click()
     chart = page.get_by_role("img", name="Ground profile by month, for the busiest user")
     expect(chart).to_be_visible()
     assert chart.evaluate("image => image.naturalWidth") > 500
-    shoot("12-chart")
+    shoot("13-chart")
+
+
+def test_the_list_of_runs_tells_the_whole_story(page: Page, site: Site, shoot: Shoot) -> None:
+    page.goto(f"{site.address}/runs")
+    expect(page.get_by_text("4 partitions", exact=True)).to_be_visible()
+    expect(page.get_by_text("Failure", exact=True)).to_be_visible()
+    expect(page.get_by_text("Success", exact=True)).to_have_count(3)
+    shoot("14-runs")
+    page.goto(f"{site.address}/asset-groups")
+    expect(node(page, "report")).to_contain_text("Materialized")
+    shoot("15-graph-after")

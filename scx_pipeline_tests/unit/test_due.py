@@ -141,13 +141,23 @@ def test_a_failed_span_does_not_hold_up_its_neighbours() -> None:
     assert spans(sensor.tick([JANUARY, FEBRUARY, MARCH])) == ["2021-03"]
 
 
-def test_a_month_that_is_changed_again_after_its_run_succeeded_is_asked_for_anew() -> None:
+def test_a_month_that_its_run_left_changed_is_asked_for_anew_after_a_wait() -> None:
     sensor = Sensor()
     [first] = sensor.tick([MARCH])
-    sensor.end(first, "succeeded", ago=timedelta(seconds=1))
+    sensor.end(first, "succeeded", ago=FIRST_WAIT)
     [second] = sensor.tick([MARCH])
     assert second.span == first.span
     assert second.key != first.key
+
+
+def test_a_run_of_newer_code_than_the_sensors_does_not_make_it_ask_at_every_tick() -> None:
+    sensor, asked = Sensor(), 0
+    for _ in range(120):
+        for request in sensor.tick([MARCH]):
+            sensor.end(request, "succeeded")
+            asked += 1
+        sensor.now += timedelta(seconds=30)
+    assert asked == 6, "within an hour at 0, 1, 3, 7, 15 and 31 minutes"
 
 
 def test_a_run_that_ended_after_the_look_at_the_warehouse_is_left_to_the_next_tick() -> None:
@@ -155,6 +165,7 @@ def test_a_run_that_ended_after_the_look_at_the_warehouse_is_left_to_the_next_ti
     [request] = sensor.tick([MARCH])
     sensor.end(request, "succeeded", ago=timedelta(seconds=-1))
     assert sensor.tick([MARCH]) == []
+    assert sensor.tick([]) == []
 
 
 @pytest.mark.parametrize(
