@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from hypothesis import strategies as st
 
@@ -171,9 +171,9 @@ class PoisonedLoad:
 
 @dataclass(frozen=True)
 class Settle:
-    """Load whatever changed, in this order; then compare with a build from nothing."""
+    """Load whatever changed: span by span, as the sensor does, or month by month; then compare with a build from nothing."""
 
-    backwards: bool = False
+    each: Literal["span", "month", "month backwards"] = "span"
 
 
 Step = Put | Delete | Load | BrokenLoad | PoisonedLoad | Settle
@@ -212,7 +212,7 @@ _STEPS = st.one_of(
     _CHANGES,
     _LOADS,
     st.builds(BrokenLoad, _LOADS, st.integers(0, 70), st.booleans()),
-    st.builds(Settle, st.booleans()),
+    st.builds(Settle, st.sampled_from(["span", "month", "month backwards"])),
 )
 
 

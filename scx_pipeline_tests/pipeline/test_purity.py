@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.errors import GateError
-from scx_pipeline.spec import Span
+from scx_pipeline.spec import Month, Span, contiguous_spans
 from scx_pipeline.warehouse.base import Session
 from scx_pipeline.warehouse.duckdb import DuckDBSession
 from scx_pipeline.warehouse.postgres import PostgresSession
@@ -77,8 +77,8 @@ class Driver:
                     self.try_load(world, load, step)
             case PoisonedLoad(month):
                 self.poison(Span(MONTHS[month], MONTHS[month]))
-            case Settle(backwards):
-                self.settle(backwards)
+            case Settle():
+                self.settle(step)
 
     def put(self, put: Put) -> None:
         self.worlds[0].put(put.name, put.content().encode())
@@ -119,27 +119,30 @@ class Driver:
             assert world.snapshot() == before
         self.worlds[0].delete(name)
 
-    def settle(self, backwards: bool = False) -> None:
+    def settle(self, step: Settle) -> None:
         """Load what changed, and compare; objects whose job_ids are in two months are removed if they must be."""
-        loaded = [self.load_changed(world, backwards) for world in self.worlds]
+        loaded = [self.load_changed(world, step) for world in self.worlds]
         built = self.build()
         assert loaded == [built is not None] * len(self.worlds), "some were refused, and others were not"
         if built is None:
             assert self.model.strays()
             for name in self.model.strays():
                 self.delete(name)
-            self.settle()
+            self.settle(step)
         else:
             self.compare(built)
 
-    def load_changed(self, world: World, backwards: bool) -> bool:
-        months = [item.month for item in world.plan().changed]
-        for month in sorted(months, reverse=backwards) if len(months) < 8 else ():
-            self.try_load(world, Span(month, month))
-        rest = [item.month for item in world.plan().changed]
+    def load_changed(self, world: World, step: Settle) -> bool:
+        months = changed(world)
+        spans = (
+            contiguous_spans(months) if step.each == "span" else [Span(month, month) for month in months[:5]]
+        )
+        for span in reversed(spans) if step.each == "month backwards" else spans:
+            self.try_load(world, span)
         # A job that moved from a month to another cannot be loaded month by month: the one needs the other.
+        rest = changed(world)
         done = not rest or self.try_load(world, Span(min(rest), max(rest)))
-        assert not (done and world.plan().changed)
+        assert not (done and changed(world))
         return done
 
     def build(self) -> Snapshot | None:
@@ -150,8 +153,8 @@ class Driver:
             f"duckdb://{self.folder}/built{self.builds}.duckdb",
             self.worlds[0].compiled,
         )
-        changed = [item.month for item in world.plan().changed]
-        if changed and not self.try_load(world, Span(min(changed), max(changed))):
+        months = changed(world)
+        if months and not self.try_load(world, Span(min(months), max(months))):
             return None
         return filled(world)
 
@@ -161,6 +164,11 @@ class Driver:
         assert sorted((row[1], row[2]) for row in built.get("rejected_rows", [])) == self.model.rejected()
         for world in self.worlds:
             assert filled(world) == built, world.warehouse.capabilities.name
+
+
+def changed(world: World) -> list[Month]:
+    """The months that a load is due for."""
+    return [item.month for item in world.plan().changed]
 
 
 def filled(world: World) -> Snapshot:
@@ -201,7 +209,7 @@ def _counting(original: Any, left: list[int], how: BrokenLoad | None, broken: li
 @pytest.mark.postgres
 @given(history=histories(steps=10))
 @settings(
-    max_examples=MORE or 12,
+    max_examples=MORE or 9,
     derandomize=not MORE,
     deadline=None,
     database=None,
@@ -216,4 +224,4 @@ def test_any_history_ends_as_a_build_from_nothing(postgres: PostgresServer, hist
         driver = Driver(folder, worlds)
         for step in history:
             driver.take(step)
-        driver.settle()
+        driver.settle(Settle())

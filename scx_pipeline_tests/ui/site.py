@@ -20,7 +20,6 @@ import obstore
 from obstore.store import S3Store
 
 from scx_pipeline.orchestration.instance import prepare_home
-from scx_pipeline.orchestration.partitions import RANGE_END
 from scx_pipeline.samples.scx import ScxLogOptions, generate
 from scx_pipeline.warehouse.base import Limits, open_warehouse
 from scx_pipeline_tests.pipeline.world import FACTS, PREFIX, csv_text, scx_star
@@ -30,6 +29,7 @@ from scx_pipeline_tests.servers.s3 import S3Server
 RUN_SECONDS = 150  # until a run is over that was asked for: the daemon looks every 30 s
 OVER = ("SUCCESS", "FAILURE", "CANCELED")
 PROJECT = Path(__file__).parents[2]
+Run = dict[str, Any]
 _RUNS = "{ runsOrError { ... on Runs { results { runId status tags { key value } } } } }"
 
 
@@ -66,25 +66,25 @@ class Site:
         with warehouse.reading() as session:
             return int(session.rows(sql, [month])[0][0])
 
-    def runs(self) -> list[dict[str, Any]]:
-        """Every run there is, the newest first, with its status and tags."""
+    def runs(self) -> list[Run]:
+        """Every run there is, in the order they were asked for, with status and tags."""
         body = json.dumps({"query": _RUNS}).encode()
         request = urllib.request.Request(
             f"{self.address}/graphql", body, {"Content-Type": "application/json"}
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
-            found = json.load(answer)["data"]["runsOrError"]["results"]
-        return [{**run, "tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in found]
+            found: list[Run] = json.load(answer)["data"]["runsOrError"]["results"]
+        return [{**run, "tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in reversed(found)]
 
-    def wait_for_run(self, number: int, last_month: str) -> dict[str, Any]:
-        """The run of that number whose span ends with that month, as soon as it is over."""
+    def wait_for_run(self, number: int) -> Run:
+        """The run of that number, counted from the first, as soon as it is over."""
         deadline = time.monotonic() + RUN_SECONDS
         while time.monotonic() < deadline:
-            found = [run for run in reversed(self.runs()) if run["tags"].get(RANGE_END) == last_month]
-            if len(found) >= number and found[number - 1]["status"] in OVER:
-                return found[number - 1]
+            runs = self.runs()
+            if len(runs) >= number and runs[number - 1]["status"] in OVER:
+                return runs[number - 1]
             time.sleep(0.3)
-        raise TimeoutError(f"run {number} up to {last_month} did not come to its end: {self.runs()}")
+        raise TimeoutError(f"run {number} did not come to its end: {self.runs()}")
 
     def answers(self) -> bool:
         """Whether the page is served."""
