@@ -84,8 +84,14 @@ def prepare_tables(session: Session, compiled: CompiledStar, span: Span, names: 
     (`names`) and the span covers every month that was loaded; otherwise WarehouseError says so, since rows would be lost.
     """
     star = compiled.star
+    standing = session.rows(
+        "SELECT schema_name FROM information_schema.schemata WHERE catalog_name = current_database()"
+    )
     for schema in dict.fromkeys((star.schema_name, STATE_SCHEMA)):
-        session.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
+        if (
+            schema,
+        ) not in standing:  # asked for one that stands, PostgreSQL would still want the right to create it
+            session.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
     for table in STATE_TABLES:
         if not session.existing_columns(STATE_SCHEMA, table.name):
             session.create_table(STATE_SCHEMA, table)

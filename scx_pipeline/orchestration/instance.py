@@ -32,6 +32,9 @@ concurrency:
     max_concurrent_runs: 4
 run_queue:
   dequeue_interval_seconds: 1
+run_monitoring:  # a run whose process died with its machine would otherwise count as on its way for ever
+  enabled: true
+  max_runtime_seconds: 21600
 """
 
 

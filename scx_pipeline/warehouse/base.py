@@ -259,6 +259,11 @@ def month_of(column: str) -> str:
     return f"CAST(DATE_TRUNC('month', {quote(column)}) AS TIMESTAMP)"
 
 
+def out_of_memory(error: BaseException, limit: str) -> WarehouseError:
+    """The error of a DuckDB that had too little memory."""
+    return WarehouseError(f"{first_line(error)}: raise SCX_MEMORY_LIMIT ({limit}); nothing was changed")
+
+
 def first_line(error: BaseException) -> str:
     """The first line of a driver's message: the rest is the statement, which a user cannot act on."""
     lines = str(error).strip().splitlines()

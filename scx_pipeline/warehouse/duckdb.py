@@ -26,6 +26,7 @@ from scx_pipeline.warehouse.base import (
     in_span,
     names,
     numbered_first,
+    out_of_memory,
     qualified,
     quote,
 )
@@ -80,7 +81,7 @@ class DuckDBWarehouse(Warehouse):
             )
         try:
             self._make_folder()
-            with self._connect(read_only=False) as con, _translated(self.url):
+            with self._connect(read_only=False) as con, _translated(self.url, self.limits):
                 session = DuckDBSession(con)
                 try:
                     yield session
@@ -101,7 +102,7 @@ class DuckDBWarehouse(Warehouse):
         if not self.path.exists():
             yield None
             return
-        with self._connect(read_only=True) as con, _translated(self.url):
+        with self._connect(read_only=True) as con, _translated(self.url, self.limits):
             session = DuckDBSession(con)
             yield session if session.has_state() else None
 
@@ -312,14 +313,15 @@ def _holder(error: duckdb.Error) -> str | None:
 
 
 @contextmanager
-def _translated(url: str) -> Iterator[None]:
+def _translated(url: str, limits: Limits) -> Iterator[None]:
     import duckdb
 
     try:
         yield
+    except duckdb.OutOfMemoryException as error:
+        raise out_of_memory(error, limits.memory) from error
     except (
         duckdb.IOException,
-        duckdb.OutOfMemoryException,
         duckdb.InternalException,
         duckdb.FatalException,
     ) as error:

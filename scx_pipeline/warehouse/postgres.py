@@ -25,6 +25,7 @@ from scx_pipeline.warehouse.base import (
     in_span,
     names,
     numbered_first,
+    out_of_memory,
     qualified,
     quote,
 )
@@ -301,7 +302,10 @@ class PostgresSession(Session):
             scratch.execute("SET temp_directory = ?", [folder])
             if self.limits.threads:
                 scratch.execute(f"SET threads = {int(self.limits.threads)}")
-            yield _CopyLanding(self, scratch, behind, schema, table, span)
+            try:
+                yield _CopyLanding(self, scratch, behind, schema, table, span)
+            except duckdb.OutOfMemoryException as error:
+                raise out_of_memory(error, self.limits.memory) from error
 
 
 class _CopyLanding(Landing):

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import dagster as dg
 import pytest
@@ -17,7 +20,7 @@ from scx_pipeline.orchestration.report import SHOWN_ROWS
 from scx_pipeline.settings import Settings
 from scx_pipeline.spec import Month
 from scx_pipeline_tests.orchestration.desk import QUIET, Desk, failure, key
-from scx_pipeline_tests.pipeline.world import FACTS, STAGING, csv_text, job, scx_star
+from scx_pipeline_tests.pipeline.world import FACTS, STAGING, csv_text, job, jobs_of, scx_star
 
 TABLES = [table.name for table in scx_star().star.tables]
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -336,9 +339,32 @@ def test_the_password_of_an_unreachable_warehouse_is_in_no_record(
     assert not outcome.success
     assert "127.0.0.1" in (outcome.error or "")
     assert password not in (outcome.error or "")
+    assert not _records_with(desk, password)
+
+
+def _records_with(desk: Desk, text: str) -> list[Path]:
+    """The instance's files that have the text in them."""
     files = [path for path in desk.settings.dagster_home.rglob("*") if path.is_file()]
     assert files
-    assert not [path for path in files if password.encode() in path.read_bytes()]
+    return [path for path in files if text.encode() in path.read_bytes()]
+
+
+def test_a_run_on_postgresql_records_the_same_and_no_password(
+    desk: Desk, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCX_WAREHOUSE_URL", postgres_url)
+    elsewhere = Desk(
+        replace(desk.world, warehouse_url=postgres_url), Settings(home=desk.settings.home), desk.instance
+    )
+    put_march_and_april(elsewhere)
+    outcome = elsewhere.load("2021-03", "2021-04")
+    assert outcome.success
+    assert _row_counts(elsewhere.materializations(FACTS)) == {"2021-03": 3, "2021-04": 25}
+    assert len(jobs_of(elsewhere.world)) == 28
+    assert not (desk.settings.home / "dev.duckdb").exists()
+    password = unquote(urlsplit(postgres_url).password or "")
+    assert password
+    assert not _records_with(elsewhere, password) + _records_with(elsewhere, postgres_url)
 
 
 def test_a_later_run_of_the_same_month_replaces_its_rows_and_adds_a_materialization(desk: Desk) -> None:

@@ -217,10 +217,14 @@ def test_a_sensor_that_lost_its_cursor_asks_only_for_what_is_not_loaded(daemon: 
     assert daemon.asked() == []
 
 
-def test_a_warehouse_that_was_deleted_is_loaded_again(daemon: Daemon) -> None:
+def test_a_warehouse_that_was_deleted_is_loaded_again_after_the_wait(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put_job(daemon.desk, "2021/03/jobs.csv")
     daemon.tick_and_run()
     (daemon.desk.settings.home / "dev.duckdb").unlink()
+    assert daemon.asked() == [], "what its run left changed waits as what its run failed to load does"
+    monkeypatch.setattr(due, "FIRST_WAIT", timedelta(0))
     again = [asked for _ in range(2) for asked in daemon.tick_and_run()]
     assert again == ["2021-02…2021-03"]
     assert jobs_of(daemon.desk.world) == [1]

@@ -356,6 +356,22 @@ def test_a_role_that_may_only_read_is_told_so(pg: World, postgres: PostgresServe
     refused(pg, WarehouseError, "postgresql://127.0.0.1:", "permission denied", "nothing was changed")
 
 
+def test_a_role_needs_no_right_to_create_schemas_that_stand(pg: World, postgres: PostgresServer) -> None:
+    postgres.create_database("other", owner="loader")
+    with closing(psycopg2.connect(pg.warehouse_url)) as connection, connection, connection.cursor() as run:
+        run.execute("CREATE SCHEMA scx_pipeline")
+        run.execute("GRANT USAGE, CREATE ON SCHEMA scx_pipeline, public TO loader")
+    pg.warehouse_url = postgres.url("dev", "loader")
+    pg.put("2021/03/a.csv", [job(1, "2021-03-05 10:00:00")])
+    assert pg.load(MARCH).loaded == 1
+
+
+def test_too_little_memory_is_told_with_its_setting(march: World) -> None:
+    march.put_raw("2021/04/a.csv", BIG)
+    march.limits = Limits(memory="2MB", threads=2, lock_timeout=5)
+    refused(march, WarehouseError, "Out of Memory", "raise SCX_MEMORY_LIMIT (2MB)")
+
+
 @pytest.mark.parametrize("kind", ["folder", "text", "below a file"])
 def test_a_duckdb_file_that_is_none_is_named(kind: str, duck: World, tmp_path: Path) -> None:
     path = tmp_path / "other.duckdb"

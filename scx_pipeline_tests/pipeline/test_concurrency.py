@@ -24,7 +24,9 @@ from scx_pipeline_tests.pipeline.world import (
     folder_world,
     job,
     jobs_of,
+    span_of,
 )
+from scx_pipeline_tests.servers.postgres import PostgresServer
 
 IMPATIENT = Limits(memory="400MB", threads=2, lock_timeout=0.2)
 
@@ -236,3 +238,45 @@ def test_a_killed_first_load_leaves_nothing_that_counts(moment: str, world: Worl
     world.load(MARCH, MAY)
     assert world.snapshot(load_ids=False) == rebuilt(world)
     assert not [name for name in world.tables() if "landing" in name]
+
+
+# ------------------------------------------------------------------ cut connections and odd servers
+
+
+@pytest.mark.parametrize("moment", [moment for moment in MOMENTS if moment != "commit"])
+def test_a_connection_that_is_cut_changes_nothing(moment: str, pg: World, postgres: PostgresServer) -> None:
+    pg.put("2021/03/a.csv", [job(30, "2021-03-05 10:00:00")])
+    pg.load(MARCH)
+    before = pg.snapshot()
+    pg.put("2021/04/a.csv", [job(40, "2021-04-05 10:00:00")])
+
+    def cut(message: str) -> None:
+        if MOMENTS[moment] in message:
+            with postgres.superuser() as run:
+                run.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'dev'")
+
+    with pytest.raises(WarehouseError, match="postgresql://127.0.0.1:.*; nothing was changed"):
+        pg.loader(cut).load(span_of(MARCH, APRIL))
+    assert pg.snapshot() == before
+    pg.load(MARCH, APRIL)
+    assert jobs_of(pg) == [30, 40]
+
+
+def test_the_settings_of_a_server_do_not_matter(pg: World, duck: World, postgres: PostgresServer) -> None:
+    settings = {
+        "TimeZone": "Asia/Seoul",
+        "DateStyle": "German, DMY",
+        "search_path": "nowhere",
+        "work_mem": "64kB",
+    }
+    with postgres.superuser() as run:
+        for name, value in settings.items():
+            run.execute(f"ALTER DATABASE dev SET {name} = '{value}'")
+    duck.bucket_url = pg.bucket_url
+    pg.put(
+        "2021/03/a.csv", [job(n, f"2021-03-{n:02d}T23:30:00+09:00", user_id=n % 3 + 1) for n in range(1, 30)]
+    )
+    pg.put("2021/04/a.csv", [job(40, "2021-03-31 23:59:59.999999"), job(41, "2021-04-01 00:00:00Z")])
+    for world in (pg, duck):
+        world.load(MARCH, APRIL)
+    assert pg.snapshot(load_ids=False) == duck.snapshot(load_ids=False)

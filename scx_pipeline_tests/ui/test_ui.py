@@ -94,7 +94,7 @@ def test_the_page_of_a_table_says_what_it_is_and_what_was_loaded(
     expect(rows).to_contain_text(str(log["2021-03"]))
     expect(page.locator("tr").filter(has_text="objects_read")).to_contain_text("3")
     shoot("05-table-metadata")
-    page.get_by_text("from staging_cleansed_logs").scroll_into_view_if_needed()
+    page.get_by_role("columnheader", name=f"from {STAGING}").scroll_into_view_if_needed()
     shoot("06-table-lineage")
 
 
@@ -113,17 +113,28 @@ def _check(page: Page, name: str) -> Locator:
     return page.get_by_text(name, exact=True).first.locator("xpath=ancestor::a[1] | ancestor::div[5]").last
 
 
+def april() -> list[Mapping[str, object]]:
+    """28 jobs of April 2021."""
+    profiles = ["city", "forestry", "city", "urban"]
+    return [
+        job(900_000_000 + day, f"2021-04-{day:02d} 09:00:00", ground_profile=profiles[day % 4])
+        for day in range(1, 29)
+    ]
+
+
 def test_the_sensor_starts_a_run_after_an_object_lands_in_s3(page: Page, site: Site, shoot: Shoot) -> None:
     page.goto(site.address + SENSOR)
     switch = page.get_by_role("checkbox")
     expect(switch).not_to_be_checked()
     switch.press("Space")
     expect(switch).to_be_checked()
-    site.put("2021/04/jobs.csv", [job(900_000_000 + n, f"2021-04-{n + 1:02d} 09:00:00") for n in range(28)])
+    site.put("2021/04/jobs.csv", april())
     run = site.wait_for_run(2)
     assert run["status"] == "SUCCESS"
     assert run["tags"]["dagster/sensor_name"] == "scx_objects"
     assert site.facts()["2021-04"] == 28
+    page.reload()
+    expect(page.get_by_text("1 run requested").first).to_be_visible()
     page.get_by_text("Runs", exact=True).last.click()
     expect(page.get_by_text("months: 2021-03…2021-04")).to_be_visible()
     expect(page.get_by_text("Success", exact=True)).to_be_visible()
@@ -139,7 +150,9 @@ def test_the_report_shows_a_chart_and_a_table(page: Page, site: Site, shoot: Sho
     expect(page.get_by_text("ground_profile_by_month chart")).to_be_visible()
     table = page.locator("tr").filter(has_text="ground_profile_by_month").get_by_role("table").first
     expect(table).to_contain_text("forestry")
+    page.set_viewport_size({"width": 1600, "height": 1500})
     shoot("09-report")
+    page.set_viewport_size({"width": 1600, "height": 1000})
     page.get_by_text("[Show Markdown]").first.click()
     chart = page.get_by_role("img", name="Ground profile by month, for the busiest user")
     expect(chart).to_be_visible()
