@@ -18,6 +18,7 @@ from scx_pipeline_tests.ui.site import Site
 
 FACT: Table = scx_star().star.table(FACTS)
 JOB = "/locations/scx_pipeline/jobs/scx"
+CHART_MOVES = 1500  # ms: until the chart of a run's steps is at rest, for the picture
 SENSOR = "/locations/scx_pipeline/sensors/scx_objects"
 
 
@@ -43,6 +44,7 @@ def test_the_graph_goes_from_the_source_over_staging_to_dimensions_and_fact_and_
             expect(node(page, name)).to_be_visible()
     expect(node(page, "users")).to_contain_text("DuckDB")
     expect(node(page, "auto_classify_jobs")).to_contain_text("S3")
+    expect(node(page, "report")).to_contain_text("Never materialized")
     lefts = [[_left(node(page, name)) for name in names] for names in columns]
     assert all(max(here) < min(there) for here, there in pairwise(lefts))
     shoot("01-graph")
@@ -74,6 +76,7 @@ def test_a_backfill_of_several_months_is_a_single_run_that_loads_them(
     page.goto(f"{site.address}/runs/{run['runId']}")
     expect(page.get_by_text("Success", exact=True)).to_be_visible()
     expect(page.get_by_text("RUN_SUCCESS")).to_be_visible()
+    page.wait_for_timeout(CHART_MOVES)
     shoot("03-backfill-run")
 
 
@@ -171,6 +174,7 @@ def test_a_bad_month_shows_its_failed_check_and_the_earlier_rows_stand(
     assert site.facts() == before
     page.goto(f"{site.address}/runs/{run['runId']}")
     expect(page.get_by_text("was not published, nothing was changed").first).to_be_visible()
+    page.wait_for_timeout(CHART_MOVES)
     shoot("11-failed-run")
     page.goto(f"{site.address}/assets/scx/{STAGING}?view=checks&checkDetail=unique_job_id")
     expect(_check(page, "unique_job_id")).to_contain_text("Failed")
@@ -187,7 +191,7 @@ def test_a_bad_month_shows_its_failed_check_and_the_earlier_rows_stand(
 def test_the_list_of_runs_tells_the_whole_story(page: Page, site: Site, shoot: Shoot) -> None:
     page.goto(f"{site.address}/runs")
     expect(page.get_by_text("4 partitions", exact=True)).to_be_visible()
-    expect(page.get_by_text("Failure", exact=True)).to_be_visible()
+    expect(page.get_by_text("Failure", exact=True).first).to_be_visible()
     expect(page.get_by_text("Success", exact=True)).to_have_count(3)
     shoot("14-runs")
     page.goto(f"{site.address}/asset-groups")
