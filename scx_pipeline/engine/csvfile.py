@@ -99,63 +99,81 @@ def scan(files: Sequence[LocalFile], header: Header, rejects: str) -> str:
     )
 
 
-def typed(column: Column) -> str:
-    """The expression that turns the column's text into its value, NULL where it cannot."""
+_MOMENT, _DAY = "____-__-__ __:__:__", "____-__-__"  # the shapes that nearly all have: a look is cheaper than a pattern
+
+
+def typed_rows(source: str, columns: Sequence[Column], others: str = "") -> str:
+    """A SELECT of each column's value under its name, NULL where the text is none, and of its text under `text_of` it.
+
+    Both stand side by side, so that a value is computed once for the row and for the rules that it must keep.
+    `others` are more columns of `source` to pass on.
+    """
+    items = []
+    for column in columns:
+        name = quote(column.name)
+        if column.max_bytes is None:
+            items.append(f"{name} AS {text_of(column)}")
+        items.append(f"{_value(column)} AS {name}")
+    return f"SELECT {', '.join(items)}{f', {others}' if others else ''} FROM {source}"
+
+
+def text_of(column: Column) -> str:
+    """The name of a column's text in `typed_rows`; no declared name has a space."""
+    return quote(column.name if column.max_bytes is not None else f"{column.name} text")
+
+
+def _value(column: Column) -> str:
     name = quote(column.name)
     if column.max_bytes is not None:
         return name
     if column.type == "timestamp":
         # A value without an offset is UTC; one with an offset is converted, since a plain cast would drop the offset.
-        return f"(TRY_CAST({name} AS TIMESTAMPTZ) AT TIME ZONE 'UTC')"
+        zoned = f"(TRY_CAST({name} AS TIMESTAMPTZ) AT TIME ZONE 'UTC')"
+        return f"CASE WHEN {name} LIKE '{_MOMENT}' THEN TRY_CAST({name} AS TIMESTAMP) ELSE {zoned} END"
     return f"TRY_CAST({name} AS {column.type.upper()})"
 
 
 def violations(columns: Sequence[Column]) -> list[tuple[str, str, str]]:
-    """What must not be: (condition over the texts, column, reason), in the order in which reasons are told."""
+    """What must not be: (condition over `typed_rows`, column, reason), in the order in which reasons are told."""
     found = []
     for column in columns:
-        name = quote(column.name)
+        text = text_of(column)
         if not column.nullable:
-            found.append((f"{name} IS NULL", column.name, "is empty, and must not be"))
+            found.append((f"{text} IS NULL", column.name, "is empty, and must not be"))
         found += [
-            (f"({name} IS NOT NULL AND {bad})", column.name, reason) for bad, reason in _value_rules(column)
+            (f"({text} IS NOT NULL AND {bad})", column.name, reason) for bad, reason in _value_rules(column)
         ]
     return found
 
 
 def _value_rules(column: Column) -> list[tuple[str, str]]:
-    name, value = quote(column.name), typed(column)
+    value, text = quote(column.name), text_of(column)
     if column.max_bytes is not None:
         return [
-            (f"strlen({name}) > {column.max_bytes}", f"is longer than {column.max_bytes} bytes"),
-            (f"contains({name}, chr(0))", "holds a NUL character"),
+            (f"strlen({value}) > {column.max_bytes}", f"is longer than {column.max_bytes} bytes"),
+            (f"contains({value}, chr(0))", "holds a NUL character"),
         ]
     if column.type in ("smallint", "integer", "bigint"):
         # A cast alone would take '2.7' as 3 and '1e3' as 1000; writing the number again is quicker than a pattern.
-        strict = f"regexp_full_match({name}, ' *[+-]?[0-9]+ *')"
-        return [
-            (
-                f"({value} IS NULL OR ({value}::VARCHAR <> {name} AND NOT {strict}))",
-                f"is not {_a(column.type)}",
-            )
-        ]
-    if column.type in ("timestamp", "date"):
+        wrong = f"{value}::VARCHAR <> {text} AND NOT regexp_full_match({text}, ' *[+-]?[0-9]+ *')"
+    elif column.type in ("timestamp", "date"):
         # A cast alone would take 'infinity', 'epoch' and years before Christ, and drop the time of a date.
-        within = f"{value} BETWEEN TIMESTAMP '0001-01-01' AND TIMESTAMP '9999-12-31 23:59:59.999999'"
+        shape = _MOMENT if column.type == "timestamp" else _DAY
         form = "^ *[0-9]{4}-" if column.type == "timestamp" else "^ *[0-9]{4}-[0-9]+-[0-9]+ *$"
+        usual = f"{text} LIKE '{shape}' AND {value} >= TIMESTAMP '1000-01-01'"
+        wrong = (
+            f"{value} < TIMESTAMP '0001-01-01' OR {value} > TIMESTAMP '9999-12-31 23:59:59.999999'"
+            f" OR CASE WHEN {usual} THEN FALSE ELSE NOT regexp_matches({text}, '{form}') END"
+        )
+    elif column.type == "double":
         return [
-            (
-                f"({value} IS NULL OR NOT {within} OR NOT regexp_matches({name}, '{form}'))",
-                f"is not a {column.type}",
-            )
+            (f"({value} IS NULL OR NOT isfinite({value}) OR contains({text}, '_'))", "is not a finite number")
         ]
-    if column.type == "double":
-        return [
-            (f"({value} IS NULL OR NOT isfinite({value}) OR contains({name}, '_'))", "is not a finite number")
-        ]
-    if column.type.startswith("decimal"):
-        return [(f"({value} IS NULL OR contains({name}, '_'))", f"is not {_a(column.type)}")]
-    return [(f"{value} IS NULL", f"is not {_a(column.type)}")]
+    elif column.type.startswith("decimal"):
+        wrong = f"contains({text}, '_')"
+    else:
+        wrong = "FALSE"
+    return [(f"({value} IS NULL OR ({wrong}))", f"is not {_a(column.type)}")]
 
 
 def _a(noun: str) -> str:

@@ -164,15 +164,15 @@ class _Reader:
         self.scans += 1
         rejects = f"_rejects{self.scans}"
         columns = self.table.columns
-        values = ", ".join(csvfile.typed(column) for column in columns)
+        values = names([column.name for column in columns])
         bad = " OR ".join(condition for condition, _, _ in csvfile.violations(columns)) or "FALSE"
         # A bad row keeps its place, marked by a negative object number, so that its record can be found by counting.
         number = (
             f"CASE WHEN {bad} THEN -1 - ({base} + file_index::INTEGER) ELSE {base} + file_index::INTEGER END"
         )
-        scan = csvfile.scan(files, header[0], rejects)
+        rows = csvfile.typed_rows(csvfile.scan(files, header[0], rejects), columns, "file_index")
         try:
-            self.con.execute(f"INSERT INTO {self.landing.rows} SELECT {values}, {number} FROM {scan}")
+            self.con.execute(f"INSERT INTO {self.landing.rows} SELECT {values}, {number} FROM ({rows})")
         except duckdb.Error as error:
             raise self._unreadable(error, base, files) from error
         # A record has an error for each value that it lacks: the first one tells how many it has, and the others hide
@@ -326,11 +326,13 @@ class _Reader:
         )
         rules = csvfile.violations(self.table.columns)
         whens = " ".join(f"WHEN {condition} THEN {index}" for index, (condition, _, _) in enumerate(rules))
+        texts = {column.name: csvfile.text_of(column) for column in self.table.columns}
         shown = " ".join(
-            f"WHEN {index} THEN left({quote(column)}, 80)" for index, (_, column, _) in enumerate(rules)
+            f"WHEN {index} THEN left({texts[column]}, 80)" for index, (_, column, _) in enumerate(rules)
         )
+        rows = csvfile.typed_rows(f"(SELECT {source})", self.table.columns, "_n")
         explained = self.con.execute(
-            f"SELECT _n, rule, CASE rule {shown} END FROM (SELECT *, CASE {whens} END AS rule FROM (SELECT {source})) WHERE rule IS NOT NULL",
+            f"SELECT _n, rule, CASE rule {shown} END FROM (SELECT *, CASE {whens} END AS rule FROM ({rows})) WHERE rule IS NOT NULL",
             list(values.values()),
         ).fetchall()
         return {

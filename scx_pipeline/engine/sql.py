@@ -7,7 +7,7 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from graphlib import CycleError, TopologicalSorter
@@ -94,13 +94,13 @@ class CompiledStar:
 
     def output_types(self, table: Table) -> dict[str, str]:
         """The neutral types of those columns: as declared, or as the column of another table they stand for."""
-        select = self._selects[table.name]
-        return {name: _output_type(select, name, table, self.star) for name in self.outputs(table)}
+        lineage = self._lineages[table.name]
+        return {name: _output_type(lineage[name], name, table, self.star) for name in self.outputs(table)}
 
     def lineage(self, table: Table) -> dict[str, list[tuple[str, str]]]:
         """For every declared column, the (table, column) pairs it is made from."""
-        select = self._selects[table.name]
-        return {column.name: _column_lineage(select, column.name, self.star) for column in table.columns}
+        lineage = self._lineages[table.name]
+        return {column.name: lineage[column.name] for column in table.columns}
 
     def code_version(self, table: Table) -> str:
         """A hash of what makes the table's rows: its SQL and the declared facts that decide them, not what is only checked."""
@@ -126,6 +126,10 @@ class CompiledStar:
         return {
             table.name: _compile(self.tables[table.name], self.star, table) for table in self.star.derived
         }
+
+    @cached_property
+    def _lineages(self) -> dict[str, dict[str, list[tuple[str, str]]]]:
+        return {name: _lineage(select, self.star) for name, select in self._selects.items()}
 
     @cached_property
     def _queries(self) -> dict[str, exp.Query]:
@@ -401,20 +405,23 @@ def _fix(tree: exp.Query, dialect: str) -> exp.Query:
     return tree
 
 
-def _output_type(select: exp.Query, name: str, table: Table, star: Star) -> str:
+def _output_type(sources: Sequence[tuple[str, str]], name: str, table: Table, star: Star) -> str:
     if name in table.column_names:
         return table.column(name).type
-    sources = _column_lineage(select, name, star)
     return star.table(sources[0][0]).column(sources[0][1]).type if len(sources) == 1 else "varchar(max)"
 
 
-def _column_lineage(select: exp.Query, column: str, star: Star) -> list[tuple[str, str]]:
+def _lineage(select: exp.Query, star: Star) -> dict[str, list[tuple[str, str]]]:
+    """For every output of the SELECT, the (table, column) pairs it is made from."""
     from sqlglot import exp
     from sqlglot.lineage import lineage
 
-    root = lineage(column, select, schema=_schema(star), dialect=AUTHORED)
-    found = set()
-    for node in root.walk():
-        if not node.downstream and isinstance(node.expression, exp.Table):
-            found.add((node.expression.name, node.name.split(".")[-1].strip('"')))
-    return sorted(found)
+    found = {}
+    for name, root in lineage(None, select, schema=_schema(star), dialect=AUTHORED).items():
+        leaves = [
+            node for node in root.walk() if not node.downstream and isinstance(node.expression, exp.Table)
+        ]
+        found[name] = sorted(
+            {(leaf.expression.name, leaf.name.split(".")[-1].strip('"')) for leaf in leaves}
+        )
+    return found

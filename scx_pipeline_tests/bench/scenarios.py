@@ -74,7 +74,7 @@ def whole_load_duckdb(bench: Bench) -> Iterator[Result]:
 def whole_load_postgres(bench: Bench) -> Iterator[Result]:
     """Everything published and checked on PostgreSQL, against psql's \\copy of the same files into one table."""
     bucket = bench.bucket("large", "--to", "2022-12", "--months", "24", "--jobs", str(bench.rows))
-    with postgres_server(bench.folder / "postgres") as server:
+    with postgres_server(bench.folder) as server:
         other = _psql_copy(server, bench.files(bucket))
         url = server.create_database("dev")
         ours = run(scx("load", "scx", "--all"), {**bench.fresh_home(bucket), "SCX_WAREHOUSE_URL": url})
@@ -93,7 +93,7 @@ def month_reload(bench: Bench) -> Iterator[Result]:
     bucket = bench.bucket(
         "years", "--to", "2022-12", "--months", "36", "--jobs", str(max(bench.rows // 4, 36))
     )
-    with postgres_server(bench.folder / "postgres") as server:
+    with postgres_server(bench.folder) as server:
         for engine in ("DuckDB", "PostgreSQL"):
             home = bench.fresh_home(bucket)
             if engine == "PostgreSQL":

@@ -33,9 +33,8 @@ def typed(con: duckdb.DuckDBPyConnection, kind: str, text: str | None, nullable:
     rules = csvfile.violations([column])
     assert all(name == "v" for _, name, _ in rules)
     conditions = ", ".join(condition for condition, _, _ in rules)
-    found = con.execute(
-        f"SELECT {csvfile.typed(column)}, {conditions} FROM (SELECT ?::VARCHAR AS v)", [text]
-    ).fetchall()
+    rows = csvfile.typed_rows("(SELECT ?::VARCHAR AS v)", [column])
+    found = con.execute(f"SELECT v, {conditions} FROM ({rows})", [text]).fetchall()
     [(value, *broken)] = found
     assert None not in broken, "a condition that is NULL would let the row through unnoticed"
     reasons = [reason for (_, _, reason), is_broken in zip(rules, broken, strict=True) if is_broken]
@@ -284,6 +283,13 @@ def test_a_moment_with_an_offset_is_taken_as_the_same_moment_in_utc(
     assert typed(con, "timestamp", there.isoformat(separator)) == there.astimezone(UTC).replace(tzinfo=None)
 
 
+@given(text=st.from_regex(r"[ 0-9+-]{4}-[ 0-9]{2}-[ 0-9]{2} [ 0-9]{2}:[ 0-9]{2}:[ 0-9Z+-]{2}", fullmatch=True))
+def test_the_usual_shape_of_a_moment_is_read_as_any_other_is(
+    con: duckdb.DuckDBPyConnection, text: str
+) -> None:
+    assert typed(con, "timestamp", text) == typed(con, "timestamp", text + " ")
+
+
 @given(text=st.text(st.characters(exclude_categories=["Cs"]), max_size=12), size=st.integers(1, 20))
 def test_a_text_is_taken_whole_if_its_bytes_fit(con: duckdb.DuckDBPyConnection, text: str, size: int) -> None:
     found = typed(con, f"varchar({size})", text)
@@ -297,11 +303,12 @@ def test_violations_are_told_in_the_order_of_the_columns_and_by_quoted_names(
     con: duckdb.DuckDBPyConnection,
 ) -> None:
     columns = [
-        Column.model_construct(name='a"b', type=kind, description="", nullable=False)
-        for kind in ("integer", "varchar(1)")
+        Column.model_construct(name=name, type=kind, description="", nullable=False)
+        for name, kind in (('a"b', "integer"), ('c"d', "varchar(1)"))
     ]
     conditions = [condition for condition, _, _ in csvfile.violations(columns)]
-    assert con.execute(f'SELECT {", ".join(conditions)} FROM (SELECT \'xy\' AS "a""b")').fetchall() == [
+    rows = csvfile.typed_rows("""(SELECT 'xy' AS "a""b", 'xy' AS "c""d")""", columns)
+    assert con.execute(f"SELECT {', '.join(conditions)} FROM ({rows})").fetchall() == [
         (False, True, False, True, False)
     ]
 
