@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from scx_pipeline.engine.checks import CheckResult
 from scx_pipeline.engine.ingest import Ingested, ObjectCount, Rejected
-from scx_pipeline.engine.publish import month_rows_name, month_rows_table
+from scx_pipeline.engine.publish import month_rows
 from scx_pipeline.engine.select import MonthState, Selection
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.errors import WarehouseError
@@ -95,56 +95,40 @@ def prepare_tables(session: Session, compiled: CompiledStar, span: Span, names: 
     for table in STATE_TABLES:
         if not session.existing_columns(STATE_SCHEMA, table.name):
             session.create_table(STATE_SCHEMA, table)
-    changed = [table for table in star.tables if _differs(session, compiled, table)]
+    tables = _tables_of(compiled)
+    changed = [(schema, table) for schema, table in tables if _differs(session, schema, table)]
     if changed:
-        _refuse_unless_whole(session, compiled, changed[0], span, names)
+        schema, table = changed[0]
+        _refuse_unless_whole(session, compiled, f"{schema}.{table.name}", span, names)
         session.begin()
-        for table in star.tables:
-            session.execute(f"DROP TABLE IF EXISTS {qualified(star.schema_name, table)}")
-            if not table.sliced:
-                session.execute(f"DROP TABLE IF EXISTS {month_rows_name(compiled, table)}")
-    for table in star.tables:
-        if not session.existing_columns(star.schema_name, table.name):
-            session.create_table(star.schema_name, table)
-        if not table.sliced and not session.existing_columns(
-            STATE_SCHEMA, month_rows_table(star.name, table)
-        ):
-            session.create_month_rows(
-                month_rows_name(compiled, table), table, _month_rows_columns(compiled, table)
-            )
+        for schema, table in tables:
+            session.execute(f"DROP TABLE IF EXISTS {qualified(schema, table)}")
+    for schema, table in tables:
+        if not session.existing_columns(schema, table.name):
+            session.create_table(schema, table)
 
 
-def _month_rows_columns(compiled: CompiledStar, table: Table) -> list[Column]:
-    """The SELECT's columns, typed as declared or, for those only ordered by, as the column they are made from."""
-    lineage = compiled.output_types(table)
-    return [
-        Column(name=name, type=kind, description="")
-        for name, kind in (*lineage.items(), ("_month", "timestamp"))
-    ]
+def _tables_of(compiled: CompiledStar) -> list[tuple[str, Table]]:
+    """The star's tables, and those that the engine keeps for them, by schema."""
+    star = compiled.star
+    kept = [(STATE_SCHEMA, month_rows(compiled, table)) for table in star.tables if not table.sliced]
+    return [*((star.schema_name, table) for table in star.tables), *kept]
 
 
-def _differs(session: Session, compiled: CompiledStar, table: Table) -> bool:
-    standing = session.existing_columns(compiled.star.schema_name, table.name)
+def _differs(session: Session, schema: str, table: Table) -> bool:
+    standing = session.existing_columns(schema, table.name)
     declared = [(column.name, session.engine_type(column).lower()) for column in table.columns]
-    if standing and [(name, kind.lower()) for name, kind in standing] != declared:
-        return True
-    if table.sliced:
-        return False
-    rows = session.existing_columns(STATE_SCHEMA, month_rows_table(compiled.star.name, table))
-    wanted = [
-        (column.name, session.engine_type(column).lower()) for column in _month_rows_columns(compiled, table)
-    ]
-    return bool(rows) and [(name, kind.lower()) for name, kind in rows] != wanted
+    return bool(standing) and [(name, kind.lower()) for name, kind in standing] != declared
 
 
 def _refuse_unless_whole(
-    session: Session, compiled: CompiledStar, table: Table, span: Span, names: Collection[str]
+    session: Session, compiled: CompiledStar, table: str, span: Span, names: Collection[str]
 ) -> None:
     others = sorted(str(month) for month in read_months(session, compiled.star.name) if month not in span)
     others += [other.name for other in compiled.star.tables if other.name not in names]
     if others:
         raise WarehouseError(
-            f"the table {compiled.star.schema_name}.{table.name} stands with other columns than the star {compiled.star.name} "
+            f"the table {table} stands with other columns than the star {compiled.star.name} "
             f"declares, and {others[0]} is not part of this load: run `scx load {compiled.star.name} --all`, which rebuilds it"
         )
 

@@ -28,17 +28,25 @@ def publish_table(session: Session, compiled: CompiledStar, table: Table, span: 
         _publish_newest(session, compiled, table, span, select)
 
 
-def month_rows_name(compiled: CompiledStar, table: Table) -> str:
+def month_rows(compiled: CompiledStar, table: Table) -> Table:
     """The engine's own table that holds, for a table kept by key, each month's newest row of every key.
 
-    From it a key's newest row is found again when the month that had it is reloaded, without reading any history.
+    From it a key's newest row is found again when the month that had it is reloaded, without reading any history. Its
+    columns are the SELECT's, and the month.
     """
-    return f"{quote(STATE_SCHEMA)}.{quote(month_rows_table(compiled.star.name, table))}"
-
-
-def month_rows_table(star: str, table: Table) -> str:
-    """The plain name of that table."""
-    return f"{star}__{table.name}"
+    columns = [
+        Column(name=name, type=kind, nullable=name not in table.key, description="")
+        for name, kind in compiled.output_types(table).items()
+    ]
+    month = Column(name="_month", type="timestamp", nullable=False, description="The month.")
+    return Table(
+        name=f"{compiled.star.name}__{table.name}",
+        role="fact",
+        description=f"Each month's newest row of every key of {table.name}.",
+        key=(*table.key, month.name),
+        event_time=month.name,
+        columns=(*columns, month),
+    )
 
 
 def touched_name(table: Table) -> str:
@@ -52,7 +60,7 @@ def count_rows(session: Session, compiled: CompiledStar, table: Table, span: Spa
         month, source = month_of(table.event_time), qualified(compiled.star.schema_name, table)
         condition = in_span(table.event_time, span)
     else:
-        month, source = quote("_month"), month_rows_name(compiled, table)
+        month, source = quote("_month"), qualified(STATE_SCHEMA, month_rows(compiled, table))
         condition = in_span("_month", span)
     counted = session.rows(f"SELECT {month}, COUNT(*) FROM {source} WHERE {condition} GROUP BY 1")
     rows = {Month.of(start): count for start, count in counted}
@@ -60,17 +68,17 @@ def count_rows(session: Session, compiled: CompiledStar, table: Table, span: Spa
 
 
 def _publish_newest(session: Session, compiled: CompiledStar, table: Table, span: Span, select: str) -> None:
-    history, touched = month_rows_name(compiled, table), touched_name(table)
-    columns = [*compiled.outputs(table), "_month"]
+    kept, touched = month_rows(compiled, table), touched_name(table)
+    history = qualified(STATE_SCHEMA, kept)
     key, inside = names(table.key), in_span("_month", span)
-    ordering = session.ordering(table, columns[:-1])
+    ordering = session.ordering(table, compiled.outputs(table))
     session.execute(
         f"CREATE TEMPORARY TABLE {touched} AS SELECT DISTINCT {key} FROM {history} WHERE {inside}"
     )
     session.execute(f"DELETE FROM {history} WHERE {inside}")
     by_month = f"SELECT m.*, {month_of(table.event_time)} AS _month FROM ({select}) AS m"
-    session.create_newest("_slice", by_month, [*table.key, "_month"], ordering)
-    session.execute(f"INSERT INTO {history} ({names(columns)}) SELECT {names(columns)} FROM _slice")
+    session.create_newest("_slice", by_month, kept.key, ordering)
+    session.insert(STATE_SCHEMA, kept, "SELECT * FROM _slice")
     session.execute(f"INSERT INTO {touched} SELECT DISTINCT {key} FROM _slice")
     session.execute("DROP TABLE _slice")
     session.analyze(touched)

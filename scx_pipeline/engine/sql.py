@@ -388,6 +388,8 @@ def _fix(tree: exp.Query, dialect: str) -> exp.Query:
     if dialect == AUTHORED:
         return tree
 
+    for select in tree.find_all(exp.Select):
+        _group_distinct(select)
     # From the innermost outwards, since what is replaced is copied.
     for node in reversed(list(tree.find_all(exp.Avg, exp.Concat, exp.Extract))):
         if isinstance(node, exp.Avg) and node.this.is_type(*exp.DataType.INTEGER_TYPES):
@@ -401,8 +403,21 @@ def _fix(tree: exp.Query, dialect: str) -> exp.Query:
                 left = exp.DPipe(this=left, expression=other, safe=True)
             node.replace(exp.paren(left))
         elif isinstance(node, exp.Extract):
-            node.replace(exp.cast(node.copy(), "int"))
+            # The same number everywhere, and in PostgreSQL half the time of EXTRACT, which makes a NUMERIC.
+            part = exp.func("DATE_PART", exp.Literal.string(node.name.lower()), node.expression.copy())
+            node.replace(exp.cast(part, "int"))
     return tree
+
+
+def _group_distinct(select: exp.Select) -> None:
+    """SELECT DISTINCT of columns as GROUP BY: in parallel, PostgreSQL hashes a DISTINCT twice by the same order, which
+    takes minutes where this takes seconds."""
+    from sqlglot import exp
+
+    plain = all(isinstance(item.unalias(), exp.Column) for item in select.selects)
+    if select.args.get("distinct") == exp.Distinct() and plain and not select.args.get("group"):
+        select.set("distinct", None)
+        select.set("group", exp.Group(expressions=[item.unalias().copy() for item in select.selects]))
 
 
 def _output_type(sources: Sequence[tuple[str, str]], name: str, table: Table, star: Star) -> str:

@@ -108,10 +108,6 @@ class Session(ABC):
         """Create the table with its key, where the engine has keys, empty."""
         self.execute(self.create_table_sql(f"{quote(schema)}.{quote(table.name)}", table.columns))
 
-    def create_month_rows(self, name: str, table: Table, columns: Sequence[Column]) -> None:
-        """Create the table of each month's newest rows of a table kept by key; it is searched by month and by key."""
-        self.execute(self.create_table_sql(name, columns))
-
     def insert(self, schema: str, table: Table, select: str) -> int:
         """Insert what the SELECT gives, columns by name."""
         columns = names(table.column_names)

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.spec import Column, Span, Table
 from scx_pipeline.warehouse.base import (
+    STATE_SCHEMA,
     Capabilities,
     Landing,
     Limits,
@@ -23,6 +24,7 @@ from scx_pipeline.warehouse.base import (
     Warehouse,
     first_line,
     in_span,
+    month_of,
     names,
     numbered_first,
     out_of_memory,
@@ -45,6 +47,12 @@ CAPABILITIES = Capabilities(
 )
 COPY_BATCH_ROWS = 65536
 LOAD_MEMORY = {"work_mem": "128MB", "maintenance_work_mem": "256MB"}  # of the server, at least, in a load
+LOAD_SETTINGS = {
+    # For a join on two columns the planner expects a single row where there are all, and sorts both sides for it.
+    "enable_mergejoin": "off",
+    # A load that was killed must not go on in the server: its lock would keep the next one waiting.
+    "client_connection_check_interval": "5s",
+}
 LANDING_BYTES = 96 << 20  # of source objects parsed while the batch before goes through COPY
 
 
@@ -75,6 +83,10 @@ class PostgresWarehouse(Warehouse):
                         "SELECT set_config(name, %s, true) FROM pg_settings WHERE name = %s"
                         " AND setting::bigint * 1024 < pg_size_bytes(%s)",
                         [value, setting, value],
+                    )
+                for setting, value in LOAD_SETTINGS.items():
+                    cursor.execute(
+                        "SELECT set_config(name, %s, true) FROM pg_settings WHERE name = %s", [value, setting]
                     )
             yield PostgresSession(con, self.limits)
             con.commit()
@@ -154,6 +166,7 @@ class PostgresSession(Session):
 
     def __init__(self, con: connection, limits: Limits) -> None:
         self.con, self.limits = con, limits
+        self.created: set[str] = set()  # tables that nobody else can see before the commit
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
         with self.con.cursor() as cursor:
@@ -195,17 +208,39 @@ class PostgresSession(Session):
 
     def create_table(self, schema: str, table: Table) -> None:
         super().create_table(schema, table)
-        for statement in self._index_statements(schema, table):
+        self.created.add(qualified(schema, table))
+        for statement in self._helpers(schema, table):
             self.execute(statement)
-
-    def create_month_rows(self, name: str, table: Table, columns: Sequence[Column]) -> None:
-        super().create_month_rows(name, table, columns)
-        for searched in (["_month"], table.key):
-            self.execute(f"CREATE INDEX ON {name} ({names(searched)})")
 
     def insert(self, schema: str, table: Table, select: str) -> int:
         with self.filling(schema, table):
+            if qualified(schema, table) in self.created:
+                made = self._create_as(schema, table, select)
+                if made is not None:
+                    return made
             return super().insert(schema, table, select)
+
+    def _create_as(self, schema: str, table: Table, select: str) -> int | None:
+        """Make a table of this transaction anew from a SELECT: unlike INSERT, that reads in parallel and writes in bulk.
+
+        None, with nothing done, where a text of the SELECT has another length than declared: a cast would cut it off.
+        """
+        name = qualified(schema, table)
+        values = [
+            quote(column.name)
+            if column.max_bytes is not None
+            else f"CAST({quote(column.name)} AS {self.engine_type(column)}) AS {quote(column.name)}"
+            for column in table.columns
+        ]
+        made = f"SELECT {', '.join(values)} FROM ({select}) AS q"
+        self.execute(f"CREATE TEMPORARY TABLE _shape AS {made} WITH NO DATA")
+        [(temporary,)] = self.rows("SELECT nspname FROM pg_namespace WHERE oid = pg_my_temp_schema()")
+        shape = self.existing_columns(temporary, "_shape")
+        self.execute("DROP TABLE _shape")
+        if shape != self.existing_columns(schema, table.name):
+            return None
+        self.execute(f"DROP TABLE {name}")
+        return self.execute(f"CREATE TABLE {name} AS {made}")
 
     @contextmanager
     def filling(self, schema: str, table: Table) -> Iterator[None]:
@@ -220,9 +255,11 @@ class PostgresSession(Session):
             self.execute(f"ALTER TABLE {name} DROP CONSTRAINT IF EXISTS {quote(_key_name(table))}")
             if _needs_brin(table):
                 self.execute(f"DROP INDEX IF EXISTS {quote(schema)}.{quote(_brin_name(table))}")
+            if table.sliced:
+                self.execute(f"DROP STATISTICS IF EXISTS {quote(schema)}.{quote(_months_name(table))}")
         yield
         if new:
-            self._unless_doubled(*self._index_statements(schema, table))  # the gate tells which rows are
+            self._unless_doubled(*self._helpers(schema, table))  # the gate tells which rows are
             self.execute(f"ANALYZE {name}")
         elif _needs_brin(table):
             # Pages that BRIN has not summarised are read on every search.
@@ -236,17 +273,21 @@ class PostgresSession(Session):
     def create_newest(
         self, target: str, select: str, keys: Sequence[str], newest_first: Sequence[str]
     ) -> None:
-        # The latest of each key first, as a table: as a subquery, every parallel worker would aggregate it anew.
-        latest = f"SELECT {names(keys)}, MAX({newest_first[0]}) AS _latest FROM ({select}) AS l GROUP BY {names(keys)}"
-        self.execute(f"CREATE TEMPORARY TABLE _latest AS {latest}")
-        self.execute("ANALYZE _latest")
+        # The latest of each key first, as a table: as a subquery, every parallel worker would aggregate it anew, and of a
+        # temporary table they could not read at all.
+        latest = f"{STATE_SCHEMA}._latest_{self.con.info.backend_pid}"
+        self.execute(
+            f"CREATE UNLOGGED TABLE {latest} AS SELECT {names(keys)}, MAX({newest_first[0]}) AS _latest FROM ({select}) AS l"
+            f" GROUP BY {names(keys)}"
+        )
+        self.execute(f"ANALYZE {latest}")
         joined = " AND ".join(f"m.{quote(key)} = q.{quote(key)}" for key in keys)
         candidates = (
-            f"SELECT q.* FROM ({select}) AS q JOIN _latest AS m ON {joined}"
+            f"SELECT q.* FROM ({select}) AS q JOIN {latest} AS m ON {joined}"
             f" WHERE q.{newest_first[0]} = m._latest OR m._latest IS NULL"
         )
         self.execute(f"CREATE TEMPORARY TABLE {target} AS {numbered_first(candidates, keys, newest_first)}")
-        self.execute("DROP TABLE _latest")
+        self.execute(f"DROP TABLE {latest}")
 
     def keys_hold(self, schema: str, table: Table) -> bool:
         name = _key_name(table)
@@ -272,7 +313,8 @@ class PostgresSession(Session):
         return True
 
     @staticmethod
-    def _index_statements(schema: str, table: Table) -> list[str]:
+    def _helpers(schema: str, table: Table) -> list[str]:
+        """The statements that make the key, what finds a slice, and what tells the planner how many months there are."""
         # Deferred, so that a month's doubled rows may stand until the newest was kept; checked before the commit.
         statements = []
         if table.key:
@@ -284,6 +326,12 @@ class PostgresSession(Session):
             statements.append(
                 f"CREATE INDEX {quote(_brin_name(table))} ON {qualified(schema, table)}"
                 f" USING brin ({quote(table.event_time)}) WITH (pages_per_range = 32)"
+            )
+        if table.sliced:
+            # It would expect as many months as there are moments, and neither hash nor count them in parallel.
+            statements.append(
+                f"CREATE STATISTICS {quote(schema)}.{quote(_months_name(table))} ON ({month_of(table.event_time)})"
+                f" FROM {qualified(schema, table)}"
             )
         return statements
 
@@ -363,7 +411,10 @@ class _CopyLanding(Landing):
         inside = in_span(self.table.event_time, self.span)
         with self.con.cursor() as cursor:
             relation = cursor.sql(f"SELECT {columns} FROM {full} WHERE {inside}")
-            copy_binary(self.session.con, f"{qualified(self.schema, self.table)} ({columns})", relation)
+            name = qualified(self.schema, self.table)
+            # Frozen, or else whoever first reads the table after the commit would have to write all of it again.
+            options = ", FREEZE" if name in self.session.created else ""
+            copy_binary(self.session.con, f"{name} ({columns})", relation, options)
             cursor.execute(f"DROP TABLE {full}")
 
     def _send_keys(self, doubled_keys: str) -> None:
@@ -373,7 +424,9 @@ class _CopyLanding(Landing):
         copy_binary(self.session.con, f"_doubled_keys ({names(self.table.key)})", relation)
 
 
-def copy_binary(con: connection, target: str, relation: duckdb.DuckDBPyRelation) -> None:
+def copy_binary(
+    con: connection, target: str, relation: duckdb.DuckDBPyRelation, options: str = ""
+) -> None:
     """Stream a DuckDB relation into `target` (a table and its columns) by binary COPY.
 
     The one place that knows pgpq; its Arrow types must be PostgreSQL's exactly, which `_scratch_type` sees to.
@@ -384,15 +437,15 @@ def copy_binary(con: connection, target: str, relation: duckdb.DuckDBPyRelation)
     encoder = ArrowToPostgresBinaryEncoder(reader.schema)
     with con.cursor() as cursor:
         cursor.copy_expert(
-            f"COPY {target} FROM STDIN (FORMAT binary)", _Encoded(encoder, reader), size=1 << 20
+            f"COPY {target} FROM STDIN (FORMAT binary{options})", _Encoded(encoder, reader), size=1 << 20
         )
 
 
 class _Encoded(io.RawIOBase):
-    """The encoded batches as a file that COPY reads from."""
+    """The encoded batches as a file that COPY reads from; the next is encoded while the server takes one."""
 
     def __init__(self, encoder: Any, reader: Any) -> None:
-        self.pieces = self._encode(encoder, reader)
+        self.pieces = _ahead(self._encode(encoder, reader))
         self.rest = memoryview(b"")
 
     @staticmethod
@@ -410,6 +463,15 @@ class _Encoded(io.RawIOBase):
             self.rest = memoryview(piece)
         taken, self.rest = self.rest[:size], self.rest[size:]
         return bytes(taken)
+
+
+def _ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same, each piece made in a thread while the one before is in use."""
+    with ThreadPoolExecutor(1) as thread:
+        pending = thread.submit(next, pieces, None)
+        while (piece := pending.result()) is not None:  # an empty one is not the last
+            pending = thread.submit(next, pieces, None)
+            yield piece
 
 
 _UNREADABLE = (
@@ -444,6 +506,10 @@ def _key_name(table: Table) -> str:
 
 def _brin_name(table: Table) -> str:
     return f"{table.name}_{table.event_time}_brin"[-63:]
+
+
+def _months_name(table: Table) -> str:
+    return f"{table.name}_{table.event_time}_months"[-63:]
 
 
 def _needs_brin(table: Table) -> bool:

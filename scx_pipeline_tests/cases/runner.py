@@ -16,7 +16,7 @@ import yaml
 from scx_pipeline.engine import history, publish
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.spec import Column, Month, Span, Table
-from scx_pipeline.warehouse.base import Warehouse, names, qualified
+from scx_pipeline.warehouse.base import STATE_SCHEMA, Warehouse, names, qualified
 
 Row = Mapping[str, Any]
 Values = tuple[Hashable, ...]
@@ -216,7 +216,7 @@ def _empty(warehouse: Warehouse, compiled: CompiledStar, table: Table) -> None:
         session.begin()
         session.execute(f"DELETE FROM {qualified(compiled.star.schema_name, table)}")
         if not table.sliced:
-            session.execute(f"DELETE FROM {publish.month_rows_name(compiled, table)}")
+            session.execute(f"DELETE FROM {qualified(STATE_SCHEMA, publish.month_rows(compiled, table))}")
 
 
 def _standing(
