@@ -6,7 +6,8 @@ from __future__ import annotations
 import gc
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -58,7 +59,7 @@ def load(
     """Load months of a star: a real Dagster run. Exit code 0 only if everything is published."""
     settings, compiled = read_settings(), _star(star)
     spans = _spans(compiled, settings, month, from_, to, changed, all_)
-    outcomes = [_load(compiled, settings, span, quiet=as_json) for span in spans]
+    outcomes = _load(compiled, settings, spans, quiet=as_json)
     if as_json:
         print(json.dumps([_outcome_json(outcome) for outcome in outcomes], indent=2, default=str))
     elif not spans:
@@ -243,10 +244,7 @@ def demo() -> None:
             _generate(DEMO[name](), settings, quiet=False)
         show.out.print(f"[bold]2. load[/bold]  {name} into {_warehouse(settings).url}")
         due = _plan(compiled, settings).changed
-        outcomes = [
-            _load(compiled, settings, span, quiet=False)
-            for span in contiguous_spans([item.month for item in due])
-        ]
+        outcomes = _load(compiled, settings, contiguous_spans([item.month for item in due]), quiet=False)
         if not all(outcome.success for outcome in outcomes):
             raise typer.Exit(1)
         show.out.print("[bold]3. ask[/bold]")
@@ -331,23 +329,32 @@ def _span(compiled: CompiledStar, first: str, last: str) -> Span:
     return span
 
 
-def _load(compiled: CompiledStar, settings: Settings, span: Span, *, quiet: bool) -> RunOutcome:
-    from scx_pipeline.orchestration.execute import run_load
+def _load(
+    compiled: CompiledStar, settings: Settings, spans: Sequence[Span], *, quiet: bool
+) -> list[RunOutcome]:
+    """Load each span by a run of its own, showing how it goes and how it ended."""
+    from scx_pipeline.orchestration.execute import open_runner
 
-    if quiet:
-        outcome = run_load(compiled, settings, span, lambda message: None)
-    else:
-        with show.err.status(f"{compiled.star.name} {span}: starting") as line:
-            outcome = run_load(
-                compiled,
-                settings,
-                span,
-                lambda message: line.update(f"{compiled.star.name} {span}: {message}"),
-            )
-        show.show_outcome(compiled, outcome)
-    if outcome.error:
-        show.error(outcome.error)
-    return outcome
+    outcomes: list[RunOutcome] = []
+    if not spans:
+        return outcomes
+    line = show.err.status("")
+    doing = f"{compiled.star.name} {spans[0]}"
+
+    def progress(message: str) -> None:
+        line.update(f"{doing}: {message}")
+
+    progress("starting")
+    with nullcontext() if quiet else line, open_runner(compiled, settings, progress) as run:
+        for span in spans:
+            doing = f"{compiled.star.name} {span}"
+            outcome = run(span)
+            outcomes.append(outcome)
+            if not quiet:
+                show.show_outcome(compiled, outcome)
+            if outcome.error:
+                show.error(outcome.error)
+    return outcomes
 
 
 def _outcome_json(outcome: RunOutcome) -> dict[str, Any]:
@@ -376,11 +383,17 @@ def _generate(options: Any, settings: Settings, *, quiet: bool) -> Any:
         raise PipelineError(str(error)) from None
 
 
+def be_quick() -> None:
+    """Look for garbage less often: importing Dagster makes objects by the hundred thousand, none of them garbage.
+
+    With the look at the end, which `main` leaves out as well, that is a quarter of a small load's time.
+    """
+    gc.set_threshold(50_000, 20, 50)
+
+
 def main(run: Callable[[], Any] = app) -> None:
     """The console script: a user's mistake is told as one message, and never as a traceback."""
-    # Importing Dagster makes objects by the hundred thousand, none of them garbage: looked through as often as the
-    # defaults want, and once more at the end, they take a quarter of a small load's time.
-    gc.set_threshold(50_000, 20, 50)
+    be_quick()
     try:
         run()
     except PipelineError as error:

@@ -3,6 +3,7 @@ Nothing is computed here; what is shown comes from the engine."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 COLORS = ("cyan", "green", "yellow", "magenta", "blue", "red", "white", "bright_black")
 FILLS = ("█", "▓", "▒", "░", "▚", "▞", "▙", "▟")  # so that a chart can be read without colours
 BAR_WIDTH = 60
+PIPE_WIDTH = 200  # a file or another program has no width, and cut names would be of no use to it
 
-out = Console(highlight=False)
+out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 err = Console(stderr=True, highlight=False)
 
 

@@ -99,7 +99,10 @@ def scan(files: Sequence[LocalFile], header: Header, rejects: str) -> str:
     )
 
 
-_MOMENT, _DAY = "____-__-__ __:__:__", "____-__-__"  # the shapes that nearly all have: a look is cheaper than a pattern
+_MOMENT, _DAY = (
+    "____-__-__ __:__:__",
+    "____-__-__",
+)  # the shapes that nearly all have: a look is cheaper than a pattern
 
 
 def typed_rows(source: str, columns: Sequence[Column], others: str = "") -> str:

@@ -436,7 +436,5 @@ def _lineage(select: exp.Query, star: Star) -> dict[str, list[tuple[str, str]]]:
         leaves = [
             node for node in root.walk() if not node.downstream and isinstance(node.expression, exp.Table)
         ]
-        found[name] = sorted(
-            {(leaf.expression.name, leaf.name.split(".")[-1].strip('"')) for leaf in leaves}
-        )
+        found[name] = sorted({(leaf.expression.name, leaf.name.split(".")[-1].strip('"')) for leaf in leaves})
     return found

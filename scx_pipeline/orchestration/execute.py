@@ -4,7 +4,8 @@ What the run does is in `assets`; how its outcome is shown is the command's."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,22 +32,27 @@ class RunOutcome:
     checks: list[Mapping[str, Any]] = field(default_factory=list)  # table, name, passed, severity, message
 
 
-def run_load(
-    compiled: CompiledStar, settings: Settings, span: Span, progress: Callable[[str], None]
-) -> RunOutcome:
-    """Run the star's job for a span of months in this process."""
+@contextmanager
+def open_runner(
+    compiled: CompiledStar, settings: Settings, progress: Callable[[str], None]
+) -> Iterator[Callable[[Span], RunOutcome]]:
+    """What runs the star's job for a span of months in this process, as often as it is called."""
     stars = dg.Definitions.merge(
         build_star(compiled), dg.Definitions(loggers={"progress": _progress_logger(progress)})
     )
     job = with_resources(stars, settings).resolve_job_def(compiled.star.name)
     with open_instance(settings.dagster_home) as instance:
-        result = job.execute_in_process(
-            instance=instance,
-            tags=dict(range_tags(span)),
-            run_config={"loggers": {"progress": {}}},
-            raise_on_error=False,
-        )
-        return _outcome(result, span)
+
+        def run(span: Span) -> RunOutcome:
+            result = job.execute_in_process(
+                instance=instance,
+                tags=dict(range_tags(span)),
+                run_config={"loggers": {"progress": {}}},
+                raise_on_error=False,
+            )
+            return _outcome(result, span)
+
+        yield run
 
 
 def _progress_logger(progress: Callable[[str], None]) -> dg.LoggerDefinition:

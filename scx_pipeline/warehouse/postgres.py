@@ -424,9 +424,7 @@ class _CopyLanding(Landing):
         copy_binary(self.session.con, f"_doubled_keys ({names(self.table.key)})", relation)
 
 
-def copy_binary(
-    con: connection, target: str, relation: duckdb.DuckDBPyRelation, options: str = ""
-) -> None:
+def copy_binary(con: connection, target: str, relation: duckdb.DuckDBPyRelation, options: str = "") -> None:
     """Stream a DuckDB relation into `target` (a table and its columns) by binary COPY.
 
     The one place that knows pgpq; its Arrow types must be PostgreSQL's exactly, which `_scratch_type` sees to.

@@ -15,10 +15,11 @@ from statistics import median
 
 @dataclass(frozen=True)
 class Timing:
-    """A finished command: seconds from start to exit, and the peak resident memory of its process in MB."""
+    """A finished command: seconds from start to exit, the peak resident memory of its process in MB, and what it printed."""
 
     seconds: float
     peak_mb: float
+    output: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ def run(command: Sequence[str], environment: Mapping[str, str]) -> Timing:
     seconds = time.monotonic() - begun
     if os.waitstatus_to_exitcode(status):
         sys.exit(f"{' '.join(command)} failed:\n{output.decode()}")
-    return Timing(seconds, usage.ru_maxrss / (1e3 if sys.platform != "darwin" else 1e6))
+    peak = usage.ru_maxrss / (1e3 if sys.platform != "darwin" else 1e6)
+    return Timing(seconds, peak, output.decode())
 
 
 def median_run(times: int, command: Sequence[str], environment: Mapping[str, str]) -> Timing:

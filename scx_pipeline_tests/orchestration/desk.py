@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 
 from scx_pipeline.orchestration.build import build_star, with_resources
-from scx_pipeline.orchestration.execute import RunOutcome, run_load
+from scx_pipeline.orchestration.execute import RunOutcome, open_runner
 from scx_pipeline.orchestration.partitions import range_tags
 from scx_pipeline.settings import Settings
 from scx_pipeline_tests.pipeline.world import World, folder_world, span_of
@@ -40,7 +40,8 @@ class Desk:
 
     def load(self, first: str, last: str = "") -> RunOutcome:
         """A run as `scx load` makes it."""
-        return run_load(self.world.compiled, self.settings, span_of(first, last), self.told.append)
+        with open_runner(self.world.compiled, self.settings, self.told.append) as run:
+            return run(span_of(first, last))
 
     def run(
         self, first: str, last: str = "", tables: Iterable[str] = (), tags: Mapping[str, str] | None = None

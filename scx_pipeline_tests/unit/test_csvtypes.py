@@ -283,7 +283,9 @@ def test_a_moment_with_an_offset_is_taken_as_the_same_moment_in_utc(
     assert typed(con, "timestamp", there.isoformat(separator)) == there.astimezone(UTC).replace(tzinfo=None)
 
 
-@given(text=st.from_regex(r"[ 0-9+-]{4}-[ 0-9]{2}-[ 0-9]{2} [ 0-9]{2}:[ 0-9]{2}:[ 0-9Z+-]{2}", fullmatch=True))
+@given(
+    text=st.from_regex(r"[ 0-9+-]{4}-[ 0-9]{2}-[ 0-9]{2} [ 0-9]{2}:[ 0-9]{2}:[ 0-9Z+-]{2}", fullmatch=True)
+)
 def test_the_usual_shape_of_a_moment_is_read_as_any_other_is(
     con: duckdb.DuckDBPyConnection, text: str
 ) -> None:
