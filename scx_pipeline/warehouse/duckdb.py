@@ -48,6 +48,10 @@ MAX_BITMAP = 1 << 28  # bits: 32 MiB
 
 # DuckDB's lock keeps other processes out, but two threads of one process share the file: one writes at a time.
 _WRITERS: dict[Path, threading.Lock] = defaultdict(threading.Lock)
+# Files that a writer waits to open. New readers of the process let it go first, or readers that take turns without a
+# pause would keep it out for ever; but for COURTESY seconds only, as one of them may itself be what it waits for.
+_AWAITED: set[Path] = set()
+COURTESY = 1.0
 
 
 def open_url(url: str, limits: Limits, notify: Notify) -> Warehouse:
@@ -81,7 +85,7 @@ class DuckDBWarehouse(Warehouse):
             )
         try:
             self._make_folder()
-            with self._connect(read_only=False) as con, _translated(self.url, self.limits):
+            with self._connect_to_write() as con, _translated(self.url, self.limits):
                 session = DuckDBSession(con)
                 try:
                     yield session
@@ -102,15 +106,28 @@ class DuckDBWarehouse(Warehouse):
         if not self.path.exists():
             yield None
             return
+        self._let_a_writer_go_first()
         with self._connect(read_only=True) as con, _translated(self.url, self.limits):
             session = DuckDBSession(con)
             yield session if session.has_state() else None
+
+    def _let_a_writer_go_first(self) -> None:
+        deadline = time.monotonic() + COURTESY
+        while self.path in _AWAITED and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def _make_folder(self) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise WarehouseError(f"cannot create the folder of {self.url}: {error.strerror}") from None
+
+    def _connect_to_write(self) -> duckdb.DuckDBPyConnection:
+        _AWAITED.add(self.path)
+        try:
+            return self._connect(read_only=False)
+        finally:
+            _AWAITED.discard(self.path)
 
     def _connect(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         """Connect, waiting for another process that has the file open for writing."""

@@ -211,6 +211,32 @@ def test_a_load_waits_for_a_reader_of_the_same_process(duck: World) -> None:
     assert "another thread of this process" in duck.told[0]
 
 
+def test_readers_that_take_turns_do_not_keep_a_load_of_the_same_process_out(duck: World) -> None:
+    """Each reads until the next one does, so that the file is never without a reader unless one lets the load go first."""
+    duck.put("2021/03/a.csv", [job(3, "2021-03-05 10:00:00")])
+    duck.load(MARCH)
+    done: list[bool] = []
+    reading = [0]
+
+    def read() -> None:
+        while not done:
+            with duck.reading():
+                mine = reading[0] = reading[0] + 1
+                until = time.monotonic() + 0.5
+                while not done and reading[0] == mine and time.monotonic() < until:
+                    time.sleep(0.001)
+
+    with ThreadPoolExecutor(2) as pool:
+        readers = [pool.submit(read) for _ in range(2)]
+        try:
+            while reading[0] < 4:
+                time.sleep(0.01)
+            duck.load(MARCH)
+        finally:
+            done.append(True)
+        assert [reader.result() for reader in readers] == [None, None]
+
+
 # ------------------------------------------------------------------ kill -9
 
 
