@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -151,3 +153,20 @@ def test_a_password_is_never_shown(scx: Scx, bucket: Path, monkeypatch: pytest.M
         assert told.code == 1
         assert "s3cr" not in told.out + told.err
         assert "127.0.0.1:9/dev" in told.out + told.err
+
+
+def test_the_process_of_a_load_ends_with_its_report_and_no_noise(bucket: Path) -> None:
+    """The libraries' own complaints about an interpreter's end are none of the user's business."""
+    script = Path(sys.executable).with_name("scx")
+    ended = subprocess.run([script, "load", "scx", "--all", "--json"], capture_output=True, text=True)
+    assert ended.returncode == 0
+    assert json.loads(ended.stdout)[0]["published"] is True
+    assert {line.partition(":")[0] for line in ended.stderr.splitlines()} <= {"warning"}
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["status", "scx"], 1), (["nonsense"], 2), (["--help"], 0)])
+def test_the_process_ends_with_the_command_s_code(home: Path, arguments: list[str], code: int) -> None:
+    script = Path(sys.executable).with_name("scx")
+    ended = subprocess.run([script, *arguments], capture_output=True, text=True)
+    assert ended.returncode == code
+    assert ended.stdout or ended.stderr
