@@ -223,7 +223,7 @@ class SliceChecks:
         counts = "".join(f", COUNT(CASE WHEN {rule.condition} THEN 1 END)" for rule in rules)
         if table.sliced:
             month = month_of(table.event_time)
-            found = self.session.rows(
+            found = self._near(table).rows(
                 f"SELECT {month}, COUNT(*){counts} FROM {self._slice(table)} AS s GROUP BY 1"
             )
             counted = {Month.of(row[0]): int(row[1]) for row in found}
@@ -312,20 +312,18 @@ class SliceChecks:
         target = self.compiled.star.table(column.references or "")
         key, name = quote(target.key[0]), quote(column.name)
         # A dimension kept by month has its keys in the months of the rows that point to them.
-        within = (
-            f" WHERE {in_span(target.event_time, self.span)}"
-            if target.sliced and target.key[0] == target.event_time
-            else ""
-        )
+        by_month = target.sliced and target.key[0] == target.event_time
+        within = f" WHERE {in_span(target.event_time, self.span)}" if by_month else ""
+        session = self._near(table, target) if by_month else self.session
         orphans = (
             f"FROM (SELECT {name} FROM {rows} AS a WHERE {name} IS NOT NULL) AS s"
             f" LEFT JOIN (SELECT {key} FROM {qualified(self.compiled.star.schema_name, target)}{within}) AS t"
             f" ON t.{key} = s.{name} WHERE t.{key} IS NULL"
         )
-        count = int(self.session.rows(f"SELECT COUNT(*) {orphans}")[0][0])
+        count = int(session.rows(f"SELECT COUNT(*) {orphans}")[0][0])
         message = "holds"
         if count:
-            shown = self.session.rows(f"SELECT DISTINCT s.{name} {orphans} ORDER BY 1 LIMIT {SHOWN}")
+            shown = session.rows(f"SELECT DISTINCT s.{name} {orphans} ORDER BY 1 LIMIT {SHOWN}")
             message = f"{count:,} rows have a {column.name} that {target.name} lacks: {', '.join(str(row[0]) for row in shown)}"
         return CheckResult(
             table.name,
@@ -334,6 +332,10 @@ class SliceChecks:
             message,
             violations={"all": count} if count else {},
         )
+
+    def _near(self, *tables: Table) -> Session:
+        """Where the tables' slices of this load stand for a query over them alone."""
+        return self.session.workbench([qualified(self.compiled.star.schema_name, table) for table in tables])
 
     def _slice(self, table: Table) -> str:
         """What the load may have changed of the table, as a relation."""

@@ -15,17 +15,23 @@ from scx_pipeline.warehouse.base import (
     quote,
 )
 
+SLICE = "_slice"  # the temporary table of what a span gives to a table kept by key
+
 
 def publish_table(session: Session, compiled: CompiledStar, table: Table, span: Span) -> None:
     """Replace what the span's months give to a derived table; its inputs must stand already."""
-    select = compiled.select(table, span, session.capabilities.dialect)
+    schema = compiled.star.schema_name
+    bench = session.workbench(
+        [qualified(schema, compiled.star.table(name)) for name in compiled.reads(table)]
+    )
+    select = compiled.select(table, span, bench.capabilities.dialect)
     if table.sliced:
-        session.execute(
-            f"DELETE FROM {qualified(compiled.star.schema_name, table)} WHERE {in_span(table.event_time, span)}"
-        )
-        session.insert(compiled.star.schema_name, table, select)
+        bench.replace_slice(schema, table, span, select)
+        session.take_slice(bench, schema, table, span)
     else:
-        _publish_newest(session, compiled, table, span, select)
+        _create_slice(bench, compiled, table, select)
+        session.take_rows(bench, SLICE, month_rows(compiled, table).columns)
+        _publish_newest(session, compiled, table, span)
 
 
 def month_rows(compiled: CompiledStar, table: Table) -> Table:
@@ -67,7 +73,14 @@ def count_rows(session: Session, compiled: CompiledStar, table: Table, span: Spa
     return {month: rows.get(month, 0) for month in span}
 
 
-def _publish_newest(session: Session, compiled: CompiledStar, table: Table, span: Span, select: str) -> None:
+def _create_slice(bench: Session, compiled: CompiledStar, table: Table, select: str) -> None:
+    """The temporary table of each month's newest row of every key, typed as the month rows are."""
+    kept = month_rows(compiled, table)
+    by_month = f"SELECT m.*, {month_of(table.event_time)} AS _month FROM ({select}) AS m"
+    bench.create_newest(SLICE, by_month, kept.key, bench.ordering(table, compiled.outputs(table)))
+
+
+def _publish_newest(session: Session, compiled: CompiledStar, table: Table, span: Span) -> None:
     kept, touched = month_rows(compiled, table), touched_name(table)
     history = qualified(STATE_SCHEMA, kept)
     key, inside = names(table.key), in_span("_month", span)
@@ -76,11 +89,9 @@ def _publish_newest(session: Session, compiled: CompiledStar, table: Table, span
         f"CREATE TEMPORARY TABLE {touched} AS SELECT DISTINCT {key} FROM {history} WHERE {inside}"
     )
     session.execute(f"DELETE FROM {history} WHERE {inside}")
-    by_month = f"SELECT m.*, {month_of(table.event_time)} AS _month FROM ({select}) AS m"
-    session.create_newest("_slice", by_month, kept.key, ordering)
-    session.insert(STATE_SCHEMA, kept, "SELECT * FROM _slice")
-    session.execute(f"INSERT INTO {touched} SELECT DISTINCT {key} FROM _slice")
-    session.execute("DROP TABLE _slice")
+    session.insert(STATE_SCHEMA, kept, f"SELECT * FROM {SLICE}")
+    session.execute(f"INSERT INTO {touched} SELECT DISTINCT {key} FROM {SLICE}")
+    session.execute(f"DROP TABLE {SLICE}")
     session.analyze(touched)
     candidates = f"SELECT * FROM {history} WHERE {_has_key_in(table, touched)}"
     session.create_newest("_now", candidates, table.key, ordering)

@@ -55,16 +55,26 @@ class CompiledStar:
 
     @cached_property
     def order(self) -> list[Table]:
-        """The derived tables, each after those its SQL reads."""
-        graph = {table.name: self.reads(table) for table in self.star.derived}
+        """The derived tables, each after those its SQL reads; those with months first, as declared.
+
+        Others are merged with what stands in the warehouse, which may still be busy taking over the first.
+        """
+        tables = [table.name for table in self.star.tables]
+        sorter = TopologicalSorter({table.name: self.reads(table) for table in self.star.derived})
         try:
-            return [
-                self.star.table(name) for name in TopologicalSorter(graph).static_order() if name in graph
-            ]
+            sorter.prepare()
         except CycleError as error:
             raise DeclarationError(
                 f"{self.folder}: the SQL files read each other in a circle: {' → '.join(error.args[1])}"
             ) from None
+        order: list[Table] = []
+        ready: list[str] = []
+        while sorter.is_active():
+            ready += sorter.get_ready()
+            ready.sort(key=lambda name: (not self.star.table(name).sliced, tables.index(name)))
+            order.append(self.star.table(ready.pop(0)))
+            sorter.done(order[-1].name)
+        return [table for table in order if table.role != "staging"]
 
     def reads(self, table: Table) -> set[str]:
         """The star's tables that a derived table's SQL reads."""

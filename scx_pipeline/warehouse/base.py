@@ -4,7 +4,7 @@ No driver is imported here, and nothing here decides what a star's rows are."""
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -103,6 +103,25 @@ class Session(ABC):
     @abstractmethod
     def landing(self, schema: str, table: Table, span: Span) -> AbstractContextManager[Landing]:
         """Open a landing for a staging table's slice; only its `finish` needs `begin`."""
+
+    def workbench(self, tables: Collection[str]) -> Session:
+        """Where the slices of these tables (qualified names) stand for queries over them alone.
+
+        Here, unless the engine had a load's slices made elsewhere first. What is made there is taken over with
+        `take_slice` and `take_rows`.
+        """
+        return self
+
+    def replace_slice(self, schema: str, table: Table, span: Span, select: str) -> None:
+        """Replace the table's rows of the span by what the SELECT gives."""
+        self.execute(f"DELETE FROM {qualified(schema, table)} WHERE {in_span(table.event_time, span)}")
+        self.insert(schema, table, select)
+
+    def take_slice(self, bench: Session, schema: str, table: Table, span: Span) -> None:  # noqa: B027
+        """Replace the table's rows of the span by those that stand on a workbench; nothing to do where that is here."""
+
+    def take_rows(self, bench: Session, name: str, columns: Sequence[Column]) -> None:  # noqa: B027
+        """Make a temporary table of a workbench stand here under the same name; nothing to do where that is here."""
 
     def create_table(self, schema: str, table: Table) -> None:
         """Create the table with its key, where the engine has keys, empty."""

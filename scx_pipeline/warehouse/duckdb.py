@@ -85,7 +85,7 @@ class DuckDBWarehouse(Warehouse):
             )
         try:
             self._make_folder()
-            with self._connect_to_write() as con, _translated(self.url, self.limits):
+            with self._connect_to_write() as con, translated(self.url, self.limits):
                 session = DuckDBSession(con)
                 try:
                     yield session
@@ -107,7 +107,7 @@ class DuckDBWarehouse(Warehouse):
             yield None
             return
         self._let_a_writer_go_first()
-        with self._connect(read_only=True) as con, _translated(self.url, self.limits):
+        with self._connect(read_only=True) as con, translated(self.url, self.limits):
             session = DuckDBSession(con)
             yield session if session.has_state() else None
 
@@ -330,7 +330,7 @@ def _holder(error: duckdb.Error) -> str | None:
 
 
 @contextmanager
-def _translated(url: str, limits: Limits) -> Iterator[None]:
+def translated(url: str, limits: Limits) -> Iterator[None]:
     import duckdb
 
     try:

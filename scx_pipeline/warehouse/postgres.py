@@ -3,12 +3,11 @@ Only what is PostgreSQL's own lives here; what is published is decided in the en
 
 from __future__ import annotations
 
-import io
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -27,10 +26,11 @@ from scx_pipeline.warehouse.base import (
     month_of,
     names,
     numbered_first,
-    out_of_memory,
     qualified,
     quote,
 )
+from scx_pipeline.warehouse.duckdb import DuckDBSession, translated
+from scx_pipeline.warehouse.pgcopy import Jobs
 
 if TYPE_CHECKING:
     import duckdb
@@ -45,7 +45,6 @@ CAPABILITIES = Capabilities(
     byte_order=' COLLATE "C"',  # the database's collation would break ties otherwise than the other engines do
     max_text="text",
 )
-COPY_BATCH_ROWS = 65536
 LOAD_MEMORY = {"work_mem": "128MB", "maintenance_work_mem": "256MB"}  # of the server, at least, in a load
 LOAD_SETTINGS = {
     # For a join on two columns the planner expects a single row where there are all, and sorts both sides for it.
@@ -53,7 +52,7 @@ LOAD_SETTINGS = {
     # A load that was killed must not go on in the server: its lock would keep the next one waiting.
     "client_connection_check_interval": "5s",
 }
-LANDING_BYTES = 96 << 20  # of source objects parsed while the batch before goes through COPY
+LANDING_BYTES = 96 << 20  # of source objects parsed before they go through COPY, while the next are parsed
 
 
 def open_url(url: str, limits: Limits, notify: Notify) -> Warehouse:
@@ -88,15 +87,20 @@ class PostgresWarehouse(Warehouse):
                     cursor.execute(
                         "SELECT set_config(name, %s, true) FROM pg_settings WHERE name = %s", [value, setting]
                     )
-            yield PostgresSession(con, self.limits)
-            con.commit()
+            session = PostgresSession(con, self.limits, self.notify)
+            try:
+                yield session
+                session.jobs.wait()
+                con.commit()
+            finally:
+                session.close()
 
     @contextmanager
     def reader(self) -> Iterator[Session | None]:
         """See `Warehouse.reader`; all its queries see the same commit."""
         with self._connect() as con, self._translated():
             con.set_session(isolation_level="REPEATABLE READ", readonly=True)
-            session = PostgresSession(con, self.limits)
+            session = PostgresSession(con, self.limits, self.notify)
             yield session if session.has_state() else None
 
     @contextmanager
@@ -160,31 +164,50 @@ class PostgresWarehouse(Warehouse):
 
 
 class PostgresSession(Session):
-    """A connection to a PostgreSQL database."""
+    """A connection to a PostgreSQL database, and in a load the workbench beside it."""
 
     capabilities = CAPABILITIES
 
-    def __init__(self, con: connection, limits: Limits) -> None:
-        self.con, self.limits = con, limits
+    def __init__(self, con: connection, limits: Limits, notify: Notify) -> None:
+        self.con, self.limits, self.notify = con, limits, notify
         self.created: set[str] = set()  # tables that nobody else can see before the commit
+        self.jobs = Jobs(con)
+        self.bench: Workbench | None = None
+        self.opened = ExitStack()
+
+    def close(self) -> None:
+        """Break off what is still on its way, and leave no file behind."""
+        self.jobs.stop()
+        self.opened.close()
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
-        with self.con.cursor() as cursor:
+        with self._cursor() as cursor:
             cursor.execute(sql, list(parameters) or None)
-            return cursor.rowcount
+            return int(cursor.rowcount)
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        with self.con.cursor() as cursor:
+        with self._cursor() as cursor:
             cursor.execute(sql, list(parameters) or None)
-            return cursor.fetchall()
+            return list(cursor.fetchall())
 
     def frame(self, sql: str) -> pd.DataFrame:
         import pandas as pd
 
-        with self.con.cursor() as cursor:
+        with self._cursor() as cursor:
             cursor.execute(sql)
             assert cursor.description is not None
             return pd.DataFrame(cursor.fetchall(), columns=[item.name for item in cursor.description])
+
+    @contextmanager
+    def _cursor(self) -> Iterator[Any]:
+        self.jobs.wait()
+        with self.con.cursor() as cursor:
+            yield cursor
+
+    def workbench(self, tables: Collection[str]) -> Session:
+        if self.bench is not None and self.bench.standing.issuperset(tables):
+            return self.bench
+        return self
 
     def existing_columns(self, schema: str, table: str) -> list[tuple[str, str]]:
         return self.rows(
@@ -214,33 +237,54 @@ class PostgresSession(Session):
 
     def insert(self, schema: str, table: Table, select: str) -> int:
         with self.filling(schema, table):
-            if qualified(schema, table) in self.created:
-                made = self._create_as(schema, table, select)
-                if made is not None:
-                    return made
             return super().insert(schema, table, select)
 
-    def _create_as(self, schema: str, table: Table, select: str) -> int | None:
-        """Make a table of this transaction anew from a SELECT: unlike INSERT, that reads in parallel and writes in bulk.
+    def take_slice(self, bench: Session, schema: str, table: Table, span: Span) -> None:
+        if isinstance(bench, Workbench):
+            self.jobs.add(lambda: self._copy_slice(bench, schema, table, span))
 
-        None, with nothing done, where a text of the SELECT has another length than declared: a cast would cut it off.
-        """
-        name = qualified(schema, table)
-        values = [
-            quote(column.name)
-            if column.max_bytes is not None
-            else f"CAST({quote(column.name)} AS {self.engine_type(column)}) AS {quote(column.name)}"
-            for column in table.columns
-        ]
-        made = f"SELECT {', '.join(values)} FROM ({select}) AS q"
-        self.execute(f"CREATE TEMPORARY TABLE _shape AS {made} WITH NO DATA")
-        [(temporary,)] = self.rows("SELECT nspname FROM pg_namespace WHERE oid = pg_my_temp_schema()")
-        shape = self.existing_columns(temporary, "_shape")
-        self.execute("DROP TABLE _shape")
-        if shape != self.existing_columns(schema, table.name):
-            return None
-        self.execute(f"DROP TABLE {name}")
-        return self.execute(f"CREATE TABLE {name} AS {made}")
+    def take_rows(self, bench: Session, name: str, columns: Sequence[Column]) -> None:
+        if isinstance(bench, Workbench):
+            self.execute(self.create_table_sql(name, columns, "TEMPORARY "))
+            values = [f"CAST({quote(c.name)} AS {bench.engine_type(c)}) AS {quote(c.name)}" for c in columns]
+            self.copy(
+                f"{name} ({names([c.name for c in columns])})",
+                bench.con,
+                f"SELECT {', '.join(values)} FROM {name}",
+            )
+            bench.execute(f"DROP TABLE {name}")
+            self.analyze(name)
+
+    def _copy_slice(self, bench: Workbench, schema: str, table: Table, span: Span) -> None:
+        inside = in_span(table.event_time, span)
+        self.execute(f"DELETE FROM {qualified(schema, table)} WHERE {inside}")
+        with self.filling(schema, table):
+            self.check_sent(bench, qualified(schema, table), self.send(bench, schema, table, inside))
+
+    def check_sent(self, bench: Workbench, name: str, sent: int) -> None:
+        """Raise WarehouseError unless as many rows were taken as stand on the workbench, where they are checked."""
+        with bench.con.cursor() as con:
+            found = con.execute(f"SELECT count(*) FROM {name}").fetchone()
+        assert found is not None
+        if sent != found[0]:
+            raise WarehouseError(
+                f"{name}: {found[0]:,} rows were made, but {sent:,} went through COPY; nothing was changed"
+            )
+        self.notify(f"{name}: {sent:,} rows sent")
+
+    def send(self, bench: Workbench, schema: str, table: Table, condition: str) -> int:
+        """Copy the rows of a workbench's table that meet a condition into the table of the same name; how many."""
+        name, columns = qualified(schema, table), names(table.column_names)
+        # Frozen, or else whoever first reads the table after the commit would have to write all of it again.
+        options = ", FREEZE" if name in self.created else ""
+        with bench.con.cursor() as con:
+            return self.copy(
+                f"{name} ({columns})", con, f"SELECT {columns} FROM {name} WHERE {condition}", options
+            )
+
+    def copy(self, target: str, con: duckdb.DuckDBPyConnection, select: str, options: str = "") -> int:
+        """Copy what a SELECT gives on a workbench's connection."""
+        return self.jobs.copy(target, con.sql(select), options)
 
     @contextmanager
     def filling(self, schema: str, table: Table) -> Iterator[None]:
@@ -337,139 +381,105 @@ class PostgresSession(Session):
 
     @contextmanager
     def landing(self, schema: str, table: Table, span: Span) -> Iterator[Landing]:
-        """Land in a scratch DuckDB; COPY runs in a thread, one batch behind the parser."""
-        import duckdb
+        """Land on the workbench; what landed goes through COPY in a thread, behind the parser."""
+        if self.bench is None:
+            self.bench = self.opened.enter_context(open_workbench(self.limits))
+        yield _CopyLanding(self, self.bench, schema, table, span)
 
-        with (
-            tempfile.TemporaryDirectory(prefix="scx-") as folder,
-            duckdb.connect(":memory:") as scratch,
-            ThreadPoolExecutor(1) as behind,
-        ):
-            scratch.execute("SET TimeZone = 'UTC'")
-            scratch.execute("SET memory_limit = ?", [self.limits.memory])
-            scratch.execute("SET temp_directory = ?", [folder])
-            if self.limits.threads:
-                scratch.execute(f"SET threads = {int(self.limits.threads)}")
-            try:
-                yield _CopyLanding(self, scratch, behind, schema, table, span)
-            except duckdb.OutOfMemoryException as error:
-                raise out_of_memory(error, self.limits.memory) from error
+
+class Workbench(DuckDBSession):
+    """A DuckDB file beside the connection, for the length of a load: its slices are parsed, made and checked there.
+
+    PostgreSQL would take three times as long for the same SQL. Tables have the warehouse's names and hold the load's
+    span only; they end where the load ends.
+    """
+
+    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
+        super().__init__(con)
+        self.standing: set[str] = set()  # tables whose slices are complete
+
+    def make(self, schema: str, table: Table, *others: Column) -> None:
+        """Create a table, empty, with more columns than its own where `others` says so."""
+        self.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
+        self.execute(self.create_table_sql(qualified(schema, table), [*table.columns, *others]))
+
+    def replace_slice(self, schema: str, table: Table, span: Span, select: str) -> None:
+        self.make(schema, table)
+        self.insert(schema, table, select)
+        self.standing.add(qualified(schema, table))
+
+
+@contextmanager
+def open_workbench(limits: Limits) -> Iterator[Workbench]:
+    """An empty workbench in the system's folder for temporary files."""
+    import duckdb
+
+    with (
+        tempfile.TemporaryDirectory(prefix="scx-") as folder,
+        translated(f"{folder} (TMPDIR)", limits),
+        duckdb.connect(Path(folder) / "workbench.duckdb") as con,
+    ):
+        con.execute("SET TimeZone = 'UTC'")
+        con.execute("SET memory_limit = ?", [limits.memory])
+        if limits.threads:
+            con.execute(f"SET threads = {int(limits.threads)}")
+        yield Workbench(con)
+
+
+_OBJECT = Column(name="_object", type="integer", description="the number of the source object")
 
 
 class _CopyLanding(Landing):
-    """Two tables of the scratch DuckDB in turn: one is parsed into while the other goes through COPY."""
+    """Lands in the workbench's table of the same name, where the rows stay; each batch goes through COPY meanwhile."""
 
     batch_bytes = LANDING_BYTES
 
     def __init__(
-        self,
-        session: PostgresSession,
-        scratch: duckdb.DuckDBPyConnection,
-        behind: ThreadPoolExecutor,
-        schema: str,
-        table: Table,
-        span: Span,
+        self, session: PostgresSession, bench: Workbench, schema: str, table: Table, span: Span
     ) -> None:
-        self.session, self.con, self.behind = session, scratch, behind
-        self.schema, self.table, self.span = schema, table, span
-        self.copying: Future[None] | None = None
-        self.turn = 0
-        self.rows = self._next_table()
-        session.execute(f"DELETE FROM {qualified(schema, table)} WHERE {in_span(table.event_time, span)}")
+        self.session, self.bench, self.con = session, bench, bench.con
+        self.schema, self.table, self.inside, self.span = schema, table, in_span(table.event_time, span), span
+        self.rows = qualified(schema, table)
+        self.sent_to = self.sent = 0
+        bench.make(schema, table, _OBJECT)
+        session.execute(f"DELETE FROM {self.rows} WHERE {self.inside}")
         self.filling = session.filling(schema, table)
         self.filling.__enter__()
 
-    def _next_table(self) -> str:
-        self.turn += 1
-        columns = [f"{quote(c.name)} {_scratch_type(c)}" for c in self.table.columns]
-        self.con.execute(f"CREATE TABLE _landing{self.turn} ({', '.join(columns)}, _object INTEGER)")
-        return f"_landing{self.turn}"
-
     def flush(self) -> None:
-        self._wait()
-        full, self.rows = self.rows, self._next_table()
-        self.copying = self.behind.submit(self._copy, full)
+        [(end,)] = self.bench.rows(f"SELECT COALESCE(MAX(_object) + 1, 0) FROM {self.rows}")
+        batch = f"_object >= {self.sent_to} AND _object < {end} AND {self.inside}"
+        self.sent_to = max(end, self.sent_to)
+        self.session.jobs.add(lambda: self._send(batch))
 
     def finish(self, doubled_keys: str | None) -> None:
-        self._wait()
+        self.bench.execute(f"DELETE FROM {self.rows} WHERE NOT {self.inside}")
         if doubled_keys:
-            self._send_keys(doubled_keys)
-            self.session.execute("ANALYZE _doubled_keys")
-            self.session.keep_newest(
-                qualified(self.schema, self.table), self.table, "_doubled_keys", self.span
-            )
-            self.session.execute("DROP TABLE _doubled_keys")
-        self.filling.__exit__(None, None, None)
+            self.session.jobs.wait()  # or else they would send what is about to be replaced
+            self.bench.keep_newest(self.rows, self.table, doubled_keys, self.span)
+            self._replace(doubled_keys)
+        self.bench.standing.add(self.rows)
+        self.session.jobs.add(self._complete)
 
-    def _wait(self) -> None:
-        if self.copying is not None:
-            self.copying.result()
-            self.copying = None
+    def _send(self, condition: str) -> None:
+        self.sent += self.session.send(self.bench, self.schema, self.table, condition)
 
-    def _copy(self, full: str) -> None:
-        columns = names(self.table.column_names)
-        inside = in_span(self.table.event_time, self.span)
-        with self.con.cursor() as cursor:
-            relation = cursor.sql(f"SELECT {columns} FROM {full} WHERE {inside}")
-            name = qualified(self.schema, self.table)
-            # Frozen, or else whoever first reads the table after the commit would have to write all of it again.
-            options = ", FREEZE" if name in self.session.created else ""
-            copy_binary(self.session.con, f"{name} ({columns})", relation, options)
-            cursor.execute(f"DROP TABLE {full}")
-
-    def _send_keys(self, doubled_keys: str) -> None:
-        columns = [self.table.column(name) for name in self.table.key]
-        self.session.execute(self.session.create_table_sql("_doubled_keys", columns, "TEMPORARY "))
-        relation = self.con.sql(f"SELECT {names(self.table.key)} FROM {doubled_keys}")
-        copy_binary(self.session.con, f"_doubled_keys ({names(self.table.key)})", relation)
-
-
-def copy_binary(con: connection, target: str, relation: duckdb.DuckDBPyRelation, options: str = "") -> None:
-    """Stream a DuckDB relation into `target` (a table and its columns) by binary COPY.
-
-    The one place that knows pgpq; its Arrow types must be PostgreSQL's exactly, which `_scratch_type` sees to.
-    """
-    from pgpq import ArrowToPostgresBinaryEncoder
-
-    reader = relation.to_arrow_reader(COPY_BATCH_ROWS)
-    encoder = ArrowToPostgresBinaryEncoder(reader.schema)
-    with con.cursor() as cursor:
-        cursor.copy_expert(
-            f"COPY {target} FROM STDIN (FORMAT binary{options})", _Encoded(encoder, reader), size=1 << 20
+    def _replace(self, doubled_keys: str) -> None:
+        """Of these keys, put the rows that the workbench kept in the place of all that were sent."""
+        key = [self.table.column(name) for name in self.table.key]
+        columns, found = names(self.table.key), "_doubled_keys"
+        self.session.execute(self.session.create_table_sql(found, key, "TEMPORARY "))
+        self.session.copy(f"{found} ({columns})", self.con, f"SELECT {columns} FROM {doubled_keys}")
+        self.session.analyze(found)
+        self.sent -= self.session.execute(
+            f"DELETE FROM {self.rows} WHERE {self.inside} AND ({columns}) IN (SELECT {columns} FROM {found})"
         )
+        self.session.execute(f"DROP TABLE {found}")
+        self._send("_object IS NULL")  # what `keep_newest` puts back has no number
 
-
-class _Encoded(io.RawIOBase):
-    """The encoded batches as a file that COPY reads from; the next is encoded while the server takes one."""
-
-    def __init__(self, encoder: Any, reader: Any) -> None:
-        self.pieces = _ahead(self._encode(encoder, reader))
-        self.rest = memoryview(b"")
-
-    @staticmethod
-    def _encode(encoder: Any, reader: Any) -> Iterator[bytes]:
-        yield encoder.write_header()
-        for batch in reader:
-            yield encoder.write_batch(batch)
-        yield encoder.finish()
-
-    def read(self, size: int = -1) -> bytes:
-        while not self.rest:
-            piece = next(self.pieces, None)
-            if piece is None:
-                return b""
-            self.rest = memoryview(piece)
-        taken, self.rest = self.rest[:size], self.rest[size:]
-        return bytes(taken)
-
-
-def _ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The same, each piece made in a thread while the one before is in use."""
-    with ThreadPoolExecutor(1) as thread:
-        pending = thread.submit(next, pieces, None)
-        while (piece := pending.result()) is not None:  # an empty one is not the last
-            pending = thread.submit(next, pieces, None)
-            yield piece
+    def _complete(self) -> None:
+        self.session.check_sent(self.bench, self.rows, self.sent)
+        self.filling.__exit__(None, None, None)
 
 
 _UNREADABLE = (
@@ -492,10 +502,6 @@ def _parse_url(url: str) -> tuple[str, int, str]:
     if "@" in database or "/" in database:
         raise WarehouseError(_UNREADABLE)
     return host, port, unquote(database)
-
-
-def _scratch_type(column: Column) -> str:
-    return "VARCHAR" if column.max_bytes is not None else column.type.upper()
 
 
 def _key_name(table: Table) -> str:
