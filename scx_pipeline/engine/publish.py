@@ -49,7 +49,7 @@ def month_rows(compiled: CompiledStar, table: Table) -> Table:
         name=f"{compiled.star.name}__{table.name}",
         role="fact",
         description=f"Each month's newest row of every key of {table.name}.",
-        key=(*table.key, month.name),
+        key=(month.name, *table.key),
         event_time=month.name,
         columns=(*columns, month),
     )

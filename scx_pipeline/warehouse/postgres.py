@@ -14,7 +14,6 @@ from urllib.parse import unquote, urlsplit
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.spec import Column, Span, Table
 from scx_pipeline.warehouse.base import (
-    STATE_SCHEMA,
     Capabilities,
     Landing,
     Limits,
@@ -25,7 +24,6 @@ from scx_pipeline.warehouse.base import (
     in_span,
     month_of,
     names,
-    numbered_first,
     qualified,
     quote,
 )
@@ -314,25 +312,6 @@ class PostgresSession(Session):
     def analyze(self, table: str) -> None:
         self.execute(f"ANALYZE {table}")
 
-    def create_newest(
-        self, target: str, select: str, keys: Sequence[str], newest_first: Sequence[str]
-    ) -> None:
-        # The latest of each key first, as a table: as a subquery, every parallel worker would aggregate it anew, and of a
-        # temporary table they could not read at all.
-        latest = f"{STATE_SCHEMA}._latest_{self.con.info.backend_pid}"
-        self.execute(
-            f"CREATE UNLOGGED TABLE {latest} AS SELECT {names(keys)}, MAX({newest_first[0]}) AS _latest FROM ({select}) AS l"
-            f" GROUP BY {names(keys)}"
-        )
-        self.execute(f"ANALYZE {latest}")
-        joined = " AND ".join(f"m.{quote(key)} = q.{quote(key)}" for key in keys)
-        candidates = (
-            f"SELECT q.* FROM ({select}) AS q JOIN {latest} AS m ON {joined}"
-            f" WHERE q.{newest_first[0]} = m._latest OR m._latest IS NULL"
-        )
-        self.execute(f"CREATE TEMPORARY TABLE {target} AS {numbered_first(candidates, keys, newest_first)}")
-        self.execute(f"DROP TABLE {latest}")
-
     def keys_hold(self, schema: str, table: Table) -> bool:
         name = _key_name(table)
         found = self.rows(
@@ -421,6 +400,8 @@ def open_workbench(limits: Limits) -> Iterator[Workbench]:
     ):
         con.execute("SET TimeZone = 'UTC'")
         con.execute("SET memory_limit = ?", [limits.memory])
+        # To be read once or twice and thrown away: packing it would take a sixth of the parser's time.
+        con.execute("SET force_compression = 'uncompressed'")
         if limits.threads:
             con.execute(f"SET threads = {int(limits.threads)}")
         yield Workbench(con)
@@ -442,8 +423,11 @@ class _CopyLanding(Landing):
         self.rows = qualified(schema, table)
         self.sent_to = self.sent = 0
         bench.make(schema, table, _OBJECT)
-        session.execute(f"DELETE FROM {self.rows} WHERE {self.inside}")
         self.filling = session.filling(schema, table)
+        session.jobs.add(self._begin)
+
+    def _begin(self) -> None:
+        self.session.execute(f"DELETE FROM {self.rows} WHERE {self.inside}")
         self.filling.__enter__()
 
     def flush(self) -> None:
