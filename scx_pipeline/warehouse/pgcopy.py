@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from psycopg2.extensions import connection
 
 COPY_BATCH_ROWS = 4096
+PATIENCE = 5.0  # seconds after which whoever waits for the jobs is told how far they are
 
 
 class Jobs:
@@ -23,8 +24,9 @@ class Jobs:
     Whoever uses the connection elsewhere waits for them first, and is told by the job's own error if one failed.
     """
 
-    def __init__(self, con: connection) -> None:
-        self.con, self.stopped = con, threading.Event()
+    def __init__(self, con: connection, notify: Callable[[str], None]) -> None:
+        self.con, self.notify, self.stopped = con, notify, threading.Event()
+        self._sending, self._rows = "", 0
         self._thread = ThreadPoolExecutor(1, "scx-copy", initializer=self._started)
         self._worker: int | None = None
         self._pending: deque[Future[None]] = deque()
@@ -50,8 +52,13 @@ class Jobs:
         if threading.get_ident() == self._worker:
             return
         while self._pending:
-            self._pending[0].result()
-            self._pending.popleft()
+            try:
+                self._pending[0].result(PATIENCE)
+                self._pending.popleft()
+            except TimeoutError:
+                if self._pending[0].done():
+                    raise
+                self.notify(f"waiting for the server: {self._sending}, {self._rows:,} rows sent")
 
     def stop(self) -> None:
         """Break off the job that runs, and do no other."""
@@ -60,8 +67,8 @@ class Jobs:
             self.con.cancel()
         self._thread.shutdown(wait=True)
 
-    def copy(self, target: str, relation: duckdb.DuckDBPyRelation, options: str = "") -> int:
-        """Stream a DuckDB relation into `target` (a table and its columns) by binary COPY; how many rows it took.
+    def copy(self, table: str, columns: str, relation: duckdb.DuckDBPyRelation, options: str = "") -> int:
+        """Stream a DuckDB relation into these columns of the table by binary COPY; how many rows it took.
 
         The relation's types must be PostgreSQL's exactly: a smallint for a smallint, and so on.
         """
@@ -69,28 +76,29 @@ class Jobs:
 
         reader = relation.to_arrow_reader(COPY_BATCH_ROWS)
         encoder = ArrowToPostgresBinaryEncoder(reader.schema)
+        self._sending, self._rows = table, 0
         with self.con.cursor() as cursor:
             cursor.copy_expert(
-                f"COPY {target} FROM STDIN (FORMAT binary{options})",
-                _Encoded(encoder, reader, self.stopped),
+                f"COPY {table} ({columns}) FROM STDIN (FORMAT binary{options})",
+                _Encoded(self._encode(encoder, reader), self.stopped),
                 size=1 << 20,
             )
             return int(cursor.rowcount)
+
+    def _encode(self, encoder: Any, reader: Any) -> Iterator[bytes]:
+        yield encoder.write_header()
+        for batch in reader:
+            yield encoder.write_batch(batch)
+            self._rows += batch.num_rows
+        yield encoder.finish()
 
 
 class _Encoded(io.RawIOBase):
     """The encoded batches as a file that COPY reads from; the next is encoded while the server takes one."""
 
-    def __init__(self, encoder: Any, reader: Any, stopped: threading.Event) -> None:
-        self.pieces, self.stopped = _ahead(self._encode(encoder, reader)), stopped
+    def __init__(self, pieces: Iterator[bytes], stopped: threading.Event) -> None:
+        self.pieces, self.stopped = _ahead(pieces), stopped
         self.rest = memoryview(b"")
-
-    @staticmethod
-    def _encode(encoder: Any, reader: Any) -> Iterator[bytes]:
-        yield encoder.write_header()
-        for batch in reader:
-            yield encoder.write_batch(batch)
-        yield encoder.finish()
 
     def read(self, size: int = -1) -> bytes:
         if self.stopped.is_set():

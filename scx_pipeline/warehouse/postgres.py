@@ -1,13 +1,11 @@
-"""PostgreSQL: binary COPY from a scratch DuckDB that parses ahead of it, keys as a net, one transaction per load.
+"""PostgreSQL: filled by binary COPY from a workbench that works ahead of it, keys as a net, one transaction per load.
 Only what is PostgreSQL's own lives here; what is published is decided in the engine package."""
 
 from __future__ import annotations
 
-import tempfile
 import zlib
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -27,11 +25,10 @@ from scx_pipeline.warehouse.base import (
     qualified,
     quote,
 )
-from scx_pipeline.warehouse.duckdb import DuckDBSession, translated
 from scx_pipeline.warehouse.pgcopy import Jobs
+from scx_pipeline.warehouse.workbench import Workbench, open_workbench, told
 
 if TYPE_CHECKING:
-    import duckdb
     import pandas as pd
     from psycopg2.extensions import connection
 
@@ -71,7 +68,7 @@ class PostgresWarehouse(Warehouse):
     @contextmanager
     def transaction(self, lock: str) -> Iterator[Session]:
         """See `Warehouse.transaction`; the lock is an advisory one, let go at the end of the transaction."""
-        with self._connect() as con, self._translated():
+        with self._connect() as con, self._translated(), told(self.limits):
             with con.cursor() as cursor:
                 self._wait_for(cursor, lock)
                 for setting, value in LOAD_MEMORY.items():
@@ -167,9 +164,9 @@ class PostgresSession(Session):
     capabilities = CAPABILITIES
 
     def __init__(self, con: connection, limits: Limits, notify: Notify) -> None:
-        self.con, self.limits, self.notify = con, limits, notify
+        self.con, self.limits = con, limits
         self.created: set[str] = set()  # tables that nobody else can see before the commit
-        self.jobs = Jobs(con)
+        self.jobs = Jobs(con, notify)
         self.bench: Workbench | None = None
         self.opened = ExitStack()
 
@@ -245,11 +242,8 @@ class PostgresSession(Session):
         if isinstance(bench, Workbench):
             self.execute(self.create_table_sql(name, columns, "TEMPORARY "))
             values = [f"CAST({quote(c.name)} AS {bench.engine_type(c)}) AS {quote(c.name)}" for c in columns]
-            self.copy(
-                f"{name} ({names([c.name for c in columns])})",
-                bench.con,
-                f"SELECT {', '.join(values)} FROM {name}",
-            )
+            made = bench.con.sql(f"SELECT {', '.join(values)} FROM {name}")
+            self.jobs.copy(name, names([column.name for column in columns]), made)
             bench.execute(f"DROP TABLE {name}")
             self.analyze(name)
 
@@ -268,7 +262,6 @@ class PostgresSession(Session):
             raise WarehouseError(
                 f"{name}: {found[0]:,} rows were made, but {sent:,} went through COPY; nothing was changed"
             )
-        self.notify(f"{name}: {sent:,} rows sent")
 
     def send(self, bench: Workbench, schema: str, table: Table, condition: str) -> int:
         """Copy the rows of a workbench's table that meet a condition into the table of the same name; how many."""
@@ -276,13 +269,8 @@ class PostgresSession(Session):
         # Frozen, or else whoever first reads the table after the commit would have to write all of it again.
         options = ", FREEZE" if name in self.created else ""
         with bench.con.cursor() as con:
-            return self.copy(
-                f"{name} ({columns})", con, f"SELECT {columns} FROM {name} WHERE {condition}", options
-            )
-
-    def copy(self, target: str, con: duckdb.DuckDBPyConnection, select: str, options: str = "") -> int:
-        """Copy what a SELECT gives on a workbench's connection."""
-        return self.jobs.copy(target, con.sql(select), options)
+            rows = con.sql(f"SELECT {columns} FROM {name} WHERE {condition}")
+            return self.jobs.copy(name, columns, rows, options)
 
     @contextmanager
     def filling(self, schema: str, table: Table) -> Iterator[None]:
@@ -366,47 +354,6 @@ class PostgresSession(Session):
         yield _CopyLanding(self, self.bench, schema, table, span)
 
 
-class Workbench(DuckDBSession):
-    """A DuckDB file beside the connection, for the length of a load: its slices are parsed, made and checked there.
-
-    PostgreSQL would take three times as long for the same SQL. Tables have the warehouse's names and hold the load's
-    span only; they end where the load ends.
-    """
-
-    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
-        super().__init__(con)
-        self.standing: set[str] = set()  # tables whose slices are complete
-
-    def make(self, schema: str, table: Table, *others: Column) -> None:
-        """Create a table, empty, with more columns than its own where `others` says so."""
-        self.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
-        self.execute(self.create_table_sql(qualified(schema, table), [*table.columns, *others]))
-
-    def replace_slice(self, schema: str, table: Table, span: Span, select: str) -> None:
-        self.make(schema, table)
-        self.insert(schema, table, select)
-        self.standing.add(qualified(schema, table))
-
-
-@contextmanager
-def open_workbench(limits: Limits) -> Iterator[Workbench]:
-    """An empty workbench in the system's folder for temporary files."""
-    import duckdb
-
-    with (
-        tempfile.TemporaryDirectory(prefix="scx-") as folder,
-        translated(f"{folder} (TMPDIR)", limits),
-        duckdb.connect(Path(folder) / "workbench.duckdb") as con,
-    ):
-        con.execute("SET TimeZone = 'UTC'")
-        con.execute("SET memory_limit = ?", [limits.memory])
-        # To be read once or twice and thrown away: packing it would take a sixth of the parser's time.
-        con.execute("SET force_compression = 'uncompressed'")
-        if limits.threads:
-            con.execute(f"SET threads = {int(limits.threads)}")
-        yield Workbench(con)
-
-
 _OBJECT = Column(name="_object", type="integer", description="the number of the source object")
 
 
@@ -453,7 +400,7 @@ class _CopyLanding(Landing):
         key = [self.table.column(name) for name in self.table.key]
         columns, found = names(self.table.key), "_doubled_keys"
         self.session.execute(self.session.create_table_sql(found, key, "TEMPORARY "))
-        self.session.copy(f"{found} ({columns})", self.con, f"SELECT {columns} FROM {doubled_keys}")
+        self.session.jobs.copy(found, columns, self.con.sql(f"SELECT {columns} FROM {doubled_keys}"))
         self.session.analyze(found)
         self.sent -= self.session.execute(
             f"DELETE FROM {self.rows} WHERE {self.inside} AND ({columns}) IN (SELECT {columns} FROM {found})"

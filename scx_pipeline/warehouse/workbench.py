@@ -1,0 +1,83 @@
+"""A DuckDB file beside an engine's connection, for the length of a load: slices are parsed, made and checked there.
+Which engine wants one, and how it takes the slices over, is decided in the engine's own file."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scx_pipeline.spec import Column, Span, Table
+from scx_pipeline.warehouse.base import Limits, qualified, quote
+from scx_pipeline.warehouse.duckdb import DuckDBSession, translated
+
+if TYPE_CHECKING:
+    import duckdb
+
+PREFIX = "scx-workbench-"
+SETTLED = 60.0  # seconds after which a folder has its lock, or never will
+
+
+class Workbench(DuckDBSession):
+    """A session on the file. Tables have the warehouse's names and hold the load's span only."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
+        super().__init__(con)
+        self.standing: set[str] = set()  # tables whose slices are complete
+
+    def make(self, schema: str, table: Table, *others: Column) -> None:
+        """Create a table, empty, with more columns than its own where `others` says so."""
+        self.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
+        self.execute(self.create_table_sql(qualified(schema, table), [*table.columns, *others]))
+
+    def replace_slice(self, schema: str, table: Table, span: Span, select: str) -> None:
+        self.make(schema, table)
+        self.insert(schema, table, select)
+        self.standing.add(qualified(schema, table))
+
+
+@contextmanager
+def open_workbench(limits: Limits) -> Iterator[Workbench]:
+    """An empty workbench in the system's folder for temporary files, which is removed at the end."""
+    import duckdb
+
+    with _folder() as folder, duckdb.connect(folder / "workbench.duckdb") as con:
+        con.execute("SET TimeZone = 'UTC'")
+        con.execute("SET memory_limit = ?", [limits.memory])
+        # To be read once or twice and thrown away: packing it would take a sixth of the parser's time.
+        con.execute("SET force_compression = 'uncompressed'")
+        if limits.threads:
+            con.execute(f"SET threads = {int(limits.threads)}")
+        yield Workbench(con)
+
+
+def told(limits: Limits) -> AbstractContextManager[None]:
+    """What goes wrong on a workbench as a WarehouseError: no room in the folder for temporary files, or in memory."""
+    return translated(f"the temporary folder {tempfile.gettempdir()} (TMPDIR)", limits)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder with a lock in it, by which the next load tells one that was left by a crash, and removes it."""
+    _remove_left()
+    with (
+        tempfile.TemporaryDirectory(prefix=PREFIX) as name,
+        (Path(name) / "lock").open("w") as lock,
+    ):
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield Path(name)
+
+
+def _remove_left() -> None:
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError):  # held by a load, gone meanwhile, or somebody else's
+            if time.time() - folder.stat().st_mtime < SETTLED:
+                continue
+            with (folder / "lock").open("r+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
