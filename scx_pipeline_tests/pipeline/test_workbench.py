@@ -8,12 +8,15 @@ import os
 import resource
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+import duckdb
+import psycopg2
 import pytest
 
 from scx_pipeline.errors import GateError, WarehouseError
+from scx_pipeline.warehouse.postgres import PostgresSession
 from scx_pipeline_tests.pipeline.other import loading_elsewhere
 from scx_pipeline_tests.pipeline.world import APRIL, MARCH, World, job
 
@@ -123,3 +126,60 @@ def files_of_at_most(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_load_that_is_broken_off_does_not_wait_for_the_server(pg: World) -> None:
+    outcome: list[BaseException] = []
+
+    def sleep() -> None:
+        try:
+            session.execute("SELECT pg_sleep(600)")
+        except psycopg2.Error as error:
+            outcome.append(error)
+            raise
+
+    with pytest.raises(KeyboardInterrupt), pg.warehouse.transaction("scx") as session:
+        assert isinstance(session, PostgresSession)
+        session.jobs.add(sleep)
+        until_it_sleeps(pg)
+        raise KeyboardInterrupt
+    assert [type(error) for error in outcome] == [psycopg2.errors.QueryCanceled]
+
+
+def test_what_fails_behind_is_told_by_the_next_statement_and_nothing_more_is_done(pg: World) -> None:
+    done: list[str] = []
+    with pytest.raises(psycopg2.errors.UndefinedTable), pg.warehouse.transaction("scx") as session:
+        assert isinstance(session, PostgresSession)
+        session.execute("CREATE TABLE public.made (n int)")
+        session.jobs.add(lambda: done.append(str(session.execute("SELECT 1"))))
+        session.jobs.add(lambda: done.append(str(session.execute("SELECT * FROM missing"))))
+        session.jobs.add(lambda: done.append("after it"))
+        session.execute("SELECT 1")
+    assert done == ["1"]
+    with closing(psycopg2.connect(pg.warehouse_url)) as con, con.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('public.made')")
+        assert cursor.fetchone() == (None,)
+
+
+def test_a_long_wait_for_the_server_is_told(pg: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scx_pipeline.warehouse.pgcopy.PATIENCE", 0.01)
+    with pg.warehouse.transaction("scx") as session:
+        assert isinstance(session, PostgresSession)
+        session.execute("CREATE TEMPORARY TABLE numbers (n bigint)")
+        with duckdb.connect() as con:
+            session.jobs.copy("numbers", "n", con.sql("SELECT unnest(range(1000)) AS n"))
+            session.jobs.add(lambda: session.execute("SELECT pg_sleep(0.2)") and None)
+            assert session.rows("SELECT count(*) FROM numbers") == [(1000,)]
+    assert set(pg.told) == {"waiting for the server: numbers, 1,000 rows sent"}
+
+
+def until_it_sleeps(world: World) -> None:
+    """Wait until some statement of the server sleeps."""
+    with closing(psycopg2.connect(world.warehouse_url)) as con, con.cursor() as cursor:
+        con.autocommit = True
+        for _ in range(2000):
+            cursor.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
+            if cursor.fetchone():
+                return
+            time.sleep(0.01)
+    raise AssertionError("it does not sleep")
