@@ -157,8 +157,12 @@ def _value_rules(column: Column) -> list[tuple[str, str]]:
             (f"contains({value}, chr(0))", "holds a NUL character"),
         ]
     if column.type in ("smallint", "integer", "bigint"):
-        # A cast alone would take '2.7' as 3 and '1e3' as 1000; writing the number again is quicker than a pattern.
-        wrong = f"{value}::VARCHAR <> {text} AND NOT regexp_full_match({text}, ' *[+-]?[0-9]+ *')"
+        # A cast alone would take '2.7' as 3 and '1e3' as 1000; writing the number again is quicker than a pattern, and
+        # what is a number and one byte long is a digit.
+        wrong = (
+            f"strlen({text}) > 1 AND {value}::VARCHAR <> {text}"
+            f" AND NOT regexp_full_match({text}, ' *[+-]?[0-9]+ *')"
+        )
     elif column.type in ("timestamp", "date"):
         # A cast alone would take 'infinity', 'epoch' and years before Christ, and drop the time of a date.
         shape = _MOMENT if column.type == "timestamp" else _DAY
