@@ -313,12 +313,11 @@ class SliceChecks:
         key, name = quote(target.key[0]), quote(column.name)
         # A dimension kept by month has its keys in the months of the rows that point to them.
         by_month = target.sliced and target.key[0] == target.event_time
-        within = f" WHERE {in_span(target.event_time, self.span)}" if by_month else ""
         if by_month:
-            session = self._near(table, target)
+            session, within = self._near(table, target), f" WHERE {in_span(target.event_time, self.span)}"
             values = f"(SELECT {name}, 1 AS _rows FROM {rows} AS a WHERE {name} IS NOT NULL)"
         else:
-            session, values = self.session, self._values(table, column, rows)
+            session, within, values = self.session, "", self._values(table, column, rows)
         orphans = (
             f"FROM {values} AS s"
             f" LEFT JOIN (SELECT {key} FROM {qualified(self.compiled.star.schema_name, target)}{within}) AS t"

@@ -136,7 +136,7 @@ class DuckDBWarehouse(Warehouse):
         deadline, told = time.monotonic() + self.limits.lock_timeout, False
         while True:
             try:
-                return self._configure(self._open(read_only=read_only))
+                return configured(self._open(read_only=read_only), self.limits)
             except duckdb.Error as error:
                 who = _holder(error)
                 if who is None:
@@ -161,12 +161,14 @@ class DuckDBWarehouse(Warehouse):
             # share a writer's, a writer has to wait until the readers are done.
             return duckdb.connect(self.path)
 
-    def _configure(self, con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
-        con.execute("SET TimeZone = 'UTC'")
-        con.execute("SET memory_limit = ?", [self.limits.memory])
-        if self.limits.threads:
-            con.execute(f"SET threads = {int(self.limits.threads)}")
-        return con
+
+def configured(con: duckdb.DuckDBPyConnection, limits: Limits) -> duckdb.DuckDBPyConnection:
+    """The connection, in UTC and within the limits."""
+    con.execute("SET TimeZone = 'UTC'")
+    con.execute("SET memory_limit = ?", [limits.memory])
+    if limits.threads:
+        con.execute(f"SET threads = {int(limits.threads)}")
+    return con
 
 
 class DuckDBSession(Session):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from scx_pipeline.spec import Column, Span, Table
 from scx_pipeline.warehouse.base import Limits, qualified, quote
-from scx_pipeline.warehouse.duckdb import DuckDBSession, translated
+from scx_pipeline.warehouse.duckdb import DuckDBSession, configured, translated
 
 if TYPE_CHECKING:
     import duckdb
@@ -47,13 +47,9 @@ def open_workbench(limits: Limits) -> Iterator[Workbench]:
     import duckdb
 
     with _folder() as folder, duckdb.connect(folder / "workbench.duckdb") as con:
-        con.execute("SET TimeZone = 'UTC'")
-        con.execute("SET memory_limit = ?", [limits.memory])
         # To be read once or twice and thrown away: packing it would take a sixth of the parser's time.
         con.execute("SET force_compression = 'uncompressed'")
-        if limits.threads:
-            con.execute(f"SET threads = {int(limits.threads)}")
-        yield Workbench(con)
+        yield Workbench(configured(con, limits))
 
 
 def told(limits: Limits) -> AbstractContextManager[None]:
