@@ -138,12 +138,22 @@ def _neutral_type(text: str) -> str:
     return text
 
 
+def _field_path(text: str) -> str:
+    if not all(text.split(".")) or '"' in text:
+        raise ValueError(
+            f"{text!r} is not the way to a field: write its name, or outer.inner for a nested one"
+        )
+    return text
+
+
 def _month(value: Any) -> Month:
     return value if isinstance(value, Month) else Month.parse(str(value))
 
 
 Name = Annotated[str, AfterValidator(_identifier)]
 NeutralType = Annotated[str, AfterValidator(_neutral_type)]
+FieldPath = Annotated[str, AfterValidator(_field_path)]
+Unit = Literal["seconds", "milliseconds", "microseconds"]
 MonthText = Annotated[Month, BeforeValidator(_month, json_schema_input_type=str)]
 
 
@@ -161,6 +171,16 @@ class Column(_Fact):
     accepted: tuple[str | int, ...] = Field((), description="the values it may take (NULL aside)")
     range: tuple[float, float] | None = Field(None, description="smallest and largest value, both allowed")
     references: Name | None = Field(None, description="the dimension whose key it must be found in")
+    field: FieldPath | None = Field(
+        None,
+        description="of a JSON source: the field it is read from, outer.inner if nested; default: its name",
+    )
+    unit: Unit | None = Field(None, description="of a timestamp that its source counts from 1970-01-01 UTC")
+
+    @property
+    def field_path(self) -> tuple[str, ...]:
+        """The way to its field in a JSON source, from the outermost object."""
+        return tuple((self.field or self.name).split("."))
 
     @property
     def max_bytes(self) -> int | None:
@@ -184,14 +204,21 @@ class FilePattern(_Fact):
 
 
 class Source(_Fact):
-    """A set of objects in the bucket that share one format."""
+    """A set of objects in the bucket that share one format.
+
+    `csv`: values with a header. `json_lines`: one object a line. `json`: one document a file, an object or an array of
+    objects. A source without `event_time` belongs to no month: its staging table is read whole when any object changed.
+    """
 
     name: Name
     description: str
-    format: Literal["csv"]
+    format: Literal["csv", "json_lines", "json"]
     prefix: str
     files: tuple[FilePattern, ...] = Field(min_length=1)
-    event_time: Name
+    event_time: Name | None = None
+    null_texts: tuple[str, ...] = Field(
+        (), description="texts that stand for no value, such as the empty one"
+    )
     reject_limit: float = Field(0.0, ge=0, le=1, description="share of a load's rows that may be rejected")
 
 
@@ -200,7 +227,8 @@ class Table(_Fact):
 
     A table whose columns include its `event_time` is kept by month: a load replaces the slice of its months. A table
     with `latest_by` whose columns do not is kept by key: each key's newest row over all months, by those columns of
-    the SELECT, which must also give `event_time`.
+    the SELECT, which must also give `event_time`. A table without `event_time` has no months: it is made whole, from
+    tables of that kind, and keeps one row per key as well.
     """
 
     name: Name
@@ -208,7 +236,7 @@ class Table(_Fact):
     description: str
     source: Name | None = None
     key: tuple[Name, ...] = Field((), description="unique over all months; none: rows may repeat")
-    event_time: Name
+    event_time: Name | None = None
     latest_by: tuple[Name, ...] = ()
     same_rows_as: Name | None = Field(
         None, description="the table whose row count, month by month, it must have"
@@ -221,8 +249,19 @@ class Table(_Fact):
 
     @property
     def sliced(self) -> bool:
-        """Whether the table is kept by month (else by key)."""
+        """Whether the table is kept by month (else by key, or whole)."""
         return self.event_time in self.column_names
+
+    @property
+    def whole(self) -> bool:
+        """Whether the table has no months, and is made whole."""
+        return self.event_time is None
+
+    @property
+    def moment(self) -> str:
+        """The event time of a table that has one."""
+        assert self.event_time is not None, self.name
+        return self.event_time
 
     def column(self, name: str) -> Column:
         return next(column for column in self.columns if column.name == name)
@@ -240,13 +279,27 @@ class Table(_Fact):
                 raise ValueError(f"table {self.name}: key column {name} must be declared nullable: false")
         if (self.role == "staging") != (self.source is not None):
             raise ValueError(f"table {self.name}: a staging table names its source, and no other table does")
-        if self.sliced and self.column(self.event_time).type != "timestamp":
+        if self.sliced and self.column(self.moment).type != "timestamp":
             raise ValueError(f"table {self.name}: event_time {self.event_time} must be a timestamp")
-        if not self.sliced and not (self.latest_by and self.key):
+        if not self.sliced and not self.whole and not (self.latest_by and self.key):
             raise ValueError(
                 f"table {self.name}: {self.event_time} is not among its columns, so it is kept by key and needs key and latest_by"
             )
+        if self.whole and self.role != "staging" and not (self.latest_by and self.key):
+            raise ValueError(
+                f"table {self.name}: it has no event_time, so it is made whole and needs key and latest_by"
+            )
+        self._check_reading()
         return self
+
+    def _check_reading(self) -> None:
+        for column in self.columns:
+            if column.unit and column.type != "timestamp":
+                raise ValueError(f"table {self.name}: {column.name} has a unit, and must be a timestamp")
+            if self.role != "staging" and (column.unit or column.field):
+                raise ValueError(
+                    f"table {self.name}: {column.name} says how it is read from a source, which only staging tables are"
+                )
 
 
 class Chart(_Fact):
@@ -293,6 +346,16 @@ class Star(_Fact):
         return tuple(table for table in self.tables if table.role == "staging")
 
     @property
+    def whole(self) -> tuple[Table, ...]:
+        """The tables without months."""
+        return tuple(table for table in self.tables if table.whole)
+
+    @property
+    def monthly(self) -> tuple[Table, ...]:
+        """The tables with months: those kept by month, and those kept by key."""
+        return tuple(table for table in self.tables if not table.whole)
+
+    @property
     def derived(self) -> tuple[Table, ...]:
         return tuple(table for table in self.tables if table.role != "staging")
 
@@ -320,17 +383,24 @@ class Star(_Fact):
 
     @staticmethod
     def _check_staging(table: Table, sources: dict[str, Source]) -> None:
-        if table.source not in sources:
+        source = sources.get(table.source or "")
+        if source is None:
             raise ValueError(f"table {table.name}: source {table.source} is not declared")
-        if not table.sliced or sources[table.source].event_time != table.event_time:
+        if source.event_time != table.event_time or not (table.sliced or table.whole):
             raise ValueError(
-                f"table {table.name}: event_time must be {sources[table.source].event_time}, as in source {table.source}"
+                f"table {table.name}: event_time must be {source.event_time or 'left out'}, as in source {table.source}"
             )
-        if table.column(table.event_time).nullable:
+        if table.sliced and table.column(table.moment).nullable:
             raise ValueError(f"table {table.name}: {table.event_time} must be declared nullable: false")
         for name in table.latest_by:
             if name not in table.column_names:
                 raise ValueError(f"table {table.name}: latest_by names {name}, which is none of its columns")
+        if source.format == "csv":
+            for column in table.columns:
+                if column.field:
+                    raise ValueError(
+                        f"table {table.name}: {column.name} names a field, which a csv source has none of: its header names columns"
+                    )
 
     @staticmethod
     def _check_reference(table: Table, column: Column, tables: dict[str, Table]) -> None:
@@ -342,4 +412,8 @@ class Star(_Fact):
         if len(target.key) != 1:
             raise ValueError(
                 f"table {table.name}: {column.name} references {target.name}, whose key is not a single column"
+            )
+        if table.whole and not target.whole:
+            raise ValueError(
+                f"table {table.name}: it has no months, and {column.name} references {target.name}, which has"
             )

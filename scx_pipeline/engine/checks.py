@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from scx_pipeline.engine.ingest import Ingested
-from scx_pipeline.engine.publish import count_rows, touched_name
+from scx_pipeline.engine.publish import Rows, count_rows, touched_name
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.spec import Column, Month, Source, Span, Star, Table
-from scx_pipeline.warehouse.base import Session, in_span, month_of, names, qualified, quote
+from scx_pipeline.warehouse.base import Session, inside, month_of, names, qualified, quote
 
 Severity = Literal["error", "warn"]
 SHOWN = 5
@@ -56,6 +56,11 @@ def _of_table(star: Star, table: Table) -> Iterable[DeclaredCheck]:
         limit = star.source(table.source or "").reject_limit
         yield DeclaredCheck(
             table.name, "rejected_rows", f"Warns of rejected rows; fails above {limit:.0%} of a load's rows."
+        )
+        yield DeclaredCheck(
+            table.name,
+            "declared_fields",
+            "Warns of fields in the files that are not declared, or that none has.",
         )
     if table.key:
         yield DeclaredCheck(
@@ -141,7 +146,7 @@ def _row_count_rule(table: Table) -> str:
         return "The slice holds as many rows as the accounting says were loaded."
     if table.same_rows_as:
         return f"Every month has as many rows as in {table.same_rows_as}."
-    return "A month has rows if what the table is made from has."
+    return "There are rows if what the table is made from has some; warns only where its SQL filters them."
 
 
 def check_ingested(source: Source, ingested: Ingested) -> list[CheckResult]:
@@ -171,6 +176,10 @@ def check_ingested(source: Source, ingested: Ingested) -> list[CheckResult]:
             "error" if share > source.reject_limit else "warn",
         ),
     ]
+    strange = _strange(ingested)
+    results.append(
+        CheckResult(table.name, "declared_fields", not strange, "; ".join(strange) or "holds", "warn")
+    )
     if ingested.doubled:
         results.append(
             CheckResult(table.name, unique_name(table), False, "; ".join(_doubled(ingested)), violations={})
@@ -187,15 +196,41 @@ def _examples(ingested: Ingested) -> str:
     return "; ".join(shown) + (f"; and {more:,} more" if more else "")
 
 
+def _strange(ingested: Ingested) -> list[str]:
+    """What is said of fields that are not declared, and so not loaded, and of those that whole files lack."""
+    unknown: dict[str, list[str]] = {}
+    absent: dict[str, list[str]] = {}
+    for key, strangers in ingested.strangers:
+        for name in strangers.unknown:
+            unknown.setdefault(name, []).append(key)
+        for name in strangers.absent:
+            absent.setdefault(name, []).append(key)
+    told = [
+        f"{name!r} is not declared, and was not loaded, in {_files(keys)}" for name, keys in unknown.items()
+    ]
+    return told + [f"no record has {name!r} in {_files(keys)}" for name, keys in absent.items()]
+
+
+def _files(keys: Sequence[str]) -> str:
+    return keys[0] if len(keys) == 1 else f"{len(keys):,} files, such as {keys[0]}"
+
+
 def _doubled(ingested: Ingested) -> Iterable[str]:
     for doubled in ingested.doubled:
         key = _key_text(ingested.table, doubled.key)
+        if doubled.months is None:
+            yield f"{key} stands twice"
+            continue
         first, last = doubled.months
         yield f"{key} stands in {first} and in {last}" if first != last else f"{key} stands twice in {first}"
 
 
 def _key_text(table: Table, values: Sequence[object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in zip(table.key, values, strict=True))
+
+
+def _when(month: Month | None) -> str:
+    return str(month) if month else "the table"
 
 
 def _rule_result(table: Table, rule: _Rule, index: int, found: Sequence[tuple[Any, ...]]) -> CheckResult:
@@ -214,26 +249,32 @@ class SliceChecks:
 
     session: Session
     compiled: CompiledStar
-    span: Span
-    expected_rows: Callable[[Table], Mapping[Month, int] | None]
+    span: Span | None  # None: of the tables without months
+    expected_rows: Callable[[Table], Rows]
 
-    def scan(self, table: Table) -> tuple[dict[Month, int], list[CheckResult]]:
+    def scan(self, table: Table) -> tuple[Rows, list[CheckResult]]:
         """How many rows each month gives to the table, and all rules of single rows, in one scan of the slice."""
         rules = _rules(table)
         counts = "".join(f", COUNT(CASE WHEN {rule.condition} THEN 1 END)" for rule in rules)
+        rows: Rows
         if table.sliced:
-            month = month_of(table.event_time)
+            assert self.span is not None
+            month = month_of(table.moment)
             found = self._near(table).rows(
                 f"SELECT {month}, COUNT(*){counts} FROM {self._slice(table)} AS s GROUP BY 1"
             )
             counted = {Month.of(row[0]): int(row[1]) for row in found}
             rows = {each: counted.get(each, 0) for each in self.span}
         else:
-            found = self.session.rows(f"SELECT NULL, COUNT(*){counts} FROM {self._slice(table)} AS s")
-            rows = count_rows(self.session, self.compiled, table, self.span)
+            found = self._near(table).rows(f"SELECT NULL, COUNT(*){counts} FROM {self._slice(table)} AS s")
+            rows = {None: int(found[0][1])} if table.whole else self._months(table)
         return rows, [_rule_result(table, rule, index, found) for index, rule in enumerate(rules, start=2)]
 
-    def run(self, table: Table, rows: Mapping[Month, int], loaded: int | None) -> list[CheckResult]:
+    def _months(self, table: Table) -> Rows:
+        assert self.span is not None
+        return count_rows(self.session, self.compiled, table, self.span)
+
+    def run(self, table: Table, rows: Rows, loaded: int | None) -> list[CheckResult]:
         """The table's other checks; `loaded` is what the accounting expects of a staging table."""
         results = [self._row_count(table, rows, loaded)]
         if table.key:
@@ -248,7 +289,7 @@ class SliceChecks:
             self._reference(table, column, rows) for column in table.columns if column.references in targets
         ]
 
-    def _row_count(self, table: Table, rows: Mapping[Month, int], loaded: int | None) -> CheckResult:
+    def _row_count(self, table: Table, rows: Rows, loaded: int | None) -> CheckResult:
         total = sum(rows.values())
         if loaded is not None:
             message = (
@@ -256,21 +297,28 @@ class SliceChecks:
             )
             return CheckResult(table.name, "row_count", total == loaded, message)
         wrong = {}
-        inputs = [self.compiled.star.table(name) for name in self.compiled.reads(table)]
+        inputs = self._inputs(table)
         for month, count in rows.items():
             if table.same_rows_as:
                 expected = (self.expected_rows(self.compiled.star.table(table.same_rows_as)) or {}).get(month)
                 if expected is not None and expected != count:
-                    wrong[str(month)] = abs(expected - count)
+                    wrong[_when(month)] = abs(expected - count)
             elif (
                 count == 0 and inputs and all((self.expected_rows(item) or {}).get(month) for item in inputs)
             ):
-                wrong[str(month)] = 1
+                wrong[_when(month)] = 1
         what = (
             f"as many rows as {table.same_rows_as}" if table.same_rows_as else "rows, though its inputs have"
         )
         message = f"{total:,} rows" if not wrong else f"{', '.join(wrong)}: has not {what}"
-        return CheckResult(table.name, "row_count", not wrong, message, violations=wrong)
+        may_be_empty = not table.same_rows_as and table.role != "staging" and self.compiled.filters(table)
+        severity: Severity = "warn" if may_be_empty else "error"
+        return CheckResult(table.name, "row_count", not wrong, message, severity, violations=wrong)
+
+    def _inputs(self, table: Table) -> list[Table]:
+        """What the table's rows are made from: of a table with months, those that give it its rows month by month."""
+        inputs = [self.compiled.star.table(name) for name in self.compiled.reads(table)]
+        return [other for other in inputs if table.whole or not other.whole]
 
     def _unique(self, table: Table) -> CheckResult:
         doubled = (
@@ -280,16 +328,14 @@ class SliceChecks:
 
     def _doubled(self, table: Table) -> list[str]:
         key, target = names(table.key), qualified(self.compiled.star.schema_name, table)
-        time = quote(table.event_time) if table.sliced else "NULL"
+        time = quote(table.moment) if table.sliced else "NULL"
         rows = self.session.rows(
             f"SELECT {key}, MIN({time}), MAX({time}) FROM {self._slice(table)} AS s GROUP BY {key}"
             f" HAVING COUNT(*) > 1 ORDER BY {key} LIMIT {SHOWN}"
         )
         if not rows and table.sliced and table.event_time not in table.key:
             joined = " AND ".join(f"o.{quote(name)} = s.{quote(name)}" for name in table.key)
-            other = in_span(table.event_time, self.span).replace(
-                quote(table.event_time), f"o.{quote(table.event_time)}"
-            )
+            other = inside(table, self.span).replace(quote(table.moment), f"o.{quote(table.moment)}")
             rows = self.session.rows(
                 f"SELECT {', '.join(f's.{quote(name)}' for name in table.key)}, s.{time}, o.{time} FROM {self._slice(table)} AS s"
                 f" JOIN {target} AS o ON {joined} WHERE NOT {other} LIMIT {SHOWN}"
@@ -314,7 +360,7 @@ class SliceChecks:
         # A dimension kept by month has its keys in the months of the rows that point to them.
         by_month = target.sliced and target.key[0] == target.event_time
         if by_month:
-            session, within = self._near(table, target), f" WHERE {in_span(target.event_time, self.span)}"
+            session, within = self._near(table, target), f" WHERE {inside(target, self.span)}"
             values = f"(SELECT {name}, 1 AS _rows FROM {rows} AS a WHERE {name} IS NOT NULL)"
         else:
             session, within, values = self.session, "", self._values(table, column, rows)
@@ -356,7 +402,7 @@ class SliceChecks:
     def _slice(self, table: Table) -> str:
         """What the load may have changed of the table, as a relation."""
         target = qualified(self.compiled.star.schema_name, table)
-        if table.sliced:
-            return f"(SELECT * FROM {target} WHERE {in_span(table.event_time, self.span)})"
+        if table.sliced or table.whole:
+            return f"(SELECT * FROM {target} WHERE {inside(table, self.span)})"
         key = names(table.key)
         return f"(SELECT * FROM {target} WHERE ({key}) IN (SELECT {key} FROM {touched_name(table)}))"

@@ -3,13 +3,13 @@ Written in the transaction that publishes; what is published is decided elsewher
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from scx_pipeline.engine.checks import CheckResult
 from scx_pipeline.engine.ingest import Ingested, ObjectCount, Rejected
-from scx_pipeline.engine.publish import month_rows
+from scx_pipeline.engine.publish import Rows, month_rows
 from scx_pipeline.engine.select import MonthState, Selection
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.errors import WarehouseError
@@ -60,7 +60,15 @@ CHECKS = _state_table(
     "check_results", ["load_id", "table_name", "check_name"], load_id="varchar(64)!", star="varchar(64)!",
     table_name="varchar(64)!", check_name="varchar(128)!", passed="boolean!", severity="varchar(16)!", message="varchar(max)!",
 )  # fmt: skip
-STATE_TABLES = (LOADS, MONTHS, MONTH_ROWS, OBJECTS, REJECTED, CHECKS)
+WHOLES = _state_table(
+    "unpartitioned", ["star"], star="varchar(64)!", load_id="varchar(64)!", fingerprint="varchar(64)!",
+    code_version="varchar(64)!", loaded_at="timestamp!",
+)  # fmt: skip
+STALE = _state_table(
+    "stale_months", ["star", "month"], star="varchar(64)!", month="varchar(7)!", load_id="varchar(64)!", reason="varchar(max)!",
+)  # fmt: skip
+STATE_TABLES = (LOADS, MONTHS, MONTH_ROWS, OBJECTS, REJECTED, CHECKS, WHOLES, STALE)
+ALL = "all"  # in the place of a month, of a table that has none
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,7 @@ class LoadRecord:
     """What the history keeps of a load."""
 
     load_id: str
-    span: Span
+    span: Span | None  # None: of the tables without months
     run_id: str | None
     started_at: datetime
     counts: Sequence[ObjectCount]
@@ -77,11 +85,14 @@ class LoadRecord:
         return sum(getattr(count, name) for count in self.counts)
 
 
-def prepare_tables(session: Session, compiled: CompiledStar, span: Span, names: Collection[str]) -> None:
+def prepare_tables(
+    session: Session, compiled: CompiledStar, span: Span | None, names: Collection[str]
+) -> None:
     """Create what is missing, in the star's schema and the engine's own.
 
-    Where a table stands with other columns than the star declares, all are made anew, if the load makes all of them
-    (`names`) and the span covers every month that was loaded; otherwise WarehouseError says so, since rows would be lost.
+    Where a table stands with other columns than the star declares, all of its kind (with months, or without) are made
+    anew, if the load makes all of them (`names`) and the span covers every month that was loaded; otherwise
+    WarehouseError says so, since rows would be lost.
     """
     star = compiled.star
     standing = session.rows(
@@ -95,42 +106,56 @@ def prepare_tables(session: Session, compiled: CompiledStar, span: Span, names: 
     for table in STATE_TABLES:
         if not session.existing_columns(STATE_SCHEMA, table.name):
             session.create_table(STATE_SCHEMA, table)
-    tables = _tables_of(compiled)
-    changed = [(schema, table) for schema, table in tables if _differs(session, schema, table)]
-    if changed:
-        schema, table = changed[0]
-        _refuse_unless_whole(session, compiled, f"{schema}.{table.name}", span, names)
-        session.begin()
-        for schema, table in tables:
-            session.execute(f"DROP TABLE IF EXISTS {qualified(schema, table)}")
-    for schema, table in tables:
+    # Months read the tables without months, which must be as declared; the other way round nothing is read.
+    for tables in (compiled.star.whole, compiled.star.monthly) if span else (compiled.star.whole,):
+        _drop_changed(session, compiled, tables, span, names)
+    for schema, table in _with_kept(compiled, compiled.star.tables):
         if not session.existing_columns(schema, table.name):
             session.create_table(schema, table)
 
 
-def _tables_of(compiled: CompiledStar) -> list[tuple[str, Table]]:
-    """The star's tables, and those that the engine keeps for them, by schema."""
-    star = compiled.star
-    kept = [(STATE_SCHEMA, month_rows(compiled, table)) for table in star.tables if not table.sliced]
-    return [*((star.schema_name, table) for table in star.tables), *kept]
+def _drop_changed(
+    session: Session,
+    compiled: CompiledStar,
+    tables: Sequence[Table],
+    span: Span | None,
+    names: Collection[str],
+) -> None:
+    """Drop these tables, to be made anew, if any stands with other columns."""
+    all_of_them = _with_kept(compiled, tables)
+    changed = [(schema, table) for schema, table in all_of_them if _differs(session, schema, table)]
+    if not changed:
+        return
+    schema, table = changed[0]
+    others = [other.name for other in tables if other.name not in names]
+    if span is not None:
+        others += [str(month) for month in read_months(session, compiled.star.name) if month not in span]
+    if others:
+        raise WarehouseError(
+            f"the table {schema}.{table.name} stands with other columns than the star {compiled.star.name} "
+            f"declares, and {min(others)} is not part of this load: run `scx load {compiled.star.name} --all`, which rebuilds it"
+        )
+    session.begin()
+    for schema, table in all_of_them:
+        session.execute(f"DROP TABLE IF EXISTS {qualified(schema, table)}")
+
+
+def stands_as_declared(session: Session, compiled: CompiledStar, tables: Sequence[Table]) -> bool:
+    """Whether none of the tables stands with other columns than the star declares."""
+    return not any(_differs(session, compiled.star.schema_name, table) for table in tables)
+
+
+def _with_kept(compiled: CompiledStar, tables: Sequence[Table]) -> list[tuple[str, Table]]:
+    """The tables, and those that the engine keeps for them, by schema."""
+    by_key = [table for table in tables if not table.sliced and not table.whole]
+    kept = [(STATE_SCHEMA, month_rows(compiled, table)) for table in by_key]
+    return [*((compiled.star.schema_name, table) for table in tables), *kept]
 
 
 def _differs(session: Session, schema: str, table: Table) -> bool:
     standing = session.existing_columns(schema, table.name)
     declared = [(column.name, session.engine_type(column).lower()) for column in table.columns]
     return bool(standing) and [(name, kind.lower()) for name, kind in standing] != declared
-
-
-def _refuse_unless_whole(
-    session: Session, compiled: CompiledStar, table: str, span: Span, names: Collection[str]
-) -> None:
-    others = sorted(str(month) for month in read_months(session, compiled.star.name) if month not in span)
-    others += [other.name for other in compiled.star.tables if other.name not in names]
-    if others:
-        raise WarehouseError(
-            f"the table {table} stands with other columns than the star {compiled.star.name} "
-            f"declares, and {others[0]} is not part of this load: run `scx load {compiled.star.name} --all`, which rebuilds it"
-        )
 
 
 def read_months(session: Session, star: str) -> dict[Month, MonthState]:
@@ -144,34 +169,76 @@ def read_months(session: Session, star: str) -> dict[Month, MonthState]:
     return {Month.parse(month): MonthState(fingerprint, version) for month, fingerprint, version in rows}
 
 
+def read_whole(session: Session, star: str) -> MonthState | None:
+    """What the tables without months were made from; None where they never were."""
+    if not session.existing_columns(STATE_SCHEMA, WHOLES.name):
+        return None
+    mark = session.capabilities.placeholder
+    rows = session.rows(
+        f"SELECT fingerprint, code_version FROM {STATE_SCHEMA}.unpartitioned WHERE star = {mark}", [star]
+    )
+    return MonthState(*rows[0]) if rows else None
+
+
+def read_stale(session: Session, star: str) -> dict[Month, tuple[str, str]]:
+    """The months that stand, but whose rows another table's change has made wrong: why, and since which load."""
+    if not session.existing_columns(STATE_SCHEMA, STALE.name):
+        return {}
+    mark = session.capabilities.placeholder
+    rows = session.rows(
+        f"SELECT month, reason, load_id FROM {STATE_SCHEMA}.stale_months WHERE star = {mark}", [star]
+    )
+    return {Month.parse(month): (reason, load_id) for month, reason, load_id in rows}
+
+
+def record_stale(session: Session, star: str, load_id: str, stale: Mapping[Month, str]) -> None:
+    """Note which months are stale, and why; no others are."""
+    mark = session.capabilities.placeholder
+    session.execute(f"DELETE FROM {STATE_SCHEMA}.stale_months WHERE star = {mark}", [star])
+    _insert(session, STALE, [(star, str(month), load_id, reason) for month, reason in stale.items()])
+
+
+def forget_stale(session: Session, star: str, span: Span) -> None:
+    """Note that the span's months are right again."""
+    _delete_months(session, STALE, star, span)
+
+
 def record_load(session: Session, compiled: CompiledStar, record: LoadRecord, selection: Selection) -> None:
     """Note the load, its months' fingerprints and its objects, and forget objects that have gone."""
     star, now = compiled.star.name, datetime.now(UTC).replace(tzinfo=None)
     totals = [record.total(name) for name in ("read", "loaded", "rejected", "deduplicated", "filtered")]
     _insert(session, LOADS, [(
-        record.load_id, star, str(record.span.first), str(record.span.last), record.run_id, record.started_at, now,
+        record.load_id, star, *_ends(record.span), record.run_id, record.started_at, now,
         len(record.counts), sum(count.object.info.size for count in record.counts), *totals,
     )])  # fmt: skip
-    _delete_months(session, MONTHS, star, record.span)
-    _insert(session, MONTHS, [
-        (star, str(month), record.load_id, selection.fingerprint(month), compiled.version, now) for month in record.span
-    ])  # fmt: skip
+    if record.span is None:
+        mark = session.capabilities.placeholder
+        session.execute(f"DELETE FROM {STATE_SCHEMA}.unpartitioned WHERE star = {mark}", [star])
+        made_from = (selection.whole_fingerprint, compiled.whole_version)
+        _insert(session, WHOLES, [(star, record.load_id, *made_from, now)])
+    else:
+        _delete_months(session, MONTHS, star, record.span)
+        _insert(session, MONTHS, [
+            (star, str(month), record.load_id, selection.fingerprint(month), compiled.version, now) for month in record.span
+        ])  # fmt: skip
     _record_objects(session, star, record, selection)
 
 
-def record_rows(session: Session, star: str, load_id: str, rows: dict[str, dict[Month, int]]) -> None:
+def _ends(span: Span | None) -> tuple[str, str]:
+    return (ALL, ALL) if span is None else (str(span.first), str(span.last))
+
+
+def record_rows(session: Session, star: str, load_id: str, rows: Mapping[str, Rows]) -> None:
     """Note how many rows each month gives to each table."""
     mark = session.capabilities.placeholder
-    for table, months in rows.items():
-        span = Span(min(months), max(months))
+    for table, counts in rows.items():
+        months = {str(month) if month else ALL: count for month, count in counts.items()}
         session.execute(
             f"DELETE FROM {STATE_SCHEMA}.month_rows WHERE star = {mark} AND table_name = {mark} AND month BETWEEN {mark} AND {mark}",
-            [star, table, str(span.first), str(span.last)],
+            [star, table, min(months), max(months)],
         )
         _insert(
-            session,
-            MONTH_ROWS,
-            [(star, table, str(month), count, load_id) for month, count in months.items()],
+            session, MONTH_ROWS, [(star, table, month, count, load_id) for month, count in months.items()]
         )
 
 
@@ -197,22 +264,35 @@ def _record_objects(session: Session, star: str, record: LoadRecord, selection: 
     """Replace what is known of the objects that were read, and of those that are in no listing any more."""
     mark = session.capabilities.placeholder
     present = {(item.source, item.info.key) for item in selection.objects}
-    known = session.rows(f"SELECT source, object_key FROM {STATE_SCHEMA}.objects WHERE star = {mark}", [star])
+    sources = sorted(selection.listed)
+    known = session.rows(
+        f"SELECT source, object_key FROM {STATE_SCHEMA}.objects WHERE star = {mark}"
+        f" AND source IN ({', '.join([mark] * len(sources))})",
+        [star, *sources],
+    )
     read = {(count.object.source, count.object.info.key) for count in record.counts}
     stale = [key for key in known if tuple(key) in read or tuple(key) not in present]
-    for start in range(0, len(stale), 200):
-        chunk = stale[start : start + 200]
-        listed = " OR ".join([f"(source = {mark} AND object_key = {mark})"] * len(chunk))
-        for table in (OBJECTS, REJECTED):
-            session.execute(
-                f"DELETE FROM {qualified(STATE_SCHEMA, table)} WHERE star = {mark} AND ({listed})",
-                [star, *(value for key in chunk for value in key)],
-            )
+    if stale:
+        _forget_objects(session, star, stale)
     _insert(session, OBJECTS, [
         (star, count.object.source, count.object.info.key, count.object.info.etag, count.object.info.size, record.load_id,
          count.read, count.loaded, count.rejected, count.deduplicated, count.filtered)
         for count in record.counts
     ])  # fmt: skip
+
+
+def _forget_objects(session: Session, star: str, keys: Sequence[tuple[object, ...]]) -> None:
+    mark = session.capabilities.placeholder
+    columns = [OBJECTS.column("source"), OBJECTS.column("object_key")]
+    session.execute(session.create_table_sql("_gone", columns, "TEMPORARY "))
+    session.insert_rows("_gone", [column.name for column in columns], keys)
+    for table in (OBJECTS, REJECTED):
+        session.execute(
+            f"DELETE FROM {qualified(STATE_SCHEMA, table)} WHERE star = {mark}"
+            " AND (source, object_key) IN (SELECT source, object_key FROM _gone)",
+            [star],
+        )
+    session.execute("DROP TABLE _gone")
 
 
 def _delete_months(session: Session, table: Table, star: str, span: Span) -> None:

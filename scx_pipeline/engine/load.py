@@ -1,11 +1,12 @@
-"""A load: one span of a star's months, from the bucket to published tables, in one transaction.
-Each step is a module of its own; Dagster, the settings and the command's output live elsewhere."""
+"""A load: one span of a star's months, or its tables without months, from the bucket to published tables, in one
+transaction. Each step is a module of its own; Dagster, the settings and the command's output live elsewhere."""
 
 from __future__ import annotations
 
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,10 +15,17 @@ from scx_pipeline.engine import history, publish
 from scx_pipeline.engine.checks import CheckResult, SliceChecks, check_ingested
 from scx_pipeline.engine.ingest import Ingested, Ingestion
 from scx_pipeline.engine.objects import Bucket
-from scx_pipeline.engine.select import ChangedMonth, Selection, changed_months, select_objects
+from scx_pipeline.engine.publish import Rows
+from scx_pipeline.engine.select import (
+    ChangedMonth,
+    Selection,
+    changed_months,
+    select_objects,
+    whole_change,
+)
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.errors import GateError, PipelineError
-from scx_pipeline.spec import Month, Span, Star, Table
+from scx_pipeline.spec import Month, Span, Star, Table, contiguous_spans
 from scx_pipeline.warehouse.base import Landing, Session, Warehouse
 
 Progress = Callable[[str], None]
@@ -28,7 +36,7 @@ class TableReport:
     """What a load did to a table."""
 
     name: str
-    rows: Mapping[Month, int]  # by month, of the months loaded
+    rows: Rows  # by month, of the months loaded
     seconds: float
 
 
@@ -37,7 +45,7 @@ class LoadReport:
     """What a load did: the numbers that are shown, recorded and attached to the assets."""
 
     star: str
-    span: Span
+    span: Span | None  # None: of the tables without months
     load_id: str
     objects: int = 0
     bytes: int = 0
@@ -47,8 +55,12 @@ class LoadReport:
     deduplicated: int = 0
     filtered: int = 0
     seconds: float = 0.0
-    fingerprints: Mapping[Month, str] = field(default_factory=dict)
-    objects_by_month: Mapping[Month, tuple[int, int]] = field(default_factory=dict)  # objects, bytes
+    fingerprints: Mapping[Month | None, str] = field(default_factory=dict)
+    objects_by_month: Mapping[Month | None, tuple[int, int]] = field(default_factory=dict)  # objects, bytes
+    stale: Mapping[Month, str] = field(
+        default_factory=dict
+    )  # months whose rows this load has made wrong, and why
+    remade: list[Span] = field(default_factory=list)  # months whose rows it had to make anew itself
     tables: dict[str, TableReport] = field(default_factory=dict)
     checks: list[CheckResult] = field(default_factory=list)
 
@@ -64,26 +76,40 @@ class LoadReport:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a star's bucket holds, and which of its months a load is due for."""
+    """What a star's bucket holds, and what of it a load is due for: months, and the tables without months."""
 
     selection: Selection
     changed: list[ChangedMonth]
     loaded: Collection[Month]
+    whole: str | None = None  # why the tables without months must be made anew; None where they need not
+    stale: Mapping[Month, str] = field(default_factory=dict)  # month → the load that made it stale
 
 
 def plan_star(compiled: CompiledStar, bucket: Bucket, warehouse: Warehouse) -> Plan:
     """List the bucket and compare it with the load history; nothing is changed."""
-    selection = list_selection(compiled.star, bucket)
+    star = compiled.star
+    selection = list_selection(star, bucket)
     with warehouse.reader() as session:
-        standing = history.read_months(session, compiled.star.name) if session else {}
-    changed = changed_months(selection, compiled.star.months(), standing, compiled.version)
-    return Plan(selection, changed, set(standing))
+        standing = history.read_months(session, star.name) if session else {}
+        state = history.read_whole(session, star.name) if session else None
+        stale = history.read_stale(session, star.name) if session else {}
+    reasons = {month: reason for month, (reason, _) in stale.items()}
+    changed = changed_months(selection, star.months(), standing, compiled.version, reasons)
+    whole = whole_change(selection, state, compiled.whole_version)
+    return Plan(selection, changed, set(standing), whole, {month: load for month, (_, load) in stale.items()})
 
 
-def list_selection(star: Star, bucket: Bucket) -> Selection:
-    """List the objects of the star's sources and match them to months. Raises BucketError."""
+def list_selection(star: Star, bucket: Bucket, tables: Collection[Table] | None = None) -> Selection:
+    """List the objects of the star's sources, or of those that these tables read, and match them to months.
+
+    Raises BucketError.
+    """
+    wanted = None if tables is None else {table.source for table in tables}
+    listed = [source for source in star.sources if wanted is None or source.name in wanted]
+    with ThreadPoolExecutor(max(1, len(listed))) as pool:
+        found = list(pool.map(lambda source: bucket.list_objects(source.prefix), listed))
     return select_objects(
-        star.sources, {source.name: bucket.list_objects(source.prefix) for source in star.sources}
+        star.sources, {source.name: items for source, items in zip(listed, found, strict=True)}
     )
 
 
@@ -110,10 +136,26 @@ class Loader:
         with self.warehouse.transaction(self.compiled.star.name) as session:
             return run.execute(session)
 
+    def refresh(self, run_id: str | None = None) -> LoadReport:
+        """Make the star's tables without months anew and publish them, history included, in one transaction.
+
+        Months whose rows are not what they would be now are noted as stale. Where their rows would point to what is
+        gone, they are made anew at once, from the staging rows that stand. Raises as `load`.
+        """
+        if not self.compiled.star.whole:
+            raise PipelineError(
+                f"{self.compiled.star.name} has no tables without months: load months instead"
+            )
+        run = _Refresh(self, None, {table.name for table in self.compiled.star.whole}, run_id)
+        with self.warehouse.transaction(self.compiled.star.name) as session:
+            return run.execute(session)
+
     def _tables_to_make(self, tables: Collection[str] | None) -> set[str]:
         star = self.compiled.star
-        known = [table.name for table in star.tables]
+        known = [table.name for table in star.monthly]
         for name in tables or ():
+            if name in [table.name for table in star.whole]:
+                raise PipelineError(f"{name} of {star.name} has no months: refresh it instead")
             if name not in known:
                 raise PipelineError(f"{name} is no table of {star.name}, which has: {', '.join(known)}")
         return self.compiled.downstream(set(tables or known))
@@ -132,7 +174,7 @@ def check_span(star: Star, span: Span) -> None:
 class _Run:
     """One load while it runs."""
 
-    def __init__(self, loader: Loader, span: Span, names: set[str], run_id: str | None) -> None:
+    def __init__(self, loader: Loader, span: Span | None, names: set[str], run_id: str | None) -> None:
         self.loader, self.compiled, self.span, self.names = loader, loader.compiled, span, names
         self.star = loader.compiled.star
         self.run_id, self.started = run_id, time.monotonic()
@@ -144,7 +186,7 @@ class _Run:
     def execute(self, session: Session) -> LoadReport:
         staging = [table for table in self.star.staging if table.name in self.names]
         # Listed under the lock, so that a load that waited does not publish an older state than the one before it.
-        selection = list_selection(self.star, self.loader.bucket) if staging else None
+        selection = list_selection(self.star, self.loader.bucket, staging) if staging else None
         if selection is None:
             self._check_standing(session)
         else:
@@ -160,10 +202,23 @@ class _Run:
                 self._derive(session, table)
         self._check(session)
         self._record(session, selection)
+        self._record_stale(session)
         self.report.seconds = time.monotonic() - self.started
         return self.report
 
+    def _record_stale(self, session: Session) -> None:
+        """The span's months are right, if all that could be stale was made."""
+        if self.span is not None and self.names.issuperset(
+            table.name for table in self.compiled.reading_whole()
+        ):
+            history.forget_stale(session, self.star.name, self.span)
+
     def _describe(self, selection: Selection) -> None:
+        if self.span is None:
+            objects = [item.info for item in selection.whole_objects]
+            self.report.fingerprints = {None: selection.whole_fingerprint}
+            self.report.objects_by_month = {None: (len(objects), sum(item.size for item in objects))}
+            return
         of_month = {month: [item.info for item in selection.of(Span(month, month))] for month in self.span}
         self.report.fingerprints = {month: selection.fingerprint(month) for month in self.span}
         self.report.objects_by_month = {
@@ -171,6 +226,7 @@ class _Run:
         }
 
     def _check_standing(self, session: Session) -> None:
+        assert self.span is not None
         standing = history.read_months(session, self.star.name)
         missing = [month for month in self.span if month not in standing]
         if missing:
@@ -181,7 +237,8 @@ class _Run:
 
     def _ingest(self, session: Session, stack: ExitStack, table: Table, selection: Selection) -> Landing:
         source = self.star.source(table.source or "")
-        objects = selection.of(self.span, source.name)
+        objects = selection.whole_objects if self.span is None else selection.of(self.span)
+        objects = [item for item in objects if item.source == source.name]
         self.loader.progress(
             f"{table.name}: {len(objects):,} objects, {sum(item.info.size for item in objects) / 1e6:,.1f} MB"
         )
@@ -210,8 +267,11 @@ class _Run:
 
     def _derive(self, session: Session, table: Table) -> None:
         begun = time.monotonic()
-        publish.publish_table(session, self.compiled, table, self.span)
+        self._derived(table, publish.publish_table(session, self.compiled, table, self.span))
         self._table_done(table, begun)
+
+    def _derived(self, table: Table, written: int | None) -> None:
+        """What more there is to do after a table was made."""
 
     def _table_done(self, table: Table, begun: float) -> None:
         self.seconds[table.name] = time.monotonic() - begun
@@ -229,16 +289,22 @@ class _Run:
             ingested = self.ingested.get(table.name)
             loaded = ingested.total("loaded") if ingested else None
             self.report.checks += checks.run(table, self.report.tables[table.name].rows, loaded)
-        for table in self.star.tables:
-            if table not in tables:  # it stands, and must still find what it points to
-                self.report.checks += checks.references(table, self.names, made=False)
+        self._check_others(session, checks)
         self.loader.progress(f"{len(self.report.checks)} checks in {time.monotonic() - begun:.1f} s")
         self._stop_if_failed()
 
-    def _rows_of(self, session: Session, table: Table) -> Mapping[Month, int]:
-        if table.name not in self.report.tables:
-            return publish.count_rows(session, self.compiled, table, self.span)
-        return self.report.tables[table.name].rows
+    def _check_others(self, session: Session, checks: SliceChecks) -> None:
+        """Check that the tables which the load did not make still find what they point to."""
+        for table in self.star.tables:
+            if table.name not in self.names:
+                self.report.checks += checks.references(table, self.names, made=False)
+
+    def _rows_of(self, session: Session, table: Table) -> Rows:
+        if table.name in self.report.tables:
+            return self.report.tables[table.name].rows
+        if self.span is None or table.whole:
+            return {}
+        return publish.count_rows(session, self.compiled, table, self.span)
 
     def _stop_if_failed(self) -> None:
         failed = self.report.failed
@@ -247,7 +313,7 @@ class _Run:
             told = "; ".join(f"{check.name} on {check.table}: {check.message}" for check in failed[:3])
             more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
             raise GateError(
-                f"{self.star.name} {self.span} was not published, nothing was changed: {told}{more}",
+                f"{self.star.name} {self.span or 'without months'} was not published, nothing was changed: {told}{more}",
                 self.report,
             )
 
@@ -260,6 +326,72 @@ class _Run:
             history.record_load(session, self.compiled, record, selection)
             history.record_rejected(session, name, load_id, ingested)
         history.record_rows(
-            session, name, load_id, {table: dict(report.rows) for table, report in self.report.tables.items()}
+            session, name, load_id, {table: report.rows for table, report in self.report.tables.items()}
         )
         history.record_checks(session, name, load_id, self.report.checks)
+
+
+class _Refresh(_Run):
+    """A load of the tables without months, and what follows from it for the months that stand."""
+
+    def __init__(self, loader: Loader, span: Span | None, names: set[str], run_id: str | None) -> None:
+        super().__init__(loader, span, names, run_id)
+        self.changed: list[str] = []  # derived tables of which rows were written or removed
+        self.compares = False  # whether which months are stale is found out anew
+
+    def _derived(self, table: Table, written: int | None) -> None:
+        if written:
+            self.changed.append(table.name)
+
+    def _check_others(self, session: Session, checks: SliceChecks) -> None:
+        """Find the months that are stale now, mend those that cannot wait, and check that nothing points to nothing."""
+        standing = history.read_months(session, self.star.name)
+        self.compares = bool(self.changed) or self._reads_staging()
+        if not history.stands_as_declared(session, self.compiled, self.star.monthly):
+            standing = {}  # all of them are due, as the star has changed
+        if standing and self.compares:
+            self.loader.progress(f"comparing {len(standing)} months with what they would be now")
+            self._find_stale(session, Span(min(standing), max(standing)), standing)
+        for table in self.star.monthly if standing else ():
+            self.report.checks += checks.references(table, self.names, made=False)
+
+    def _reads_staging(self) -> bool:
+        """Whether a table kept by month reads a staging table without months, whose changes are not known one by one."""
+        whole = {table.name for table in self.star.whole if table.role == "staging"}
+        return any(self.compiled.reads(table) & whole for table in self.compiled.reading_whole())
+
+    def _find_stale(self, session: Session, span: Span, standing: Collection[Month]) -> None:
+        stale: dict[Month, str] = {}
+        for table in self.compiled.reading_whole():
+            reads = ", ".join(sorted(self.compiled.reads(table) & self.names))
+            for month in publish.differing_months(session, self.compiled, table, span):
+                if month in standing:
+                    stale.setdefault(month, f"{reads} changed")
+        urgent = {
+            month
+            for table in self.compiled.reading_whole()
+            for month in publish.dangling_months(session, self.compiled, table, span)
+        }
+        for part in contiguous_spans(sorted(urgent & set(stale))):
+            self._remake(session, part)
+        self.report.stale = {month: why for month, why in sorted(stale.items()) if month not in urgent}
+
+    def _remake(self, session: Session, span: Span) -> None:
+        """Make the span's rows that depend on the tables without months anew, from the staging rows that stand."""
+        names = self.compiled.downstream({table.name for table in self.compiled.reading_whole()})
+        run = _Run(self.loader, span, names, self.run_id)
+        for table in self.compiled.order:
+            if table.name in names:
+                run._derive(session, table)
+        run._check(session)
+        history.record_rows(
+            session,
+            self.star.name,
+            self.report.load_id,
+            {name: table.rows for name, table in run.report.tables.items()},
+        )
+        self.report.remade.append(span)
+
+    def _record_stale(self, session: Session) -> None:
+        if self.compares:
+            history.record_stale(session, self.star.name, self.report.load_id, self.report.stale)

@@ -3,28 +3,39 @@ Which objects a month needs, and what is in them, is decided elsewhere."""
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from scx_pipeline.errors import BucketError
+from scx_pipeline.engine.records import decompressed
+from scx_pipeline.errors import BucketError, SourceFileError
 
 if TYPE_CHECKING:
     from obstore.auth.boto3 import Boto3CredentialProvider
     from obstore.store import ObjectStore
 
 FETCH_WORKERS = 16  # the measured knee for small objects on two cores
+READ_PIECE = 64  # objects that a worker reads in a row: a task each would cost more than reading one
+MAX_DOCUMENT_BYTES = 16 << 20
+_TOO_LARGE = "{uri}: the document is larger than 16 MiB; write its objects one a line, and declare the format json_lines"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COMPRESSED = {".gz": ".gz", ".gzip": ".gz", ".zst": ".zst", ".zstd": ".zst"}
 
+Wanted = TypeVar("Wanted")
+Made = TypeVar("Made")
 
-@dataclass(frozen=True, order=True)
+
+@dataclass(frozen=True, slots=True, order=True)
 class ObjectInfo:
     """An object as the listing shows it; `key` is relative to the bucket URL."""
 
@@ -40,6 +51,14 @@ class LocalFile:
 
     object: ObjectInfo
     path: Path
+
+
+@dataclass(frozen=True)
+class Document:
+    """A small object brought to memory, decompressed."""
+
+    object: ObjectInfo
+    content: bytes
 
 
 @dataclass(frozen=True)
@@ -65,7 +84,7 @@ class Bucket:
                 found += [_info(meta) for meta in page if not meta["path"].endswith("/")]
         except Exception as error:
             raise BucketError(f"cannot list {self.uri(prefix)}: {_reason(error)}") from error
-        return sorted(found)
+        return sorted(found, key=attrgetter("key"))
 
     @contextmanager
     def fetch(self, batches: Sequence[Sequence[ObjectInfo]]) -> Iterator[Iterator[list[LocalFile]]]:
@@ -77,16 +96,49 @@ class Bucket:
         with tempfile.TemporaryDirectory(prefix="scx-") as spool, ThreadPoolExecutor(1) as ahead:
             yield self._fetch_ahead(batches, Path(spool), ahead)
 
+    @contextmanager
+    def read(self, batches: Sequence[Sequence[ObjectInfo]]) -> Iterator[Iterator[list[Document]]]:
+        """Bring batches of small objects to memory, many at a time and one batch ahead of the reader.
+
+        Raises BucketError as `fetch` does, and SourceFileError for a compressed object that is damaged.
+        """
+        with ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(FETCH_WORKERS) as pool:
+            yield _one_ahead(ahead, lambda batch: self._read_batch(batch, pool), batches)
+
+    def _read_batch(self, objects: Sequence[ObjectInfo], pool: ThreadPoolExecutor) -> list[Document]:
+        pieces = [objects[start : start + READ_PIECE] for start in range(0, len(objects), READ_PIECE)]
+        return [document for piece in pool.map(self._read_piece, pieces) for document in piece]
+
+    def _read_piece(self, objects: Sequence[ObjectInfo]) -> list[Document]:
+        read = self._read_local if self.folder is not None else self._read_remote
+        return [Document(item, _plain(read(item), self.uri(item.key), _suffix(item.key))) for item in objects]
+
+    def _read_local(self, item: ObjectInfo) -> bytes:
+        assert self.folder is not None
+        try:
+            # A Path for each of some hundred thousand keys would cost more than reading them.
+            with open(f"{self.folder}/{item.key}", "rb", buffering=0) as file:  # noqa: PTH123
+                content = file.read(item.size + 1)
+                found = os.fstat(file.fileno())
+        except OSError as error:
+            raise BucketError(f"cannot read {self.uri(item.key)}: {error.strerror}; run again") from error
+        if len(content) != item.size or found.st_mtime_ns // 1000 != _microseconds(item.last_modified):
+            raise BucketError(f"{self.uri(item.key)} was overwritten after the listing; run again")
+        return content
+
+    def _read_remote(self, item: ObjectInfo) -> bytes:
+        try:
+            return bytes(self.store.get(item.key, options={"if_match": item.etag}).bytes())
+        except Exception as error:
+            raise BucketError(f"cannot read {self.uri(item.key)}: {_reason(error)}") from error
+
     def _fetch_ahead(
         self, batches: Sequence[Sequence[ObjectInfo]], spool: Path, ahead: ThreadPoolExecutor
     ) -> Iterator[list[LocalFile]]:
-        pending: Future[list[LocalFile]] | None = None
-        for number in range(len(batches)):
-            current = pending or ahead.submit(self._fetch_batch, batches[number], spool / str(number))
-            pending = None
-            files = current.result()
-            if number + 1 < len(batches):
-                pending = ahead.submit(self._fetch_batch, batches[number + 1], spool / str(number + 1))
+        numbered = list(enumerate(batches))
+        for files in _one_ahead(
+            ahead, lambda item: self._fetch_batch(item[1], spool / str(item[0])), numbered
+        ):
             yield files
             for file in files:
                 self._check_unchanged(file)
@@ -131,6 +183,40 @@ class Bucket:
             ) from error
         if (now.size, now.etag) != (file.object.size, file.object.etag):
             raise BucketError(f"{self.uri(file.object.key)} was overwritten while it was read; run again")
+
+
+def _one_ahead(
+    thread: ThreadPoolExecutor, make: Callable[[Wanted], Made], items: Sequence[Wanted]
+) -> Iterator[Made]:
+    """What `make` makes of each item, the next one in a thread while one is in use."""
+    pending: Future[Made] | None = None
+    for number, item in enumerate(items):
+        current = (pending or thread.submit(make, item)).result()
+        pending = thread.submit(make, items[number + 1]) if number + 1 < len(items) else None
+        yield current
+
+
+def _plain(content: bytes, uri: str, suffix: str) -> bytes:
+    """An object's bytes, decompressed as its suffix says, to no more than a document may have."""
+    if len(content) > MAX_DOCUMENT_BYTES:
+        raise SourceFileError(_TOO_LARGE.format(uri=uri))
+    if not suffix:
+        return content
+    try:
+        with decompressed(io.BytesIO(content), suffix) as stream:
+            plain = stream.read(MAX_DOCUMENT_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise SourceFileError(
+            f"{uri}: the compressed file is damaged or cut off ({error}); upload it again"
+        ) from None
+    if len(plain) > MAX_DOCUMENT_BYTES:
+        raise SourceFileError(_TOO_LARGE.format(uri=uri))
+    return plain
+
+
+def _microseconds(moment: datetime) -> int:
+    """Whole microseconds since 1970, exactly."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def create_bucket(url: str) -> Bucket:

@@ -1,7 +1,9 @@
-"""Making the derived tables' slices stand: facts by month, dimensions by key from the newest row of any month.
+"""Making the derived tables stand: facts by month, dimensions by key from the newest row of any month, or whole.
 What a table's SELECT is, and whether the result may be committed, is decided elsewhere."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.spec import Column, Month, Span, Table
@@ -15,12 +17,20 @@ from scx_pipeline.warehouse.base import (
     quote,
 )
 
+Rows = Mapping[Month | None, int]  # by month; None: of a table without months
+
 SLICE = "_slice"  # the temporary table of what a span gives to a table kept by key
 
 
-def publish_table(session: Session, compiled: CompiledStar, table: Table, span: Span) -> None:
-    """Replace what the span's months give to a derived table; its inputs must stand already."""
+def publish_table(session: Session, compiled: CompiledStar, table: Table, span: Span | None) -> int | None:
+    """Replace what the span's months give to a derived table, or the whole of one without; its inputs must stand.
+
+    How many rows of a table without months were written or removed; None for others.
+    """
     schema = compiled.star.schema_name
+    if table.whole:
+        return _publish_whole(session, compiled, table)
+    assert span is not None
     bench = session.workbench(
         [qualified(schema, compiled.star.table(name)) for name in compiled.reads(table)]
     )
@@ -32,6 +42,55 @@ def publish_table(session: Session, compiled: CompiledStar, table: Table, span: 
         _create_slice(bench, compiled, table, select)
         session.take_rows(bench, SLICE, month_rows(compiled, table).columns)
         _publish_newest(session, compiled, table, span)
+    return None
+
+
+def _publish_whole(session: Session, compiled: CompiledStar, table: Table) -> int:
+    select = compiled.select(table, None, session.capabilities.dialect)
+    session.create_newest("_now", select, table.key, session.ordering(table, compiled.outputs(table)))
+    session.analyze("_now")
+    changed = _replace_changed(session, compiled, table, None)
+    session.execute("DROP TABLE _now")
+    return changed
+
+
+def differing_months(session: Session, compiled: CompiledStar, table: Table, span: Span) -> list[Month]:
+    """The months of the span whose rows in a table kept by month are not what its SELECT gives now."""
+    select = compiled.select(table, span, session.capabilities.dialect)
+    typed = ", ".join(
+        f"CAST({quote(column.name)} AS {session.engine_type(column)}) AS {quote(column.name)}"
+        for column in table.columns
+    )
+    target = (
+        f"SELECT * FROM {qualified(compiled.star.schema_name, table)} WHERE {in_span(table.moment, span)}"
+    )
+    made, standing = (
+        _hashes(session, table, relation) for relation in (f"SELECT {typed} FROM ({select}) AS q", target)
+    )
+    return [month for month in span if made.get(month) != standing.get(month)]
+
+
+def _hashes(session: Session, table: Table, relation: str) -> dict[Month, tuple[int, int]]:
+    """By month, how many rows a relation has, and the sum of their hashes: the same for the same rows in any order."""
+    month, row = month_of(table.moment), session.row_hash(table.columns)
+    found = session.rows(f"SELECT {month}, COUNT(*), SUM({row}) FROM ({relation}) AS r GROUP BY 1")
+    return {Month.of(start): (int(count), int(total)) for start, count, total in found}
+
+
+def dangling_months(session: Session, compiled: CompiledStar, table: Table, span: Span) -> set[Month]:
+    """The months of the span with rows that point to what is not in a table without months."""
+    found: set[Month] = set()
+    month = month_of(table.moment)
+    for column in table.columns:
+        target = compiled.star.table(column.references) if column.references else None
+        if target is not None and target.whole:
+            key = f"SELECT {quote(target.key[0])} FROM {qualified(compiled.star.schema_name, target)}"
+            rows = session.rows(
+                f"SELECT DISTINCT {month} FROM {qualified(compiled.star.schema_name, table)}"
+                f" WHERE {in_span(table.moment, span)} AND {quote(column.name)} NOT IN ({key})"
+            )
+            found |= {Month.of(start) for (start,) in rows}
+    return found
 
 
 def month_rows(compiled: CompiledStar, table: Table) -> Table:
@@ -60,11 +119,11 @@ def touched_name(table: Table) -> str:
     return f"_touched_{table.name}"
 
 
-def count_rows(session: Session, compiled: CompiledStar, table: Table, span: Span) -> dict[Month, int]:
+def count_rows(session: Session, compiled: CompiledStar, table: Table, span: Span) -> Rows:
     """How many rows each month of the span gives to the table; a month without any counts 0."""
     if table.sliced:
-        month, source = month_of(table.event_time), qualified(compiled.star.schema_name, table)
-        condition = in_span(table.event_time, span)
+        month, source = month_of(table.moment), qualified(compiled.star.schema_name, table)
+        condition = in_span(table.moment, span)
     else:
         month, source = quote("_month"), qualified(STATE_SCHEMA, month_rows(compiled, table))
         condition = in_span("_month", span)
@@ -76,7 +135,7 @@ def count_rows(session: Session, compiled: CompiledStar, table: Table, span: Spa
 def _create_slice(bench: Session, compiled: CompiledStar, table: Table, select: str) -> None:
     """The temporary table of each month's newest row of every key, typed as the month rows are."""
     kept = month_rows(compiled, table)
-    by_month = f"SELECT m.*, {month_of(table.event_time)} AS _month FROM ({select}) AS m"
+    by_month = f"SELECT m.*, {month_of(table.moment)} AS _month FROM ({select}) AS m"
     bench.create_newest(SLICE, by_month, kept.key, bench.ordering(table, compiled.outputs(table)))
 
 
@@ -99,18 +158,23 @@ def _publish_newest(session: Session, compiled: CompiledStar, table: Table, span
     session.execute("DROP TABLE _now")
 
 
-def _replace_changed(session: Session, compiled: CompiledStar, table: Table, touched: str) -> None:
-    """Write only what differs: a dimension hardly changes from load to load, and rewritten rows are bloat."""
+def _replace_changed(session: Session, compiled: CompiledStar, table: Table, touched: str | None) -> int:
+    """Write only what differs: a dimension hardly changes from load to load, and rewritten rows are bloat.
+
+    `touched` has the keys that may differ; None: all. How many rows were written or removed.
+    """
     target = qualified(compiled.star.schema_name, table)
     same = " AND ".join(_equal(column) for column in table.columns)
     stays = f"SELECT {', '.join(f'n.{quote(name)}' for name in table.key)} FROM _now AS n JOIN {target} AS t ON {same}"
     session.execute(f"CREATE TEMPORARY TABLE _stays AS {stays}")
-    session.execute(
-        f"DELETE FROM {target} WHERE {_has_key_in(table, touched)} AND NOT {_has_key_in(table, '_stays')}"
+    may_differ = _has_key_in(table, touched) if touched else "TRUE"
+    changed = session.execute(
+        f"DELETE FROM {target} WHERE {may_differ} AND NOT {_has_key_in(table, '_stays')}"
     )
     missing = f"SELECT * FROM _now WHERE NOT {_has_key_in(table, '_stays')}"
-    session.insert(compiled.star.schema_name, table, missing)
+    changed += session.insert(compiled.star.schema_name, table, missing)
     session.execute("DROP TABLE _stays")
+    return changed
 
 
 def _equal(column: Column) -> str:

@@ -38,13 +38,18 @@ class Record:
 
 def open_plain(path: Path) -> IO[bytes]:
     """The file's bytes, decompressed; the suffix tells how."""
-    if path.suffix == ".gz":
-        return cast("IO[bytes]", gzip.open(path, "rb"))
-    if path.suffix == ".zst":
+    return decompressed(path, path.suffix)
+
+
+def decompressed(source: Path | IO[bytes], suffix: str) -> IO[bytes]:
+    """The bytes of a file or stream, decompressed; the suffix tells how."""
+    if suffix == ".gz":
+        return cast("IO[bytes]", gzip.open(source, "rb"))
+    if suffix == ".zst":
         import pyarrow as pa
 
-        return pa.input_stream(str(path), compression="zstd")  # type: ignore[no-any-return]
-    return path.open("rb")
+        return pa.input_stream(str(source) if isinstance(source, Path) else source, compression="zstd")  # type: ignore[no-any-return]
+    return source.open("rb") if isinstance(source, Path) else source
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 
@@ -33,11 +34,15 @@ class SelectedObject:
 
 @dataclass(frozen=True)
 class Selection:
-    """A star's objects, by the months they may hold; `ignored` match none of their source's patterns."""
+    """A star's objects, by the months they may hold; `ignored` match none of their source's patterns.
+
+    Objects of the sources `whole` belong to no month: they have a fingerprint of their own.
+    """
 
     objects: tuple[SelectedObject, ...]
     ignored: tuple[tuple[str, str], ...] = ()
-    _memo: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    listed: frozenset[str] = frozenset()  # the sources that were looked at
+    whole: frozenset[str] = frozenset()
 
     @cached_property
     def _by_month(self) -> Mapping[Month, list[SelectedObject]]:
@@ -49,11 +54,21 @@ class Selection:
 
     @cached_property
     def _monthless(self) -> list[SelectedObject]:
-        return [item for item in self.objects if item.months is None]
+        return [item for item in self.objects if item.months is None and item.source not in self.whole]
 
     @cached_property
     def _monthless_digest(self) -> str:
         return _digest(self._monthless)
+
+    @cached_property
+    def whole_objects(self) -> list[SelectedObject]:
+        """The objects of the sources without months, in key order of each."""
+        return [item for item in self.objects if item.source in self.whole]
+
+    @cached_property
+    def whole_fingerprint(self) -> str:
+        """A hash over the keys, ETags and sizes of the objects without months."""
+        return _digest(self.whole_objects)[:32]
 
     def has_objects(self, month: Month) -> bool:
         """Whether any object may hold rows of the month."""
@@ -74,7 +89,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class MonthState:
-    """What the load history says of a month: the fingerprint and the code that its rows were made from."""
+    """What the load history says of a month, or of the tables without months: what its rows were made from."""
 
     fingerprint: str
     code_version: str
@@ -89,10 +104,15 @@ class ChangedMonth:
 
 
 def select_objects(sources: Sequence[Source], listing: Mapping[str, Iterable[ObjectInfo]]) -> Selection:
-    """Match every listed object (by source name) to its months; the first matching pattern of the source decides."""
+    """Match every listed object (by source name) to its months; the first matching pattern of the source decides.
+
+    Sources that the listing does not have are left out.
+    """
     chosen: list[SelectedObject] = []
     ignored: list[tuple[str, str]] = []
     for source in sources:
+        if source.name not in listing:
+            continue
         patterns = [(compile_pattern(item.pattern), item) for item in source.files]
         for info in listing[source.name]:
             months = _months_of(info.key.removeprefix(source.prefix), patterns)
@@ -101,7 +121,8 @@ def select_objects(sources: Sequence[Source], listing: Mapping[str, Iterable[Obj
             else:
                 assert months is None or isinstance(months, Span)
                 chosen.append(SelectedObject(source.name, info, months))
-    return Selection(tuple(chosen), tuple(ignored))
+    whole = frozenset(source.name for source in sources if source.event_time is None)
+    return Selection(tuple(chosen), tuple(ignored), frozenset(listing), whole)
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:
@@ -126,23 +147,43 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
 
 
 def changed_months(
-    selection: Selection, months: Span, history: Mapping[Month, MonthState], code_version: str
+    selection: Selection,
+    months: Span,
+    history: Mapping[Month, MonthState],
+    code_version: str,
+    stale: Mapping[Month, str] = {},
 ) -> list[ChangedMonth]:
-    """The months whose tables a build from nothing would make differently, in order, each with the reason."""
+    """The months whose tables a build from nothing would make differently, in order, each with the reason.
+
+    `stale` are those that stand, and whose rows other tables' changes have made wrong: month → reason.
+    """
     found = []
     for month in months:
-        reason = _change(selection, month, history.get(month), code_version)
+        reason = _change(selection, month, history.get(month), code_version) or stale.get(month)
         if reason:
             found.append(ChangedMonth(month, reason))
     return found
 
 
-def split_batches(objects: Sequence[SelectedObject], max_bytes: int) -> list[list[SelectedObject]]:
-    """Cut into batches of at most `max_bytes` (or a single larger object), keeping the order."""
+def whole_change(selection: Selection, state: MonthState | None, code_version: str) -> str | None:
+    """Why the tables without months must be made anew; None where they need not."""
+    if not selection.whole:
+        return None
+    if state is None:
+        return "not loaded yet" if selection.whole_objects else None
+    if state.fingerprint != selection.whole_fingerprint:
+        return "objects changed" if selection.whole_objects else "its objects are gone"
+    return "the star's tables or SQL changed" if state.code_version != code_version else None
+
+
+def split_batches(
+    objects: Sequence[SelectedObject], max_bytes: int, max_objects: int = sys.maxsize
+) -> list[list[SelectedObject]]:
+    """Cut into batches of at most `max_bytes` (or a single larger object) and `max_objects`, keeping the order."""
     batches: list[list[SelectedObject]] = []
     room = 0
     for item in objects:
-        if not batches or item.info.size > room:
+        if not batches or item.info.size > room or len(batches[-1]) == max_objects:
             batches.append([])
             room = max_bytes
         batches[-1].append(item)

@@ -80,6 +80,14 @@ class CompiledStar:
         """The star's tables that a derived table's SQL reads."""
         return {node.name for node in _own_tables(self._selects[table.name], self.star)}
 
+    def filters(self, table: Table) -> bool:
+        """Whether a derived table's SQL may leave rows out, so that none at all can be right."""
+        from sqlglot import exp
+
+        select = self._selects[table.name]
+        inner = any(join.side not in ("LEFT", "FULL") for join in select.find_all(exp.Join))
+        return inner or select.find(exp.Where, exp.Having, exp.Qualify) is not None
+
     def downstream(self, names: set[str]) -> set[str]:
         """These tables and all that are made from them, directly or not."""
         found = set(names)
@@ -88,7 +96,7 @@ class CompiledStar:
                 found.add(table.name)
         return found
 
-    def select(self, table: Table, span: Span, dialect: str) -> str:
+    def select(self, table: Table, span: Span | None, dialect: str) -> str:
         """The table's SELECT in an engine's dialect, its sliced inputs narrowed to the span."""
         return _generate(self._selects[table.name], self.star, dialect, span)
 
@@ -116,7 +124,8 @@ class CompiledStar:
         """A hash of what makes the table's rows: its SQL and the declared facts that decide them, not what is only checked."""
         facts = table.model_dump(mode="json", exclude={"description", "columns", "same_rows_as"})
         facts["columns"] = [
-            column.model_dump(mode="json", include={"name", "type", "nullable"}) for column in table.columns
+            column.model_dump(mode="json", include={"name", "type", "nullable", "field", "unit"})
+            for column in table.columns
         ]
         if table.source is not None:
             source = self.star.source(table.source)
@@ -127,9 +136,22 @@ class CompiledStar:
 
     @cached_property
     def version(self) -> str:
-        """A hash of the code of all the star's tables."""
-        versions = "".join(self.code_version(table) for table in self.star.tables)
+        """A hash of the code of all the star's tables with months."""
+        return self._version_of(self.star.monthly)
+
+    @cached_property
+    def whole_version(self) -> str:
+        """A hash of the code of all the star's tables without months."""
+        return self._version_of(self.star.whole)
+
+    def _version_of(self, tables: Sequence[Table]) -> str:
+        versions = "".join(self.code_version(table) for table in tables)
         return hashlib.sha256(f"{self.star.first_month}{versions}".encode()).hexdigest()[:16]
+
+    def reading_whole(self) -> list[Table]:
+        """The tables kept by month that read tables without months: their rows change when those do."""
+        whole = {table.name for table in self.star.whole}
+        return [table for table in self.order if table.sliced and self.reads(table) & whole]
 
     @cached_property
     def _selects(self) -> dict[str, exp.Query]:
@@ -159,7 +181,8 @@ def compile_star(star: Star, folder: Path) -> CompiledStar:
     tables = {table.name: _read(folder / "sql" / f"{table.name}.sql") for table in star.derived}
     queries = {query.name: _read(folder / "queries" / f"{query.name}.sql") for query in star.queries}
     compiled = CompiledStar(star, folder, tables, queries)
-    assert compiled.order is not None
+    for table in compiled.order:
+        _check_inputs(compiled, table)
     for query in star.queries:
         if query.name in compiled._queries:
             _check_chart(compiled._queries[query.name], queries[query.name], query)
@@ -317,18 +340,35 @@ def _check_outputs(select: exp.Query, file: SqlFile, table: Table) -> None:
     doubled = [name for name in given if given.count(name) > 1]
     if doubled:
         raise DeclarationError(f"{file.path}: the SELECT gives {doubled[0]} twice")
-    for name in (*table.column_names, *table.latest_by, table.event_time):
+    needed = [*table.column_names, *table.latest_by, *([] if table.whole else [table.moment])]
+    for name in needed:
         if name not in given:
             near = difflib.get_close_matches(name, given, n=1)
             hint = f" (it gives {near[0]})" if near else ""
             raise DeclarationError(
                 f"{file.path}: the SELECT does not give {name}, which {table.name} declares{hint}"
             )
-    extra = set(given) - {*table.column_names, *table.latest_by, table.event_time}
+    extra = set(given) - set(needed)
     if extra:
         raise DeclarationError(
             f"{file.path}: the SELECT gives {sorted(extra)[0]}, which {table.name} does not declare"
         )
+
+
+def _check_inputs(compiled: CompiledStar, table: Table) -> None:
+    """A table without months reads no other ones; a table kept by key reads only others, or no load would know its rows."""
+    inputs = [compiled.star.table(name) for name in sorted(compiled.reads(table))]
+    path = compiled.tables[table.name].path
+    for other in inputs:
+        if table.whole and not other.whole:
+            raise DeclarationError(
+                f"{path}: {table.name} has no months (no event_time), and reads {other.name}, which has"
+            )
+        if other.whole and not (table.whole or table.sliced):
+            raise DeclarationError(
+                f"{path}: {table.name} is kept by key, and reads {other.name}, which has no months; "
+                f"give {table.name} its event_time as a column, or read {other.name} where it is used"
+            )
 
 
 def _check_chart(select: exp.Query, file: SqlFile, query: Query) -> None:
@@ -388,7 +428,7 @@ def _generate(select: exp.Query, star: Star, dialect: str, span: Span | None) ->
 def _condition(table: Table, span: Span) -> exp.Expr:
     import sqlglot
 
-    return sqlglot.parse_one(in_span(table.event_time, span), read="postgres")
+    return sqlglot.parse_one(in_span(table.moment, span), read="postgres")
 
 
 def _fix(tree: exp.Query, dialect: str) -> exp.Query:

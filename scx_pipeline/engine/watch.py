@@ -50,9 +50,9 @@ def _facts(star: Star) -> list[Table]:
 
 
 def _freshness(session: Session, star: Star, table: Table, now: datetime) -> CheckResult:
-    newest = session.rows(f"SELECT MAX({quote(table.event_time)}) FROM {qualified(star.schema_name, table)}")[
+    newest = session.rows(f"SELECT MAX({quote(table.moment)}) FROM {qualified(star.schema_name, table)}")[0][
         0
-    ][0]
+    ]
     if newest is None:
         return CheckResult(table.name, "freshness", False, "the table has no rows", "warn")
     days = (now - newest).days

@@ -23,6 +23,8 @@ STATE_SCHEMA = (
 )
 _ENGINES = {"duckdb": "duckdb", "postgresql": "postgres", "postgres": "postgres"}
 
+MANY_ROWS = 2000
+
 Notify = Callable[[str], None]
 
 
@@ -101,8 +103,8 @@ class Session(ABC):
         return bool(self.existing_columns(STATE_SCHEMA, "months"))
 
     @abstractmethod
-    def landing(self, schema: str, table: Table, span: Span) -> AbstractContextManager[Landing]:
-        """Open a landing for a staging table's slice; only its `finish` needs `begin`."""
+    def landing(self, schema: str, table: Table, span: Span | None) -> AbstractContextManager[Landing]:
+        """Open a landing for a staging table's slice, or the whole of one without months; only `finish` needs `begin`."""
 
     def workbench(self, tables: Collection[str]) -> Session:
         """Where the slices of these tables (qualified names) stand for queries over them alone.
@@ -114,7 +116,7 @@ class Session(ABC):
 
     def replace_slice(self, schema: str, table: Table, span: Span, select: str) -> None:
         """Replace the table's rows of the span by what the SELECT gives."""
-        self.execute(f"DELETE FROM {qualified(schema, table)} WHERE {in_span(table.event_time, span)}")
+        self.execute(f"DELETE FROM {qualified(schema, table)} WHERE {inside(table, span)}")
         self.insert(schema, table, select)
 
     def take_slice(self, bench: Session, schema: str, table: Table, span: Span) -> None:  # noqa: B027
@@ -135,7 +137,10 @@ class Session(ABC):
         )
 
     def insert_rows(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """Insert rows of plain values, by parameters, some hundreds a statement."""
+        """Insert rows of plain values: by parameters, some hundreds a statement, or in bulk where there are many."""
+        if len(rows) > MANY_ROWS:
+            self._insert_many(table, columns, rows)
+            return
         row = f"({', '.join([self.capabilities.placeholder] * len(columns))})"
         for start in range(0, len(rows), 200):
             chunk = rows[start : start + 200]
@@ -144,6 +149,10 @@ class Session(ABC):
                 f"INSERT INTO {table} ({names(columns)}) VALUES {values}",
                 [value for item in chunk for value in item],
             )
+
+    @abstractmethod
+    def _insert_many(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Insert many rows of plain values in the engine's own quickest way."""
 
     def keys_hold(self, schema: str, table: Table) -> bool:
         """Whether the engine itself has verified that the table's key is unique; False leaves it to a query."""
@@ -181,10 +190,14 @@ class Session(ABC):
             return self.capabilities.max_text
         return self.capabilities.types.get(column.type, column.type)
 
-    def keep_newest(self, target: str, table: Table, keys: str, span: Span) -> None:
+    @abstractmethod
+    def row_hash(self, columns: Sequence[Column]) -> str:
+        """An expression of a row's 64-bit hash over these columns, of this engine alone: equal rows have equal ones."""
+
+    def keep_newest(self, target: str, table: Table, keys: str, span: Span | None) -> None:
         """Of the keys in the table `keys`, leave only the newest row of the span in `target`."""
         columns = names(table.column_names)
-        doubled = f"{in_span(table.event_time, span)} AND ({names(table.key)}) IN (SELECT {names(table.key)} FROM {keys})"
+        doubled = f"{inside(table, span)} AND ({names(table.key)}) IN (SELECT {names(table.key)} FROM {keys})"
         self.create_newest(
             "_newest",
             f"SELECT {columns} FROM {target} WHERE {doubled}",
@@ -267,6 +280,11 @@ def moment(value: datetime) -> str:
 def in_span(column: str, span: Span) -> str:
     """The condition that an event time lies in the span."""
     return f"({quote(column)} >= {moment(span.start)} AND {quote(column)} < {moment(span.end)})"
+
+
+def inside(table: Table, span: Span | None) -> str:
+    """The condition that a row belongs to what a load of the span makes of the table: all of it, if it has no months."""
+    return in_span(table.moment, span) if span is not None and not table.whole else "TRUE"
 
 
 def month_of(column: str) -> str:

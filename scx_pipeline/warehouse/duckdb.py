@@ -23,7 +23,7 @@ from scx_pipeline.warehouse.base import (
     Session,
     Warehouse,
     first_line,
-    in_span,
+    inside,
     names,
     numbered_first,
     out_of_memory,
@@ -228,15 +228,26 @@ class DuckDBSession(Session):
         candidates = f"SELECT * FROM ({select}) AS q WHERE ({names(keys)}, row({latest})) IN ({newest})"
         self.execute(f"CREATE TEMPORARY TABLE {target} AS {numbered_first(candidates, keys, newest_first)}")
 
+    def _insert_many(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        import pyarrow as pa
+
+        values = {name: pa.array(items) for name, items in zip(columns, zip(*rows, strict=True), strict=True)}
+        self.con.register("_many", pa.table(values))
+        self.con.execute(f"INSERT INTO {table} ({names(columns)}) SELECT {names(columns)} FROM _many")
+        self.con.unregister("_many")
+
+    def row_hash(self, columns: Sequence[Column]) -> str:
+        return f"hash({names([column.name for column in columns])})"
+
     def keys_hold(self, schema: str, table: Table) -> bool:
         return surely_unique(self.con, qualified(schema, table), [table.column(name) for name in table.key])
 
     @contextmanager
-    def landing(self, schema: str, table: Table, span: Span) -> Iterator[Landing]:
+    def landing(self, schema: str, table: Table, span: Span | None) -> Iterator[Landing]:
         """Land in a table of the same file: aside and swapped in when the span is all there is, else a temporary one."""
         target = qualified(schema, table)
         self.execute(f"DROP TABLE IF EXISTS {_aside(schema, table)}")  # what a crash left
-        others = self.rows(f"SELECT 1 FROM {target} WHERE NOT {in_span(table.event_time, span)} LIMIT 1")
+        others = self.rows(f"SELECT 1 FROM {target} WHERE NOT {inside(table, span)} LIMIT 1")
         kind = _SliceLanding if others else _SwapLanding
         yield kind(self, schema, table, span)
 
@@ -246,8 +257,9 @@ class _SliceLanding(Landing):
 
     batch_bytes = None
 
-    def __init__(self, session: DuckDBSession, schema: str, table: Table, span: Span) -> None:
+    def __init__(self, session: DuckDBSession, schema: str, table: Table, span: Span | None) -> None:
         self.session, self.schema, self.table, self.span = session, schema, table, span
+        self.inside = inside(table, span)
         self.con = session.con
         self.rows = self._create()
 
@@ -268,11 +280,11 @@ class _SliceLanding(Landing):
         self._publish()
 
     def _publish(self) -> None:
-        target, inside = qualified(self.schema, self.table), in_span(self.table.event_time, self.span)
+        target = qualified(self.schema, self.table)
         columns = names(self.table.column_names)
-        self.session.execute(f"DELETE FROM {target} WHERE {inside}")
+        self.session.execute(f"DELETE FROM {target} WHERE {self.inside}")
         self.session.execute(
-            f"INSERT INTO {target} ({columns}) SELECT {columns} FROM {self.rows} WHERE {inside}"
+            f"INSERT INTO {target} ({columns}) SELECT {columns} FROM {self.rows} WHERE {self.inside}"
         )
         self.session.execute(f"DROP TABLE {self.rows}")
 
@@ -291,8 +303,8 @@ class _SwapLanding(_SliceLanding):
         return name
 
     def _publish(self) -> None:
-        target, inside = qualified(self.schema, self.table), in_span(self.table.event_time, self.span)
-        self.session.execute(f"DELETE FROM {self.rows} WHERE NOT {inside}")
+        target = qualified(self.schema, self.table)
+        self.session.execute(f"DELETE FROM {self.rows} WHERE NOT {self.inside}")
         self.session.execute(f"ALTER TABLE {self.rows} DROP COLUMN _object")
         self.session.execute(f"DROP TABLE {target}")
         self.session.execute(f"ALTER TABLE {self.rows} RENAME TO {quote(self.table.name)}")

@@ -3,6 +3,7 @@ Only what is PostgreSQL's own lives here; what is published is decided in the en
 
 from __future__ import annotations
 
+import io
 import zlib
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,7 +20,7 @@ from scx_pipeline.warehouse.base import (
     Session,
     Warehouse,
     first_line,
-    in_span,
+    inside,
     month_of,
     names,
     qualified,
@@ -248,10 +249,10 @@ class PostgresSession(Session):
             self.analyze(name)
 
     def _copy_slice(self, bench: Workbench, schema: str, table: Table, span: Span) -> None:
-        inside = in_span(table.event_time, span)
-        self.execute(f"DELETE FROM {qualified(schema, table)} WHERE {inside}")
+        condition = inside(table, span)
+        self.execute(f"DELETE FROM {qualified(schema, table)} WHERE {condition}")
         with self.filling(schema, table):
-            self.check_sent(bench, qualified(schema, table), self.send(bench, schema, table, inside))
+            self.check_sent(bench, qualified(schema, table), self.send(bench, schema, table, condition))
 
     def check_sent(self, bench: Workbench, name: str, sent: int) -> None:
         """Raise WarehouseError unless as many rows were taken as stand on the workbench, where they are checked."""
@@ -300,6 +301,14 @@ class PostgresSession(Session):
     def analyze(self, table: str) -> None:
         self.execute(f"ANALYZE {table}")
 
+    def _insert_many(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        lines = ("\t".join(map(_copy_text, row)) for row in rows)
+        with self._cursor() as cursor:
+            cursor.copy_expert(f"COPY {table} ({names(columns)}) FROM STDIN", io.StringIO("\n".join(lines)))
+
+    def row_hash(self, columns: Sequence[Column]) -> str:
+        return f"hash_record_extended(ROW({names([column.name for column in columns])}), 0)"
+
     def keys_hold(self, schema: str, table: Table) -> bool:
         name = _key_name(table)
         found = self.rows(
@@ -336,18 +345,18 @@ class PostgresSession(Session):
         if _needs_brin(table):
             statements.append(
                 f"CREATE INDEX {quote(_brin_name(table))} ON {qualified(schema, table)}"
-                f" USING brin ({quote(table.event_time)}) WITH (pages_per_range = 32)"
+                f" USING brin ({quote(table.moment)}) WITH (pages_per_range = 32)"
             )
         if table.sliced:
             # It would expect as many months as there are moments, and neither hash nor count them in parallel.
             statements.append(
-                f"CREATE STATISTICS {quote(schema)}.{quote(_months_name(table))} ON ({month_of(table.event_time)})"
+                f"CREATE STATISTICS {quote(schema)}.{quote(_months_name(table))} ON ({month_of(table.moment)})"
                 f" FROM {qualified(schema, table)}"
             )
         return statements
 
     @contextmanager
-    def landing(self, schema: str, table: Table, span: Span) -> Iterator[Landing]:
+    def landing(self, schema: str, table: Table, span: Span | None) -> Iterator[Landing]:
         """Land on the workbench; what landed goes through COPY in a thread, behind the parser."""
         if self.bench is None:
             self.bench = self.opened.enter_context(open_workbench(self.limits))
@@ -363,10 +372,10 @@ class _CopyLanding(Landing):
     batch_bytes = LANDING_BYTES
 
     def __init__(
-        self, session: PostgresSession, bench: Workbench, schema: str, table: Table, span: Span
+        self, session: PostgresSession, bench: Workbench, schema: str, table: Table, span: Span | None
     ) -> None:
         self.session, self.bench, self.con = session, bench, bench.con
-        self.schema, self.table, self.inside, self.span = schema, table, in_span(table.event_time, span), span
+        self.schema, self.table, self.inside, self.span = schema, table, inside(table, span), span
         self.rows = qualified(schema, table)
         self.sent_to = self.sent = 0
         bench.make(schema, table, _OBJECT)
@@ -433,6 +442,16 @@ def _parse_url(url: str) -> tuple[str, int, str]:
     if "@" in database or "/" in database:
         raise WarehouseError(_UNREADABLE)
     return host, port, unquote(database)
+
+
+def _copy_text(value: object) -> str:
+    """A value as COPY's text format has it."""
+    if value is None:
+        return r"\N"
+    return str(value).translate(_COPY_ESCAPES)
+
+
+_COPY_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
 def _key_name(table: Table) -> str:

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scx_pipeline.engine import csvfile
+from scx_pipeline.engine import values
 from scx_pipeline.spec import Column
+from scx_pipeline.warehouse.base import quote
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +31,10 @@ class Refused(str):
 def typed(con: duckdb.DuckDBPyConnection, kind: str, text: str | None, nullable: bool = True) -> object:
     """The value of a text in a column of the type, or the first reason why it is refused."""
     column = Column(name="v", type=kind, description="", nullable=nullable)
-    rules = csvfile.violations([column])
+    rules = values.violations([column])
     assert all(name == "v" for _, name, _ in rules)
     conditions = ", ".join(condition for condition, _, _ in rules)
-    rows = csvfile.typed_rows("(SELECT ?::VARCHAR AS v)", [column])
+    rows = values.typed_rows("(SELECT ?::VARCHAR AS v)", [column])
     found = con.execute(f"SELECT v, {conditions} FROM ({rows})", [text]).fetchall()
     [(value, *broken)] = found
     assert None not in broken, "a condition that is NULL would let the row through unnoticed"
@@ -308,8 +309,8 @@ def test_violations_are_told_in_the_order_of_the_columns_and_by_quoted_names(
         Column.model_construct(name=name, type=kind, description="", nullable=False)
         for name, kind in (('a"b', "integer"), ('c"d', "varchar(1)"))
     ]
-    conditions = [condition for condition, _, _ in csvfile.violations(columns)]
-    rows = csvfile.typed_rows("""(SELECT 'xy' AS "a""b", 'xy' AS "c""d")""", columns)
+    conditions = [condition for condition, _, _ in values.violations(columns)]
+    rows = values.typed_rows("""(SELECT 'xy' AS "a""b", 'xy' AS "c""d")""", columns)
     assert con.execute(f"SELECT {', '.join(conditions)} FROM ({rows})").fetchall() == [
         (False, True, False, True, False)
     ]
@@ -317,5 +318,5 @@ def test_violations_are_told_in_the_order_of_the_columns_and_by_quoted_names(
 
 def test_names_and_texts_are_quoted(con: duckdb.DuckDBPyConnection) -> None:
     odd = """it's "odd"; DROP TABLE x --"""
-    relation = con.sql(f"SELECT {csvfile.literal(odd)} AS {csvfile.quote(odd)}")
+    relation = con.sql(f"SELECT {values.literal(odd)} AS {quote(odd)}")
     assert (relation.columns, relation.fetchall()) == ([odd], [(odd,)])

@@ -1,0 +1,296 @@
+"""JSON files into a landing: one object a line, or one document a file; and the bad records with line, column and reason.
+Which fields are taken, and what a record must not be, is in `jsonfile`; how texts are typed in `values`."""
+
+from __future__ import annotations
+
+import json
+import re
+from abc import abstractmethod
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scx_pipeline.engine.jsonfile import FieldMap, element_starts
+from scx_pipeline.engine.objects import Document, LocalFile
+from scx_pipeline.engine.parsing import (
+    UNKNOWN_REASON,
+    Brought,
+    Outside,
+    Parser,
+    Refused,
+    Strangers,
+    check_compressed,
+)
+from scx_pipeline.engine.records import RAW_LIMIT, open_plain
+from scx_pipeline.engine.values import first_violations, literal, told
+from scx_pipeline.errors import SourceFileError
+from scx_pipeline.warehouse.base import names, quote
+
+if TYPE_CHECKING:
+    import duckdb
+
+MAX_RECORD_BYTES = 4 << 20  # Redshift's row limit
+ODD = 1 << 30  # added to the number of an odd record's file until its fields were looked at
+DOCUMENTS = "_documents"
+BOM = b"\xef\xbb\xbf"
+
+Place = tuple[int | None, str]  # the line that a record begins on, and its raw text
+
+
+class _JsonParser(Parser[Brought]):
+    """What JSON records have in common, wherever they come from: a relation of (number, json)."""
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self.fields = FieldMap(self.source, self.table)
+
+    def _insert(self, records: str) -> None:
+        """Land the records, each under its number, and note which fields were not asked for."""
+        bad = " OR ".join(condition for condition, _, _ in self.fields.rules)
+        marked = f"CASE WHEN {bad} THEN -1 - number WHEN odd THEN number + {ODD} ELSE number END"
+        columns = names(self.table.column_names)
+        with _in_any_order(self.con):
+            self.con.execute(
+                f"INSERT INTO {self.landing.rows} SELECT {columns}, {marked} FROM ({self.fields.typed(records)})"
+            )
+        self._note_strangers(records)
+
+    def _note_strangers(self, records: str) -> None:
+        rows = self.landing.rows
+        odd = f"SELECT DISTINCT _object - {ODD} FROM {rows} WHERE _object >= {ODD}"
+        if not self.con.execute(f"{odd} LIMIT 1").fetchall():
+            return
+        found: dict[int, list[str]] = defaultdict(list)
+        of_odd = f"(SELECT * FROM {records} WHERE number IN ({odd}) AND json_type(json) = 'OBJECT')"
+        for number, field in self.con.execute(self.fields.fields(of_odd)).fetchall():
+            found[number].append(field)
+        for number, present in found.items():
+            unknown = [name for name in present if name not in self.fields.declared]
+            absent = [name for name in self.fields.declared if name not in present]
+            if unknown or absent:
+                self.strangers[number] = Strangers(tuple(unknown), tuple(absent))
+        self.con.execute(f"UPDATE {rows} SET _object = _object - {ODD} WHERE _object >= {ODD}")
+
+    def explain(self, number: int, file: Brought, records: int, outside: Outside | None) -> list[Refused]:
+        rules = list(self.fields.rules)
+        if outside:
+            rules.append((f"COALESCE({outside.condition}, FALSE)", self.table.moment, ""))
+        time = quote(self.table.event_time) if self.table.event_time else "NULL"
+        found = self.con.execute(
+            first_violations(
+                self.fields.typed(self._numbered(file)), self.table.columns, rules, f"number, {time}"
+            )
+        ).fetchall()
+        places = self._places(file, {row for row, *_ in found}, records)
+        refused = []
+        for row, moment, rule, value in found:
+            line, raw = places.get(row, (None, ""))
+            _, column, reason = rules[rule]
+            if rule == 0:
+                reason = _mistake(raw) or reason
+            elif outside and rule == len(rules) - 1:
+                reason = outside.tell(moment)
+            else:
+                reason = told(reason, value)
+            refused.append(Refused(line, column, reason or UNKNOWN_REASON, raw[:RAW_LIMIT]))
+        return refused
+
+    @abstractmethod
+    def _numbered(self, file: Brought) -> str:
+        """The relation of one file's records, numbered from 1."""
+
+    @abstractmethod
+    def _places(self, file: Brought, wanted: Collection[int], records: int) -> dict[int, Place]:
+        """Where records of a file are, by their numbers; those of a file that cannot be cut into as many are left out."""
+
+
+class JsonLinesParser(_JsonParser[LocalFile]):
+    """Reads files of one object a line; blank lines count as none."""
+
+    def groups(self, files: Sequence[LocalFile]) -> Sequence[Sequence[int]]:
+        groups: dict[str, list[int]] = {}
+        for index, file in enumerate(files):
+            check_compressed(file, self.uri(file.object))
+            _prepare(file, self.uri(file.object))
+            groups.setdefault(file.path.suffix, []).append(index)
+        return list(groups.values())
+
+    def land(self, first: int, files: Sequence[LocalFile]) -> Mapping[int, int]:
+        import duckdb
+
+        try:
+            self._insert(f"(SELECT {first} + file_index::INTEGER AS number, json FROM {_scan(files)})")
+        except duckdb.Error as error:
+            raise self._unreadable(error, files) from error
+        return {}
+
+    def _numbered(self, file: LocalFile) -> str:
+        return f"(SELECT row_number() OVER () AS number, json FROM {_scan([file])})"
+
+    def _places(self, file: LocalFile, wanted: Collection[int], records: int) -> dict[int, Place]:
+        places: dict[int, Place] = {}
+        count = 0
+        with open_plain(file.path) as stream:
+            for line, raw in enumerate(_lines(stream), start=1):
+                if raw.strip(b" \t\r\n"):
+                    count += 1
+                    if count in wanted:
+                        places[count] = (line, raw.decode("utf-8", "replace").rstrip("\r\n"))
+        return places if count == records else {}
+
+    def _unreadable(self, error: Exception, files: Sequence[LocalFile]) -> Exception:
+        """A clear error where DuckDB's is about a file, else DuckDB's own."""
+        text = str(error)
+        for file in files:
+            if str(file.path) in text:
+                what = text.splitlines()[0].replace(str(file.path), file.object.key)
+                if "maximum_object_size" in text:
+                    what = f"a line is longer than {MAX_RECORD_BYTES:,} bytes; mend the file"
+                return SourceFileError(f"{self.uri(file.object)}: {what}")
+        return error
+
+
+class JsonParser(_JsonParser[Document]):
+    """Reads files of one document: an object, or an array of objects."""
+
+    def groups(self, files: Sequence[Document]) -> Sequence[Sequence[int]]:
+        return [range(len(files))] if files else []
+
+    def land(self, first: int, files: Sequence[Document]) -> Mapping[int, int]:
+        with self._registered(first, files) as relation:
+            self._insert(relation)
+        return {}
+
+    @contextmanager
+    def _registered(self, first: int, files: Sequence[Document]) -> Iterator[str]:
+        """The relation of the documents' records, each under the number of its document."""
+        import pyarrow as pa
+
+        texts = [_text(file) for file in files]
+        present = [index for index, text in enumerate(texts) if text.strip()]
+        documents = pa.table(
+            {
+                "number": pa.array([first + index for index in present], pa.int32()),
+                "document": pa.array([texts[index] for index in present], pa.large_string()),
+            }
+        )
+        self.con.register(DOCUMENTS, documents)
+        try:
+            yield (
+                "(SELECT number, unnest(CASE WHEN j IS NULL THEN [NULL::JSON] WHEN json_type(j) = 'ARRAY'"
+                """ THEN json_transform(j, '["JSON"]')::JSON[] ELSE [j] END) AS json"""
+                f" FROM (SELECT number, TRY(document::JSON) AS j FROM {DOCUMENTS}))"
+            )
+        finally:
+            self.con.unregister(DOCUMENTS)
+
+    def explain(self, number: int, file: Document, records: int, outside: Outside | None) -> list[Refused]:
+        with self._registered(number, [file]) as relation:
+            self._relation = relation
+            return super().explain(number, file, records, outside)
+
+    def _numbered(self, file: Document) -> str:
+        return f"(SELECT row_number() OVER () AS number, json FROM {self._relation})"
+
+    def _places(self, file: Document, wanted: Collection[int], records: int) -> dict[int, Place]:
+        text = _text(file)
+        start = len(text) - len(text.lstrip())
+        starts, closing = [start], " \t\r\n"
+        if text[start : start + 1] == "[" and self.con.execute("SELECT json_valid(?)", [text]).fetchone() == (
+            True,
+        ):
+            starts, closing = list(element_starts(text)), " \t\r\n,"
+            text = text.rstrip().removesuffix("]")
+        if len(starts) != records:
+            return {}
+        bounds = [*starts, len(text)]
+        return {
+            number: (
+                text.count("\n", 0, bounds[number - 1]) + 1,
+                text[bounds[number - 1] : bounds[number]].rstrip(closing),
+            )
+            for number in wanted
+        }
+
+
+def _scan(files: Sequence[LocalFile]) -> str:
+    paths = ", ".join(literal(str(file.path)) for file in files)
+    compression = {".gz": "gzip", ".zst": "zstd"}.get(files[0].path.suffix, "none")
+    return (
+        f"read_json_objects([{paths}], format='newline_delimited', ignore_errors=true, compression='{compression}',"
+        f" maximum_object_size={MAX_RECORD_BYTES})"
+    )
+
+
+@contextmanager
+def _in_any_order(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Let both of two threads write as they read: a record is found again by another scan, not by its place."""
+    con.execute("SET preserve_insertion_order = false")
+    try:
+        yield
+    finally:
+        con.execute("RESET preserve_insertion_order")
+
+
+def _prepare(file: LocalFile, uri: str) -> None:
+    """Refuse other encodings than UTF-8 that would make every line a bad one, and take a byte order mark away."""
+    with open_plain(file.path) as stream:
+        start = stream.read(4)
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in start:
+        raise SourceFileError(
+            f"{uri}: not UTF-8 (it looks like UTF-16); convert the file and upload it again"
+        )
+    if start.startswith(BOM) and not file.path.suffix:
+        import shutil
+
+        without = Path(f"{file.path}.plain")
+        with file.path.open("rb") as source, without.open("wb") as target:
+            source.seek(len(BOM))
+            shutil.copyfileobj(source, target, 1 << 20)
+        without.replace(file.path)
+
+
+def _lines(stream: Any) -> Iterator[bytes]:
+    """The lines of a stream of any kind."""
+    rest = b""
+    while chunk := stream.read(1 << 20):
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from lines
+    if rest:
+        yield rest
+
+
+def _text(file: Document) -> str:
+    """The document's text; bytes that are not UTF-8 become what no JSON may have outside of a text."""
+    content = file.content.removeprefix(BOM)
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return "\x00" + content.decode("utf-8", "replace")
+
+
+def _mistake(raw: str) -> str | None:
+    """Why a text is no JSON, or no record, as a person would say it; None where Python's parser has nothing to say."""
+    if "\ufffd" in raw:
+        return "is not UTF-8"
+    try:
+        if not isinstance(json.loads(raw, parse_constant=_refuse), dict):
+            return "is no object"
+    except RecursionError:
+        return "is nested too deeply"
+    except ValueError as error:
+        where = f" at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else ""
+        return f"is no JSON: {getattr(error, 'msg', error)}{where}"
+    return "has half a surrogate pair" if re.search(r"\\u[dD][89a-fA-F]", raw) and not _pairs(raw) else None
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
+def _pairs(raw: str) -> bool:
+    """Whether every surrogate that is written as an escape has its other half."""
+    rest = re.sub(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}", "", raw)
+    return re.search(r"\\u[dD][89a-fA-F]", rest) is None

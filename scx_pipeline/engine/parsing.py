@@ -1,0 +1,93 @@
+"""What the ingestion asks of a format: files into a landing, and for the rows that stay out, where they are and why.
+The formats are in modules of their own; counting rows, months and keys is the ingestion's."""
+
+from __future__ import annotations
+
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from scx_pipeline.engine.objects import Document, LocalFile, ObjectInfo
+from scx_pipeline.engine.records import open_plain
+from scx_pipeline.errors import SourceFileError
+from scx_pipeline.spec import Source, Table
+from scx_pipeline.warehouse.base import Landing
+
+Brought = TypeVar("Brought", LocalFile, Document)
+
+UNKNOWN_REASON = "a value is not of its column's type"
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A row that stays out: the line it begins on (from 1), the column that is wrong, why, and its raw text."""
+
+    line: int | None
+    column: str | None
+    reason: str
+    raw: str
+
+
+@dataclass(frozen=True)
+class Outside:
+    """Rows whose event time no load of their object may take: a condition over it, and what is said of one."""
+
+    condition: str
+    tell: Callable[[datetime], str]
+
+
+@dataclass(frozen=True)
+class Strangers:
+    """Names in a file that are not declared, and declared ones that none of its records has: told, since they are lost."""
+
+    unknown: tuple[str, ...]
+    absent: tuple[str, ...] = ()
+
+
+class Parser(ABC, Generic[Brought]):
+    """Reads files of one format into `landing.rows`; a file's rows are marked by its number in `_object`.
+
+    A bad row lands marked by -1 - number, for the ingestion to count and remove.
+    """
+
+    def __init__(
+        self, source: Source, table: Table, landing: Landing, uri: Callable[[ObjectInfo], str]
+    ) -> None:
+        self.source, self.table, self.landing, self.uri = source, table, landing, uri
+        self.con = landing.con
+        self.strangers: dict[int, Strangers] = {}
+
+    @abstractmethod
+    def groups(self, files: Sequence[Brought]) -> Sequence[Sequence[int]]:
+        """The files' indices, grouped by what one scan can read; all of them, each once.
+
+        Raises SourceFileError for a file that cannot be read as declared.
+        """
+
+    @abstractmethod
+    def land(self, first: int, files: Sequence[Brought]) -> Mapping[int, int]:
+        """Land the files of one group, numbered from `first`; how many records of which were refused without landing."""
+
+    @abstractmethod
+    def explain(self, number: int, file: Brought, records: int, outside: Outside | None) -> list[Refused]:
+        """Every row of a file that stays out: the bad ones, those refused, and those outside; `records` in all.
+
+        Called after all of a batch has landed, and before anything of it is removed.
+        """
+
+
+def check_compressed(file: LocalFile, uri: str) -> None:
+    """Read a compressed file to its end: DuckDB takes a zstd file that was cut off, or a wrong gzip checksum, as it is."""
+    if not file.path.suffix:
+        return
+    try:
+        with open_plain(file.path) as stream:
+            while stream.read(1 << 20):
+                pass
+    except (OSError, EOFError, zlib.error) as error:
+        raise SourceFileError(
+            f"{uri}: the compressed file is damaged or cut off ({error}); upload it again"
+        ) from None

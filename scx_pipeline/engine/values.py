@@ -1,0 +1,162 @@
+"""Texts into typed values: the SELECT that types every column strictly, and the rules that a value must keep.
+One set of rules for every format; where the texts come from, and where rows go, is decided elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scx_pipeline.spec import Column
+from scx_pipeline.warehouse.base import quote
+
+_MOMENT, _DAY = (
+    "____-__-__ __:__:__",
+    "____-__-__",
+)  # the shapes that nearly all have: a look is cheaper than a pattern
+
+
+MICROSECONDS = {"seconds": 6, "milliseconds": 3, "microseconds": 0}  # powers of ten in one of the unit
+
+
+def typed_rows(
+    source: str, columns: Sequence[Column], others: str = "", null_texts: Sequence[str] = ()
+) -> str:
+    """A SELECT of each column's value under its name, NULL where the text is none, and of its text under `text_of` it.
+
+    Both stand side by side, so that a value is computed once for the row and for the rules that it must keep.
+    `others` are more columns of `source` to pass on. `null_texts` are texts that stand for no value.
+    """
+    if null_texts:
+        source = _without(source, columns, others, null_texts)
+    items = []
+    for column in columns:
+        name = quote(column.name)
+        if column.max_bytes is None:
+            items.append(f"{name} AS {text_of(column)}")
+        items.append(f"{_value(column)} AS {name}")
+    return f"SELECT {', '.join(items)}{f', {others}' if others else ''} FROM {source}"
+
+
+def _without(source: str, columns: Sequence[Column], others: str, null_texts: Sequence[str]) -> str:
+    """The source with NULL for every text that stands for no value."""
+    listed = ", ".join(map(literal, null_texts))
+    items = []
+    for column in columns:
+        name = quote(column.name)
+        empty = f"{name} = {listed}" if len(null_texts) == 1 else f"{name} IN ({listed})"
+        items.append(f"CASE WHEN {empty} THEN NULL ELSE {name} END AS {name}")
+    return f"(SELECT {', '.join(items)}{f', {others}' if others else ''} FROM {source})"
+
+
+def text_of(column: Column) -> str:
+    """The name of a column's text in `typed_rows`; no declared name has a space."""
+    return quote(column.name if column.max_bytes is not None else f"{column.name} text")
+
+
+def _value(column: Column) -> str:
+    name = quote(column.name)
+    if column.max_bytes is not None:
+        return name
+    if column.unit is not None:
+        return f"TRY(make_timestamp({_microseconds(name, MICROSECONDS[column.unit])}))"
+    if column.type == "timestamp":
+        # A value without an offset is UTC; one with an offset is converted, since a plain cast would drop the offset.
+        zoned = f"(TRY_CAST({name} AS TIMESTAMPTZ) AT TIME ZONE 'UTC')"
+        return f"CASE WHEN {name} LIKE '{_MOMENT}' THEN TRY_CAST({name} AS TIMESTAMP) ELSE {zoned} END"
+    return f"TRY_CAST({name} AS {column.type.upper()})"
+
+
+def _microseconds(name: str, power: int) -> str:
+    """A number's text in microseconds; a fraction is exact, as it would not be by way of a floating point number."""
+    factor = 10**power
+    return (
+        f"CASE WHEN NOT contains({name}, '.') THEN TRY_CAST({name} AS BIGINT) * {factor}"
+        f" WHEN suffix({name}, '.0') THEN TRY_CAST(TRY_CAST({name} AS DOUBLE) AS BIGINT) * {factor}"
+        f" ELSE (TRY_CAST({name} AS DECIMAL(38, {power})) * {factor})::BIGINT END"
+    )
+
+
+def violations(columns: Sequence[Column]) -> list[tuple[str, str, str]]:
+    """What must not be: (condition over `typed_rows`, column, reason), in the order in which reasons are told."""
+    found = []
+    for column in columns:
+        text = text_of(column)
+        if not column.nullable:
+            found.append((f"{text} IS NULL", column.name, "is empty, and must not be"))
+        found += [
+            (f"({text} IS NOT NULL AND {bad})", column.name, reason) for bad, reason in _value_rules(column)
+        ]
+    return found
+
+
+def _value_rules(column: Column) -> list[tuple[str, str]]:
+    value, text = quote(column.name), text_of(column)
+    if column.max_bytes is not None:
+        return [
+            (f"strlen({value}) > {column.max_bytes}", f"is longer than {column.max_bytes} bytes"),
+            (f"contains({value}, chr(0))", "holds a NUL character"),
+        ]
+    if column.unit is not None:
+        power = MICROSECONDS[column.unit]
+        usual = f"(epoch_us({value}) // {10**power})::VARCHAR = {text}"
+        wrong = (
+            f"{value} < TIMESTAMP '0001-01-01' OR {value} > TIMESTAMP '9999-12-31 23:59:59.999999'"
+            f" OR CASE WHEN {usual} THEN FALSE ELSE NOT regexp_full_match({text}, ' *-?[0-9]+([.][0-9]*)? *') END"
+        )
+        return [(f"({value} IS NULL OR ({wrong}))", f"is not a number of {column.unit}")]
+    if column.type in ("smallint", "integer", "bigint"):
+        # A cast alone would take '2.7' as 3 and '1e3' as 1000; writing the number again is quicker than a pattern, and
+        # what is a number and one byte long is a digit.
+        wrong = (
+            f"strlen({text}) > 1 AND {value}::VARCHAR <> {text}"
+            f" AND NOT regexp_full_match({text}, ' *[+-]?[0-9]+ *')"
+        )
+    elif column.type in ("timestamp", "date"):
+        # A cast alone would take 'infinity', 'epoch' and years before Christ, and drop the time of a date.
+        shape = _MOMENT if column.type == "timestamp" else _DAY
+        form = "^ *[0-9]{4}-" if column.type == "timestamp" else "^ *[0-9]{4}-[0-9]+-[0-9]+ *$"
+        usual = f"{text} LIKE '{shape}' AND {value} >= TIMESTAMP '1000-01-01'"
+        wrong = (
+            f"{value} < TIMESTAMP '0001-01-01' OR {value} > TIMESTAMP '9999-12-31 23:59:59.999999'"
+            f" OR CASE WHEN {usual} THEN FALSE ELSE NOT regexp_matches({text}, '{form}') END"
+        )
+    elif column.type == "double":
+        return [
+            (f"({value} IS NULL OR NOT isfinite({value}) OR contains({text}, '_'))", "is not a finite number")
+        ]
+    elif column.type.startswith("decimal"):
+        wrong = f"contains({text}, '_')"
+    else:
+        wrong = "FALSE"
+    return [(f"({value} IS NULL OR ({wrong}))", f"is not {_a(column.type)}")]
+
+
+def _a(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+
+
+def literal(text: str) -> str:
+    """The text as a SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def first_violations(
+    rows: str, columns: Sequence[Column], rules: Sequence[tuple[str, str | None, str]], others: str
+) -> str:
+    """A SELECT of `others`, the number of the first rule that a row breaks, and the text that is wrong.
+
+    `rows` is made by `typed_rows`; rows that break none are left out.
+    """
+    texts = {column.name: text_of(column) for column in columns}
+    whens = " ".join(f"WHEN {condition} THEN {index}" for index, (condition, _, _) in enumerate(rules))
+    shown = " ".join(
+        f"WHEN {index} THEN left({texts[column]}, 80)" for index, (_, column, _) in enumerate(rules) if column
+    )
+    return (
+        f"SELECT {others}, rule, CASE rule {shown} END"
+        f" FROM (SELECT *, CASE {whens} END AS rule FROM ({rows})) WHERE rule IS NOT NULL"
+    )
+
+
+def told(reason: str, value: str | None) -> str:
+    """What is said of a value that breaks a rule."""
+    return f"{value!r} {reason}" if value is not None else reason

@@ -1,0 +1,7 @@
+SELECT
+    song_id,
+    title,
+    artist_id,
+    year,
+    duration
+FROM staging_songs
