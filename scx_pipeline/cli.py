@@ -58,13 +58,24 @@ def load(
     all_: Annotated[bool, typer.Option("--all", help="Every month that has objects or was loaded.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Load months of a star: a real Dagster run. Exit code 0 only if everything is published."""
+    """Load months of a star: a real Dagster run. Exit code 0 only if everything is published.
+
+    Tables without months are made anew first, if what they are made from has changed (with --all, in any case).
+    """
     settings, compiled = read_settings(), _star(star)
-    spans = _spans(compiled, settings, month, from_, to, changed, all_)
-    outcomes = _load(compiled, settings, spans, quiet=as_json)
+    choice = _choice(month, from_, to, changed, all_)
+    # Months that were named are loaded unseen, unless something without months may have to go first.
+    planned = _plan(compiled, settings) if compiled.star.whole or isinstance(choice, str) else None
+    parts = _parts(compiled, planned, choice)
+    outcomes = _load(compiled, settings, parts, quiet=as_json)
+    if choice == CHANGED and None in parts and all(outcome.success for outcome in outcomes):
+        # What has no months may have made months stale that no one knew of before.
+        outcomes += _load(
+            compiled, settings, _parts(compiled, _plan(compiled, settings), choice), quiet=as_json
+        )
     if as_json:
         print(json.dumps([_outcome_json(outcome) for outcome in outcomes], indent=2, default=str))
-    elif not spans:
+    elif not outcomes:
         show.out.print(f"{star}: nothing to load, every month stands as its objects are")
     if not all(outcome.success for outcome in outcomes):
         raise typer.Exit(1)
@@ -76,6 +87,9 @@ def plan(star: StarName, as_json: AsJson = False) -> None:
     settings, compiled = read_settings(), _star(star)
     planned = _plan(compiled, settings)
     rows = []
+    if planned.whole:
+        objects = planned.selection.whole_objects
+        rows.append((show.WHOLE, planned.whole, len(objects), sum(entry.info.size for entry in objects)))
     for item in planned.changed:
         objects = planned.selection.of(Span(item.month, item.month))
         rows.append((str(item.month), item.reason, len(objects), sum(entry.info.size for entry in objects)))
@@ -90,7 +104,9 @@ def plan(star: StarName, as_json: AsJson = False) -> None:
         return
     shown = [(month, why, count, show.size(total)) for month, why, count, total in rows]
     show.out.print(
-        show.table(f"{star}: {len(rows)} months are due", ["month", "why", "objects", "size"], shown)
+        show.table(
+            f"{star}: {len(planned.changed)} months are due", ["month", "why", "objects", "size"], shown
+        )
     )
     for _, key in planned.selection.ignored[:5]:
         show.out.print(f"ignored: {key} matches no pattern of its source", style="dim")
@@ -102,6 +118,7 @@ def plan(star: StarName, as_json: AsJson = False) -> None:
 @app.command(epilog="Example: scx status scx")
 def status(star: StarName, as_json: AsJson = False) -> None:
     """Show the months that stand: rows per table, when they were loaded, and how the last checks came out."""
+    from scx_pipeline.engine.history import ALL
     from scx_pipeline.engine.status import read_status
 
     settings, compiled = read_settings(), _star(star)
@@ -110,8 +127,9 @@ def status(star: StarName, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(found.as_json(), indent=2, default=str))
         return
-    columns = ["month", *(item.name for item in compiled.star.tables), "loaded (UTC)"]
-    show.out.print(show.table(f"{star}: {len(found.months)} months", columns, found.month_rows()))
+    columns = ["month", *(item.name for item in compiled.star.tables), "loaded (UTC)", ""]
+    count = len([month for month in found.months if month != ALL])
+    show.out.print(show.table(f"{star}: {count} months", columns, found.month_rows()))
     failed = [check for check in found.checks if not check[2]]
     show.out.print(f"last load: {len(found.checks)} checks, {len(failed)} not passed")
     for name, check, _, message in failed:
@@ -185,6 +203,38 @@ def doctor(as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
+@generate.command(
+    "songplays", epilog="Example: scx generate songplays --to 2018-11 --events 8056 --songs 71 --seed 7"
+)
+def generate_songplays(
+    to: Annotated[
+        str | None, typer.Option(metavar="YYYY-MM", help="The last month; default: this month.")
+    ] = None,
+    months: Annotated[int, typer.Option(help="How many months, ending with --to.")] = 12,
+    events: Annotated[int, typer.Option(help="Events in total.")] = 24_000,
+    songs: Annotated[int, typer.Option(help="Songs with metadata, a file each.")] = 500,
+    matching: Annotated[int, typer.Option(help="How many of these songs are played.")] = 50,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
+    bad_lines: Annotated[int, typer.Option(help="Lines to add that no load may accept.")] = 0,
+    duplicates: Annotated[int, typer.Option(help="Events to write twice.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Generate the music app's events and songs into the bucket, and say what a right load of it must find."""
+    from scx_pipeline.samples.songplays import SongplaysOptions
+
+    options = SongplaysOptions(
+        to=to or str(Month.current()),
+        months=months,
+        events=events,
+        songs=songs,
+        matching=matching,
+        seed=seed,
+        bad_lines=bad_lines,
+        duplicates=duplicates,
+    )
+    _tell_generated("songplays", options, as_json)
+
+
 @generate.command("scx", epilog="Example: scx generate scx --to 2021-12 --months 24 --jobs 1000000 --seed 7")
 def generate_scx(
     to: Annotated[
@@ -203,8 +253,6 @@ def generate_scx(
     as_json: AsJson = False,
 ) -> None:
     """Generate Scx's job log into the bucket, and say what a right load of it must find."""
-    from dataclasses import asdict
-
     from scx_pipeline.samples.scx import ScxLogOptions
 
     options = ScxLogOptions(
@@ -218,15 +266,7 @@ def generate_scx(
         duplicates,
         late_rows,
     )
-    report = asdict(_generate(options, read_settings(), quiet=as_json))
-    if as_json:
-        print(json.dumps(report, indent=2))
-        return
-    report.pop("jobs_by_month")
-    report["bytes"] = show.size(report["bytes"])
-    show.out.print(
-        ", ".join(f"{name.replace('_', ' ')} {show.plain(value)}" for name, value in report.items())
-    )
+    _tell_generated("scx", options, as_json)
 
 
 @app.command(epilog="Example: SCX_HOME=/tmp/try scx demo")
@@ -243,10 +283,11 @@ def demo() -> None:
             create_bucket(settings.bucket).list_objects(source.prefix) for source in compiled.star.sources
         ):
             show.out.print(f"[bold]1. generate[/bold]  a sample bucket in {settings.bucket}")
-            _generate(DEMO[name](), settings, quiet=False)
+            _generate(name, DEMO[name](), settings, quiet=False)
         show.out.print(f"[bold]2. load[/bold]  {name} into {_warehouse(settings).url}")
-        due = _plan(compiled, settings).changed
-        outcomes = _load(compiled, settings, contiguous_spans([item.month for item in due]), quiet=False)
+        outcomes = _load(
+            compiled, settings, _parts(compiled, _plan(compiled, settings), CHANGED), quiet=False
+        )
         if not all(outcome.success for outcome in outcomes):
             raise typer.Exit(1)
         show.out.print("[bold]3. ask[/bold]")
@@ -292,32 +333,44 @@ def _plan(compiled: CompiledStar, settings: Settings) -> Plan:
     return planned
 
 
-def _spans(
-    compiled: CompiledStar,
-    settings: Settings,
-    month: str | None,
-    first: str | None,
-    last: str | None,
-    changed: bool,
-    everything: bool,
-) -> list[Span]:
-    """The spans that the options ask for. Raises PipelineError where they contradict each other."""
-    asked = [bool(month), bool(first or last), changed, everything]
-    if sum(asked) > 1:
+CHANGED, EVERYTHING = "changed", "everything"
+
+
+def _choice(
+    month: str | None, first: str | None, last: str | None, changed: bool, everything: bool
+) -> str | tuple[str, str]:
+    """What the options ask for: CHANGED, EVERYTHING, or the first and last month. Raises PipelineError where they contradict
+    each other."""
+    if sum([bool(month), bool(first or last), changed, everything]) > 1:
         raise PipelineError("choose one of --month, --from/--to, --changed and --all")
-    if month or first or last:
-        if bool(first) != bool(last):
-            raise PipelineError("--from and --to go together: --from 2021-01 --to 2021-12")
-        return [_span(compiled, month or first or "", month or last or "")]
-    planned = _plan(compiled, settings)
-    if everything:
-        months = [
-            item
-            for item in compiled.star.months()
-            if planned.selection.has_objects(item) or item in planned.loaded
-        ]
-        return [Span(min(months), max(months))] if months else [compiled.star.months()]
-    return contiguous_spans([item.month for item in planned.changed])
+    if bool(first) != bool(last):
+        raise PipelineError("--from and --to go together: --from 2021-01 --to 2021-12")
+    if month or (first and last):
+        return month or first or "", month or last or ""
+    return EVERYTHING if everything else CHANGED
+
+
+def _parts(compiled: CompiledStar, planned: Plan | None, choice: str | tuple[str, str]) -> list[Span | None]:
+    """The loads that it takes, one after the other; None is the one of the tables without months."""
+    whole = (planned and planned.whole) or (choice == EVERYTHING and compiled.star.whole)
+    first: list[Span | None] = [None] if whole else []
+    if isinstance(choice, tuple):
+        return [*first, _span(compiled, *choice)]
+    assert planned is not None
+    return [*first, *_spans(compiled, planned, choice)]
+
+
+def _spans(compiled: CompiledStar, planned: Plan, choice: str) -> list[Span]:
+    if choice == CHANGED:
+        return contiguous_spans([item.month for item in planned.changed])
+    months = [
+        item
+        for item in compiled.star.months()
+        if planned.selection.has_objects(item) or item in planned.loaded
+    ]
+    if not months and compiled.star.whole:
+        return []
+    return [Span(min(months), max(months))] if months else [compiled.star.months()]
 
 
 def _span(compiled: CompiledStar, first: str, last: str) -> Span:
@@ -332,25 +385,28 @@ def _span(compiled: CompiledStar, first: str, last: str) -> Span:
 
 
 def _load(
-    compiled: CompiledStar, settings: Settings, spans: Sequence[Span], *, quiet: bool
+    compiled: CompiledStar, settings: Settings, parts: Sequence[Span | None], *, quiet: bool
 ) -> list[RunOutcome]:
-    """Load each span by a run of its own, showing how it goes and how it ended."""
+    """Load each span, and the tables without months, by a run of its own, showing how it goes and how it ended.
+
+    Where the tables without months fail, months are loaded all the same, with what stands.
+    """
     from scx_pipeline.orchestration.execute import open_runner
 
     outcomes: list[RunOutcome] = []
-    if not spans:
+    if not parts:
         return outcomes
     line = show.err.status("")
-    doing = f"{compiled.star.name} {spans[0]}"
+    doing = _name(compiled, parts[0])
 
     def progress(message: str) -> None:
         line.update(f"{doing}: {message}")
 
     progress("starting")
     with nullcontext() if quiet else line, open_runner(compiled, settings, progress) as run:
-        for span in spans:
-            doing = f"{compiled.star.name} {span}"
-            outcome = run(span)
+        for part in parts:
+            doing = _name(compiled, part)
+            outcome = run(part)
             outcomes.append(outcome)
             if not quiet:
                 show.show_outcome(compiled, outcome)
@@ -359,10 +415,14 @@ def _load(
     return outcomes
 
 
+def _name(compiled: CompiledStar, part: Span | None) -> str:
+    return f"{compiled.star.name} {part or show.WHOLE}"
+
+
 def _outcome_json(outcome: RunOutcome) -> dict[str, Any]:
     return {
         "run_id": outcome.run_id,
-        "months": [str(outcome.span.first), str(outcome.span.last)],
+        "months": [str(outcome.span.first), str(outcome.span.last)] if outcome.span else [],
         "published": outcome.success,
         "error": outcome.error,
         "rows": outcome.rows,
@@ -371,10 +431,30 @@ def _outcome_json(outcome: RunOutcome) -> dict[str, Any]:
     }
 
 
-def _generate(options: Any, settings: Settings, *, quiet: bool) -> Any:
-    from scx_pipeline.engine.objects import create_bucket
-    from scx_pipeline.samples.scx import generate as write
+def _tell_generated(star: str, options: Any, as_json: bool) -> None:
+    """Generate, and print what is in the bucket now: the numbers of each month as JSON only."""
+    from dataclasses import asdict
 
+    report = asdict(_generate(star, options, read_settings(), quiet=as_json))
+    if as_json:
+        print(json.dumps(report, indent=2))
+        return
+    report["bytes"] = show.size(report["bytes"])
+    show.out.print(
+        ", ".join(
+            f"{name.replace('_', ' ')} {show.plain(value)}"
+            for name, value in report.items()
+            if not isinstance(value, dict)
+        )
+    )
+
+
+def _generate(star: str, options: Any, settings: Settings, *, quiet: bool) -> Any:
+    from importlib import import_module
+
+    from scx_pipeline.engine.objects import create_bucket
+
+    write = import_module(f"scx_pipeline.samples.{star}").generate
     store = create_bucket(settings.bucket).store
     try:
         if quiet:

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table as Grid
 from rich.text import Text
@@ -22,24 +23,24 @@ if TYPE_CHECKING:
 COLORS = ("cyan", "green", "yellow", "magenta", "blue", "red", "white", "bright_black")
 FILLS = ("█", "▓", "▒", "░", "▚", "▞", "▙", "▟")  # so that a chart can be read without colours
 BAR_WIDTH = 60
+LABEL_WIDTH = 32
+WHOLE = "tables without months"
 PIPE_WIDTH = 200  # a file or another program has no width, and cut names would be of no use to it
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 err = Console(stderr=True, highlight=False)
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Grid:
-    """A table; numbers are right-aligned, with thousands separated."""
-    grid = Grid(
-        title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
-    )
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> RenderableType:
+    """A table below its title; numbers are right-aligned, with thousands separated."""
+    grid = Grid(header_style="bold", box=None, pad_edge=False)
     cells = [list(row) for row in rows]
     for index, name in enumerate(columns):
         numeric = any(isinstance(row[index], int | float) for row in cells)
         grid.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in cells:
         grid.add_row(*(escape(plain(value)) for value in row))
-    return grid
+    return Group(Text(title, style="bold"), grid)
 
 
 def plain(value: object) -> str:
@@ -92,8 +93,11 @@ def show_chart(frame: pd.DataFrame, query: Query) -> None:
     for name, color in colors.items():
         legend.append(f"{fills[name]} ", style=color).append(f"{name}  ")
     out.print(legend)
-    for label, row in wide.iterrows():
-        line = Text(f"{label}  ")
+    labels = [str(label) for label in wide.index]
+    width = min(LABEL_WIDTH, max(map(cell_len, labels), default=0))
+    for label, (_, row) in zip(labels, wide.iterrows(), strict=True):
+        shown = label if cell_len(label) <= width else f"{set_cell_size(label, width - 1)}…"
+        line = Text(f"{set_cell_size(shown, width)}  ")
         for series, value in row.items():
             line.append(
                 fills[series] * round(float(value) / most * BAR_WIDTH if most else 0), style=colors[series]
@@ -112,13 +116,12 @@ def show_outcome(compiled: CompiledStar, outcome: RunOutcome) -> None:
                 sum(outcome.rows.get(item.name, {}).values()),
                 _checks(outcome, item.name),
             )
-            for item in star.tables
+            for item in (star.monthly if outcome.span else star.whole)
         ]
+        counted = "rows of these months" if outcome.span else "rows"
         out.print(
             table(
-                f"{star.name} {outcome.span}: published",
-                ["table", "role", "rows of these months", "checks"],
-                rows,
+                f"{star.name} {outcome.span or WHOLE}: published", ["table", "role", counted, "checks"], rows
             )
         )
         if "rows_read" in numbers:
@@ -127,6 +130,8 @@ def show_outcome(compiled: CompiledStar, outcome: RunOutcome) -> None:
                 f"{numbers['rows_rejected']:,} rejected, {numbers['rows_deduplicated']:,} deduplicated, "
                 f"{numbers['rows_of_other_months']:,} of other months"
             )
+        if "stale_months" in numbers:
+            out.print(f"months that are stale now: {numbers['stale_months']}", style="yellow")
     for check in outcome.checks:
         if not check["passed"]:
             word = "warning" if check["severity"] == "warn" or outcome.success else "failed"

@@ -241,6 +241,11 @@ class Table(_Fact):
     same_rows_as: Name | None = Field(
         None, description="the table whose row count, month by month, it must have"
     )
+    fewest_rows: int = Field(
+        1,
+        ge=0,
+        description="a month has no fewer, if what the table is made from has any; 0: it may have none, which warns",
+    )
     columns: tuple[Column, ...] = Field(min_length=1)
 
     @property

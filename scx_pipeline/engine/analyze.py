@@ -4,15 +4,18 @@ How a frame or chart is shown, in the terminal or in the UI, is decided by who a
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+import warnings
+from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.errors import PipelineError
-from scx_pipeline.spec import Query
+from scx_pipeline.spec import Chart, Query
 from scx_pipeline.warehouse.base import Session
 
 if TYPE_CHECKING:
     import pandas as pd
+
+LABEL_LENGTH = 40
 
 
 def run_query(session: Session, compiled: CompiledStar, name: str) -> pd.DataFrame:
@@ -42,6 +45,32 @@ def pivot(frame: pd.DataFrame, query: Query) -> pd.DataFrame:
     return wide[wide.sum().sort_values(ascending=False).index]
 
 
+def _plot(axes: Any, wide: pd.DataFrame, chart: Chart) -> None:
+    """The bars or lines; names stand beside bars that lie, numbers below bars that stand."""
+    stacked = chart.kind == "bar"
+    if stacked and wide.index.dtype.kind not in "iuf":
+        shown = wide.rename(index=_short).iloc[::-1]
+        shown.plot(ax=axes, kind="barh", stacked=True, width=0.85, fontsize=8, legend=len(wide.columns) > 1)
+        axes.set_xlabel(chart.y)
+        axes.set_ylabel("")
+        return
+    labels = wide.rename(index=str)
+    labels.plot(ax=axes, kind="bar", stacked=True, width=0.85) if stacked else labels.plot(ax=axes)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, reverse=stacked)
+    step = max(1, len(wide) // 12)
+    axes.set_xticks(
+        range(0, len(wide), step), [str(value) for value in wide.index[::step]], rotation=0, fontsize=8
+    )
+    axes.set_xlabel(chart.x)
+    axes.set_ylabel(chart.y)
+
+
+def _short(label: object) -> str:
+    """A name that leaves room for its bar; a $ would begin a formula."""
+    text = str(label)
+    return (text if len(text) <= LABEL_LENGTH else f"{text[: LABEL_LENGTH - 1]}…").replace("$", r"\$")
+
+
 def draw(frame: pd.DataFrame, query: Query) -> bytes:
     """The query's chart as a PNG image."""
     import matplotlib as mpl
@@ -53,21 +82,12 @@ def draw(frame: pd.DataFrame, query: Query) -> bytes:
     wide = pivot(frame, query)
     figure, axes = plt.subplots(figsize=(9, 4), dpi=110, layout="constrained")
     if not wide.empty:
-        labels = wide.rename(index=str)
-        labels.plot(
-            ax=axes, kind=query.chart.kind, stacked=query.chart.kind == "bar", width=0.85
-        ) if query.chart.kind == "bar" else labels.plot(ax=axes)
-        stacked = query.chart.kind == "bar"
-        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, reverse=stacked)
-        step = max(1, len(wide) // 12)
-        axes.set_xticks(
-            range(0, len(wide), step), [str(value) for value in wide.index[::step]], rotation=0, fontsize=8
-        )
+        _plot(axes, wide, query.chart)
     axes.set_title(query.title, loc="left")
-    axes.set_xlabel(query.chart.x)
-    axes.set_ylabel(query.chart.y)
     axes.spines[["top", "right"]].set_visible(False)
     image = io.BytesIO()
-    figure.savefig(image, format="png")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a name in a script that the font lacks shows as boxes
+        figure.savefig(image, format="png")
     plt.close(figure)
     return image.getvalue()

@@ -146,7 +146,9 @@ def _row_count_rule(table: Table) -> str:
         return "The slice holds as many rows as the accounting says were loaded."
     if table.same_rows_as:
         return f"Every month has as many rows as in {table.same_rows_as}."
-    return "There are rows if what the table is made from has some; warns only where its SQL filters them."
+    if table.fewest_rows == 0:
+        return "Warns of a month without rows, if what the table is made from has some."
+    return f"A month has {table.fewest_rows:,} rows or more, if what the table is made from has any."
 
 
 def check_ingested(source: Source, ingested: Ingested) -> list[CheckResult]:
@@ -304,15 +306,18 @@ class SliceChecks:
                 if expected is not None and expected != count:
                     wrong[_when(month)] = abs(expected - count)
             elif (
-                count == 0 and inputs and all((self.expected_rows(item) or {}).get(month) for item in inputs)
+                count < max(1, table.fewest_rows)
+                and inputs
+                and all((self.expected_rows(item) or {}).get(month) for item in inputs)
             ):
                 wrong[_when(month)] = 1
         what = (
-            f"as many rows as {table.same_rows_as}" if table.same_rows_as else "rows, though its inputs have"
+            f"as many rows as {table.same_rows_as}"
+            if table.same_rows_as
+            else f"{'rows' if table.fewest_rows < 2 else f'{table.fewest_rows:,} rows'}, though its inputs have"
         )
         message = f"{total:,} rows" if not wrong else f"{', '.join(wrong)}: has not {what}"
-        may_be_empty = not table.same_rows_as and table.role != "staging" and self.compiled.filters(table)
-        severity: Severity = "warn" if may_be_empty else "error"
+        severity: Severity = "warn" if table.fewest_rows == 0 else "error"
         return CheckResult(table.name, "row_count", not wrong, message, severity, violations=wrong)
 
     def _inputs(self, table: Table) -> list[Table]:

@@ -80,14 +80,6 @@ class CompiledStar:
         """The star's tables that a derived table's SQL reads."""
         return {node.name for node in _own_tables(self._selects[table.name], self.star)}
 
-    def filters(self, table: Table) -> bool:
-        """Whether a derived table's SQL may leave rows out, so that none at all can be right."""
-        from sqlglot import exp
-
-        select = self._selects[table.name]
-        inner = any(join.side not in ("LEFT", "FULL") for join in select.find_all(exp.Join))
-        return inner or select.find(exp.Where, exp.Having, exp.Qualify) is not None
-
     def downstream(self, names: set[str]) -> set[str]:
         """These tables and all that are made from them, directly or not."""
         found = set(names)
@@ -122,7 +114,9 @@ class CompiledStar:
 
     def code_version(self, table: Table) -> str:
         """A hash of what makes the table's rows: its SQL and the declared facts that decide them, not what is only checked."""
-        facts = table.model_dump(mode="json", exclude={"description", "columns", "same_rows_as"})
+        facts = table.model_dump(
+            mode="json", exclude={"description", "columns", "same_rows_as", "fewest_rows"}
+        )
         facts["columns"] = [
             column.model_dump(mode="json", include={"name", "type", "nullable", "field", "unit"})
             for column in table.columns

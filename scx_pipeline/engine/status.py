@@ -4,11 +4,11 @@ It only reads; the history is written by `history` in the transaction of a load.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from scx_pipeline.engine.history import MONTHS
+from scx_pipeline.engine.history import ALL, MONTHS, read_stale
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.warehouse.base import STATE_SCHEMA, Session
@@ -19,14 +19,20 @@ class Status:
     """The months of a star that stand: rows by table, when each was loaded, and the last load's checks."""
 
     tables: Sequence[str]
-    months: dict[str, datetime]
+    months: dict[str, datetime]  # and `history.ALL`, of the tables without months
     rows: dict[tuple[str, str], int]  # (table, month)
     checks: list[tuple[str, str, bool, str]]  # table, check, passed, message
+    stale: dict[str, str] = field(default_factory=dict)  # month → why
 
     def month_rows(self) -> list[tuple[object, ...]]:
-        """A line per month: the month, rows per table, and when it was loaded."""
+        """A line per month: the month, rows per table, when it was loaded, and whether it is stale."""
         return [
-            (month, *(self.rows.get((table, month), 0) for table in self.tables), f"{loaded:%Y-%m-%d %H:%M}")
+            (
+                month,
+                *(self.rows.get((table, month)) for table in self.tables),
+                f"{loaded:%Y-%m-%d %H:%M}",
+                f"stale: {self.stale[month]}" if month in self.stale else "",
+            )
             for month, loaded in self.months.items()
         ]
 
@@ -36,7 +42,8 @@ class Status:
             {
                 "month": month,
                 "loaded_at": loaded,
-                "rows": {table: self.rows.get((table, month), 0) for table in self.tables},
+                "rows": {t: self.rows[t, month] for t in self.tables if (t, month) in self.rows},
+                "stale": self.stale.get(month),
             }
             for month, loaded in self.months.items()
         ]
@@ -61,9 +68,12 @@ def read_status(session: Session, compiled: CompiledStar) -> Status:
         " ORDER BY table_name, check_name",
         [star],
     )
+    whole = session.rows(f"SELECT loaded_at FROM {STATE_SCHEMA}.unpartitioned WHERE star = {mark}", [star])
+    stale = {str(month): why for month, (why, _) in sorted(read_stale(session, star).items())}
     tables = [table.name for table in compiled.star.tables]
     counted = {(table, month): int(count) for table, month, count in rows}
-    return Status(tables, dict(months), counted, [(t, c, bool(p), m) for t, c, p, m in checks])
+    loaded = dict([(ALL, moment) for (moment,) in whole] + months)
+    return Status(tables, loaded, counted, [(t, c, bool(p), m) for t, c, p, m in checks], stale)
 
 
 def read_rejected(session: Session, star: str, limit: int | None) -> tuple[int, list[tuple[Any, ...]]]:

@@ -1,11 +1,11 @@
-"""A star's assets: its sources, observed by month, its tables, loaded together, and its report.
-What a load does is in `engine.load`; which months are due is decided in `due`."""
+"""A star's assets: its sources, observed, and its tables, those with months loaded together, and so those without.
+What a load does is in `engine.load`; which loads are due is decided in `due`."""
 
 from collections.abc import Callable, Iterator, Sequence
 
 import dagster as dg
 
-from scx_pipeline.engine.checks import CheckResult, declared_checks
+from scx_pipeline.engine.checks import declared_checks
 from scx_pipeline.engine.load import Loader, LoadReport, list_selection
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.errors import GateError, PipelineError
@@ -17,7 +17,7 @@ from scx_pipeline.orchestration.metadata import (
 )
 from scx_pipeline.orchestration.partitions import monthly, span_of
 from scx_pipeline.orchestration.resources import BucketResource, WarehouseResource
-from scx_pipeline.spec import Source, Table
+from scx_pipeline.spec import Source, Span, Table
 
 NO_MONTH = (
     "no month was chosen: blocking checks run inside a load, so materialize the months they shall look at"
@@ -31,23 +31,28 @@ def source_assets(compiled: CompiledStar) -> list[dg.AssetsDefinition]:
 
 def _source_asset(compiled: CompiledStar, source: Source) -> dg.AssetsDefinition:
     star = compiled.star
+    whole = source.event_time is None
 
     @dg.observable_source_asset(
         key=asset_key(star.name, source.name),
         description=source.description,
         group_name=star.name,
-        partitions_def=monthly(star),
+        partitions_def=None if whole else monthly(star),
         metadata={"prefix": source.prefix, "files": [item.pattern for item in source.files]},
         tags={"dagster/kind/s3": "", f"dagster/kind/{source.format}": ""},
     )
-    def observe(context: dg.OpExecutionContext, bucket: BucketResource) -> dg.DataVersionsByPartition:
+    def observe(
+        context: dg.OpExecutionContext, bucket: BucketResource
+    ) -> dg.DataVersionsByPartition | dg.DataVersion:
         try:
-            selection = list_selection(star, bucket.open())
+            selection = list_selection(star, bucket.open(), star.whole if whole else star.monthly)
         except PipelineError as error:
             raise dg.Failure(str(error), allow_retries=False) from None
         context.log.info(
             f"{len(selection.objects):,} objects, {len(selection.ignored):,} match no pattern of their source"
         )
+        if whole:
+            return dg.DataVersion(selection.whole_fingerprint)
         return dg.DataVersionsByPartition(
             {str(month): selection.fingerprint(month) for month in star.months()}
         )
@@ -55,14 +60,41 @@ def _source_asset(compiled: CompiledStar, source: Source) -> dg.AssetsDefinition
     return observe  # type: ignore[return-value]
 
 
-def table_assets(compiled: CompiledStar, kind: str) -> dg.AssetsDefinition:
-    """All the star's tables as one multi-asset: a run loads a span of months and publishes it in one transaction."""
+def table_assets(compiled: CompiledStar, kind: str) -> list[dg.AssetsDefinition]:
+    """The star's tables: those with months as one multi-asset, and those without as another, where there are any."""
+    return [
+        _monthly_assets(compiled, kind),
+        *([_whole_assets(compiled, kind)] if compiled.star.whole else []),
+    ]
+
+
+def _whole_assets(compiled: CompiledStar, kind: str) -> dg.AssetsDefinition:
+    """The tables without months: a run makes all of them anew and publishes them in one transaction."""
+    star = compiled.star
+
+    @dg.multi_asset(
+        name=f"{star.name}_refresh",
+        specs=[_spec(compiled, table, kind) for table in star.whole],
+        check_specs=_check_specs(compiled, star.whole),
+        can_subset=True,
+        op_tags={"star": star.name},
+    )
+    def refresh(
+        context: dg.AssetExecutionContext, warehouse: WarehouseResource, bucket: BucketResource
+    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+        yield from _publish(context, compiled, warehouse, bucket, None)
+
+    return refresh
+
+
+def _monthly_assets(compiled: CompiledStar, kind: str) -> dg.AssetsDefinition:
+    """The tables with months: a run loads a span of them and publishes it in one transaction."""
     star = compiled.star
 
     @dg.multi_asset(
         name=f"{star.name}_load",
-        specs=[_spec(compiled, table, kind) for table in star.tables],
-        check_specs=_check_specs(compiled),
+        specs=[_spec(compiled, table, kind) for table in star.monthly],
+        check_specs=_check_specs(compiled, star.monthly),
         partitions_def=monthly(star),
         backfill_policy=dg.BackfillPolicy.single_run(),
         can_subset=True,
@@ -71,7 +103,9 @@ def table_assets(compiled: CompiledStar, kind: str) -> dg.AssetsDefinition:
     def load(
         context: dg.AssetExecutionContext, warehouse: WarehouseResource, bucket: BucketResource
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-        yield from _load(context, compiled, warehouse, bucket)
+        if not (context.has_partition_key or context.has_partition_key_range):  # "Execute" on a check's page
+            raise dg.Failure(NO_MONTH, allow_retries=False)
+        yield from _publish(context, compiled, warehouse, bucket, span_of(context.partition_keys))
 
     return load
 
@@ -92,33 +126,32 @@ def _spec(compiled: CompiledStar, table: Table, kind: str) -> dg.AssetSpec:
     )
 
 
-def _check_specs(compiled: CompiledStar) -> list[dg.AssetCheckSpec]:
-    star = compiled.star.name
+def _check_specs(compiled: CompiledStar, tables: Sequence[Table]) -> list[dg.AssetCheckSpec]:
+    star, names = compiled.star.name, {table.name for table in tables}
     return [
         dg.AssetCheckSpec(
             check.name, asset=asset_key(star, check.table), description=check.description, blocking=True
         )
         for check in declared_checks(compiled.star)
+        if check.table in names
     ]
 
 
-def _load(
+def _publish(
     context: dg.AssetExecutionContext,
     compiled: CompiledStar,
     warehouse: WarehouseResource,
     bucket: BucketResource,
+    span: Span | None,
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-    if not (context.has_partition_key or context.has_partition_key_range):  # "Execute" on a check's page
-        raise dg.Failure(NO_MONTH, allow_retries=False)
-    span = span_of(context.partition_keys)
     selected = {key.path[-1] for key in context.selected_asset_keys}
     log: Callable[[str], None] = context.log.info
     try:
         loader = Loader(compiled, bucket.open(), warehouse.open(log), log)
-        report = loader.load(span, selected, context.run_id)
+        report = loader.load(span, selected, context.run_id) if span else loader.refresh(context.run_id)
     except GateError as error:
         assert isinstance(error.report, LoadReport)
-        yield from _check_results(context, compiled, error.report.checks)
+        yield from _check_results(context, compiled, error.report)
         raise dg.Failure(str(error), allow_retries=False) from None
     except PipelineError as error:
         raise dg.Failure(str(error), allow_retries=False) from None
@@ -129,25 +162,25 @@ def _results(
     context: dg.AssetExecutionContext, compiled: CompiledStar, report: LoadReport, selected: set[str]
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     star = compiled.star.name
-    for name in report.tables:
+    for name, table in report.tables.items():
         key = asset_key(star, name)
-        if name not in selected:
-            # Published with what was asked for, since it is made from it; Dagster is told all the same.
-            for month in report.span:
-                metadata = load_metadata(report, name, month)
-                context.log_event(dg.AssetMaterialization(key, partition=str(month), metadata=metadata))
-            continue
-        for month in report.span:
-            metadata = load_metadata(report, name, month)
-            context.add_asset_metadata(metadata, asset_key=key, partition_key=str(month))
-        yield dg.MaterializeResult(asset_key=key)
-    yield from _check_results(context, compiled, report.checks)
+        for month in table.rows:
+            metadata, partition = load_metadata(report, name, month), str(month) if month else None
+            if name not in selected:
+                # Published with what was asked for, since it is made from it; Dagster is told all the same.
+                context.log_event(dg.AssetMaterialization(key, partition=partition, metadata=metadata))
+            else:
+                context.add_asset_metadata(metadata, asset_key=key, partition_key=partition)
+        if name in selected:
+            yield dg.MaterializeResult(asset_key=key)
+    yield from _check_results(context, compiled, report)
 
 
 def _check_results(
-    context: dg.AssetExecutionContext, compiled: CompiledStar, results: Sequence[CheckResult]
+    context: dg.AssetExecutionContext, compiled: CompiledStar, report: LoadReport
 ) -> Iterator[dg.AssetCheckResult]:
-    for result in results:
+    months = {"months": str(report.span)} if report.span else {}
+    for result in report.checks:
         key = asset_key(compiled.star.name, result.table)
         if dg.AssetCheckKey(key, result.name) not in context.selected_asset_check_keys:
             continue
@@ -158,7 +191,7 @@ def _check_results(
             severity=dg.AssetCheckSeverity.WARN if result.severity == "warn" else dg.AssetCheckSeverity.ERROR,
             description=result.message,
             metadata={
-                "months": str(span_of(context.partition_keys)),
+                **months,
                 **({"violations": dict(result.violations)} if result.violations else {}),
             },
         )

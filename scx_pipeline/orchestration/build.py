@@ -9,7 +9,7 @@ from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.orchestration.assets import source_assets, table_assets
 from scx_pipeline.orchestration.report import report_asset
 from scx_pipeline.orchestration.resources import resources
-from scx_pipeline.orchestration.triggers import hourly_schedule, object_sensor, report_sensor, star_job
+from scx_pipeline.orchestration.triggers import hourly_schedule, object_sensor, report_sensor, star_jobs
 from scx_pipeline.orchestration.watching import watching_checks
 from scx_pipeline.settings import Settings, read_settings
 
@@ -20,13 +20,13 @@ def build_star(compiled: CompiledStar) -> dg.Definitions:
     """Everything Dagster knows of a star, its resources aside."""
     scheme = read_settings().warehouse.partition(":")[0]
     tables = table_assets(compiled, _KINDS.get(scheme, scheme))
-    job, report = star_job(compiled), report_asset(compiled)
+    jobs, report = star_jobs(compiled), report_asset(compiled)
     return dg.Definitions(
-        assets=[*source_assets(compiled), tables, *report],
+        assets=[*source_assets(compiled), *tables, *report],
         asset_checks=[watching_checks(compiled)],
-        jobs=[job],
-        schedules=[hourly_schedule(compiled, job)],
-        sensors=[object_sensor(compiled, job), *([report_sensor(compiled)] if report else [])],
+        jobs=jobs,
+        schedules=[hourly_schedule(compiled, job) for job in jobs],
+        sensors=[object_sensor(compiled, jobs), *([report_sensor(compiled)] if report else [])],
     )
 
 

@@ -15,6 +15,7 @@ from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.orchestration.build import build_star, with_resources
 from scx_pipeline.orchestration.instance import open_instance
 from scx_pipeline.orchestration.partitions import range_tags
+from scx_pipeline.orchestration.triggers import refresh_name
 from scx_pipeline.settings import Settings
 from scx_pipeline.spec import Span
 
@@ -24,7 +25,7 @@ class RunOutcome:
     """How a run ended, as its events tell."""
 
     run_id: str
-    span: Span
+    span: Span | None  # None: of the tables without months
     success: bool
     error: str | None
     rows: Mapping[str, Mapping[str, int]]  # table → month → rows
@@ -35,16 +36,18 @@ class RunOutcome:
 @contextmanager
 def open_runner(
     compiled: CompiledStar, settings: Settings, progress: Callable[[str], None]
-) -> Iterator[Callable[[Span], RunOutcome]]:
-    """What runs the star's job for a span of months in this process, as often as it is called."""
+) -> Iterator[Callable[[Span | None], RunOutcome]]:
+    """What runs the star's job for a span of months in this process, as often as it is called; None: for the tables
+    without."""
     stars = dg.Definitions.merge(
         build_star(compiled), dg.Definitions(loggers={"progress": _progress_logger(progress)})
     )
-    job = with_resources(stars, settings).resolve_job_def(compiled.star.name)
+    definitions = with_resources(stars, settings)
     with open_instance(settings.dagster_home) as instance:
 
-        def run(span: Span) -> RunOutcome:
-            result = job.execute_in_process(
+        def run(span: Span | None) -> RunOutcome:
+            name = compiled.star.name if span else refresh_name(compiled.star)
+            result = definitions.resolve_job_def(name).execute_in_process(
                 instance=instance,
                 tags=dict(range_tags(span)),
                 run_config={"loggers": {"progress": {}}},
@@ -72,7 +75,7 @@ def _progress_logger(progress: Callable[[str], None]) -> dg.LoggerDefinition:
     return dg.LoggerDefinition(make)
 
 
-def _outcome(result: dg.ExecuteInProcessResult, span: Span) -> RunOutcome:
+def _outcome(result: dg.ExecuteInProcessResult, span: Span | None) -> RunOutcome:
     rows: dict[str, dict[str, int]] = {}
     numbers: dict[str, Any] = {}
     for event in result.get_asset_materialization_events():
@@ -80,11 +83,13 @@ def _outcome(result: dg.ExecuteInProcessResult, span: Span) -> RunOutcome:
 
         table, month = materialization.asset_key.path[-1], materialization.partition or ""
         values = {name: value.value for name, value in materialization.metadata.items()}
-        rows.setdefault(table, {})[month] = int(str(values.get("dagster/partition_row_count", 0)))
+        rows.setdefault(table, {})[month] = int(
+            str(values.get("dagster/partition_row_count", values.get("dagster/row_count", 0)))
+        )
         numbers |= {
             name: value
             for name, value in values.items()
-            if name.endswith("_read") or name.startswith("rows_")
+            if name.endswith("_read") or name.startswith("rows_") or name == "stale_months"
         }
     checks: list[Mapping[str, Any]] = [
         {

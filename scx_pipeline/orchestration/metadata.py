@@ -45,7 +45,7 @@ def code_references(compiled: CompiledStar, table: Table) -> dict[str, Any]:
     return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[reference])}
 
 
-def load_metadata(report: LoadReport, table: str, month: Month) -> dict[str, Any]:
+def load_metadata(report: LoadReport, table: str, month: Month | None) -> dict[str, Any]:
     """What the UI shows of a table's month after a load: the month's numbers, then those of the whole load."""
     return _month_metadata(report, table, month) | {
         "seconds": round(report.tables[table].seconds, 3),
@@ -56,6 +56,8 @@ def load_metadata(report: LoadReport, table: str, month: Month) -> dict[str, Any
 
 def _report_metadata(report: LoadReport, table: str) -> dict[str, Any]:
     metadata: dict[str, Any] = {"rows_of_load": sum(report.tables[table].rows.values())}
+    if report.stale:
+        metadata["stale_months"] = ", ".join(map(str, report.stale))
     if report.objects_by_month:
         metadata |= {
             "objects_read": report.objects,
@@ -68,8 +70,9 @@ def _report_metadata(report: LoadReport, table: str) -> dict[str, Any]:
     return metadata
 
 
-def _month_metadata(report: LoadReport, table: str, month: Month) -> dict[str, Any]:
-    metadata: dict[str, Any] = {"dagster/partition_row_count": report.tables[table].rows[month]}
+def _month_metadata(report: LoadReport, table: str, month: Month | None) -> dict[str, Any]:
+    count = "dagster/partition_row_count" if month else "dagster/row_count"
+    metadata: dict[str, Any] = {count: report.tables[table].rows[month]}
     if month in report.objects_by_month:
         objects, size = report.objects_by_month[month]
         metadata |= {"objects": objects, "bytes": size, "fingerprint": report.fingerprints[month]}

@@ -26,6 +26,11 @@ def span_of(keys: Sequence[str]) -> Span:
     return Span(months[0], months[-1])
 
 
-def range_tags(span: Span) -> Mapping[str, str]:
-    """The run tags that make a run load the span; Dagster's own are not shown in its list of runs, `months` is."""
+def range_tags(span: Span | None) -> Mapping[str, str]:
+    """The run tags that make a run load the span; Dagster's own are not shown in its list of runs, `months` is.
+
+    None where the run is of the tables without months.
+    """
+    if span is None:
+        return {}
     return {RANGE_START: str(span.first), RANGE_END: str(span.last), "months": str(span)}

@@ -1,6 +1,7 @@
 """A star's job, hourly schedule, and sensors of its objects and report: what makes a run start by itself.
 Which months are due is decided in `due`; what a run does is in `assets`."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 
@@ -10,39 +11,70 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from scx_pipeline.engine.load import plan_star
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.errors import PipelineError
-from scx_pipeline.orchestration.due import Request, RunState, due_requests, read_memory, write_memory
+from scx_pipeline.orchestration.due import (
+    WHOLE,
+    Part,
+    Request,
+    RunState,
+    due_requests,
+    read_memory,
+    write_memory,
+)
 from scx_pipeline.orchestration.metadata import asset_key
 from scx_pipeline.orchestration.partitions import monthly, range_tags
 from scx_pipeline.orchestration.resources import BucketResource, WarehouseResource
-from scx_pipeline.spec import Month
+from scx_pipeline.spec import Star, Table
 
 RUN_KEY = "dagster/run_key"  # the tag that Dagster gives a run for its request's key
 TICK_LOCK_TIMEOUT = 5.0  # a tick rather comes again than waits for a run that writes the warehouse
 _FAILED = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 
 
-def star_job(compiled: CompiledStar) -> UnresolvedAssetJobDefinition:
-    """The job that loads all the star's tables, and then runs the watching checks."""
+def refresh_name(star: Star) -> str:
+    """The name of the job that makes a star's tables without months anew."""
+    return f"{star.name}_refresh_job"
+
+
+def star_jobs(compiled: CompiledStar) -> list[UnresolvedAssetJobDefinition]:
+    """The job that loads all the star's tables with months, and then runs the watching checks; and the one for those
+    without, where there are any."""
     star = compiled.star
-    tables = dg.AssetSelection.assets(*(asset_key(star.name, table.name) for table in star.tables))
-    return dg.define_asset_job(
+    months = dg.define_asset_job(
         star.name,
-        selection=tables,
-        description=f"Load months of {star.name}: all its tables, in one transaction.",
+        selection=_selection(star, star.monthly),
+        description=f"Load months of {star.name}: all its tables that have months, in one transaction.",
         partitions_def=monthly(star),
     )
+    if not star.whole:
+        return [months]
+    refresh = dg.define_asset_job(
+        refresh_name(star),
+        selection=_selection(star, star.whole),
+        description=f"Make the tables of {star.name} that have no months anew, in one transaction.",
+    )
+    return [months, refresh]
 
 
-def object_sensor(compiled: CompiledStar, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
-    """Ask for every month whose objects are new, changed or gone, each contiguous span in one run."""
+def _selection(star: Star, tables: Sequence[Table]) -> dg.AssetSelection:
+    return dg.AssetSelection.assets(*(asset_key(star.name, table.name) for table in tables))
+
+
+def object_sensor(
+    compiled: CompiledStar, jobs: Sequence[UnresolvedAssetJobDefinition]
+) -> dg.SensorDefinition:
+    """Ask for every month whose objects are new, changed or gone, each contiguous span in one run.
+
+    Where objects without months changed, the tables they go into are asked for first, and then the months that these
+    have made stale.
+    """
     star = compiled.star
 
     @dg.sensor(
         name=f"{star.name}_objects",
-        job=job,
+        jobs=jobs,
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.STOPPED,
-        description=f"Loads the months of {star.name} whose objects are new, changed or gone.",
+        description=f"Loads what has changed of {star.name}: months whose objects are new, changed or gone.",
     )
     def watch(
         context: dg.SensorEvaluationContext, warehouse: WarehouseResource, bucket: BucketResource
@@ -55,22 +87,29 @@ def object_sensor(compiled: CompiledStar, job: UnresolvedAssetJobDefinition) -> 
             return dg.SensorResult(
                 skip_reason="no month has changed, or its run is on its way", cursor=cursor
             )
-        return dg.SensorResult(run_requests=[_run_request(request) for request in requests], cursor=cursor)
+        return dg.SensorResult(
+            run_requests=[_run_request(star, request) for request in requests], cursor=cursor
+        )
 
     return watch
 
 
 def hourly_schedule(compiled: CompiledStar, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
-    """Once an hour, load what has changed: for those who rather have a rhythm than a sensor."""
+    """Once an hour, load what the job can load and has changed: for those who rather have a rhythm than a sensor.
+
+    What has no months comes ten minutes earlier, since it may make months stale.
+    """
     star = compiled.star
+    whole = job.name != star.name
+    what = "the tables without months" if whole else "the months"
 
     @dg.schedule(
-        name=f"{star.name}_hourly",
+        name=f"{star.name}_refresh_hourly" if whole else f"{star.name}_hourly",
         job=job,
-        cron_schedule="0 * * * *",
+        cron_schedule="50 * * * *" if whole else "0 * * * *",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.STOPPED,
-        description=f"Once an hour, loads the months of {star.name} whose objects have changed.",
+        description=f"Once an hour, loads {what} of {star.name} whose objects have changed.",
     )
     def load_changed(
         context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource, bucket: BucketResource
@@ -80,9 +119,10 @@ def hourly_schedule(compiled: CompiledStar, job: UnresolvedAssetJobDefinition) -
         except PipelineError as error:
             return dg.SkipReason(str(error))
         hour = f"{context.scheduled_execution_time:%Y-%m-%dT%H}"
-        return [_run_request(Request(f"{item.key}:{hour}", item.span)) for item in requests] or dg.SkipReason(
-            "no month has changed"
-        )
+        own = [item for item in requests if (item.span is None) == whole]
+        return [
+            _run_request(star, Request(f"{item.key}:{hour}", item.span)) for item in own
+        ] or dg.SkipReason("nothing has changed")
 
     return load_changed
 
@@ -108,9 +148,12 @@ def _due(
 ) -> tuple[list[Request], str]:
     now = datetime.now(UTC)
     plan = plan_star(compiled, bucket.open(), warehouse.open(lock_timeout=TICK_LOCK_TIMEOUT))
-    changed: dict[Month, str] = {
-        item.month: f"{plan.selection.fingerprint(item.month)} {compiled.version}" for item in plan.changed
+    changed: dict[Part, str] = {
+        item.month: f"{plan.selection.fingerprint(item.month)} {compiled.version} {plan.stale.get(item.month, '')}".rstrip()
+        for item in plan.changed
     }
+    if plan.whole:
+        changed[WHOLE] = f"{plan.selection.whole_fingerprint} {compiled.whole_version}"
 
     @cache
     def run_state(key: str) -> tuple[RunState, datetime | None]:
@@ -127,5 +170,6 @@ def _due(
     return requests, write_memory(memory)
 
 
-def _run_request(request: Request) -> dg.RunRequest:
-    return dg.RunRequest(run_key=request.key, tags=dict(range_tags(request.span)))
+def _run_request(star: Star, request: Request) -> dg.RunRequest:
+    name = star.name if request.span else refresh_name(star)
+    return dg.RunRequest(run_key=request.key, job_name=name, tags=dict(range_tags(request.span)))
