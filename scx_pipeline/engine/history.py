@@ -127,13 +127,13 @@ def _drop_changed(
     if not changed:
         return
     schema, table = changed[0]
-    others = [other.name for other in tables if other.name not in names]
-    if span is not None:
-        others += [str(month) for month in read_months(session, compiled.star.name) if month not in span]
+    standing = read_months(session, compiled.star.name) if span else ()
+    others = [str(month) for month in sorted(standing) if month not in (span or ())]
+    others += [other.name for other in tables if other.name not in names]
     if others:
         raise WarehouseError(
             f"the table {schema}.{table.name} stands with other columns than the star {compiled.star.name} "
-            f"declares, and {min(others)} is not part of this load: run `scx load {compiled.star.name} --all`, which rebuilds it"
+            f"declares, and {others[0]} is not part of this load: run `scx load {compiled.star.name} --all`, which rebuilds it"
         )
     session.begin()
     for schema, table in all_of_them:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.engine.jsonfile import FieldMap, element_starts
-from scx_pipeline.engine.objects import Document, LocalFile
+from scx_pipeline.engine.objects import MAX_DOCUMENT_BYTES, Document, LocalFile
 from scx_pipeline.engine.parsing import (
     UNKNOWN_REASON,
     Brought,
@@ -31,7 +31,9 @@ from scx_pipeline.warehouse.base import names, quote
 if TYPE_CHECKING:
     import duckdb
 
-MAX_RECORD_BYTES = 4 << 20  # Redshift's row limit
+MAX_RECORD_BYTES = (
+    MAX_DOCUMENT_BYTES  # what fits DuckDB's buffers in any case; up to twice as much is read at times
+)
 ODD = 1 << 30  # added to the number of an odd record's file until its fields were looked at
 DOCUMENTS = "_documents"
 BOM = b"\xef\xbb\xbf"
@@ -147,7 +149,7 @@ class JsonLinesParser(_JsonParser[LocalFile]):
             if str(file.path) in text:
                 what = text.splitlines()[0].replace(str(file.path), file.object.key)
                 if "maximum_object_size" in text:
-                    what = f"a line is longer than {MAX_RECORD_BYTES:,} bytes; mend the file"
+                    what = f"a line is longer than {MAX_RECORD_BYTES >> 20} MiB; mend the file"
                 return SourceFileError(f"{self.uri(file.object)}: {what}")
         return error
 
@@ -191,6 +193,9 @@ class JsonParser(_JsonParser[Document]):
             self._relation = relation
             return super().explain(number, file, records, outside)
 
+    def _is_json(self, text: str) -> bool:
+        return self.con.execute("SELECT json_valid(?)", [text]).fetchall() == [(True,)]
+
     def _numbered(self, file: Document) -> str:
         return f"(SELECT row_number() OVER () AS number, json FROM {self._relation})"
 
@@ -198,9 +203,7 @@ class JsonParser(_JsonParser[Document]):
         text = _text(file)
         start = len(text) - len(text.lstrip())
         starts, closing = [start], " \t\r\n"
-        if text[start : start + 1] == "[" and self.con.execute("SELECT json_valid(?)", [text]).fetchone() == (
-            True,
-        ):
+        if text[start : start + 1] == "[" and self._is_json(text):
             starts, closing = list(element_starts(text)), " \t\r\n,"
             text = text.rstrip().removesuffix("]")
         if len(starts) != records:
@@ -282,7 +285,7 @@ def _mistake(raw: str) -> str | None:
         return "is nested too deeply"
     except ValueError as error:
         where = f" at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else ""
-        return f"is no JSON: {getattr(error, 'msg', error)}{where}"
+        return f"is no JSON: {str(getattr(error, 'msg', error)).removesuffix(' at')}{where}"
     return "has half a surrogate pair" if re.search(r"\\u[dD][89a-fA-F]", raw) and not _pairs(raw) else None
 
 

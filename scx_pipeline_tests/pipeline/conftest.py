@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from scx_pipeline_tests.pipeline.music import MusicWorld, music_world
 from scx_pipeline_tests.pipeline.world import World, folder_world
 
 
@@ -27,3 +28,10 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
     """A local bucket and a warehouse, once of each engine."""
     url = request.getfixturevalue("postgres_url") if request.param == "postgres" else ""
     return folder_world(tmp_path, url)
+
+
+@pytest.fixture(params=["duckdb", pytest.param("postgres", marks=pytest.mark.postgres)])
+def music(request: pytest.FixtureRequest, tmp_path: Path) -> MusicWorld:
+    """A local bucket and a warehouse of the songplays star, once of each engine."""
+    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else ""
+    return music_world(tmp_path, url)

@@ -5,12 +5,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
@@ -18,9 +16,7 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.errors import GateError
 from scx_pipeline.spec import Month, Span, contiguous_spans
-from scx_pipeline.warehouse.base import Session
-from scx_pipeline.warehouse.duckdb import DuckDBSession
-from scx_pipeline.warehouse.postgres import PostgresSession
+from scx_pipeline_tests.pipeline.breaking import breaking
 from scx_pipeline_tests.pipeline.history import (
     MONTHS,
     BrokenLoad,
@@ -38,11 +34,6 @@ from scx_pipeline_tests.servers.postgres import PostgresServer
 
 # More, and other ones each time: PURITY_EXAMPLES=500 pytest …/test_purity.py
 MORE = int(os.environ.get("PURITY_EXAMPLES", "0"))
-SESSIONS: Sequence[type[Session]] = (DuckDBSession, PostgresSession)
-
-
-class BrokenOff(Exception):
-    """What a broken load is broken by."""
 
 
 @cache
@@ -92,7 +83,8 @@ class Driver:
         """Load; a load that is refused, as it may be, or broken off changes nothing."""
         before = world.snapshot()
         span, tables = (load.span, load.tables) if isinstance(load, Load) else (load, frozenset[str]())
-        with breaking(breaks) as broken:
+        how = (breaks.statements, breaks.by_database) if breaks else None
+        with breaking(how) as broken:
             try:
                 world.loader().load(span, tables or None)
             except Exception as error:
@@ -179,31 +171,6 @@ def filled(world: World) -> Snapshot:
     months = [row for row in found.get("months", []) if row[0] in present]
     counts = [row for row in found.get("month_rows", []) if row[2]]
     return {name: rows for name, rows in (found | {"months": months, "month_rows": counts}).items() if rows}
-
-
-@contextmanager
-def breaking(how: BrokenLoad | None) -> Iterator[list[str]]:
-    """Let one statement of a session fail, if so wanted; yields which one it was."""
-    broken: list[str] = []
-    with pytest.MonkeyPatch.context() as patch:
-        left = [how.statements] if how else [-1]
-        for kind in SESSIONS:
-            for name in ("execute", "rows"):
-                patch.setattr(kind, name, _counting(getattr(kind, name), left, how, broken))
-        yield broken
-
-
-def _counting(original: Any, left: list[int], how: BrokenLoad | None, broken: list[str]) -> Any:
-    def run(session: Session, sql: str, parameters: Sequence[object] = ()) -> Any:
-        left[0] -= 1
-        if left[0] != -1 or how is None:
-            return original(session, sql, parameters)
-        broken.append(sql)
-        if how.by_database:
-            return original(session, "SELECT no_such_column")
-        raise BrokenOff(sql)
-
-    return run
 
 
 @pytest.mark.postgres

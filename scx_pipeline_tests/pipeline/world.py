@@ -211,10 +211,9 @@ def take_snapshot(session: Session, compiled: CompiledStar, load_ids: bool = Tru
     for table in compiled.star.tables:
         if session.existing_columns(compiled.star.schema_name, table.name):
             found[table.name] = session.rows(f"SELECT * FROM {qualified(compiled.star.schema_name, table)}")
-        if not table.sliced and session.existing_columns(STATE_SCHEMA, f"{compiled.star.name}__{table.name}"):
-            found[f"{table.name} by month"] = session.rows(
-                f'SELECT * FROM {STATE_SCHEMA}."scx__{table.name}"'
-            )
+        kept = f"{compiled.star.name}__{table.name}"
+        if session.existing_columns(STATE_SCHEMA, kept):
+            found[f"{table.name} by month"] = session.rows(f'SELECT * FROM {STATE_SCHEMA}."{kept}"')
     for name, what in state.items():
         if session.existing_columns(STATE_SCHEMA, name):
             found[name] = session.rows(f"SELECT {what} FROM {STATE_SCHEMA}.{name}")
@@ -226,6 +225,8 @@ _OF_STATE = {
     "months": "month, fingerprint, code_version",
     "month_rows": "table_name, month, row_count",
     "objects": "source, object_key, etag, size_bytes, rows_read, rows_rejected",
+    "unpartitioned": "fingerprint, code_version",
+    "stale_months": "month, reason",
 }
 _OF_LOADS = {"loads": "*", "check_results": "*"}
 
