@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from scx_pipeline.engine.records import decompressed
@@ -78,13 +78,18 @@ class Bucket:
 
         Raises BucketError when the bucket is absent, unreachable or refuses the listing.
         """
-        found: list[ObjectInfo] = []
         try:
-            for page in self.store.list(prefix=prefix or None, chunk_size=5000):
-                found += [_info(meta) for meta in page if not meta["path"].endswith("/")]
+            top = self.store.list_with_delimiter(prefix or None)
+            # Folder by folder, many at a time: a page of a listing says only where the next one begins.
+            with ThreadPoolExecutor(FETCH_WORKERS) as pool:
+                below = pool.map(self._list_folder, top["common_prefixes"])
+                found = [info for part in ([*map(_info, top["objects"])], *below) for info in part]
         except Exception as error:
             raise BucketError(f"cannot list {self.uri(prefix)}: {_reason(error)}") from error
-        return sorted(found, key=attrgetter("key"))
+        return sorted((info for info in found if not info.key.endswith("/")), key=attrgetter("key"))
+
+    def _list_folder(self, prefix: str) -> list[ObjectInfo]:
+        return [_info(meta) for page in self.store.list(prefix=prefix, chunk_size=5000) for meta in page]
 
     @contextmanager
     def fetch(self, batches: Sequence[Sequence[ObjectInfo]]) -> Iterator[Iterator[list[LocalFile]]]:
@@ -276,8 +281,7 @@ def _credential_provider() -> Boto3CredentialProvider | None:
     return Boto3CredentialProvider(session)
 
 
-def _info(meta: object) -> ObjectInfo:
-    assert isinstance(meta, dict)
+def _info(meta: Any) -> ObjectInfo:
     return ObjectInfo(meta["path"], meta["size"], meta["e_tag"] or "", meta["last_modified"])
 
 

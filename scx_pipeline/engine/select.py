@@ -19,7 +19,7 @@ _FIELDS = {"year": r"[1-9]\d{3}", "month": r"(?:0[1-9]|1[0-2])", "day": r"(?:0[1
 _TOKEN = re.compile(r"\{(year|month|day)\}|\*\*/|\*\*|\*|[^*{]+|\{")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SelectedObject:
     """An object of a source, and the months its rows may belong to (None: the key names no month, so any)."""
 
