@@ -24,7 +24,16 @@ def _scx() -> Any:
     )
 
 
-DEMO: dict[str, Callable[[], Any]] = {"scx": _scx}
+def _songplays() -> Any:
+    """The last two years, with some dirt, and some songs whose plays can be found."""
+    from scx_pipeline.samples.songplays import SongplaysOptions
+
+    return SongplaysOptions(
+        to=str(Month.current()), months=24, events=60_000, songs=400, matching=40, bad_lines=27, duplicates=50
+    )
+
+
+DEMO: dict[str, Callable[[], Any]] = {"scx": _scx, "songplays": _songplays}
 
 
 def explore(session: Session, compiled: CompiledStar) -> None:

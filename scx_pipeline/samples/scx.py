@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from scx_pipeline.samples.months import month_starts
 from scx_pipeline.samples.scx_dirt import Dirt, soil
 from scx_pipeline.samples.scx_plan import (
     LogFile,
     ScxLogOptions,
     check_options,
-    month_starts,
     plan_files,
 )
 from scx_pipeline.samples.scx_rows import COLUMNS, Block, Stretch, job_id, make_blocks
@@ -58,7 +58,7 @@ def generate(
     ValueError for options that make no log, before anything is written. Holds a block of rows at a time,
     whatever the number of jobs."""
     check_options(options)
-    starts = month_starts(options)
+    starts = month_starts(options.to, options.months)
     seconds = (starts[-1] - starts[0]).days * 86_400
     world = build_world(options.seed, options.jobs, starts[0], seconds)
     dirt = Dirt(options.jobs, options.bad_rows, options.duplicates, job_id(options.jobs), options.seed)

@@ -3,13 +3,13 @@ No row is made here and nothing is written."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from itertools import accumulate, pairwise
 from typing import Literal, get_args
 
+from scx_pipeline.samples.months import is_month, month_starts
 from scx_pipeline.samples.scx_rows import Stretch, job_id
 
 Layout = Literal["monthly", "concatenated", "both"]
@@ -68,8 +68,7 @@ def check_options(options: ScxLogOptions) -> None:
 def _list_limits(options: ScxLogOptions) -> Iterator[tuple[str, bool]]:
     """(what is asked, whether it is kept), one by one: later ones rely on the earlier."""
     jobs, months = options.jobs, options.months
-    is_month = re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", options.to, re.ASCII) is not None
-    yield "to must be a month as YYYY-MM, such as 2021-12", is_month
+    yield "to must be a month as YYYY-MM, such as 2021-12", is_month(options.to)
     yield "months must be 1 or more", months >= 1
     end = 12 * int(options.to[:4]) + int(options.to[5:])
     fits = end - months >= 12 * FIRST_YEAR and end <= 12 * (LAST_YEAR + 1)
@@ -88,15 +87,9 @@ def _list_limits(options: ScxLogOptions) -> Iterator[tuple[str, bool]]:
     yield told, 0 <= options.late_rows <= room
 
 
-def month_starts(options: ScxLogOptions) -> list[date]:
-    """The first day of each month of the log, and the day after its last."""
-    end = 12 * int(options.to[:4]) + int(options.to[5:])
-    return [date(at // 12, at % 12 + 1, 1) for at in range(end - options.months, end + 1)]
-
-
 def plan_files(options: ScxLogOptions) -> list[LogFile]:
     """The log's objects in order of time. A month without jobs still has its file: a header and no rows."""
-    starts = month_starts(options)
+    starts = month_starts(options.to, options.months)
     merged = _count_merged(options)
     own, late = _plan_stretches(options)
     suffix = ".csv" + SUFFIXES[options.compression]
@@ -109,7 +102,7 @@ def plan_files(options: ScxLogOptions) -> list[LogFile]:
 
 def _plan_stretches(options: ScxLogOptions) -> tuple[list[Stretch], list[Stretch]]:
     """Each month's jobs for its own file, and for the next month's."""
-    starts, counts = month_starts(options), _count_jobs(options)
+    starts, counts = month_starts(options.to, options.months), _count_jobs(options)
     own, late = [], []
     spare = _share_out(options.late_rows, _count_room(options))
     firsts = list(accumulate(counts, initial=0))
@@ -123,7 +116,7 @@ def _plan_stretches(options: ScxLogOptions) -> tuple[list[Stretch], list[Stretch
 
 def _count_jobs(options: ScxLogOptions) -> list[int]:
     """Jobs by month: one each while they last, the rest by season and growth."""
-    starts = month_starts(options)[:-1]
+    starts = month_starts(options.to, options.months)[:-1]
     weights = [SEASONS[start.month - 1] * (100 + 3 * index) for index, start in enumerate(starts)]
     each = 1 if options.jobs >= options.months else 0
     return [each + more for more in _share_out(options.jobs - each * options.months, weights)]
