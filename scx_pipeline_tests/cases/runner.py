@@ -99,7 +99,7 @@ def run_case(case: Case, compiled: CompiledStar, warehouse: Warehouse) -> None:
     }
     columns, expected = _expected(case, table)
     _fill(warehouse, compiled, given)
-    for way, spans in _ways(compiled, given).items():
+    for way, spans in _ways(compiled, table, given).items():
         if way != "a second time":
             _empty(warehouse, compiled, table)
         for span in spans:
@@ -128,7 +128,7 @@ def _values(case: Case, table: Table, rows: Sequence[Row]) -> list[Values]:
     for number, row in enumerate(rows, start=1):
         where = f"given: {table.name}, row {number}"
         _check_row(case, table, row, where)
-        for name in dict.fromkeys((*table.key, *([table.event_time] if table.sliced else []))):
+        for name in dict.fromkeys((*table.key, *([table.moment] if table.sliced else []))):
             if row.get(name) is None:
                 raise case.error(f"{where}: must say its {name}")
     return [
@@ -183,18 +183,22 @@ def _nearest(name: str, known: Sequence[str]) -> str:
     return f"; did you mean {near[0]}?" if near else f"; it may be: {', '.join(known)}"
 
 
-def _ways(compiled: CompiledStar, given: Mapping[Table, Sequence[Values]]) -> dict[str, list[Span]]:
-    """The orders in which the months of the rows can be published."""
+def _ways(
+    compiled: CompiledStar, published: Table, given: Mapping[Table, Sequence[Values]]
+) -> dict[str, Sequence[Span | None]]:
+    """The orders in which the months of the rows can be published; a table without months is made whole, twice."""
+    if published.whole:
+        return {"at once": [None], "a second time": [None]}
     months = sorted(
         {
-            Month.of(row[table.column_names.index(table.event_time)])  # type: ignore[arg-type]
+            Month.of(row[table.column_names.index(table.moment)])  # type: ignore[arg-type]
             for table, rows in given.items()
             if table.sliced
             for row in rows
         }
     ) or [compiled.star.first_month]
     whole = [Span(months[0], months[-1])]
-    ways = {"at once": whole, "a second time": whole}
+    ways: dict[str, Sequence[Span | None]] = {"at once": whole, "a second time": whole}
     if len(months) > 1:
         single = [Span(month, month) for month in months]
         ways |= {"month by month": single, "backwards": single[::-1]}
@@ -215,7 +219,7 @@ def _empty(warehouse: Warehouse, compiled: CompiledStar, table: Table) -> None:
     with warehouse.transaction(compiled.star.name) as session:
         session.begin()
         session.execute(f"DELETE FROM {qualified(compiled.star.schema_name, table)}")
-        if not table.sliced:
+        if not table.sliced and not table.whole:
             session.execute(f"DELETE FROM {qualified(STATE_SCHEMA, publish.month_rows(compiled, table))}")
 
 

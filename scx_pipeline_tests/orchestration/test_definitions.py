@@ -16,11 +16,13 @@ from scx_pipeline.engine.watch import declared_watches
 from scx_pipeline.orchestration.partitions import monthly, span_of
 from scx_pipeline.spec import Column, Month, Table
 from scx_pipeline_tests.orchestration.desk import key
+from scx_pipeline_tests.pipeline.music import music_star
 from scx_pipeline_tests.pipeline.world import scx_star
 
 STAR = scx_star().star
 TABLES = [table.name for table in STAR.tables]
 DERIVED = [table.name for table in STAR.derived]
+SENSORS = {"scx_objects", "scx_report", "songplays_objects", "songplays_report"}
 PASSWORD = "hunter2-is-no-secret"
 
 
@@ -32,12 +34,25 @@ def project() -> dg.Definitions:
 
 @pytest.fixture(scope="module")
 def specs(project: dg.Definitions) -> dict[str, dg.AssetSpec]:
-    return {spec.key.path[-1]: spec for spec in project.resolve_all_asset_specs()}
+    return specs_of(project, "scx")
+
+
+@pytest.fixture(scope="module")
+def music(project: dg.Definitions) -> dict[str, dg.AssetSpec]:
+    return specs_of(project, "songplays")
+
+
+def specs_of(project: dg.Definitions, star: str) -> dict[str, dg.AssetSpec]:
+    """What is told of the assets of one star, by their names."""
+    return {spec.key.path[-1]: spec for spec in project.resolve_all_asset_specs() if spec.key.path[0] == star}
 
 
 def test_every_source_and_table_and_the_report_is_an_asset_below_its_star(project: dg.Definitions) -> None:
     found = {item.to_user_string() for item in project.resolve_asset_graph().get_all_asset_keys()}
-    assert found == {f"scx/{name}" for name in [*TABLES, "auto_classify_jobs", "report"]}
+    others = [table.name for table in music_star().star.tables]
+    assert found == {f"scx/{name}" for name in [*TABLES, "auto_classify_jobs", "report"]} | {
+        f"songplays/{name}" for name in [*others, "log_data", "song_data", "report"]
+    }
 
 
 def test_assets_depend_on_what_they_are_made_from(specs: dict[str, dg.AssetSpec]) -> None:
@@ -48,6 +63,29 @@ def test_assets_depend_on_what_they_are_made_from(specs: dict[str, dg.AssetSpec]
         **{name: {"staging_cleansed_logs"} for name in DERIVED},
         "report": {"auto_classification_logs"},
     }
+
+
+def test_tables_without_months_have_no_partitions_and_are_run_together(
+    project: dg.Definitions, music: dict[str, dg.AssetSpec]
+) -> None:
+    whole = {"song_data", "staging_songs", "songs", "artists", "report"}
+    assert {name for name, spec in music.items() if spec.partitions_def is None} == whole
+    node = project.resolve_asset_graph().get(dg.AssetKey(["songplays", "songs"])).assets_def
+    assert {item.path[-1] for item in node.keys} == {"staging_songs", "songs", "artists"}
+    assert node.can_subset
+
+
+def test_a_star_with_tables_without_months_has_a_job_and_a_schedule_for_them(project: dg.Definitions) -> None:
+    repository = project.get_repository_def()
+    jobs = {name for name in repository.job_names if not name.startswith("__")}
+    assert jobs == {"scx", "songplays", "songplays_refresh_job"}
+    assert {item.name: item.cron_schedule for item in repository.schedule_defs} == {
+        "scx_hourly": "0 * * * *",
+        "songplays_hourly": "0 * * * *",
+        "songplays_refresh_hourly": "50 * * * *",
+    }
+    sensor = repository.get_sensor_def("songplays_objects")
+    assert {target.job_name for target in sensor.targets} == {"songplays", "songplays_refresh_job"}
 
 
 def test_every_asset_has_group_description_and_kinds(specs: dict[str, dg.AssetSpec]) -> None:
@@ -137,6 +175,7 @@ def test_every_declared_fact_is_a_blocking_check_and_every_watch_one_that_warns(
     blocking = {item: graph.get(item).blocking for item in graph.asset_check_keys}
     declared = {dg.AssetCheckKey(key(item.table), item.name): True for item in declared_checks(STAR)}
     watches = {dg.AssetCheckKey(key(item.table), item.name): False for item in declared_watches(STAR)}
+    blocking = {item: value for item, value in blocking.items() if item.asset_key.path[0] == "scx"}
     assert blocking == declared | watches
     assert {check.name for check in watches} == {"freshness", "volume"}
     assert all(graph.get(item).description for item in blocking)
@@ -199,7 +238,7 @@ def test_schedule_and_sensors_are_there_and_stopped_until_somebody_starts_them(
     assert schedule.execution_timezone == "UTC"
     assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
     sensors = {item.name: item for item in project.sensors or ()}
-    assert sensors.keys() == {"scx_objects", "scx_report"}
+    assert sensors.keys() == SENSORS
     for sensor in sensors.values():
         assert sensor.default_status == dg.DefaultSensorStatus.STOPPED
         assert sensor.description
@@ -208,7 +247,7 @@ def test_schedule_and_sensors_are_there_and_stopped_until_somebody_starts_them(
 
 def test_no_sensor_but_ours_is_made_for_the_report(project: dg.Definitions) -> None:
     repository = project.get_repository_def()
-    assert {item.name for item in repository.sensor_defs} == {"scx_objects", "scx_report"}
+    assert {item.name for item in repository.sensor_defs} == SENSORS
 
 
 def test_a_password_of_the_warehouse_is_in_no_definition(monkeypatch: pytest.MonkeyPatch) -> None:

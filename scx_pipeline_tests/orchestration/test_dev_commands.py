@@ -58,14 +58,25 @@ def test_dg_lists_assets_checks_job_schedule_and_sensors(environment: dict[str, 
     } <= assets.keys()
     assert assets["scx/users"]["source"].endswith("stars/scx/sql/users.sql:1")
     assert "scx" in {item["name"] for item in listed["jobs"]}
-    assert {item["name"] for item in listed["schedules"]} == {"scx_hourly"}
-    assert {item["name"] for item in listed["sensors"]} == {"scx_objects", "scx_report"}
+    assert {item["name"] for item in listed["schedules"]} == {
+        "scx_hourly",
+        "songplays_hourly",
+        "songplays_refresh_hourly",
+    }
+    assert {"scx_objects", "scx_report", "songplays_objects"} <= {item["name"] for item in listed["sensors"]}
 
 
 def test_dg_launches_a_span_of_months(environment: dict[str, str], desk: Desk) -> None:
     for month in (1, 2, 3):
         desk.world.put(f"2021/{month:02d}/jobs.csv", [job(month, f"2021-{month:02d}-05 10:00:00")])
-    done = dg(environment, "launch", "--assets", "kind:table", "--partition-range", "2021-01...2021-02")
+    done = dg(
+        environment,
+        "launch",
+        "--assets",
+        "group:scx and kind:table",
+        "--partition-range",
+        "2021-01...2021-02",
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert jobs_of(desk.world) == [1, 2]
     assert list(desk.materializations("users")) == ["2021-01", "2021-02"]

@@ -309,7 +309,7 @@ def test_the_schedule_asks_every_hour_for_what_is_not_loaded_yet(daemon: Daemon)
 def test_the_schedule_skips_when_all_is_loaded(daemon: Daemon) -> None:
     put_job(daemon.desk, "2021/03/jobs.csv")
     daemon.desk.world.load("2021-02", "2021-03")
-    assert schedule(daemon.desk, NOON) == "no month has changed"
+    assert schedule(daemon.desk, NOON) == "nothing has changed"
 
 
 def test_the_schedule_skips_with_a_reason_when_the_bucket_is_gone(daemon: Daemon) -> None:
