@@ -3,7 +3,7 @@ One set of rules for every format; where the texts come from, and where rows go,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from scx_pipeline.spec import Column
 from scx_pipeline.warehouse.base import quote
@@ -14,25 +14,35 @@ _MOMENT, _DAY = (
 )  # the shapes that nearly all have: a look is cheaper than a pattern
 
 
+HOLDS_NUL = "holds a NUL character"
 MICROSECONDS = {"seconds": 6, "milliseconds": 3, "microseconds": 0}  # powers of ten in one of the unit
 
 
 def typed_rows(
-    source: str, columns: Sequence[Column], others: str = "", null_texts: Sequence[str] = ()
+    source: str,
+    columns: Sequence[Column],
+    others: str = "",
+    null_texts: Sequence[str] = (),
+    numbers: Collection[str] = (),
 ) -> str:
     """A SELECT of each column's value under its name, NULL where the text is none, and of its text under `text_of` it.
 
     Both stand side by side, so that a value is computed once for the row and for the rules that it must keep.
-    `others` are more columns of `source` to pass on. `null_texts` are texts that stand for no value.
+    `others` are more columns of `source` to pass on. `null_texts` are texts that stand for no value. Of the columns
+    `numbers`, the source has a DOUBLE under `number_of` it, which stands in the place of a text that is NULL.
     """
     if null_texts:
-        source = _without(source, columns, others, null_texts)
+        kept = ", ".join([*([others] if others else []), *map(number_of, numbers)])
+        source = _without(source, columns, kept, null_texts)
     items = []
     for column in columns:
         name = quote(column.name)
         if column.max_bytes is None:
             items.append(f"{name} AS {text_of(column)}")
-        items.append(f"{_value(column)} AS {name}")
+        value = _value(column)
+        if column.name in numbers:
+            value = f"COALESCE({_of_number(column)}, {value})"
+        items.append(f"{value} AS {name}")
     return f"SELECT {', '.join(items)}{f', {others}' if others else ''} FROM {source}"
 
 
@@ -50,6 +60,31 @@ def _without(source: str, columns: Sequence[Column], others: str, null_texts: Se
 def text_of(column: Column) -> str:
     """The name of a column's text in `typed_rows`; no declared name has a space."""
     return quote(column.name if column.max_bytes is not None else f"{column.name} text")
+
+
+def number_of(name: str) -> str:
+    """The name of a column's number in the source of `typed_rows`."""
+    return quote(f"{name} number")
+
+
+def _of_number(column: Column) -> str:
+    """The value of a column whose number is a double, or a whole count of its unit."""
+    number = number_of(column.name)
+    if column.unit is None:
+        return number
+    return f"make_timestamp({number}::BIGINT * {10 ** MICROSECONDS[column.unit]})"
+
+
+def is_plain(number: str, column: Column) -> str:
+    """The condition that a JSON number, read as a DOUBLE, is exactly what its text would give.
+
+    0 and 1 are not plain, as which booleans are read too; whole counts of a unit are, in the years 1900 to 2262.
+    """
+    if column.unit is None:
+        return f"isfinite({number}) AND {number} NOT IN (0, 1)"
+    second = 10 ** (6 - MICROSECONDS[column.unit])
+    bounds = f"{-2_208_988_800 * second} AND {9_214_646_400 * second}"
+    return f"{number} BETWEEN {bounds} AND {number} = trunc({number}) AND {number} NOT IN (0, 1)"
 
 
 def _value(column: Column) -> str:
@@ -81,7 +116,9 @@ def violations(columns: Sequence[Column]) -> list[tuple[str, str, str]]:
     for column in columns:
         text = text_of(column)
         if not column.nullable:
-            found.append((f"{text} IS NULL", column.name, "is empty, and must not be"))
+            # A value whose text is NULL was read as a number.
+            empty = f"({text} IS NULL AND {quote(column.name)} IS NULL)"
+            found.append((empty, column.name, "is empty, and must not be"))
         found += [
             (f"({text} IS NOT NULL AND {bad})", column.name, reason) for bad, reason in _value_rules(column)
         ]
@@ -93,7 +130,7 @@ def _value_rules(column: Column) -> list[tuple[str, str]]:
     if column.max_bytes is not None:
         return [
             (f"strlen({value}) > {column.max_bytes}", f"is longer than {column.max_bytes} bytes"),
-            (f"contains({value}, chr(0))", "holds a NUL character"),
+            (f"contains({value}, chr(0))", HOLDS_NUL),
         ]
     if column.unit is not None:
         power = MICROSECONDS[column.unit]
