@@ -151,7 +151,9 @@ class FieldMap:
             f" OR {text} IN ('true', 'false', 'NaN', 'Infinity')"
         )
         kind = f"json_type(json, {literal(_pointer(column.field_path))})"
-        return f"CASE WHEN {doubtful} THEN {kind} <> 'VARCHAR' ELSE FALSE END"
+        # Most texts begin with a capital letter, and that is quickly seen.
+        usual = f"{text} >= 'A' AND {text} < 'Z' AND {text} NOT IN ('NaN', 'Infinity')"
+        return f"CASE WHEN {usual} THEN FALSE WHEN {doubtful} THEN {kind} <> 'VARCHAR' ELSE FALSE END"
 
 
 def _is_number(column: Column) -> bool:

@@ -13,6 +13,7 @@ from scx_pipeline_tests.bench.measure import Result
 from scx_pipeline_tests.bench.scenarios import (
     Bench,
     month_reload,
+    music,
     small_month,
     whole_load_duckdb,
     whole_load_postgres,
@@ -23,6 +24,7 @@ SCENARIOS = {
     "reload": month_reload,
     "duckdb": whole_load_duckdb,
     "postgres": whole_load_postgres,
+    "music": music,
 }
 
 

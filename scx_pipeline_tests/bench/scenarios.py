@@ -25,6 +25,19 @@ with duckdb.connect(sys.argv[1]) as con:
     con.read_csv(sys.argv[3:], columns=columns, header=True).create("logs")
 """
 
+EVENTS = (
+    "artist varchar, auth varchar, firstName varchar, gender varchar, itemInSession int, lastName varchar, length double,"
+    " level varchar, location varchar, method varchar, page varchar, registration double, sessionId int, song varchar,"
+    " status int, ts bigint, userAgent varchar, userId varchar"
+)
+READ_JSON = """
+import duckdb, sys
+columns = {item.split()[0]: item.split()[1] for item in sys.argv[2].split(",")}
+with duckdb.connect(sys.argv[1]) as con:
+    con.read_json(sys.argv[3], columns=columns, format="newline_delimited").create("events")
+"""
+SONGS = 400_000
+
 # Prints what a run of one more month takes: the median of several, the first one, which imports, left out.
 RUNS = """
 import statistics, time
@@ -42,6 +55,16 @@ print(statistics.median(seconds[1:]))
 """
 
 
+# Makes the tables without months anew, and nothing else.
+REFRESH = """
+from scx_pipeline import cli
+from scx_pipeline.orchestration.execute import open_runner
+cli.be_quick()
+with open_runner(cli._star("songplays"), cli.read_settings(), lambda message: None) as run:
+    assert run(None).success
+"""
+
+
 @dataclass(frozen=True)
 class Bench:
     """Where a bench works, and at what size."""
@@ -50,11 +73,11 @@ class Bench:
     rows: int
     repeats: int
 
-    def bucket(self, name: str, *options: str) -> str:
+    def bucket(self, name: str, *options: str, star: str = "scx") -> str:
         """The URL of a generated bucket, made on first use."""
         home = self.folder / name
         if not (home / "bucket").exists():
-            run(scx("generate", "scx", *options), {"SCX_HOME": str(home)})
+            run(scx("generate", star, *options), {"SCX_HOME": str(home)})
         return (home / "bucket").as_uri()
 
     def fresh_home(self, bucket: str) -> dict[str, str]:
@@ -85,6 +108,39 @@ def whole_load_duckdb(bench: Bench) -> Iterator[Result]:
         note=_seconds(ours, other),
     )
     yield Result("peak memory on DuckDB", ours.peak_mb, None, 1024, "MiB")
+
+
+def music(bench: Bench) -> Iterator[Result]:
+    """Events published and checked on DuckDB, against DuckDB's own read_json into one typed table; and hundreds of
+    thousands of songs, a file each, that stand as they are."""
+    options = ("--to", "2022-12", "--months", "24", "--events", str(bench.rows), "--songs", str(SONGS))
+    bucket = bench.bucket("music", *options, "--matching", "2000", star="songplays")
+    target = bench.folder / "read_json.duckdb"
+    target.unlink(missing_ok=True)
+    files = f"{bucket.removeprefix('file://')}/log_data/*/*/*.json"
+    other = run([sys.executable, "-c", READ_JSON, str(target), EVENTS, files], {})
+    target.unlink()
+    home = bench.fresh_home(bucket)
+    songs = run([sys.executable, "-c", REFRESH], home)
+    ours = run(scx("load", "songplays", "--from", "2021-01", "--to", "2022-12"), home)
+    yield Result(
+        f"events published on DuckDB / read_json, {bench.rows:,} events",
+        ours.seconds,
+        other.seconds,
+        2.0,
+        note=_seconds(ours, other),
+    )
+    yield Result("peak memory, events", ours.peak_mb, None, 1024, "MiB")
+    run(scx("load", "songplays"), home)
+    again = median_run(bench.repeats, scx("load", "songplays"), home)
+    yield Result(
+        f"{SONGS:,} songs, nothing changed",
+        again.seconds,
+        None,
+        5.0,
+        "s",
+        note=f"loaded whole: {songs.seconds:.1f} s, {songs.peak_mb:.0f} MiB",
+    )
 
 
 def whole_load_postgres(bench: Bench) -> Iterator[Result]:

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,9 @@ import obstore
 from obstore.store import S3Store
 
 from scx_pipeline.orchestration.instance import prepare_home
+from scx_pipeline.samples import songplays
 from scx_pipeline.samples.scx import ScxLogOptions, generate
+from scx_pipeline.samples.songplays import GeneratedMusic, SongplaysOptions
 from scx_pipeline.warehouse.base import Limits, open_warehouse
 from scx_pipeline_tests.pipeline.world import FACTS, PREFIX, csv_text, scx_star
 from scx_pipeline_tests.servers.ports import LOOPBACK, Launch, free_ports, running, wait_until
@@ -30,7 +32,7 @@ RUN_SECONDS = 150  # until a run is over that was asked for: the daemon looks ev
 OVER = ("SUCCESS", "FAILURE", "CANCELED")
 PROJECT = Path(__file__).parents[2]
 Run = dict[str, Any]
-_RUNS = "{ runsOrError { ... on Runs { results { runId status tags { key value } } } } }"
+_RUNS = "{ runsOrError { ... on Runs { results { runId jobName status tags { key value } } } } }"
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,17 @@ class Site:
     def generate(self, to: str, months: int, jobs: int) -> Mapping[str, int]:
         """Put that many months of jobs into the bucket; the jobs of each."""
         return generate(ScxLogOptions(to=to, months=months, jobs=jobs), self.store).jobs_by_month
+
+    def generate_music(self, options: SongplaysOptions) -> GeneratedMusic:
+        """Put events and songs into the bucket; what is in them."""
+        return songplays.generate(options, self.store)
+
+    def music(self, sql: str) -> list[tuple[Any, ...]]:
+        """What a query of the songplays star gives; a run that writes the warehouse is waited for."""
+        with open_warehouse(
+            f"duckdb://{self.home / 'dev.duckdb'}", Limits(lock_timeout=60)
+        ).reading() as session:
+            return session.rows(sql)
 
     def put(self, name: str, rows: list[Mapping[str, object]]) -> None:
         """Put a file of these rows into the bucket."""
@@ -76,11 +89,11 @@ class Site:
             found: list[Run] = json.load(answer)["data"]["runsOrError"]["results"]
         return [{**run, "tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in reversed(found)]
 
-    def wait_for_run(self, number: int) -> Run:
-        """The run of that number, counted from the first, as soon as it is over."""
+    def wait_for_run(self, number: int, jobs: Sequence[str] = ()) -> Run:
+        """The run of that number, counted from the first (of these jobs, if any are named), as soon as it is over."""
         deadline = time.monotonic() + RUN_SECONDS
         while time.monotonic() < deadline:
-            runs = self.runs()
+            runs = [run for run in self.runs() if not jobs or run["jobName"] in jobs]
             if len(runs) >= number and runs[number - 1]["status"] in OVER:
                 return runs[number - 1]
             time.sleep(0.3)

@@ -36,7 +36,7 @@ def node(page: Page, name: str) -> Locator:
 def test_the_graph_goes_from_the_source_over_staging_to_dimensions_and_fact_and_the_report(
     page: Page, site: Site, shoot: Shoot, log: Mapping[str, int]
 ) -> None:
-    page.goto(f"{site.address}/asset-groups")
+    page.goto(f"{site.address}/locations/scx_pipeline/asset-groups/scx")
     page.get_by_text("Hide navigation").click()  # more room makes the boxes show what is in them
     columns = [["auto_classify_jobs"], [STAGING], [FACTS, "projects", "time", "users"], ["report"]]
     for names in columns:
@@ -194,6 +194,6 @@ def test_the_list_of_runs_tells_the_whole_story(page: Page, site: Site, shoot: S
     expect(page.get_by_text("Failure", exact=True).first).to_be_visible()
     expect(page.get_by_text("Success", exact=True)).to_have_count(3)
     shoot("14-runs")
-    page.goto(f"{site.address}/asset-groups")
+    page.goto(f"{site.address}/locations/scx_pipeline/asset-groups/scx")
     expect(node(page, "report")).to_contain_text("Materialized")
     shoot("15-graph-after")

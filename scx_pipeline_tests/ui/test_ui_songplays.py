@@ -1,0 +1,122 @@
+"""The story of the songplays star in the Dagster UI: songs first, then months, late songs, checks and the report.
+The first star's story is in test_ui.py; how the site is started is in site.py."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import pairwise
+
+import obstore
+import pytest
+from playwright.sync_api import Page, expect
+
+from scx_pipeline.orchestration.partitions import RANGE_END, RANGE_START
+from scx_pipeline.samples.songplays import GeneratedMusic, SongplaysOptions
+from scx_pipeline_tests.pipeline.music import EVENTS, SONGS, event, lines, song
+from scx_pipeline_tests.ui.conftest import Shoot
+from scx_pipeline_tests.ui.site import Site
+from scx_pipeline_tests.ui.test_ui import node
+
+JOBS = ("songplays", "songplays_refresh_job")
+GROUP = "/locations/scx_pipeline/asset-groups/songplays"
+SENSOR = "/locations/scx_pipeline/sensors/songplays_objects"
+
+
+@pytest.fixture(scope="module")
+def music(site: Site) -> GeneratedMusic:
+    """What is in the bucket when the story begins: two months of events, and some songs."""
+    return site.generate_music(SongplaysOptions(to="2018-10", months=2, events=2000, songs=60, matching=12))
+
+
+def test_the_graph_has_two_sources_and_joins_them_in_the_fact(
+    page: Page, site: Site, shoot: Shoot, music: GeneratedMusic
+) -> None:
+    page.goto(site.address + GROUP)
+    columns = [
+        ["log_data", "song_data"],
+        ["staging_events", "staging_songs"],
+        ["songs", "artists"],
+        ["songplays"],
+        ["report"],
+    ]
+    for names in columns:
+        for name in names:
+            expect(node(page, name)).to_be_visible()
+    lefts = [[(node(page, name).bounding_box() or {})["x"] for name in names] for names in columns]
+    assert all(max(here) < min(there) for here, there in pairwise(lefts))
+    expect(node(page, "song_data")).to_contain_text("JSON")
+    shoot("21-songplays-graph")
+
+
+def test_the_sensor_loads_songs_first_and_then_the_months(
+    page: Page, site: Site, shoot: Shoot, music: GeneratedMusic
+) -> None:
+    page.goto(site.address + SENSOR)
+    page.get_by_role("checkbox").press("Space")
+    expect(page.get_by_role("checkbox")).to_be_checked()
+    first, second = site.wait_for_run(1, JOBS), site.wait_for_run(2, JOBS)
+    assert [(run["jobName"], run["status"]) for run in (first, second)] == [
+        ("songplays_refresh_job", "SUCCESS"),
+        ("songplays", "SUCCESS"),
+    ]
+    counted = "SELECT COUNT(*), COUNT(song_id) FROM songplays.songplays"
+    assert site.music(counted) == [(music.songplays, music.matched)]
+    assert site.music("SELECT COUNT(*) FROM songplays.songs") == [(music.songs,)]
+    page.goto(site.address + GROUP)
+    expect(node(page, "songs")).to_contain_text("Materialized")
+    shoot("22-songplays-loaded")
+
+
+def test_the_page_of_a_table_without_months_shows_its_rows_and_checks(
+    page: Page, site: Site, shoot: Shoot, music: GeneratedMusic
+) -> None:
+    page.goto(f"{site.address}/assets/songplays/songs")
+    expect(
+        page.get_by_text("One row per song; of several documents, the one of the latest year.")
+    ).to_be_visible()
+    row = page.locator("tr").filter(has_text="dagster/row_count")
+    row.scroll_into_view_if_needed()
+    expect(row).to_contain_text("60")
+    shoot("23-songs")
+    page.goto(f"{site.address}/assets/songplays/songs?view=checks")
+    for name in ("row_count", "unique_song_id", "references_artists"):
+        expect(page.get_by_text(name, exact=True).first).to_be_visible()
+    shoot("24-songs-checks")
+
+
+def test_a_late_song_is_loaded_and_then_exactly_the_month_that_plays_it(
+    page: Page, site: Site, shoot: Shoot, music: GeneratedMusic
+) -> None:
+    late = [event(900_000, 0, "2018-10-20 10:00:00", song="Late", artist="Late", length=1.5)]
+    obstore.put(site.store, f"{EVENTS}2018/10/late-events.json", lines(late))
+    assert site.wait_for_run(3, JOBS)["tags"][RANGE_START] == "2018-10"
+    document = song("SOLATE", artist_id="ARLATE", artist_name="Late", title="Late", duration=1.5)
+    obstore.put(site.store, f"{SONGS}L/A/T/TRLATE.json", json.dumps(document).encode())
+    refresh, month = site.wait_for_run(4, JOBS), site.wait_for_run(5, JOBS)
+    assert (refresh["jobName"], refresh["status"]) == ("songplays_refresh_job", "SUCCESS")
+    assert (month["tags"][RANGE_START], month["tags"][RANGE_END]) == ("2018-10", "2018-10")
+    assert site.music("SELECT song_id FROM songplays.songplays WHERE session_id = 900000") == [("SOLATE",)]
+    page.goto(f"{site.address}/assets/songplays/songs")
+    row = page.locator("tr").filter(has_text="stale_months")
+    row.scroll_into_view_if_needed()
+    expect(row).to_contain_text("2018-10")
+    shoot("25-stale-month")
+
+
+def test_the_report_answers_with_charts_and_tables(page: Page, site: Site, shoot: Shoot) -> None:
+    page.goto(f"{site.address}/assets/songplays/report")
+    page.get_by_role("button", name=re.compile("Materialize$")).click()
+    expect(page.get_by_text("most_played_artists chart")).to_be_visible()
+    page.reload()
+    expect(page.locator("tr").filter(has_text="table_counts").get_by_role("table").first).to_contain_text(
+        "staging_events"
+    )
+    page.set_viewport_size({"width": 1600, "height": 1800})
+    shoot("26-songplays-report")
+    page.set_viewport_size({"width": 1600, "height": 1000})
+    page.locator("tr").filter(has_text="most_played_songs chart").get_by_text("[Show Markdown]").click()
+    chart = page.get_by_role("img", name="The most played songs")
+    expect(chart).to_be_visible()
+    assert chart.evaluate("image => image.naturalWidth") > 500
+    shoot("27-songplays-chart")
