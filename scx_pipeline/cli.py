@@ -60,19 +60,16 @@ def load(
 ) -> None:
     """Load months of a star: a real Dagster run. Exit code 0 only if everything is published.
 
-    Tables without months are made anew first, if what they are made from has changed (with --all, in any case).
+    Tables without months are made anew first: with --changed if what they are made from has changed, with --all in any
+    case, and for months that are named only if they were never made.
     """
     settings, compiled = read_settings(), _star(star)
     choice = _choice(month, from_, to, changed, all_)
-    # Months that were named are loaded unseen, unless something without months may have to go first.
-    planned = _plan(compiled, settings) if compiled.star.whole or isinstance(choice, str) else None
-    parts = _parts(compiled, planned, choice)
+    parts = _parts(compiled, settings, choice)
     outcomes = _load(compiled, settings, parts, quiet=as_json)
     if choice == CHANGED and None in parts and all(outcome.success for outcome in outcomes):
         # What has no months may have made months stale that no one knew of before.
-        outcomes += _load(
-            compiled, settings, _parts(compiled, _plan(compiled, settings), choice), quiet=as_json
-        )
+        outcomes += _load(compiled, settings, _parts(compiled, settings, choice), quiet=as_json)
     if as_json:
         print(json.dumps([_outcome_json(outcome) for outcome in outcomes], indent=2, default=str))
     elif not outcomes:
@@ -285,9 +282,7 @@ def demo() -> None:
             show.out.print(f"[bold]1. generate[/bold]  a sample bucket in {settings.bucket}")
             _generate(name, DEMO[name](), settings, quiet=False)
         show.out.print(f"[bold]2. load[/bold]  {name} into {_warehouse(settings).url}")
-        outcomes = _load(
-            compiled, settings, _parts(compiled, _plan(compiled, settings), CHANGED), quiet=False
-        )
+        outcomes = _load(compiled, settings, _parts(compiled, settings, CHANGED), quiet=False)
         if not all(outcome.success for outcome in outcomes):
             raise typer.Exit(1)
         show.out.print("[bold]3. ask[/bold]")
@@ -350,14 +345,26 @@ def _choice(
     return EVERYTHING if everything else CHANGED
 
 
-def _parts(compiled: CompiledStar, planned: Plan | None, choice: str | tuple[str, str]) -> list[Span | None]:
+def _parts(compiled: CompiledStar, settings: Settings, choice: str | tuple[str, str]) -> list[Span | None]:
     """The loads that it takes, one after the other; None is the one of the tables without months."""
-    whole = (planned and planned.whole) or (choice == EVERYTHING and compiled.star.whole)
+    if isinstance(choice, tuple):  # loaded without a look at what has changed
+        span, never_made = (
+            _span(compiled, *choice),
+            compiled.star.whole and not _whole_stands(compiled, settings),
+        )
+        return [None, span] if never_made else [span]
+    planned = _plan(compiled, settings)
+    whole = planned.whole or (choice == EVERYTHING and compiled.star.whole)
     first: list[Span | None] = [None] if whole else []
-    if isinstance(choice, tuple):
-        return [*first, _span(compiled, *choice)]
-    assert planned is not None
     return [*first, *_spans(compiled, planned, choice)]
+
+
+def _whole_stands(compiled: CompiledStar, settings: Settings) -> bool:
+    """Whether the tables without months were made before."""
+    from scx_pipeline.engine.history import read_whole
+
+    with _warehouse(settings).reader() as session:
+        return session is not None and read_whole(session, compiled.star.name) is not None
 
 
 def _spans(compiled: CompiledStar, planned: Plan, choice: str) -> list[Span]:
