@@ -194,9 +194,9 @@ def length(number: int) -> str:
 
 
 def played(songs: int, matching: int, catalogue: int) -> list[int]:
-    """Which songs of the catalogue have metadata: spread over all ranks, the most popular one among them."""
+    """Which songs of the catalogue have metadata: the most popular one, and ever fewer among the less popular."""
     wanted = min(songs, matching, catalogue)
-    return [index * catalogue // wanted for index in range(wanted)]
+    return [max(index, index * index * catalogue // (4 * wanted * wanted)) for index in range(wanted)]
 
 
 def document(number: int, ranks: list[int]) -> tuple[str, bytes]:
