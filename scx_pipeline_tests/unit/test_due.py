@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from scx_pipeline.orchestration.due import (
     FIRST_WAIT,
     LONGEST_WAIT,
+    WHOLE,
     Asked,
+    Part,
     Request,
     RunState,
     due_requests,
@@ -33,13 +35,15 @@ FINGERPRINT = "0a1b"
 class Sensor:
     """A sensor between its ticks: what it remembers, and how the runs that it asked for stand."""
 
-    memory: Mapping[Month, Asked] = field(default_factory=dict)
+    memory: Mapping[Part, Asked] = field(default_factory=dict)
     runs: dict[str, tuple[RunState, datetime | None]] = field(default_factory=dict)
     now: datetime = NOW
 
-    def tick(self, changed: Mapping[Month, str] | Iterable[Month]) -> list[Request]:
+    def tick(self, changed: Mapping[Part, str] | Mapping[Month, str] | Iterable[Month]) -> list[Request]:
         """Ask for what is due; the memory survives as the cursor's text, as it does in Dagster."""
-        states = dict(changed) if isinstance(changed, Mapping) else dict.fromkeys(changed, FINGERPRINT)
+        states: dict[Part, str] = (
+            dict(changed) if isinstance(changed, Mapping) else dict.fromkeys(changed, FINGERPRINT)
+        )
         requests, memory = due_requests("scx", states, self.memory, self.state_of, self.now)
         self.memory = read_memory(write_memory(memory))
         return requests
@@ -246,3 +250,37 @@ def test_requests_of_one_tick_are_as_few_as_they_can_be(changed: set[Month]) -> 
     assert all(left.last.shift(1) < right.first for left, right in pairwise(asked))
     assert {month for span in asked for month in span} == changed
     assert all(isinstance(span, Span) for span in asked)
+
+
+# Tables without months
+
+
+def test_tables_without_months_go_first_and_months_wait_for_them() -> None:
+    sensor = Sensor()
+    changed = {WHOLE: "songs", MARCH: "march"}
+    [first] = sensor.tick(changed)
+    assert first.span is None
+    assert first.key.startswith("scx:all:")
+    assert sensor.tick(changed) == [first], "a request that was lost is made again, by the same key"
+    sensor.end(first, "running")
+    assert sensor.tick(changed) == []
+    sensor.end(first, "succeeded")
+    assert [request.span for request in sensor.tick({MARCH: "march"})] == [Span(MARCH, MARCH)]
+
+
+def test_a_failed_run_for_them_is_retried_and_keeps_no_month_waiting() -> None:
+    sensor = Sensor()
+    changed = {WHOLE: "songs", MARCH: "march"}
+    [first] = sensor.tick(changed)
+    sensor.end(first, "failed")
+    assert [request.span for request in sensor.tick(changed)] == [Span(MARCH, MARCH)]
+    sensor.now += FIRST_WAIT
+    again = [request for request in sensor.tick(changed) if request.span is None]
+    assert [request.key == first.key for request in again] == [False]
+
+
+def test_songs_that_change_again_are_asked_for_by_another_key() -> None:
+    sensor = Sensor()
+    [first] = sensor.tick({WHOLE: "songs"})
+    [second] = sensor.tick({WHOLE: "more songs"})
+    assert first.key != second.key

@@ -3,11 +3,13 @@ A real S3 server is asked the same in the slower tests."""
 
 from __future__ import annotations
 
+import gzip
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import obstore
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -286,3 +288,75 @@ def test_a_file_is_no_bucket(tmp_path: Path) -> None:
         open_bucket((tmp_path / "file").as_uri())
     with pytest.raises(BucketError, match="cannot create the bucket"):
         create_bucket((tmp_path / "file").as_uri())
+
+
+# Documents in memory
+
+
+def read_all(bucket: Bucket, *keys: str) -> list[tuple[str, bytes]]:
+    listed = {info.key: info for info in bucket.list_objects("")}
+    batches = [[listed[key] for key in keys[start : start + 3]] for start in range(0, len(keys), 3)]
+    with bucket.read(batches) as read:
+        return [(item.object.key, item.content) for batch in read for item in batch]
+
+
+def test_documents_come_batch_by_batch_in_order_and_decompressed(bucket: Bucket) -> None:
+    contents = {f"{number:02d}.json": b"%d" % number for number in range(10)}
+    packed = {
+        "a.json.gz": gzip.compress(b"packed"),
+        "b.json.zst": bytes(pa.compress(b"packed", "zstd", asbytes=True)),
+    }
+    for key, content in {**contents, **packed}.items():
+        put(bucket, key, content)
+    expected = [*contents.items(), *((key, b"packed") for key in packed)]
+    assert read_all(bucket, *contents, *packed) == expected
+
+
+@pytest.mark.parametrize("key", ODD_KEYS[:-1])
+def test_a_document_of_any_key_is_read(bucket: Bucket, key: str) -> None:
+    put(bucket, key, b"{}")
+    assert read_all(bucket, bucket.list_objects("")[0].key) == [(bucket.list_objects("")[0].key, b"{}")]
+
+
+@pytest.mark.parametrize(
+    ("key", "content", "told"),
+    [
+        ("a.json.gz", b"\x1f\x8b\x08\x00 none", "the compressed file is damaged or cut off"),
+        ("a.json", b"x" * ((16 << 20) + 1), "larger than 16 MiB; write its objects one a line"),
+        (
+            "a.json.gz",
+            gzip.compress(b"x" * ((16 << 20) + 1)),
+            "larger than 16 MiB; write its objects one a line",
+        ),
+    ],
+    ids=["damaged", "large", "large when unpacked"],
+)
+def test_a_document_that_cannot_be_brought_to_memory_is_named(
+    bucket: Bucket, key: str, content: bytes, told: str
+) -> None:
+    put(bucket, key, content)
+    with pytest.raises(SourceFileError, match=f"{key}: .*{told}"):
+        read_all(bucket, key)
+
+
+@pytest.mark.parametrize("change", ["overwritten", "gone"])
+def test_a_document_that_is_not_as_listed_is_named(bucket: Bucket, change: str) -> None:
+    put(bucket, "a.json", b"first")
+    listed = bucket.list_objects("")
+    if change == "gone":
+        obstore.delete(bucket.store, "a.json")
+    else:
+        put(bucket, "a.json", b"the second one")
+    with (
+        bucket.read([listed]) as read,
+        pytest.raises(BucketError, match=r"a\.json.*run again|cannot read .*a\.json"),
+    ):
+        next(read)
+
+
+def test_folders_are_listed_side_by_side_and_told_in_one_order(bucket: Bucket) -> None:
+    keys = [f"{letter}/{number}/x.json" for letter in "BAC" for number in (2, 1)] + ["top.json"]
+    for key in keys:
+        put(bucket, key, b"{}")
+    assert [info.key for info in bucket.list_objects("")] == sorted(keys)
+    assert [info.key for info in bucket.list_objects("B/")] == ["B/1/x.json", "B/2/x.json"]

@@ -21,6 +21,7 @@ from scx_pipeline.engine.select import (
     compile_pattern,
     select_objects,
     split_batches,
+    whole_change,
 )
 from scx_pipeline.spec import FilePattern, Month, Source, Span
 
@@ -373,3 +374,61 @@ def test_a_batch_takes_what_fits(lengths: list[int], limit: int) -> None:
     assert all(
         sum(item.info.size for item in one) + other[0].info.size > limit for one, other in pairwise(batches)
     )
+
+
+# Sources without months
+
+SONGS = Source(name="songs", description="", format="json", prefix="", files=(FilePattern(pattern="**"),))
+
+
+def with_songs(*songs: ObjectInfo) -> Selection:
+    return select_objects([source(BY_MONTH), SONGS], {"logs": [info("2021/01/a.csv")], "songs": songs})
+
+
+def test_objects_without_months_are_no_part_of_any_month() -> None:
+    selection, alone = with_songs(info("a.json")), select([BY_MONTH], info("2021/01/a.csv"))
+    assert [selection.fingerprint(month) for month in (JAN, FEB)] == [
+        alone.fingerprint(month) for month in (JAN, FEB)
+    ]
+    assert not selection.has_objects(FEB)
+    assert [item.info.key for item in selection.of(Span(JAN, FEB))] == ["2021/01/a.csv"]
+    assert [item.info.key for item in selection.whole_objects] == ["a.json"]
+
+
+def test_their_fingerprint_changes_with_key_etag_and_size_and_not_with_the_months_objects() -> None:
+    before = with_songs(info("a.json"))
+    changed = [
+        with_songs(),
+        with_songs(info("b.json")),
+        with_songs(info("a.json", size=2)),
+        with_songs(info("a.json", etag="x")),
+    ]
+    assert len({item.whole_fingerprint for item in [before, *changed]}) == 5
+    alone = select_objects([source(BY_MONTH), SONGS], {"songs": [info("a.json")]})
+    assert alone.whole_fingerprint == before.whole_fingerprint
+    assert alone.listed == {"songs"}
+
+
+def test_tables_without_months_are_due_for_their_objects_or_their_code() -> None:
+    selection, none = with_songs(info("a.json")), with_songs()
+    state = MonthState(selection.whole_fingerprint, "v1")
+    assert whole_change(selection, None, "v1") == "not loaded yet"
+    assert whole_change(none, None, "v1") is None
+    assert whole_change(selection, state, "v1") is None
+    assert whole_change(selection, state, "v2") == "the star's tables or SQL changed"
+    assert whole_change(with_songs(info("b.json")), state, "v1") == "objects changed"
+    assert whole_change(none, state, "v1") == "its objects are gone"
+    assert whole_change(select([BY_MONTH]), None, "v1") is None
+
+
+def test_a_stale_month_is_due_and_says_why() -> None:
+    selection = select([BY_MONTH], info("2021/01/a.csv"), info("2021/02/a.csv"))
+    history = {month: MonthState(selection.fingerprint(month), "v1") for month in (JAN, FEB)}
+    assert changed_months(selection, Span(JAN, MAR), history, "v1", {FEB: "songs changed"}) == [
+        ChangedMonth(FEB, "songs changed")
+    ]
+
+
+def test_batches_hold_no_more_objects_than_allowed() -> None:
+    objects = [SelectedObject("logs", info(f"{number}.json"), None) for number in range(7)]
+    assert [len(batch) for batch in split_batches(objects, 1000, 3)] == [3, 3, 1]

@@ -1,5 +1,5 @@
-"""What each type takes from a CSV file and what it refuses, run on a real DuckDB.
-What a file must look like is tested with `csvfile`, where a bad record stands with `records`."""
+"""What each type takes from a text and what it refuses, run on a real DuckDB.
+What a CSV file must look like is tested with `csvfile`, what a JSON record must be with `jsonfile`."""
 
 from __future__ import annotations
 
@@ -320,3 +320,80 @@ def test_names_and_texts_are_quoted(con: duckdb.DuckDBPyConnection) -> None:
     odd = """it's "odd"; DROP TABLE x --"""
     relation = con.sql(f"SELECT {values.literal(odd)} AS {quote(odd)}")
     assert (relation.columns, relation.fetchall()) == ([odd], [(odd,)])
+
+
+# Moments that are counted, and texts that stand for no value
+
+
+def counted(con: duckdb.DuckDBPyConnection, unit: str, text: str | None) -> object:
+    """The moment of a text in a column of the unit, or the first reason why it is refused."""
+    column = Column.model_validate({"name": "v", "type": "timestamp", "unit": unit, "description": ""})
+    conditions = ", ".join(condition for condition, _, _ in values.violations([column]))
+    rows = values.typed_rows("(SELECT ?::VARCHAR AS v)", [column])
+    [(value, *broken)] = con.execute(f"SELECT v, {conditions} FROM ({rows})", [text]).fetchall()
+    assert None not in broken
+    return Refused(values.violations([column])[broken.index(True)][2]) if any(broken) else value
+
+
+@pytest.mark.parametrize(
+    ("unit", "text", "moment"),
+    [
+        ("milliseconds", "1541105830796", datetime(2018, 11, 1, 20, 57, 10, 796000)),
+        ("milliseconds", "1541105830796.0", datetime(2018, 11, 1, 20, 57, 10, 796000)),
+        ("milliseconds", "1541105830796.125", datetime(2018, 11, 1, 20, 57, 10, 796125)),
+        ("milliseconds", " 1541105830796 ", datetime(2018, 11, 1, 20, 57, 10, 796000)),
+        ("milliseconds", "-1", datetime(1969, 12, 31, 23, 59, 59, 999000)),
+        ("seconds", "1541105830", datetime(2018, 11, 1, 20, 57, 10)),
+        ("seconds", "1541105830.796125", datetime(2018, 11, 1, 20, 57, 10, 796125)),
+        ("microseconds", "1541105830796125", datetime(2018, 11, 1, 20, 57, 10, 796125)),
+        ("seconds", "0", datetime(1970, 1, 1)),
+        ("seconds", None, None),
+    ],
+)
+def test_a_count_of_a_unit_is_its_moment(
+    con: duckdb.DuckDBPyConnection, unit: str, text: str | None, moment: datetime | None
+) -> None:
+    assert counted(con, unit, text) == moment
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "noon",
+        "",
+        "1e12",
+        "NaN",
+        "infinity",
+        "99999999999999999999",
+        "9" * 18,
+        "2018-11-01 00:00:00",
+        "1,5",
+        "0x10",
+    ],
+)
+@pytest.mark.parametrize("unit", ["seconds", "milliseconds"])
+def test_what_is_no_count_of_a_unit_is_refused(con: duckdb.DuckDBPyConnection, unit: str, text: str) -> None:
+    assert counted(con, unit, text) == Refused(f"is not a number of {unit}")
+
+
+@given(
+    moment=st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1)),
+    unit=st.sampled_from([("seconds", 6), ("milliseconds", 3), ("microseconds", 0)]),
+)
+def test_any_moment_survives_being_counted(
+    con: duckdb.DuckDBPyConnection, moment: datetime, unit: tuple[str, int]
+) -> None:
+    name, digits = unit
+    text = str(Decimal((moment - datetime(1970, 1, 1)) // timedelta(microseconds=1)).scaleb(-digits))
+    assert counted(con, name, text) == moment
+
+
+def test_texts_that_stand_for_no_value_are_none(con: duckdb.DuckDBPyConnection) -> None:
+    columns = [
+        Column(name=name, type=kind, description="") for name, kind in (("a", "varchar(9)"), ("b", "integer"))
+    ]
+    source = "(SELECT unnest(['', 'n/a', 'x']) AS a, unnest(['n/a', '', '7']) AS b)"
+    one = values.typed_rows(source, columns, null_texts=[""])
+    assert con.execute(f"SELECT a, b FROM ({one})").fetchall() == [(None, None), ("n/a", None), ("x", 7)]
+    two = values.typed_rows(source, columns, null_texts=["", "n/a"])
+    assert con.execute(f"SELECT a, b FROM ({two})").fetchall() == [(None, None), (None, None), ("x", 7)]
