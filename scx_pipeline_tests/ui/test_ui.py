@@ -45,12 +45,13 @@ def test_the_graph_goes_from_the_source_over_staging_to_dimensions_and_fact_and_
     expect(node(page, "users")).to_contain_text("DuckDB")
     expect(node(page, "auto_classify_jobs")).to_contain_text("S3")
     expect(node(page, "report")).to_contain_text("Never materialized")
-    lefts = [[_left(node(page, name)) for name in names] for names in columns]
+    lefts = [[left(node(page, name)) for name in names] for names in columns]
     assert all(max(here) < min(there) for here, there in pairwise(lefts))
     shoot("01-graph")
 
 
-def _left(box: Locator) -> float:
+def left(box: Locator) -> float:
+    """Where a box begins, from the left."""
     found = box.bounding_box()
     assert found is not None
     return found["x"]
