@@ -305,6 +305,14 @@ class Table(_Fact):
                 raise ValueError(
                     f"table {self.name}: {column.name} says how it is read from a source, which only staging tables are"
                 )
+        paths = {column.field_path: column.name for column in self.columns}
+        for path, name in paths.items():
+            for depth in range(1, len(path)):
+                if path[:depth] in paths:
+                    raise ValueError(
+                        f"table {self.name}: {paths[path[:depth]]} takes the field {'.'.join(path[:depth])} as a value, "
+                        f"and {name} looks into it"
+                    )
 
 
 class Chart(_Fact):

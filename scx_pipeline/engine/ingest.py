@@ -35,7 +35,7 @@ class Rejected:
     raw: str
 
 
-@dataclass
+@dataclass(slots=True)
 class ObjectCount:
     """What became of an object's rows: read = loaded + rejected + deduplicated + filtered."""
 

@@ -53,7 +53,7 @@ class LocalFile:
     path: Path
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Document:
     """A small object brought to memory, decompressed."""
 

@@ -227,3 +227,21 @@ def test_events_about_midnight_go_to_the_month_of_their_time(music: MusicWorld) 
         "SELECT month, row_count FROM scx_pipeline.month_rows WHERE table_name = 'songplays' ORDER BY month"
     )
     assert music.rows(counted) == [("2018-10", 1), ("2018-11", 1)]
+
+
+def test_events_and_songs_are_read_from_s3(tmp_path: Path, s3_bucket: str) -> None:
+    music = MusicWorld(s3_bucket, f"duckdb://{tmp_path}/dev.duckdb")
+    for number in range(150):
+        music.put_song(f"{number % 3}/song {number}", song(f"SO{number}", title=f"song {number}"))
+    music.put_day(
+        "2018-11-10", [event(1, item, "2018-11-10 10:00:00", song=f"song {item}") for item in range(9)]
+    )
+    assert music.settle() == [None, NOVEMBER]
+    assert music.plays("song_id") == [(f"SO{item}",) for item in range(9)]
+    music.put_song("0/song 3", song("SO3", title="another"))
+    music.delete_key(f"{SONGS}1/song 4.json")
+    assert music.settle() == [None], "a play of a song that is gone cannot wait for a load of its month"
+    assert [row for row in music.plays("song_id, songplay_id") if row[0] is None] == [
+        (None, 100003),
+        (None, 100004),
+    ]

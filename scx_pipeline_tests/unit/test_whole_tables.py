@@ -41,6 +41,9 @@ REFUSED: dict[str, tuple[str, str, str]] = {
         "table songs: title says how it is read from a source, which only staging tables are",
     ),
     "a field of a CSV source": ("format: json_lines", "format: csv", "table staging_events: first_name names a field, which a csv source has none of"),
+    "a field that is a value and an object": (
+        "field: userId", "field: song.user", "table staging_events: song takes the field song as a value, and user_id looks into it",
+    ),
     "a way to nowhere": ("field: userId", "field: user..id", "'user..id' is not the way to a field"),
     "a reference to a table with months": (
         "references: artists, description: The artist.}", "references: users, description: The artist.}",
