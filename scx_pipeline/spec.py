@@ -139,9 +139,10 @@ def _neutral_type(text: str) -> str:
 
 
 def _field_path(text: str) -> str:
-    if not all(text.split(".")) or '"' in text:
+    if not all(text.split(".")) or set(text) & set('"\\*'):
         raise ValueError(
-            f"{text!r} is not the way to a field: write its name, or outer.inner for a nested one"
+            f"{text!r} is not the way to a field: write its name, or outer.inner for a nested one, "
+            'and none that has a ", \\ or *'
         )
     return text
 
@@ -305,13 +306,32 @@ class Table(_Fact):
                 raise ValueError(
                     f"table {self.name}: {column.name} says how it is read from a source, which only staging tables are"
                 )
-        paths = {column.field_path: column.name for column in self.columns}
-        for path, name in paths.items():
-            for depth in range(1, len(path)):
-                if path[:depth] in paths:
+        if self.role == "staging":
+            self._check_fields()
+
+    def _check_fields(self) -> None:
+        """Refuse fields that cannot be read side by side: names are the same here whose letters differ in case only."""
+        taken: dict[str, str] = {}
+        levels: dict[str, str] = {}
+        for column in self.columns:
+            way = ".".join(column.field_path)
+            if way.lower() in taken:
+                raise ValueError(
+                    f"table {self.name}: {taken[way.lower()]} and {column.name} take the same field, or two that differ in case only"
+                )
+            taken[way.lower()] = column.name
+            for depth in range(1, len(column.field_path)):
+                level = ".".join(column.field_path[:depth])
+                if levels.setdefault(level.lower(), level) != level:
                     raise ValueError(
-                        f"table {self.name}: {paths[path[:depth]]} takes the field {'.'.join(path[:depth])} as a value, "
-                        f"and {name} looks into it"
+                        f"table {self.name}: {column.name} looks into {level}, another column into {levels[level.lower()]}"
+                    )
+        for column in self.columns:
+            for depth in range(1, len(column.field_path)):
+                level = ".".join(column.field_path[:depth])
+                if level.lower() in taken:
+                    raise ValueError(
+                        f"table {self.name}: {taken[level.lower()]} takes the field {level} as a value, and {column.name} looks into it"
                     )
 
 

@@ -103,8 +103,13 @@ class CsvParser(Parser[LocalFile]):
         return rows
 
     def _places(self, number: int, condition: str) -> list[tuple[int, datetime]]:
-        """The rows of a file that meet a condition: their number among its parsed ones, and their event time."""
-        rows, time = self.landing.rows, quote(self.table.event_time or self.table.column_names[0])
+        """The rows of a file that meet a condition: their number among its parsed ones, and a good one's event time."""
+        rows = self.landing.rows
+        time = (
+            f"CASE WHEN _object >= 0 THEN {quote(self.table.event_time)} END"
+            if self.table.event_time
+            else "NULL"
+        )
         of_file = f"_object IN ({number}, {-1 - number})"
         return self.con.execute(
             f"SELECT rowid - (SELECT min(rowid) FROM {rows} WHERE {of_file}), {time} FROM {rows} WHERE {of_file} AND {condition}"

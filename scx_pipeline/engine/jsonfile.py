@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -14,9 +14,13 @@ from scx_pipeline.engine.values import literal
 from scx_pipeline.spec import Column, Source, Table
 from scx_pipeline.warehouse.base import quote
 
-PARSED = "number, json, keys, odd, nul"  # what is passed on beside the columns
+# What is passed on beside the columns; no declared name has a space.
+NUMBER, JSON, KEYS, ODD, NUL = '"the number"', '"the json"', '"the keys"', '"is odd"', '"has nul"'
+PARSED = ", ".join([NUMBER, JSON, KEYS, ODD, NUL])
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},]|[^\s"\[\]{},:]+', re.DOTALL)
+
+EXACT_DIGITS = 15  # of a number that is read as a double
 
 Path = tuple[str, ...]
 Rule = tuple[str, str | None, str]
@@ -46,23 +50,28 @@ class FieldMap:
     @cached_property
     def rules(self) -> list[Rule]:
         """What must not be: (condition over `typed`, column, reason), in the order in which reasons are told."""
-        found: list[Rule] = [("json IS NULL", None, "is no JSON")]
-        found.append(("(odd AND json_type(json) <> 'OBJECT')", None, "is no object"))
+        found: list[Rule] = [(f"{JSON} IS NULL", None, "is no JSON")]
+        found.append((f"({ODD} AND COALESCE(json_type({JSON}) <> 'OBJECT', FALSE))", None, "is no object"))
         for level in self.levels:
-            keys = self._keys(level)
-            doubled = f"(odd AND COALESCE(len(list_distinct({keys})) <> len({keys}), FALSE))"
+            keys = KEYS if not level else f"json_keys({JSON}, {literal(_pointer(level))})"
+            doubled = f"({ODD} AND COALESCE(len(list_distinct({keys})) <> len({keys}), FALSE))"
             found.append((doubled, None, f"has a field twice{_within(level)}"))
             if level:
-                kind = f"COALESCE(json_type(json, {literal(_pointer(level))}), 'NULL')"
+                kind = f"COALESCE(json_type({JSON}, {literal(_pointer(level))}), 'NULL')"
                 found.append(
                     (f"{kind} NOT IN ('OBJECT', 'NULL')", None, f"has {'.'.join(level)}, which is no object")
                 )
         for column in self.table.columns:
             if column.max_bytes is not None:
                 found.append((self._is_no_text(column), column.name, "is not a text"))
+            digits = re.match(r"decimal\((\d+)", column.type)
+            if digits and int(digits[1]) > EXACT_DIGITS:
+                written = f"json_type({JSON}, {literal(_pointer(column.field_path))})"
+                rounded = f"COALESCE({written} = 'DOUBLE', FALSE)"
+                found.append((rounded, column.name, "may be rounded; write it as a text"))
         # A NUL can only come from its escape, which is looked for once.
         return found + [
-            (f"(nul AND {condition})" if reason == values.HOLDS_NUL else condition, column, reason)
+            (f"({NUL} AND {condition})" if reason == values.HOLDS_NUL else condition, column, reason)
             for condition, column, reason in values.violations(self.table.columns)
         ]
 
@@ -80,13 +89,16 @@ class FieldMap:
             f"SELECT number, json, keys, t IS NULL AS loose, CASE WHEN t IS NULL THEN json_transform(json, {structure})"
             f" ELSE t END AS s FROM ({strict})"
         )
-        fields = ", ".join(item for column in self.table.columns for item in self._taken(column))
+        fields = ", ".join(
+            item for column in self.table.columns for item in _taken(column, self.source.null_texts)
+        )
         counts = " OR ".join(
             f"len({self._keys(level)}) <> {len(names)}" for level, names in self.levels.items()
         )
         texts = (
-            f"(SELECT {fields}, number, json, keys, COALESCE(loose OR {counts}, TRUE) AS odd,"
-            f" COALESCE(contains(json::VARCHAR, '\\u0000'), FALSE) AS nul FROM ({taken}))"
+            f"(SELECT {fields}, number AS {NUMBER}, json AS {JSON}, keys AS {KEYS},"
+            f" COALESCE(loose OR {counts}, TRUE) AS {ODD},"
+            f" COALESCE(contains(json::VARCHAR, '\\u0000'), FALSE) AS {NUL} FROM ({taken}))"
         )
         return values.typed_rows(
             texts,
@@ -100,19 +112,6 @@ class FieldMap:
     def _numbers(self) -> list[Column]:
         """The columns that are read as numbers."""
         return [column for column in self.table.columns if _is_number(column)]
-
-    @staticmethod
-    def _taken(column: Column) -> list[str]:
-        """What is taken out of `s` for a column: its text, or its number and the text of one that is not plain."""
-        member, name = _member(column.field_path), quote(column.name)
-        if not _is_number(column):
-            return [f"{member} AS {name}"]
-        text = f"json_extract_string(json, {literal(_pointer(column.field_path))})"
-        plain = f"NOT loose AND ({values.is_plain(member, column)})"
-        return [
-            f"CASE WHEN {member} IS NULL AND NOT loose THEN NULL WHEN {plain} THEN NULL ELSE {text} END AS {name}",
-            f"CASE WHEN {plain} THEN {member} END AS {values.number_of(column.name)}",
-        ]
 
     def fields(self, records: str) -> str:
         """A SELECT of the distinct (number, full name of a field) that the records have."""
@@ -145,19 +144,33 @@ class FieldMap:
     def _is_no_text(column: Column) -> str:
         """The condition that a text's JSON value is none. Only what could be another's text is looked at again."""
         text = quote(column.name)
+        # Most texts begin with a capital letter, and that is quickly seen; not-a-numbers have so many letters.
+        usual = f"{text} >= 'A' AND {text} < 'Z' AND strlen({text}) NOT IN (3, 8)"
         # Numbers begin with a digit or -, arrays and objects with a bracket; - . / 0 … 9 follow each other.
         doubtful = (
             f"({text} >= '-' AND {text} < ':') OR ({text} >= '[' AND {text} < '\\') OR ({text} >= '{{' AND {text} < '|')"
-            f" OR {text} IN ('true', 'false', 'NaN', 'Infinity')"
+            f" OR (strlen({text}) IN (3, 4, 5, 8) AND lower({text}) IN ('true', 'false', 'nan', 'inf', 'infinity'))"
         )
-        kind = f"json_type(json, {literal(_pointer(column.field_path))})"
-        # Most texts begin with a capital letter, and that is quickly seen.
-        usual = f"{text} >= 'A' AND {text} < 'Z' AND {text} NOT IN ('NaN', 'Infinity')"
-        return f"CASE WHEN {usual} THEN FALSE WHEN {doubtful} THEN {kind} <> 'VARCHAR' ELSE FALSE END"
+        kind = f"json_type({JSON}, {literal(_pointer(column.field_path))})"
+        wrong = f"COALESCE({kind} <> 'VARCHAR', FALSE)"
+        return f"CASE WHEN {usual} THEN FALSE WHEN {doubtful} THEN {wrong} ELSE FALSE END"
+
+
+def _taken(column: Column, null_texts: Sequence[str]) -> list[str]:
+    """What is taken out of `s` for a column: its text, or its number and the text of one that is not plain."""
+    member, name = _member(column.field_path), quote(column.name)
+    if not _is_number(column):
+        return [f"{member} AS {name}"]
+    text = f"json_extract_string(json, {literal(_pointer(column.field_path))})"
+    plain = f"NOT loose AND ({values.is_plain(member, null_texts)})"
+    return [
+        f"CASE WHEN {member} IS NULL AND NOT loose THEN NULL WHEN {plain} THEN NULL ELSE {text} END AS {name}",
+        f"CASE WHEN {plain} THEN {member} END AS {values.number_of(column.name)}",
+    ]
 
 
 def _is_number(column: Column) -> bool:
-    return column.type == "double" or column.unit is not None
+    return column.type == "double"
 
 
 def _member(path: Path) -> str:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scx_pipeline.engine import jsonfile
 from scx_pipeline.engine.jsonfile import FieldMap, element_starts
 from scx_pipeline.engine.objects import MAX_DOCUMENT_BYTES, Document, LocalFile
 from scx_pipeline.engine.parsing import (
@@ -51,7 +52,10 @@ class _JsonParser(Parser[Brought]):
     def _insert(self, records: str) -> None:
         """Land the records, each under its number, and note which fields were not asked for."""
         bad = " OR ".join(condition for condition, _, _ in self.fields.rules)
-        marked = f"CASE WHEN {bad} THEN -1 - number WHEN odd THEN number + {ODD} ELSE number END"
+        number = jsonfile.NUMBER
+        marked = (
+            f"CASE WHEN {bad} THEN -1 - {number} WHEN {jsonfile.ODD} THEN {number} + {ODD} ELSE {number} END"
+        )
         columns = names(self.table.column_names)
         with _in_any_order(self.con):
             self.con.execute(
@@ -79,10 +83,16 @@ class _JsonParser(Parser[Brought]):
         rules = list(self.fields.rules)
         if outside:
             rules.append((f"COALESCE({outside.condition}, FALSE)", self.table.moment, ""))
-        time = quote(self.table.event_time) if self.table.event_time else "NULL"
+        # Python has no other years, and a bad row may be of any.
+        years = "BETWEEN TIMESTAMP '0001-01-01' AND TIMESTAMP '9999-12-31 23:59:59.999999'"
+        event = quote(self.table.event_time or "")
+        time = f"CASE WHEN {event} {years} THEN {event} END" if self.table.event_time else "NULL"
         found = self.con.execute(
             first_violations(
-                self.fields.typed(self._numbered(file)), self.table.columns, rules, f"number, {time}"
+                self.fields.typed(self._numbered(file)),
+                self.table.columns,
+                rules,
+                f"{jsonfile.NUMBER}, {time}",
             )
         ).fetchall()
         places = self._places(file, {row for row, *_ in found}, records)

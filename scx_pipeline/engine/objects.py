@@ -115,6 +115,9 @@ class Bucket:
         return [document for piece in pool.map(self._read_piece, pieces) for document in piece]
 
     def _read_piece(self, objects: Sequence[ObjectInfo]) -> list[Document]:
+        for item in objects:
+            if item.size > MAX_DOCUMENT_BYTES:
+                raise SourceFileError(_TOO_LARGE.format(uri=self.uri(item.key)))
         read = self._read_local if self.folder is not None else self._read_remote
         return [Document(item, _plain(read(item), self.uri(item.key), _suffix(item.key))) for item in objects]
 
@@ -203,8 +206,6 @@ def _one_ahead(
 
 def _plain(content: bytes, uri: str, suffix: str) -> bytes:
     """An object's bytes, decompressed as its suffix says, to no more than a document may have."""
-    if len(content) > MAX_DOCUMENT_BYTES:
-        raise SourceFileError(_TOO_LARGE.format(uri=uri))
     if not suffix:
         return content
     try:

@@ -48,7 +48,7 @@ class Selection:
     def _by_month(self) -> Mapping[Month, list[SelectedObject]]:
         by_month: dict[Month, list[SelectedObject]] = defaultdict(list)
         for item in self.objects:
-            for month in item.months or ():
+            for month in item.months or () if item.source not in self.whole else ():
                 by_month[month].append(item)
         return by_month
 

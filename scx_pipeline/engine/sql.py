@@ -175,8 +175,9 @@ def compile_star(star: Star, folder: Path) -> CompiledStar:
     tables = {table.name: _read(folder / "sql" / f"{table.name}.sql") for table in star.derived}
     queries = {query.name: _read(folder / "queries" / f"{query.name}.sql") for query in star.queries}
     compiled = CompiledStar(star, folder, tables, queries)
-    for table in compiled.order:
+    for table in star.derived:
         _check_inputs(compiled, table)
+    assert compiled.order is not None
     for query in star.queries:
         if query.name in compiled._queries:
             _check_chart(compiled._queries[query.name], queries[query.name], query)

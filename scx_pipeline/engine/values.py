@@ -4,6 +4,7 @@ One set of rules for every format; where the texts come from, and where rows go,
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from math import isfinite
 
 from scx_pipeline.spec import Column
 from scx_pipeline.warehouse.base import quote
@@ -14,6 +15,11 @@ _MOMENT, _DAY = (
 )  # the shapes that nearly all have: a look is cheaper than a pattern
 
 
+_RULE = '"the rule"'  # no declared name has a space
+FIRST_MICROSECOND, LAST_MICROSECOND = (
+    -62_135_596_800_000_000,
+    253_402_300_799_999_999,
+)  # of the years 1 to 9999
 HOLDS_NUL = "holds a NUL character"
 MICROSECONDS = {"seconds": 6, "milliseconds": 3, "microseconds": 0}  # powers of ten in one of the unit
 
@@ -41,7 +47,7 @@ def typed_rows(
             items.append(f"{name} AS {text_of(column)}")
         value = _value(column)
         if column.name in numbers:
-            value = f"COALESCE({_of_number(column)}, {value})"
+            value = f"COALESCE({number_of(column.name)}, {value})"
         items.append(f"{value} AS {name}")
     return f"SELECT {', '.join(items)}{f', {others}' if others else ''} FROM {source}"
 
@@ -67,24 +73,20 @@ def number_of(name: str) -> str:
     return quote(f"{name} number")
 
 
-def _of_number(column: Column) -> str:
-    """The value of a column whose number is a double, or a whole count of its unit."""
-    number = number_of(column.name)
-    if column.unit is None:
-        return number
-    return f"make_timestamp({number}::BIGINT * {10 ** MICROSECONDS[column.unit]})"
-
-
-def is_plain(number: str, column: Column) -> str:
+def is_plain(number: str, null_texts: Sequence[str] = ()) -> str:
     """The condition that a JSON number, read as a DOUBLE, is exactly what its text would give.
 
-    0 and 1 are not plain, as which booleans are read too; whole counts of a unit are, in the years 1900 to 2262.
+    0 and 1 are not plain, as which booleans are read too, nor is what may stand for no value.
     """
-    if column.unit is None:
-        return f"isfinite({number}) AND {number} NOT IN (0, 1)"
-    second = 10 ** (6 - MICROSECONDS[column.unit])
-    bounds = f"{-2_208_988_800 * second} AND {9_214_646_400 * second}"
-    return f"{number} BETWEEN {bounds} AND {number} = trunc({number}) AND {number} NOT IN (0, 1)"
+    doubtful = "".join(f", {text}" for text in null_texts if _is_number(text))
+    return f"isfinite({number}) AND {number} NOT IN (0, 1{doubtful})"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _value(column: Column) -> str:
@@ -92,7 +94,8 @@ def _value(column: Column) -> str:
     if column.max_bytes is not None:
         return name
     if column.unit is not None:
-        return f"TRY(make_timestamp({_microseconds(name, MICROSECONDS[column.unit])}))"
+        count = f"TRY({_microseconds(name, MICROSECONDS[column.unit])})"
+        return f"CASE WHEN {count} BETWEEN {FIRST_MICROSECOND} AND {LAST_MICROSECOND} THEN make_timestamp({count}) END"
     if column.type == "timestamp":
         # A value without an offset is UTC; one with an offset is converted, since a plain cast would drop the offset.
         zoned = f"(TRY_CAST({name} AS TIMESTAMPTZ) AT TIME ZONE 'UTC')"
@@ -105,7 +108,7 @@ def _microseconds(name: str, power: int) -> str:
     factor = 10**power
     return (
         f"CASE WHEN NOT contains({name}, '.') THEN TRY_CAST({name} AS BIGINT) * {factor}"
-        f" WHEN suffix({name}, '.0') THEN TRY_CAST(TRY_CAST({name} AS DOUBLE) AS BIGINT) * {factor}"
+        f" WHEN suffix({name}, '.0') THEN TRY_CAST(left({name}, -2) AS BIGINT) * {factor}"
         f" ELSE (TRY_CAST({name} AS DECIMAL(38, {power})) * {factor})::BIGINT END"
     )
 
@@ -136,8 +139,7 @@ def _value_rules(column: Column) -> list[tuple[str, str]]:
         power = MICROSECONDS[column.unit]
         usual = f"(epoch_us({value}) // {10**power})::VARCHAR = {text}"
         wrong = (
-            f"{value} < TIMESTAMP '0001-01-01' OR {value} > TIMESTAMP '9999-12-31 23:59:59.999999'"
-            f" OR CASE WHEN {usual} THEN FALSE ELSE NOT regexp_full_match({text}, ' *-?[0-9]+([.][0-9]*)? *') END"
+            f"CASE WHEN {usual} THEN FALSE ELSE NOT regexp_full_match({text}, ' *-?[0-9]+([.][0-9]*)? *') END"
         )
         return [(f"({value} IS NULL OR ({wrong}))", f"is not a number of {column.unit}")]
     if column.type in ("smallint", "integer", "bigint"):
@@ -154,6 +156,7 @@ def _value_rules(column: Column) -> list[tuple[str, str]]:
         usual = f"{text} LIKE '{shape}' AND {value} >= TIMESTAMP '1000-01-01'"
         wrong = (
             f"{value} < TIMESTAMP '0001-01-01' OR {value} > TIMESTAMP '9999-12-31 23:59:59.999999'"
+            f" OR contains({text}, ' :')"  # which a cast reads over
             f" OR CASE WHEN {usual} THEN FALSE ELSE NOT regexp_matches({text}, '{form}') END"
         )
     elif column.type == "double":
@@ -189,8 +192,8 @@ def first_violations(
         f"WHEN {index} THEN left({texts[column]}, 80)" for index, (_, column, _) in enumerate(rules) if column
     )
     return (
-        f"SELECT {others}, rule, CASE rule {shown} END"
-        f" FROM (SELECT *, CASE {whens} END AS rule FROM ({rows})) WHERE rule IS NOT NULL"
+        f"SELECT {others}, {_RULE}, CASE {_RULE} {shown} END"
+        f" FROM (SELECT *, CASE {whens} END AS {_RULE} FROM ({rows})) WHERE {_RULE} IS NOT NULL"
     )
 
 

@@ -251,3 +251,76 @@ def test_a_missing_declaration_is_told(tmp_path: Path) -> None:
 def test_facts_from_elsewhere_than_a_file_are_told_without_a_line() -> None:
     with pytest.raises(DeclarationError, match=r"^somewhere: the key 'name' is missing \(name\)$"):
         parse_star({}, Path("somewhere"))
+
+
+# How what is read from JSON is declared
+
+
+@pytest.fixture
+def music(tmp_path: Path) -> StarCopy:
+    """A copy of the star songplays that the test may change."""
+    return StarCopy.of("songplays", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("feild: userId", None, "unknown key 'feild'; did you mean 'field'?"),
+        ("units: milliseconds", None, "unknown key 'units'; did you mean 'unit'?"),
+        ("null_text:", None, "unknown key 'null_text'; did you mean 'null_texts'?"),
+        ("unit: milliseconds", "unit: ms", "unit: Input should be 'seconds', 'milliseconds' or 'microseconds'"),
+        ("format: json_lines", "format: jsonl", "format: Input should be 'csv', 'json_lines' or 'json'"),
+        ("field: userId", 'field: "user..id"', "field: 'user..id' is not the way to a field: write its name, or"),
+        ("field: userId", "field: 'a\"b'", "field: 'a\"b' is not the way to a field: write its name, or outer.inner"),
+        ('null_texts: [""]', 'null_texts: ""', "null_texts: Input should be a valid tuple"),
+        ('null_texts: [""]', "null_texts: [null]", "null_texts.0: Input should be a valid string"),
+    ],
+)  # fmt: skip
+def test_how_a_value_is_read_is_told_with_its_line(
+    music: StarCopy, old: str, new: str | None, told: str
+) -> None:
+    sound = {
+        "feild: userId": "field: userId",
+        "units: milliseconds": "unit: milliseconds",
+        "null_text:": "null_texts:",
+    }
+    assert told in (mistake_after(music, sound[old], old) if new is None else mistake_after(music, old, new))
+
+
+@pytest.mark.parametrize(
+    ("table", "old", "new", "told"),
+    [
+        ("staging_events", "{name: status, type: integer,", "{name: status, type: integer, unit: seconds,", "status has a unit, and must be a timestamp"),
+        ("songs", "{name: year, type: integer, desc", "{name: year, field: Year, type: integer, desc", "year says how it is read from a source, which only staging tables are"),
+        ("artists", "      latest_by: [year, song_id]\n", "", "it has no event_time, so it is made whole and needs key and latest_by"),
+        ("songs", "      key: [song_id]\n", "", "it has no event_time, so it is made whole and needs key and latest_by"),
+        ("staging_events", "field: userAgent", "field: userId.agent", "user_id takes the field userId as a value, and user_agent looks into it"),
+    ],
+)  # fmt: skip
+def test_a_table_that_is_read_in_two_ways_is_told_with_its_line(
+    music: StarCopy, table: str, old: str, new: str, told: str
+) -> None:
+    music.replace(old, new)
+    text = music.path(DEFS).read_text("utf-8")
+    line = text[: text.index(f"    - name: {table}\n")].count("\n") + 1
+    assert music.mistake().startswith(f"{DEFS}, line {line}: tables.")
+    assert music.mistake().endswith(f": table {table}: {told}")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("      event_time: ts\n      null_texts", "      null_texts", "table staging_events: event_time must be left out, as in source log_data"),
+        ("      source: song_data\n", "      source: song_data\n      event_time: at\n      key: [song_id]\n      latest_by: [year]\n",
+         "table staging_songs: event_time must be left out, as in source song_data"),
+        ("      source: log_data\n", "      source: song_data\n", "table staging_events: event_time must be left out, as in source song_data"),
+        ("      format: json_lines\n", "      format: csv\n", "table staging_events: first_name names a field, which a csv source has none of: its header names columns"),
+        ("      latest_by: [year]\n      columns:\n        - {name: song_id,", "      latest_by: [year]\n      columns:\n        - {name: song_id, references: time,",
+         "table songs: it has no months, and song_id references time, which has"),
+    ],
+)  # fmt: skip
+def test_a_table_that_does_not_fit_its_source_or_what_it_refers_to_is_told(
+    music: StarCopy, old: str, new: str, told: str
+) -> None:
+    music.replace(old, new)
+    assert music.mistake() == f"{DEFS}, line 3: {told}"

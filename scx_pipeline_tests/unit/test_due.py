@@ -284,3 +284,169 @@ def test_songs_that_change_again_are_asked_for_by_another_key() -> None:
     [first] = sensor.tick({WHOLE: "songs"})
     [second] = sensor.tick({WHOLE: "more songs"})
     assert first.key != second.key
+
+
+SONGS_AND_MARCH: dict[Part, str] = {WHOLE: "songs", MARCH: "march"}
+
+
+@pytest.mark.parametrize("state", ["absent", "running"])
+def test_months_wait_while_the_run_for_the_tables_without_is_on_its_way(state: RunState) -> None:
+    sensor = Sensor()
+    [first] = sensor.tick(SONGS_AND_MARCH)
+    sensor.runs[first.key] = (state, None)
+    for _ in range(100):
+        assert not any(request.span for request in sensor.tick({**SONGS_AND_MARCH, APRIL: "april"}))
+        sensor.now += LONGEST_WAIT
+    assert [part for part in sensor.memory if isinstance(part, Month)] == []
+
+
+def test_months_that_were_asked_for_before_are_not_forgotten_while_they_wait() -> None:
+    sensor = Sensor()
+    [march] = sensor.tick({MARCH: "march"})
+    sensor.runs[march.key] = ("running", None)
+    [songs] = sensor.tick(SONGS_AND_MARCH)
+    assert songs.span is None
+    assert set(sensor.memory) == {WHOLE, MARCH}
+    assert sensor.tick({MARCH: "march"}) == [], "its run is still on its way"
+
+
+def test_a_failed_run_for_them_is_asked_for_again_after_waits_that_double_up_to_an_hour() -> None:
+    sensor = Sensor()
+    [request] = sensor.tick({WHOLE: "songs"})
+    keys, waits = [request.key], []
+    for _ in range(9):
+        sensor.end(request, "failed")
+        begun = sensor.now
+        while not (again := sensor.tick({WHOLE: "songs"})):
+            sensor.now += timedelta(seconds=10)
+        [request] = again
+        keys.append(request.key)
+        waits.append(sensor.now - begun)
+    assert waits == [*(FIRST_WAIT * 2**power for power in range(6)), *[LONGEST_WAIT] * 3]
+    assert len(set(keys)) == 10
+    assert all(key.startswith("scx:all:") for key in keys)
+
+
+def test_while_a_failed_run_for_them_is_waited_for_months_go_ahead_each_once() -> None:
+    sensor = Sensor()
+    [first] = sensor.tick(SONGS_AND_MARCH)
+    sensor.end(first, "failed")
+    assert spans(sensor.tick(SONGS_AND_MARCH)) == ["2021-03"]
+    sensor.runs[sensor.memory[MARCH].request] = ("running", None)
+    assert sensor.tick(SONGS_AND_MARCH) == []
+    assert spans(sensor.tick({**SONGS_AND_MARCH, APRIL: "april"})) == ["2021-04"]
+
+
+def test_months_wait_for_the_second_attempt_as_they_did_for_the_first() -> None:
+    sensor = Sensor()
+    [first] = sensor.tick(SONGS_AND_MARCH)
+    sensor.end(first, "failed", ago=FIRST_WAIT)
+    again = next(request for request in sensor.tick(SONGS_AND_MARCH) if request.span is None)
+    assert again.key == first.key.removesuffix(":1") + ":2"
+    assert not any(request.span for request in sensor.tick({**SONGS_AND_MARCH, APRIL: "april"}))
+    sensor.end(again, "running")
+    assert sensor.tick({**SONGS_AND_MARCH, APRIL: "april"}) == []
+
+
+def test_songs_that_change_after_a_failure_go_first_again() -> None:
+    sensor = Sensor()
+    [first] = sensor.tick(SONGS_AND_MARCH)
+    sensor.end(first, "failed")
+    [second] = sensor.tick({WHOLE: "mended", MARCH: "march"})
+    assert second.span is None
+    assert second.key != first.key
+
+
+def test_tables_without_months_that_their_run_left_changed_are_asked_for_anew_after_a_wait() -> None:
+    sensor = Sensor()
+    [first] = sensor.tick({WHOLE: "songs"})
+    sensor.end(first, "succeeded")
+    assert sensor.tick({WHOLE: "songs"}) == []
+    sensor.now += FIRST_WAIT
+    [second] = sensor.tick({WHOLE: "songs"})
+    assert (second.span, second.key) == (None, first.key.removesuffix(":1") + ":2")
+
+
+def test_lost_requests_of_months_and_of_the_tables_without_are_repeated_by_their_keys() -> None:
+    sensor = Sensor()
+    asked = {request.key for request in sensor.tick([JANUARY, MARCH])}
+    changed: dict[Part, str] = {WHOLE: "songs", JANUARY: FINGERPRINT, MARCH: FINGERPRINT}
+    [songs] = sensor.tick(changed)
+    assert sensor.tick(changed) == [songs]
+    sensor.end(songs, "failed")
+    assert {request.key for request in sensor.tick(changed)} == asked
+
+
+def test_a_key_says_which_tables_without_months_which_state_and_which_attempt() -> None:
+    def key(star: str, state: str) -> str:
+        [request], _ = due_requests(star, {WHOLE: state}, {}, lambda key: ("absent", None), NOW)
+        return request.key
+
+    keys = [key("scx", "a"), key("scx", "b"), key("other", "a")]
+    assert len(set(keys)) == 3
+    assert [name.split(":")[:2] for name in keys] == [["scx", "all"], ["scx", "all"], ["other", "all"]]
+    assert all(name.endswith(":1") for name in keys)
+    [march] = Sensor().tick({MARCH: "a"})
+    assert march.key.startswith("scx:2021-03:2021-03:")
+
+
+asked_before = st.builds(Asked, st.text(max_size=9), st.text(max_size=9), st.integers(1, 99))
+
+
+@given(st.dictionaries(st.just(WHOLE) | months, asked_before, max_size=6))
+def test_the_memory_survives_as_text(memory: dict[Part, Asked]) -> None:
+    assert read_memory(write_memory(memory)) == memory
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    ['{"all": 5}', '{"ALL": {"state": "a", "request": "b", "attempt": 1}}', '{"all": {"state": "a"}}'],
+)
+def test_a_cursor_that_is_corrupt_about_them_is_as_good_as_an_empty_one(cursor: str) -> None:
+    assert read_memory(cursor) == {}
+
+
+parts = st.dictionaries(st.just(WHOLE) | months, st.sampled_from(["a", "b"]), max_size=8)
+
+
+@given(st.lists(st.tuples(parts, st.lists(outcomes), st.integers(0, 5000)), min_size=1, max_size=8))
+def test_in_any_story_the_tables_without_months_go_first_and_nothing_is_forgotten(
+    story: list[tuple[dict[Part, str], list[RunState], int]],
+) -> None:
+    sensor = Sensor()
+    for changed, ends, seconds in story:
+        before = dict(sensor.memory)
+        requests = sensor.tick(changed)
+        asked = before.get(WHOLE)
+        known = WHOLE in changed and asked is not None and asked.state == changed[WHOLE]
+        state = sensor.state_of(asked.request)[0] if known and asked else None
+        go_first = WHOLE in changed and state in (None, "absent", "running")
+        assert [request.span for request in requests].count(None) <= 1
+        if go_first:
+            assert [request.span for request in requests] == ([] if state == "running" else [None])
+            assert all(sensor.memory[part] == before[part] for part in sensor.memory if part != WHOLE)
+        else:
+            assert sensor.memory.keys() == changed.keys()
+        assert all(sensor.memory[part].state == changed[part] for part in sensor.memory)
+        for key, end in zip(sorted({item.request for item in sensor.memory.values()}), ends, strict=False):
+            if sensor.state_of(key)[0] in ("absent", "running"):
+                sensor.runs[key] = (end, sensor.now if end in ("succeeded", "failed") else None)
+        sensor.now += timedelta(seconds=seconds)
+
+
+@given(parts)
+def test_a_world_in_which_runs_do_what_they_should_comes_to_rest(changed: dict[Part, str]) -> None:
+    sensor, order = Sensor(), []
+    left = dict(changed)
+    while left:
+        requests = sensor.tick(left)
+        assert requests, "something is due, no run is on its way, and nothing is asked for"
+        for request in requests:
+            order.append(request.span)
+            sensor.end(request, "succeeded")
+            for part in request.span or [WHOLE]:
+                del left[part]
+    assert order.count(None) == (WHOLE in changed)
+    assert None not in order[1:]
+    assert sensor.tick({}) == []
+    assert sensor.memory == {}

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import obstore
@@ -16,7 +17,14 @@ from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
 from scx_pipeline.engine.csvfile import Header, read_header
-from scx_pipeline.engine.objects import Bucket, LocalFile, ObjectInfo, create_bucket, open_bucket
+from scx_pipeline.engine.objects import (
+    READ_PIECE,
+    Bucket,
+    LocalFile,
+    ObjectInfo,
+    create_bucket,
+    open_bucket,
+)
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.errors import BucketError, SourceFileError
 
@@ -337,6 +345,184 @@ def test_a_document_that_cannot_be_brought_to_memory_is_named(
     put(bucket, key, content)
     with pytest.raises(SourceFileError, match=f"{key}: .*{told}"):
         read_all(bucket, key)
+
+
+def zstd(content: bytes) -> bytes:
+    return bytes(pa.compress(content, "zstd", asbytes=True))
+
+
+def damaged(content: bytes, place: int) -> bytes:
+    """The content with a byte turned over."""
+    return content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :]
+
+
+TEXT = b'{"song_id": "SO1", "title": "Undo"}' * 20
+
+
+@pytest.mark.parametrize(
+    ("key", "content"),
+    [
+        ("a.json.gz", b""), ("a.json.gz", gzip.compress(b"")), ("a.json.zst", b""), ("a.json.zst", zstd(b"")), ("a.json", b""),
+    ],
+    ids=["gzip of no bytes", "gzip of nothing", "zstd of no bytes", "zstd of nothing", "nothing"],
+)  # fmt: skip
+def test_a_document_without_content_is_one(bucket: Bucket, key: str, content: bytes) -> None:
+    put(bucket, key, content)
+    assert read_all(bucket, key) == [(key, b"")]
+
+
+@pytest.mark.parametrize(
+    ("key", "content"),
+    [
+        ("A.JSON.GZ", gzip.compress(TEXT)),
+        ("a.gzip", gzip.compress(TEXT)),
+        ("a.zstd", zstd(TEXT)),
+        ("two.gz", gzip.compress(TEXT[:99]) + gzip.compress(TEXT[99:])),
+        ("two.zst", zstd(TEXT[:99]) + zstd(TEXT[99:])),
+        ("a.gz.json", TEXT),
+    ],
+)
+def test_the_end_of_a_documents_key_tells_how_it_is_compressed(
+    bucket: Bucket, key: str, content: bytes
+) -> None:
+    put(bucket, key, content)
+    assert read_all(bucket, key) == [(key, TEXT)]
+
+
+@pytest.mark.parametrize(
+    ("key", "content"),
+    [
+        ("a.json.gz", TEXT),
+        ("a.json.gz", gzip.compress(TEXT)[:-1]),
+        ("a.json.gz", gzip.compress(TEXT)[:20]),
+        ("a.json.gz", damaged(gzip.compress(TEXT), -6)),
+        ("a.json.gz", damaged(gzip.compress(TEXT), 14)),
+        ("a.json.gz", gzip.compress(TEXT) + b"more"),
+        ("a.json.zst", TEXT),
+        ("a.json.zst", zstd(TEXT)[:-1]),
+        ("a.json.zst", zstd(TEXT)[:3]),
+        ("a.json.zst", zstd(TEXT) + b"more"),
+    ],
+    ids=[
+        *(
+            "no gzip",
+            "gzip cut off",
+            "gzip cut off early",
+            "gzip of another checksum",
+            "gzip damaged",
+            "gzip and more",
+        ),
+        *("no zstd", "zstd cut off", "zstd cut off early", "zstd and more"),
+    ],
+)
+def test_a_compressed_document_that_is_damaged_is_named(bucket: Bucket, key: str, content: bytes) -> None:
+    put(bucket, key, content)
+    with pytest.raises(SourceFileError) as caught:
+        read_all(bucket, key)
+    message = str(caught.value)
+    assert message.startswith(f"{bucket.uri(key)}: the compressed file is damaged or cut off (")
+    assert message.endswith("); upload it again")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd], ids=["plain", "gzip", "zstd"])
+def test_a_document_may_have_16_mib_and_not_a_byte_more(
+    bucket: Bucket, pack: Callable[[bytes], bytes]
+) -> None:
+    key = {gzip.compress: "a.json.gz", zstd: "a.json.zst"}.get(pack, "a.json")
+    put(bucket, key, pack(bytes(16 << 20)))
+    assert [len(content) for _, content in read_all(bucket, key)] == [16 << 20]
+    put(bucket, key, pack(bytes((16 << 20) + 1)))
+    with pytest.raises(SourceFileError) as caught:
+        read_all(bucket, key)
+    assert str(caught.value) == (
+        f"{bucket.uri(key)}: the document is larger than 16 MiB; "
+        "write its objects one a line, and declare the format json_lines"
+    )
+
+
+def test_a_file_that_is_far_too_large_is_not_brought_to_memory(tmp_path: Path) -> None:
+    bucket = folder(tmp_path, {})
+    with (tmp_path / "huge.json").open("wb") as file:
+        file.truncate(256 << 20)
+    tracemalloc.start()
+    try:
+        with pytest.raises(SourceFileError, match=r"huge\.json: the document is larger than 16 MiB"):
+            read_all(bucket, "huge.json")
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 64 << 20
+
+
+@given(st.lists(st.lists(st.binary(max_size=5), max_size=70), max_size=4))
+def test_batches_of_documents_come_in_order_each_once(contents: list[list[bytes]]) -> None:
+    bucket = memory(
+        **{f"{batch}-{number}": data for batch, row in enumerate(contents) for number, data in enumerate(row)}
+    )
+    infos = {item.key: item for item in bucket.list_objects("")}
+    batches = [
+        [infos[f"{batch}-{number}"] for number in range(len(row))] for batch, row in enumerate(contents)
+    ]
+    with bucket.read(batches) as read:
+        assert [[item.content for item in batch] for batch in read] == contents
+
+
+def test_a_piece_of_a_batch_more_than_a_worker_reads_is_in_its_place(tmp_path: Path) -> None:
+    keys = [f"{number:04d}.json" for number in range(3 * READ_PIECE + 5)]
+    bucket = folder(tmp_path, {key: key.encode() for key in keys})
+    listed = bucket.list_objects("")[::-1]
+    with bucket.read([listed[:200], listed[200:]]) as read:
+        assert [item.content.decode() for batch in read for item in batch] == keys[::-1]
+
+
+@pytest.mark.parametrize("nanoseconds", [0, 1, 999, 1001, 1_600_000_000_123_456_789, -1, -1_500_000_001])
+def test_a_document_written_at_any_moment_is_read(tmp_path: Path, nanoseconds: int) -> None:
+    bucket = folder(tmp_path, {"a.json": b"{}"})
+    os.utime(tmp_path / "a.json", ns=(nanoseconds, nanoseconds))
+    assert read_all(bucket, "a.json") == [("a.json", b"{}")]
+
+
+def test_a_reader_of_documents_that_stops_early_stops(bucket: Bucket) -> None:
+    for key in "abc":
+        put(bucket, key, key.encode())
+    with bucket.read([[item] for item in bucket.list_objects("")]) as read:
+        assert [item.content for item in next(read)] == [b"a"]
+
+
+def test_a_bad_document_does_not_spoil_the_batches_before_it(bucket: Bucket) -> None:
+    for key, content in {"a": b"a", "b.gz": b"no gzip", "c": b"c"}.items():
+        put(bucket, key, content)
+    with bucket.read([[item] for item in bucket.list_objects("")]) as read:
+        assert [item.content for item in next(read)] == [b"a"]
+        with pytest.raises(SourceFileError, match=r"b\.gz"):
+            next(read)
+
+
+@pytest.mark.parametrize("content", [b"other", b"longer than before", b"", b"first"])
+def test_a_document_that_was_overwritten_after_the_listing_is_refused(bucket: Bucket, content: bytes) -> None:
+    put(bucket, "a.json", b"first")
+    if bucket.folder is not None:
+        os.utime(bucket.folder / "a.json", (1, 1))  # however coarse the file system's clock is
+    listed = bucket.list_objects("")
+    put(bucket, "a.json", content)
+    with bucket.read([listed]) as read, pytest.raises(BucketError) as caught:
+        next(read)
+    assert bucket.uri("a.json") in str(caught.value)
+    assert str(caught.value).endswith("was overwritten after the listing; run again")
+
+
+def test_a_document_that_is_gone_or_no_file_any_more_is_named(bucket: Bucket) -> None:
+    put(bucket, "a.json", b"{}")
+    listed = bucket.list_objects("")
+    delete(bucket, "a.json")
+    with bucket.read([listed]) as read, pytest.raises(BucketError) as caught:
+        next(read)
+    assert str(caught.value).startswith(f"cannot read {bucket.uri('a.json')}: ")
+    assert "\n" not in str(caught.value)
+    put(bucket, "a.json/b", b"{}")
+    with bucket.read([listed]) as read, pytest.raises(BucketError, match=r"cannot read .*/a\.json: "):
+        next(read)
 
 
 @pytest.mark.parametrize("change", ["overwritten", "gone"])

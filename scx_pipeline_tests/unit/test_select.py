@@ -395,6 +395,66 @@ def test_objects_without_months_are_no_part_of_any_month() -> None:
     assert [item.info.key for item in selection.whole_objects] == ["a.json"]
 
 
+def test_not_even_those_whose_keys_name_a_month() -> None:
+    songs = SONGS.model_copy(
+        update={"files": (FilePattern(pattern="{year}/{month}/**"), FilePattern(pattern="**"))}
+    )
+    logs = source(BY_MONTH)
+    selection = select_objects(
+        [logs, songs], {"logs": [info("2021/01/a.csv")], "songs": [info("2021/02/a.json")]}
+    )
+    alone = select_objects([logs], {"logs": [info("2021/01/a.csv")]})
+    assert [selection.fingerprint(month) for month in (JAN, FEB)] == [
+        alone.fingerprint(month) for month in (JAN, FEB)
+    ]
+    assert not selection.has_objects(FEB)
+    assert [item.source for item in selection.of(Span(JAN, FEB))] == ["logs"]
+    assert [item.info.key for item in selection.whole_objects] == ["2021/02/a.json"]
+
+
+def test_what_no_pattern_of_theirs_matches_is_told() -> None:
+    songs = SONGS.model_copy(update={"files": (FilePattern(pattern="**.json"),)})
+    selection = select_objects([songs], {"songs": [info("a/b.json"), info("a/b.json.tmp")]})
+    assert selection.ignored == (("songs", "a/b.json.tmp"),)
+    assert [item.info.key for item in selection.whole_objects] == ["a/b.json"]
+
+
+@given(listings, listings, st.data())
+def test_their_fingerprint_changes_exactly_when_one_of_them_does(
+    one: Listing, other: Listing, data: st.DataObject
+) -> None:
+    first, second = with_songs(*listed(one)), with_songs(*listed(other))
+    assert (first.whole_fingerprint == second.whole_fingerprint) == (one == other)
+    shuffled = with_songs(*data.draw(st.permutations(listed(one))))
+    assert shuffled.whole_fingerprint == first.whole_fingerprint
+    assert first.fingerprint(JAN) == second.fingerprint(JAN)
+
+
+def test_objects_of_several_sources_without_months_have_one_fingerprint() -> None:
+    sources = [SONGS.model_copy(update={"name": name}) for name in ("songs", "artists")]
+    both = {"songs": [info("a.json")], "artists": [info("a.json")]}
+    selection = select_objects(sources, both)
+    assert [(item.source, item.info.key) for item in selection.whole_objects] == [
+        ("songs", "a.json"),
+        ("artists", "a.json"),
+    ]
+    for name in both:
+        fewer = select_objects(sources, {**both, name: []})
+        assert fewer.whole_fingerprint != selection.whole_fingerprint
+
+
+def test_sources_that_were_not_listed_are_left_out() -> None:
+    sources = [source(BY_MONTH), SONGS]
+    monthly = select_objects(sources, {"logs": [info("2021/01/a.csv"), info("x")]})
+    assert monthly.listed == {"logs"}
+    assert (monthly.whole, monthly.whole_objects) == ({"songs"}, [])
+    assert monthly.fingerprint(JAN) == with_songs(info("a.json")).fingerprint(JAN)
+    songs = select_objects(sources, {"songs": []})
+    assert songs.listed == {"songs"}
+    assert not songs.has_objects(JAN)
+    assert select_objects(sources, {}) == Selection((), (), frozenset(), frozenset({"songs"}))
+
+
 def test_their_fingerprint_changes_with_key_etag_and_size_and_not_with_the_months_objects() -> None:
     before = with_songs(info("a.json"))
     changed = [
@@ -427,6 +487,36 @@ def test_a_stale_month_is_due_and_says_why() -> None:
     assert changed_months(selection, Span(JAN, MAR), history, "v1", {FEB: "songs changed"}) == [
         ChangedMonth(FEB, "songs changed")
     ]
+
+
+def test_a_stale_month_that_is_due_anyway_is_told_by_its_own_reason_and_one_out_of_range_is_not() -> None:
+    selection = select([BY_MONTH], info("2021/01/a.csv"), info("2021/02/a.csv"))
+    history = {FEB: MonthState("another", "v1"), MAR: MonthState(selection.fingerprint(MAR), "v1")}
+    stale = dict.fromkeys([JAN, FEB, MAR, MAR.shift(1), JAN.shift(-1)], "songs changed")
+    assert changed_months(selection, Span(JAN, MAR), history, "v1", stale) == [
+        ChangedMonth(JAN, "not loaded yet"),
+        ChangedMonth(FEB, "objects changed"),
+        ChangedMonth(MAR, "songs changed"),
+    ]
+
+
+def test_a_change_of_the_objects_is_told_before_one_of_the_code() -> None:
+    selection = with_songs(info("a.json"))
+    assert whole_change(selection, MonthState("another", "v0"), "v1") == "objects changed"
+    assert whole_change(with_songs(), MonthState("another", "v0"), "v1") == "its objects are gone"
+    gone = MonthState(with_songs().whole_fingerprint, "v1")
+    assert whole_change(with_songs(), gone, "v1") is None, "told once"
+
+
+@given(sizes, st.integers(1, 60), st.integers(1, 5))
+def test_a_batch_is_full_or_has_as_many_objects_as_it_may(
+    lengths: list[int], limit: int, number: int
+) -> None:
+    batches = split_batches(objects_of(lengths), limit, number)
+    assert [item for batch in batches for item in batch] == objects_of(lengths)
+    assert all(1 <= len(batch) <= number for batch in batches)
+    for one, other in pairwise(batches):
+        assert len(one) == number or sum(item.info.size for item in one) + other[0].info.size > limit
 
 
 def test_batches_hold_no_more_objects_than_allowed() -> None:

@@ -177,9 +177,38 @@ def table(**facts: Any) -> Table:
     return Table.model_validate({**sound, **facts})
 
 
-def test_a_table_is_kept_by_month_if_it_has_its_event_time_and_else_by_key() -> None:
-    assert table().sliced
-    assert not table(columns=[ID], latest_by=["changed_at"]).sliced
+JSON = {"role": "staging", "source": "files"}
+
+
+def test_a_table_is_kept_by_month_by_key_or_whole() -> None:
+    tables = [
+        table(),
+        table(columns=[ID], latest_by=["changed_at"]),
+        table(columns=[ID], latest_by=["changed_at"], event_time=None),
+        table(**JSON, event_time=None, key=[]),
+    ]
+    assert [(item.sliced, item.whole) for item in tables] == [
+        (True, False),
+        (False, False),
+        (False, True),
+        (False, True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field", "path"),
+    [(None, ("c",)), ("userId", ("userId",)), ("home.city", ("home", "city")), ("$.it's a", ("$", "it's a"))],
+)
+def test_a_column_is_read_from_the_field_of_its_name_unless_it_says_otherwise(
+    field: str | None, path: tuple[str, ...]
+) -> None:
+    assert Column(name="c", type="integer", description="", field=field).field_path == path
+
+
+@pytest.mark.parametrize("field", ["", ".", "a.", ".a", "a..b", 'a"b'])
+def test_what_leads_to_no_field_is_refused_with_an_example(field: str) -> None:
+    with pytest.raises(ValidationError, match=r"is not the way to a field: write its name, or outer\.inner"):
+        Column(name="c", type="integer", description="", field=field)
 
 
 @pytest.mark.parametrize(
@@ -197,6 +226,27 @@ def test_a_table_is_kept_by_month_if_it_has_its_event_time_and_else_by_key() -> 
             "so it is kept by key and needs key and latest_by",
         ),
         ({"columns": []}, "at least 1 item"),
+        ({"event_time": None}, "it has no event_time, so it is made whole and needs key and latest_by"),
+        (
+            {"event_time": None, "latest_by": ["at"], "key": []},
+            "it has no event_time, so it is made whole and needs key and latest_by",
+        ),
+        ({"columns": [{**ID, "unit": "seconds"}, AT]}, "id has a unit, and must be a timestamp"),
+        ({"columns": [ID, {**AT, "unit": "seconds"}]}, "at says how it is read from a source"),
+        ({"columns": [{**ID, "field": "no"}, AT]}, "id says how it is read from a source"),
+        ({"columns": [ID, {**AT, "unit": "hours"}]}, "Input should be 'seconds', 'milliseconds' or 'micro"),
+        (
+            {**JSON, "columns": [{**ID, "field": "at"}, {**AT, "field": "at.unix"}]},
+            "id takes the field at as a value, and at looks into it",
+        ),
+        (
+            {**JSON, "columns": [{**ID, "field": "no.a.b"}, {**AT, "field": "no.a"}]},
+            "at takes the field no.a as a value, and id looks into it",
+        ),
+        (
+            {**JSON, "columns": [{**ID, "field": "at.no"}, AT]},
+            "at takes the field at as a value, and id looks into it",
+        ),
     ],
 )
 def test_a_table_that_contradicts_itself_is_refused(facts: dict[str, Any], why: str) -> None:
@@ -228,6 +278,7 @@ SOUND = {
     "sources": [SOURCE],
     "tables": [STAGING],
 }
+WHOLE_SOURCE = {**SOURCE, "event_time": None}
 KEYED = {
     "name": "d",
     "role": "dimension",
@@ -266,8 +317,51 @@ def facts_with(**staging: Any) -> dict[str, Any]:
         ),
         (facts_with(same_rows_as="nowhere"), "same_rows_as names nowhere, which is no table"),
         ({"first_month": "2021"}, "is not a month"),
+        ({"sources": [WHOLE_SOURCE]}, "s: event_time must be left out, as in source files"),
+        (facts_with(event_time=None), "s: event_time must be at, as in source files"),
+        (
+            {"tables": [{**STAGING, "columns": [{**ID, "field": "no"}, AT]}]},
+            "id names a field, which a csv source has none of: its header names columns",
+        ),
+        (
+            {
+                "sources": [SOURCE, {**WHOLE_SOURCE, "name": "songs"}],
+                "tables": [
+                    KEYED,
+                    {
+                        **STAGING,
+                        "source": "songs",
+                        "event_time": None,
+                        "columns": [{**ID, "references": "d"}, AT],
+                    },
+                ],
+            },
+            "s: it has no months, and id references d, which has",
+        ),
     ],
 )
 def test_a_star_whose_facts_do_not_fit_together_is_refused(facts: dict[str, Any], why: str) -> None:
     with pytest.raises(ValidationError, match=why):
         Star.model_validate({**SOUND, **facts})
+
+
+def test_a_star_tells_its_tables_without_months_from_the_others() -> None:
+    whole: dict[str, Any] = {"event_time": None, "key": ["id"], "latest_by": ["at"]}
+    tables = [
+        STAGING,
+        {
+            **STAGING,
+            "name": "w",
+            "source": "songs",
+            "event_time": None,
+            "columns": [ID, {**AT, "unit": "seconds"}],
+        },
+        {**KEYED, **whole, "name": "v", "columns": [ID, {**AT, "references": "v"}]},
+        {**KEYED, "columns": [{**ID, "references": "v"}, AT]},
+    ]
+    sources = [SOURCE, {**WHOLE_SOURCE, "name": "songs", "format": "json", "null_texts": ["", "n/a"]}]
+    star = Star.model_validate({**SOUND, "sources": sources, "tables": tables})
+    assert [item.name for item in star.whole] == ["w", "v"]
+    assert [item.name for item in star.monthly] == ["s", "d"]
+    assert star.source("songs").null_texts == ("", "n/a")
+    assert star.source("files").null_texts == ()

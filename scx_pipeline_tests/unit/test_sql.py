@@ -4,6 +4,7 @@ What is made of sound files is tested with `sql_select`, that every engine gives
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -245,3 +246,126 @@ def test_a_chart_draws_what_its_query_gives(star: StarCopy) -> None:
         star.mistake()
         == f"{QUERY}: the SELECT does not give jobs, which ground_profile_by_month's chart draws"
     )
+
+
+# Tables without months
+
+
+@pytest.fixture
+def music(tmp_path: Path) -> StarCopy:
+    """A copy of the star songplays that the test may change."""
+    return StarCopy.of("songplays", tmp_path)
+
+
+ALL_SONGS = "FROM staging_songs"
+
+
+@pytest.mark.parametrize("other", ["staging_events", "users", "time"])
+def test_a_table_without_months_reads_none_that_has_them_not_even_deep_inside(
+    music: StarCopy, other: str
+) -> None:
+    music.replace(ALL_SONGS, f"{ALL_SONGS}\nWHERE year > (SELECT COUNT(*) FROM {other})", "sql/artists.sql")
+    assert (
+        music.mistake()
+        == f"sql/artists.sql: artists has no months (no event_time), and reads {other}, which has"
+    )
+
+
+@pytest.mark.parametrize("other", ["staging_songs", "songs", "artists"])
+def test_a_table_kept_by_key_reads_none_without_months_not_even_deep_inside(
+    music: StarCopy, other: str
+) -> None:
+    within = "AND song IN (WITH known AS (SELECT artist_id FROM {}) SELECT artist_id FROM known)"
+    music.replace("user_id IS NOT NULL", f"user_id IS NOT NULL {within.format(other)}", "sql/users.sql")
+    assert music.mistake() == (
+        f"sql/users.sql: users is kept by key, and reads {other}, which has no months; "
+        f"give users its event_time as a column, or read {other} where it is used"
+    )
+
+
+def test_a_table_without_months_may_read_another_and_gives_no_event_time(music: StarCopy) -> None:
+    music.replace(
+        ALL_SONGS, "FROM staging_songs\nWHERE song_id IN (SELECT song_id FROM songs)", "sql/artists.sql"
+    )
+    compiled = music.load()
+    order = [table.name for table in compiled.order]
+    assert order.index("songs") < order.index("artists") < order.index("songplays")
+    assert compiled.outputs(compiled.star.table("artists")) == [
+        *("artist_id", "name", "location", "latitude", "longitude"),
+        *("year", "song_id"),
+    ]
+
+
+def test_a_table_without_months_gives_what_it_is_ordered_by_and_nothing_more(music: StarCopy) -> None:
+    music.replace("    year,\n", "", "sql/artists.sql")
+    assert music.mistake() == "sql/artists.sql: the SELECT does not give year, which artists declares"
+    music.replace("    song_id\n", "    song_id,\n    year,\n    duration\n", "sql/artists.sql")
+    assert music.mistake() == "sql/artists.sql: the SELECT gives duration, which artists does not declare"
+
+
+def test_tables_are_made_after_what_they_read_those_kept_by_month_first(music: StarCopy) -> None:
+    compiled = music.load()
+    assert [table.name for table in compiled.order] == ["time", "songs", "artists", "songplays", "users"]
+    assert compiled.downstream({"staging_songs"}) == {"staging_songs", "songs", "artists", "songplays"}
+    assert compiled.downstream({"staging_events"}) == {"staging_events", "time", "songplays", "users"}
+
+
+def test_only_tables_kept_by_month_that_read_one_without_follow_its_changes(
+    star: StarCopy, music: StarCopy
+) -> None:
+    assert star.load().reading_whole() == []
+    assert [table.name for table in music.load().reading_whole()] == ["songplays"]
+    music.replace(
+        "WHERE page = 'NextSong'",
+        "WHERE page = 'NextSong' AND song IN (SELECT title FROM songs)",
+        "sql/time.sql",
+    )
+    assert [table.name for table in music.load().reading_whole()] == ["time", "songplays"]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "changed"),
+    [
+        # what makes the rows of tables without months
+        ("sql/songs.sql", "    year,", "    COALESCE(year, 0) AS year,", "whole"),
+        ("sql/artists.sql", "FROM staging_songs", "FROM staging_songs\nWHERE year > 0", "whole"),
+        ("defs.yaml", "      latest_by: [year]\n", "      latest_by: [duration]\n", "whole"),
+        ("defs.yaml", '"**/*.json*"', '"*/**.json*"', "whole"),
+        ("defs.yaml", "prefix: song_data/", "prefix: songs/", "whole"),
+        ("defs.yaml", "{name: num_songs,", "{name: num_songs, field: numSongs,", "whole"),
+        ("defs.yaml", "{name: artist_name, type: varchar(1024)", "{name: artist_name, type: varchar(512)", "whole"),
+        # what makes the rows of those with months
+        ("sql/songplays.sql", "    e.level,", "    COALESCE(e.level, 'free') AS level,", "months"),
+        ("sql/users.sql", "    level,", "    COALESCE(level, 'free') AS level,", "months"),
+        ("defs.yaml", '      null_texts: [""]           # a', '      null_texts: ["", "-"]    # a', "months"),
+        ("defs.yaml", "unit: milliseconds, nullable: false", "unit: seconds, nullable: false", "months"),
+        ("defs.yaml", "field: firstName", "field: user.firstName", "months"),
+        ("defs.yaml", "spill_before: 1 ", "spill_before: 2 ", "months"),
+        # the months that there are
+        ("defs.yaml", "first_month: 2018-01", "first_month: 2018-02", "months, whole"),
+        # what is only checked, shown or written differently
+        ("defs.yaml", "      fewest_rows: 0\n", "      fewest_rows: 5\n", ""),
+        ("defs.yaml", "description: One row per song;", "description: A row per song;", ""),
+        ("defs.yaml", "description: The title.}", "description: Its title.}", ""),
+        ("defs.yaml", "description: The songs, as JSON", "description: Songs, as JSON", ""),
+        ("defs.yaml", "reject_limit: 0.05", "reject_limit: 0.5", ""),
+        ("defs.yaml", "accepted: [free, paid]", "accepted: [free, paid, trial]", ""),
+        ("defs.yaml", "range: [0, 9999]", "range: [0, 3000]", ""),
+        ("defs.yaml", "nullable: false, references: artists,", "nullable: false,", ""),
+        ("defs.yaml", "fresh_within_days: 45", "fresh_within_days: 5", ""),
+        ("sql/songs.sql", "    year,", "    year,  -- 0 if it is not known", ""),
+        ("sql/songs.sql", "    year,", "    YEAR,", ""),
+        ("queries/table_counts.sql", "'songs' AS", "'the songs' AS", ""),
+    ],
+)  # fmt: skip
+def test_the_code_of_tables_with_months_and_of_those_without_has_versions_of_its_own(
+    music: StarCopy, file: str, old: str, new: str, changed: str
+) -> None:
+    before = music.load()
+    music.replace(old, new, file)
+    after = music.load()
+    differing = {
+        "months": before.version != after.version,
+        "whole": before.whole_version != after.whole_version,
+    }
+    assert ", ".join(name for name, differs in differing.items() if differs) == changed
