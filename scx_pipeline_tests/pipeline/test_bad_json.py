@@ -4,6 +4,7 @@ The rules of single values are tested with `values` and `jsonfile`; what every f
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -73,23 +74,24 @@ QUARANTINED: dict[str, tuple[str, str | None, str]] = {
 }
 
 
-@pytest.mark.parametrize("case", QUARANTINED.values(), ids=QUARANTINED)
-def test_a_bad_line_is_quarantined_with_its_place_and_reason(
-    music: MusicWorld, case: tuple[str, str | None, str]
-) -> None:
-    line, column, reason = case
-    music.put_day(DAY, [*GOOD[:20], "", line, *GOOD[20:]])
+def test_bad_lines_are_quarantined_with_their_places_and_reasons(music: MusicWorld) -> None:
+    """All of them in one file, each after so many good lines that no limit is reached."""
+    written: list[str | dict[str, Any]] = []
+    for number, (line, _, _) in enumerate(QUARANTINED.values()):
+        written += [event(number + 10, item, f"{DAY} 10:00:00") for item in range(24)] + ["", line]
+    music.put_day(DAY, written)
     music.load("2018-11")
-    [(key, number, found, told, kept)] = music.state(
-        "rejected_rows", "object_key, line, column_name, reason, raw"
+    found = music.rows(
+        "SELECT object_key, line, column_name, reason, raw FROM scx_pipeline.rejected_rows ORDER BY line"
     )
-    assert (key, number, found) == (KEY, 22, column)
-    assert reason in told
-    assert kept == line.replace("\0", "\\0")
-    assert music.table("songplays", "COUNT(*)") == [(40,)]
-    assert music.rows("SELECT rows_read, rows_loaded, rows_rejected FROM scx_pipeline.objects") == [
-        (41, 40, 1)
-    ]
+    for (name, (line, column, reason)), row in zip(QUARANTINED.items(), found, strict=True):
+        assert row[:3] == (KEY, written.index(line) + 1, column), name
+        assert reason in row[3], name
+        assert row[4] == line.replace("\0", "\\0"), name
+    bad, good = len(QUARANTINED), 24 * len(QUARANTINED)
+    assert music.table("songplays", "COUNT(*)") == [(good,)]
+    counted = "SELECT rows_read, rows_loaded, rows_rejected FROM scx_pipeline.objects"
+    assert music.rows(counted) == [(good + bad, good, bad)]
 
 
 def test_bytes_that_are_no_utf_8_are_quarantined(music: MusicWorld) -> None:
@@ -214,21 +216,19 @@ DOCUMENTS: dict[str, tuple[bytes, list[tuple[int | None, str | None, str]]]] = {
 }
 
 
-@pytest.mark.parametrize("case", DOCUMENTS.values(), ids=DOCUMENTS)
-def test_a_bad_document_is_quarantined_with_its_place_and_reason(
-    music: MusicWorld, case: tuple[bytes, list[tuple[int | None, str | None, str]]]
-) -> None:
-    content, expected = case
-    for number in range(40):
+def test_bad_documents_are_quarantined_with_their_places_and_reasons(music: MusicWorld) -> None:
+    for number in range(200):
         music.put_song(f"good{number}", song(f"GOOD{number}"))
-    music.put_song("bad", content)
+    keys = {name: music.put_song(f"bad {name}", content) for name, (content, _) in DOCUMENTS.items()}
     music.refresh()
-    found = music.state("rejected_rows", "object_key, line, column_name, reason")
-    assert [(line, column) for _, line, column, _ in found] == [
-        (line, column) for line, column, _ in expected
-    ]
-    assert all(told[2] in row[3] for told, row in zip(expected, found, strict=True)), found
-    assert {row[0] for row in found} == {f"{SONGS}bad.json"}
+    rows = music.rows(
+        "SELECT object_key, line, column_name, reason FROM scx_pipeline.rejected_rows ORDER BY line"
+    )
+    for name, (_, expected) in DOCUMENTS.items():
+        found = [row[1:] for row in rows if row[0] == keys[name]]
+        assert [row[:2] for row in found] == [row[:2] for row in expected], name
+        assert all(told in row[2] for (_, _, told), row in zip(expected, found, strict=True)), found
+    assert len(rows) == sum(len(expected) for _, expected in DOCUMENTS.values())
 
 
 def test_a_document_larger_than_16_mib_is_refused_by_name(music: MusicWorld) -> None:

@@ -375,7 +375,7 @@ def filled(world: MusicWorld) -> Snapshot:
 @pytest.mark.postgres
 @given(history=_HISTORIES)
 @settings(
-    max_examples=MORE or 12,
+    max_examples=MORE or 8,
     derandomize=not MORE,
     deadline=None,
     database=None,

@@ -15,7 +15,6 @@ import duckdb
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from scx_pipeline.engine import values
 from scx_pipeline.engine.jsonfile import NUMBER, ODD, FieldMap, element_starts
@@ -180,6 +179,8 @@ SECONDS = {"type": "timestamp", "unit": "seconds"}
         ({"type": "decimal(5,2)"}, "1.25", Decimal("1.25")),
         ({"type": "decimal(5,2)"}, '"-1.25"', Decimal("-1.25")),
         ({"type": "decimal(38,2)"}, '"123456789012345678.12"', Decimal("123456789012345678.12")),
+        ({"type": "decimal(38,2)"}, "123456789012345678", Decimal("123456789012345678.00")),
+        ({"type": "decimal(15,2)"}, "9999999999999.99", Decimal("9999999999999.99")),
         ({"type": "boolean"}, "true", True),
         ({"type": "boolean"}, '"false"', False),
         ({"type": "boolean"}, "1", True),
@@ -246,6 +247,15 @@ def test_a_number_as_a_text_is_what_the_same_text_is_in_a_csv_file(
     assert isinstance(found, str) if refused else found == of_text
 
 
+@pytest.mark.parametrize("none", ["-", "nan", "1_000", "0x10", "1e400", "+7", "٣"])
+def test_whatever_stands_for_no_value_other_numbers_are_numbers(
+    con: duckdb.DuckDBPyConnection, none: str
+) -> None:
+    source = SOURCE.model_copy(update={"null_texts": (none,)})
+    assert value(con, "2.5", source, type="double") == 2.5
+    assert value(con, json.dumps(none), source, type="double") is None
+
+
 @pytest.mark.parametrize("text", ['"-1"', "-1"])
 def test_a_text_without_a_value_is_none_in_columns_of_all_types_alike(
     con: duckdb.DuckDBPyConnection, text: str
@@ -267,30 +277,18 @@ def test_a_text_without_a_value_is_none_in_columns_of_all_types_alike(
 
 ODD_NAMES = [
     *("a b", " ", "größe", "日本", "🎉", "é", "e\u0301", "\u00a0", "a\tb", "a\nb"),
-    *("$", "$a", "@type", "#", "*", "**", "%", "?", "~", "[0]", "a[0]", "{a}", "(a)", "a/b", "a:b", "a,b", "a;--"),
-    *("'", "it's", "\\", "a\\b", "\\u0041", "0", "-1", "null", "true", "select"),
+    *("$", "$a", "@type", "#", "%", "?", "~", "[0]", "a[0]", "{a}", "(a)", "a/b", "a:b", "a,b", "a;--"),
+    *("'", "it's", "0", "-1", "null", "true", "select"),
 ]  # fmt: skip
 
 
-def declared(*columns: dict[str, Any]) -> Table | None:
-    """A table of these columns, or None if the declaration is refused."""
-    try:
-        return table_of(*columns)
-    except ValidationError:
-        return None
-
-
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_a_field_of_any_name_is_read_unless_its_declaration_is_refused(
-    con: duckdb.DuckDBPyConnection, name: str
-) -> None:
-    table = declared(
+def test_a_field_of_any_name_is_read(con: duckdb.DuckDBPyConnection, name: str) -> None:
+    table = table_of(
         {"name": "a", "field": name},
         {"name": "b", "field": f"outer.{name}", "type": "double"},
         {"name": "c", "field": f"far.{name}.inner", "type": "integer"},
     )
-    if table is None:
-        return
     record: dict[str, Any] = {name: "x", "outer": {name: 2.5}, "far": {name: {"inner": 7}}}
     assert read(con, json.dumps(record), table) == ("x", 2.5, 7)
     assert read(con, json.dumps({**record, "more": 1}, ensure_ascii=False), table) == ("x", 2.5, 7)
@@ -299,47 +297,20 @@ def test_a_field_of_any_name_is_read_unless_its_declaration_is_refused(
     assert read(con, json.dumps({"far": {name: 5}}), table) == (None, f"has far.{name}, which is no object")
 
 
-@pytest.mark.parametrize("name", ['"', 'a"b', "", ".", "a.", ".a", "a..b"])
-def test_a_name_that_no_way_leads_to_is_refused(name: str) -> None:
-    assert declared({"name": "a", "field": name}) is None
-
-
 @pytest.mark.parametrize(
     "name", ["number", "json", "keys", "odd", "nul", "loose", "rule", "s", "t", "text", "field", "records"]
 )
 @pytest.mark.parametrize(("kind", "content"), [("varchar(9)", "x"), ("integer", 77), ("boolean", True)])
-def test_a_column_of_any_name_is_read_unless_its_declaration_is_refused(
+def test_a_column_of_any_name_is_read(
     con: duckdb.DuckDBPyConnection, name: str, kind: str, content: object
 ) -> None:
-    table = declared({"name": name, "type": kind}, {"name": "other", "type": "integer"})
-    if table is None:
-        return
+    table = table_of({"name": name, "type": kind}, {"name": "other", "type": "integer"})
     sound = json.dumps({name: content, "other": 5})
     assert read(con, sound, table) == (content, 5)
     assert read(con, json.dumps({name: content, "other": "x"}), table) == ("other", "is not an integer")
     assert read(con, sound[:-1] + ', "other": 5}', table) == (None, "has a field twice")
     numbered = f"SELECT {NUMBER} FROM ({FieldMap(SOURCE, table).typed(RECORDS)})"
     assert con.execute(numbered, [sound]).fetchall() == [(1,)], "the record's number, not the column's"
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [("userId", "userid"), ("a.x", "A.y"), ("a.x", "a.X"), ("ß", "SS"), ("é", "É"), ("a.x", "b.X")],
-)
-def test_fields_whose_names_differ_only_in_case_are_two(
-    con: duckdb.DuckDBPyConnection, one: str, other: str
-) -> None:
-    table = declared({"name": "a", "field": one}, {"name": "b", "field": other})
-    if table is None:
-        return
-    record: dict[str, Any] = {}
-    for field, content in ((one, "x"), (other, "y")):
-        if "." in field:
-            outer, inner = field.split(".")
-            record.setdefault(outer, {})[inner] = content
-        else:
-            record[field] = content
-    assert read(con, json.dumps(record), table) == ("x", "y")
 
 
 def test_a_field_in_other_letters_is_another_field(con: duckdb.DuckDBPyConnection) -> None:
@@ -349,25 +320,12 @@ def test_a_field_in_other_letters_is_another_field(con: duckdb.DuckDBPyConnectio
     assert read(con, line(Home={"city": "x"})) == VALUES
 
 
-@pytest.mark.parametrize(
-    ("kinds", "text", "expected"),
-    [
-        (({"type": "double"}, {"type": "double"}), "7", (7.0, 7.0)),
-        (({"type": "integer"}, {"type": "bigint"}), "7", (7, 7)),
-        (({"type": "integer"}, {"type": "varchar(9)"}), '"7"', (7, "7")),
-        (({"type": "double"}, {"type": "integer"}), "7", (7.0, 7)),
-        (({"type": "bigint"}, MILLISECONDS), "7", (7, datetime(1970, 1, 1, 0, 0, 0, 7000))),
-        ((SECONDS, MILLISECONDS), "7", (datetime(1970, 1, 1, 0, 0, 7), datetime(1970, 1, 1, 0, 0, 0, 7000))),
-    ],
-)
-def test_a_field_may_be_read_by_two_columns_unless_their_declaration_is_refused(
-    con: duckdb.DuckDBPyConnection,
-    kinds: tuple[dict[str, Any], dict[str, Any]],
-    text: str,
-    expected: tuple[object, object],
-) -> None:
-    table = declared(*({"name": name, "field": "v", **kind} for name, kind in zip("ab", kinds, strict=True)))
-    assert table is None or read(con, f'{{"v": {text}}}', table) == expected
+def test_fields_of_the_same_name_in_two_objects_are_two(con: duckdb.DuckDBPyConnection) -> None:
+    table = table_of(
+        {"name": "a", "field": "x"}, {"name": "b", "field": "o.x"}, {"name": "c", "field": "p.X"}
+    )
+    assert read(con, '{"x": "1", "o": {"x": "2"}, "p": {"X": "3"}}', table) == ("1", "2", "3")
+    assert read(con, '{"o": {"X": "2"}, "p": {"x": "3"}}', table) == (None, None, None)
 
 
 # Objects in objects

@@ -441,14 +441,18 @@ def test_a_document_may_have_16_mib_and_not_a_byte_more(
     )
 
 
-def test_a_file_that_is_far_too_large_is_not_brought_to_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("key", ["huge.json", "huge.json.gz"])
+def test_what_is_far_too_large_for_a_document_is_not_brought_to_memory(tmp_path: Path, key: str) -> None:
     bucket = folder(tmp_path, {})
-    with (tmp_path / "huge.json").open("wb") as file:
-        file.truncate(256 << 20)
+    if key.endswith(".gz"):
+        (tmp_path / key).write_bytes(gzip.compress(bytes(1 << 20), 1) * 128)
+    else:
+        with (tmp_path / key).open("wb") as file:
+            file.truncate(128 << 20)
     tracemalloc.start()
     try:
-        with pytest.raises(SourceFileError, match=r"huge\.json: the document is larger than 16 MiB"):
-            read_all(bucket, "huge.json")
+        with pytest.raises(SourceFileError, match=f"{key}: the document is larger than 16 MiB"):
+            read_all(bucket, key)
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -510,6 +514,17 @@ def test_a_document_that_was_overwritten_after_the_listing_is_refused(bucket: Bu
         next(read)
     assert bucket.uri("a.json") in str(caught.value)
     assert str(caught.value).endswith("was overwritten after the listing; run again")
+
+
+@pytest.mark.parametrize("content", [b"longer than before", b"less", b""])
+def test_a_file_of_another_size_was_overwritten_whatever_its_time_is(tmp_path: Path, content: bytes) -> None:
+    bucket = folder(tmp_path, {"a.json": b"first"})
+    os.utime(tmp_path / "a.json", (1, 1))
+    listed = bucket.list_objects("")
+    (tmp_path / "a.json").write_bytes(content)
+    os.utime(tmp_path / "a.json", (1, 1))
+    with bucket.read([listed]) as read, pytest.raises(BucketError, match="overwritten after the listing"):
+        next(read)
 
 
 def test_a_document_that_is_gone_or_no_file_any_more_is_named(bucket: Bucket) -> None:

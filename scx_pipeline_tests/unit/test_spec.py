@@ -205,7 +205,7 @@ def test_a_column_is_read_from_the_field_of_its_name_unless_it_says_otherwise(
     assert Column(name="c", type="integer", description="", field=field).field_path == path
 
 
-@pytest.mark.parametrize("field", ["", ".", "a.", ".a", "a..b", 'a"b'])
+@pytest.mark.parametrize("field", ["", ".", "a.", ".a", "a..b", 'a"b', "a\\b", "*", "a.b*"])
 def test_what_leads_to_no_field_is_refused_with_an_example(field: str) -> None:
     with pytest.raises(ValidationError, match=r"is not the way to a field: write its name, or outer\.inner"):
         Column(name="c", type="integer", description="", field=field)
@@ -246,6 +246,22 @@ def test_what_leads_to_no_field_is_refused_with_an_example(field: str) -> None:
         (
             {**JSON, "columns": [{**ID, "field": "at.no"}, AT]},
             "at takes the field at as a value, and id looks into it",
+        ),
+        (
+            {**JSON, "columns": [{**ID, "field": "at"}, AT]},
+            "id and at take the same field, or two that differ in case only",
+        ),
+        (
+            {**JSON, "columns": [{**ID, "field": "no.Ts"}, {**AT, "field": "no.tS"}]},
+            "id and at take the same field, or two that differ in case only",
+        ),
+        (
+            {**JSON, "columns": [{**ID, "field": "no.id"}, {**AT, "field": "No.at"}]},
+            "at looks into No, another column into no",
+        ),
+        (
+            {**JSON, "columns": [{**ID, "field": "no"}, {**AT, "field": "No.at"}]},
+            "id takes the field No as a value, and at looks into it",
         ),
     ],
 )
@@ -319,6 +335,10 @@ def facts_with(**staging: Any) -> dict[str, Any]:
         ({"first_month": "2021"}, "is not a month"),
         ({"sources": [WHOLE_SOURCE]}, "s: event_time must be left out, as in source files"),
         (facts_with(event_time=None), "s: event_time must be at, as in source files"),
+        (
+            facts_with(columns=[ID], key=["id"], latest_by=["id"]),
+            "s: event_time must be at, as in source files",
+        ),
         (
             {"tables": [{**STAGING, "columns": [{**ID, "field": "no"}, AT]}]},
             "id names a field, which a csv source has none of: its header names columns",

@@ -260,7 +260,7 @@ def music(tmp_path: Path) -> StarCopy:
 ALL_SONGS = "FROM staging_songs"
 
 
-@pytest.mark.parametrize("other", ["staging_events", "users", "time"])
+@pytest.mark.parametrize("other", ["staging_events", "users", "time", "songplays"])
 def test_a_table_without_months_reads_none_that_has_them_not_even_deep_inside(
     music: StarCopy, other: str
 ) -> None:

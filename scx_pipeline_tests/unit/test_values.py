@@ -192,6 +192,10 @@ def test_values_that_are_taken(con: duckdb.DuckDBPyConnection, kind: str, text: 
             ("timestamp", text)
             for text in ["2021-02-03 10:00:00 PM", "2021-02-03 10:00:00 x", "2021-02-03 10"]
         ),
+        *(
+            ("timestamp", text)
+            for text in ["2021-02-03 10:1 :00", "2021-02-03 10: 1:00", "2021-02-03 10:00: 5"]
+        ),
         *(("varchar(4)", text) for text in ["abcde", "日本", "🎉a", "äöü", "a\0b"]),
     ],
 )
