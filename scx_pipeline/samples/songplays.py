@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from scx_pipeline.samples import songplays_world as who
 from scx_pipeline.samples.months import is_month, month_starts
-from scx_pipeline.samples.songplays_dirt import BAD_KINDS, soil
+from scx_pipeline.samples.songplays_dirt import BAD_KINDS, Dirt, soil
 from scx_pipeline.samples.songplays_events import (
     PAGES,
     Events,
@@ -19,8 +19,9 @@ from scx_pipeline.samples.songplays_events import (
     Writer,
     build_sessions,
     make_events,
+    settle_switches,
 )
-from scx_pipeline.samples.writing import write_object
+from scx_pipeline.samples.writing import Piece, write_object
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -91,18 +92,17 @@ def generate(
     world = who.build_world(options.seed, options.events, seconds)
     report = GeneratedMusic()
     _write_songs(options, world, store, report, progress)
-    epoch = round(datetime(starts[0].year, starts[0].month, 1, tzinfo=UTC).timestamp() * 1000)
     sessions = build_sessions(world, options.events, seconds)
+    world = settle_switches(world, sessions)
     tally = _Tally(world, set(who.played(options.songs, options.matching, world.catalogue)), report)
-    writer, dirt = Writer(world, epoch), _Dirt(options, seconds // DAY)
+    dirt = Dirt(options.events, options.bad_lines, options.duplicates, len(sessions.starts) + 1)
+    writer = Writer(world, (starts[0] - date(1970, 1, 1)).days * DAY * 1000)
     for number, events in _days(world, sessions, seconds // DAY):
         day = starts[0] + timedelta(days=number)
-        lines = soil(writer.lines(events), *dirt.of_day(number, len(events.items), report))
-        if lines:
+        if len(events.items):
             key = f"{EVENTS}{day:%Y/%m/%Y-%m-%d}-events.json"
-            report.objects += 1
-            report.bytes += write_object(store, key, lines)
-            tally.add(day, events)
+            size = write_object(store, key, _make_pieces(events, writer, dirt, report))
+            tally.add(day, events, size)
             progress(f"{key}: {len(events.items):,} events")
     report.users = int(tally.played.sum())
     return report
@@ -124,10 +124,23 @@ def _check(options: SongplaysOptions) -> None:
     ):
         if not kept:
             raise ValueError(f"{told}; got {options}")
-    if not int(options.to[:4]) - (options.months + 11) // 12 >= FIRST_YEAR or int(options.to[:4]) > LAST_YEAR:
+    end = 12 * int(options.to[:4]) + int(options.to[5:])
+    if not (end - options.months >= 12 * FIRST_YEAR and end <= 12 * (LAST_YEAR + 1)):
         raise ValueError(
             f"to and months must keep the log within {FIRST_YEAR} and {LAST_YEAR}; got {options}"
         )
+
+
+def _make_pieces(events: Events, writer: Writer, dirt: Dirt, report: GeneratedMusic) -> Iterator[Piece]:
+    """The bytes of a day's file, in order; the dirt in them is counted as it goes. A day is told to the tally only
+    when its file is whole, so that `report.events` are those of the files before."""
+    first = report.events
+    for block in events.blocks():
+        count = len(block.items)
+        bad, twice = dirt.share(dirt.bad_lines, first, count), dirt.share(dirt.duplicates, first, count)
+        yield from soil(writer.lines(block), bad, len(twice), dirt.next_session)
+        report.bad_lines, report.duplicates = report.bad_lines + len(bad), report.duplicates + len(twice)
+        first += count
 
 
 def _days(world: who.World, sessions: Sessions, days: int) -> Iterator[tuple[int, Events]]:
@@ -158,11 +171,12 @@ class _Tally:
         self.ranks = np.zeros(self.world.catalogue, bool)
         self.ranks[list(self.known)] = True
 
-    def add(self, day: date, events: Events) -> None:
+    def add(self, day: date, events: Events, size: int) -> None:
         import numpy as np
 
         report, plays = self.report, events.pages == 0
         month = f"{day:%Y-%m}"
+        report.objects, report.bytes = report.objects + 1, report.bytes + size
         report.events += len(events.items)
         report.events_by_month[month] = report.events_by_month.get(month, 0) + len(events.items)
         report.songplays += int(plays.sum())
@@ -170,26 +184,6 @@ class _Tally:
         report.matched += int(self.ranks[events.songs[plays]].sum())
         report.logged_out += int((events.pages >= len(PAGES)).sum())
         self.played[events.users[plays]] = True
-
-
-@dataclass(frozen=True)
-class _Dirt:
-    """How much of the dirt each day gets: as much as the days before have left over of an even share."""
-
-    options: SongplaysOptions
-    days: int
-
-    def of_day(self, day: int, events: int, report: GeneratedMusic) -> tuple[range, int]:
-        """The numbers of the bad lines to add, and how many events to write twice; counted in the report."""
-        last = day == self.days - 1
-        bad, twice = (
-            amount if last else amount * (day + 1) // self.days
-            for amount in (self.options.bad_lines, self.options.duplicates)
-        )
-        wrong = range(report.bad_lines, bad if events else report.bad_lines)
-        doubled = min(events, twice - report.duplicates)
-        report.bad_lines, report.duplicates = wrong.stop, report.duplicates + doubled
-        return wrong, doubled
 
 
 def _write_songs(
@@ -203,20 +197,19 @@ def _write_songs(
 
     ranks = who.played(options.songs, options.matching, world.catalogue)
 
-    def write(first: int) -> int:
+    def write(numbers: range) -> int:
         size = 0
-        for number in range(first, min(first + PIECE, options.songs)):
+        for number in numbers:
             key, content = who.document(number, ranks)
             obstore.put(store, SONGS + key, content, use_multipart=False)
             size += len(content)
         return size
 
+    pieces = [range(options.songs)[first : first + PIECE] for first in range(0, options.songs, PIECE)]
     with ThreadPoolExecutor(WORKERS) as pool:
-        for first, size in zip(
-            range(0, options.songs, PIECE), pool.map(write, range(0, options.songs, PIECE)), strict=True
-        ):
+        for numbers, size in zip(pieces, pool.map(write, pieces), strict=True):
             report.bytes += size
-            progress(f"{SONGS}: {min(first + PIECE, options.songs):,} of {options.songs:,} songs")
+            progress(f"{SONGS}: {numbers.stop:,} of {options.songs:,} songs")
     report.objects += options.songs
     report.songs = options.songs
     report.artists = len({who.artist_key(number, ranks) for number in range(options.songs)})

@@ -4,7 +4,8 @@ What a clean line looks like is in `songplays_events`."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 Spoil = Callable[[str], str]
@@ -22,36 +23,52 @@ _KINDS: dict[str, Spoil] = {
     "a bare number": lambda line: str(len(line)),
     "half a surrogate pair": _with("song", '"\\ud83c"'),
     "an escaped NUL": _with("song", '"a\\u0000b"'),
-    "seconds for milliseconds": lambda line: re.sub(r'"ts":(\d{10})\d{3}', r'"ts":\1', line),
+    "seconds for milliseconds": lambda line: re.sub(r'"ts":(\d+)\d{3}', r'"ts":\1', line),
     "a word for a moment": _with("ts", '"noon"'),
     "an object for a song": _with("song", '{"title":"Undo"}'),
     "half an item": _with("itemInSession", "2.5"),
 }
 BAD_KINDS = tuple(_KINDS)
+_PLAY = '"page":"NextSong"'
 
 
-def soil(lines: Any, bad: range, doubled: int) -> list[bytes]:
-    """The lines of a day as pieces of its file: with so many of them twice, and a bad line for each number of `bad`."""
-    count = len(lines)
-    if not count:
-        return []
-    if not bad and not doubled:
-        return [_bytes(lines)]
-    texts: list[str] = lines.to_pylist()
-    extra = [(index * count // doubled, texts[index * count // doubled]) for index in range(doubled)]
-    for number in bad:
-        place = number * 7_919 % count
-        spoilt = _KINDS[BAD_KINDS[number % len(BAD_KINDS)]](texts[place].rstrip("\n"))
-        extra.append((place, f"{spoilt}\n"))
-    for place, text in sorted(extra, key=lambda item: item[0], reverse=True):
-        texts.insert(place, text)
-    return ["".join(texts).encode()]
+@dataclass(frozen=True)
+class Dirt:
+    """How much dirt the whole log gets, and what keeps it apart from the clean events."""
+
+    events: int
+    bad_lines: int
+    duplicates: int
+    next_session: int  # above every clean one
+
+    def share(self, amount: int, first: int, count: int) -> range:
+        """Which of the log's `amount` pieces belong to these events: blocks together get each exactly once."""
+        return range(amount * first // self.events, amount * (first + count) // self.events)
 
 
-def _bytes(lines: Any) -> bytes:
-    """An Arrow array of texts as the bytes that lie one after another in it."""
-    _, offsets, data = lines.buffers()
+def soil(lines: Any, bad: range, doubled: int, next_session: int) -> Iterator[memoryview]:
+    """The bytes of some lines, in pieces: with so many of them twice, and a bad line for each number of `bad`."""
     import numpy as np
 
-    bounds = np.frombuffer(offsets, np.int32)[lines.offset : lines.offset + len(lines) + 1]
-    return bytes(memoryview(data)[int(bounds[0]) : int(bounds[-1])])
+    offsets = np.frombuffer(lines.buffers()[1], np.int32)[lines.offset : lines.offset + len(lines) + 1]
+    whole = memoryview(lines.buffers()[2]).cast("B")
+    extra = [(index * len(lines) // doubled, 0, "") for index in range(doubled)]
+    extra += [_bad_line(lines, number, next_session) for number in bad]
+    begin = int(offsets[0])
+    for place, _, text in sorted(extra):
+        end = int(offsets[place])
+        yield whole[begin:end]
+        yield memoryview(text.encode()) if text else whole[end : int(offsets[place + 1])]
+        begin = end
+    yield whole[begin : int(offsets[-1])]
+
+
+def _bad_line(lines: Any, number: int, next_session: int) -> tuple[int, int, str]:
+    """Where it belongs, its number, and a line made of a play there, under a session of its own: once accepted, it
+    cannot hide behind a good one."""
+    place = number * 7_919 % len(lines)
+    near = (place + step for step in range(min(len(lines), 1000)))
+    anchor = next((at % len(lines) for at in near if _PLAY in lines[at % len(lines)].as_py()), place)
+    line = lines[anchor].as_py().rstrip("\n")
+    apart = _with("sessionId", str(next_session + number))(line)
+    return anchor, number, _KINDS[BAD_KINDS[number % len(BAD_KINDS)]](apart) + "\n"

@@ -4,7 +4,8 @@ Who the users are, and which songs there are, is in `songplays_world`; files are
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +17,20 @@ if TYPE_CHECKING:
 
 # As often as in the public data set of 8,056 events; PUT where something is sent.
 PAGES = (
-    ("NextSong", "PUT", 6820), ("Home", "GET", 661), ("Logout", "PUT", 90), ("Downgrade", "GET", 60), ("Settings", "GET", 56),
-    ("Help", "GET", 40), ("About", "GET", 26), ("Upgrade", "GET", 21), ("Save Settings", "PUT", 10), ("Error", "GET", 9),
-    ("Submit Upgrade", "PUT", 8), ("Submit Downgrade", "PUT", 1),
+    ("NextSong", "PUT", 6820), ("Home", "GET", 635), ("Logout", "PUT", 90), ("Downgrade", "GET", 60), ("Settings", "GET", 56),
+    ("Help", "GET", 38), ("About", "GET", 22), ("Upgrade", "GET", 21), ("Save Settings", "PUT", 10), ("Error", "GET", 9),
+    ("Submit Upgrade", "PUT", 0), ("Submit Downgrade", "PUT", 0),  # where a level changes, and nowhere else
 )  # fmt: skip
 # Of visitors who are not logged in: 286 of the 8,056.
-LOGGED_OUT = (("Home", "GET", 145), ("Login", "PUT", 92), ("About", "GET", 30), ("Help", "GET", 19))
+LOGGED_OUT = (("Home", "GET", 171), ("Login", "PUT", 92), ("About", "GET", 14), ("Help", "GET", 9))
 ALL_PAGES = (*PAGES, *LOGGED_OUT)
 SESSION_LENGTHS = (1, 1, 2, 2, 3, 4, 5, 6, 8, 10, 14, 20, 35)  # about nine events a session
 LONGEST_GAP = 400  # seconds between two events of a session
+LINES = 1 << 16  # how many events become lines at once, so that a busy day needs no more memory than another
+LENGTHS = 1 << 16  # how many lengths of sessions are rolled at once
+SUBMITS = tuple(
+    next(at for at, row in enumerate(PAGES) if row[0] == f"Submit {way}") for way in ("Upgrade", "Downgrade")
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,11 @@ class Events:
     def take(self, chosen: Any) -> Events:
         return Events(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
 
+    def blocks(self) -> Iterator[Events]:
+        """The same events, a block at a time."""
+        for begin in range(0, len(self.items), LINES):
+            yield self.take(slice(begin, begin + LINES))
+
     def then(self, other: Events) -> Events:
         """These and the others."""
         import numpy as np
@@ -64,15 +75,44 @@ def build_sessions(world: who.World, events: int, seconds: int) -> Sessions:
     import numpy as np
 
     bits = dice(world.seed, 2)
-    lengths = np.array(SESSION_LENGTHS)[roll(bits, events, len(SESSION_LENGTHS))]
-    ends = np.cumsum(lengths)
-    count = int(np.searchsorted(ends, events)) + 1
-    lengths = lengths[:count]
-    lengths[-1] -= ends[count - 1] - events
+    lengths = _roll_lengths(bits, events)
+    count = len(lengths)
     # The busiest users are those with the smallest numbers: of two rolls, the smaller one counts.
     users = np.minimum(roll(bits, count, world.users), roll(bits, count, world.users))
     starts = np.sort(roll(bits, count, max(1, seconds)))
     return Sessions(np.minimum(starts, seconds - 1 - lengths * LONGEST_GAP).clip(0), users, lengths)
+
+
+def _roll_lengths(bits: Any, events: int) -> IntArray:
+    """Lengths of sessions, with a sum of so many events; the last one has what is left."""
+    import numpy as np
+
+    pieces, left = [], events
+    while left > 0:
+        pieces.append(np.array(SESSION_LENGTHS)[roll(bits, LENGTHS, len(SESSION_LENGTHS))])
+        left -= int(pieces[-1].sum())
+    lengths = np.concatenate(pieces)
+    ends = np.cumsum(lengths)
+    count = int(np.searchsorted(ends, events)) + 1
+    lengths = lengths[:count]
+    lengths[-1] -= ends[count - 1] - events
+    return lengths
+
+
+def settle_switches(world: who.World, sessions: Sessions) -> who.World:
+    """The same world, in which levels change after the first event of a session of their user: a Submit page. Who has
+    no session later than the second that was rolled keeps his level."""
+    import numpy as np
+
+    keys = sessions.users << 32 | sessions.starts
+    order = np.argsort(keys, kind="stable")
+    users = np.arange(world.users)
+    at = np.searchsorted(keys[order], users << 32 | world.switches.clip(0)).clip(max=len(order) - 1)
+    found = order[at]
+    settled = (
+        (world.switches >= 0) & (sessions.users[found] == users) & (sessions.starts[found] >= world.switches)
+    )
+    return replace(world, switches=np.where(settled, sessions.starts[found] + 1, -1))
 
 
 def make_events(world: who.World, sessions: Sessions, first: int, last: int) -> Events:
@@ -83,17 +123,11 @@ def make_events(world: who.World, sessions: Sessions, first: int, last: int) -> 
     lengths = sessions.lengths[first:last]
     count = int(lengths.sum())
     begins = np.repeat(np.cumsum(lengths) - lengths, lengths)
-    gaps = 1000 + roll(bits, count, LONGEST_GAP * 1000 - 1000)
-    steps = np.cumsum(gaps)
-    moments = (
-        np.repeat(sessions.starts[first:last], lengths) * 1000
-        + steps
-        - steps[begins]
-        + roll(bits, count, 1000)
-    )
+    moments = np.repeat(sessions.starts[first:last], lengths) * 1000 + _roll_waits(bits, begins)
     owners = np.repeat(sessions.users[first:last], lengths)
     switched = (world.switches[owners] >= 0) & (moments // 1000 >= world.switches[owners])
-    pages = _choose(bits, count)
+    submits = (np.arange(count) == begins) & (moments // 1000 + 1 == world.switches[owners])
+    pages = np.where(submits, np.array(SUBMITS)[world.levels[owners]], _choose(bits, count))
     songs = np.where(pages == 0, _popular(bits, count, world.catalogue), world.catalogue)
     return Events(
         np.repeat(np.arange(first, last), lengths) + 1,
@@ -104,6 +138,14 @@ def make_events(world: who.World, sessions: Sessions, first: int, last: int) -> 
         pages,
         world.levels[owners] ^ switched,
     )
+
+
+def _roll_waits(bits: Any, begins: IntArray) -> IntArray:
+    """How many milliseconds after the begin of its session an event is; given the place of each session's first one."""
+    import numpy as np
+
+    steps = np.cumsum(1000 + roll(bits, len(begins), LONGEST_GAP * 1000 - 1000))
+    return steps - steps[begins] + roll(bits, len(begins), 1000)
 
 
 def _choose(bits: Any, count: int) -> IntArray:
@@ -164,17 +206,17 @@ class Writer:
         first, last, gender = who.person(self.world, number)
         registered = self.epoch - 86_400_000 - number * 7_777_777 % 12_960_000_000
         return (
-            f',"auth":"Logged In","firstName":{json.dumps(first)},"gender":"{gender}","itemInSession":',
-            f',"lastName":{json.dumps(last)},"length":',
-            f',"location":{json.dumps(who.PLACES[self.world.locations[number]])}',
+            f',"auth":"Logged In","firstName":{_text(first)},"gender":"{gender}","itemInSession":',
+            f',"lastName":{_text(last)},"length":',
+            f',"location":{_text(who.PLACES[self.world.locations[number]])}',
             f',"registration":{registered}.0,"sessionId":',
-            f',"userAgent":{json.dumps(who.AGENTS[self.world.agents[number]])},"userId":"{self.world.user_id(number)}"}}\n',
+            f',"userAgent":{_text(who.AGENTS[self.world.agents[number]])},"userId":"{self.world.user_id(number)}"}}\n',
         )
 
     @staticmethod
     def _song(number: int) -> tuple[str, ...]:
-        name = json.dumps(who.artist(who.artist_of(number)))
-        return f'{{"artist":{name}', who.length(number), f',"song":{json.dumps(who.title(number))}'
+        name = _text(who.artist(who.artist_of(number)))
+        return f'{{"artist":{name}', who.length(number), f',"song":{_text(who.title(number))}'
 
 
 _OF_USER = ("name", "last name", "location", "registration", "agent")
@@ -187,6 +229,11 @@ _NOBODY = (
     ',"registration":null,"sessionId":',
     ',"userAgent":null,"userId":""}\n',
 )
+
+
+def _text(text: str) -> str:
+    """A text as the public log has it: in ASCII, and with every slash escaped, which the songs have not."""
+    return json.dumps(text).replace("/", "\\/")
 
 
 def _status(page: str, method: str) -> int:

@@ -98,7 +98,7 @@ TAILS = (
     "Rivers",
     "Satellites",
     "Señales",
-    "Tide",
+    "Ebb/Tide",
     "Undo",
     "Winter ☂",
     "Yellow",
@@ -110,7 +110,7 @@ BANDS = (
     "Choir",
     "Collective",
     "Experience",
-    "Orchestra",
+    "Duo/Orchestra",
     "Project",
     "Quartet",
     "Sisters",
@@ -211,7 +211,7 @@ def document(number: int, ranks: list[int]) -> tuple[str, bytes]:
             1960 + rank % 60,
         )
     else:
-        maker = -1 - (number - number // 36)  # about 69 artists of 71 songs
+        maker = artist_key(number, ranks)
         name, what, long, year = f"Unheard {artist(-maker)}", f"Unheard {title(number)}", length(number), 0
     track = f"TR{_letters(number)}{_code(number, 13)}"
     where = _artist_place(maker)
@@ -225,7 +225,9 @@ def document(number: int, ranks: list[int]) -> tuple[str, bytes]:
 
 def artist_key(number: int, ranks: list[int]) -> int:
     """What tells the artist of a song with metadata from the others."""
-    return artist_of(ranks[number]) if number < len(ranks) else -1 - (number - number // 36)
+    if number < len(ranks):
+        return artist_of(ranks[number])
+    return -1 - (number - (number + 18) // 36)  # about 69 artists of 71 songs
 
 
 def _artist_place(maker: int) -> tuple[str, str, str]:

@@ -3,15 +3,19 @@ What a load makes of it is tested in pipeline/."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from obstore.store import LocalStore
 
+from scx_pipeline.samples import songplays_events
 from scx_pipeline.samples.songplays import BAD_KINDS, GeneratedMusic, SongplaysOptions, generate
 
 FIELDS = [
@@ -127,6 +131,34 @@ def test_the_same_options_give_the_same_bytes_and_another_seed_others(
     assert first != [path.read_bytes() for path in files(tmp_path / "other", "log_data")]
 
 
+def test_the_bytes_are_those_of_every_other_machine(tmp_path: Path) -> None:
+    """If this fails after a change that was meant to change the log, put the new digest here; if it fails on
+    another machine or with another numpy or Arrow, the generator's promise is broken."""
+    make(tmp_path, replace(OPTIONS, bad_lines=20, duplicates=40))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files(tmp_path, ""))).hexdigest()
+    assert digest == "94641e137b6c4a441ded84b3c77b8f3bd8c06cb1c8fedf6025f37b91059f6e24"
+
+
+def test_texts_are_escaped_as_in_the_public_data_set(clean: tuple[Path, GeneratedMusic]) -> None:
+    """Slashes of the log are escaped and those of the songs are not: what matches has other bytes."""
+    folder, _ = clean
+    for path in files(folder, "log_data"):
+        text = path.read_text()
+        assert text.isascii()
+        assert text.count("/") == text.count(r"\/") > 0
+        for line in text.splitlines():
+            again = json.dumps(json.loads(line), separators=(",", ":")).replace("/", r"\/")
+            assert line == again
+    documents = [path.read_text() for path in files(folder, "song_data")]
+    assert all(text == json.dumps(json.loads(text)) for text in documents)
+    played = {(item["song"], item["artist"], item["length"]) for item in events(folder)}
+    assert any(
+        "/" in item["artist_name"]
+        for item in songs(folder)
+        if (item["title"], item["artist_name"], item["duration"]) in played
+    )
+
+
 def test_a_session_counts_its_events_in_order_of_time_and_belongs_to_one_user(
     clean: tuple[Path, GeneratedMusic],
 ) -> None:
@@ -164,12 +196,36 @@ def test_pages_are_visited_as_often_as_in_the_public_data_set(clean: tuple[Path,
         assert (item["userId"] == "") == (item["auth"] == "Logged Out") == (item["firstName"] is None)
 
 
-def test_levels_change_and_names_are_of_many_scripts(clean: tuple[Path, GeneratedMusic]) -> None:
+def test_a_session_may_cross_midnight_and_the_end_of_a_month(tmp_path: Path) -> None:
+    make(tmp_path, replace(OPTIONS, events=30_000, songs=0, matching=0))
+    november, december = (
+        {
+            json.loads(line)["sessionId"]
+            for line in (tmp_path / "log_data/2018" / name).read_text().splitlines()
+        }
+        for name in ("11/2018-11-30-events.json", "12/2018-12-01-events.json")
+    )
+    assert 0 < len(november & december) < len(december) / 4
+
+
+def test_a_level_changes_after_a_submit_and_only_then(clean: tuple[Path, GeneratedMusic]) -> None:
+    levels: dict[str, list[dict[str, Any]]] = {}
+    for item in sorted(events(clean[0]), key=lambda item: item["ts"]):
+        if item["userId"]:
+            levels.setdefault(item["userId"], []).append(item)
+    changes: Counter[str] = Counter()
+    for items in levels.values():
+        for now, then in pairwise(items):
+            if now["level"] != then["level"]:
+                changes[now["page"]] += 1
+                assert now["level"] == {"Submit Upgrade": "free", "Submit Downgrade": "paid"}[now["page"]]
+    assert set(changes) == {"Submit Upgrade", "Submit Downgrade"}
+    last = Counter(items[-1]["level"] for items in levels.values())
+    assert min(last["free"], last["paid"]) > 5
+
+
+def test_names_are_of_many_scripts(clean: tuple[Path, GeneratedMusic]) -> None:
     folder, _ = clean
-    levels: dict[str, set[str]] = {}
-    for item in events(folder):
-        levels.setdefault(item["userId"], set()).add(item["level"])
-    assert any(len(found) == 2 for user, found in levels.items() if user)
     texts = {item["song"] or "" for item in events(folder)}
     assert any("서울" in text for text in texts)
     assert any("🎵" in text for text in texts)
@@ -204,6 +260,77 @@ def test_bad_lines_and_duplicates_are_added_in_known_numbers(
     assert sum(number for line, number in extra.items() if line in good) == 30
 
 
+def _is_text(value: object) -> bool:
+    return value is None or (isinstance(value, str) and re.search("[\\0\ud800-\udfff]", value) is None)
+
+
+def is_good(line: str) -> bool:
+    try:
+        item = json.loads(line)
+    except ValueError:
+        return False
+    return (
+        isinstance(item, dict)
+        and _is_text(item["song"])
+        and isinstance(item["itemInSession"], int)
+        and isinstance(item["ts"], int)
+        and item["ts"] > 10**12
+    )
+
+
+def kinds_of_badness(line: str) -> str:
+    """The same kinds as the generator's, told apart by what is read here."""
+    if line[0] in "[0123456789":
+        return "an array" if line[0] == "[" else "a bare number"
+    if not line.endswith("}"):
+        return "cut off"
+    item = json.loads(line)
+    if item["itemInSession"] == 2.5:
+        return "half an item"
+    if item["ts"] == "noon":
+        return "a word for a moment"
+    if isinstance(item["song"], dict):
+        return "an object for a song"
+    if item["ts"] < 10**10:
+        return "seconds for milliseconds"
+    return "an escaped NUL" if "\0" in item["song"] else "half a surrogate pair"
+
+
+def test_bad_lines_are_of_every_kind_and_hide_behind_no_good_one(tmp_path: Path) -> None:
+    make(tmp_path, replace(OPTIONS, bad_lines=5 * len(BAD_KINDS)))
+    lines = [line for path in files(tmp_path, "log_data") for line in path.read_text().splitlines()]
+    bad = [line for line in lines if not is_good(line)]
+    assert Counter(map(kinds_of_badness, bad)) == dict.fromkeys(BAD_KINDS, 5)
+    sessions = {json.loads(line)["sessionId"] for line in lines if is_good(line)}
+    own = [match[1] for line in bad if (match := re.search(r'"sessionId":(\d+),', line))]
+    assert len(set(own)) == len(own) >= 5 * (len(BAD_KINDS) - 2)
+    assert not {int(session) for session in own} & sessions
+
+
+@pytest.mark.parametrize(
+    ("count", "bad_lines", "duplicates"), [(1, 9, 1), (3, 90, 3), (30, 4, 30), (300, 27, 299)]
+)
+def test_a_small_log_gets_all_its_dirt(tmp_path: Path, count: int, bad_lines: int, duplicates: int) -> None:
+    options = SongplaysOptions(events=count, bad_lines=bad_lines, duplicates=duplicates)
+    report = make(tmp_path, options)
+    lines = [line for path in files(tmp_path, "log_data") for line in path.read_text().splitlines()]
+    good = [line for line in lines if is_good(line)]
+    assert (report.bad_lines, report.duplicates) == (bad_lines, duplicates)
+    assert (len(lines) - len(good), len(good) - len(set(good))) == (bad_lines, duplicates)
+
+
+def test_the_clean_events_do_not_depend_on_the_size_of_a_piece(
+    clean: tuple[Path, GeneratedMusic], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(songplays_events, "LINES", 17)
+    report = make(tmp_path, replace(OPTIONS, bad_lines=50, duplicates=500))
+    assert (report.bad_lines, report.duplicates, report.matched) == (50, 500, clean[1].matched)
+    for path in files(clean[0], "log_data"):
+        lines = (tmp_path / path.relative_to(clean[0])).read_text().splitlines()
+        once = list(dict.fromkeys(line for line in lines if is_good(line)))
+        assert once == path.read_text().splitlines()
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -225,6 +352,15 @@ def test_options_that_make_no_log_are_refused_before_anything_is_written(
         make(tmp_path, replace(OPTIONS, **options))
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_log_may_fill_the_first_and_the_last_year(tmp_path: Path) -> None:
+    for to in ("2000-12", "2059-12"):
+        report = make(
+            tmp_path / to, SongplaysOptions(to=to, months=12, events=200, songs=0, matching=0, bad_lines=9)
+        )
+        lines = [line for path in files(tmp_path / to, "log_data") for line in path.read_text().splitlines()]
+        assert report.events + report.bad_lines == len(lines) == 209
 
 
 @pytest.mark.parametrize("events_", [1, 2, 30])
