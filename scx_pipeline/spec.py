@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 MAX_TEXT_BYTES = 65535  # Redshift's VARCHAR(MAX), so that a text that fits one engine fits all
+RESERVED = {"_object", "_n", "file_index", "rowid"}  # names that stand beside a table's own while it is made
 _TYPE = re.compile(
     r"^(?:smallint|integer|bigint|double|boolean|date|timestamp|varchar\((?:max|[1-9]\d{0,4})\)|decimal\(\d+,\s*\d+\))$"
 )
@@ -278,6 +279,11 @@ class Table(_Fact):
         doubled = {name for name in names if names.count(name) > 1}
         if doubled:
             raise ValueError(f"table {self.name}: column {sorted(doubled)[0]} is declared twice")
+        for name in names:
+            if name in RESERVED:
+                raise ValueError(
+                    f"table {self.name}: a column cannot be named {name}, which a reader has a use for"
+                )
         for name in self.key:
             if name not in names:
                 raise ValueError(f"table {self.name}: key column {name} is not among its columns")

@@ -78,7 +78,7 @@ def is_plain(number: str, null_texts: Sequence[str] = ()) -> str:
 
     0 and 1 are not plain, as which booleans are read too, nor is what may stand for no value.
     """
-    doubtful = "".join(f", {text}" for text in null_texts if _is_number(text))
+    doubtful = "".join(f", {float(text)!r}" for text in null_texts if _is_number(text))
     return f"isfinite({number}) AND {number} NOT IN (0, 1{doubtful})"
 
 
@@ -156,7 +156,7 @@ def _value_rules(column: Column) -> list[tuple[str, str]]:
         usual = f"{text} LIKE '{shape}' AND {value} >= TIMESTAMP '1000-01-01'"
         wrong = (
             f"{value} < TIMESTAMP '0001-01-01' OR {value} > TIMESTAMP '9999-12-31 23:59:59.999999'"
-            f" OR contains({text}, ' :')"  # which a cast reads over
+            f" OR contains({text}, ' :') OR contains({text}, ': ')"  # which a cast reads over
             f" OR CASE WHEN {usual} THEN FALSE ELSE NOT regexp_matches({text}, '{form}') END"
         )
     elif column.type == "double":
