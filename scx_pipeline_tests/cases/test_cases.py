@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from scx_pipeline.engine import publish
 from scx_pipeline.engine.declare import load_star, star_names, stars_folder
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.warehouse.base import Limits, Warehouse, open_warehouse
@@ -49,19 +50,19 @@ some case:
 """
 
 
-def failure(tmp_path: Path, text: str, table: str = "users") -> str:
-    """What a case of the star scx is failed with, on DuckDB."""
-    path = tmp_path / "scx" / "cases" / f"{table}.yaml"
+def failure(tmp_path: Path, text: str, table: str = "users", star: str = "scx") -> str:
+    """What a case of a star is failed with, on DuckDB."""
+    path = tmp_path / star / "cases" / f"{table}.yaml"
     path.parent.mkdir(parents=True)
     path.write_text(text, "utf-8")
 
     def run() -> None:
         for case in read_cases(path):
-            run_case(case, compiled("scx"), open_warehouse(f"duckdb://{tmp_path}/dev.duckdb", Limits()))
+            run_case(case, compiled(star), open_warehouse(f"duckdb://{tmp_path}/dev.duckdb", Limits()))
 
     with pytest.raises(CaseError) as caught:
         run()
-    return str(caught.value).removeprefix(f"{tmp_path}/").removeprefix("scx/cases/")
+    return str(caught.value).removeprefix(f"{tmp_path}/").removeprefix(f"{star}/cases/")
 
 
 @pytest.mark.parametrize(
@@ -142,6 +143,36 @@ def test_a_case_that_cannot_be_right_is_told(tmp_path: Path, old: str, new: str,
 def test_rows_that_are_not_the_expected_ones_are_shown(tmp_path: Path, old: str, new: str, told: str) -> None:
     message = failure(tmp_path, SOUND.replace(old, new))
     assert message == f"users.yaml: some case: published at once on duckdb\n  {told}"
+
+
+@pytest.mark.parametrize(
+    ("table", "text", "told"),
+    [
+        (
+            "songplays",
+            "x: {given: {songs: [{title: a}]}, expect: []}\n",
+            "given: songs, row 1: must say its song_id",
+        ),
+        (
+            "songs",
+            "x: {given: {staging_songs: [{song_id: SO1, year: 7}]}, expect: [{song_id: SO1, year: 8}]}\n",
+            "published at once on duckdb\n  expected song_id: 'SO1', year: 8\n  but found song_id: 'SO1', year: 7",
+        ),
+    ],
+)
+def test_a_table_without_months_is_given_and_compared_as_others_are(
+    tmp_path: Path, table: str, text: str, told: str
+) -> None:
+    assert failure(tmp_path, text, table, "songplays") == f"{table}.yaml: x: {told}"
+
+
+def test_a_table_without_months_that_is_made_again_may_write_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "_equal", lambda column: "n.song_id = t.song_id AND n.year = t.year")
+    text = "x: {given: {staging_songs: [{song_id: SO1, year: 7}, {song_id: SO2}]}, expect: [{song_id: SO1}, {song_id: SO2}]}\n"
+    told = failure(tmp_path, text, "songs", "songplays")
+    assert told == "songs.yaml: x: 2 rows written when it was published a second time"
 
 
 @pytest.mark.parametrize(

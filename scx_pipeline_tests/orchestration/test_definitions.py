@@ -14,7 +14,7 @@ from scx_pipeline import definitions
 from scx_pipeline.engine.checks import declared_checks
 from scx_pipeline.engine.watch import declared_watches
 from scx_pipeline.orchestration.partitions import monthly, span_of
-from scx_pipeline.spec import Column, Month, Table
+from scx_pipeline.spec import Column, Month, Star, Table
 from scx_pipeline_tests.orchestration.desk import key
 from scx_pipeline_tests.pipeline.music import music_star
 from scx_pipeline_tests.pipeline.world import scx_star
@@ -22,6 +22,7 @@ from scx_pipeline_tests.pipeline.world import scx_star
 STAR = scx_star().star
 TABLES = [table.name for table in STAR.tables]
 DERIVED = [table.name for table in STAR.derived]
+WHOLE = {"staging_songs", "songs", "artists"}
 SENSORS = {"scx_objects", "scx_report", "songplays_objects", "songplays_report"}
 PASSWORD = "hunter2-is-no-secret"
 
@@ -65,14 +66,58 @@ def test_assets_depend_on_what_they_are_made_from(specs: dict[str, dg.AssetSpec]
     }
 
 
+def test_tables_depend_on_tables_without_months_as_on_others(music: dict[str, dg.AssetSpec]) -> None:
+    assert {name: {dep.asset_key.path[-1] for dep in spec.deps} for name, spec in music.items()} == {
+        "log_data": set(),
+        "song_data": set(),
+        "staging_events": {"log_data"},
+        "staging_songs": {"song_data"},
+        **{name: {"staging_songs"} for name in ("songs", "artists")},
+        **{name: {"staging_events"} for name in ("users", "time")},
+        "songplays": {"staging_events", "songs", "artists"},
+        "report": {"songplays"},
+    }
+
+
 def test_tables_without_months_have_no_partitions_and_are_run_together(
     project: dg.Definitions, music: dict[str, dg.AssetSpec]
 ) -> None:
-    whole = {"song_data", "staging_songs", "songs", "artists", "report"}
-    assert {name for name, spec in music.items() if spec.partitions_def is None} == whole
+    assert {name for name, spec in music.items() if spec.partitions_def is None} == {
+        "song_data",
+        *WHOLE,
+        "report",
+    }
     node = project.resolve_asset_graph().get(dg.AssetKey(["songplays", "songs"])).assets_def
-    assert {item.path[-1] for item in node.keys} == {"staging_songs", "songs", "artists"}
+    assert {item.path[-1] for item in node.keys} == WHOLE
     assert node.can_subset
+
+
+def test_sources_are_observed_by_month_or_without(project: dg.Definitions) -> None:
+    graph, months = project.resolve_asset_graph(), monthly(music_star().star)
+    for name, partitions, kind in (("log_data", months, "json_lines"), ("song_data", None, "json")):
+        source = graph.get(dg.AssetKey(["songplays", name]))
+        assert source.is_observable
+        assert source.partitions_def == partitions
+        assert source.kinds == {"s3", kind}
+        assert source.metadata["prefix"] == f"{name}/"
+
+
+def test_a_star_has_a_job_for_its_months_and_one_for_what_has_none(project: dg.Definitions) -> None:
+    star = music_star().star
+    watched = {("songplays", item.name) for item in declared_watches(star)}
+    checks = {(item.table, item.name) for item in declared_checks(star)}
+    for name, tables, partitions, others in (
+        ("songplays", {table.name for table in star.monthly}, monthly(star), watched),
+        ("songplays_refresh_job", WHOLE, None, set()),
+    ):
+        job = project.resolve_job_def(name)
+        assert {item.path[-1] for item in job.asset_layer.selected_asset_keys} == tables
+        found = {
+            (item.asset_key.path[-1], item.name) for item in job.asset_layer.asset_graph.asset_check_keys
+        }
+        assert found == {check for check in checks if check[0] in tables} | others
+        assert job.partitions_def == partitions
+        assert job.executor_def is dg.in_process_executor
 
 
 def test_a_star_with_tables_without_months_has_a_job_and_a_schedule_for_them(project: dg.Definitions) -> None:
@@ -168,17 +213,18 @@ def test_a_made_table_shows_its_sql_and_links_to_its_file_and_declaration(
     assert all(path.is_file() for path in linked)
 
 
+@pytest.mark.parametrize("star", [STAR, music_star().star], ids=lambda star: star.name)
 def test_every_declared_fact_is_a_blocking_check_and_every_watch_one_that_warns(
-    project: dg.Definitions,
+    project: dg.Definitions, star: Star
 ) -> None:
     graph = project.resolve_asset_graph()
-    blocking = {item: graph.get(item).blocking for item in graph.asset_check_keys}
-    declared = {dg.AssetCheckKey(key(item.table), item.name): True for item in declared_checks(STAR)}
-    watches = {dg.AssetCheckKey(key(item.table), item.name): False for item in declared_watches(STAR)}
-    blocking = {item: value for item, value in blocking.items() if item.asset_key.path[0] == "scx"}
+    of_star = [item for item in graph.asset_check_keys if item.asset_key.path[0] == star.name]
+    blocking = {(item.asset_key.path[-1], item.name): graph.get(item).blocking for item in of_star}
+    declared = {(item.table, item.name): True for item in declared_checks(star)}
+    watches = {(item.table, item.name): False for item in declared_watches(star)}
     assert blocking == declared | watches
-    assert {check.name for check in watches} == {"freshness", "volume"}
-    assert all(graph.get(item).description for item in blocking)
+    assert {name for _, name in watches} == {"freshness", "volume"}
+    assert all(graph.get(item).description for item in of_star)
 
 
 def test_checks_are_named_after_what_they_check(project: dg.Definitions) -> None:
