@@ -76,6 +76,7 @@ def _whole_assets(compiled: CompiledStar, kind: str) -> dg.AssetsDefinition:
         name=f"{star.name}_refresh",
         specs=[_spec(compiled, table, kind) for table in star.whole],
         check_specs=_check_specs(compiled, star.whole),
+        backfill_policy=dg.BackfillPolicy.single_run(),  # or else no range could be launched with the months' tables
         can_subset=True,
         op_tags={"star": star.name},
     )

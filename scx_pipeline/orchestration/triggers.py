@@ -115,13 +115,12 @@ def hourly_schedule(compiled: CompiledStar, job: UnresolvedAssetJobDefinition) -
         context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource, bucket: BucketResource
     ) -> list[dg.RunRequest] | dg.SkipReason:
         try:
-            requests, _ = _due(context.instance, compiled, warehouse, bucket, None)
+            requests, _ = _due(context.instance, compiled, warehouse, bucket, None, whole)
         except PipelineError as error:
             return dg.SkipReason(str(error))
         hour = f"{context.scheduled_execution_time:%Y-%m-%dT%H}"
-        own = [item for item in requests if (item.span is None) == whole]
         return [
-            _run_request(star, Request(f"{item.key}:{hour}", item.span)) for item in own
+            _run_request(star, Request(f"{item.key}:{hour}", item.span)) for item in requests
         ] or dg.SkipReason("nothing has changed")
 
     return load_changed
@@ -145,7 +144,10 @@ def _due(
     warehouse: WarehouseResource,
     bucket: BucketResource,
     cursor: str | None,
+    whole: bool | None = None,
 ) -> tuple[list[Request], str]:
+    """What is due, and the cursor that remembers it: of the tables without months alone, or of the months alone, if
+    `whole` says so. A schedule remembers nothing, so its months could not know that the songs' run has failed."""
     now = datetime.now(UTC)
     plan = plan_star(compiled, bucket.open(), warehouse.open(lock_timeout=TICK_LOCK_TIMEOUT))
     changed: dict[Part, str] = {
@@ -154,6 +156,8 @@ def _due(
     }
     if plan.whole:
         changed[WHOLE] = f"{plan.selection.whole_fingerprint} {compiled.whole_version}"
+    if whole is not None:
+        changed = {part: state for part, state in changed.items() if (part == WHOLE) == whole}
 
     @cache
     def run_state(key: str) -> tuple[RunState, datetime | None]:

@@ -305,6 +305,14 @@ def test_each_schedule_asks_for_its_own(studio: Studio) -> None:
     assert studio.schedule("songplays_hourly") == ["2018-10…2018-10"]
 
 
+def test_songs_that_are_refused_do_not_keep_the_months_schedule_waiting(studio: Studio) -> None:
+    put_events(studio)
+    studio.world.put_song("a", song("SO1", artist_latitude=1000))
+    result = studio.run(REFRESH)
+    assert not result.success
+    assert studio.schedule("songplays_hourly") == ["2018-09…2018-11"]
+
+
 def test_a_run_as_the_command_makes_it_tells_which_months_are_stale(studio: Studio) -> None:
     put_events(studio)
     with open_runner(studio.world.compiled, studio.settings, lambda message: None) as run:
