@@ -67,8 +67,9 @@ def load(
     choice = _choice(month, from_, to, changed, all_)
     parts = _parts(compiled, settings, choice)
     outcomes = _load(compiled, settings, parts, quiet=as_json)
-    if choice == CHANGED and None in parts and all(outcome.success for outcome in outcomes):
-        # What has no months may have made months stale that no one knew of before.
+    made_stale = any("stale_months" in outcome.numbers for outcome in outcomes)
+    if choice == CHANGED and made_stale and all(outcome.success for outcome in outcomes):
+        # No one knew of them before. A look that found nothing would list the whole bucket a second time.
         outcomes += _load(compiled, settings, _parts(compiled, settings, choice), quiet=as_json)
     if as_json:
         print(json.dumps([_outcome_json(outcome) for outcome in outcomes], indent=2, default=str))
@@ -348,11 +349,8 @@ def _choice(
 def _parts(compiled: CompiledStar, settings: Settings, choice: str | tuple[str, str]) -> list[Span | None]:
     """The loads that it takes, one after the other; None is the one of the tables without months."""
     if isinstance(choice, tuple):  # loaded without a look at what has changed
-        span, never_made = (
-            _span(compiled, *choice),
-            compiled.star.whole and not _whole_stands(compiled, settings),
-        )
-        return [None, span] if never_made else [span]
+        span = _span(compiled, *choice)
+        return [None, span] if compiled.star.whole and not _whole_stands(compiled, settings) else [span]
     planned = _plan(compiled, settings)
     whole = planned.whole or (choice == EVERYTHING and compiled.star.whole)
     first: list[Span | None] = [None] if whole else []

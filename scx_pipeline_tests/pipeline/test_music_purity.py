@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from scx_pipeline.spec import Month, Span
 from scx_pipeline_tests.pipeline.breaking import breaking
 from scx_pipeline_tests.pipeline.music import EVENTS, SONGS, MusicWorld, event, music_world, song
-from scx_pipeline_tests.pipeline.world import Row, Snapshot
+from scx_pipeline_tests.pipeline.world import Row, Snapshot, filled
 from scx_pipeline_tests.servers.postgres import PostgresServer
 
 # More, and other ones each time: PURITY_EXAMPLES=500 pytest …/test_music_purity.py
@@ -358,18 +358,6 @@ def expected_by_month(world: MusicWorld) -> dict[str, list[Row]]:
             row = (session * 100_000 + item, best and best["song_id"], best and best["artist_id"])
             found.setdefault(f"{ts:%Y-%m}", []).append(row)
     return {month: _ordered(rows) for month, rows in found.items()}
-
-
-def filled(world: MusicWorld) -> Snapshot:
-    """What stands, but for months without objects or rows: they are recorded only where they once had any."""
-    selection = world.plan().selection
-    present = {str(month) for month in world.compiled.star.months() if selection.has_objects(month)}
-    found = world.snapshot(load_ids=False)
-    months = [row for row in found.get("months", []) if row[0] in present]
-    counts = [row for row in found.get("month_rows", []) if row[2]]
-    wholes = found.get("unpartitioned", []) if selection.whole_objects else []
-    kept = found | {"months": months, "month_rows": counts, "unpartitioned": wholes}
-    return {name: rows for name, rows in kept.items() if rows}
 
 
 @pytest.mark.postgres

@@ -29,7 +29,7 @@ from scx_pipeline_tests.pipeline.history import (
     Step,
     histories,
 )
-from scx_pipeline_tests.pipeline.world import Snapshot, World, folder_world, job, scx_star
+from scx_pipeline_tests.pipeline.world import Snapshot, World, filled, folder_world, job, scx_star
 from scx_pipeline_tests.servers.postgres import PostgresServer
 
 # More, and other ones each time: PURITY_EXAMPLES=500 pytest …/test_purity.py
@@ -161,16 +161,6 @@ class Driver:
 def changed(world: World) -> list[Month]:
     """The months that a load is due for."""
     return [item.month for item in world.plan().changed]
-
-
-def filled(world: World) -> Snapshot:
-    """What stands, but for months without objects or rows: they are recorded only where they once had any."""
-    selection = world.plan().selection
-    present = {str(month) for month in world.compiled.star.months() if selection.has_objects(month)}
-    found = world.snapshot(load_ids=False)
-    months = [row for row in found.get("months", []) if row[0] in present]
-    counts = [row for row in found.get("month_rows", []) if row[2]]
-    return {name: rows for name, rows in (found | {"months": months, "month_rows": counts}).items() if rows}
 
 
 @pytest.mark.postgres

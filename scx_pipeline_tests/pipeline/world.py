@@ -231,6 +231,18 @@ _OF_STATE = {
 _OF_LOADS = {"loads": "*", "check_results": "*"}
 
 
+def filled(world: World) -> Snapshot:
+    """What stands, but for months without objects or rows: they are recorded only where they once had any."""
+    selection = world.plan().selection
+    present = {str(month) for month in world.compiled.star.months() if selection.has_objects(month)}
+    found = world.snapshot(load_ids=False)
+    months = [row for row in found.get("months", []) if row[0] in present]
+    counts = [row for row in found.get("month_rows", []) if row[2]]
+    wholes = found.get("unpartitioned", []) if selection.whole_objects else []
+    kept = found | {"months": months, "month_rows": counts, "unpartitioned": wholes}
+    return {name: rows for name, rows in kept.items() if rows}
+
+
 def folder_world(folder: Path, warehouse_url: str = "", compiled: CompiledStar | None = None) -> World:
     """A world of an empty local bucket and, unless another is given, an empty DuckDB file."""
     bucket = folder / "bucket"
