@@ -334,9 +334,10 @@ class SliceChecks:
     def _doubled(self, table: Table) -> list[str]:
         key, target = names(table.key), qualified(self.compiled.star.schema_name, table)
         time = quote(table.moment) if table.sliced else "NULL"
-        rows = self.session.rows(
-            f"SELECT {key}, MIN({time}), MAX({time}) FROM {self._slice(table)} AS s GROUP BY {key}"
-            f" HAVING COUNT(*) > 1 ORDER BY {key} LIMIT {SHOWN}"
+        twice = f"FROM {self._slice(table)} AS s GROUP BY {key} HAVING COUNT(*) > 1"
+        # Nearly always there is none, and that is found in half the time and memory without their moments.
+        rows = self.session.rows(f"SELECT {key} {twice} LIMIT 1") and self.session.rows(
+            f"SELECT {key}, MIN({time}), MAX({time}) {twice} ORDER BY {key} LIMIT {SHOWN}"
         )
         if not rows and table.sliced and table.event_time not in table.key:
             joined = " AND ".join(f"o.{quote(name)} = s.{quote(name)}" for name in table.key)

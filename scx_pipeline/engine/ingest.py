@@ -15,7 +15,7 @@ from scx_pipeline.engine.objects import Bucket, ObjectInfo
 from scx_pipeline.engine.parsing import Outside, Parser, Refused, Strangers
 from scx_pipeline.engine.select import SelectedObject, split_batches
 from scx_pipeline.engine.values import MICROSECONDS
-from scx_pipeline.spec import Column, Month, Source, Span, Table
+from scx_pipeline.spec import Month, Source, Span, Table
 from scx_pipeline.warehouse.base import Landing, inside, moment, month_of, names, quote
 from scx_pipeline.warehouse.duckdb import surely_unique
 
@@ -123,20 +123,14 @@ class Ingestion:
 
 
 class _Reader:
-    """Lands batches by a parser, settles what may stay, and keeps the keys of all of them in the table `_keys`."""
+    """Lands batches by a parser, settles what may stay, and finds the keys that stand twice in the end."""
 
     def __init__(self, ingestion: Ingestion, landing: Landing, ingested: Ingested) -> None:
         self.job, self.landing, self.ingested = ingestion, landing, ingested
         self.con, self.table = landing.con, ingestion.table
         parser = _PARSERS[ingestion.source.format]
         self.parser: Parser[Any] = parser(ingestion.source, ingestion.table, landing, ingestion.uri)
-        table = self.table
-        self.inside = inside(table, ingestion.span)
-        kept = dict.fromkeys((*table.key, *table.latest_by, *([] if table.whole else [table.moment])))
-        self.key_columns = tuple(kept)
-        types = [f"{quote(name)} {_duckdb_type(table.column(name))}" for name in self.key_columns]
-        if table.key:
-            self.con.execute(f"CREATE OR REPLACE TEMPORARY TABLE _keys ({', '.join(types)}, _object INTEGER)")
+        self.inside = inside(self.table, ingestion.span)
 
     def read(self, batch: Sequence[SelectedObject], files: Sequence[Any]) -> None:
         """Land one batch: the rows that may stand stay in the landing's table, all others are counted and leave it."""
@@ -152,7 +146,7 @@ class _Reader:
         self._take_strangers()
 
     def _settle(self, first: int, files: Mapping[int, Any], refused: Mapping[int, int]) -> None:
-        """Count what landed, quarantine bad and misplaced rows, and note the keys of those that stay."""
+        """Count what landed, and quarantine bad and misplaced rows."""
         rows = self.landing.rows
         bad = self._count_parsed(first, refused)
         misplaced = self._find_misplaced(first)
@@ -172,10 +166,6 @@ class _Reader:
             f" WHERE _object >= {first} GROUP BY 1"
         ).fetchall():
             self.ingested.counts[number].loaded, self.ingested.counts[number].filtered = loaded, filtered
-        if self.table.key:
-            self.con.execute(
-                f"INSERT INTO _keys SELECT {names(self.key_columns)}, _object FROM {rows} WHERE _object >= {first} AND {self.inside}"
-            )
 
     def _take_strangers(self) -> None:
         for number, strangers in self.parser.strangers.items():
@@ -261,13 +251,14 @@ class _Reader:
         A key that stands in two months, or twice where the table has no `latest_by`, is noted as doubled instead.
         """
         columns = [self.table.column(name) for name in self.table.key]
-        if not columns or surely_unique(self.con, "_keys", columns):
+        landed = f"(SELECT * FROM {self.landing.rows} WHERE {self.inside})"
+        if not columns or surely_unique(self.con, landed, columns):
             return None
         key = names(self.table.key)
         month = "NULL" if self.table.whole else month_of(self.table.moment)
         self.con.execute(
             f"CREATE OR REPLACE TEMPORARY TABLE _doubled AS SELECT {key}, min({month}) AS _first, max({month}) AS _last"
-            f" FROM _keys GROUP BY {key} HAVING count(*) > 1"
+            f" FROM {landed} GROUP BY {key} HAVING count(*) > 1"
         )
         refused = "_first <> _last" if self.table.latest_by else "TRUE"
         for *values, first, last in self.con.execute(
@@ -278,7 +269,7 @@ class _Reader:
         order = ", ".join(f"{quote(name)} DESC NULLS LAST" for name in self.table.latest_by)
         for number, lost in self.con.execute(
             f"SELECT _object, count(*) FROM (SELECT _object, row_number() OVER (PARTITION BY {key} ORDER BY {order + ', ' if order else ''}_object) AS n"
-            f" FROM _keys SEMI JOIN _doubled USING ({key})) WHERE n > 1 GROUP BY 1"
+            f" FROM {landed} SEMI JOIN _doubled USING ({key})) WHERE n > 1 GROUP BY 1"
         ).fetchall():
             self.ingested.counts[number].deduplicated = lost
             self.ingested.counts[number].loaded -= lost
@@ -292,6 +283,3 @@ _PARSERS: Mapping[str, type[Parser[Any]]] = {
 }
 _YEAR_3000 = 32_503_680_000
 
-
-def _duckdb_type(column: Column) -> str:
-    return "VARCHAR" if column.max_bytes is not None else column.type.upper()
