@@ -282,4 +282,3 @@ _PARSERS: Mapping[str, type[Parser[Any]]] = {
     "json": JsonParser,
 }
 _YEAR_3000 = 32_503_680_000
-

@@ -64,8 +64,7 @@ class FieldMap:
         for column in self.table.columns:
             if column.max_bytes is not None:
                 found.append((self._is_no_text(column), column.name, "is not a text"))
-            digits = re.match(r"decimal\((\d+)", column.type)
-            if digits and int(digits[1]) > EXACT_DIGITS:
+            if _may_round(column):
                 written = f"json_type({JSON}, {literal(_pointer(column.field_path))})"
                 rounded = f"COALESCE({written} = 'DOUBLE', FALSE)"
                 found.append((rounded, column.name, "may be rounded; write it as a text"))
@@ -107,6 +106,32 @@ class FieldMap:
             self.source.null_texts,
             [column.name for column in self._numbers],
         )
+
+    @property
+    def can_be_regular(self) -> bool:
+        """Whether `RegularFiles` can tell all that the rules ask of a record beside its values.
+
+        What is no JSON becomes a row without any value, so one column at least must not be empty.
+        """
+        columns = self.table.columns
+        return (
+            len(self.levels) == 1
+            and not all(column.nullable for column in columns)
+            and not any(_may_round(column) for column in columns)
+        )
+
+    @property
+    def regular_rules(self) -> list[Rule]:
+        """What must not be in a record of a regular file: (condition over `regular`, column, reason)."""
+        return [rule for rule in values.violations(self.table.columns) if rule[2] != values.HOLDS_NUL]
+
+    def regular(self, records: str) -> str:
+        """A SELECT of the typed columns and NUMBER from the records of regular files: (number, a text of each field)."""
+        fields = ", ".join(
+            f"{quote(column.field_path[0])} AS {quote(column.name)}" for column in self.table.columns
+        )
+        texts = f"(SELECT {fields}, number AS {NUMBER} FROM {records})"
+        return values.typed_rows(texts, self.table.columns, NUMBER, self.source.null_texts)
 
     @property
     def _numbers(self) -> list[Column]:
@@ -167,6 +192,12 @@ def _taken(column: Column, null_texts: Sequence[str]) -> list[str]:
         f"CASE WHEN {member} IS NULL AND NOT loose THEN NULL WHEN {plain} THEN NULL ELSE {text} END AS {name}",
         f"CASE WHEN {plain} THEN {member} END AS {values.number_of(column.name)}",
     ]
+
+
+def _may_round(column: Column) -> bool:
+    """Whether a JSON number may have more digits than it is read with."""
+    digits = re.match(r"decimal\((\d+)", column.type)
+    return digits is not None and int(digits[1]) > EXACT_DIGITS
 
 
 def _is_number(column: Column) -> bool:

@@ -25,6 +25,7 @@ from scx_pipeline.engine.parsing import (
     check_compressed,
 )
 from scx_pipeline.engine.records import RAW_LIMIT, open_plain
+from scx_pipeline.engine.regular import RegularFiles
 from scx_pipeline.engine.values import first_violations, literal, told
 from scx_pipeline.errors import SourceFileError
 from scx_pipeline.warehouse.base import names, quote
@@ -119,7 +120,17 @@ class _JsonParser(Parser[Brought]):
 
 
 class JsonLinesParser(_JsonParser[LocalFile]):
-    """Reads files of one object a line; blank lines count as none."""
+    """Reads files of one object a line; blank lines count as none.
+
+    Regular files are read at once, by DuckDB's read_json; of all others, each record is asked what it has. Both give
+    the same rows and refuse the same records; regular ones take two thirds of the time.
+    """
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        texts = {column.field_path[0] for column in self.table.columns if column.max_bytes is not None}
+        self.regular = RegularFiles(self.con, [column.field_path[0] for column in self.table.columns], texts)
+        self.lines: dict[Path, int] = {}  # of the regular files that were not landed yet
 
     def groups(self, files: Sequence[LocalFile]) -> Sequence[Sequence[int]]:
         groups: dict[str, list[int]] = {}
@@ -127,16 +138,42 @@ class JsonLinesParser(_JsonParser[LocalFile]):
             check_compressed(file, self.uri(file.object))
             _prepare(file, self.uri(file.object))
             groups.setdefault(file.path.suffix, []).append(index)
-        return list(groups.values())
+        return [part for group in groups.values() for part in self._split(files, group) if part]
+
+    def _split(self, files: Sequence[LocalFile], group: Sequence[int]) -> tuple[list[int], list[int]]:
+        """The regular files of a group, and the others."""
+        found = self.regular.find([files[index] for index in group]) if self.fields.can_be_regular else {}
+        regular = [group[place] for place in sorted(found)]
+        self.lines |= {files[group[place]].path: count for place, count in found.items()}
+        return regular, [index for place, index in enumerate(group) if place not in found]
 
     def land(self, first: int, files: Sequence[LocalFile]) -> Mapping[int, int]:
         import duckdb
 
+        lines = [self.lines.pop(file.path, None) for file in files]
         try:
+            if None not in lines:
+                self._land_regular(first, files, lines)
+                return {}
             self._insert(f"(SELECT {first} + file_index::INTEGER AS number, json FROM {_scan(files)})")
         except duckdb.Error as error:
             raise self._unreadable(error, files) from error
         return {}
+
+    def _land_regular(self, first: int, files: Sequence[LocalFile], lines: Sequence[int | None]) -> None:
+        fields = ", ".join(f"{literal(column.field_path[0])}: 'VARCHAR'" for column in self.table.columns)
+        records = f"(SELECT *, {first} + file_index::INTEGER AS number FROM {_scan(files, fields)})"
+        bad = " OR ".join(condition for condition, _, _ in self.fields.regular_rules)
+        number = jsonfile.NUMBER
+        with _in_any_order(self.con):
+            landed = self.con.execute(
+                f"INSERT INTO {self.landing.rows} SELECT {names(self.table.column_names)},"
+                f" CASE WHEN {bad} THEN -1 - {number} ELSE {number} END FROM ({self.fields.regular(records)})"
+            ).fetchall()[0][0]
+        if landed != sum(count or 0 for count in lines):
+            raise SourceFileError(
+                f"{self.uri(files[0].object)}, or one of {len(files)} files from there on, changed while it was read; load again"
+            )
 
     def _numbered(self, file: LocalFile) -> str:
         return f"(SELECT row_number() OVER () AS number, json FROM {_scan([file])})"
@@ -228,11 +265,13 @@ class JsonParser(_JsonParser[Document]):
         }
 
 
-def _scan(files: Sequence[LocalFile]) -> str:
+def _scan(files: Sequence[LocalFile], fields: str = "") -> str:
+    """A scan of the records: each as JSON, or of these fields' values where they are named."""
     paths = ", ".join(literal(str(file.path)) for file in files)
     compression = {".gz": "gzip", ".zst": "zstd"}.get(files[0].path.suffix, "none")
+    reader, columns = ("read_json", f" columns={{{fields}}},") if fields else ("read_json_objects", "")
     return (
-        f"read_json_objects([{paths}], format='newline_delimited', ignore_errors=true, compression='{compression}',"
+        f"{reader}([{paths}],{columns} format='newline_delimited', ignore_errors=true, compression='{compression}',"
         f" maximum_object_size={MAX_RECORD_BYTES})"
     )
 

@@ -47,7 +47,7 @@ def publish_table(session: Session, compiled: CompiledStar, table: Table, span: 
 
 def _publish_whole(session: Session, compiled: CompiledStar, table: Table) -> int:
     select = compiled.select(table, None, session.capabilities.dialect)
-    session.create_newest("_now", select, table.key, session.ordering(table, compiled.outputs(table)))
+    session.create_newest("_now", select, table.key, session.ordering(table, compiled.output_types(table)))
     session.analyze("_now")
     changed = _replace_changed(session, compiled, table, None)
     session.execute("DROP TABLE _now")
@@ -136,14 +136,14 @@ def _create_slice(bench: Session, compiled: CompiledStar, table: Table, select: 
     """The temporary table of each month's newest row of every key, typed as the month rows are."""
     kept = month_rows(compiled, table)
     by_month = f"SELECT m.*, {month_of(table.moment)} AS _month FROM ({select}) AS m"
-    bench.create_newest(SLICE, by_month, kept.key, bench.ordering(table, compiled.outputs(table)))
+    bench.create_newest(SLICE, by_month, kept.key, bench.ordering(table, compiled.output_types(table)))
 
 
 def _publish_newest(session: Session, compiled: CompiledStar, table: Table, span: Span) -> None:
     kept, touched = month_rows(compiled, table), touched_name(table)
     history = qualified(STATE_SCHEMA, kept)
     key, inside = names(table.key), in_span("_month", span)
-    ordering = session.ordering(table, compiled.outputs(table))
+    ordering = session.ordering(table, compiled.output_types(table))
     session.execute(
         f"CREATE TEMPORARY TABLE {touched} AS SELECT DISTINCT {key} FROM {history} WHERE {inside}"
     )

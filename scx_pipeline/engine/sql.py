@@ -98,14 +98,14 @@ class CompiledStar:
             return self.queries[query.name].text
         return _generate(self._queries[query.name], self.star, dialect, None)
 
-    def outputs(self, table: Table) -> list[str]:
-        """The columns that the table's SELECT gives: the declared ones, and those it is ordered by."""
-        return [str(item.alias_or_name) for item in self._selects[table.name].selects]
-
     def output_types(self, table: Table) -> dict[str, str]:
-        """The neutral types of those columns: as declared, or as the column of another table they stand for."""
+        """The columns that the table's SELECT gives, the declared ones and those it is ordered by, and their neutral types:
+        as declared, or as the column of another table they stand for, or as made."""
         lineage = self._lineages[table.name]
-        return {name: _output_type(lineage[name], name, table, self.star) for name in self.outputs(table)}
+        return {
+            str(item.alias_or_name): _output_type(item, lineage[item.alias_or_name], table, self.star)
+            for item in self._selects[table.name].selects
+        }
 
     def lineage(self, table: Table) -> dict[str, list[tuple[str, str]]]:
         """For every declared column, the (table, column) pairs it is made from."""
@@ -427,7 +427,8 @@ def _condition(table: Table, span: Span) -> exp.Expr:
 
 
 def _fix(tree: exp.Query, dialect: str) -> exp.Query:
-    """What sqlglot leaves different: in Redshift AVG of integers and EXTRACT are integers, and CONCAT of a NULL is NULL."""
+    """What sqlglot leaves different: in Redshift AVG of integers and EXTRACT are integers, CONCAT of a NULL is NULL, and
+    texts are compared by their bytes."""
     from sqlglot import exp
 
     if dialect == AUTHORED:
@@ -435,6 +436,8 @@ def _fix(tree: exp.Query, dialect: str) -> exp.Query:
 
     for select in tree.find_all(exp.Select):
         _group_distinct(select)
+    if dialect == "postgres":
+        _compare_bytes(tree)
     # From the innermost outwards, since what is replaced is copied.
     for node in reversed(list(tree.find_all(exp.Avg, exp.Concat, exp.Extract))):
         if isinstance(node, exp.Avg) and node.this.is_type(*exp.DataType.INTEGER_TYPES):
@@ -454,6 +457,38 @@ def _fix(tree: exp.Query, dialect: str) -> exp.Query:
     return tree
 
 
+def _compare_bytes(tree: exp.Query) -> None:
+    """Compare and order texts by their bytes, not by the database's collation: or it would decide which rows there are."""
+    from sqlglot import exp
+
+    compared = (exp.Min, exp.Max, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.Between, exp.Greatest, exp.Least)
+    # From the innermost outwards, and what may stand for an output last, since what is replaced is copied.
+    for node in [*reversed(list(tree.find_all(*compared))), *reversed(list(tree.find_all(exp.Ordered)))]:
+        text = _ordered_by(node) if isinstance(node, exp.Ordered) else node.this
+        if text is not None and text.is_type(*exp.DataType.TEXT_TYPES):
+            by_bytes = exp.Collate(
+                this=exp.paren(text.copy()), expression=exp.to_identifier("C", quoted=True)
+            )
+            node.this.replace(by_bytes)
+
+
+def _ordered_by(node: exp.Ordered) -> exp.Expr | None:
+    """What a term of ORDER BY stands for, as an output's name may not be part of an expression there.
+
+    None where no expression may stand at all.
+    """
+    from sqlglot import exp
+
+    owner = node.parent.parent if node.parent else None
+    if isinstance(owner, exp.SetOperation) or (isinstance(owner, exp.Select) and owner.args.get("distinct")):
+        return None
+    if isinstance(owner, exp.Select) and isinstance(node.this, exp.Column) and not node.this.table:
+        outputs = {item.alias: item.unalias() for item in owner.selects}
+        return outputs.get(node.this.name, node.this)
+    found: exp.Expr = node.this
+    return found
+
+
 def _group_distinct(select: exp.Select) -> None:
     """SELECT DISTINCT of columns as GROUP BY: in parallel, PostgreSQL hashes a DISTINCT twice by the same order, which
     takes minutes where this takes seconds."""
@@ -465,10 +500,22 @@ def _group_distinct(select: exp.Select) -> None:
         select.set("group", exp.Group(expressions=[item.unalias().copy() for item in select.selects]))
 
 
-def _output_type(sources: Sequence[tuple[str, str]], name: str, table: Table, star: Star) -> str:
-    if name in table.column_names:
-        return table.column(name).type
-    return star.table(sources[0][0]).column(sources[0][1]).type if len(sources) == 1 else "varchar(max)"
+def _output_type(item: exp.Expr, sources: Sequence[tuple[str, str]], table: Table, star: Star) -> str:
+    from sqlglot import exp
+
+    if item.alias_or_name in table.column_names:
+        return table.column(item.alias_or_name).type
+    made = item.unalias()
+    if isinstance(made, exp.Column) and len(sources) == 1:
+        return star.table(sources[0][0]).column(sources[0][1]).type
+    kinds = {
+        "bigint": exp.DataType.INTEGER_TYPES,
+        "double": exp.DataType.REAL_TYPES,
+        "date": {exp.DataType.Type.DATE},
+        "timestamp": exp.DataType.TEMPORAL_TYPES,
+        "boolean": {exp.DataType.Type.BOOLEAN},
+    }
+    return next((neutral for neutral, types in kinds.items() if made.is_type(*types)), "varchar(max)")
 
 
 def _lineage(select: exp.Query, star: Star) -> dict[str, list[tuple[str, str]]]:

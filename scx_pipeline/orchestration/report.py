@@ -23,13 +23,12 @@ def report_asset(compiled: CompiledStar) -> list[dg.AssetsDefinition]:
     star = compiled.star
     if not star.queries:
         return []
-    facts = [table.name for table in star.tables if table.role == "fact"] or [
-        table.name for table in star.tables
-    ]
+    # A load of months makes the facts last; tables without months are made on their own.
+    shown = [table for table in star.derived if table.role == "fact" or table.whole] or star.tables
 
     @dg.asset(
         key=asset_key(star.name, "report"),
-        deps=[asset_key(star.name, name) for name in facts],
+        deps=[asset_key(star.name, table.name) for table in shown],
         description="\n".join(
             ["The analysts' questions, answered:", *(f"- {item.title}" for item in star.queries)]
         ),

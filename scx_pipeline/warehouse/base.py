@@ -55,7 +55,7 @@ class Landing(ABC):
     """Where parsed rows arrive: a DuckDB table `rows` on `con`, from which they go to the warehouse's own table.
 
     `rows` has the table's columns plus `_object` (the number of the source object). The reader fills it batch by batch
-    and removes what must not go on; `flush` after each batch may empty it; `finish` makes the slice stand.
+    and removes what must not go on; after each batch comes `flush`, and the rows stay until `finish` makes the slice stand.
     """
 
     con: duckdb.DuckDBPyConnection
@@ -170,14 +170,16 @@ class Session(ABC):
     def analyze(self, table: str) -> None:  # noqa: B027  (most engines need nothing here)
         """Tell the planner what is in a temporary table, where it would guess; a wrong guess costs hours."""
 
-    def ordering(self, table: Table, columns: Sequence[str]) -> list[str]:
-        """The terms that order the rows of a table newest first: `latest_by`, then every other column to break ties."""
-        others = [name for name in columns if name not in (*table.key, *table.latest_by)]
-        return [self._term(table, name) for name in (*table.latest_by, *others)]
+    def ordering(self, table: Table, types: Mapping[str, str]) -> list[str]:
+        """The terms that order a table's rows newest first: `latest_by`, then every other column to break ties.
 
-    def _term(self, table: Table, name: str) -> str:
-        is_text = name in table.column_names and table.column(name).max_bytes is not None
-        return quote(name) + (self.capabilities.byte_order if is_text else "")
+        `types` are the neutral types of the columns that there are to order by.
+        """
+        others = [name for name in types if name not in (*table.key, *table.latest_by)]
+        return [self._term(name, types[name]) for name in (*table.latest_by, *others)]
+
+    def _term(self, name: str, kind: str) -> str:
+        return quote(name) + (self.capabilities.byte_order if kind.startswith("varchar") else "")
 
     def create_table_sql(self, target: str, columns: Sequence[Column], kind: str = "") -> str:
         """The CREATE TABLE statement of a list of columns."""
@@ -202,7 +204,7 @@ class Session(ABC):
             "_newest",
             f"SELECT {columns} FROM {target} WHERE {doubled}",
             table.key,
-            self.ordering(table, table.column_names),
+            self.ordering(table, {column.name: column.type for column in table.columns}),
         )
         self.execute(f"DELETE FROM {target} WHERE {doubled}")
         self.execute(f"INSERT INTO {target} ({columns}) SELECT {columns} FROM _newest")

@@ -15,7 +15,7 @@ from scx_pipeline_tests.stars import StarCopy
 COLUMNS = ("job_id", "project_id", "user_id", "ground_profile", "resolution", "created_at", "plan_id")
 ROWS = [
     (1, 1, 10, "a", None, datetime(2024, 2, 29, 23, 59, 59, 999999), 3),
-    (2, 1, 10, "b", "c", datetime(2021, 1, 3), -7),
+    (2, 1, 10, "B", "c", datetime(2021, 1, 3), -7),
     (3, 1, 11, None, None, datetime(2021, 1, 3), None),
 ]
 
@@ -30,15 +30,20 @@ OF_ALL_ROWS = {
     "COUNT(*) / 2": 1,
     "AVG(LEN(CONCAT(ground_profile, resolution)))": 2,
     "MAX(AVG(plan_id)) OVER ()": -2,
+    "MAX(ground_profile)": "a",
+    "MIN(CASE WHEN ground_profile > 'Z' THEN LOWER(ground_profile) END)": "a",
     "MAX(EXTRACT(YEAR FROM created_at)) / 10": 202,
 }
 
 BY_ROW = {
     "AVG(plan_id) OVER (PARTITION BY user_id)": [-2, -2, None],
     "AVG(plan_id) OVER (ORDER BY job_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)": [3, -2, -2],
-    "CONCAT(ground_profile, resolution)": [None, "bc", None],
-    "CONCAT(CONCAT(ground_profile, '-'), 'x')": ["a-x", "b-x", None],
-    "ground_profile || resolution": [None, "bc", None],
+    "CONCAT(ground_profile, resolution)": [None, "Bc", None],
+    "CONCAT(CONCAT(ground_profile, '-'), 'x')": ["a-x", "B-x", None],
+    "ground_profile BETWEEN 'A' AND 'a'": [True, True, None],
+    "GREATEST(ground_profile, 'C')": ["a", "C", "C"],
+    "FIRST_VALUE(job_id) OVER (ORDER BY ground_profile NULLS LAST ROWS UNBOUNDED PRECEDING)": [2, 2, 2],
+    "ground_profile || resolution": [None, "Bc", None],
     "NVL(resolution, 'none')": ["none", "c", "none"],
     "LEN(ground_profile)": [1, 1, None],
     "EXTRACT(MINUTE FROM created_at)": [59, 0, 0],
@@ -67,6 +72,32 @@ def test_values_of_each_row_are_redshifts(star: StarCopy, warehouse: Warehouse) 
     assert {value: list(column) for value, column in zip(BY_ROW, columns, strict=True)} == BY_ROW
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT ground_profile AS profile FROM staging_cleansed_logs WHERE job_id < 3 ORDER BY profile",
+        "SELECT LOWER(ground_profile) AS lower, ground_profile FROM staging_cleansed_logs WHERE job_id < 3 ORDER BY ground_profile, lower",
+        "SELECT DISTINCT ground_profile FROM staging_cleansed_logs WHERE job_id < 3 ORDER BY ground_profile",
+        "SELECT MIN(ground_profile) AS first FROM staging_cleansed_logs WHERE job_id < 3 GROUP BY job_id ORDER BY first",
+    ],
+)
+def test_texts_are_ordered_by_their_bytes(star: StarCopy, warehouse: Warehouse, query: str) -> None:
+    assert [row[-1] for row in queried(star, warehouse, query)] == ["B", "a"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT DISTINCT LOWER(ground_profile) AS lower FROM staging_cleansed_logs WHERE job_id < 3 ORDER BY lower",
+        "SELECT 'a' AS x FROM staging_cleansed_logs UNION SELECT 'b' AS x FROM staging_cleansed_logs ORDER BY x",
+    ],
+)
+def test_where_only_an_output_s_name_may_order_it_does(
+    star: StarCopy, warehouse: Warehouse, query: str
+) -> None:
+    assert queried(star, warehouse, query) == [("a",), ("b",)]
+
+
 @pytest.fixture
 def star(tmp_path: Path) -> StarCopy:
     return StarCopy.of("scx", tmp_path)
@@ -77,7 +108,12 @@ def executed(
 ) -> list[tuple[object, ...]]:
     """The values, as a query of the star in Redshift's dialect, of the three rows."""
     listed = ", ".join(f"{value} AS value_{number}" for number, value in enumerate(values))
-    star.write("queries/values.sql", f"SELECT {listed} FROM staging_cleansed_logs {order}")
+    return queried(star, warehouse, f"SELECT {listed} FROM staging_cleansed_logs {order}")
+
+
+def queried(star: StarCopy, warehouse: Warehouse, sql: str) -> list[tuple[object, ...]]:
+    """A query of the star in Redshift's dialect, of the three rows."""
+    star.write("queries/values.sql", sql)
     star.replace("  queries:\n", "  queries:\n    - {name: values, title: Some values}\n")
     compiled = star.load()
     query = next(query for query in compiled.star.queries if query.name == "values")

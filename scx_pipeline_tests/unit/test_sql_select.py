@@ -65,6 +65,44 @@ def test_what_a_table_is_ordered_by_has_the_type_of_the_column_it_comes_from(scx
     }
 
 
+@pytest.mark.parametrize(
+    ("expression", "kind"),
+    [
+        ("plan_id * project_id", "bigint"),
+        ("LEN(project_name)", "bigint"),
+        ("plan_id / 2.0", "double"),
+        ("GREATEST(updated_at, created_at)", "timestamp"),
+        ("CAST(updated_at AS DATE)", "date"),
+        ("plan_id > project_id", "boolean"),
+        ("project_name || ground_profile", "varchar(max)"),
+    ],
+)
+def test_what_a_table_is_ordered_by_has_the_type_it_is_made_with(
+    star: StarCopy, expression: str, kind: str
+) -> None:
+    star.replace("    job_id", f"    {expression} AS job_id", USERS)
+    compiled = star.load()
+    assert compiled.output_types(compiled.star.table("users"))["job_id"] == kind
+
+
+def test_postgres_compares_and_orders_texts_by_their_bytes(star: StarCopy) -> None:
+    star.write(
+        "queries/names.sql",
+        "SELECT MAX(project_name) AS last, MAX(plan_id) AS plan, project_name AS name FROM projects\n"
+        "INNER JOIN users ON project_id = user_id WHERE project_name < 'b' GROUP BY project_name ORDER BY name, plan",
+    )
+    star.replace("  queries:\n", "  queries:\n    - {name: names, title: Names}\n")
+    compiled = star.load()
+    query = next(item for item in compiled.star.queries if item.name == "names")
+    name = '("projects"."project_name") COLLATE "C"'
+    made = compiled.query(query, "postgres")
+    assert f"SELECT MAX({name})" in made
+    assert f"WHERE {name} < 'b'" in made
+    assert made.endswith(f'ORDER BY {name}, "plan"')
+    assert made.count("COLLATE") == 3
+    assert "COLLATE" not in compiled.query(query, "duckdb") + compiled.query(query, "redshift")
+
+
 # Narrowing
 
 
