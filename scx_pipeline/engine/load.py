@@ -60,7 +60,7 @@ class LoadReport:
     stale: Mapping[Month, str] = field(
         default_factory=dict
     )  # months whose rows this load has made wrong, and why
-    remade: list[Span] = field(default_factory=list)  # months whose rows it had to make anew itself
+    remade: list[LoadReport] = field(default_factory=list)  # of months whose rows it had to make anew itself
     tables: dict[str, TableReport] = field(default_factory=dict)
     checks: list[CheckResult] = field(default_factory=list)
 
@@ -384,13 +384,8 @@ class _Refresh(_Run):
             if table.name in names:
                 run._derive(session, table)
         run._check(session)
-        history.record_rows(
-            session,
-            self.star.name,
-            self.report.load_id,
-            {name: table.rows for name, table in run.report.tables.items()},
-        )
-        self.report.remade.append(span)
+        run._record(session, None)
+        self.report.remade.append(run.report)
 
     def _record_stale(self, session: Session) -> None:
         if self.compares:

@@ -2,10 +2,11 @@
 What a load does is in `engine.load`; which loads are due is decided in `due`."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import dagster as dg
 
-from scx_pipeline.engine.checks import declared_checks
+from scx_pipeline.engine.checks import CheckResult, declared_checks
 from scx_pipeline.engine.load import Loader, LoadReport, list_selection
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.errors import GateError, PipelineError
@@ -174,13 +175,35 @@ def _results(
                 context.add_asset_metadata(metadata, asset_key=key, partition_key=partition)
         if name in selected:
             yield dg.MaterializeResult(asset_key=key)
+    for part in report.remade:
+        _tell(context, star, part)
     yield from _check_results(context, compiled, report)
+
+
+def _tell(context: dg.AssetExecutionContext, star: str, report: LoadReport) -> None:
+    """Tell Dagster of months that were published with tables without months; they are none of the run's own assets."""
+    for name, table in report.tables.items():
+        for month in table.rows:
+            metadata = load_metadata(report, name, month)
+            context.log_event(
+                dg.AssetMaterialization(asset_key(star, name), partition=str(month), metadata=metadata)
+            )
+    for result in report.checks:
+        context.log_event(
+            dg.AssetCheckEvaluation(
+                asset_key=asset_key(star, result.table),
+                check_name=result.name,
+                passed=result.passed,
+                severity=_severity(result),
+                description=result.message,
+                metadata=_check_metadata(report, result),
+            )
+        )
 
 
 def _check_results(
     context: dg.AssetExecutionContext, compiled: CompiledStar, report: LoadReport
 ) -> Iterator[dg.AssetCheckResult]:
-    months = {"months": str(report.span)} if report.span else {}
     for result in report.checks:
         key = asset_key(compiled.star.name, result.table)
         if dg.AssetCheckKey(key, result.name) not in context.selected_asset_check_keys:
@@ -189,10 +212,16 @@ def _check_results(
             asset_key=key,
             check_name=result.name,
             passed=result.passed,
-            severity=dg.AssetCheckSeverity.WARN if result.severity == "warn" else dg.AssetCheckSeverity.ERROR,
+            severity=_severity(result),
             description=result.message,
-            metadata={
-                **months,
-                **({"violations": dict(result.violations)} if result.violations else {}),
-            },
+            metadata=_check_metadata(report, result),
         )
+
+
+def _severity(result: CheckResult) -> dg.AssetCheckSeverity:
+    return dg.AssetCheckSeverity.WARN if result.severity == "warn" else dg.AssetCheckSeverity.ERROR
+
+
+def _check_metadata(report: LoadReport, result: CheckResult) -> dict[str, Any]:
+    months = {"months": str(report.span)} if report.span else {}
+    return months | ({"violations": dict(result.violations)} if result.violations else {})

@@ -3,7 +3,7 @@ Which months become stale is tested on every engine in pipeline/; the first star
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -86,6 +86,20 @@ class Studio:
         )
         data = self.definitions.resolve_schedule_def(name).evaluate_tick(context)
         return [told(request) for request in data.run_requests or []]
+
+    def report_wanted(self) -> Callable[[], bool]:
+        """Asks, like the report's sensor, whether the report is to be renewed since it was asked before."""
+        cursor = None
+
+        def wanted() -> bool:
+            nonlocal cursor
+            found = dg.evaluate_automation_conditions(
+                self.definitions, self.instance, dg.AssetSelection.assets(key("report")), cursor=cursor
+            )
+            cursor = found.cursor
+            return found.total_requested > 0
+
+        return wanted
 
     def metadata(self, table: str) -> dict[str, Any]:
         """The metadata of a table's newest materialization."""
@@ -250,6 +264,40 @@ def test_the_sensor_asks_for_songs_first_then_for_months_and_for_late_songs_exac
     assert plays == [(900000, None, None), (1000000, "SO1", "AR5KOSW1187FB35FF4"), (1100000, None, None)]
     studio.cursor = "corrupt"
     assert studio.asked() == [], "what is due stands in the warehouse"
+
+
+def test_months_that_a_run_without_months_makes_anew_are_told_with_their_checks(studio: Studio) -> None:
+    studio.world.put_song("a", song("SO1"))
+    studio.world.put_song("b", song("SO2", artist_id="AR2", artist_name="Björk", title="Undo"))
+    put_events(studio)
+    assert studio.tick_and_run() == ["songs"]
+    assert studio.tick_and_run() == ["2018-09…2018-11"]
+    studio.world.delete_key("song_data/a.json")
+    result = studio.run(REFRESH)
+    assert result.success
+    told = [item for item in result.get_asset_materialization_events() if item.partition]
+    assert [(item.asset_key, item.partition) for item in told] == [(key("songplays"), "2018-10")]
+    assert studio.metadata("songplays")["dagster/partition_row_count"] == 1
+    checks = {
+        item.check_name for item in result.get_asset_check_evaluations() if item.asset_key == key("songplays")
+    }
+    assert checks == {
+        check.name for check in declared_checks(studio.world.compiled.star) if check.table == "songplays"
+    }
+    assert studio.tick_and_run() == []
+
+
+def test_the_report_is_renewed_after_months_and_after_tables_without(studio: Studio) -> None:
+    put_events(studio)
+    wanted = studio.report_wanted()
+    assert not wanted()
+    studio.run_months("2018-09", "2018-11")
+    assert wanted()
+    assert not wanted()
+    studio.world.put_song("z", song("SO9", title="Unheard"))
+    assert studio.run(REFRESH).success
+    assert "stale_months" not in studio.metadata("songs")
+    assert wanted()
 
 
 @pytest.mark.parametrize("status", ["NOT_STARTED", "STARTED"])

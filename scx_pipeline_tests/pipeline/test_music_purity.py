@@ -226,7 +226,7 @@ class Driver:
         }
         noted = {str(month) for month, _ in world.state("stale_months", "month, reason")}
         assert noted == wrong, "exactly the months whose plays are wrong are stale"
-        assert not noted & {str(month) for span in report.remade for month in span}
+        assert not noted & {str(month) for part in report.remade for month in part.tables["songplays"].rows}
 
     def check_references(self, world: MusicWorld) -> None:
         """At any time, no reader may find a play whose song, artist, moment or user is not there."""

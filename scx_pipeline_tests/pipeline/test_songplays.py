@@ -154,7 +154,7 @@ def test_plays_never_point_to_a_song_that_is_gone(music: MusicWorld) -> None:
     three_months(music)
     music.delete_key(f"{SONGS}a.json")
     report = music.refresh()
-    assert [str(span) for span in report.remade] == ["2018-09", "2018-11"]
+    assert [str(part.span) for part in report.remade] == ["2018-09", "2018-11"]
     assert report.stale == {}
     assert {row[1] for row in music.plays()} == {None}
     assert music.settle() == []
