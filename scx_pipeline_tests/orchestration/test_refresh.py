@@ -40,10 +40,11 @@ class Studio:
 
     def asked(self) -> list[dg.RunRequest]:
         """What a tick of the sensor asks for."""
-        context = dg.build_sensor_context(
+        sensor = self.definitions.resolve_sensor_def("songplays_objects")
+        with dg.build_sensor_context(
             instance=self.instance, cursor=self.cursor, resources=dict(self.definitions.resources or {})
-        )
-        data = self.definitions.resolve_sensor_def("songplays_objects").evaluate_tick(context)
+        ) as context:
+            data = sensor.evaluate_tick(context)
         self.cursor = data.cursor or self.cursor
         return list(data.run_requests or [])
 
@@ -79,12 +80,13 @@ class Studio:
         return [told(request) for request in requests]
 
     def schedule(self, name: str) -> list[str]:
-        context = dg.build_schedule_context(
+        schedule = self.definitions.resolve_schedule_def(name)
+        with dg.build_schedule_context(
             instance=self.instance,
             scheduled_execution_time=datetime(2026, 1, 1, 12, tzinfo=UTC),
             resources=dict(self.definitions.resources or {}),
-        )
-        data = self.definitions.resolve_schedule_def(name).evaluate_tick(context)
+        ) as context:
+            data = schedule.evaluate_tick(context)
         return [told(request) for request in data.run_requests or []]
 
     def report_wanted(self) -> Callable[[], bool]:

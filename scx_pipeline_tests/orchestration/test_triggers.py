@@ -40,12 +40,13 @@ class Daemon:
 
     def tick(self) -> SensorExecutionData:
         """Evaluate the sensor once, and keep its cursor."""
-        context = dg.build_sensor_context(
+        sensor = self.desk.definitions.resolve_sensor_def("scx_objects")
+        with dg.build_sensor_context(
             instance=self.desk.instance,
             cursor=self.cursor,
             resources=dict(self.desk.definitions.resources or {}),
-        )
-        data = self.desk.definitions.resolve_sensor_def("scx_objects").evaluate_tick(context)
+        ) as context:
+            data = sensor.evaluate_tick(context)
         self.cursor = data.cursor or self.cursor
         return data
 
@@ -282,12 +283,13 @@ def _put_many(bucket: Path, count: int) -> None:
 
 def schedule(desk: Desk, moment: datetime) -> list[dg.RunRequest] | str:
     """What the hourly schedule asks for at a moment, or why it skips."""
-    context = dg.build_schedule_context(
+    hourly = desk.definitions.resolve_schedule_def("scx_hourly")
+    with dg.build_schedule_context(
         instance=desk.instance,
         scheduled_execution_time=moment,
         resources=dict(desk.definitions.resources or {}),
-    )
-    data = desk.definitions.resolve_schedule_def("scx_hourly").evaluate_tick(context)
+    ) as context:
+        data = hourly.evaluate_tick(context)
     return list(data.run_requests or []) or data.skip_message or ""
 
 
