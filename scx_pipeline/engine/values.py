@@ -40,6 +40,13 @@ def typed_rows(
     if null_texts:
         kept = ", ".join([*([others] if others else []), *map(number_of, numbers)])
         source = _without(source, columns, kept, null_texts)
+    counts = [
+        f"TRY({_microseconds(quote(column.name), MICROSECONDS[column.unit])}) AS {_count_of(column)}"
+        for column in columns
+        if column.unit is not None
+    ]
+    if counts:  # once for all that is made of it
+        source = f"(SELECT *, {', '.join(counts)} FROM {source})"
     items = []
     for column in columns:
         name = quote(column.name)
@@ -73,6 +80,11 @@ def number_of(name: str) -> str:
     return quote(f"{name} number")
 
 
+def _count_of(column: Column) -> str:
+    """The name of a moment's count of microseconds, or NULL, on the way to its value."""
+    return quote(f"{column.name} count")
+
+
 def is_plain(number: str, null_texts: Sequence[str] = ()) -> str:
     """The condition that a JSON number, read as a DOUBLE, is exactly what its text would give.
 
@@ -94,7 +106,7 @@ def _value(column: Column) -> str:
     if column.max_bytes is not None:
         return name
     if column.unit is not None:
-        count = f"TRY({_microseconds(name, MICROSECONDS[column.unit])})"
+        count = _count_of(column)
         return f"CASE WHEN {count} BETWEEN {FIRST_MICROSECOND} AND {LAST_MICROSECOND} THEN make_timestamp({count}) END"
     if column.type == "timestamp":
         # A value without an offset is UTC; one with an offset is converted, since a plain cast would drop the offset.
@@ -106,10 +118,10 @@ def _value(column: Column) -> str:
 def _microseconds(name: str, power: int) -> str:
     """A number's text in microseconds; a fraction is exact, as it would not be by way of a floating point number."""
     factor = 10**power
+    fraction = f"(TRY_CAST({name} AS DECIMAL(38, {power})) * {factor})::BIGINT"
     return (
-        f"CASE WHEN NOT contains({name}, '.') THEN TRY_CAST({name} AS BIGINT) * {factor}"
-        f" WHEN suffix({name}, '.0') THEN TRY_CAST(left({name}, -2) AS BIGINT) * {factor}"
-        f" ELSE (TRY_CAST({name} AS DECIMAL(38, {power})) * {factor})::BIGINT END"
+        f"CASE WHEN contains({name}, '.') AND NOT suffix({name}, '.0') THEN {fraction}"
+        f" ELSE TRY_CAST({name} AS BIGINT) * {factor} END"
     )
 
 
@@ -136,8 +148,8 @@ def _value_rules(column: Column) -> list[tuple[str, str]]:
             (f"contains({value}, chr(0))", HOLDS_NUL),
         ]
     if column.unit is not None:
-        power = MICROSECONDS[column.unit]
-        usual = f"(epoch_us({value}) // {10**power})::VARCHAR = {text}"
+        count = f"(epoch_us({value}) // {10 ** MICROSECONDS[column.unit]})::VARCHAR"
+        usual = f"CASE WHEN suffix({text}, '.0') THEN {count} || '.0' ELSE {count} END = {text}"
         wrong = (
             f"CASE WHEN {usual} THEN FALSE ELSE NOT regexp_full_match({text}, ' *-?[0-9]+([.][0-9]*)? *') END"
         )
