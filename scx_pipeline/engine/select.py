@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
+from operator import attrgetter
 
 from scx_pipeline.engine.objects import ObjectInfo
 from scx_pipeline.spec import FilePattern, Month, Source, Span
@@ -222,7 +223,7 @@ def _named_months(named: Mapping[str, str], declared: FilePattern) -> Span | Non
 
 def _digest(objects: Iterable[SelectedObject]) -> str:
     digest = hashlib.sha256()
-    for item in sorted(objects, key=lambda item: (item.source, item.info.key)):
+    for item in sorted(objects, key=attrgetter("source", "info.key")):
         digest.update(f"{item.source}\0{item.info.key}\0{item.info.etag}\0{item.info.size}\n".encode())
     return digest.hexdigest()
 

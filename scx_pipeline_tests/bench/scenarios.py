@@ -34,7 +34,7 @@ READ_JSON = """
 import duckdb, sys
 columns = {item.split()[0]: item.split()[1] for item in sys.argv[2].split(",")}
 with duckdb.connect(sys.argv[1]) as con:
-    con.read_json(sys.argv[3], columns=columns, format="newline_delimited").create("events")
+    con.read_json(sys.argv[3:], columns=columns, format="newline_delimited").create("events")
 """
 SONGS = 400_000
 
@@ -86,9 +86,14 @@ class Bench:
         shutil.rmtree(home, ignore_errors=True)
         return {"SCX_HOME": str(home), "SCX_BUCKET_URL": bucket}
 
-    def files(self, bucket: str) -> list[str]:
-        """The bucket's CSV files."""
-        return sorted(str(path) for path in Path(bucket.removeprefix("file://")).rglob("*.csv"))
+    def files(self, bucket: str, pattern: str = "**/*.csv") -> list[str]:
+        """The bucket's files, by default its CSV files, read once: neither side of a comparison waits for the disk."""
+        found = sorted(Path(bucket.removeprefix("file://")).glob(pattern))
+        for path in found:
+            with path.open("rb") as stream:
+                while stream.read(1 << 20):
+                    pass
+        return [str(path) for path in found]
 
 
 def whole_load_duckdb(bench: Bench) -> Iterator[Result]:
@@ -117,11 +122,11 @@ def music(bench: Bench) -> Iterator[Result]:
     bucket = bench.bucket("music", *options, "--matching", "2000", star="songplays")
     target = bench.folder / "read_json.duckdb"
     target.unlink(missing_ok=True)
-    files = f"{bucket.removeprefix('file://')}/log_data/*/*/*.json"
-    other = run([sys.executable, "-c", READ_JSON, str(target), EVENTS, files], {})
-    target.unlink()
     home = bench.fresh_home(bucket)
     songs = run([sys.executable, "-c", REFRESH], home)
+    files = bench.files(bucket, "log_data/*/*/*.json")
+    other = run([sys.executable, "-c", READ_JSON, str(target), EVENTS, *files], {})
+    target.unlink()
     ours = run(scx("load", "songplays", "--from", "2021-01", "--to", "2022-12"), home)
     yield Result(
         f"events published on DuckDB / read_json, {bench.rows:,} events",
