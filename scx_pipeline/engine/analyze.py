@@ -20,7 +20,7 @@ LABEL_LENGTH = 40
 
 def run_query(session: Session, compiled: CompiledStar, name: str) -> pd.DataFrame:
     """The result of one of the star's queries. Raises PipelineError for a name it does not have."""
-    return session.frame(compiled.query(find_query(compiled, name), session.capabilities.dialect))
+    return session.frame(compiled.query(find_query(compiled, name), session.capabilities))
 
 
 def find_query(compiled: CompiledStar, name: str) -> Query:

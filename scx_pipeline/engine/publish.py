@@ -34,7 +34,7 @@ def publish_table(session: Session, compiled: CompiledStar, table: Table, span: 
     bench = session.workbench(
         [qualified(schema, compiled.star.table(name)) for name in compiled.reads(table)]
     )
-    select = compiled.select(table, span, bench.capabilities.dialect)
+    select = compiled.select(table, span, bench.capabilities)
     if table.sliced:
         bench.replace_slice(schema, table, span, select)
         session.take_slice(bench, schema, table, span)
@@ -46,7 +46,7 @@ def publish_table(session: Session, compiled: CompiledStar, table: Table, span: 
 
 
 def _publish_whole(session: Session, compiled: CompiledStar, table: Table) -> int:
-    select = compiled.select(table, None, session.capabilities.dialect)
+    select = compiled.select(table, None, session.capabilities)
     session.create_newest("_now", select, table.key, session.ordering(table, compiled.output_types(table)))
     session.analyze("_now")
     changed = _replace_changed(session, compiled, table, None)
@@ -56,7 +56,7 @@ def _publish_whole(session: Session, compiled: CompiledStar, table: Table) -> in
 
 def differing_months(session: Session, compiled: CompiledStar, table: Table, span: Span) -> list[Month]:
     """The months of the span whose rows in a table kept by month are not what its SELECT gives now."""
-    select = compiled.select(table, span, session.capabilities.dialect)
+    select = compiled.select(table, span, session.capabilities)
     typed = ", ".join(
         f"CAST({quote(column.name)} AS {session.engine_type(column)}) AS {quote(column.name)}"
         for column in table.columns

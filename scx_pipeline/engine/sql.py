@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from scx_pipeline.errors import DeclarationError
 from scx_pipeline.spec import Query, Span, Star, Table
-from scx_pipeline.warehouse.base import in_span
+from scx_pipeline.warehouse.base import Capabilities, in_span
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -88,15 +88,15 @@ class CompiledStar:
                 found.add(table.name)
         return found
 
-    def select(self, table: Table, span: Span | None, dialect: str) -> str:
+    def select(self, table: Table, span: Span | None, engine: Capabilities) -> str:
         """The table's SELECT in an engine's dialect, its sliced inputs narrowed to the span."""
-        return _generate(self._selects[table.name], self.star, dialect, span)
+        return _generate(self._selects[table.name], self.star, engine, span)
 
-    def query(self, query: Query, dialect: str) -> str:
+    def query(self, query: Query, engine: Capabilities) -> str:
         """An analysts' query in an engine's dialect, or as it is written where it says so."""
         if query.as_written:
             return self.queries[query.name].text
-        return _generate(self._queries[query.name], self.star, dialect, None)
+        return _generate(self._queries[query.name], self.star, engine, None)
 
     def output_types(self, table: Table) -> dict[str, str]:
         """The columns that the table's SELECT gives, the declared ones and those it is ordered by, and their neutral types:
@@ -403,7 +403,7 @@ def _own_tables(select: exp.Query, star: Star) -> Iterator[exp.Table]:
     return (node for node in select.find_all(exp.Table) if node.name in names - local)
 
 
-def _generate(select: exp.Query, star: Star, dialect: str, span: Span | None) -> str:
+def _generate(select: exp.Query, star: Star, engine: Capabilities, span: Span | None) -> str:
     from sqlglot import exp
 
     tree = select.copy()
@@ -416,7 +416,7 @@ def _generate(select: exp.Query, star: Star, dialect: str, span: Span | None) ->
         else:
             narrowed = exp.select("*").from_(source).where(_condition(table, span))
             node.replace(narrowed.subquery(exp.to_identifier(alias, quoted=True)))
-    return str(_fix(tree, dialect).sql(dialect=dialect))
+    return str(_fix(tree, engine).sql(dialect=engine.dialect))
 
 
 @lru_cache(maxsize=256)
@@ -426,18 +426,18 @@ def _condition(table: Table, span: Span) -> exp.Expr:
     return sqlglot.parse_one(in_span(table.moment, span), read="postgres")
 
 
-def _fix(tree: exp.Query, dialect: str) -> exp.Query:
+def _fix(tree: exp.Query, engine: Capabilities) -> exp.Query:
     """What sqlglot leaves different: in Redshift AVG of integers and EXTRACT are integers, CONCAT of a NULL is NULL, and
     texts are compared by their bytes."""
     from sqlglot import exp
 
-    if dialect == AUTHORED:
+    if engine.dialect == AUTHORED:
         return tree
 
     for select in tree.find_all(exp.Select):
         _group_distinct(select)
-    if dialect == "postgres":
-        _compare_bytes(tree)
+    if engine.collation:
+        _compare_bytes(tree, engine.collation)
     # From the innermost outwards, since what is replaced is copied.
     for node in reversed(list(tree.find_all(exp.Avg, exp.Concat, exp.Extract))):
         if isinstance(node, exp.Avg) and node.this.is_type(*exp.DataType.INTEGER_TYPES):
@@ -457,8 +457,8 @@ def _fix(tree: exp.Query, dialect: str) -> exp.Query:
     return tree
 
 
-def _compare_bytes(tree: exp.Query) -> None:
-    """Compare and order texts by their bytes, not by the database's collation: or it would decide which rows there are."""
+def _compare_bytes(tree: exp.Query, collation: str) -> None:
+    """Compare and order texts by this collation, not by the database's, which would decide which rows there are."""
     from sqlglot import exp
 
     compared = (exp.Min, exp.Max, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.Between, exp.Greatest, exp.Least)
@@ -467,7 +467,7 @@ def _compare_bytes(tree: exp.Query) -> None:
         text = _ordered_by(node) if isinstance(node, exp.Ordered) else node.this
         if text is not None and text.is_type(*exp.DataType.TEXT_TYPES):
             by_bytes = exp.Collate(
-                this=exp.paren(text.copy()), expression=exp.to_identifier("C", quoted=True)
+                this=exp.paren(text.copy()), expression=exp.to_identifier(collation, quoted=True)
             )
             node.this.replace(by_bytes)
 

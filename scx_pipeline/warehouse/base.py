@@ -38,7 +38,9 @@ class Capabilities:
         str, str
     ]  # neutral type → the engine's; varchar(n) and decimal(p,s) fall back to themselves
     placeholder: str  # of a parameter in a statement
-    byte_order: str  # what makes a text sort by its bytes, as the other engines do
+    collation: (
+        str  # by which texts are compared by their bytes, as the other engines do; none where they are anyway
+    )
     max_text: str  # the type of varchar(max)
 
 
@@ -179,7 +181,12 @@ class Session(ABC):
         return [self._term(name, types[name]) for name in (*table.latest_by, *others)]
 
     def _term(self, name: str, kind: str) -> str:
-        return quote(name) + (self.capabilities.byte_order if kind.startswith("varchar") else "")
+        collation = self.capabilities.collation
+        return (
+            f"{quote(name)} COLLATE {quote(collation)}"
+            if collation and kind.startswith("varchar")
+            else quote(name)
+        )
 
     def create_table_sql(self, target: str, columns: Sequence[Column], kind: str = "") -> str:
         """The CREATE TABLE statement of a list of columns."""

@@ -41,7 +41,7 @@ CAPABILITIES = Capabilities(
     dialect="duckdb",
     types={},
     placeholder="?",
-    byte_order="",  # texts are compared by their bytes anyway
+    collation="",
     max_text="VARCHAR",
 )  # and no keys: its indexes refuse one that the same transaction deleted; the checks decide
 

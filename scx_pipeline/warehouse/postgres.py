@@ -38,7 +38,7 @@ CAPABILITIES = Capabilities(
     dialect="postgres",
     types={"double": "double precision"},
     placeholder="%s",
-    byte_order=' COLLATE "C"',  # the database's collation would break ties otherwise than the other engines do
+    collation="C",  # the database's collation would break ties otherwise than the other engines do
     max_text="text",
 )
 LOAD_MEMORY = {"work_mem": "128MB", "maintenance_work_mem": "256MB"}  # of the server, at least, in a load

@@ -125,4 +125,4 @@ def queried(star: StarCopy, warehouse: Warehouse, sql: str) -> list[tuple[object
         )
         session.insert_rows(qualified(compiled.star.schema_name, staging), COLUMNS, ROWS)
     with warehouse.reading() as session:
-        return session.rows(compiled.query(query, session.capabilities.dialect))
+        return session.rows(compiled.query(query, session.capabilities))

@@ -3,14 +3,19 @@ How mistakes are told is tested with `sql`, that the rows are the same on every 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import sqlglot
 from sqlglot import exp
 
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.spec import Month, Span
+from scx_pipeline.warehouse.duckdb import CAPABILITIES as DUCKDB
+from scx_pipeline.warehouse.postgres import CAPABILITIES as POSTGRES
 from scx_pipeline_tests.stars import USERS_SQL, StarCopy
 
+REDSHIFT = replace(DUCKDB, dialect="redshift")
 USERS = "sql/users.sql"
 STAGING = "staging_cleansed_logs"
 SPAN = Span(Month(2020, 12), Month(2021, 1))
@@ -95,12 +100,12 @@ def test_postgres_compares_and_orders_texts_by_their_bytes(star: StarCopy) -> No
     compiled = star.load()
     query = next(item for item in compiled.star.queries if item.name == "names")
     name = '("projects"."project_name") COLLATE "C"'
-    made = compiled.query(query, "postgres")
+    made = compiled.query(query, POSTGRES)
     assert f"SELECT MAX({name})" in made
     assert f"WHERE {name} < 'b'" in made
     assert made.endswith(f'ORDER BY {name}, "plan"')
     assert made.count("COLLATE") == 3
-    assert "COLLATE" not in compiled.query(query, "duckdb") + compiled.query(query, "redshift")
+    assert "COLLATE" not in compiled.query(query, DUCKDB) + compiled.query(query, REDSHIFT)
 
 
 # Narrowing
@@ -112,7 +117,7 @@ def tables_in(sql: str) -> list[str]:
 
 def test_tables_kept_by_month_are_narrowed_to_the_span(scx: CompiledStar) -> None:
     for table in scx.star.derived:
-        sql = scx.select(table, SPAN, "duckdb")
+        sql = scx.select(table, SPAN, DUCKDB)
         assert sql.count(INSIDE) == 1
         assert f'FROM (SELECT * FROM "public"."{STAGING}" WHERE {INSIDE}) AS "{STAGING}"' in sql
 
@@ -122,7 +127,7 @@ def test_tables_kept_by_key_are_read_whole(star: StarCopy) -> None:
         USERS,
         USERS_SQL.replace(f"FROM {STAGING}", f"FROM {STAGING} INNER JOIN projects AS p USING (project_id)"),
     )
-    sql = star.load().select(star.load().star.table("users"), SPAN, "duckdb")
+    sql = star.load().select(star.load().star.table("users"), SPAN, DUCKDB)
     assert tables_in(sql) == ['"public"."projects" AS "p"', f'"public"."{STAGING}"']
     assert sql.count(INSIDE) == 1
 
@@ -132,21 +137,21 @@ def test_every_mention_is_narrowed(star: StarCopy) -> None:
     star.write(
         USERS, f"WITH chosen AS ({USERS_SQL.replace(f'FROM {STAGING}', mentions)}) SELECT * FROM chosen"
     )
-    sql = star.load().select(star.load().star.table("users"), SPAN, "duckdb")
+    sql = star.load().select(star.load().star.table("users"), SPAN, DUCKDB)
     assert sql.count(INSIDE) == sql.count(f'"public"."{STAGING}"') == 3
 
 
 def test_narrowing_to_one_span_leaves_no_trace_in_the_next(scx: CompiledStar) -> None:
     users = scx.star.table("users")
-    first = scx.select(users, SPAN, "duckdb")
-    other = scx.select(users, Span(Month(1999, 1), Month(1999, 1)), "duckdb")
+    first = scx.select(users, SPAN, DUCKDB)
+    other = scx.select(users, Span(Month(1999, 1), Month(1999, 1)), DUCKDB)
     assert "2020" not in other
-    assert scx.select(users, SPAN, "duckdb") == first
+    assert scx.select(users, SPAN, DUCKDB) == first
 
 
 def test_queries_are_not_narrowed(scx: CompiledStar) -> None:
     query = next(query for query in scx.star.queries if query.name == "ground_profile_by_month")
-    assert tables_in(scx.query(query, "duckdb")) == [
+    assert tables_in(scx.query(query, DUCKDB)) == [
         '"public"."auto_classification_logs" AS "l"',
         '"public"."time" AS "t"',
     ]
@@ -155,7 +160,7 @@ def test_queries_are_not_narrowed(scx: CompiledStar) -> None:
 def test_a_query_may_stand_as_it_is_written(scx: CompiledStar) -> None:
     query = next(query for query in scx.star.queries if query.as_written)
     text = (scx.folder / "queries" / f"{query.name}.sql").read_text("utf-8")
-    assert {scx.query(query, dialect) for dialect in ("redshift", "postgres", "duckdb")} == {text}
+    assert {scx.query(query, dialect) for dialect in ("redshift", "postgres", DUCKDB)} == {text}
 
 
 # Code versions
