@@ -267,6 +267,28 @@ def generate_scx(
     _tell_generated("scx", options, as_json)
 
 
+@generate.command(
+    "sensor_readings", epilog="Example: scx generate sensor_readings --start '2023-01-01 00:00' --files 43201"
+)
+def generate_sensor_readings(
+    start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="'YYYY-MM-DD HH:MM'", help="The minute of the first file; default: of this month."
+        ),
+    ] = None,
+    files: Annotated[int, typer.Option(help="How many files, one a minute.")] = 1_440,
+    rows: Annotated[int, typer.Option(help="Rows of each file.")] = 1_914,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same rows.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Generate the sensors' small Parquet files into the bucket, and say what a right load of them must find."""
+    from scx_pipeline.samples.sensor_readings import SensorOptions
+
+    options = SensorOptions(start or f"{Month.current()}-01 00:00", files, rows, seed)
+    _tell_generated("sensor_readings", options, as_json)
+
+
 @app.command(epilog="Example: SCX_HOME=/tmp/try scx demo")
 def demo() -> None:
     """Generate a bucket, load every star, and show the report and the analysts' answer."""

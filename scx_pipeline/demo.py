@@ -33,7 +33,18 @@ def _songplays() -> Any:
     )
 
 
-DEMO: dict[str, Callable[[], Any]] = {"scx": _scx, "songplays": _songplays}
+def _sensor_readings() -> Any:
+    """The first day of this month."""
+    from scx_pipeline.samples.sensor_readings import SensorOptions
+
+    return SensorOptions(start=f"{Month.current()}-01 00:00")
+
+
+DEMO: dict[str, Callable[[], Any]] = {
+    "scx": _scx,
+    "songplays": _songplays,
+    "sensor_readings": _sensor_readings,
+}
 
 
 def explore(session: Session, compiled: CompiledStar) -> None:

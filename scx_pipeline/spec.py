@@ -163,6 +163,14 @@ class _Fact(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
 
+class DaysAfter(_Fact):
+    """How many days after another column's moment one may lie."""
+
+    column: Name
+    least: int
+    most: int
+
+
 class Column(_Fact):
     """A column: its neutral type, and what must hold for every value."""
 
@@ -172,6 +180,7 @@ class Column(_Fact):
     nullable: bool = True
     accepted: tuple[str | int, ...] = Field((), description="the values it may take (NULL aside)")
     range: tuple[float, float] | None = Field(None, description="smallest and largest value, both allowed")
+    days_after: DaysAfter | None = Field(None, description="how long after another moment of its row it is")
     references: Name | None = Field(None, description="the dimension whose key it must be found in")
     field: FieldPath | None = Field(
         None,
@@ -209,12 +218,12 @@ class Source(_Fact):
     """A set of objects in the bucket that share one format.
 
     `csv`: values with a header. `json_lines`: one object a line. `json`: one document a file, an object or an array of
-    objects. A source without `event_time` belongs to no month: its staging table is read whole when any object changed.
+    objects. `parquet`: typed columns, found by their names. A source without `event_time` belongs to no month: its staging table is read whole when any object changed.
     """
 
     name: Name
     description: str
-    format: Literal["csv", "json_lines", "json"]
+    format: Literal["csv", "json_lines", "json", "parquet"]
     prefix: str
     files: tuple[FilePattern, ...] = Field(min_length=1)
     event_time: Name | None = None
@@ -222,6 +231,12 @@ class Source(_Fact):
         (), description="texts that stand for no value, such as the empty one"
     )
     reject_limit: float = Field(0.0, ge=0, le=1, description="share of a load's rows that may be rejected")
+    unfit_files: Literal["fail", "reject"] = Field(
+        "fail",
+        description="what a Parquet file does that is damaged or has other columns: fail the load, or count as a rejected row",
+    )
+    rows_per_file: int | None = Field(None, ge=1, description="warn of a file that has not as many rows")
+    files_per_day: int | None = Field(None, ge=1, description="warn of a day that has not as many files")
 
 
 class Table(_Fact):
@@ -273,6 +288,9 @@ class Table(_Fact):
     def column(self, name: str) -> Column:
         return next(column for column in self.columns if column.name == name)
 
+    def _named(self, name: str) -> Column | None:
+        return next((column for column in self.columns if column.name == name), None)
+
     @model_validator(mode="after")
     def _check(self) -> Table:
         names = self.column_names
@@ -306,6 +324,14 @@ class Table(_Fact):
 
     def _check_reading(self) -> None:
         for column in self.columns:
+            after = column.days_after
+            if after and not {column.type, getattr(self._named(after.column), "type", "")} <= {
+                "date",
+                "timestamp",
+            }:
+                raise ValueError(
+                    f"table {self.name}: {column.name} is so many days after {after.column}, and both must be dates or timestamps of the table"
+                )
             if column.unit and column.type != "timestamp":
                 raise ValueError(f"table {self.name}: {column.name} has a unit, and must be a timestamp")
             if self.role != "staging" and (column.unit or column.field):
@@ -434,6 +460,18 @@ class Star(_Fact):
         for name in table.latest_by:
             if name not in table.column_names:
                 raise ValueError(f"table {table.name}: latest_by names {name}, which is none of its columns")
+        if source.format == "parquet":
+            for column in table.columns:
+                if len(column.field_path) > 1:
+                    raise ValueError(
+                        f"table {table.name}: {column.name} looks into {column.field}; of a parquet source, only whole columns are read"
+                    )
+        if source.format != "parquet" and source.unfit_files != "fail":
+            raise ValueError(
+                f"source {source.name}: unfit_files is for parquet sources; others reject single records"
+            )
+        if source.files_per_day and not all("{day}" in item.pattern for item in source.files):
+            raise ValueError(f"source {source.name}: files_per_day needs file patterns that name the {{day}}")
         if source.format == "csv":
             for column in table.columns:
                 if column.field:

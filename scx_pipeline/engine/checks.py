@@ -3,12 +3,15 @@ They run inside the publishing transaction; what happens when one fails is decid
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Literal
 
 from scx_pipeline.engine.ingest import Ingested
 from scx_pipeline.engine.publish import Rows, count_rows, touched_name
+from scx_pipeline.engine.select import day_of
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.spec import Column, Month, Source, Span, Star, Table
 from scx_pipeline.warehouse.base import Session, inside, month_of, names, qualified, quote
@@ -62,6 +65,7 @@ def _of_table(star: Star, table: Table) -> Iterable[DeclaredCheck]:
             "declared_fields",
             "Warns of fields in the files that are not declared, or that none has.",
         )
+        yield from _of_files(table, star.source(table.source or ""))
     if table.key:
         yield DeclaredCheck(
             table.name, unique_name(table), f"No two rows have the same {', '.join(table.key)}, in any month."
@@ -75,6 +79,19 @@ def _of_table(star: Star, table: Table) -> Iterable[DeclaredCheck]:
                 reference_name(table, column),
                 f"Every {column.name} is found in {column.references}.",
             )
+
+
+def _of_files(table: Table, source: Source) -> Iterable[DeclaredCheck]:
+    if source.rows_per_file:
+        yield DeclaredCheck(
+            table.name, "rows_per_file", f"Warns of a file that has not {source.rows_per_file:,} rows."
+        )
+    if source.files_per_day:
+        yield DeclaredCheck(
+            table.name,
+            "files_per_day",
+            f"Warns of a day that has not {source.files_per_day:,} files, from the first to the last.",
+        )
 
 
 def unique_name(table: Table) -> str:
@@ -125,6 +142,18 @@ def _rules(table: Table) -> list[_Rule]:
                     f"{name} NOT IN ({listed})",
                     f"{column.name} is one of {shown}.",
                     f"is none of {shown}",
+                )
+            )
+        if column.days_after:
+            after = column.days_after
+            other, days = quote(after.column), f"{after.least} to {after.most} days after {after.column}"
+            rules.append(
+                _Rule(
+                    column.name,
+                    f"days_after_{column.name}",
+                    f"({name} < {other} + INTERVAL '{after.least} days' OR {name} > {other} + INTERVAL '{after.most} days')",
+                    f"{column.name} is {days}.",
+                    f"is not {days}",
                 )
             )
         if column.range:
@@ -182,11 +211,36 @@ def check_ingested(source: Source, ingested: Ingested) -> list[CheckResult]:
     results.append(
         CheckResult(table.name, "declared_fields", not strange, "; ".join(strange) or "holds", "warn")
     )
+    results += _check_files(source, ingested)
     if ingested.doubled:
         results.append(
             CheckResult(table.name, unique_name(table), False, "; ".join(_doubled(ingested)), violations={})
         )
     return results
+
+
+def _check_files(source: Source, ingested: Ingested) -> Iterable[CheckResult]:
+    table = ingested.table.name
+    if source.rows_per_file:
+        odd = {
+            count.object.info.key: count.read
+            for count in ingested.counts
+            if count.read != source.rows_per_file
+        }
+        yield CheckResult(table, "rows_per_file", not odd, _odd(odd, "rows", source.rows_per_file), "warn")
+    if source.files_per_day:
+        found = Counter(day_of(source, count.object.info.key) for count in ingested.counts)
+        days = sorted(day for day in found if day)
+        span = (days[-1] - days[0]).days + 1 if days else 0
+        every = [days[0] + timedelta(days=number) for number in range(span)]
+        odd = {str(day): found[day] for day in every if found[day] != source.files_per_day}
+        yield CheckResult(table, "files_per_day", not odd, _odd(odd, "files", source.files_per_day), "warn")
+
+
+def _odd(counts: Mapping[str, int], what: str, usual: int) -> str:
+    shown = ", ".join(f"{name} has {count:,} {what}" for name, count in list(counts.items())[:SHOWN])
+    more = f"; and {len(counts) - SHOWN:,} more" if len(counts) > SHOWN else ""
+    return f"{shown}{more}; {usual:,} are usual" if counts else "holds"
 
 
 def _examples(ingested: Ingested) -> str:

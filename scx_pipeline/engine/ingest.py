@@ -12,6 +12,7 @@ from typing import Any
 from scx_pipeline.engine.csvparser import CsvParser
 from scx_pipeline.engine.jsonparser import JsonLinesParser, JsonParser
 from scx_pipeline.engine.objects import Bucket, ObjectInfo
+from scx_pipeline.engine.parquetparser import ParquetParser
 from scx_pipeline.engine.parsing import Outside, Parser, Refused, Strangers
 from scx_pipeline.engine.select import SelectedObject, split_batches
 from scx_pipeline.engine.values import MICROSECONDS
@@ -280,5 +281,6 @@ _PARSERS: Mapping[str, type[Parser[Any]]] = {
     "csv": CsvParser,
     "json_lines": JsonLinesParser,
     "json": JsonParser,
+    "parquet": ParquetParser,
 }
 _YEAR_3000 = 32_503_680_000

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scx_pipeline.engine import jsonfile
 from scx_pipeline.engine.jsonfile import FieldMap, element_starts
@@ -23,15 +23,13 @@ from scx_pipeline.engine.parsing import (
     Refused,
     Strangers,
     check_compressed,
+    in_any_order,
 )
 from scx_pipeline.engine.records import RAW_LIMIT, open_plain
 from scx_pipeline.engine.regular import RegularFiles
 from scx_pipeline.engine.values import first_violations, literal, told
 from scx_pipeline.errors import SourceFileError
 from scx_pipeline.warehouse.base import names, quote
-
-if TYPE_CHECKING:
-    import duckdb
 
 MAX_RECORD_BYTES = (
     MAX_DOCUMENT_BYTES  # what fits DuckDB's buffers in any case; up to twice as much is read at times
@@ -58,7 +56,7 @@ class _JsonParser(Parser[Brought]):
             f"CASE WHEN {bad} THEN -1 - {number} WHEN {jsonfile.ODD} THEN {number} + {ODD} ELSE {number} END"
         )
         columns = names(self.table.column_names)
-        with _in_any_order(self.con):
+        with in_any_order(self.con):
             self.con.execute(
                 f"INSERT INTO {self.landing.rows} SELECT {columns}, {marked} FROM ({self.fields.typed(records)})"
             )
@@ -165,7 +163,7 @@ class JsonLinesParser(_JsonParser[LocalFile]):
         records = f"(SELECT *, {first} + file_index::INTEGER AS number FROM {_scan(files, fields)})"
         bad = " OR ".join(condition for condition, _, _ in self.fields.regular_rules)
         number = jsonfile.NUMBER
-        with _in_any_order(self.con):
+        with in_any_order(self.con):
             landed = self.con.execute(
                 f"INSERT INTO {self.landing.rows} SELECT {names(self.table.column_names)},"
                 f" CASE WHEN {bad} THEN -1 - {number} ELSE {number} END FROM ({self.fields.regular(records)})"
@@ -274,16 +272,6 @@ def _scan(files: Sequence[LocalFile], fields: str = "") -> str:
         f"{reader}([{paths}],{columns} format='newline_delimited', ignore_errors=true, compression='{compression}',"
         f" maximum_object_size={MAX_RECORD_BYTES})"
     )
-
-
-@contextmanager
-def _in_any_order(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Let both of two threads write as they read: a record is found again by another scan, not by its place."""
-    con.execute("SET preserve_insertion_order = false")
-    try:
-        yield
-    finally:
-        con.execute("RESET preserve_insertion_order")
 
 
 def _prepare(file: LocalFile, uri: str) -> None:

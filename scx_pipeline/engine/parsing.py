@@ -5,16 +5,20 @@ from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from scx_pipeline.engine.objects import Document, LocalFile, ObjectInfo
 from scx_pipeline.engine.records import open_plain
 from scx_pipeline.errors import SourceFileError
 from scx_pipeline.spec import Source, Table
 from scx_pipeline.warehouse.base import Landing
+
+if TYPE_CHECKING:
+    import duckdb
 
 Brought = TypeVar("Brought", LocalFile, Document)
 
@@ -91,3 +95,13 @@ def check_compressed(file: LocalFile, uri: str) -> None:
         raise SourceFileError(
             f"{uri}: the compressed file is damaged or cut off ({error}); upload it again"
         ) from None
+
+
+@contextmanager
+def in_any_order(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Let both of two threads write as they read: for formats whose bad rows are found again by another scan."""
+    con.execute("SET preserve_insertion_order = false")
+    try:
+        yield
+    finally:
+        con.execute("RESET preserve_insertion_order")

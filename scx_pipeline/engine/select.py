@@ -9,8 +9,8 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from functools import cached_property
+from datetime import date, timedelta
+from functools import cache, cached_property
 from operator import attrgetter
 
 from scx_pipeline.engine.objects import ObjectInfo
@@ -126,6 +126,7 @@ def select_objects(sources: Sequence[Source], listing: Mapping[str, Iterable[Obj
     return Selection(tuple(chosen), tuple(ignored), frozenset(listing), whole)
 
 
+@cache
 def compile_pattern(pattern: str) -> re.Pattern[str]:
     """The regular expression of a key pattern; a field that is named twice must have the same value twice."""
     seen: set[str] = set()
@@ -204,6 +205,18 @@ def _months_of(key: str, patterns: Sequence[tuple[re.Pattern[str], FilePattern]]
             except (ValueError, OverflowError):  # no calendar has that day
                 return _NO_MATCH
     return _NO_MATCH
+
+
+def day_of(source: Source, key: str) -> date | None:
+    """The day that an object's key names, by the first of the source's patterns that matches."""
+    for item in source.files:
+        match = compile_pattern(item.pattern).fullmatch(key.removeprefix(source.prefix))
+        if match:
+            named = match.groupdict()
+            return (
+                date(int(named["year"]), int(named["month"]), int(named["day"])) if "day" in named else None
+            )
+    return None
 
 
 def _named_months(named: Mapping[str, str], declared: FilePattern) -> Span | None:

@@ -1,0 +1,169 @@
+"""What a Parquet file must be for a table: which types may stand for which, and the SELECT that takes its values.
+Typed columns, no texts: the rules are those of `values`, as far as a type leaves anything to ask. Files are read in
+`parquetparser`."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from scx_pipeline.engine import values
+from scx_pipeline.engine.parsing import Strangers
+from scx_pipeline.engine.values import literal, text_of
+from scx_pipeline.spec import Column, Source, Table
+from scx_pipeline.warehouse.base import quote
+
+Rule = tuple[str, str | None, str]
+
+_WHOLE = {
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "HUGEINT",
+}
+_EXACT_IN_DOUBLE = {"TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER"}
+_MOMENTS = {"TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE"}
+# Others are in no calendar that every engine has.
+_YEARS = {
+    "timestamp": "TIMESTAMP '0001-01-01' AND TIMESTAMP '9999-12-31 23:59:59.999999'",
+    "date": "DATE '0001-01-01' AND DATE '9999-12-31'",
+}
+
+
+@dataclass(frozen=True)
+class Contract:
+    """How files of one schema are read into a table. `mistakes` says what keeps them out.
+
+    `types` are the files' columns, by their exact names, as DuckDB shows them. A column that a file lacks is empty, if
+    it may be; timestamps of any unit and zone become UTC, rounded to microseconds.
+    """
+
+    source: Source
+    table: Table
+    types: Mapping[str, str]
+
+    @property
+    def mistakes(self) -> list[str]:
+        """What is wrong with the schema; nothing where the files can be read."""
+        found = []
+        for column in self.table.columns:
+            kind = self.types.get(_field(column))
+            if kind is None:
+                if not column.nullable:
+                    found.append(f"has no column {_field(column)}{self._near(column)}")
+            elif not _fits(column, kind):
+                found.append(f"has {_field(column)} of type {kind}, which cannot be read as {column.type}")
+        return found
+
+    @property
+    def strangers(self) -> Strangers | None:
+        """The names that are not declared, and the declared ones that there are not."""
+        declared = [_field(column) for column in self.table.columns]
+        unknown = tuple(name for name in self.types if name not in declared)
+        absent = tuple(name for name in declared if name not in self.types)
+        return Strangers(unknown, absent) if unknown or absent else None
+
+    @property
+    def rules(self) -> list[Rule]:
+        """What must not be: (condition over `typed`, column, reason), in the order in which reasons are told."""
+        found: list[Rule] = []
+        for column in self.table.columns:
+            name, raw = quote(column.name), _raw(column)
+            if not column.nullable:
+                found.append((f"{raw} IS NULL", column.name, "is empty, and must not be"))
+            found += [
+                (f"({raw} IS NOT NULL AND ({wrong}))", column.name, reason)
+                for wrong, reason in _value_rules(column, name)
+            ]
+        return found
+
+    def typed(self, records: str, other: str) -> str:
+        """A SELECT of each column's value, of what it is made from, of that as a text, and of another column of `records`."""
+        items = []
+        for column in self.table.columns:
+            kind = self.types.get(_field(column))
+            raw = f"r.{quote(_field(column))}" if kind is not None else f"NULL::{column_type(column)}"
+            if column.max_bytes is not None and self.source.null_texts:
+                empty = ", ".join(map(literal, self.source.null_texts))
+                raw = f"CASE WHEN {raw} IN ({empty}) THEN NULL ELSE {raw} END"
+            items.append(f"{_value(column, raw, kind)} AS {quote(column.name)}, {raw} AS {_raw(column)}")
+            if column.max_bytes is None:
+                items.append(f"{raw}::VARCHAR AS {text_of(column)}")
+        return f"SELECT {', '.join(items)}, r.{other} FROM {records} AS r"
+
+    def _near(self, column: Column) -> str:
+        near = difflib.get_close_matches(_field(column).lower(), [name.lower() for name in self.types], n=1)
+        names = [name for name in self.types if near and name.lower() == near[0]]
+        return f"; did it become {names[0]}?" if names else ""
+
+
+def column_type(column: Column) -> str:
+    """DuckDB's type of a column."""
+    return "VARCHAR" if column.max_bytes is not None else column.type.upper()
+
+
+def _field(column: Column) -> str:
+    return column.field or column.name
+
+
+def _raw(column: Column) -> str:
+    return quote(f"{column.name} raw")
+
+
+def _fits(column: Column, kind: str) -> bool:
+    if column.max_bytes is not None:
+        return kind == "VARCHAR"
+    if column.unit is not None:
+        return kind in _WHOLE
+    decimal = re.fullmatch(r"decimal\((\d+), ?(\d+)\)", column.type)
+    if decimal:
+        found = re.fullmatch(r"DECIMAL\((\d+),(\d+)\)", kind)
+        return kind in _WHOLE or (found is not None and int(found[2]) <= int(decimal[2]))
+    return kind in {
+        "smallint": _WHOLE,
+        "integer": _WHOLE,
+        "bigint": _WHOLE,
+        "double": {"FLOAT", "DOUBLE", *_EXACT_IN_DOUBLE},
+        "boolean": {"BOOLEAN"},
+        "date": {"DATE"},
+        "timestamp": _MOMENTS,
+    }.get(column.type, set())
+
+
+def _value(column: Column, raw: str, kind: str | None) -> str:
+    if kind is None or column.max_bytes is not None:
+        return raw
+    if column.unit is not None:
+        return f"TRY(make_timestamp({raw}::BIGINT * {10 ** values.MICROSECONDS[column.unit]}))"
+    if kind == "TIMESTAMP WITH TIME ZONE":
+        return f"({raw} AT TIME ZONE 'UTC')"
+    return (
+        raw if kind == column_type(column).replace(", ", ",") else f"TRY_CAST({raw} AS {column_type(column)})"
+    )
+
+
+def _value_rules(column: Column, name: str) -> list[tuple[str, str]]:
+    if column.max_bytes is not None:
+        return [
+            (f"strlen({name}) > {column.max_bytes}", f"is longer than {column.max_bytes} bytes"),
+            (f"contains({name}, chr(0))", values.HOLDS_NUL),
+        ]
+    if column.type in _YEARS:
+        return [
+            (
+                f"{name} IS NULL OR NOT {name} BETWEEN {_YEARS[column.type]}",
+                "is outside of the years 1 to 9999",
+            )
+        ]
+    if column.type == "double":
+        return [(f"NOT isfinite({name})", "is not a finite number")]
+    if column.type == "boolean":
+        return []
+    return [(f"{name} IS NULL", f"is out of the range of {column.type}")]

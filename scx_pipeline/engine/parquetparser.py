@@ -1,0 +1,203 @@
+"""Parquet files into a landing, those of the same schema by one scan; and the bad rows of a file, and the bad files.
+What a schema must be, and which values a row may have, is in `parquetfile`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from scx_pipeline.engine.objects import LocalFile
+from scx_pipeline.engine.parquetfile import Contract
+from scx_pipeline.engine.parsing import UNKNOWN_REASON, Outside, Parser, Refused, in_any_order
+from scx_pipeline.engine.records import RAW_LIMIT
+from scx_pipeline.engine.values import first_violations, literal, told
+from scx_pipeline.errors import SourceFileError
+from scx_pipeline.warehouse.base import names, quote
+
+NUMBER, ROW = (
+    '"the number"',
+    '"the row"',
+)  # of a row's file, and its place in it from 0; no declared name has a space
+# What a footer says of a column that decides how it is read.
+FACTS = "name, type, type_length, num_children, converted_type, scale, precision, logical_type"
+
+
+class ParquetParser(Parser[LocalFile]):
+    """Reads Parquet files. One that cannot be read, or has other columns than are declared, is refused as a whole.
+
+    Then the source decides: the load fails, or the file counts as one record that was rejected.
+    """
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self.contracts: dict[LocalFile, Contract] = {}
+        self.refused: dict[LocalFile, str] = {}  # why the file is refused as a whole
+
+    def groups(self, files: Sequence[LocalFile]) -> Sequence[Sequence[int]]:
+        self.contracts, self.refused = {}, {}
+        for file in files:
+            if file.path.suffix:
+                self._refuse(
+                    file, "is compressed as a whole, which Parquet files are not: they are packed inside"
+                )
+        alike: dict[int, list[LocalFile]] = defaultdict(list)
+        for file, schema in self._schemas([file for file in files if file not in self.refused]).items():
+            alike[schema].append(file)
+        for same in alike.values():
+            self._agree(same)
+        indices = {file: index for index, file in enumerate(files)}
+        groups = [[indices[file] for file in same if file not in self.refused] for same in alike.values()]
+        return [group for group in [*groups, [indices[file] for file in self.refused]] if group]
+
+    def _schemas(self, files: Sequence[LocalFile]) -> dict[LocalFile, int]:
+        """The readable files, and a hash of what each one's footer says of its columns."""
+
+        def footers(left: Sequence[LocalFile]) -> str:
+            schema = f"hash(list_sort(list(row({FACTS})::VARCHAR)))"
+            return f"SELECT file_name, {schema} FROM parquet_schema({_paths(left)}) GROUP BY 1"
+
+        found = dict(self._reading(files, footers, footers))
+        return {file: found[str(file.path)] for file in files if file not in self.refused}
+
+    def _agree(self, files: Sequence[LocalFile]) -> None:
+        """How files of one schema are read, unless they cannot."""
+        described = self.con.execute(f"DESCRIBE SELECT * FROM {_scan(files[:1])}").fetchall()
+        contract = Contract(self.source, self.table, {name: kind for name, kind, *_ in described})
+        for file in files:
+            self.contracts[file] = contract
+            if contract.mistakes:
+                self._refuse(file, "; ".join(contract.mistakes))
+
+    def land(self, first: int, files: Sequence[LocalFile]) -> Mapping[int, int]:
+        numbers = {file: first + index for index, file in enumerate(files)}
+        readable = [file for file in files if file not in self.refused]
+        if readable:
+            contract = self.contracts[readable[0]]
+            with in_any_order(self.con):
+                self._reading(
+                    readable,
+                    lambda left: self._insert(contract, {file: numbers[file] for file in left}),
+                    lambda left: f"SELECT max(hash(r)) FROM {_scan(left)} AS r",
+                )
+            if contract.strangers:
+                self.strangers |= {
+                    number: contract.strangers for file, number in numbers.items() if file not in self.refused
+                }
+        return {number: 1 for file, number in numbers.items() if file in self.refused}
+
+    def _insert(self, contract: Contract, numbers: Mapping[LocalFile, int]) -> str:
+        """The statement that lands the files, each file's rows under its number."""
+        first, last = min(numbers.values()), max(numbers.values())
+        # A file that turned out to be damaged leaves a gap.
+        whole = last - first + 1 == len(numbers)
+        number = (
+            f"{first} + file_index::INTEGER" if whole else f"{list(numbers.values())}[file_index::BIGINT + 1]"
+        )
+        bad = " OR ".join(condition for condition, _, _ in contract.rules) or "FALSE"
+        records = f"(SELECT *, {number} AS {NUMBER} FROM {_scan(list(numbers))})"
+        return (
+            f"INSERT INTO {self.landing.rows} SELECT {names(self.table.column_names)},"
+            f" CASE WHEN {bad} THEN -1 - {NUMBER} ELSE {NUMBER} END FROM ({contract.typed(records, NUMBER)})"
+        )
+
+    def explain(self, number: int, file: LocalFile, records: int, outside: Outside | None) -> list[Refused]:
+        if file in self.refused:
+            return [Refused(None, None, self.refused[file], "")]
+        contract = self.contracts[file]
+        if not contract.rules and not outside:
+            return []
+        rules = [*contract.rules, *([(outside.condition, self.table.moment, "")] if outside else [])]
+        scan = f"(SELECT *, file_row_number AS {ROW} FROM {_scan([file])})"
+        time = quote(self.table.moment) if outside else "NULL"
+        others = f"{ROW}, {time}"
+        found = self.con.execute(
+            first_violations(contract.typed(scan, ROW), self.table.columns, rules, others)
+        ).fetchall()
+        raws = self._raws(file, [row for row, *_ in found])
+        refused = []
+        for row, moment, rule, value in found:
+            _, column, reason = rules[rule]
+            reason = outside.tell(moment) if outside and rule == len(contract.rules) else told(reason, value)
+            refused.append(Refused(row + 1, column, reason or UNKNOWN_REASON, raws[row]))
+        return refused
+
+    def _raws(self, file: LocalFile, rows: Sequence[int]) -> dict[int, str]:
+        """Rows of a file as JSON, by their numbers from 0."""
+        listed = ", ".join(map(str, rows)) or "NULL"
+        return dict(
+            self.con.execute(
+                f"SELECT file_row_number, left(to_json(r)::VARCHAR, {RAW_LIMIT}) FROM {_scan([file])} AS r"
+                f" WHERE file_row_number IN ({listed})"
+            ).fetchall()
+        )
+
+    def _reading(
+        self,
+        files: Sequence[LocalFile],
+        make: Callable[[Sequence[LocalFile]], str],
+        probe: Callable[[Sequence[LocalFile]], str],
+    ) -> list[tuple[Any, ...]]:
+        """What a statement over the files gives. A file that it fails on is refused, and the others are tried again.
+
+        `probe` is a statement that fails on the same files, and changes nothing.
+        """
+        left = list(files)
+        while left:
+            found: list[tuple[Any, ...]] = []
+            error = self._failure(make(left), found)
+            if error is None:
+                return found
+            damaged = self._blamed(error, left, probe)
+            self._refuse(damaged, f"cannot be read: {self._said(error, damaged)}")
+            left.remove(damaged)
+        return []
+
+    def _failure(self, sql: str, found: list[tuple[Any, ...]]) -> Exception | None:
+        """Run a statement; what it says of a file, or None and its rows are found."""
+        import duckdb
+
+        try:
+            found += self.con.execute(sql).fetchall()
+        except (duckdb.OutOfMemoryException, duckdb.InterruptException):
+            raise
+        except duckdb.Error as error:
+            return error
+        return None
+
+    def _blamed(
+        self, error: Exception, files: Sequence[LocalFile], probe: Callable[[Sequence[LocalFile]], str]
+    ) -> LocalFile:
+        """The file that a message names, or else the first one that the probe fails on, found by halves."""
+        for file in files:
+            if str(file.path) in str(error):
+                return file
+        part = files
+        while len(part) > 1:
+            half = part[: len(part) // 2]
+            part = half if self._failure(probe(half), []) else part[len(part) // 2 :]
+        if self._failure(probe(part), []) is None:
+            raise error
+        return part[0]
+
+    @staticmethod
+    def _said(error: Exception, file: LocalFile) -> str:
+        """The first line of DuckDB's message, with the key in the place of the path, and no bytes of the file."""
+        line = str(error).splitlines()[0].split(": value ")[0]
+        return line.split("Error: ", 1)[-1].replace(str(file.path), file.object.key)
+
+    def _refuse(self, file: LocalFile, why: str) -> None:
+        """Raises SourceFileError unless the source's policy is to go on without the file."""
+        if self.source.unfit_files == "fail":
+            raise SourceFileError(
+                f"{self.uri(file.object)} {why}; upload it again, or let the source say unfit_files: reject"
+            )
+        self.refused[file] = why
+
+
+def _paths(files: Sequence[LocalFile]) -> str:
+    return f"[{', '.join(literal(str(file.path)) for file in files)}]"
+
+
+def _scan(files: Sequence[LocalFile]) -> str:
+    return f"read_parquet({_paths(files)}, hive_partitioning = false)"

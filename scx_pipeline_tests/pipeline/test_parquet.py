@@ -1,0 +1,214 @@
+"""The sensor_readings star from small Parquet files: loads, damaged and unfit files, and what is said of them.
+Which types and values a file may have is in unit/test_parquetfile.py."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import obstore
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from scx_pipeline.engine.checks import CheckResult
+from scx_pipeline.engine.declare import load_star, stars_folder
+from scx_pipeline.engine.load import LoadReport
+from scx_pipeline.engine.sql import CompiledStar
+from scx_pipeline.errors import GateError, SourceFileError
+from scx_pipeline.samples.sensor_readings import SensorOptions, generate
+from scx_pipeline_tests.pipeline.world import World, span_of
+
+PREFIX = "data_sample/"
+JANUARY, FEBRUARY = "2023-01", "2023-02"
+
+
+@cache
+def sensor_star(unfit_files: str = "fail", reject_limit: float = 0.0) -> CompiledStar:
+    """The project's own star, with a policy for files that cannot be read."""
+    compiled = load_star(stars_folder() / "sensor_readings")
+    source = compiled.star.sources[0].model_copy(
+        update={"unfit_files": unfit_files, "reject_limit": reject_limit}
+    )
+    return replace(compiled, star=compiled.star.model_copy(update={"sources": (source,)}))
+
+
+@dataclass
+class SensorWorld(World):
+    """A world of the sensor_readings star."""
+
+    compiled: CompiledStar = field(default_factory=sensor_star)
+
+    def put_minute(self, minute: str, content: bytes | pa.Table) -> str:
+        key = f"{PREFIX}{minute}:00.parquet"
+        obstore.put(self.bucket.store, key, content if isinstance(content, bytes) else packed(content))
+        return key
+
+    def january(self) -> LoadReport:
+        return self.loader().load(span_of(JANUARY))
+
+    def readings(self, what: str = "department_name, sensor_serial, create_at") -> list[tuple[Any, ...]]:
+        return self.table("data_sample", what)
+
+
+def packed(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink)
+    return sink.getvalue()
+
+
+def readings(minute: str, serials: Iterable[str] = ("s1", "s2"), **columns: pa.Array) -> pa.Table:
+    """A minute's readings; columns given by name replace the usual ones."""
+    names = list(serials)
+    moment = datetime.fromisoformat(minute)
+    usual = {
+        "department_name": pa.array(["d"] * len(names)),
+        "sensor_serial": pa.array(names),
+        "create_at": pa.array([moment] * len(names), pa.timestamp("us")),
+        "product_name": pa.array(["p"] * len(names)),
+        "product_expire": pa.array([moment + timedelta(days=88)] * len(names), pa.timestamp("us")),
+    }
+    return pa.table(usual | columns)
+
+
+@pytest.fixture(params=["duckdb", pytest.param("postgres", marks=pytest.mark.postgres)])
+def sensors(request: pytest.FixtureRequest, tmp_path: Path) -> SensorWorld:
+    """A local bucket and a warehouse of the sensor_readings star, once of each engine."""
+    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else ""
+    (tmp_path / "bucket").mkdir()
+    return SensorWorld((tmp_path / "bucket").as_uri(), url or f"duckdb://{tmp_path}/dev.duckdb")
+
+
+def results(report: LoadReport) -> dict[str, CheckResult]:
+    return {check.name: check for check in report.checks}
+
+
+def test_generated_files_give_the_rows_that_were_generated(sensors: SensorWorld) -> None:
+    made = generate(SensorOptions("2023-01-31 23:50", files=20, rows=100), sensors.bucket.store)
+    report = sensors.loader().load(span_of(JANUARY, FEBRUARY))
+    assert {
+        str(month): rows for month, rows in report.tables["data_sample"].rows.items()
+    } == made.rows_by_month
+    assert (report.objects, report.read, report.loaded, report.bytes) == (20, 2000, 2000, made.bytes)
+    assert {check.name for check in report.warnings} == {"rows_per_file", "files_per_day"}
+    assert len(sensors.readings()) == 2000
+    assert sensors.plan().changed == []
+
+
+def test_readings_that_repeat_stay_as_often_as_they_stand(sensors: SensorWorld) -> None:
+    sensors.put_minute("2023-01-01 00:00", readings("2023-01-01", ["s1", "s1", "s2"]))
+    sensors.january()
+    sensors.january()
+    assert [row[1] for row in sensors.readings()] == ["s1", "s1", "s2"]
+
+
+def test_a_file_that_is_replaced_or_gone_is_so_in_the_table(sensors: SensorWorld) -> None:
+    first = sensors.put_minute("2023-01-01 00:00", readings("2023-01-01", ["s1"]))
+    sensors.put_minute("2023-01-01 00:01", readings("2023-01-01 00:01", ["s2"]))
+    sensors.january()
+    sensors.put_minute("2023-01-01 00:01", readings("2023-01-01 00:01", ["s3", "s4"]))
+    obstore.delete(sensors.bucket.store, first)
+    sensors.january()
+    assert [row[1] for row in sensors.readings()] == ["s3", "s4"]
+
+
+def test_columns_may_stand_in_any_order_and_of_files_in_different_ones(sensors: SensorWorld) -> None:
+    table = readings("2023-01-01")
+    sensors.put_minute("2023-01-01 00:00", table)
+    sensors.put_minute("2023-01-01 00:01", table.select(list(reversed(table.column_names))))
+    sensors.put_minute("2023-01-01 00:02", table.append_column("more", pa.array([1, 2])))
+    report = sensors.january()
+    assert sensors.readings() == [
+        ("d", name, datetime(2023, 1, 1)) for name in ("s1", "s1", "s1", "s2", "s2", "s2")
+    ]
+    told = results(report)["declared_fields"]
+    assert (told.passed, told.severity) == (False, "warn")
+    assert (
+        told.message == f"'more' is not declared, and was not loaded, in {PREFIX}2023-01-01 00:02:00.parquet"
+    )
+
+
+def test_odd_numbers_of_rows_and_files_are_told(sensors: SensorWorld) -> None:
+    for minute in ("2023-01-01 00:00", "2023-01-03 00:00"):
+        sensors.put_minute(minute, readings(minute))
+    checks = results(sensors.january())
+    assert checks["rows_per_file"].message == (
+        f"{PREFIX}2023-01-01 00:00:00.parquet has 2 rows, {PREFIX}2023-01-03 00:00:00.parquet has 2 rows; 1,914 are usual"
+    )
+    assert checks["files_per_day"].message == (
+        "2023-01-01 has 1 files, 2023-01-02 has 0 files, 2023-01-03 has 1 files; 1,440 are usual"
+    )
+    assert not checks["rows_per_file"].blocking
+    assert not checks["files_per_day"].blocking
+
+
+def test_products_that_expire_too_early_or_too_late_fail_the_gate(sensors: SensorWorld) -> None:
+    days = [86, 87, 89, 90]
+    moment = datetime(2023, 1, 1)
+    expires = pa.array([moment + timedelta(days=number) for number in days], pa.timestamp("us"))
+    sensors.put_minute("2023-01-01 00:00", readings("2023-01-01", "abcd", product_expire=expires))
+    with pytest.raises(GateError) as told:
+        sensors.january()
+    assert "product_expire is not 87 to 89 days after create_at in 2 rows in 2023-01" in str(told.value)
+    assert sensors.snapshot() == {}
+
+
+def test_a_row_of_another_day_than_the_file_s_month_is_rejected(sensors: SensorWorld) -> None:
+    sensors.compiled = sensor_star(reject_limit=0.9)
+    moments = pa.array([datetime(2023, 1, 1), datetime(2023, 2, 1)], pa.timestamp("us"))
+    expires = pa.array([datetime(2023, 3, 30), datetime(2023, 4, 30)], pa.timestamp("us"))
+    key = sensors.put_minute(
+        "2023-01-01 00:00", readings("2023-01-01", create_at=moments, product_expire=expires)
+    )
+    assert sensors.january().rejected == 1
+    [(file, line, column, reason, raw)] = sensors.state(
+        "rejected_rows", "object_key, line, column_name, reason, raw"
+    )
+    assert (file, line, column) == (key, 2, "create_at")
+    assert reason == "2023-02-01 00:00:00 is outside the months that the key names, 2023-01"
+    assert '"sensor_serial":"s2"' in raw
+
+
+WHOLE = packed(readings("2023-01-01"))
+DAMAGES = {
+    "empty": b"",
+    "no Parquet": b"department_name,sensor_serial\n" * 3,
+    "cut off": WHOLE[:-30],
+    "broken footer": WHOLE[:-40] + b"\xff" * 32 + WHOLE[-8:],
+    "broken page": WHOLE[:20] + b"\xff" * 60 + WHOLE[80:],
+    "another type": packed(readings("2023-01-01", product_name=pa.array([1, 2]))),
+    "a column is gone": packed(readings("2023-01-01").drop_columns(["create_at"])),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_file_that_cannot_be_read_fails_the_load_by_its_name(sensors: SensorWorld, damage: str) -> None:
+    sensors.put_minute("2023-01-01 00:00", readings("2023-01-01"))
+    sensors.january()
+    before = sensors.snapshot()
+    key = sensors.put_minute("2023-01-01 00:01", DAMAGES[damage])
+    sensors.put_minute("2023-01-01 00:02", readings("2023-01-01 00:02"))
+    with pytest.raises(SourceFileError) as told:
+        sensors.january()
+    assert str(told.value).startswith(f"{sensors.bucket.uri(key)} ")
+    assert "unfit_files: reject" in str(told.value)
+    assert "\n" not in str(told.value)
+    assert sensors.snapshot() == before
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_or_it_counts_as_a_row_that_was_rejected(sensors: SensorWorld, damage: str) -> None:
+    sensors.compiled = sensor_star("reject", 0.5)
+    sensors.put_minute("2023-01-01 00:00", readings("2023-01-01"))
+    key = sensors.put_minute("2023-01-01 00:01", DAMAGES[damage])
+    sensors.put_minute("2023-01-01 00:02", readings("2023-01-01 00:02"))
+    report = sensors.january()
+    assert (report.read, report.loaded, report.rejected) == (5, 4, 1)
+    assert {row[2].minute for row in sensors.readings()} == {0, 2}
+    [(file, line, raw)] = sensors.state("rejected_rows", "object_key, line, raw")
+    assert (file, line, raw) == (key, None, "")
