@@ -23,7 +23,9 @@ STAR = scx_star().star
 TABLES = [table.name for table in STAR.tables]
 DERIVED = [table.name for table in STAR.derived]
 WHOLE = {"staging_songs", "songs", "artists"}
-SENSORS = {"scx_objects", "scx_report", "songplays_objects", "songplays_report"}
+SENSORS = {
+    f"{star}_{what}" for star in ("scx", "songplays", "sensor_readings") for what in ("objects", "report")
+}
 PASSWORD = "hunter2-is-no-secret"
 
 
@@ -51,8 +53,10 @@ def specs_of(project: dg.Definitions, star: str) -> dict[str, dg.AssetSpec]:
 def test_every_source_and_table_and_the_report_is_an_asset_below_its_star(project: dg.Definitions) -> None:
     found = {item.to_user_string() for item in project.resolve_asset_graph().get_all_asset_keys()}
     others = [table.name for table in music_star().star.tables]
-    assert found == {f"scx/{name}" for name in [*TABLES, "auto_classify_jobs", "report"]} | {
-        f"songplays/{name}" for name in [*others, "log_data", "song_data", "report"]
+    assert found == {
+        *(f"scx/{name}" for name in [*TABLES, "auto_classify_jobs", "report"]),
+        *(f"songplays/{name}" for name in [*others, "log_data", "song_data", "report"]),
+        *(f"sensor_readings/{name}" for name in ("readings", "data_sample", "report")),
     }
 
 
@@ -123,11 +127,12 @@ def test_a_star_has_a_job_for_its_months_and_one_for_what_has_none(project: dg.D
 def test_a_star_with_tables_without_months_has_a_job_and_a_schedule_for_them(project: dg.Definitions) -> None:
     repository = project.get_repository_def()
     jobs = {name for name in repository.job_names if not name.startswith("__")}
-    assert jobs == {"scx", "songplays", "songplays_refresh_job"}
+    assert jobs == {"scx", "songplays", "songplays_refresh_job", "sensor_readings"}
     assert {item.name: item.cron_schedule for item in repository.schedule_defs} == {
         "scx_hourly": "0 * * * *",
         "songplays_hourly": "0 * * * *",
         "songplays_refresh_hourly": "50 * * * *",
+        "sensor_readings_hourly": "0 * * * *",
     }
     sensor = repository.get_sensor_def("songplays_objects")
     assert {target.job_name for target in sensor.targets} == {"songplays", "songplays_refresh_job"}

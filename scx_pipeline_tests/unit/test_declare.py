@@ -269,7 +269,7 @@ def music(tmp_path: Path) -> StarCopy:
         ("units: milliseconds", None, "unknown key 'units'; did you mean 'unit'?"),
         ("null_text:", None, "unknown key 'null_text'; did you mean 'null_texts'?"),
         ("unit: milliseconds", "unit: ms", "unit: Input should be 'seconds', 'milliseconds' or 'microseconds'"),
-        ("format: json_lines", "format: jsonl", "format: Input should be 'csv', 'json_lines' or 'json'"),
+        ("format: json_lines", "format: jsonl", "format: Input should be 'csv', 'json_lines', 'json' or 'parquet'"),
         ("field: userId", 'field: "user..id"', "field: 'user..id' is not the way to a field: write its name, or"),
         ("field: userId", "field: 'a\"b'", "field: 'a\"b' is not the way to a field: write its name, or outer.inner"),
         ('null_texts: [""]', 'null_texts: ""', "null_texts: Input should be a valid tuple"),
