@@ -93,7 +93,7 @@ def scan(files: Sequence[LocalFile], header: Header, rejects: str) -> str:
     """The table function that reads the files, all values as text; refused records go to the table `rejects`."""
     paths = ", ".join(literal(str(file.path)) for file in files)
     columns = ", ".join(f"{quote(name)}: 'VARCHAR'" for name in header.columns)
-    compression = {".gz": "gzip", ".zst": "zstd"}.get(files[0].path.suffix, "none")
+    compression = {".gz": "gzip", ".zst": "zstd"}.get(files[0].suffix, "none")
     return (
         f"read_csv([{paths}], columns={{{columns}}}, header=true, auto_detect=false, delim=',', quote='\"', escape='\"',"
         f" new_line='{header.newline}', compression='{compression}', max_line_size={MAX_RECORD_BYTES},"

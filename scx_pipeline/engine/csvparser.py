@@ -39,7 +39,7 @@ class CsvParser(Parser[LocalFile]):
             check_compressed(file, self.uri(file.object))
             header = csvfile.read_header(file, self.uri(file.object), self.table)
             self.headers[str(file.path)] = header
-            groups.setdefault((header, file.path.suffix) if header else None, []).append(index)
+            groups.setdefault((header, file.suffix) if header else None, []).append(index)
         return list(groups.values())
 
     def land(self, first: int, files: Sequence[LocalFile]) -> Mapping[int, int]:
@@ -179,7 +179,7 @@ class CsvParser(Parser[LocalFile]):
                 return SourceFileError(
                     f"{uri}: {text.splitlines()[0].replace(str(file.path), file.object.key)}"
                 )
-        if any(file.path.suffix for file in files) and ("GZIP" in text or "frame" in text.lower()):
+        if any(file.suffix for file in files) and ("GZIP" in text or "frame" in text.lower()):
             keys = ", ".join(file.object.key for file in files[:3])
             return SourceFileError(f"a compressed file among {keys} is damaged or cut off; upload it again")
         return error

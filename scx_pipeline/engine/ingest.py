@@ -123,6 +123,19 @@ class Ingestion:
         return min(remote, landing.batch_bytes or sys.maxsize)
 
 
+@dataclass(frozen=True)
+class _Landed:
+    """What landed of an object: its rows, how many of them are bad, and of the others, those of the span, those of
+    other months, and the first and last event time."""
+
+    rows: int = 0
+    bad: int = 0
+    loaded: int = 0
+    filtered: int = 0
+    first: datetime | None = None
+    last: datetime | None = None
+
+
 class _Reader:
     """Lands batches by a parser, settles what may stay, and finds the keys that stand twice in the end."""
 
@@ -148,59 +161,49 @@ class _Reader:
 
     def _settle(self, first: int, files: Mapping[int, Any], refused: Mapping[int, int]) -> None:
         """Count what landed, and quarantine bad and misplaced rows."""
-        rows = self.landing.rows
-        bad = self._count_parsed(first, refused)
-        misplaced = self._find_misplaced(first)
+        rows, counts = self.landing.rows, self.ingested.counts
+        landed = self._look(first)
+        for number in {*landed, *refused}:
+            found = landed.get(number, _Landed())
+            counts[number].read = found.rows + refused.get(number, 0)
+            counts[number].loaded, counts[number].filtered = found.loaded, found.filtered
+        bad = {number for number, found in landed.items() if found.bad}
+        misplaced = {number for number, found in landed.items() if self._is_misplaced(number, found)}
         for number in sorted({*bad, *misplaced, *refused}):
             outside = self._outside(number) if number in misplaced else None
-            count = self.ingested.counts[number]
-            out = self.parser.explain(number, files[number], count.read, outside)
-            self._quarantine(count, out)
+            out = self.parser.explain(number, files[number], counts[number].read, outside)
+            self._quarantine(counts[number], out)
         if bad:
             self.con.execute(f"DELETE FROM {rows} WHERE _object < 0")
         for number in misplaced:
             self.con.execute(
                 f"DELETE FROM {rows} WHERE _object = {number} AND {self._outside(number).condition}"
             )
-        for number, loaded, filtered in self.con.execute(
-            f"SELECT _object, count(*) FILTER ({self.inside}), count(*) FILTER (NOT {self.inside}) FROM {rows}"
-            f" WHERE _object >= {first} GROUP BY 1"
-        ).fetchall():
-            self.ingested.counts[number].loaded, self.ingested.counts[number].filtered = loaded, filtered
+            left = self._look(number, number).get(number, _Landed())
+            counts[number].loaded, counts[number].filtered = left.loaded, left.filtered
 
     def _take_strangers(self) -> None:
         for number, strangers in self.parser.strangers.items():
             self.ingested.strangers.append((self.ingested.counts[number].object.info.key, strangers))
         self.parser.strangers.clear()
 
-    def _count_parsed(self, first: int, refused: Mapping[int, int]) -> set[int]:
-        """Set how many records each object has; the numbers of those with bad rows."""
-        number = "CASE WHEN _object < 0 THEN -1 - _object ELSE _object END"
-        for index in range(first, len(self.ingested.counts)):
-            self.ingested.counts[index].read = refused.get(index, 0)
-        found = set()
-        for index, count, bad in self.con.execute(
-            f"SELECT {number} AS n, count(*), count(*) FILTER (_object < 0) FROM {self.landing.rows}"
-            f" WHERE _object >= {first} OR _object <= {-1 - first} GROUP BY n"
-        ).fetchall():
-            self.ingested.counts[index].read += count
-            if bad:
-                found.add(index)
-        return found
+    def _look(self, first: int, last: int = sys.maxsize) -> dict[int, _Landed]:
+        """What landed of the objects with these numbers, by number, in one scan."""
+        good, time = "_object >= 0", quote(self.table.moment) if not self.table.whole else "NULL::TIMESTAMP"
+        found = self.con.execute(
+            f"SELECT CASE WHEN {good} THEN _object ELSE -1 - _object END AS n, count(*), count(*) FILTER (NOT {good}),"
+            f" count(*) FILTER ({good} AND {self.inside}), count(*) FILTER ({good} AND NOT {self.inside}),"
+            f" min({time}) FILTER ({good}), max({time}) FILTER ({good}) FROM {self.landing.rows}"
+            f" WHERE _object BETWEEN {first} AND {last} OR -1 - _object BETWEEN {first} AND {last} GROUP BY n"
+        ).fetchall()
+        return {number: _Landed(*facts) for number, *facts in found}
 
-    def _find_misplaced(self, first: int) -> set[int]:
-        """The objects with rows whose event time no load of them may take."""
-        if self.table.whole:
-            return set()
-        time = quote(self.table.moment)
-        found = set()
-        for number, low, high in self.con.execute(
-            f"SELECT _object, min({time}), max({time}) FROM {self.landing.rows} WHERE _object >= {first} GROUP BY 1"
-        ).fetchall():
-            bounds = self._bounds(number)
-            if low < bounds.start or high >= bounds.end:
-                found.add(number)
-        return found
+    def _is_misplaced(self, number: int, found: _Landed) -> bool:
+        """Whether rows of the object have an event time that no load of it may take."""
+        if found.first is None or found.last is None:
+            return False
+        bounds = self._bounds(number)
+        return found.first < bounds.start or found.last >= bounds.end
 
     def _outside(self, number: int) -> Outside:
         bounds, time = self._bounds(number), quote(self.table.moment)

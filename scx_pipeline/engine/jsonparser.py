@@ -135,7 +135,7 @@ class JsonLinesParser(_JsonParser[LocalFile]):
         for index, file in enumerate(files):
             check_compressed(file, self.uri(file.object))
             _prepare(file, self.uri(file.object))
-            groups.setdefault(file.path.suffix, []).append(index)
+            groups.setdefault(file.suffix, []).append(index)
         return [part for group in groups.values() for part in self._split(files, group) if part]
 
     def _split(self, files: Sequence[LocalFile], group: Sequence[int]) -> tuple[list[int], list[int]]:
@@ -266,7 +266,7 @@ class JsonParser(_JsonParser[Document]):
 def _scan(files: Sequence[LocalFile], fields: str = "") -> str:
     """A scan of the records: each as JSON, or of these fields' values where they are named."""
     paths = ", ".join(literal(str(file.path)) for file in files)
-    compression = {".gz": "gzip", ".zst": "zstd"}.get(files[0].path.suffix, "none")
+    compression = {".gz": "gzip", ".zst": "zstd"}.get(files[0].suffix, "none")
     reader, columns = ("read_json", f" columns={{{fields}}},") if fields else ("read_json_objects", "")
     return (
         f"{reader}([{paths}],{columns} format='newline_delimited', ignore_errors=true, compression='{compression}',"
@@ -282,14 +282,13 @@ def _prepare(file: LocalFile, uri: str) -> None:
         raise SourceFileError(
             f"{uri}: not UTF-8 (it looks like UTF-16); convert the file and upload it again"
         )
-    if start.startswith(BOM) and not file.path.suffix:
+    if start.startswith(BOM) and not file.suffix:
         import shutil
 
-        without = Path(f"{file.path}.plain")
-        with file.path.open("rb") as source, without.open("wb") as target:
+        with file.path.open("rb") as source, file.aside.open("wb") as target:
             source.seek(len(BOM))
             shutil.copyfileobj(source, target, 1 << 20)
-        without.replace(file.path)
+        file.path = file.aside
 
 
 def _lines(stream: Any) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +32,8 @@ _TOO_LARGE = "{uri}: the document is larger than 16 MiB; write its objects one a
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COMPRESSED = {".gz": ".gz", ".gzip": ".gz", ".zst": ".zst", ".zstd": ".zst"}
 
+_MISREAD = frozenset("*?[]{}=")  # in a path: patterns to DuckDB, or columns
+
 Wanted = TypeVar("Wanted")
 Made = TypeVar("Made")
 
@@ -45,12 +48,18 @@ class ObjectInfo:
     last_modified: datetime
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class LocalFile:
-    """An object brought to a local path whose name is safe for any reader, whatever its key is."""
+    """An object at a local path whose name is safe for any reader, whatever its key is.
+
+    `suffix` tells how it is compressed. The path may be the bucket's own file: a reader that needs it otherwise writes
+    a copy at `aside`, and sets `path` to it.
+    """
 
     object: ObjectInfo
     path: Path
+    suffix: str = ""
+    aside: Path = Path(os.devnull)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +104,8 @@ class Bucket:
     def fetch(self, batches: Sequence[Sequence[ObjectInfo]]) -> Iterator[Iterator[list[LocalFile]]]:
         """Bring batches of objects to local files, one batch ahead of the reader.
 
-        A local folder costs a link per object, no copy. A file is gone when the next batch is asked for. Raises
+        A local folder's files are read where they are, or through a link where a reader would misread the name. What
+        was brought is gone when the next batch is asked for. Raises
         BucketError naming the key when an object is missing, refused, or was overwritten since the listing.
         """
         with tempfile.TemporaryDirectory(prefix="scx-") as spool, ThreadPoolExecutor(1) as ahead:
@@ -130,7 +140,7 @@ class Bucket:
                 found = os.fstat(file.fileno())
         except OSError as error:
             raise BucketError(f"cannot read {self.uri(item.key)}: {error.strerror}; run again") from error
-        if len(content) != item.size or found.st_mtime_ns // 1000 != _microseconds(item.last_modified):
+        if len(content) != item.size or _is_another(found, item):
             raise BucketError(f"{self.uri(item.key)} was overwritten after the listing; run again")
         return content
 
@@ -150,23 +160,30 @@ class Bucket:
             yield files
             for file in files:
                 self._check_unchanged(file)
-                file.path.unlink()
+            if files:
+                shutil.rmtree(files[0].aside.parent)
 
     def _fetch_batch(self, objects: Sequence[ObjectInfo], folder: Path) -> list[LocalFile]:
         folder.mkdir()
-        targets = [
-            LocalFile(item, folder / f"{number:06d}{_suffix(item.key)}")
-            for number, item in enumerate(objects)
-        ]
+        targets = []
+        for number, item in enumerate(objects):
+            suffix, name = _suffix(item.key), f"{folder}/{number:06d}"
+            targets.append(LocalFile(item, Path(name + suffix), suffix, Path(f"{name}.plain")))
         if self.folder is not None:
             for target in targets:
-                if not (self.folder / target.object.key).exists():
-                    raise BucketError(f"{self.uri(target.object.key)} went away after the listing; run again")
-                target.path.symlink_to(self.folder / target.object.key)
+                self._point_to(target, Path(f"{self.folder}/{target.object.key}"))
         else:
             with ThreadPoolExecutor(FETCH_WORKERS) as pool:
                 list(pool.map(self._download, targets))
         return targets
+
+    def _point_to(self, target: LocalFile, own: Path) -> None:
+        if not own.exists():
+            raise BucketError(f"{self.uri(target.object.key)} went away after the listing; run again")
+        if target.suffix or _MISREAD.intersection(str(own)):
+            target.path.symlink_to(own)
+        else:
+            target.path = own
 
     def _download(self, target: LocalFile) -> None:
         try:
@@ -184,12 +201,12 @@ class Bucket:
         if self.folder is None:
             return
         try:
-            now = _info(self.store.head(file.object.key))
-        except Exception as error:
+            found = os.stat(f"{self.folder}/{file.object.key}")  # noqa: PTH116  (there may be tens of thousands)
+        except OSError as error:
             raise BucketError(
                 f"{self.uri(file.object.key)} went away while it was read; run again"
             ) from error
-        if (now.size, now.etag) != (file.object.size, file.object.etag):
+        if _is_another(found, file.object):
             raise BucketError(f"{self.uri(file.object.key)} was overwritten while it was read; run again")
 
 
@@ -218,6 +235,11 @@ def _plain(content: bytes, uri: str, suffix: str) -> bytes:
     if len(plain) > MAX_DOCUMENT_BYTES:
         raise SourceFileError(_TOO_LARGE.format(uri=uri))
     return plain
+
+
+def _is_another(found: os.stat_result, item: ObjectInfo) -> bool:
+    """Whether a file is not the one that was listed."""
+    return found.st_size != item.size or found.st_mtime_ns // 1000 != _microseconds(item.last_modified)
 
 
 def _microseconds(moment: datetime) -> int:

@@ -37,7 +37,7 @@ class ParquetParser(Parser[LocalFile]):
     def groups(self, files: Sequence[LocalFile]) -> Sequence[Sequence[int]]:
         self.contracts, self.refused = {}, {}
         for file in files:
-            if file.path.suffix:
+            if file.suffix:
                 self._refuse(
                     file, "is compressed as a whole, which Parquet files are not: they are packed inside"
                 )
@@ -64,10 +64,10 @@ class ParquetParser(Parser[LocalFile]):
         """How files of one schema are read, unless they cannot."""
         described = self.con.execute(f"DESCRIBE SELECT * FROM {_scan(files[:1])}").fetchall()
         contract = Contract(self.source, self.table, {name: kind for name, kind, *_ in described})
-        for file in files:
-            self.contracts[file] = contract
-            if contract.mistakes:
-                self._refuse(file, "; ".join(contract.mistakes))
+        self.contracts |= dict.fromkeys(files, contract)
+        mistakes = "; ".join(contract.mistakes)
+        for file in files if mistakes else ():
+            self._refuse(file, mistakes)
 
     def land(self, first: int, files: Sequence[LocalFile]) -> Mapping[int, int]:
         numbers = {file: first + index for index, file in enumerate(files)}

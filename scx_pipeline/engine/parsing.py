@@ -85,7 +85,7 @@ class Parser(ABC, Generic[Brought]):
 
 def check_compressed(file: LocalFile, uri: str) -> None:
     """Read a compressed file to its end: DuckDB takes a zstd file that was cut off, or a wrong gzip checksum, as it is."""
-    if not file.path.suffix:
+    if not file.suffix:
         return
     try:
         with open_plain(file.path) as stream:

@@ -77,7 +77,7 @@ class RegularFiles:
     def _scan(self, files: Sequence[LocalFile]) -> dict[int, tuple[int, str | None]]:
         """By the place of a file: how many of its lines have a known shape, and one that has not."""
         paths = ", ".join(literal(str(file.path)) for file in files)
-        compression = {".gz": "gzip", ".zst": "zstd"}.get(files[0].path.suffix, "none")
+        compression = {".gz": "gzip", ".zst": "zstd"}.get(files[0].suffix, "none")
         # An underline would stand for any character in a pattern, and patterns with an escape take much longer.
         line = f"replace(line, '_', chr({ord(MARK)}))" if any("_" in name for name in self.names) else "line"
         shaped = " OR ".join(f"{line} LIKE {literal(pattern)}" for pattern in self.patterns) or "FALSE"

@@ -40,7 +40,11 @@ def write(tmp_path: Path) -> Write:
     def write(data: bytes, suffix: str = "", name: str = "000000") -> LocalFile:
         path = tmp_path / f"{name}{suffix}"
         path.write_bytes(data)
-        return LocalFile(ObjectInfo("jobs.csv", len(data), "", datetime(2021, 1, 1, tzinfo=UTC)), path)
+        return LocalFile(
+            ObjectInfo("jobs.csv", len(data), "", datetime(2021, 1, 1, tzinfo=UTC)),
+            path,
+            path.suffix if path.suffix in (".gz", ".zst") else "",
+        )
 
     return write
 

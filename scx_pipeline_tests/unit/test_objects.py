@@ -162,15 +162,20 @@ def test_local_files_have_safe_names_whose_suffix_tells_the_compression(bucket: 
     for key in ("1 it's.csv", "2.csv.gz", "3.GZIP", "4.zst", "5.csv.zstd", "6.gz.csv"):
         put(bucket, key, b"x")
     with bucket.fetch([bucket.list_objects("")]) as batches:
-        [files] = batches
-        assert [file.path.name for file in files] == [
-            "000000",
-            "000001.gz",
-            "000002.gz",
-            "000003.zst",
-            "000004.zst",
-            "000005",
-        ]
+        files = next(batches)
+        assert [file.suffix for file in files] == ["", ".gz", ".gz", ".zst", ".zst", ""]
+        assert all(file.path.suffix == file.suffix for file in files if file.suffix)
+        assert all(file.path.read_bytes() == b"x" for file in files)
+
+
+@pytest.mark.parametrize("key", ["a*.csv", "a?.csv", "[a].csv", "year=2021/a.csv", "a{1}.csv"])
+def test_a_name_that_a_reader_would_misread_is_never_shown_to_it(bucket: Bucket, key: str) -> None:
+    put(bucket, key, b"x")
+    with bucket.fetch([bucket.list_objects("")]) as batches:
+        [file] = next(batches)
+        assert file.object.key == key
+        assert not set("*?[]{}=") & set(str(file.path))
+        assert file.path.read_bytes() == b"x"
 
 
 @given(st.lists(st.lists(st.binary(max_size=5), max_size=4), max_size=4))
@@ -192,9 +197,11 @@ def test_a_batch_is_gone_when_the_next_is_asked_for_and_all_are_in_the_end(bucke
     with bucket.fetch([[item] for item in bucket.list_objects("")]) as batches:
         for [file] in batches:
             assert file.path.read_bytes() == file.object.key.encode()
-            assert not any(earlier.path.exists() for earlier in seen)
+            file.aside.write_bytes(b"a reader's copy")
+            assert not any(earlier.aside.parent.exists() for earlier in seen)
             seen.append(file)
-    assert not any(file.path.parent.exists() for file in seen)
+    assert not any(file.aside.parent.exists() for file in seen)
+    assert [item.key for item in bucket.list_objects("")] == ["a", "b", "c"], "the bucket's own objects stay"
 
 
 def test_a_reader_that_stops_leaves_nothing_behind(bucket: Bucket) -> None:
@@ -202,16 +209,19 @@ def test_a_reader_that_stops_leaves_nothing_behind(bucket: Bucket) -> None:
         put(bucket, key, b"x")
     with bucket.fetch([[item] for item in bucket.list_objects("")]) as batches:
         [file] = next(batches)
-    assert not file.path.parent.exists()
+        assert file.aside.parent.exists()
+    assert not file.aside.parent.exists()
     assert [item.key for item in bucket.list_objects("")] == ["a", "b", "c"], "the bucket's own objects stay"
 
 
-def test_a_folders_objects_are_linked_not_copied(tmp_path: Path) -> None:
-    bucket = folder(tmp_path, {"a": b"x"})
+def test_a_folders_objects_are_read_where_they_are(tmp_path: Path) -> None:
+    bucket = folder(tmp_path, {"a": b"x", "b=1": b"y", "c.gz": b"z"})
     with bucket.fetch([bucket.list_objects("")]) as batches:
-        for [file] in batches:
-            assert file.path.is_symlink()
-    assert (tmp_path / "a").read_bytes() == b"x"
+        for files in batches:
+            assert [file.path.resolve() for file in files] == [
+                tmp_path / name for name in ("a", "b=1", "c.gz")
+            ]
+    assert [(tmp_path / name).read_bytes() for name in ("a", "b=1", "c.gz")] == [b"x", b"y", b"z"]
 
 
 # What can go wrong

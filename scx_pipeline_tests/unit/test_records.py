@@ -163,7 +163,11 @@ def test_what_duckdb_parsed_and_refused_is_found_by_its_own_numbers_and_position
     with tempfile.TemporaryDirectory() as folder:
         path = file.write(Path(folder))
         header = csvfile.Header(tuple(HEADER), file.newline.replace("\r", "\\r").replace("\n", "\\n"))
-        local = LocalFile(ObjectInfo("key", path.stat().st_size, "", datetime(2021, 1, 1, tzinfo=UTC)), path)
+        local = LocalFile(
+            ObjectInfo("key", path.stat().st_size, "", datetime(2021, 1, 1, tzinfo=UTC)),
+            path,
+            path.suffix if path.suffix in (".gz", ".zst") else "",
+        )
         con.execute(f"CREATE TABLE parsed AS SELECT * FROM {csvfile.scan([local], header, 'rejects')}")
         parsed = con.execute("SELECT * FROM parsed ORDER BY rowid").fetchall()
         refused = {

@@ -71,7 +71,11 @@ def without(name: str) -> bytes:
 def file(folder: Path, content: bytes, name: str = "f.json") -> LocalFile:
     path = folder / name
     path.write_bytes(content)
-    return LocalFile(ObjectInfo(name, len(content), "etag", datetime(2018, 11, 1, tzinfo=UTC)), path)
+    return LocalFile(
+        ObjectInfo(name, len(content), "etag", datetime(2018, 11, 1, tzinfo=UTC)),
+        path,
+        path.suffix if path.suffix in (".gz", ".zst") else "",
+    )
 
 
 def find(con: duckdb.DuckDBPyConnection, *files: LocalFile) -> dict[int, int]:

@@ -345,6 +345,33 @@ def facts_with(**staging: Any) -> dict[str, Any]:
         ),
         (
             {
+                "sources": [{**SOURCE, "format": "parquet"}],
+                **facts_with(columns=[{**ID, "field": "a.b"}, AT]),
+            },
+            "id looks into a.b; of a parquet source, only whole columns are read",
+        ),
+        (
+            {"sources": [{**SOURCE, "unit_files": "reject"}]},
+            "unit_files",
+        ),
+        (
+            {"sources": [{**SOURCE, "unfit_files": "reject"}]},
+            "source files: unfit_files is for parquet sources; others reject single records",
+        ),
+        (
+            {"sources": [{**SOURCE, "files_per_day": 24}]},
+            "source files: files_per_day needs file patterns that name the {day}",
+        ),
+        (
+            facts_with(columns=[ID, {**AT, "days_after": {"column": "id", "least": 1, "most": 2}}]),
+            "at is so many days after id, and both must be dates or timestamps of the table",
+        ),
+        (
+            facts_with(columns=[ID, {**AT, "days_after": {"column": "no", "least": 1, "most": 2}}]),
+            "at is so many days after no, and both must be dates or timestamps of the table",
+        ),
+        (
+            {
                 "sources": [SOURCE, {**WHOLE_SOURCE, "name": "songs"}],
                 "tables": [
                     KEYED,
