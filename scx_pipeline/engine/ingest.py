@@ -21,6 +21,7 @@ from scx_pipeline.warehouse.base import Landing, inside, moment, month_of, names
 from scx_pipeline.warehouse.duckdb import surely_unique
 
 REMOTE_BATCH_BYTES = 512 << 20  # of objects fetched at a time: bounds the disk that a remote bucket takes
+FILES = 2_000  # read by one scan: many more take more memory, and no less time
 DOCUMENTS, DOCUMENTS_BYTES = 20_000, 64 << 20  # brought to memory at a time, and as many again ahead
 MAX_NAMED_KEYS = 5
 
@@ -99,7 +100,7 @@ class Ingestion:
         ingested = Ingested(self.table)
         reader = _Reader(self, landing, ingested)
         documents = self.source.format == "json"
-        limits = (DOCUMENTS_BYTES, DOCUMENTS) if documents else (self._batch_bytes(landing), sys.maxsize)
+        limits = (DOCUMENTS_BYTES, DOCUMENTS) if documents else (self._batch_bytes(landing), FILES)
         batches = split_batches(objects, *limits)
         done, total = 0, sum(item.info.size for item in objects)
         bring: Any = self.bucket.read if documents else self.bucket.fetch

@@ -14,6 +14,7 @@ from scx_pipeline_tests.bench.scenarios import (
     Bench,
     month_reload,
     music,
+    sensors,
     small_month,
     whole_load_duckdb,
     whole_load_postgres,
@@ -25,6 +26,7 @@ SCENARIOS = {
     "duckdb": whole_load_duckdb,
     "postgres": whole_load_postgres,
     "music": music,
+    "sensors": sensors,
 }
 
 

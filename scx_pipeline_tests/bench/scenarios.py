@@ -30,6 +30,17 @@ EVENTS = (
     " level varchar, location varchar, method varchar, page varchar, registration double, sessionId int, song varchar,"
     " status int, ts bigint, userAgent varchar, userId varchar"
 )
+READINGS = (
+    "department_name varchar(32), sensor_serial varchar(64), create_at timestamp, product_name varchar(16),"
+    " product_expire timestamp"
+)
+READ_PARQUET = """
+import duckdb, sys
+with duckdb.connect(sys.argv[1]) as con:
+    con.execute(f"CREATE TABLE readings ({sys.argv[2]})")
+    con.execute("INSERT INTO readings SELECT * FROM read_parquet(?)", [sys.argv[3]])
+"""
+READING_FILES = 43_201
 READ_JSON = """
 import duckdb, sys
 columns = {item.split()[0]: item.split()[1] for item in sys.argv[2].split(",")}
@@ -163,6 +174,65 @@ def whole_load_postgres(bench: Bench) -> Iterator[Result]:
         note=_seconds(ours, other),
     )
     yield Result("peak memory on PostgreSQL", ours.peak_mb, None, 1024, "MiB")
+
+
+def sensors(bench: Bench) -> Iterator[Result]:
+    """Tens of thousands of small Parquet files, published and checked: on DuckDB against its own INSERT of the same files,
+    on PostgreSQL against psql's \\copy of one ready binary file of the same rows; and all of it once more."""
+    options = ("--start", "2023-01-01 00:00", "--files", str(READING_FILES))
+    bucket = bench.bucket("sensors", *options, star="sensor_readings")
+    bench.files(bucket, "data_sample/*.parquet")
+    load = scx("load", "sensor_readings", "--all")
+    target = bench.folder / "read_parquet.duckdb"
+    target.unlink(missing_ok=True)
+    files = f"{bucket.removeprefix('file://')}/data_sample/*.parquet"
+    other = run([sys.executable, "-c", READ_PARQUET, str(target), READINGS, files], {})
+    target.unlink()
+    ours = run(load, bench.fresh_home(bucket))
+    told = f"{READING_FILES:,} Parquet files on DuckDB / INSERT … SELECT FROM read_parquet"
+    yield Result(told, ours.seconds, other.seconds, 1.15, note=_seconds(ours, other))
+    with postgres_server(bench.folder) as server:
+        home = {**bench.fresh_home(bucket), "SCX_WAREHOUSE_URL": server.create_database("dev")}
+        first = run(load, home)
+        size = _size(server)
+        again = run(load, home)
+        grown = _size(server)
+        copied = _copy_ready(server, bench.folder / "readings.bin")
+    told = f"{READING_FILES:,} Parquet files on PostgreSQL / psql \\copy of one binary file"
+    yield Result(told, first.seconds, copied.seconds, 1.15, note=_seconds(first, copied))
+    yield Result("peak memory, Parquet files on PostgreSQL", first.peak_mb, None, 400, "MiB")
+    yield Result(
+        "the same again / the first time", again.seconds, first.seconds, 1.0, note=_seconds(again, first)
+    )
+    yield Result("the table's size afterwards / before", grown, size, 1.05)
+
+
+def _copy_ready(server: PostgresServer, file: Path) -> Timing:
+    """Take all readings out into a binary file, and time how long they take into a new table."""
+    psql = [str(binary("psql")), "-q", "-v", "ON_ERROR_STOP=1"]
+    url = server.url("dev")
+    run(
+        [
+            *psql,
+            url,
+            "-c",
+            f"\\copy dwh.data_sample TO '{file}' (FORMAT binary)",
+            "-c",
+            "DROP SCHEMA dwh CASCADE",
+        ],
+        {},
+    )
+    run([*psql, url, "-c", f"CREATE TABLE readings ({READINGS})"], {})
+    try:
+        return run([*psql, url, "-c", f"\\copy readings FROM '{file}' (FORMAT binary)"], {})
+    finally:
+        file.unlink()
+
+
+def _size(server: PostgresServer) -> float:
+    """The size of the table of readings with all that belongs to it, in MB."""
+    size = "SELECT pg_total_relation_size('dwh.data_sample') / 1e6"
+    return float(run([str(binary("psql")), server.url("dev"), "-qAt", "-c", size], {}).output)
 
 
 def month_reload(bench: Bench) -> Iterator[Result]:
