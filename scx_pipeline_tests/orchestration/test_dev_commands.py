@@ -62,6 +62,7 @@ def test_dg_lists_assets_checks_job_schedule_and_sensors(environment: dict[str, 
         "scx_hourly",
         "songplays_hourly",
         "songplays_refresh_hourly",
+        "sensor_readings_hourly",
     }
     assert {"scx_objects", "scx_report", "songplays_objects"} <= {item["name"] for item in listed["sensors"]}
 
