@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scx_pipeline.engine.objects import LocalFile
+from scx_pipeline.engine.parsing import compression_of, paths_of
 from scx_pipeline.engine.records import open_plain
-from scx_pipeline.engine.values import literal
 from scx_pipeline.errors import SourceFileError
 from scx_pipeline.spec import Table
 from scx_pipeline.warehouse.base import quote
@@ -91,11 +91,9 @@ def _check_columns(columns: Sequence[str], uri: str, table: Table) -> None:
 
 def scan(files: Sequence[LocalFile], header: Header, rejects: str) -> str:
     """The table function that reads the files, all values as text; refused records go to the table `rejects`."""
-    paths = ", ".join(literal(str(file.path)) for file in files)
     columns = ", ".join(f"{quote(name)}: 'VARCHAR'" for name in header.columns)
-    compression = {".gz": "gzip", ".zst": "zstd"}.get(files[0].suffix, "none")
     return (
-        f"read_csv([{paths}], columns={{{columns}}}, header=true, auto_detect=false, delim=',', quote='\"', escape='\"',"
-        f" new_line='{header.newline}', compression='{compression}', max_line_size={MAX_RECORD_BYTES},"
+        f"read_csv({paths_of(files)}, columns={{{columns}}}, header=true, auto_detect=false, delim=',', quote='\"', escape='\"',"
+        f" new_line='{header.newline}', compression='{compression_of(files)}', max_line_size={MAX_RECORD_BYTES},"
         f" store_rejects=true, rejects_table='{rejects}', rejects_scan='{rejects}_scan')"
     )

@@ -16,6 +16,7 @@ from scx_pipeline.engine.parsing import (
     Refused,
     Strangers,
     check_compressed,
+    marked,
 )
 from scx_pipeline.engine.records import Found, Record, find_records, line_of
 from scx_pipeline.errors import SourceFileError
@@ -63,9 +64,8 @@ class CsvParser(Parser[LocalFile]):
         import duckdb
 
         columns = self.table.columns
-        bad = " OR ".join(condition for condition, _, _ in values.violations(columns)) or "FALSE"
         # A bad row keeps its place, marked by a negative object number, so that its record can be found by counting.
-        number = f"CASE WHEN {bad} THEN -1 - ({first} + file_index::INTEGER) ELSE {first} + file_index::INTEGER END"
+        number = marked(values.violations(columns), f"{first} + file_index::INTEGER")
         rows = values.typed_rows(scan, columns, "file_index", self.source.null_texts)
         try:
             self.con.execute(

@@ -23,11 +23,14 @@ from scx_pipeline.engine.parsing import (
     Refused,
     Strangers,
     check_compressed,
+    compression_of,
     in_any_order,
+    marked,
+    paths_of,
 )
 from scx_pipeline.engine.records import RAW_LIMIT, open_plain
 from scx_pipeline.engine.regular import RegularFiles
-from scx_pipeline.engine.values import first_violations, literal, told
+from scx_pipeline.engine.values import IN_CALENDAR, first_violations, literal, told
 from scx_pipeline.errors import SourceFileError
 from scx_pipeline.warehouse.base import names, quote
 
@@ -50,15 +53,13 @@ class _JsonParser(Parser[Brought]):
 
     def _insert(self, records: str) -> None:
         """Land the records, each under its number, and note which fields were not asked for."""
-        bad = " OR ".join(condition for condition, _, _ in self.fields.rules)
         number = jsonfile.NUMBER
-        marked = (
-            f"CASE WHEN {bad} THEN -1 - {number} WHEN {jsonfile.ODD} THEN {number} + {ODD} ELSE {number} END"
-        )
+        good = f"CASE WHEN {jsonfile.ODD} THEN {number} + {ODD} ELSE {number} END"
+        mark = marked(self.fields.rules, number, good)
         columns = names(self.table.column_names)
         with in_any_order(self.con):
             self.con.execute(
-                f"INSERT INTO {self.landing.rows} SELECT {columns}, {marked} FROM ({self.fields.typed(records)})"
+                f"INSERT INTO {self.landing.rows} SELECT {columns}, {mark} FROM ({self.fields.typed(records)})"
             )
         self._note_strangers(records)
 
@@ -83,9 +84,8 @@ class _JsonParser(Parser[Brought]):
         if outside:
             rules.append((f"COALESCE({outside.condition}, FALSE)", self.table.moment, ""))
         # Python has no other years, and a bad row may be of any.
-        years = "BETWEEN TIMESTAMP '0001-01-01' AND TIMESTAMP '9999-12-31 23:59:59.999999'"
         event = quote(self.table.event_time or "")
-        time = f"CASE WHEN {event} {years} THEN {event} END" if self.table.event_time else "NULL"
+        time = f"CASE WHEN {event} {IN_CALENDAR} THEN {event} END" if self.table.event_time else "NULL"
         found = self.con.execute(
             first_violations(
                 self.fields.typed(self._numbered(file)),
@@ -161,12 +161,10 @@ class JsonLinesParser(_JsonParser[LocalFile]):
     def _land_regular(self, first: int, files: Sequence[LocalFile], lines: Sequence[int | None]) -> None:
         fields = ", ".join(f"{literal(column.field_path[0])}: 'VARCHAR'" for column in self.table.columns)
         records = f"(SELECT *, {first} + file_index::INTEGER AS number FROM {_scan(files, fields)})"
-        bad = " OR ".join(condition for condition, _, _ in self.fields.regular_rules)
-        number = jsonfile.NUMBER
         with in_any_order(self.con):
             landed = self.con.execute(
                 f"INSERT INTO {self.landing.rows} SELECT {names(self.table.column_names)},"
-                f" CASE WHEN {bad} THEN -1 - {number} ELSE {number} END FROM ({self.fields.regular(records)})"
+                f" {marked(self.fields.regular_rules, jsonfile.NUMBER)} FROM ({self.fields.regular(records)})"
             ).fetchall()[0][0]
         if landed != sum(count or 0 for count in lines):
             raise SourceFileError(
@@ -265,11 +263,9 @@ class JsonParser(_JsonParser[Document]):
 
 def _scan(files: Sequence[LocalFile], fields: str = "") -> str:
     """A scan of the records: each as JSON, or of these fields' values where they are named."""
-    paths = ", ".join(literal(str(file.path)) for file in files)
-    compression = {".gz": "gzip", ".zst": "zstd"}.get(files[0].suffix, "none")
     reader, columns = ("read_json", f" columns={{{fields}}},") if fields else ("read_json_objects", "")
     return (
-        f"{reader}([{paths}],{columns} format='newline_delimited', ignore_errors=true, compression='{compression}',"
+        f"{reader}({paths_of(files)},{columns} format='newline_delimited', ignore_errors=true, compression='{compression_of(files)}',"
         f" maximum_object_size={MAX_RECORD_BYTES})"
     )
 

@@ -14,6 +14,7 @@ from scx_pipeline.engine.parsing import Strangers
 from scx_pipeline.engine.values import literal, text_of
 from scx_pipeline.spec import Column, Source, Table
 from scx_pipeline.warehouse.base import quote
+from scx_pipeline.warehouse.duckdb import duckdb_type
 
 Rule = tuple[str, str | None, str]
 
@@ -30,11 +31,6 @@ _WHOLE = {
 }
 _EXACT_IN_DOUBLE = {"TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER"}
 _MOMENTS = {"TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE"}
-# Others are in no calendar that every engine has.
-_YEARS = {
-    "timestamp": "TIMESTAMP '0001-01-01' AND TIMESTAMP '9999-12-31 23:59:59.999999'",
-    "date": "DATE '0001-01-01' AND DATE '9999-12-31'",
-}
 
 
 @dataclass(frozen=True)
@@ -89,7 +85,7 @@ class Contract:
         items = []
         for column in self.table.columns:
             kind = self.types.get(_field(column))
-            raw = f"r.{quote(_field(column))}" if kind is not None else f"NULL::{column_type(column)}"
+            raw = f"r.{quote(_field(column))}" if kind is not None else f"NULL::{duckdb_type(column)}"
             if column.max_bytes is not None and self.source.null_texts:
                 empty = ", ".join(map(literal, self.source.null_texts))
                 raw = f"CASE WHEN {raw} IN ({empty}) THEN NULL ELSE {raw} END"
@@ -102,11 +98,6 @@ class Contract:
         near = difflib.get_close_matches(_field(column).lower(), [name.lower() for name in self.types], n=1)
         names = [name for name in self.types if near and name.lower() == near[0]]
         return f"; did it become {names[0]}?" if names else ""
-
-
-def column_type(column: Column) -> str:
-    """DuckDB's type of a column."""
-    return "VARCHAR" if column.max_bytes is not None else column.type.upper()
 
 
 def _field(column: Column) -> str:
@@ -144,9 +135,7 @@ def _value(column: Column, raw: str, kind: str | None) -> str:
         return f"TRY(make_timestamp({raw}::BIGINT * {10 ** values.MICROSECONDS[column.unit]}))"
     if kind == "TIMESTAMP WITH TIME ZONE":
         return f"({raw} AT TIME ZONE 'UTC')"
-    return (
-        raw if kind == column_type(column).replace(", ", ",") else f"TRY_CAST({raw} AS {column_type(column)})"
-    )
+    return raw if kind == duckdb_type(column) else f"TRY_CAST({raw} AS {duckdb_type(column)})"
 
 
 def _value_rules(column: Column, name: str) -> list[tuple[str, str]]:
@@ -155,10 +144,10 @@ def _value_rules(column: Column, name: str) -> list[tuple[str, str]]:
             (f"strlen({name}) > {column.max_bytes}", f"is longer than {column.max_bytes} bytes"),
             (f"contains({name}, chr(0))", values.HOLDS_NUL),
         ]
-    if column.type in _YEARS:
+    if column.type in ("timestamp", "date"):
         return [
             (
-                f"{name} IS NULL OR NOT {name} BETWEEN {_YEARS[column.type]}",
+                f"{name} IS NULL OR NOT {name} {values.IN_CALENDAR}",
                 "is outside of the years 1 to 9999",
             )
         ]

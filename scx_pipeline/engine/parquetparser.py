@@ -9,9 +9,17 @@ from typing import Any
 
 from scx_pipeline.engine.objects import LocalFile
 from scx_pipeline.engine.parquetfile import Contract
-from scx_pipeline.engine.parsing import UNKNOWN_REASON, Outside, Parser, Refused, in_any_order
+from scx_pipeline.engine.parsing import (
+    UNKNOWN_REASON,
+    Outside,
+    Parser,
+    Refused,
+    in_any_order,
+    marked,
+    paths_of,
+)
 from scx_pipeline.engine.records import RAW_LIMIT
-from scx_pipeline.engine.values import first_violations, literal, told
+from scx_pipeline.engine.values import first_violations, told
 from scx_pipeline.errors import SourceFileError
 from scx_pipeline.warehouse.base import names, quote
 
@@ -54,7 +62,7 @@ class ParquetParser(Parser[LocalFile]):
         """The readable files, and a hash of what each one's footer says of its columns."""
 
         def footers(left: Sequence[LocalFile]) -> str:
-            return f"SELECT file_name, sum(hash({FACTS})) FROM parquet_schema({_paths(left)}) GROUP BY 1"
+            return f"SELECT file_name, sum(hash({FACTS})) FROM parquet_schema({paths_of(left)}) GROUP BY 1"
 
         found = dict(self._reading(files, footers, footers))
         return {file: found[str(file.path)] for file in files if file not in self.refused}
@@ -93,11 +101,10 @@ class ParquetParser(Parser[LocalFile]):
         number = (
             f"{first} + file_index::INTEGER" if whole else f"{list(numbers.values())}[file_index::BIGINT + 1]"
         )
-        bad = " OR ".join(condition for condition, _, _ in contract.rules) or "FALSE"
         records = f"(SELECT *, {number} AS {NUMBER} FROM {_scan(list(numbers))})"
         return (
             f"INSERT INTO {self.landing.rows} SELECT {names(self.table.column_names)},"
-            f" CASE WHEN {bad} THEN -1 - {NUMBER} ELSE {NUMBER} END FROM ({contract.typed(records, NUMBER)})"
+            f" {marked(contract.rules, NUMBER)} FROM ({contract.typed(records, NUMBER)})"
         )
 
     def explain(self, number: int, file: LocalFile, records: int, outside: Outside | None) -> list[Refused]:
@@ -194,9 +201,5 @@ class ParquetParser(Parser[LocalFile]):
         self.refused[file] = why
 
 
-def _paths(files: Sequence[LocalFile]) -> str:
-    return f"[{', '.join(literal(str(file.path)) for file in files)}]"
-
-
 def _scan(files: Sequence[LocalFile]) -> str:
-    return f"read_parquet({_paths(files)}, hive_partitioning = false)"
+    return f"read_parquet({paths_of(files)}, hive_partitioning = false)"

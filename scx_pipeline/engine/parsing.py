@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from scx_pipeline.engine.objects import Document, LocalFile, ObjectInfo
 from scx_pipeline.engine.records import open_plain
+from scx_pipeline.engine.values import literal
 from scx_pipeline.errors import SourceFileError
 from scx_pipeline.spec import Source, Table
 from scx_pipeline.warehouse.base import Landing
@@ -95,6 +96,22 @@ def check_compressed(file: LocalFile, uri: str) -> None:
         raise SourceFileError(
             f"{uri}: the compressed file is damaged or cut off ({error}); upload it again"
         ) from None
+
+
+def paths_of(files: Sequence[LocalFile]) -> str:
+    """The files as the list that DuckDB's readers take."""
+    return f"[{', '.join(literal(str(file.path)) for file in files)}]"
+
+
+def compression_of(files: Sequence[LocalFile]) -> str:
+    """What DuckDB's readers call the compression of the files, which is the same for all."""
+    return {".gz": "gzip", ".zst": "zstd"}.get(files[0].suffix, "none")
+
+
+def marked(rules: Iterable[tuple[str, str | None, str]], number: str, good: str = "") -> str:
+    """The mark of a row: that of a bad one where a rule's condition holds, or else `good`, by default its file's number."""
+    bad = " OR ".join(condition for condition, _, _ in rules) or "FALSE"
+    return f"CASE WHEN {bad} THEN -1 - ({number}) ELSE {good or number} END"
 
 
 @contextmanager

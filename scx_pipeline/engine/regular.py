@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import IO, TYPE_CHECKING
 
 from scx_pipeline.engine.objects import LocalFile
+from scx_pipeline.engine.parsing import compression_of, paths_of
 from scx_pipeline.engine.records import open_plain
 from scx_pipeline.engine.values import literal
 
@@ -76,8 +77,6 @@ class RegularFiles:
 
     def _scan(self, files: Sequence[LocalFile]) -> dict[int, tuple[int, str | None]]:
         """By the place of a file: how many of its lines have a known shape, and one that has not."""
-        paths = ", ".join(literal(str(file.path)) for file in files)
-        compression = {".gz": "gzip", ".zst": "zstd"}.get(files[0].suffix, "none")
         # An underline would stand for any character in a pattern, and patterns with an escape take much longer.
         line = f"replace(line, '_', chr({ord(MARK)}))" if any("_" in name for name in self.names) else "line"
         shaped = " OR ".join(f"{line} LIKE {literal(pattern)}" for pattern in self.patterns) or "FALSE"
@@ -86,8 +85,8 @@ class RegularFiles:
         regular = f"COALESCE(({shaped}) AND NOT ({others}), FALSE)"
         found = self.con.execute(
             f"SELECT file_index, count(*) FILTER ({regular}), any_value(line) FILTER (NOT {regular})"
-            f" FROM read_csv([{paths}], columns={{'line': 'VARCHAR'}}, auto_detect=false, header=false, delim=chr({ord(MARK)}),"
-            f" quote='', escape='', new_line='\\n', ignore_errors=true, compression='{compression}') GROUP BY file_index"
+            f" FROM read_csv({paths_of(files)}, columns={{'line': 'VARCHAR'}}, auto_detect=false, header=false, delim=chr({ord(MARK)}),"
+            f" quote='', escape='', new_line='\\n', ignore_errors=true, compression='{compression_of(files)}') GROUP BY file_index"
         ).fetchall()
         return {place: (count, example) for place, count, example in found}
 

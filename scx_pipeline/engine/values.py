@@ -20,6 +20,8 @@ FIRST_MICROSECOND, LAST_MICROSECOND = (
     -62_135_596_800_000_000,
     253_402_300_799_999_999,
 )  # of the years 1 to 9999
+# Other years are in no calendar that every engine has; infinity is none.
+IN_CALENDAR = "BETWEEN TIMESTAMP '0001-01-01' AND TIMESTAMP '9999-12-31 23:59:59.999999'"
 HOLDS_NUL = "holds a NUL character"
 MICROSECONDS = {"seconds": 6, "milliseconds": 3, "microseconds": 0}  # powers of ten in one of the unit
 
@@ -167,7 +169,7 @@ def _value_rules(column: Column) -> list[tuple[str, str]]:
         form = "^ *[0-9]{4}-" if column.type == "timestamp" else "^ *[0-9]{4}-[0-9]+-[0-9]+ *$"
         usual = f"{text} LIKE '{shape}' AND {value} >= TIMESTAMP '1000-01-01'"
         wrong = (
-            f"{value} < TIMESTAMP '0001-01-01' OR {value} > TIMESTAMP '9999-12-31 23:59:59.999999'"
+            f"NOT {value} {IN_CALENDAR}"
             f" OR contains({text}, ' :') OR contains({text}, ': ')"  # which a cast reads over
             f" OR CASE WHEN {usual} THEN FALSE ELSE NOT regexp_matches({text}, '{form}') END"
         )

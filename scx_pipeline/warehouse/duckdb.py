@@ -218,8 +218,7 @@ class DuckDBSession(Session):
         ).fetchall()
 
     def engine_type(self, column: Column) -> str:
-        # DuckDB keeps no lengths: a varchar(n) shows as VARCHAR, and the reader has checked the bytes.
-        return "VARCHAR" if column.max_bytes is not None else column.type.upper().replace(", ", ",")
+        return duckdb_type(column)
 
     def create_newest(
         self, target: str, select: str, keys: Sequence[str], newest_first: Sequence[str]
@@ -311,6 +310,11 @@ class _SwapLanding(_SliceLanding):
         self.session.execute(f"ALTER TABLE {self.rows} DROP COLUMN _object")
         self.session.execute(f"DROP TABLE {target}")
         self.session.execute(f"ALTER TABLE {self.rows} RENAME TO {quote(self.table.name)}")
+
+
+def duckdb_type(column: Column) -> str:
+    """DuckDB's type of a column, as DuckDB shows it: without a text's length, as readers have checked the bytes."""
+    return "VARCHAR" if column.max_bytes is not None else column.type.upper().replace(", ", ",")
 
 
 def surely_unique(con: duckdb.DuckDBPyConnection, source: str, key: Sequence[Column]) -> bool:
