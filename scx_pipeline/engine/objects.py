@@ -58,8 +58,8 @@ class LocalFile:
 
     object: ObjectInfo
     path: Path
-    suffix: str = ""
-    aside: Path = Path(os.devnull)
+    suffix: str
+    aside: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,14 +154,12 @@ class Bucket:
         self, batches: Sequence[Sequence[ObjectInfo]], spool: Path, ahead: ThreadPoolExecutor
     ) -> Iterator[list[LocalFile]]:
         numbered = list(enumerate(batches))
-        for files in _one_ahead(
-            ahead, lambda item: self._fetch_batch(item[1], spool / str(item[0])), numbered
-        ):
+        fetched = _one_ahead(ahead, lambda item: self._fetch_batch(item[1], spool / str(item[0])), numbered)
+        for number, files in enumerate(fetched):
             yield files
             for file in files:
                 self._check_unchanged(file)
-            if files:
-                shutil.rmtree(files[0].aside.parent)
+            shutil.rmtree(spool / str(number))
 
     def _fetch_batch(self, objects: Sequence[ObjectInfo], folder: Path) -> list[LocalFile]:
         folder.mkdir()

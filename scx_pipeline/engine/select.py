@@ -114,9 +114,8 @@ def select_objects(sources: Sequence[Source], listing: Mapping[str, Iterable[Obj
     for source in sources:
         if source.name not in listing:
             continue
-        patterns = [(compile_pattern(item.pattern), item) for item in source.files]
         for info in listing[source.name]:
-            months = _months_of(info.key.removeprefix(source.prefix), patterns)
+            months = _months_of(source, info.key)
             if months is _NO_MATCH:
                 ignored.append((source.name, info.key))
             else:
@@ -196,30 +195,31 @@ def split_batches(
 _NO_MATCH = object()
 
 
-def _months_of(key: str, patterns: Sequence[tuple[re.Pattern[str], FilePattern]]) -> object:
-    for regex, declared in patterns:
-        match = regex.fullmatch(key)
+def _named(source: Source, key: str) -> tuple[FilePattern, dict[str, str]] | None:
+    """The first of the source's patterns that matches a key, and what the key names by it."""
+    below = key.removeprefix(source.prefix)
+    for declared in source.files:
+        match = compile_pattern(declared.pattern).fullmatch(below)
         if match:
-            try:
-                return _named_months(match.groupdict(), declared)
-            except (ValueError, OverflowError):  # no calendar has that day
-                return _NO_MATCH
-    return _NO_MATCH
-
-
-def day_of(source: Source, key: str) -> date | None:
-    """The day that an object's key names, by the first of the source's patterns that matches."""
-    for item in source.files:
-        match = compile_pattern(item.pattern).fullmatch(key.removeprefix(source.prefix))
-        if match:
-            named = match.groupdict()
-            return (
-                date(int(named["year"]), int(named["month"]), int(named["day"])) if "day" in named else None
-            )
+            return declared, match.groupdict()
     return None
 
 
-def _named_months(named: Mapping[str, str], declared: FilePattern) -> Span | None:
+def _months_of(source: Source, key: str) -> object:
+    found = _named(source, key)
+    try:
+        return _named_months(*found) if found else _NO_MATCH
+    except (ValueError, OverflowError):  # no calendar has that day
+        return _NO_MATCH
+
+
+def day_of(source: Source, key: str) -> date | None:
+    """The day that the key of a selected object names, if it names one."""
+    _, named = _named(source, key) or (None, {})
+    return date(int(named["year"]), int(named["month"]), int(named["day"])) if "day" in named else None
+
+
+def _named_months(declared: FilePattern, named: Mapping[str, str]) -> Span | None:
     if "year" not in named:
         return None
     month = Month(int(named["year"]), int(named["month"]))

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from scx_pipeline.engine.checks import CheckResult, declared_checks
+from scx_pipeline.engine.checks import declared_checks
 from scx_pipeline.engine.load import Loader, LoadReport, list_selection
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.errors import GateError, PipelineError
@@ -153,7 +153,7 @@ def _publish(
         report = loader.load(span, selected, context.run_id) if span else loader.refresh(context.run_id)
     except GateError as error:
         assert isinstance(error.report, LoadReport)
-        yield from _check_results(context, compiled, error.report)
+        yield from _check_results(context, error.report)
         raise dg.Failure(str(error), allow_retries=False) from None
     except PipelineError as error:
         raise dg.Failure(str(error), allow_retries=False) from None
@@ -163,9 +163,19 @@ def _publish(
 def _results(
     context: dg.AssetExecutionContext, compiled: CompiledStar, report: LoadReport, selected: set[str]
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-    star = compiled.star.name
+    yield from _materialized(context, report, selected)
+    for part in report.remade:  # months that were published with tables without months
+        yield from _materialized(context, part, set())
+        for outcome in _outcomes(part):
+            context.log_event(dg.AssetCheckEvaluation(**outcome))
+    yield from _check_results(context, report)
+
+
+def _materialized(
+    context: dg.AssetExecutionContext, report: LoadReport, selected: set[str]
+) -> Iterator[dg.MaterializeResult[None]]:
     for name, table in report.tables.items():
-        key = asset_key(star, name)
+        key = asset_key(report.star, name)
         for month in table.rows:
             metadata, partition = load_metadata(report, name, month), str(month) if month else None
             if name not in selected:
@@ -175,53 +185,28 @@ def _results(
                 context.add_asset_metadata(metadata, asset_key=key, partition_key=partition)
         if name in selected:
             yield dg.MaterializeResult(asset_key=key)
-    for part in report.remade:
-        _tell(context, star, part)
-    yield from _check_results(context, compiled, report)
 
 
-def _tell(context: dg.AssetExecutionContext, star: str, report: LoadReport) -> None:
-    """Tell Dagster of months that were published with tables without months; they are none of the run's own assets."""
-    for name, table in report.tables.items():
-        for month in table.rows:
-            metadata = load_metadata(report, name, month)
-            context.log_event(
-                dg.AssetMaterialization(asset_key(star, name), partition=str(month), metadata=metadata)
-            )
-    for result in report.checks:
-        context.log_event(
-            dg.AssetCheckEvaluation(
-                asset_key=asset_key(star, result.table),
-                check_name=result.name,
-                passed=result.passed,
-                severity=_severity(result),
-                description=result.message,
-                metadata=_check_metadata(report, result),
-            )
-        )
+def _check_results(context: dg.AssetExecutionContext, report: LoadReport) -> Iterator[dg.AssetCheckResult]:
+    for outcome in _outcomes(report):
+        if dg.AssetCheckKey(outcome["asset_key"], outcome["check_name"]) in context.selected_asset_check_keys:
+            yield dg.AssetCheckResult(**outcome)
 
 
-def _check_results(
-    context: dg.AssetExecutionContext, compiled: CompiledStar, report: LoadReport
-) -> Iterator[dg.AssetCheckResult]:
-    for result in report.checks:
-        key = asset_key(compiled.star.name, result.table)
-        if dg.AssetCheckKey(key, result.name) not in context.selected_asset_check_keys:
-            continue
-        yield dg.AssetCheckResult(
-            asset_key=key,
-            check_name=result.name,
-            passed=result.passed,
-            severity=_severity(result),
-            description=result.message,
-            metadata=_check_metadata(report, result),
-        )
-
-
-def _severity(result: CheckResult) -> dg.AssetCheckSeverity:
-    return dg.AssetCheckSeverity.WARN if result.severity == "warn" else dg.AssetCheckSeverity.ERROR
-
-
-def _check_metadata(report: LoadReport, result: CheckResult) -> dict[str, Any]:
+def _outcomes(report: LoadReport) -> Iterator[dict[str, Any]]:
+    """How each check came out, as Dagster's results and evaluations take it."""
     months = {"months": str(report.span)} if report.span else {}
-    return months | ({"violations": dict(result.violations)} if result.violations else {})
+    for result in report.checks:
+        yield {
+            "asset_key": asset_key(report.star, result.table),
+            "check_name": result.name,
+            "passed": result.passed,
+            "severity": dg.AssetCheckSeverity.WARN
+            if result.severity == "warn"
+            else dg.AssetCheckSeverity.ERROR,
+            "description": result.message,
+            "metadata": {
+                **months,
+                **({"violations": dict(result.violations)} if result.violations else {}),
+            },
+        }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scx_pipeline.samples.months import month_starts
+from scx_pipeline.samples.options import tell_nobody
 from scx_pipeline.samples.scx_dirt import Dirt, soil
 from scx_pipeline.samples.scx_plan import (
     LogFile,
@@ -47,12 +48,8 @@ class GeneratedLog:
     """Has more jobs than any other, and at least one in every month that has any."""
 
 
-def _tell_nobody(line: str) -> None:
-    """Where progress goes when no one asked."""
-
-
 def generate(
-    options: ScxLogOptions, store: ObjectStore, progress: Callable[[str], None] = _tell_nobody
+    options: ScxLogOptions, store: ObjectStore, progress: Callable[[str], None] = tell_nobody
 ) -> GeneratedLog:
     """Writes the log to the store, replacing objects of the same keys, and tells `progress` of each. Raises
     ValueError for options that make no log, before anything is written. Holds a block of rows at a time,

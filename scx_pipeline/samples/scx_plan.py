@@ -10,6 +10,7 @@ from itertools import accumulate, pairwise
 from typing import Literal, get_args
 
 from scx_pipeline.samples.months import is_month, month_starts
+from scx_pipeline.samples.options import require
 from scx_pipeline.samples.scx_rows import Stretch, job_id
 
 Layout = Literal["monthly", "concatenated", "both"]
@@ -60,9 +61,7 @@ class LogFile:
 
 def check_options(options: ScxLogOptions) -> None:
     """Raises ValueError, in one line that says what to do, for options that make no log."""
-    for told, kept in _list_limits(options):
-        if not kept:
-            raise ValueError(f"{told}; got {options}")
+    require(options, _list_limits(options))
 
 
 def _list_limits(options: ScxLogOptions) -> Iterator[tuple[str, bool]]:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from scx_pipeline.samples.dice import dice, roll
+from scx_pipeline.samples.options import require, tell_nobody
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,12 +51,8 @@ class GeneratedReadings:
     rows_by_month: dict[str, int] = field(default_factory=dict)
 
 
-def _tell_nobody(line: str) -> None:
-    """Where progress goes when no one asked."""
-
-
 def generate(
-    options: SensorOptions, store: ObjectStore, progress: Callable[[str], None] = _tell_nobody
+    options: SensorOptions, store: ObjectStore, progress: Callable[[str], None] = tell_nobody
 ) -> GeneratedReadings:
     """Writes the files to the store, replacing objects of the same keys, and tells `progress`. Raises ValueError for
     options that make no files, before anything is written."""
@@ -84,13 +81,14 @@ def _check(options: SensorOptions) -> datetime:
         raise ValueError(
             f"start must be a minute as YYYY-MM-DD HH:MM, such as 2023-01-01 00:00; got {options}"
         ) from None
-    for told, kept in (
-        ("files must be 1 or more", options.files >= 1),
-        ("rows must be 1 or more", options.rows >= 1),
-        ("seed must be 0 or more", options.seed >= 0),
-    ):
-        if not kept:
-            raise ValueError(f"{told}; got {options}")
+    require(
+        options,
+        (
+            ("files must be 1 or more", options.files >= 1),
+            ("rows must be 1 or more", options.rows >= 1),
+            ("seed must be 0 or more", options.seed >= 0),
+        ),
+    )
     return start
 
 

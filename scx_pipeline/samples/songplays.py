@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from scx_pipeline.samples import songplays_world as who
 from scx_pipeline.samples.months import is_month, month_starts
+from scx_pipeline.samples.options import require, tell_nobody
 from scx_pipeline.samples.songplays_dirt import BAD_KINDS, Dirt, soil
 from scx_pipeline.samples.songplays_events import (
     PAGES,
@@ -77,12 +78,8 @@ class GeneratedMusic:
     events_by_month: dict[str, int] = field(default_factory=dict)
 
 
-def _tell_nobody(line: str) -> None:
-    """Where progress goes when no one asked."""
-
-
 def generate(
-    options: SongplaysOptions, store: ObjectStore, progress: Callable[[str], None] = _tell_nobody
+    options: SongplaysOptions, store: ObjectStore, progress: Callable[[str], None] = tell_nobody
 ) -> GeneratedMusic:
     """Writes the log and the songs to the store, replacing objects of the same keys, and tells `progress`. Raises
     ValueError for options that make no log, before anything is written. Holds some days at a time."""
@@ -109,21 +106,22 @@ def generate(
 
 
 def _check(options: SongplaysOptions) -> None:
-    for told, kept in (
-        ("to must be a month as YYYY-MM, such as 2018-11", is_month(options.to)),
-        ("months must be 1 or more", options.months >= 1),
-        ("events must be 1 or more", options.events >= 1),
-        ("songs must be 0 or more", options.songs >= 0),
-        (f"matching must be from 0 to songs ({options.songs})", 0 <= options.matching <= options.songs),
-        ("seed must be 0 or more", options.seed >= 0),
-        ("bad_lines must be 0 or more", options.bad_lines >= 0),
+    require(
+        options,
         (
-            f"duplicates must be from 0 to events ({options.events})",
-            0 <= options.duplicates <= options.events,
+            ("to must be a month as YYYY-MM, such as 2018-11", is_month(options.to)),
+            ("months must be 1 or more", options.months >= 1),
+            ("events must be 1 or more", options.events >= 1),
+            ("songs must be 0 or more", options.songs >= 0),
+            (f"matching must be from 0 to songs ({options.songs})", 0 <= options.matching <= options.songs),
+            ("seed must be 0 or more", options.seed >= 0),
+            ("bad_lines must be 0 or more", options.bad_lines >= 0),
+            (
+                f"duplicates must be from 0 to events ({options.events})",
+                0 <= options.duplicates <= options.events,
+            ),
         ),
-    ):
-        if not kept:
-            raise ValueError(f"{told}; got {options}")
+    )
     end = 12 * int(options.to[:4]) + int(options.to[5:])
     if not (end - options.months >= 12 * FIRST_YEAR and end <= 12 * (LAST_YEAR + 1)):
         raise ValueError(

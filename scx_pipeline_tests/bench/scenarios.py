@@ -97,6 +97,14 @@ class Bench:
         shutil.rmtree(home, ignore_errors=True)
         return {"SCX_HOME": str(home), "SCX_BUCKET_URL": bucket}
 
+    def read_alone(self, script: str, columns: str, *files: str) -> Timing:
+        """How long DuckDB's own reader takes to bring the files into a table of a new database."""
+        target = self.folder / "alone.duckdb"
+        target.unlink(missing_ok=True)
+        timing = run([sys.executable, "-c", script, str(target), columns, *files], {})
+        target.unlink()
+        return timing
+
     def files(self, bucket: str, pattern: str = "**/*.csv") -> list[str]:
         """The bucket's files, by default its CSV files, read once: neither side of a comparison waits for the disk."""
         found = sorted(Path(bucket.removeprefix("file://")).glob(pattern))
@@ -110,19 +118,9 @@ class Bench:
 def whole_load_duckdb(bench: Bench) -> Iterator[Result]:
     """Everything published and checked on DuckDB, against DuckDB's own read_csv into one typed table."""
     bucket = bench.bucket("large", "--to", "2022-12", "--months", "24", "--jobs", str(bench.rows))
-    target = bench.folder / "read_csv.duckdb"
-    target.unlink(missing_ok=True)
-    columns = COLUMNS.format(text="varchar")
-    other = run([sys.executable, "-c", READ_CSV, str(target), columns, *bench.files(bucket)], {})
-    target.unlink()
+    other = bench.read_alone(READ_CSV, COLUMNS.format(text="varchar"), *bench.files(bucket))
     ours = run(scx("load", "scx", "--all"), bench.fresh_home(bucket))
-    yield Result(
-        f"scx load --all on DuckDB / read_csv, {bench.rows:,} rows",
-        ours.seconds,
-        other.seconds,
-        2.0,
-        note=_seconds(ours, other),
-    )
+    yield _compared(f"scx load --all on DuckDB / read_csv, {bench.rows:,} rows", ours, other, 2.0)
     yield Result("peak memory on DuckDB", ours.peak_mb, None, 1024, "MiB")
 
 
@@ -131,21 +129,12 @@ def music(bench: Bench) -> Iterator[Result]:
     thousands of songs, a file each, that stand as they are."""
     options = ("--to", "2022-12", "--months", "24", "--events", str(bench.rows), "--songs", str(SONGS))
     bucket = bench.bucket("music", *options, "--matching", "2000", star="songplays")
-    target = bench.folder / "read_json.duckdb"
-    target.unlink(missing_ok=True)
     home = bench.fresh_home(bucket)
     songs = run([sys.executable, "-c", REFRESH], home)
     files = bench.files(bucket, "log_data/*/*/*.json")
-    other = run([sys.executable, "-c", READ_JSON, str(target), EVENTS, *files], {})
-    target.unlink()
+    other = bench.read_alone(READ_JSON, EVENTS, *files)
     ours = run(scx("load", "songplays", "--from", "2021-01", "--to", "2022-12"), home)
-    yield Result(
-        f"events published on DuckDB / read_json, {bench.rows:,} events",
-        ours.seconds,
-        other.seconds,
-        2.0,
-        note=_seconds(ours, other),
-    )
+    yield _compared(f"events published on DuckDB / read_json, {bench.rows:,} events", ours, other, 2.0)
     yield Result("peak memory, events", ours.peak_mb, None, 1024, "MiB")
     run(scx("load", "songplays"), home)
     again = median_run(bench.repeats, scx("load", "songplays"), home)
@@ -166,13 +155,7 @@ def whole_load_postgres(bench: Bench) -> Iterator[Result]:
         other = _psql_copy(server, bench.files(bucket))
         url = server.create_database("dev")
         ours = run(scx("load", "scx", "--all"), {**bench.fresh_home(bucket), "SCX_WAREHOUSE_URL": url})
-    yield Result(
-        f"scx load --all on PostgreSQL / psql \\copy, {bench.rows:,} rows",
-        ours.seconds,
-        other.seconds,
-        2.5,
-        note=_seconds(ours, other),
-    )
+    yield _compared(f"scx load --all on PostgreSQL / psql \\copy, {bench.rows:,} rows", ours, other, 2.5)
     yield Result("peak memory on PostgreSQL", ours.peak_mb, None, 1024, "MiB")
 
 
@@ -183,14 +166,11 @@ def sensors(bench: Bench) -> Iterator[Result]:
     bucket = bench.bucket("sensors", *options, star="sensor_readings")
     bench.files(bucket, "data_sample/*.parquet")
     load = scx("load", "sensor_readings", "--all")
-    target = bench.folder / "read_parquet.duckdb"
-    target.unlink(missing_ok=True)
     files = f"{bucket.removeprefix('file://')}/data_sample/*.parquet"
-    other = run([sys.executable, "-c", READ_PARQUET, str(target), READINGS, files], {})
-    target.unlink()
+    other = bench.read_alone(READ_PARQUET, READINGS, files)
     ours = run(load, bench.fresh_home(bucket))
     told = f"{READING_FILES:,} Parquet files on DuckDB / INSERT … SELECT FROM read_parquet"
-    yield Result(told, ours.seconds, other.seconds, 1.15, note=_seconds(ours, other))
+    yield _compared(told, ours, other, 1.15)
     with postgres_server(bench.folder) as server:
         home = {**bench.fresh_home(bucket), "SCX_WAREHOUSE_URL": server.create_database("dev")}
         first = run(load, home)
@@ -199,11 +179,9 @@ def sensors(bench: Bench) -> Iterator[Result]:
         grown = _size(server)
         copied = _copy_ready(server, bench.folder / "readings.bin")
     told = f"{READING_FILES:,} Parquet files on PostgreSQL / psql \\copy of one binary file"
-    yield Result(told, first.seconds, copied.seconds, 1.15, note=_seconds(first, copied))
+    yield _compared(told, first, copied, 1.15)
     yield Result("peak memory, Parquet files on PostgreSQL", first.peak_mb, None, 400, "MiB")
-    yield Result(
-        "the same again / the first time", again.seconds, first.seconds, 1.0, note=_seconds(again, first)
-    )
+    yield _compared("the same again / the first time", again, first, 1.0)
     yield Result("the table's size afterwards / before", grown, size, 1.05)
 
 
@@ -256,13 +234,7 @@ def month_reload(bench: Bench) -> Iterator[Result]:
             run(scx("load", "scx", "--all"), home)
             _rest(server)
             among = median_run(bench.repeats, month, home)
-            yield Result(
-                f"a month's reload after 36 months / after 1, {engine}",
-                among.seconds,
-                alone.seconds,
-                1.15,
-                note=_seconds(among, alone),
-            )
+            yield _compared(f"a month's reload after 36 months / after 1, {engine}", among, alone, 1.15)
 
 
 def small_month(bench: Bench) -> Iterator[Result]:
@@ -291,5 +263,6 @@ def _psql_copy(server: PostgresServer, files: list[str]) -> Timing:
     return run([str(binary("psql")), url, "-q", "-v", "ON_ERROR_STOP=1", "-c", create, *copies], {})
 
 
-def _seconds(ours: Timing, other: Timing) -> str:
-    return f"{ours.seconds:.1f} s / {other.seconds:.1f} s"
+def _compared(name: str, ours: Timing, other: Timing, promise: float) -> Result:
+    seconds = f"{ours.seconds:.1f} s / {other.seconds:.1f} s"
+    return Result(name, ours.seconds, other.seconds, promise, note=seconds)

@@ -24,14 +24,18 @@ def pg(tmp_path: Path, postgres_url: str) -> World:
 
 
 @pytest.fixture(params=["duckdb", pytest.param("postgres", marks=pytest.mark.postgres)])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
+def server_url(request: pytest.FixtureRequest) -> str:
+    """What uses it runs once of each engine: the URL of a database, or none for a DuckDB file of its own."""
+    return str(request.getfixturevalue("postgres_url")) if request.param == "postgres" else ""
+
+
+@pytest.fixture
+def world(tmp_path: Path, server_url: str) -> World:
     """A local bucket and a warehouse, once of each engine."""
-    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else ""
-    return folder_world(tmp_path, url)
+    return folder_world(tmp_path, server_url)
 
 
-@pytest.fixture(params=["duckdb", pytest.param("postgres", marks=pytest.mark.postgres)])
-def music(request: pytest.FixtureRequest, tmp_path: Path) -> MusicWorld:
+@pytest.fixture
+def music(tmp_path: Path, server_url: str) -> MusicWorld:
     """A local bucket and a warehouse of the songplays star, once of each engine."""
-    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else ""
-    return music_world(tmp_path, url)
+    return music_world(tmp_path, server_url)

@@ -11,8 +11,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import obstore
-
 from scx_pipeline.engine.declare import load_star, stars_folder
 from scx_pipeline.engine.load import LoadReport
 from scx_pipeline.engine.sql import CompiledStar
@@ -98,13 +96,6 @@ class MusicWorld(World):
         """Write a song's document; the object's key."""
         content = document if isinstance(document, bytes) else json.dumps(document).encode()
         return self.put_key(f"{SONGS}{name}.json", content)
-
-    def put_key(self, key: str, content: bytes) -> str:
-        obstore.put(self.bucket.store, key, content, use_multipart=False)
-        return key
-
-    def delete_key(self, key: str) -> None:
-        obstore.delete(self.bucket.store, key)
 
     def refresh(self) -> LoadReport:
         """Make the tables without months anew."""

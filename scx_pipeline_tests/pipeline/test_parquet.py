@@ -11,7 +11,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import obstore
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -45,9 +44,8 @@ class SensorWorld(World):
     compiled: CompiledStar = field(default_factory=sensor_star)
 
     def put_minute(self, minute: str, content: bytes | pa.Table) -> str:
-        key = f"{PREFIX}{minute}:00.parquet"
-        obstore.put(self.bucket.store, key, content if isinstance(content, bytes) else packed(content))
-        return key
+        content = content if isinstance(content, bytes) else packed(content)
+        return self.put_key(f"{PREFIX}{minute}:00.parquet", content)
 
     def january(self) -> LoadReport:
         return self.loader().load(span_of(JANUARY))
@@ -76,12 +74,11 @@ def readings(minute: str, serials: Iterable[str] = ("s1", "s2"), **columns: pa.A
     return pa.table(usual | columns)
 
 
-@pytest.fixture(params=["duckdb", pytest.param("postgres", marks=pytest.mark.postgres)])
-def sensors(request: pytest.FixtureRequest, tmp_path: Path) -> SensorWorld:
+@pytest.fixture
+def sensors(tmp_path: Path, server_url: str) -> SensorWorld:
     """A local bucket and a warehouse of the sensor_readings star, once of each engine."""
-    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else ""
     (tmp_path / "bucket").mkdir()
-    return SensorWorld((tmp_path / "bucket").as_uri(), url or f"duckdb://{tmp_path}/dev.duckdb")
+    return SensorWorld((tmp_path / "bucket").as_uri(), server_url or f"duckdb://{tmp_path}/dev.duckdb")
 
 
 def results(report: LoadReport) -> dict[str, CheckResult]:
@@ -112,7 +109,7 @@ def test_a_file_that_is_replaced_or_gone_is_so_in_the_table(sensors: SensorWorld
     sensors.put_minute("2023-01-01 00:01", readings("2023-01-01 00:01", ["s2"]))
     sensors.january()
     sensors.put_minute("2023-01-01 00:01", readings("2023-01-01 00:01", ["s3", "s4"]))
-    obstore.delete(sensors.bucket.store, first)
+    sensors.delete_key(first)
     sensors.january()
     assert [row[1] for row in sensors.readings()] == ["s3", "s4"]
 

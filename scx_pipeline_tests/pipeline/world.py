@@ -142,11 +142,17 @@ class World:
 
     def put_raw(self, name: str, content: bytes) -> str:
         """Write the bytes as they are; the object's key."""
-        obstore.put(self.bucket.store, PREFIX + name, content, use_multipart=False)
-        return PREFIX + name
+        return self.put_key(PREFIX + name, content)
 
     def delete(self, name: str) -> None:
-        obstore.delete(self.bucket.store, PREFIX + name)
+        self.delete_key(PREFIX + name)
+
+    def put_key(self, key: str, content: bytes) -> str:
+        obstore.put(self.bucket.store, key, content, use_multipart=False)
+        return key
+
+    def delete_key(self, key: str) -> None:
+        obstore.delete(self.bucket.store, key)
 
     def loader(self, progress: Progress = lambda message: None) -> Loader:
         return Loader(self.compiled, self.bucket, self.warehouse, progress)

@@ -44,6 +44,7 @@ def write(tmp_path: Path) -> Write:
             ObjectInfo("jobs.csv", len(data), "", datetime(2021, 1, 1, tzinfo=UTC)),
             path,
             path.suffix if path.suffix in (".gz", ".zst") else "",
+            Path(f"{path}.plain"),
         )
 
     return write

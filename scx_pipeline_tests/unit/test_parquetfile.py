@@ -51,7 +51,9 @@ def read(
     pq.write_table(pa.table(data), path, **options)
     session = DuckDBSession(con)
     session.execute(session.create_table_sql(qualified("star", table), table.columns))
-    file = LocalFile(ObjectInfo("f.parquet", 1, "", datetime(2023, 1, 1, tzinfo=UTC)), path)
+    file = LocalFile(
+        ObjectInfo("f.parquet", 1, "", datetime(2023, 1, 1, tzinfo=UTC)), path, "", folder / "aside"
+    )
     with session.landing("star", table, None) as landing:
         parser = ParquetParser(SOURCE, table, landing, lambda item: f"bucket/{item.key}")
         assert parser.groups([file]) == [[0]]

@@ -167,6 +167,7 @@ def test_what_duckdb_parsed_and_refused_is_found_by_its_own_numbers_and_position
             ObjectInfo("key", path.stat().st_size, "", datetime(2021, 1, 1, tzinfo=UTC)),
             path,
             path.suffix if path.suffix in (".gz", ".zst") else "",
+            Path(f"{path}.plain"),
         )
         con.execute(f"CREATE TABLE parsed AS SELECT * FROM {csvfile.scan([local], header, 'rejects')}")
         parsed = con.execute("SELECT * FROM parsed ORDER BY rowid").fetchall()

@@ -75,6 +75,7 @@ def file(folder: Path, content: bytes, name: str = "f.json") -> LocalFile:
         ObjectInfo(name, len(content), "etag", datetime(2018, 11, 1, tzinfo=UTC)),
         path,
         path.suffix if path.suffix in (".gz", ".zst") else "",
+        Path(f"{path}.plain"),
     )
 
 
