@@ -218,7 +218,8 @@ class Source(_Fact):
     """A set of objects in the bucket that share one format.
 
     `csv`: values with a header. `json_lines`: one object a line. `json`: one document a file, an object or an array of
-    objects. `parquet`: typed columns, found by their names. A source without `event_time` belongs to no month: its staging table is read whole when any object changed.
+    objects. `parquet`: typed columns, found by their names. A source without `event_time` belongs to no month: its staging
+    table is read whole when any object changed.
     """
 
     name: Name
@@ -288,9 +289,6 @@ class Table(_Fact):
     def column(self, name: str) -> Column:
         return next(column for column in self.columns if column.name == name)
 
-    def _named(self, name: str) -> Column | None:
-        return next((column for column in self.columns if column.name == name), None)
-
     @model_validator(mode="after")
     def _check(self) -> Table:
         names = self.column_names
@@ -323,12 +321,10 @@ class Table(_Fact):
         return self
 
     def _check_reading(self) -> None:
+        types = {column.name: column.type for column in self.columns}
         for column in self.columns:
             after = column.days_after
-            if after and not {column.type, getattr(self._named(after.column), "type", "")} <= {
-                "date",
-                "timestamp",
-            }:
+            if after and not {column.type, types.get(after.column)} <= {"date", "timestamp"}:
                 raise ValueError(
                     f"table {self.name}: {column.name} is so many days after {after.column}, and both must be dates or timestamps of the table"
                 )
@@ -460,24 +456,7 @@ class Star(_Fact):
         for name in table.latest_by:
             if name not in table.column_names:
                 raise ValueError(f"table {table.name}: latest_by names {name}, which is none of its columns")
-        if source.format == "parquet":
-            for column in table.columns:
-                if len(column.field_path) > 1:
-                    raise ValueError(
-                        f"table {table.name}: {column.name} looks into {column.field}; of a parquet source, only whole columns are read"
-                    )
-        if source.format != "parquet" and source.unfit_files != "fail":
-            raise ValueError(
-                f"source {source.name}: unfit_files is for parquet sources; others reject single records"
-            )
-        if source.files_per_day and not all("{day}" in item.pattern for item in source.files):
-            raise ValueError(f"source {source.name}: files_per_day needs file patterns that name the {{day}}")
-        if source.format == "csv":
-            for column in table.columns:
-                if column.field:
-                    raise ValueError(
-                        f"table {table.name}: {column.name} names a field, which a csv source has none of: its header names columns"
-                    )
+        _check_format(table, source)
 
     @staticmethod
     def _check_reference(table: Table, column: Column, tables: dict[str, Table]) -> None:
@@ -494,3 +473,22 @@ class Star(_Fact):
             raise ValueError(
                 f"table {table.name}: it has no months, and {column.name} references {target.name}, which has"
             )
+
+
+def _check_format(table: Table, source: Source) -> None:
+    """Refuse what is declared of a source, or of its table's columns, that its format or its keys have nothing of."""
+    for column in table.columns:
+        if source.format == "csv" and column.field:
+            raise ValueError(
+                f"table {table.name}: {column.name} names a field, which a csv source has none of: its header names columns"
+            )
+        if source.format == "parquet" and len(column.field_path) > 1:
+            raise ValueError(
+                f"table {table.name}: {column.name} looks into {column.field}; of a parquet source, only whole columns are read"
+            )
+    if source.format != "parquet" and source.unfit_files != "fail":
+        raise ValueError(
+            f"source {source.name}: unfit_files is for parquet sources; others reject single records"
+        )
+    if source.files_per_day and not all("{day}" in item.pattern for item in source.files):
+        raise ValueError(f"source {source.name}: files_per_day needs file patterns that name the {{day}}")

@@ -105,8 +105,8 @@ class Bucket:
         """Bring batches of objects to local files, one batch ahead of the reader.
 
         A local folder's files are read where they are, or through a link where a reader would misread the name. What
-        was brought is gone when the next batch is asked for. Raises
-        BucketError naming the key when an object is missing, refused, or was overwritten since the listing.
+        was brought is gone when the next batch is asked for. Raises BucketError naming the key when an object is
+        missing, refused, or was overwritten since the listing.
         """
         with tempfile.TemporaryDirectory(prefix="scx-") as spool, ThreadPoolExecutor(1) as ahead:
             yield self._fetch_ahead(batches, Path(spool), ahead)
