@@ -332,7 +332,7 @@ def _star(name: str) -> CompiledStar:
 def _warehouse(settings: Settings) -> Warehouse:
     from scx_pipeline.warehouse.base import Limits, open_warehouse
 
-    limits = Limits(settings.memory_limit, settings.threads, settings.lock_timeout)
+    limits = Limits(settings.memory_limit, settings.threads, settings.batch_files, settings.lock_timeout)
     return open_warehouse(
         settings.warehouse, limits, lambda message: show.err.print(message, style="dim", markup=False)
     )

@@ -78,7 +78,9 @@ def _bucket(settings: Settings) -> str:
 
 
 def _warehouse(settings: Settings) -> str:
-    limits = Limits(settings.memory_limit, settings.threads, min(settings.lock_timeout, 5))
+    limits = Limits(
+        settings.memory_limit, settings.threads, settings.batch_files, min(settings.lock_timeout, 5)
+    )
     warehouse = open_warehouse(settings.warehouse, limits)
     try:
         with warehouse.transaction("doctor") as session:

@@ -40,6 +40,11 @@ class Settings(BaseSettings):
         description="memory for parsing and for DuckDB, of a run",
     )
     threads: int = Field(0, ge=0, description="threads for parsing and for DuckDB; 0: one per core")
+    batch_files: int = Field(
+        0,
+        ge=0,
+        description="source files read at a time, which is a matter of memory only; 0: as many as suits the warehouse",
+    )
 
     @property
     def bucket(self) -> str:

@@ -3,7 +3,7 @@ They run inside the publishing transaction; what happens when one fails is decid
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -289,14 +289,49 @@ def _when(month: Month | None) -> str:
     return str(month) if month else "the table"
 
 
-def _rule_result(table: Table, rule: _Rule, index: int, found: Sequence[tuple[Any, ...]]) -> CheckResult:
-    wrong = {str(Month.of(row[0])) if row[0] else "all": row[index] for row in found if row[index]}
-    told = ", ".join(
-        f"{count:,} rows" + (f" in {month}" if month != "all" else "")
-        for month, count in sorted(wrong.items())[:SHOWN]
-    )
-    message = f"{rule.column} {rule.expectation} in {told}" if wrong else "holds"
-    return CheckResult(table.name, rule.name, not wrong, message, violations=wrong)
+class RowScan:
+    """How many rows of a table's slice are in each month, and how many break which rule of single rows.
+
+    Counted in one scan, or in one of each part of the rows.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self.table, self.rules = table, _rules(table)
+        self.counts: dict[Month | None, list[int]] = defaultdict(lambda: [0] * (1 + len(self.rules)))
+
+    def sql(self, relation: str) -> str:
+        """The query of a part, whose result `add` takes."""
+        month = month_of(self.table.moment) if self.table.sliced else "NULL"
+        broken = "".join(f", COUNT(CASE WHEN {rule.condition} THEN 1 END)" for rule in self.rules)
+        grouped = " GROUP BY 1" if self.table.sliced else ""
+        return f"SELECT {month}, COUNT(*){broken} FROM {relation} AS s{grouped}"
+
+    def add(self, found: Iterable[Sequence[Any]]) -> None:
+        """Count a part's rows in."""
+        for start, *counts in found:
+            month = Month.of(start) if start else None
+            self.counts[month] = [sum(pair) for pair in zip(self.counts[month], counts, strict=True)]
+
+    def rows(self) -> dict[Month | None, int]:
+        """How many rows each month has that has any."""
+        return {month: counts[0] for month, counts in self.counts.items()}
+
+    def results(self) -> list[CheckResult]:
+        """How each rule came out."""
+        return [self._result(rule, index) for index, rule in enumerate(self.rules, start=1)]
+
+    def _result(self, rule: _Rule, index: int) -> CheckResult:
+        wrong = {
+            str(month) if month else "all": counts[index]
+            for month, counts in self.counts.items()
+            if counts[index]
+        }
+        told = ", ".join(
+            f"{count:,} rows" + (f" in {month}" if month != "all" else "")
+            for month, count in sorted(wrong.items())[:SHOWN]
+        )
+        message = f"{rule.column} {rule.expectation} in {told}" if wrong else "holds"
+        return CheckResult(self.table.name, rule.name, not wrong, message, violations=wrong)
 
 
 @dataclass(frozen=True)
@@ -310,21 +345,17 @@ class SliceChecks:
 
     def scan(self, table: Table) -> tuple[Rows, list[CheckResult]]:
         """How many rows each month gives to the table, and all rules of single rows, in one scan of the slice."""
-        rules = _rules(table)
-        counts = "".join(f", COUNT(CASE WHEN {rule.condition} THEN 1 END)" for rule in rules)
-        rows: Rows
+        scan = RowScan(table)
+        scan.add(self._near(table).rows(scan.sql(self._slice(table))))
+        return self.scanned(scan)
+
+    def scanned(self, scan: RowScan) -> tuple[Rows, list[CheckResult]]:
+        """The same, of a slice that was scanned before."""
+        counted, table = scan.rows(), scan.table
         if table.sliced:
             assert self.span is not None
-            month = month_of(table.moment)
-            found = self._near(table).rows(
-                f"SELECT {month}, COUNT(*){counts} FROM {self._slice(table)} AS s GROUP BY 1"
-            )
-            counted = {Month.of(row[0]): int(row[1]) for row in found}
-            rows = {each: counted.get(each, 0) for each in self.span}
-        else:
-            found = self._near(table).rows(f"SELECT NULL, COUNT(*){counts} FROM {self._slice(table)} AS s")
-            rows = {None: int(found[0][1])} if table.whole else self._months(table)
-        return rows, [_rule_result(table, rule, index, found) for index, rule in enumerate(rules, start=2)]
+            return {month: counted.get(month, 0) for month in self.span}, scan.results()
+        return {None: counted.get(None, 0)} if table.whole else self._months(table), scan.results()
 
     def _months(self, table: Table) -> Rows:
         assert self.span is not None

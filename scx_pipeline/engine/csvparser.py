@@ -68,9 +68,7 @@ class CsvParser(Parser[LocalFile]):
         number = marked(values.violations(columns), f"{first} + file_index::INTEGER")
         rows = values.typed_rows(scan, columns, "file_index", self.source.null_texts)
         try:
-            self.con.execute(
-                f"INSERT INTO {self.landing.rows} SELECT {names(self.table.column_names)}, {number} FROM ({rows})"
-            )
+            self.landing.add(f"SELECT {names(self.table.column_names)}, {number} FROM ({rows})")
         except duckdb.Error as error:
             raise self._unreadable(error, files) from error
 

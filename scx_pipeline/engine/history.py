@@ -90,7 +90,7 @@ def prepare_tables(
 ) -> None:
     """Create what is missing, in the star's schema and the engine's own.
 
-    Where a table stands with other columns than the star declares, all of its kind (with months, or without) are made
+    Where a table stands otherwise than the star declares, all of its kind (with months, or without) are made
     anew, if the load makes all of them (`names`) and the span covers every month that was loaded; otherwise
     WarehouseError says so, since rows would be lost.
     """
@@ -121,9 +121,9 @@ def _drop_changed(
     span: Span | None,
     names: Collection[str],
 ) -> None:
-    """Drop these tables, to be made anew, if any stands with other columns."""
+    """Drop these tables, to be made anew, if any stands otherwise than declared."""
     all_of_them = _with_kept(compiled, tables)
-    changed = [(schema, table) for schema, table in all_of_them if _differs(session, schema, table)]
+    changed = [(schema, table) for schema, table in all_of_them if session.differs(schema, table)]
     if not changed:
         return
     schema, table = changed[0]
@@ -132,7 +132,7 @@ def _drop_changed(
     others += [other.name for other in tables if other.name not in names]
     if others:
         raise WarehouseError(
-            f"the table {schema}.{table.name} stands with other columns than the star {compiled.star.name} "
+            f"the table {schema}.{table.name} stands with other columns, or kept otherwise, than the star {compiled.star.name} "
             f"declares, and {others[0]} is not part of this load: run `scx load {compiled.star.name} --all`, which rebuilds it"
         )
     session.begin()
@@ -141,8 +141,8 @@ def _drop_changed(
 
 
 def stands_as_declared(session: Session, compiled: CompiledStar, tables: Sequence[Table]) -> bool:
-    """Whether none of the tables stands with other columns than the star declares."""
-    return not any(_differs(session, compiled.star.schema_name, table) for table in tables)
+    """Whether none of the tables stands otherwise than the star declares."""
+    return not any(session.differs(compiled.star.schema_name, table) for table in tables)
 
 
 def _with_kept(compiled: CompiledStar, tables: Sequence[Table]) -> list[tuple[str, Table]]:
@@ -150,12 +150,6 @@ def _with_kept(compiled: CompiledStar, tables: Sequence[Table]) -> list[tuple[st
     by_key = [table for table in tables if not table.sliced and not table.whole]
     kept = [(STATE_SCHEMA, month_rows(compiled, table)) for table in by_key]
     return [*((compiled.star.schema_name, table) for table in tables), *kept]
-
-
-def _differs(session: Session, schema: str, table: Table) -> bool:
-    standing = session.existing_columns(schema, table.name)
-    declared = [(column.name, session.engine_type(column).lower()) for column in table.columns]
-    return bool(standing) and [(name, kind.lower()) for name, kind in standing] != declared
 
 
 def read_months(session: Session, star: str) -> dict[Month, MonthState]:

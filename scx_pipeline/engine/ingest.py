@@ -21,7 +21,6 @@ from scx_pipeline.warehouse.base import Landing, inside, moment, month_of, names
 from scx_pipeline.warehouse.duckdb import surely_unique
 
 REMOTE_BATCH_BYTES = 512 << 20  # of objects fetched at a time: bounds the disk that a remote bucket takes
-FILES = 2_000  # read by one scan: many more take more memory, and no less time
 DOCUMENTS, DOCUMENTS_BYTES = 20_000, 64 << 20  # brought to memory at a time, and as many again ahead
 MAX_NAMED_KEYS = 5
 
@@ -90,6 +89,8 @@ class Ingestion:
     table: Table
     span: Span | None  # None: the table has no months
     months: Span  # that the star may hold at all: rows outside are refused
+    batch_files: int = 0  # read at a time; 0: as many as suits the landing
+    inspect: Callable[[Landing], None] = lambda landing: None  # called with each batch before its flush
     progress: Callable[[str], None] = lambda message: None
 
     def run(self, objects: Sequence[SelectedObject], landing: Landing) -> Ingested:
@@ -100,13 +101,15 @@ class Ingestion:
         ingested = Ingested(self.table)
         reader = _Reader(self, landing, ingested)
         documents = self.source.format == "json"
-        limits = (DOCUMENTS_BYTES, DOCUMENTS) if documents else (self._batch_bytes(landing), FILES)
+        files_at_once = self.batch_files or landing.batch_files
+        limits = (DOCUMENTS_BYTES, DOCUMENTS) if documents else (self._batch_bytes(landing), files_at_once)
         batches = split_batches(objects, *limits)
         done, total = 0, sum(item.info.size for item in objects)
         bring: Any = self.bucket.read if documents else self.bucket.fetch
         with bring([[item.info for item in batch] for batch in batches]) as fetched:
             for batch, files in zip(batches, fetched, strict=True):
                 reader.read(batch, files)
+                self.inspect(landing)
                 landing.flush()
                 done += sum(item.info.size for item in batch)
                 self.progress(
@@ -162,7 +165,7 @@ class _Reader:
 
     def _settle(self, first: int, files: Mapping[int, Any], refused: Mapping[int, int]) -> None:
         """Count what landed, and quarantine bad and misplaced rows."""
-        rows, counts = self.landing.rows, self.ingested.counts
+        counts = self.ingested.counts
         landed = self._look(first)
         for number in {*landed, *refused}:
             found = landed.get(number, _Landed())
@@ -175,11 +178,9 @@ class _Reader:
             out = self.parser.explain(number, files[number], counts[number].read, outside)
             self._quarantine(counts[number], out)
         if bad:
-            self.con.execute(f"DELETE FROM {rows} WHERE _object < 0")
+            self.landing.remove("_object < 0")
         for number in misplaced:
-            self.con.execute(
-                f"DELETE FROM {rows} WHERE _object = {number} AND {self._outside(number).condition}"
-            )
+            self.landing.remove(f"_object = {number} AND {self._outside(number).condition}")
             left = self._look(number, number).get(number, _Landed())
             counts[number].loaded, counts[number].filtered = left.loaded, left.filtered
 
@@ -279,6 +280,11 @@ class _Reader:
             self.ingested.counts[number].deduplicated = lost
             self.ingested.counts[number].loaded -= lost
         return "_doubled" if self.ingested.total("deduplicated") else None
+
+
+def may_pass(source: Source) -> bool:
+    """Whether rows of the source can do with a landing that they only pass through."""
+    return _PARSERS[source.format].passing
 
 
 _PARSERS: Mapping[str, type[Parser[Any]]] = {

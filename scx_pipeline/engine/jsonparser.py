@@ -58,9 +58,7 @@ class _JsonParser(Parser[Brought]):
         mark = marked(self.fields.rules, number, good)
         columns = names(self.table.column_names)
         with in_any_order(self.con):
-            self.con.execute(
-                f"INSERT INTO {self.landing.rows} SELECT {columns}, {mark} FROM ({self.fields.typed(records)})"
-            )
+            self.landing.add(f"SELECT {columns}, {mark} FROM ({self.fields.typed(records)})")
         self._note_strangers(records)
 
     def _note_strangers(self, records: str) -> None:
@@ -162,10 +160,10 @@ class JsonLinesParser(_JsonParser[LocalFile]):
         fields = ", ".join(f"{literal(column.field_path[0])}: 'VARCHAR'" for column in self.table.columns)
         records = f"(SELECT *, {first} + file_index::INTEGER AS number FROM {_scan(files, fields)})"
         with in_any_order(self.con):
-            landed = self.con.execute(
-                f"INSERT INTO {self.landing.rows} SELECT {names(self.table.column_names)},"
-                f" {marked(self.fields.regular_rules, jsonfile.NUMBER)} FROM ({self.fields.regular(records)})"
-            ).fetchall()[0][0]
+            landed = self.landing.add(
+                f"SELECT {names(self.table.column_names)}, {marked(self.fields.regular_rules, jsonfile.NUMBER)}"
+                f" FROM ({self.fields.regular(records)})"
+            )
         if landed != sum(count or 0 for count in lines):
             raise SourceFileError(
                 f"{self.uri(files[0].object)}, or one of {len(files)} files from there on, changed while it was read; load again"

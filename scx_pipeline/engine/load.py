@@ -7,13 +7,13 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from scx_pipeline.engine import history, publish
-from scx_pipeline.engine.checks import CheckResult, SliceChecks, check_ingested
-from scx_pipeline.engine.ingest import Ingested, Ingestion
+from scx_pipeline.engine.checks import CheckResult, RowScan, SliceChecks, check_ingested
+from scx_pipeline.engine.ingest import Ingested, Ingestion, may_pass
 from scx_pipeline.engine.objects import Bucket
 from scx_pipeline.engine.publish import Rows
 from scx_pipeline.engine.select import (
@@ -25,8 +25,8 @@ from scx_pipeline.engine.select import (
 )
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.errors import GateError, PipelineError
-from scx_pipeline.spec import Month, Span, Star, Table, contiguous_spans
-from scx_pipeline.warehouse.base import Landing, Session, Warehouse
+from scx_pipeline.spec import Month, Source, Span, Star, Table, contiguous_spans
+from scx_pipeline.warehouse.base import Landing, Session, Warehouse, inside
 
 Progress = Callable[[str], None]
 
@@ -181,6 +181,7 @@ class _Run:
         self.started_at = datetime.now(UTC).replace(tzinfo=None)
         self.report = LoadReport(self.star.name, span, uuid.uuid4().hex)
         self.ingested: dict[str, Ingested] = {}
+        self.scanned: dict[str, RowScan] = {}  # of tables whose rows do not stay to be looked at later
         self.seconds: dict[str, float] = {}
 
     def execute(self, session: Session) -> LoadReport:
@@ -243,16 +244,30 @@ class _Run:
             f"{table.name}: {len(objects):,} objects, {sum(item.info.size for item in objects) / 1e6:,.1f} MB"
         )
         begun = time.monotonic()
-        landing = stack.enter_context(session.landing(self.star.schema_name, table, self.span))
+        landing = stack.enter_context(self._landing(session, source, table))
         job = Ingestion(
-            self.loader.bucket, source, table, self.span, self.star.months(), self.loader.progress
-        )
+            self.loader.bucket, source, table, self.span, self.star.months(),
+            self.loader.warehouse.limits.batch_files, self._inspection(table, landing), self.loader.progress,
+        )  # fmt: skip
         self.ingested[table.name] = ingested = job.run(objects, landing)
         self.seconds[table.name] = time.monotonic() - begun
         self._count(ingested)
         self.report.checks += check_ingested(source, ingested)
         self._stop_if_failed()
         return landing
+
+    def _landing(self, session: Session, source: Source, table: Table) -> AbstractContextManager[Landing]:
+        if may_pass(source) and self.compiled.stands_alone(table):
+            return session.passing(self.star.schema_name, table, self.span)
+        return session.landing(self.star.schema_name, table, self.span)
+
+    def _inspection(self, table: Table, landing: Landing) -> Callable[[Landing], None]:
+        """What is done with each batch before its flush: rows that leave then are checked now."""
+        if not landing.passing:
+            return lambda landing: None
+        self.scanned[table.name] = scan = RowScan(table)
+        part = f"(SELECT * FROM {landing.rows} WHERE {inside(table, self.span)})"
+        return lambda landing: scan.add(landing.con.execute(scan.sql(part)).fetchall())
 
     def _finish(self, session: Session, table: Table, landing: Landing) -> None:
         begun = time.monotonic() - self.seconds[table.name]
@@ -282,7 +297,8 @@ class _Run:
         checks = SliceChecks(session, self.compiled, self.span, lambda table: self._rows_of(session, table))
         tables = [table for table in self.star.tables if table.name in self.names]
         for table in tables:
-            rows, results = checks.scan(table)
+            scanned = self.scanned.get(table.name)
+            rows, results = checks.scanned(scanned) if scanned else checks.scan(table)
             self.report.tables[table.name] = TableReport(table.name, rows, self.seconds[table.name])
             self.report.checks += results
         for table in tables:

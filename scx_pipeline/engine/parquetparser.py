@@ -37,9 +37,12 @@ class ParquetParser(Parser[LocalFile]):
     Then the source decides: the load fails, or the file counts as one record that was rejected.
     """
 
+    passing = True
+
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
-        self.contracts: dict[LocalFile, Contract] = {}
+        self.known: dict[int, Contract] = {}  # by schema
+        self.contracts: dict[LocalFile, Contract] = {}  # of the batch that is being read
         self.refused: dict[LocalFile, str] = {}  # why the file is refused as a whole
 
     def groups(self, files: Sequence[LocalFile]) -> Sequence[Sequence[int]]:
@@ -52,8 +55,8 @@ class ParquetParser(Parser[LocalFile]):
         alike: dict[int, list[LocalFile]] = defaultdict(list)
         for file, schema in self._schemas([file for file in files if file not in self.refused]).items():
             alike[schema].append(file)
-        for same in alike.values():
-            self._agree(same)
+        for schema, same in alike.items():
+            self._agree(schema, same)
         indices = {file: index for index, file in enumerate(files)}
         groups = [[indices[file] for file in same if file not in self.refused] for same in alike.values()]
         return [group for group in [*groups, [indices[file] for file in self.refused]] if group]
@@ -64,13 +67,17 @@ class ParquetParser(Parser[LocalFile]):
         def footers(left: Sequence[LocalFile]) -> str:
             return f"SELECT file_name, sum(hash({FACTS})) FROM parquet_schema({paths_of(left)}) GROUP BY 1"
 
-        found = dict(self._reading(files, footers, footers))
+        found: dict[str, int] = {}
+        self._reading(files, lambda left: found.update(self.con.execute(footers(left)).fetchall()), footers)
         return {file: found[str(file.path)] for file in files if file not in self.refused}
 
-    def _agree(self, files: Sequence[LocalFile]) -> None:
+    def _agree(self, schema: int, files: Sequence[LocalFile]) -> None:
         """How files of one schema are read, unless they cannot."""
-        described = self.con.execute(f"DESCRIBE SELECT * FROM {_scan(files[:1])}").fetchall()
-        contract = Contract(self.source, self.table, {name: kind for name, kind, *_ in described})
+        if schema not in self.known:
+            described = self.con.execute(f"DESCRIBE SELECT * FROM {_scan(files[:1])}").fetchall()
+            types = {name: kind for name, kind, *_ in described}
+            self.known[schema] = Contract(self.source, self.table, types)
+        contract = self.known[schema]
         self.contracts |= dict.fromkeys(files, contract)
         mistakes = "; ".join(contract.mistakes)
         for file in files if mistakes else ():
@@ -84,7 +91,9 @@ class ParquetParser(Parser[LocalFile]):
             with in_any_order(self.con):
                 self._reading(
                     readable,
-                    lambda left: self._insert(contract, {file: numbers[file] for file in left}),
+                    lambda left: self.landing.add(
+                        self._select(contract, {file: numbers[file] for file in left})
+                    ),
                     lambda left: f"SELECT max(hash(r)) FROM {_scan(left)} AS r",
                 )
             if contract.strangers:
@@ -93,8 +102,8 @@ class ParquetParser(Parser[LocalFile]):
                 }
         return {number: 1 for file, number in numbers.items() if file in self.refused}
 
-    def _insert(self, contract: Contract, numbers: Mapping[LocalFile, int]) -> str:
-        """The statement that lands the files, each file's rows under its number."""
+    def _select(self, contract: Contract, numbers: Mapping[LocalFile, int]) -> str:
+        """The SELECT of the files' rows as they land, each file's under its number."""
         first, last = min(numbers.values()), max(numbers.values())
         # A file that turned out to be damaged leaves a gap.
         whole = last - first + 1 == len(numbers)
@@ -103,8 +112,8 @@ class ParquetParser(Parser[LocalFile]):
         )
         records = f"(SELECT *, {number} AS {NUMBER} FROM {_scan(list(numbers))})"
         return (
-            f"INSERT INTO {self.landing.rows} SELECT {names(self.table.column_names)},"
-            f" {marked(contract.rules, NUMBER)} FROM ({contract.typed(records, NUMBER)})"
+            f"SELECT {names(self.table.column_names)}, {marked(contract.rules, NUMBER)}"
+            f" FROM ({contract.typed(records, NUMBER)})"
         )
 
     def explain(self, number: int, file: LocalFile, records: int, outside: Outside | None) -> list[Refused]:
@@ -141,35 +150,21 @@ class ParquetParser(Parser[LocalFile]):
     def _reading(
         self,
         files: Sequence[LocalFile],
-        make: Callable[[Sequence[LocalFile]], str],
+        read: Callable[[Sequence[LocalFile]], object],
         probe: Callable[[Sequence[LocalFile]], str],
-    ) -> list[tuple[Any, ...]]:
-        """What a statement over the files gives. A file that it fails on is refused, and the others are tried again.
+    ) -> None:
+        """Read the files. One that this fails on is refused, and the others are tried again.
 
-        `probe` is a statement that fails on the same files, and changes nothing.
+        `probe` gives a statement that fails on the same files, and changes nothing.
         """
         left = list(files)
         while left:
-            found: list[tuple[Any, ...]] = []
-            error = self._failure(make(left), found)
+            error = _failure(lambda: read(left))
             if error is None:
-                return found
+                return
             damaged = self._blamed(error, left, probe)
             self._refuse(damaged, f"cannot be read: {self._said(error, damaged)}")
             left.remove(damaged)
-        return []
-
-    def _failure(self, sql: str, found: list[tuple[Any, ...]]) -> Exception | None:
-        """Run a statement; what it says of a file, or None and its rows are found."""
-        import duckdb
-
-        try:
-            found += self.con.execute(sql).fetchall()
-        except (duckdb.OutOfMemoryException, duckdb.InterruptException):
-            raise
-        except duckdb.Error as error:
-            return error
-        return None
 
     def _blamed(
         self, error: Exception, files: Sequence[LocalFile], probe: Callable[[Sequence[LocalFile]], str]
@@ -181,10 +176,13 @@ class ParquetParser(Parser[LocalFile]):
         part = files
         while len(part) > 1:
             half = part[: len(part) // 2]
-            part = half if self._failure(probe(half), []) else part[len(part) // 2 :]
-        if self._failure(probe(part), []) is None:
+            part = half if self._fails(probe(half)) else part[len(part) // 2 :]
+        if not self._fails(probe(part)):
             raise error
         return part[0]
+
+    def _fails(self, sql: str) -> bool:
+        return _failure(lambda: self.con.execute(sql).fetchall()) is not None
 
     @staticmethod
     def _said(error: Exception, file: LocalFile) -> str:
@@ -199,6 +197,19 @@ class ParquetParser(Parser[LocalFile]):
                 f"{self.uri(file.object)} {why}; upload it again, or let the source say unfit_files: reject"
             )
         self.refused[file] = why
+
+
+def _failure(read: Callable[[], object]) -> Exception | None:
+    """What DuckDB says of a file that cannot be read; None where it can."""
+    import duckdb
+
+    try:
+        read()
+    except (duckdb.OutOfMemoryException, duckdb.InterruptException):
+        raise
+    except duckdb.Error as error:
+        return error
+    return None
 
 
 def _scan(files: Sequence[LocalFile]) -> str:

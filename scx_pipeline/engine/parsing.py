@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from scx_pipeline.engine.objects import Document, LocalFile, ObjectInfo
 from scx_pipeline.engine.records import open_plain
@@ -57,6 +57,8 @@ class Parser(ABC, Generic[Brought]):
 
     A bad row lands marked by -1 - number, for the ingestion to count and remove.
     """
+
+    passing: ClassVar[bool] = False  # whether rows may land where they can only be added and removed
 
     def __init__(
         self, source: Source, table: Table, landing: Landing, uri: Callable[[ObjectInfo], str]

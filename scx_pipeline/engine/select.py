@@ -208,7 +208,10 @@ def _named(source: Source, key: str) -> tuple[FilePattern, dict[str, str]] | Non
 def _months_of(source: Source, key: str) -> object:
     found = _named(source, key)
     try:
-        return _named_months(*found) if found else _NO_MATCH
+        if not found:
+            return _NO_MATCH
+        declared, named = found
+        return _named_months(declared, *(named.get(field) for field in _FIELDS))
     except (ValueError, OverflowError):  # no calendar has that day
         return _NO_MATCH
 
@@ -219,13 +222,16 @@ def day_of(source: Source, key: str) -> date | None:
     return date(int(named["year"]), int(named["month"]), int(named["day"])) if "day" in named else None
 
 
-def _named_months(declared: FilePattern, named: Mapping[str, str]) -> Span | None:
-    if "year" not in named:
+@cache
+def _named_months(
+    declared: FilePattern, year: str | None, month_of_year: str | None, day: str | None
+) -> Span | None:
+    if year is None or month_of_year is None:
         return None
-    month = Month(int(named["year"]), int(named["month"]))
+    month = Month(int(year), int(month_of_year))
     first, last = month.start, month.end
-    if "day" in named:
-        first = month.start.replace(day=int(named["day"]))
+    if day is not None:
+        first = month.start.replace(day=int(day))
         last = first + timedelta(days=1)
     before, after = (
         timedelta(days=declared.spill_before),

@@ -80,6 +80,16 @@ class CompiledStar:
         """The star's tables that a derived table's SQL reads."""
         return {node.name for node in _own_tables(self._selects[table.name], self.star)}
 
+    def stands_alone(self, table: Table) -> bool:
+        """Whether a staging table has no key, nothing is made from it, and it neither points nor is pointed to."""
+        pointing = {column.references for other in self.star.tables for column in other.columns}
+        return not (
+            table.key
+            or table.name in pointing
+            or any(column.references for column in table.columns)
+            or any(table.name in self.reads(other) for other in self.star.derived)
+        )
+
     def downstream(self, names: set[str]) -> set[str]:
         """These tables and all that are made from them, directly or not."""
         found = set(names)

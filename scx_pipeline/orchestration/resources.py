@@ -18,6 +18,7 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     url: str
     memory_limit: str = "400MB"
     threads: int = 0
+    batch_files: int = 0
     lock_timeout: float = 300
 
     def open(
@@ -25,7 +26,9 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     ) -> Warehouse:
         """The warehouse; nothing is connected yet."""
         timeout = self.lock_timeout if lock_timeout is None else lock_timeout
-        return open_warehouse(self.url, Limits(self.memory_limit, self.threads, timeout), notify)
+        return open_warehouse(
+            self.url, Limits(self.memory_limit, self.threads, self.batch_files, timeout), notify
+        )
 
 
 class BucketResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -46,6 +49,7 @@ def resources(settings: Settings) -> dict[str, dg.ConfigurableResource]:  # type
             url=dg.EnvVar("SCX_WAREHOUSE_URL") if secret else settings.warehouse,
             memory_limit=settings.memory_limit,
             threads=settings.threads,
+            batch_files=settings.batch_files,
             lock_timeout=settings.lock_timeout,
         ),
         "bucket": BucketResource(url=settings.bucket),

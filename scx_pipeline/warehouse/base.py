@@ -46,23 +46,44 @@ class Capabilities:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a run may take: memory and threads for parsing, and seconds to wait for another run's lock."""
+    """What a run may take: memory, threads and files at a time for parsing, and seconds to wait for another run's lock."""
 
     memory: str = "400MB"
     threads: int = 0
+    batch_files: int = 0  # 0: as many as suits the landing
     lock_timeout: float = 300
+
+
+OBJECT = Column(name="_object", type="integer", description="the number of the source object")
 
 
 class Landing(ABC):
     """Where parsed rows arrive: a DuckDB table `rows` on `con`, from which they go to the warehouse's own table.
 
     `rows` has the table's columns plus `_object` (the number of the source object). The reader fills it batch by batch
-    and removes what must not go on; after each batch comes `flush`, and the rows stay until `finish` makes the slice stand.
+    and removes what must not go on; after each batch comes `flush`, and the rows stay until `finish` makes the slice
+    stand. Where they do not (`passing`), they can only be looked at before the flush, and only `add` and `remove` change
+    them.
     """
 
     con: duckdb.DuckDBPyConnection
     rows: str
+    passing: bool = False  # whether the rows have left with the flush
     batch_bytes: int | None  # of source objects between two flushes; None: as many as there are
+    batch_files: int = 2_000  # at most: one scan of many more takes more memory, and no less time
+
+    def add(self, select: str) -> int:
+        """Land what the SELECT gives, the table's columns in order and the object's number; how many rows.
+
+        Raises duckdb.Error, and then nothing of it has landed.
+        """
+        landed = self.con.execute(f"INSERT INTO {self.rows} {select}").fetchone()
+        assert landed is not None
+        return int(landed[0])
+
+    def remove(self, condition: str) -> None:
+        """Take rows away again."""
+        self.con.execute(f"DELETE FROM {self.rows} WHERE {condition}")
 
     @abstractmethod
     def flush(self) -> None:
@@ -100,6 +121,12 @@ class Session(ABC):
     def existing_columns(self, schema: str, table: str) -> list[tuple[str, str]]:
         """The columns of a table in order as (name, the engine's type); empty where there is no such table."""
 
+    def differs(self, schema: str, table: Table) -> bool:
+        """Whether the table stands otherwise than it is declared: with other columns, types, or in another order."""
+        standing = self.existing_columns(schema, table.name)
+        declared = [(column.name, self.engine_type(column).lower()) for column in table.columns]
+        return bool(standing) and [(name, kind.lower()) for name, kind in standing] != declared
+
     def has_state(self) -> bool:
         """Whether anything was ever published here."""
         return bool(self.existing_columns(STATE_SCHEMA, "months"))
@@ -107,6 +134,13 @@ class Session(ABC):
     @abstractmethod
     def landing(self, schema: str, table: Table, span: Span | None) -> AbstractContextManager[Landing]:
         """Open a landing for a staging table's slice, or the whole of one without months; only `finish` needs `begin`."""
+
+    def passing(self, schema: str, table: Table, span: Span | None) -> AbstractContextManager[Landing]:
+        """As `landing`, for a table without a key that no other table is made from or points to.
+
+        An engine that its rows only pass through on their way need not keep them: see `Landing.passing`.
+        """
+        return self.landing(schema, table, span)
 
     def workbench(self, tables: Collection[str]) -> Session:
         """Where the slices of these tables (qualified names) stand for queries over them alone.
@@ -223,6 +257,7 @@ class Warehouse(ABC):
 
     capabilities: Capabilities
     url: str  # without its password
+    limits: Limits
     notify: Notify
 
     @abstractmethod

@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.spec import Column, Span, Table
 from scx_pipeline.warehouse.base import (
+    OBJECT,
     Capabilities,
     Landing,
     Limits,
@@ -270,8 +271,7 @@ class _SliceLanding(Landing):
         return quote(f"_landing_{self.table.name}")
 
     def _create_sql(self, name: str, kind: str) -> str:
-        marker = Column(name="_object", type="integer", description="the number of the source object")
-        return self.session.create_table_sql(name, [*self.table.columns, marker], kind)
+        return self.session.create_table_sql(name, [*self.table.columns, OBJECT], kind)
 
     def flush(self) -> None:
         """Nothing to do: the rows stay where they landed until all of them did."""

@@ -7,14 +7,16 @@ import io
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import duckdb
+    import pyarrow as pa
     from psycopg2.extensions import connection
 
-COPY_BATCH_ROWS = 4096
+COPY_BATCH_ROWS = 4096  # of the batches that go through COPY: they fit into the processor's cache
+PIECES_AHEAD = 4  # encoded batches, half a megabyte each: the server must never wait for one
+MAX_PIECE = 1 << 30
 PATIENCE = 5.0  # seconds after which whoever waits for the jobs is told how far they are
 
 
@@ -26,8 +28,11 @@ class Jobs:
 
     def __init__(self, con: connection, notify: Callable[[str], None]) -> None:
         self.con, self.notify, self.stopped = con, notify, threading.Event()
-        self._sending, self._rows = "", 0
+        self._sending: tuple[str, Encoded] | None = None
         self._thread = ThreadPoolExecutor(1, "scx-copy", initializer=self._started)
+        self._encoder = ThreadPoolExecutor(
+            1, "scx-encode"
+        )  # one for all: each thread's memory would stay its own
         self._worker: int | None = None
         self._pending: deque[Future[None]] = deque()
 
@@ -47,18 +52,20 @@ class Jobs:
             self.stopped.set()
             raise
 
-    def wait(self) -> None:
-        """Until all are done; raises what one of them raised. A job itself need not wait."""
+    def wait(self, leave: int = 0) -> None:
+        """Until all but so many are done; raises what one of them raised. A job itself need not wait."""
         if threading.get_ident() == self._worker:
             return
-        while self._pending:
+        while len(self._pending) > leave:
             try:
                 self._pending[0].result(PATIENCE)
                 self._pending.popleft()
             except TimeoutError:
                 if self._pending[0].done():
                     raise
-                self.notify(f"waiting for the server: {self._sending}, {self._rows:,} rows sent")
+                if self._sending:
+                    table, rows = self._sending
+                    self.notify(f"waiting for the server: {table}, {rows.count:,} rows sent")
 
     def stop(self) -> None:
         """Break off the job that runs, and do no other."""
@@ -66,56 +73,57 @@ class Jobs:
         if any(not job.done() for job in self._pending):
             self.con.cancel()
         self._thread.shutdown(wait=True)
+        self._encoder.shutdown(wait=True, cancel_futures=True)
 
-    def copy(self, table: str, columns: str, relation: duckdb.DuckDBPyRelation, options: str = "") -> int:
-        """Stream a DuckDB relation into these columns of the table by binary COPY; how many rows it took.
+    def encode(self, rows: pa.RecordBatchReader) -> Encoded:
+        """Begin to encode rows, whose types must be PostgreSQL's exactly: a smallint for a smallint, and so on."""
+        return Encoded(rows, self._encoder, self.stopped)
 
-        The relation's types must be PostgreSQL's exactly: a smallint for a smallint, and so on.
-        """
-        from pgpq import ArrowToPostgresBinaryEncoder
-
-        reader = relation.to_arrow_reader(COPY_BATCH_ROWS)
-        encoder = ArrowToPostgresBinaryEncoder(reader.schema)
-        self._sending, self._rows = table, 0
-        with self.con.cursor() as cursor:
+    def copy(self, table: str, columns: str, rows: Encoded, options: str = "") -> int:
+        """Stream rows into these columns of the table by binary COPY; how many rows it took."""
+        self._sending = table, rows
+        with rows, self.con.cursor() as cursor:
             cursor.copy_expert(
-                f"COPY {table} ({columns}) FROM STDIN (FORMAT binary{options})",
-                _Encoded(self._encode(encoder, reader), self.stopped),
-                size=1 << 20,
+                f"COPY {table} ({columns}) FROM STDIN (FORMAT binary{options})", rows, size=MAX_PIECE
             )
             return int(cursor.rowcount)
 
-    def _encode(self, encoder: Any, reader: Any) -> Iterator[bytes]:
-        yield encoder.write_header()
-        for batch in reader:
-            yield encoder.write_batch(batch)
-            self._rows += batch.num_rows
-        yield encoder.finish()
 
+class Encoded(io.RawIOBase):
+    """Rows in COPY's binary format, as a file to read from; encoding begins at once, and stays some batches ahead."""
 
-class _Encoded(io.RawIOBase):
-    """The encoded batches as a file that COPY reads from; the next is encoded while the server takes one."""
-
-    def __init__(self, pieces: Iterator[bytes], stopped: threading.Event) -> None:
-        self.pieces, self.stopped = _ahead(pieces), stopped
-        self.rest = memoryview(b"")
+    def __init__(
+        self, rows: pa.RecordBatchReader, thread: ThreadPoolExecutor, stopped: threading.Event
+    ) -> None:
+        self.count = 0  # of the rows that were encoded
+        self._pieces, self._thread, self._stopped = self._encode(rows), thread, stopped
+        self._ahead = deque(self._next() for _ in range(PIECES_AHEAD))
 
     def read(self, size: int = -1) -> bytes:
-        if self.stopped.is_set():
-            raise InterruptedError
-        while not self.rest:
-            piece = next(self.pieces, None)
+        """The next piece, as it is: none is larger than MAX_PIECE, which COPY asks for."""
+        while not self._stopped.is_set():
+            piece = self._ahead.popleft().result()
             if piece is None:
                 return b""
-            self.rest = memoryview(piece)
-        taken, self.rest = self.rest[:size], self.rest[size:]
-        return bytes(taken)
+            self._ahead.append(self._next())
+            if piece:
+                return piece
+        raise InterruptedError
 
+    def close(self) -> None:
+        """Encode no more."""
+        wait([piece for piece in self._ahead if not piece.cancel()])
+        super().close()
 
-def _ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The same, each piece made in a thread while the one before is in use."""
-    with ThreadPoolExecutor(1) as thread:
-        pending = thread.submit(next, pieces, None)
-        while (piece := pending.result()) is not None:  # an empty one is not the last
-            pending = thread.submit(next, pieces, None)
-            yield piece
+    def _next(self) -> Future[bytes | None]:
+        return self._thread.submit(next, self._pieces, None)
+
+    def _encode(self, rows: pa.RecordBatchReader) -> Iterator[bytes]:
+        from pgpq import ArrowToPostgresBinaryEncoder
+
+        encoder = ArrowToPostgresBinaryEncoder(rows.schema)
+        yield encoder.write_header()
+        for batch in rows:
+            yield encoder.write_batch(batch)
+            self.count += batch.num_rows
+        yield encoder.finish()

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from scx_pipeline.errors import WarehouseError
-from scx_pipeline.spec import Column, Span, Table
+from scx_pipeline.spec import Column, Month, Span, Table
 from scx_pipeline.warehouse.base import (
+    OBJECT,
     Capabilities,
     Landing,
     Limits,
@@ -20,13 +21,16 @@ from scx_pipeline.warehouse.base import (
     Session,
     Warehouse,
     first_line,
-    inside,
     month_of,
     names,
     qualified,
     quote,
 )
-from scx_pipeline.warehouse.pgcopy import Jobs
+from scx_pipeline.warehouse.duckdb import DuckDBSession
+from scx_pipeline.warehouse.heldrows import open_rows
+from scx_pipeline.warehouse.pgcopy import COPY_BATCH_ROWS, Encoded, Jobs
+from scx_pipeline.warehouse.pglandings import CopyLanding, PassingLanding, check_count
+from scx_pipeline.warehouse.pgslices import Months, Slice, by_partition, open_slice
 from scx_pipeline.warehouse.workbench import Workbench, open_workbench, told
 
 if TYPE_CHECKING:
@@ -48,7 +52,6 @@ LOAD_SETTINGS = {
     # A load that was killed must not go on in the server: its lock would keep the next one waiting.
     "client_connection_check_interval": "5s",
 }
-LANDING_BYTES = 96 << 20  # of source objects parsed before they go through COPY, while the next are parsed
 
 
 def open_url(url: str, limits: Limits, notify: Notify) -> Warehouse:
@@ -86,7 +89,7 @@ class PostgresWarehouse(Warehouse):
             session = PostgresSession(con, self.limits, self.notify)
             try:
                 yield session
-                session.jobs.wait()
+                session.swap()
                 con.commit()
             finally:
                 session.close()
@@ -169,12 +172,19 @@ class PostgresSession(Session):
         self.created: set[str] = set()  # tables that nobody else can see before the commit
         self.jobs = Jobs(con, notify)
         self.bench: Workbench | None = None
+        self.passed: list[Months] = []  # what is swapped in at the end
         self.opened = ExitStack()
 
     def close(self) -> None:
         """Break off what is still on its way, and leave no file behind."""
         self.jobs.stop()
         self.opened.close()
+
+    def swap(self) -> None:
+        """Put the months that nothing in the load reads in their place, as the last thing of all."""
+        self.jobs.wait()
+        for months in self.passed:
+            months.swap()
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
         with self._cursor() as cursor:
@@ -225,9 +235,17 @@ class PostgresSession(Session):
                 return neutral.replace(short, full, 1).replace(", ", ",")
         return neutral
 
+    def differs(self, schema: str, table: Table) -> bool:
+        partitioned = self.rows(
+            "SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass(%s)", [qualified(schema, table)]
+        )
+        return super().differs(schema, table) or partitioned not in ([], [(by_partition(table),)])
+
     def create_table(self, schema: str, table: Table) -> None:
-        super().create_table(schema, table)
-        self.created.add(qualified(schema, table))
+        name = qualified(schema, table)
+        months = f" PARTITION BY RANGE ({quote(table.moment)})" if by_partition(table) else ""
+        self.execute(self.create_table_sql(name, table.columns) + months)
+        self.created.add(name)
         for statement in self._helpers(schema, table):
             self.execute(statement)
 
@@ -244,34 +262,70 @@ class PostgresSession(Session):
             self.execute(self.create_table_sql(name, columns, "TEMPORARY "))
             values = [f"CAST({quote(c.name)} AS {bench.engine_type(c)}) AS {quote(c.name)}" for c in columns]
             made = bench.con.sql(f"SELECT {', '.join(values)} FROM {name}")
-            self.jobs.copy(name, names([column.name for column in columns]), made)
+            rows = self.jobs.encode(made.to_arrow_reader(COPY_BATCH_ROWS))
+            self.jobs.copy(name, names([column.name for column in columns]), rows)
             bench.execute(f"DROP TABLE {name}")
             self.analyze(name)
 
+    def replace_slice(self, schema: str, table: Table, span: Span, select: str) -> None:
+        if not by_partition(table):
+            super().replace_slice(schema, table, span, select)
+            return
+        columns, months = names(table.column_names), Months(self, schema, table, span)
+        months.begin()
+        self.execute(f"CREATE TEMPORARY TABLE _made AS SELECT {columns} FROM ({select}) AS q")
+        for month, condition in months.parts(self._months_of(self, "_made", table)):
+            target, _ = months.target(month)
+            self.execute(f"INSERT INTO {target} ({columns}) SELECT {columns} FROM _made WHERE {condition}")
+        self.execute("DROP TABLE _made")
+        months.end()
+        months.swap()
+
     def _copy_slice(self, bench: Workbench, schema: str, table: Table, span: Span) -> None:
-        condition = inside(table, span)
-        self.execute(f"DELETE FROM {qualified(schema, table)} WHERE {condition}")
-        with self.filling(schema, table):
-            self.check_sent(bench, qualified(schema, table), self.send(bench, schema, table, condition))
+        target = open_slice(self, schema, table, span)
+        target.begin()
+        sent = self.send(bench, target, "TRUE")
+        self.check_sent(bench, target.name, sent)
+        target.end()
+        if isinstance(target, Months):
+            target.swap()
 
     def check_sent(self, bench: Workbench, name: str, sent: int) -> None:
         """Raise WarehouseError unless as many rows were taken as stand on the workbench, where they are checked."""
         with bench.con.cursor() as con:
             found = con.execute(f"SELECT count(*) FROM {name}").fetchone()
         assert found is not None
-        if sent != found[0]:
-            raise WarehouseError(
-                f"{name}: {found[0]:,} rows were made, but {sent:,} went through COPY; nothing was changed"
-            )
+        check_count(name, found[0], sent)
 
-    def send(self, bench: Workbench, schema: str, table: Table, condition: str) -> int:
-        """Copy the rows of a workbench's table that meet a condition into the table of the same name; how many."""
-        name, columns = qualified(schema, table), names(table.column_names)
-        # Frozen, or else whoever first reads the table after the commit would have to write all of it again.
-        options = ", FREEZE" if name in self.created else ""
+    def send(self, bench: Workbench, target: Slice, condition: str) -> int:
+        """Copy the rows of a workbench's table that meet a condition into the slice of the same name; how many."""
         with bench.con.cursor() as con:
-            rows = con.sql(f"SELECT {columns} FROM {name} WHERE {condition}")
-            return self.jobs.copy(name, columns, rows, options)
+            rows = f"(SELECT * FROM {target.name} WHERE {target.inside} AND {condition})"
+            columns, months = (
+                names(target.table.column_names),
+                self._months_of(DuckDBSession(con), rows, target.table),
+            )
+            sent = 0
+            for month, part in target.parts(months):
+                found = con.sql(f"SELECT {columns} FROM {rows} WHERE {part}").to_arrow_reader(COPY_BATCH_ROWS)
+                sent += self.copy(target, month, self.jobs.encode(found))
+            return sent
+
+    @staticmethod
+    def _months_of(session: Session, relation: str, table: Table) -> list[Month]:
+        """The months that rows of a relation are in; none of a table whose months are not kept apart."""
+        if not by_partition(table):
+            return []
+        return [
+            Month.of(start)
+            for (start,) in session.rows(f"SELECT DISTINCT {month_of(table.moment)} FROM {relation} AS r")
+        ]
+
+    def copy(self, target: Slice, month: Month | None, rows: Encoded) -> int:
+        """Copy rows into a part of a slice; how many it took."""
+        name, new = target.target(month)
+        # Frozen, or else whoever first reads the table after the commit would have to write all of it again.
+        return self.jobs.copy(name, names(target.table.column_names), rows, ", FREEZE" if new else "")
 
     @contextmanager
     def filling(self, schema: str, table: Table) -> Iterator[None]:
@@ -347,7 +401,7 @@ class PostgresSession(Session):
                 f"CREATE INDEX {quote(_brin_name(table))} ON {qualified(schema, table)}"
                 f" USING brin ({quote(table.moment)}) WITH (pages_per_range = 32)"
             )
-        if table.sliced:
+        if table.sliced and not by_partition(table):
             # It would expect as many months as there are moments, and neither hash nor count them in parallel.
             statements.append(
                 f"CREATE STATISTICS {quote(schema)}.{quote(_months_name(table))} ON ({month_of(table.moment)})"
@@ -360,66 +414,13 @@ class PostgresSession(Session):
         """Land on the workbench; what landed goes through COPY in a thread, behind the parser."""
         if self.bench is None:
             self.bench = self.opened.enter_context(open_workbench(self.limits))
-        yield _CopyLanding(self, self.bench, schema, table, span)
+        yield CopyLanding(self, self.bench, open_slice(self, schema, table, span))
 
-
-_OBJECT = Column(name="_object", type="integer", description="the number of the source object")
-
-
-class _CopyLanding(Landing):
-    """Lands in the workbench's table of the same name, where the rows stay; each batch goes through COPY meanwhile."""
-
-    batch_bytes = LANDING_BYTES
-
-    def __init__(
-        self, session: PostgresSession, bench: Workbench, schema: str, table: Table, span: Span | None
-    ) -> None:
-        self.session, self.bench, self.con = session, bench, bench.con
-        self.schema, self.table, self.inside, self.span = schema, table, inside(table, span), span
-        self.rows = qualified(schema, table)
-        self.sent_to = self.sent = 0
-        bench.make(schema, table, _OBJECT)
-        self.filling = session.filling(schema, table)
-        session.jobs.add(self._begin)
-
-    def _begin(self) -> None:
-        self.session.execute(f"DELETE FROM {self.rows} WHERE {self.inside}")
-        self.filling.__enter__()
-
-    def flush(self) -> None:
-        [(end,)] = self.bench.rows(f"SELECT COALESCE(MAX(_object) + 1, 0) FROM {self.rows}")
-        batch = f"_object >= {self.sent_to} AND _object < {end} AND {self.inside}"
-        self.sent_to = max(end, self.sent_to)
-        self.session.jobs.add(lambda: self._send(batch))
-
-    def finish(self, doubled_keys: str | None) -> None:
-        self.bench.execute(f"DELETE FROM {self.rows} WHERE NOT {self.inside}")
-        if doubled_keys:
-            self.session.jobs.wait()  # or else they would send what is about to be replaced
-            self.bench.keep_newest(self.rows, self.table, doubled_keys, self.span)
-            self._replace(doubled_keys)
-        self.bench.standing.add(self.rows)
-        self.session.jobs.add(self._complete)
-
-    def _send(self, condition: str) -> None:
-        self.sent += self.session.send(self.bench, self.schema, self.table, condition)
-
-    def _replace(self, doubled_keys: str) -> None:
-        """Of these keys, put the rows that the workbench kept in the place of all that were sent."""
-        key = [self.table.column(name) for name in self.table.key]
-        columns, found = names(self.table.key), "_doubled_keys"
-        self.session.execute(self.session.create_table_sql(found, key, "TEMPORARY "))
-        self.session.jobs.copy(found, columns, self.con.sql(f"SELECT {columns} FROM {doubled_keys}"))
-        self.session.analyze(found)
-        self.sent -= self.session.execute(
-            f"DELETE FROM {self.rows} WHERE {self.inside} AND ({columns}) IN (SELECT {columns} FROM {found})"
-        )
-        self.session.execute(f"DROP TABLE {found}")
-        self._send("_object IS NULL")  # what `keep_newest` puts back has no number
-
-    def _complete(self) -> None:
-        self.session.check_sent(self.bench, self.rows, self.sent)
-        self.filling.__exit__(None, None, None)
+    @contextmanager
+    def passing(self, schema: str, table: Table, span: Span | None) -> Iterator[Landing]:
+        """Land in memory; each batch goes through COPY while the next are read."""
+        with open_rows(self.limits, [*table.columns, OBJECT]) as rows:
+            yield PassingLanding(self, rows, open_slice(self, schema, table, span))
 
 
 _UNREADABLE = (
@@ -467,5 +468,5 @@ def _months_name(table: Table) -> str:
 
 
 def _needs_brin(table: Table) -> bool:
-    """A slice is found by its event time; where the key begins with it, the key's index serves."""
-    return table.sliced and table.key[:1] != (table.event_time,)
+    """A slice is found by its event time; where the key begins with it, the key's index serves, and a partition needs none."""
+    return table.sliced and not by_partition(table) and table.key[:1] != (table.event_time,)

@@ -194,7 +194,7 @@ def _copy_ready(server: PostgresServer, file: Path) -> Timing:
             *psql,
             url,
             "-c",
-            f"\\copy dwh.data_sample TO '{file}' (FORMAT binary)",
+            f"\\copy (TABLE dwh.data_sample) TO '{file}' (FORMAT binary)",
             "-c",
             "DROP SCHEMA dwh CASCADE",
         ],

@@ -1,0 +1,112 @@
+"""Rows held for a moment as Arrow, which SQL can look at: in memory while they are few, in a temporary file beyond that.
+What they are, and where they go next, is decided by a landing."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scx_pipeline.spec import Column
+from scx_pipeline.warehouse.base import Limits, quote
+from scx_pipeline.warehouse.duckdb import configured, duckdb_type
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+MEMORY = 64 << 20  # bytes of one SELECT's rows that are held in memory
+BATCH_ROWS = 8192
+NAME = '"held rows"'  # no declared name has a space
+
+
+class HeldRows:
+    """A relation `NAME` on a DuckDB connection of its own, with these columns."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, folder: Path, columns: Sequence[Column]) -> None:
+        self.con, self.folder, self.files = con, folder, 0
+        listed = ", ".join(quote(column.name) for column in columns)
+        typed = ", ".join(f"CAST({quote(c.name)} AS {duckdb_type(c)}) AS {quote(c.name)}" for c in columns)
+        self._typed = f"SELECT {typed} FROM ({{}}) AS q({listed})"
+        self._empty = con.sql(
+            self._typed.format(f"SELECT {', '.join(['NULL'] * len(columns))} WHERE FALSE")
+        ).to_arrow_table()
+        self.clear()
+
+    def add(self, select: str) -> int:
+        """Hold what a SELECT gives, columns by position, as well; how many rows.
+
+        Raises duckdb.Error, and then nothing of it is held.
+        """
+        import pyarrow as pa
+
+        more = self._collect(self._typed.format(select))
+        self._hold(pa.concat_tables([self.rows, more]) if self.rows.num_rows else more)
+        return int(more.num_rows)
+
+    def keep(self, condition: str) -> None:
+        """Hold only the rows that meet a condition any longer."""
+        self._hold(self._collect(f"SELECT * FROM {NAME} WHERE {condition}"))
+
+    def clear(self) -> None:
+        """Hold no rows any longer; those that were given away stay."""
+        self._hold(self._empty)
+
+    def select(self, columns: Sequence[str], condition: str) -> pa.Table:
+        """These columns of the rows that meet a condition: the same memory, where all of them do."""
+        if self.one(f"bool_and({condition})"):
+            return self.rows.select(columns)
+        return self._collect(f"SELECT * FROM {NAME} WHERE {condition}").select(columns)
+
+    def one(self, expression: str) -> Any:
+        """The value of an aggregate over all rows."""
+        [(value,)] = self.con.execute(f"SELECT {expression} FROM {NAME}").fetchall()
+        return value
+
+    def _hold(self, rows: pa.Table) -> None:
+        self.rows = rows
+        self.con.register(NAME.strip('"'), rows)
+
+    def _collect(self, select: str) -> pa.Table:
+        import duckdb
+        import pyarrow as pa
+
+        batches, size = [], 0
+        reader = self.con.sql(select).to_arrow_reader(BATCH_ROWS)
+        try:
+            for batch in reader:
+                batches.append(batch)
+                size += batch.nbytes
+                if size > MEMORY:
+                    return self._spool(reader.schema, chain(batches, reader))
+        except (OSError, pa.ArrowException) as error:
+            # What DuckDB raises while Arrow reads from it comes as Arrow's own.
+            kind = duckdb.OutOfMemoryException if "Out of Memory Error" in str(error) else duckdb.IOException
+            raise kind(str(error)) from error
+        return pa.Table.from_batches(batches, reader.schema)
+
+    def _spool(self, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> pa.Table:
+        """The batches as a table whose memory is a file, which the system reads again when it is needed."""
+        import pyarrow as pa
+
+        self.files += 1
+        path = self.folder / f"{self.files}.arrow"
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        path.unlink()  # it lives as long as somebody holds its rows
+        return table
+
+
+@contextmanager
+def open_rows(limits: Limits, columns: Sequence[Column]) -> Iterator[HeldRows]:
+    """No rows yet, with a connection and a folder that are gone at the end."""
+    import duckdb
+
+    with tempfile.TemporaryDirectory(prefix="scx-") as folder, duckdb.connect() as con:
+        con.execute("SET temp_directory = ?", [folder])
+        yield HeldRows(configured(con, limits), Path(folder), columns)
