@@ -6,6 +6,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,4 +110,6 @@ def open_rows(limits: Limits, columns: Sequence[Column]) -> Iterator[HeldRows]:
 
     with tempfile.TemporaryDirectory(prefix="scx-") as folder, duckdb.connect() as con:
         con.execute("SET temp_directory = ?", [folder])
-        yield HeldRows(configured(con, limits), Path(folder), columns)
+        # One thread reads twice what a server takes, and leaves it the processor's other cores.
+        alone = replace(limits, threads=limits.threads or 1)
+        yield HeldRows(configured(con, alone), Path(folder), columns)

@@ -52,11 +52,11 @@ class Jobs:
             self.stopped.set()
             raise
 
-    def wait(self, leave: int = 0) -> None:
-        """Until all but so many are done; raises what one of them raised. A job itself need not wait."""
+    def wait(self) -> None:
+        """Until all are done; raises what one of them raised. A job itself need not wait."""
         if threading.get_ident() == self._worker:
             return
-        while len(self._pending) > leave:
+        while self._pending:
             try:
                 self._pending[0].result(PATIENCE)
                 self._pending.popleft()

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from scx_pipeline.warehouse.workbench import Workbench
 
 LANDING_BYTES = 96 << 20  # of source objects parsed before they go through COPY, while the next are parsed
-PASSING_BYTES, PASSING_FILES = 8 << 20, 64  # the same, of rows in memory, where there may be three batches
+PASSING_BYTES, PASSING_FILES = (
+    16 << 20,
+    128,
+)  # the same, of rows in memory, where there are two batches at a time
 
 
 class CopyLanding(Landing):
@@ -92,12 +95,12 @@ class PassingLanding(Landing):
         self.held.keep(f"({condition}) IS NOT TRUE")
 
     def flush(self) -> None:
-        """Send the batch, by the months that its rows are in, when all but one of those before it are through."""
+        """Send the batch, by the months that its rows are in, when those before it are through."""
         for month, condition in self.target.parts(self._months()):
             rows = self.held.select(self.target.table.column_names, condition)
             if rows.num_rows:
-                self.session.jobs.wait(leave=1)
                 file = self.session.jobs.encode(rows.to_reader(COPY_BATCH_ROWS))
+                self.session.jobs.wait()
                 self.session.jobs.add(partial(self._send, month, file, rows.num_rows))
         self.held.clear()
 
