@@ -12,6 +12,7 @@ from typing import Any
 from scx_pipeline.engine.csvparser import CsvParser
 from scx_pipeline.engine.jsonparser import JsonLinesParser, JsonParser
 from scx_pipeline.engine.objects import Bucket, ObjectInfo
+from scx_pipeline.engine.pace import Pace
 from scx_pipeline.engine.parquetparser import ParquetParser
 from scx_pipeline.engine.parsing import Outside, Parser, Refused, Strangers
 from scx_pipeline.engine.select import SelectedObject, split_batches
@@ -104,17 +105,17 @@ class Ingestion:
         files_at_once = self.batch_files or landing.batch_files
         limits = (DOCUMENTS_BYTES, DOCUMENTS) if documents else (self._batch_bytes(landing), files_at_once)
         batches = split_batches(objects, *limits)
-        done, total = 0, sum(item.info.size for item in objects)
+        pace = Pace(len(objects), sum(item.info.size for item in objects), self.progress)
+        rows = size = 0
         bring: Any = self.bucket.read if documents else self.bucket.fetch
         with bring([[item.info for item in batch] for batch in batches]) as fetched:
             for batch, files in zip(batches, fetched, strict=True):
                 reader.read(batch, files)
                 self.inspect(landing)
                 landing.flush()
-                done += sum(item.info.size for item in batch)
-                self.progress(
-                    f"read {len(ingested.counts):,} of {len(objects):,} objects, {done / 1e6:,.0f} of {total / 1e6:,.0f} MB"
-                )
+                rows += sum(count.read for count in ingested.counts[-len(batch) :])
+                size += sum(item.info.size for item in batch)
+                pace.at(len(ingested.counts), rows, size)
         ingested.superseded = reader.find_doubled()
         return ingested
 

@@ -58,7 +58,7 @@ class HeldRows:
 
     def select(self, columns: Sequence[str], condition: str) -> pa.Table:
         """These columns of the rows that meet a condition: the same memory, where all of them do."""
-        if self.one(f"bool_and({condition})"):
+        if self.one(f"bool_and(({condition}) IS TRUE)"):
             return self.rows.select(columns)
         return self._collect(f"SELECT * FROM {NAME} WHERE {condition}").select(columns)
 

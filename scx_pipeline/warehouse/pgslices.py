@@ -115,6 +115,7 @@ class Months(Slice):
                 self.session.execute(f"DROP TABLE {quote(self.schema)}.{quote(name)}")
             if month in self.made:
                 self._attach(month, name)
+        self.session.swapped.add(self.name)
 
     def _attach(self, month: Month, name: str) -> None:
         bounds = Span(month, month)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -91,6 +91,7 @@ class PostgresWarehouse(Warehouse):
                 yield session
                 session.swap()
                 con.commit()
+                session.analyze_swapped()
             finally:
                 session.close()
 
@@ -173,6 +174,7 @@ class PostgresSession(Session):
         self.jobs = Jobs(con, notify)
         self.bench: Workbench | None = None
         self.passed: list[Months] = []  # what is swapped in at the end
+        self.swapped: set[str] = set()  # tables of which months were
         self.opened = ExitStack()
 
     def close(self) -> None:
@@ -185,6 +187,18 @@ class PostgresSession(Session):
         self.jobs.wait()
         for months in self.passed:
             months.swap()
+
+    def analyze_swapped(self) -> None:
+        """Tell the planner of tables whose months were swapped in, which the server does by itself for months only.
+
+        After the commit, as it would keep readers waiting before; what was published stands, even if this fails.
+        """
+        import psycopg2
+
+        with suppress(psycopg2.Error):
+            for name in sorted(self.swapped):
+                self.analyze(name)
+                self.con.commit()
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
         with self._cursor() as cursor:

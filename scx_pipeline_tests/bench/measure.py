@@ -42,14 +42,19 @@ class Result:
         return self.value <= self.promise
 
 
-def run(command: Sequence[str], environment: Mapping[str, str]) -> Timing:
-    """Run a command to its end and time it; SystemExit with its output when it fails."""
-    env = {
+def _environment(more: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment without what sets the pipeline or psql up, and with more."""
+    own = {
         name: value for name, value in os.environ.items() if not name.startswith(("SCX_", "DAGSTER_", "PG"))
     }
+    return {**own, **more}
+
+
+def run(command: Sequence[str], environment: Mapping[str, str]) -> Timing:
+    """Run a command to its end and time it; SystemExit with its output when it fails."""
     begun = time.monotonic()
     process = subprocess.Popen(
-        list(command), env={**env, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        list(command), env=_environment(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     assert process.stdout is not None
     output = process.stdout.read()
@@ -59,6 +64,21 @@ def run(command: Sequence[str], environment: Mapping[str, str]) -> Timing:
         sys.exit(f"{' '.join(command)} failed:\n{output.decode()}")
     peak = usage.ru_maxrss / (1e3 if sys.platform != "darwin" else 1e6)
     return Timing(seconds, peak, output.decode())
+
+
+def kill(command: Sequence[str], environment: Mapping[str, str], after: float) -> None:
+    """Run a command and kill it after so many seconds, if it is not done before."""
+    process = subprocess.Popen(
+        list(command),
+        env=_environment(environment),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        process.wait(after)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def median_run(times: int, command: Sequence[str], environment: Mapping[str, str]) -> Timing:

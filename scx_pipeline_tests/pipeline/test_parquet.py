@@ -3,82 +3,33 @@ Which types and values a file may have is in unit/test_parquetfile.py."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from scx_pipeline.engine.checks import CheckResult
-from scx_pipeline.engine.declare import load_star, stars_folder
 from scx_pipeline.engine.load import LoadReport
-from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.errors import GateError, SourceFileError
 from scx_pipeline.samples.sensor_readings import SensorOptions, generate
-from scx_pipeline_tests.pipeline.world import World, span_of
-
-PREFIX = "data_sample/"
-JANUARY, FEBRUARY = "2023-01", "2023-02"
-
-
-@cache
-def sensor_star(unfit_files: str = "fail", reject_limit: float = 0.0) -> CompiledStar:
-    """The project's own star, with a policy for files that cannot be read."""
-    compiled = load_star(stars_folder() / "sensor_readings")
-    source = compiled.star.sources[0].model_copy(
-        update={"unfit_files": unfit_files, "reject_limit": reject_limit}
-    )
-    return replace(compiled, star=compiled.star.model_copy(update={"sources": (source,)}))
-
-
-@dataclass
-class SensorWorld(World):
-    """A world of the sensor_readings star."""
-
-    compiled: CompiledStar = field(default_factory=sensor_star)
-
-    def put_minute(self, minute: str, content: bytes | pa.Table) -> str:
-        content = content if isinstance(content, bytes) else packed(content)
-        return self.put_key(f"{PREFIX}{minute}:00.parquet", content)
-
-    def january(self) -> LoadReport:
-        return self.loader().load(span_of(JANUARY))
-
-    def readings(self, what: str = "department_name, sensor_serial, create_at") -> list[tuple[Any, ...]]:
-        return self.table("data_sample", what)
-
-
-def packed(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(table, sink)
-    return sink.getvalue()
-
-
-def readings(minute: str, serials: Iterable[str] = ("s1", "s2"), **columns: pa.Array) -> pa.Table:
-    """A minute's readings; columns given by name replace the usual ones."""
-    names = list(serials)
-    moment = datetime.fromisoformat(minute)
-    usual = {
-        "department_name": pa.array(["d"] * len(names)),
-        "sensor_serial": pa.array(names),
-        "create_at": pa.array([moment] * len(names), pa.timestamp("us")),
-        "product_name": pa.array(["p"] * len(names)),
-        "product_expire": pa.array([moment + timedelta(days=88)] * len(names), pa.timestamp("us")),
-    }
-    return pa.table(usual | columns)
+from scx_pipeline_tests.pipeline.sensors import (
+    FEBRUARY,
+    JANUARY,
+    PREFIX,
+    SensorWorld,
+    packed,
+    readings,
+    sensor_star,
+    sensor_world,
+)
+from scx_pipeline_tests.pipeline.world import span_of
 
 
 @pytest.fixture
 def sensors(tmp_path: Path, server_url: str) -> SensorWorld:
     """A local bucket and a warehouse of the sensor_readings star, once of each engine."""
-    (tmp_path / "bucket").mkdir()
-    return SensorWorld((tmp_path / "bucket").as_uri(), server_url or f"duckdb://{tmp_path}/dev.duckdb")
+    return sensor_world(tmp_path, server_url)
 
 
 def results(report: LoadReport) -> dict[str, CheckResult]:
