@@ -20,10 +20,8 @@ if TYPE_CHECKING:
     from scx_pipeline.warehouse.workbench import Workbench
 
 LANDING_BYTES = 96 << 20  # of source objects parsed before they go through COPY, while the next are parsed
-PASSING_BYTES, PASSING_FILES = (
-    16 << 20,
-    128,
-)  # the same, of rows in memory, where there are two batches at a time
+# The same, of rows in memory, where there are two batches at a time.
+PASSING_BYTES, PASSING_FILES = 16 << 20, 96
 
 
 class CopyLanding(Landing):

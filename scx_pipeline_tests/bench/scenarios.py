@@ -215,7 +215,7 @@ def sensors(bench: Bench) -> Iterator[Result]:
 def sensors_s3(bench: Bench) -> Iterator[Result]:
     """The same files from an S3 server into PostgreSQL, against the same load from a folder."""
     bucket = _readings(bench)
-    with s3_server() as s3, postgres_server(bench.folder) as server:
+    with s3_server(bench.folder) as s3, postgres_server(bench.folder) as server:
         url = s3.create_bucket("readings")
         run([sys.executable, "-c", UPLOAD, bucket, url], s3.environment())
         folder = run(LOAD_READINGS, _fresh_database(bench, bucket, server))
