@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 COPY_BATCH_ROWS = 4096  # of the batches that go through COPY: they fit into the processor's cache
 PIECES_AHEAD = 4  # encoded batches, half a megabyte each: the server must never wait for one
-MAX_PIECE = 1 << 30
+PIECE_BYTES = 1 << 20
+MAX_PIECE = 1 << 30  # of a single row
 PATIENCE = 5.0  # seconds after which whoever waits for the jobs is told how far they are
 
 
@@ -124,6 +125,9 @@ class Encoded(io.RawIOBase):
         encoder = ArrowToPostgresBinaryEncoder(rows.schema)
         yield encoder.write_header()
         for batch in rows:
-            yield encoder.write_batch(batch)
+            # Fewer rows where they are wide: the pieces ahead are all in memory.
+            step = max(1, batch.num_rows * PIECE_BYTES // max(1, batch.nbytes))
+            for start in range(0, batch.num_rows, step):
+                yield encoder.write_batch(batch.slice(start, step))
             self.count += batch.num_rows
         yield encoder.finish()

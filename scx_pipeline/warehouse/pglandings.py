@@ -12,7 +12,7 @@ from scx_pipeline.spec import Month, Span
 from scx_pipeline.warehouse import heldrows
 from scx_pipeline.warehouse.base import OBJECT, Landing, names, quote
 from scx_pipeline.warehouse.pgcopy import COPY_BATCH_ROWS, Encoded
-from scx_pipeline.warehouse.pgslices import Months, Slice
+from scx_pipeline.warehouse.pgslices import Slice
 
 if TYPE_CHECKING:
     from scx_pipeline.warehouse.heldrows import HeldRows
@@ -71,8 +71,7 @@ class CopyLanding(Landing):
     def _complete(self) -> None:
         self.session.check_sent(self.bench, self.rows, self.sent)
         self.target.end()
-        if isinstance(self.target, Months):
-            self.target.swap()  # what is made from the rows may read them here
+        self.target.swap()  # what is made from the rows may read them here
 
 
 class PassingLanding(Landing):
@@ -104,7 +103,7 @@ class PassingLanding(Landing):
 
     def _months(self) -> Iterable[Month]:
         """From the first month of the batch's rows to the last, where months are kept apart."""
-        if not isinstance(self.target, Months):
+        if not self.target.by_month:
             return ()
         time, inside = quote(self.target.table.moment), self.target.inside
         first, last = self.held.one(f"[min({time}) FILTER ({inside}), max({time}) FILTER ({inside})]")
@@ -112,8 +111,7 @@ class PassingLanding(Landing):
 
     def finish(self, doubled_keys: str | None) -> None:
         self.session.jobs.add(self.target.end)
-        if isinstance(self.target, Months):
-            self.session.passed.append(self.target)
+        self.session.passed.append(self.target)
 
     def _send(self, month: Month | None, rows: Encoded, count: int) -> None:
         check_count(self.target.name, count, self.session.copy(self.target, month, rows))
@@ -122,6 +120,4 @@ class PassingLanding(Landing):
 def check_count(name: str, made: int, sent: int) -> None:
     """Raise WarehouseError unless as many rows were sent as were made, and checked."""
     if made != sent:
-        raise WarehouseError(
-            f"{name}: {made:,} rows were made, but {sent:,} went through COPY; nothing was changed"
-        )
+        raise WarehouseError(f"{name}: {made:,} rows were made, but {sent:,} arrived; nothing was changed")

@@ -31,7 +31,9 @@ def open_slice(session: PostgresSession, schema: str, table: Table, span: Span |
 
 
 class Slice(ABC):
-    """Takes the rows of a load: `begin`, then rows into what `target` names, then `end` makes the slice theirs."""
+    """Takes the rows of a load: `begin`, then rows into what `target` names, `end`, and `swap` makes the slice theirs."""
+
+    by_month: bool  # whether rows of each month go into another table
 
     def __init__(self, session: PostgresSession, schema: str, table: Table, span: Span | None) -> None:
         self.session, self.schema, self.table, self.span = session, schema, table, span
@@ -53,9 +55,15 @@ class Slice(ABC):
     def end(self) -> None:
         """All rows were taken."""
 
+    @abstractmethod
+    def swap(self) -> None:
+        """Whoever reads the table in this transaction sees the new rows from here on."""
+
 
 class Standing(Slice):
     """Rows take the place of deleted ones in the table itself."""
+
+    by_month = False
 
     def __init__(self, *parts: object) -> None:
         super().__init__(*parts)  # type: ignore[arg-type]
@@ -74,11 +82,16 @@ class Standing(Slice):
     def end(self) -> None:
         self.filling.__exit__(None, None, None)
 
+    def swap(self) -> None:
+        """They stand there already."""
+
 
 class Months(Slice):
     """Each month is made as a table beside the one it will be a partition of: nothing is deleted row by row, no index
     finds a month, and readers see the old one until `swap`, which takes a moment at the end.
     """
+
+    by_month = True
 
     def begin(self) -> None:
         assert self.span is not None

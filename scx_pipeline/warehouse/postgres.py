@@ -30,7 +30,7 @@ from scx_pipeline.warehouse.duckdb import DuckDBSession
 from scx_pipeline.warehouse.heldrows import open_rows
 from scx_pipeline.warehouse.pgcopy import COPY_BATCH_ROWS, Encoded, Jobs
 from scx_pipeline.warehouse.pglandings import CopyLanding, PassingLanding, check_count
-from scx_pipeline.warehouse.pgslices import Months, Slice, by_partition, open_slice
+from scx_pipeline.warehouse.pgslices import Slice, by_partition, open_slice
 from scx_pipeline.warehouse.workbench import Workbench, open_workbench, told
 
 if TYPE_CHECKING:
@@ -156,6 +156,7 @@ class PostgresWarehouse(Warehouse):
             psycopg2.errors.InsufficientPrivilege,
             psycopg2.errors.ReadOnlySqlTransaction,
             psycopg2.IntegrityError,  # the net under the checks
+            psycopg2.errors.DependentObjectsStillExist,  # somebody's view of what is replaced
         )
         try:
             yield
@@ -173,7 +174,7 @@ class PostgresSession(Session):
         self.created: set[str] = set()  # tables that nobody else can see before the commit
         self.jobs = Jobs(con, notify)
         self.bench: Workbench | None = None
-        self.passed: list[Months] = []  # what is swapped in at the end
+        self.passed: list[Slice] = []  # what is swapped in at the end
         self.swapped: set[str] = set()  # tables of which months were
         self.opened = ExitStack()
 
@@ -183,10 +184,10 @@ class PostgresSession(Session):
         self.opened.close()
 
     def swap(self) -> None:
-        """Put the months that nothing in the load reads in their place, as the last thing of all."""
+        """Put what nothing in the load reads in its place, as the last thing of all."""
         self.jobs.wait()
-        for months in self.passed:
-            months.swap()
+        for target in self.passed:
+            target.swap()
 
     def analyze_swapped(self) -> None:
         """Tell the planner of tables whose months were swapped in, which the server does by itself for months only.
@@ -285,15 +286,18 @@ class PostgresSession(Session):
         if not by_partition(table):
             super().replace_slice(schema, table, span, select)
             return
-        columns, months = names(table.column_names), Months(self, schema, table, span)
-        months.begin()
-        self.execute(f"CREATE TEMPORARY TABLE _made AS SELECT {columns} FROM ({select}) AS q")
-        for month, condition in months.parts(self._months_of(self, "_made", table)):
-            target, _ = months.target(month)
-            self.execute(f"INSERT INTO {target} ({columns}) SELECT {columns} FROM _made WHERE {condition}")
+        columns, target = names(table.column_names), open_slice(self, schema, table, span)
+        target.begin()
+        made = self.execute(f"CREATE TEMPORARY TABLE _made AS SELECT {columns} FROM ({select}) AS q")
+        taken = 0
+        for month, condition in target.parts(self._months_of(self, "_made", target)):
+            name, _ = target.target(month)
+            rows = f"SELECT {columns} FROM _made WHERE {condition}"
+            taken += self.execute(f"INSERT INTO {name} ({columns}) {rows}")
+        check_count(target.name, made, taken)
         self.execute("DROP TABLE _made")
-        months.end()
-        months.swap()
+        target.end()
+        target.swap()
 
     def _copy_slice(self, bench: Workbench, schema: str, table: Table, span: Span) -> None:
         target = open_slice(self, schema, table, span)
@@ -301,8 +305,7 @@ class PostgresSession(Session):
         sent = self.send(bench, target, "TRUE")
         self.check_sent(bench, target.name, sent)
         target.end()
-        if isinstance(target, Months):
-            target.swap()
+        target.swap()
 
     def check_sent(self, bench: Workbench, name: str, sent: int) -> None:
         """Raise WarehouseError unless as many rows were taken as stand on the workbench, where they are checked."""
@@ -315,25 +318,22 @@ class PostgresSession(Session):
         """Copy the rows of a workbench's table that meet a condition into the slice of the same name; how many."""
         with bench.con.cursor() as con:
             rows = f"(SELECT * FROM {target.name} WHERE {target.inside} AND {condition})"
-            columns, months = (
-                names(target.table.column_names),
-                self._months_of(DuckDBSession(con), rows, target.table),
-            )
-            sent = 0
-            for month, part in target.parts(months):
+            columns, sent = names(target.table.column_names), 0
+            for month, part in target.parts(self._months_of(DuckDBSession(con), rows, target)):
                 found = con.sql(f"SELECT {columns} FROM {rows} WHERE {part}").to_arrow_reader(COPY_BATCH_ROWS)
                 sent += self.copy(target, month, self.jobs.encode(found))
             return sent
 
     @staticmethod
-    def _months_of(session: Session, relation: str, table: Table) -> list[Month]:
-        """The months that rows of a relation are in; none of a table whose months are not kept apart."""
-        if not by_partition(table):
+    def _months_of(session: Session, relation: str, target: Slice) -> list[Month]:
+        """The months that rows of a relation are in; none where they are not kept apart."""
+        if not target.by_month:
             return []
-        return [
-            Month.of(start)
-            for (start,) in session.rows(f"SELECT DISTINCT {month_of(table.moment)} FROM {relation} AS r")
-        ]
+        time = target.table.moment
+        found = session.rows(
+            f"SELECT DISTINCT {month_of(time)} FROM {relation} AS r WHERE {quote(time)} IS NOT NULL"
+        )
+        return [Month.of(start) for (start,) in found]
 
     def copy(self, target: Slice, month: Month | None, rows: Encoded) -> int:
         """Copy rows into a part of a slice; how many it took."""

@@ -9,9 +9,11 @@ import tempfile
 from pathlib import Path
 
 from scx_pipeline.show import out, table
-from scx_pipeline_tests.bench.measure import Result
+from scx_pipeline_tests.bench.measure import Failed, Result
+from scx_pipeline_tests.bench.report import write
 from scx_pipeline_tests.bench.scenarios import (
     Bench,
+    alternatives,
     kills,
     month_reload,
     music,
@@ -30,8 +32,11 @@ SCENARIOS = {
     "music": music,
     "sensors": sensors,
     "sensors-s3": sensors_s3,
+    "alternatives": alternatives,
     "kills": kills,
 }
+
+ROWS = 10_000_000
 
 
 def main() -> int:
@@ -43,10 +48,13 @@ def main() -> int:
         default=[name for name in SCENARIOS if name != "kills"],
         help=f"of: {', '.join(SCENARIOS)}",
     )
-    parser.add_argument("--rows", type=int, default=10_000_000, help="rows of the whole loads")
+    parser.add_argument("--rows", type=int, default=ROWS, help="rows of the whole loads")
     parser.add_argument("--repeats", type=int, default=5, help="runs of the short ones, whose median counts")
     parser.add_argument(
         "--folder", type=Path, help="where to work, and find generated data again; default: a temporary one"
+    )
+    parser.add_argument(
+        "--write", type=Path, metavar="FILE", help="put the results into a page: docs/benchmarks.md"
     )
     options = parser.parse_args()
     results: list[Result] = []
@@ -55,13 +63,28 @@ def main() -> int:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o755)
         for name in options.scenario:
+            found = []
             for result in SCENARIOS[name](Bench(folder, options.rows, options.repeats)):
+                promised = f" (promised: {result.promise:g})" if result.promise is not None else ""
                 out.print(
-                    f"{result.name}: {result.value:.2f} {result.unit} (promised: {result.promise:g}) {result.note}"
+                    f"{result.name}: {result.value:.2f} {result.unit}{promised} {result.note}", markup=False
                 )
-                results.append(result)
+                found.append(result)
+            results += found
+            if options.write:
+                command = f"make bench ARGS={name}" + (
+                    f" --rows {options.rows}" if options.rows != ROWS else ""
+                )
+                write(options.write, name, SCENARIOS[name].__doc__ or "", found, command)
     rows = [
-        (item.name, f"{item.value:.2f}", item.unit, f"{item.promise:g}", item.kept, item.note)
+        (
+            item.name,
+            f"{item.value:.2f}",
+            item.unit,
+            "–" if item.promise is None else f"{item.promise:g}",
+            item.kept,
+            item.note,
+        )
         for item in results
     ]
     out.print(table("measured in one run", ["what", "measured", "unit", "at most", "kept", "seconds"], rows))
@@ -69,4 +92,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except Failed as failed:
+        sys.exit(str(failed))

@@ -24,12 +24,12 @@ class Timing:
 
 @dataclass(frozen=True)
 class Result:
-    """One line of the report: ours against what it is compared with, and the promise."""
+    """One line of the report: ours against what it is compared with, and the promise, if there is one."""
 
     name: str
     ours: float
     other: float | None
-    promise: float
+    promise: float | None
     unit: str = "ratio"
     note: str = ""
 
@@ -39,7 +39,7 @@ class Result:
 
     @property
     def kept(self) -> bool:
-        return self.value <= self.promise
+        return self.promise is None or self.value <= self.promise
 
 
 def _environment(more: Mapping[str, str]) -> dict[str, str]:
@@ -50,8 +50,12 @@ def _environment(more: Mapping[str, str]) -> dict[str, str]:
     return {**own, **more}
 
 
+class Failed(Exception):
+    """A command that did not end well, with what it printed."""
+
+
 def run(command: Sequence[str], environment: Mapping[str, str]) -> Timing:
-    """Run a command to its end and time it; SystemExit with its output when it fails."""
+    """Run a command to its end and time it; Failed with its output when it fails."""
     begun = time.monotonic()
     process = subprocess.Popen(
         list(command), env=_environment(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -61,7 +65,7 @@ def run(command: Sequence[str], environment: Mapping[str, str]) -> Timing:
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.monotonic() - begun
     if os.waitstatus_to_exitcode(status):
-        sys.exit(f"{' '.join(command)} failed:\n{output.decode()}")
+        raise Failed(f"{' '.join(command)} failed:\n{output.decode()}")
     peak = usage.ru_maxrss / (1e3 if sys.platform != "darwin" else 1e6)
     return Timing(seconds, peak, output.decode())
 

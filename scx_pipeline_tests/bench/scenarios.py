@@ -8,10 +8,12 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from scx_pipeline.show import out
-from scx_pipeline_tests.bench.measure import Result, Timing, kill, median_run, run, scx
+from scx_pipeline_tests.bench.alternatives import READERS, SUBJECTS, WAYS, Subject
+from scx_pipeline_tests.bench.measure import Failed, Result, Timing, kill, median_run, run, scx
 from scx_pipeline_tests.servers.postgres import SUPERUSER, PostgresServer, binary, postgres_server
 from scx_pipeline_tests.servers.s3 import s3_server
 
@@ -199,7 +201,7 @@ def sensors(bench: Bench) -> Iterator[Result]:
     yield _compared(told, ours, other, 1.15)
     with postgres_server(bench.folder) as server:
         run(LOAD_READINGS, _fresh_database(bench, bucket, server))
-        copied = _copy_ready(server, bench.folder / "readings.bin")
+        copied = _copy_ready(server, bench.folder / "readings.bin", "dwh.data_sample")
         home = _fresh_database(bench, bucket, server)
         first = run(LOAD_READINGS, home)
         size = _size(server)
@@ -241,29 +243,73 @@ def kills(bench: Bench) -> Iterator[Result]:
     yield Result(f"loads after {KILLS} kills that did not give all rows", wrong, None, 0, "loads")
 
 
+def alternatives(bench: Bench) -> Iterator[Result]:
+    """Each star into PostgreSQL: ours, with all its tables, checks and history, and the ways that a user would otherwise
+    pick, which bring the rows of its largest source into one table; as multiples of psql's \\copy of one ready binary file
+    of that table."""
+    for subject in SUBJECTS:
+        bucket = bench.bucket(f"few-{subject.star}", *subject.generate, star=subject.star)
+        files = len(bench.files(bucket, subject.pattern))
+        with postgres_server(bench.folder) as server:
+            yield from _ways(bench, subject, bucket, files, server)
+
+
+def _ways(
+    bench: Bench, subject: Subject, bucket: str, files: int, server: PostgresServer
+) -> Iterator[Result]:
+    load = scx("load", subject.star, *subject.load)
+    run(load, _fresh_database(bench, bucket, server))
+    rows = int(_ask(server, f"SELECT count(*) FROM {subject.table}"))
+    limit = _copy_ready(server, bench.folder / "ready.bin", subject.table)
+    yield _way(subject, "psql `\\copy` of a ready binary file", limit, limit, f"{rows:,} rows")
+    ours = run(load, _fresh_database(bench, bucket, server))
+    yield _way(subject, "**scx load**, all tables, checks and history", ours, limit)
+    for way in WAYS:
+        if find_spec(way.package) is None:
+            out.print(f"{way.name}: not installed; pip install -e '.[alternatives]'", markup=False)
+            continue
+        some = max(1, round(files * way.share))
+        url, pattern = server.create_database("dev"), f"{bucket.removeprefix('file://')}/{subject.pattern}"
+        try:
+            taken = run(
+                [sys.executable, "-c", READERS + way.script, url, pattern, subject.kind, str(some)], {}
+            )
+        except Failed as failed:
+            last = str(failed).strip().splitlines()[-1][:200]
+            out.print(f"{subject.star}, {way.name}: {last}", markup=False)
+            continue
+        whole = Timing(taken.seconds * files / some, taken.peak_mb)
+        yield _way(
+            subject, way.name, whole, limit, "" if some == files else f"from {some} of {files:,} files"
+        )
+
+
+def _way(subject: Subject, name: str, taken: Timing, limit: Timing, note: str = "") -> Result:
+    told = [f"{taken.seconds:.1f} s", f"{taken.peak_mb:,.0f} MiB", *([note] if note else [])]
+    return Result(f"{subject.star}: {name}", taken.seconds, limit.seconds, None, note=", ".join(told))
+
+
 def _fresh_database(bench: Bench, bucket: str, server: PostgresServer) -> dict[str, str]:
     """An empty SCX_HOME and an empty database, over a bucket."""
     return {**bench.fresh_home(bucket), "SCX_WAREHOUSE_URL": server.create_database("dev")}
 
 
-def _copy_ready(server: PostgresServer, file: Path) -> Timing:
-    """Take all readings out into a binary file, and time how long they take into a new table."""
-    psql = [str(binary("psql")), "-q", "-v", "ON_ERROR_STOP=1"]
-    url = server.url("dev")
+def _copy_ready(server: PostgresServer, file: Path, table: str) -> Timing:
+    """Take a table's rows out into a binary file, and time how long they take into a new one without its helpers."""
+    psql = [str(binary("psql")), "-q", "-v", "ON_ERROR_STOP=1", server.url("dev")]
+    schema = table.partition(".")[0]
+    run([*psql, "-c", f"CREATE TABLE readings (LIKE {table})"], {})
+    run([*psql, "-c", f"\\copy (TABLE {table}) TO '{file}' (FORMAT binary)"], {})
     run(
         [
             *psql,
-            url,
             "-c",
-            f"\\copy (TABLE dwh.data_sample) TO '{file}' (FORMAT binary)",
-            "-c",
-            "DROP SCHEMA dwh CASCADE",
+            f"DROP TABLE {table} CASCADE" if schema == "public" else f"DROP SCHEMA {schema} CASCADE",
         ],
         {},
     )
-    run([*psql, url, "-c", f"CREATE TABLE readings ({READINGS})"], {})
     try:
-        return run([*psql, url, "-c", f"\\copy readings FROM '{file}' (FORMAT binary)"], {})
+        return run([*psql, "-c", f"\\copy readings FROM '{file}' (FORMAT binary)"], {})
     finally:
         file.unlink()
 

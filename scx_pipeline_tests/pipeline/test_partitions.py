@@ -19,6 +19,7 @@ from scx_pipeline.errors import GateError, WarehouseError
 from scx_pipeline.samples.sensor_readings import SensorOptions, generate
 from scx_pipeline.warehouse import pgslices
 from scx_pipeline.warehouse.base import Limits
+from scx_pipeline.warehouse.pglandings import PassingLanding
 from scx_pipeline_tests.pipeline.sensors import (
     FEBRUARY,
     JANUARY,
@@ -145,6 +146,71 @@ def test_a_load_that_is_refused_leaves_no_table_behind(sensors: SensorWorld) -> 
     assert len(sensors.readings()) == 1
 
 
+# ------------------------------------------------------------------ loads that are broken off
+
+
+@contextmanager
+def at_the_third_batch(happens: Callable[[], None]) -> Iterator[None]:
+    """Something happens when two batches are on their way."""
+    flush, count = PassingLanding.flush, iter(range(1, 100))
+
+    def flushing(landing: PassingLanding) -> None:
+        if next(count) == 3:
+            happens()
+        flush(landing)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PassingLanding, "flush", flushing)
+        yield
+
+
+@pytest.fixture
+def by_file(sensors: SensorWorld) -> SensorWorld:
+    """January with five files, read one at a time, and of which three were loaded."""
+    generate(SensorOptions("2023-01-01 00:00", files=3, rows=5_000), sensors.bucket.store)
+    sensors.january()
+    generate(SensorOptions("2023-01-02 00:00", files=2, rows=5_000), sensors.bucket.store)
+    sensors.limits = Limits(batch_files=1)
+    return sensors
+
+
+def test_a_load_that_is_interrupted_leaves_the_month_as_it_was(by_file: SensorWorld) -> None:
+    before, tables = by_file.snapshot(), by_file.tables()
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with at_the_third_batch(interrupt), pytest.raises(KeyboardInterrupt):
+        by_file.january()
+    assert (by_file.snapshot(), by_file.tables()) == (before, tables)
+    by_file.january()
+    assert len(by_file.readings()) == 25_000
+
+
+def test_a_connection_that_is_cut_half_way_changes_nothing(
+    by_file: SensorWorld, postgres: PostgresServer
+) -> None:
+    before = by_file.snapshot()
+
+    def cut() -> None:
+        with postgres.superuser() as run:
+            run.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'dev'")
+
+    with at_the_third_batch(cut), pytest.raises(WarehouseError, match="nothing was changed"):
+        by_file.january()
+    assert by_file.snapshot() == before
+    by_file.january()
+    assert len(by_file.readings()) == 25_000
+
+
+@pytest.mark.parametrize("files", [1, 2, 3, 100])
+def test_how_many_files_are_read_at_a_time_changes_nothing(by_file: SensorWorld, files: int) -> None:
+    by_file.limits = Limits(batch_files=files)
+    by_file.january()
+    assert len(by_file.readings()) == 25_000
+    assert by_file.state("months", "month") == [("2023-01",)]
+
+
 # ------------------------------------------------------------------ readers
 
 
@@ -238,6 +304,18 @@ def _wait_until(true: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 20
     while not true() and time.monotonic() < deadline:
         time.sleep(0.01)
+
+
+def test_a_view_on_a_months_partition_keeps_it_and_is_told(sensors: SensorWorld) -> None:
+    put(sensors, JANUARY, "s1")
+    sensors.january()
+    with another(sensors) as con, con, con.cursor() as cursor:
+        cursor.execute("CREATE VIEW dwh.mine AS TABLE dwh.data_sample_2023_01")
+    before = sensors.snapshot()
+    told = "cannot drop table .*data_sample_2023_01 because other objects depend on it; nothing was changed"
+    with pytest.raises(WarehouseError, match=told):
+        sensors.january()
+    assert sensors.snapshot() == before
 
 
 # ------------------------------------------------------------------ how a table is kept changes
