@@ -167,7 +167,8 @@ def test_a_long_wait_for_the_server_is_told(pg: World, monkeypatch: pytest.Monke
         assert isinstance(session, PostgresSession)
         session.execute("CREATE TEMPORARY TABLE numbers (n bigint)")
         with duckdb.connect() as con:
-            session.jobs.copy("numbers", "n", con.sql("SELECT unnest(range(1000)) AS n"))
+            rows = con.sql("SELECT unnest(range(1000)) AS n").to_arrow_reader(100)
+            session.jobs.copy("numbers", "n", session.jobs.encode(rows))
             session.jobs.add(lambda: session.execute("SELECT pg_sleep(0.2)") and None)
             assert session.rows("SELECT count(*) FROM numbers") == [(1000,)]
     assert set(pg.told) == {"waiting for the server: numbers, 1,000 rows sent"}
