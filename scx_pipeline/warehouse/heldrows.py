@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scx_pipeline.heap import share_one_heap
+from scx_pipeline.heap import share_heaps
 from scx_pipeline.spec import Column
 from scx_pipeline.warehouse.base import Limits, quote
 from scx_pipeline.warehouse.duckdb import configured, duckdb_type
@@ -109,7 +109,7 @@ def open_rows(limits: Limits, columns: Sequence[Column]) -> Iterator[HeldRows]:
     """No rows yet, with a connection and a folder that are gone at the end."""
     import duckdb
 
-    share_one_heap()
+    share_heaps()
     with tempfile.TemporaryDirectory(prefix="scx-") as folder, duckdb.connect() as con:
         con.execute("SET temp_directory = ?", [folder])
         # One thread reads twice what a server takes, and leaves it the processor's other cores.

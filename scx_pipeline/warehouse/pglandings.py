@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LANDING_BYTES = 96 << 20  # of source objects parsed before they go through COPY, while the next are parsed
 # The same, of rows in memory, where there are two batches at a time.
-PASSING_BYTES, PASSING_FILES = 16 << 20, 96
+PASSING_BYTES, PASSING_FILES = 16 << 20, 80
 
 
 class CopyLanding(Landing):
