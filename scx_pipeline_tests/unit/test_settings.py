@@ -50,6 +50,7 @@ def test_a_setting_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch
         "SCX_LOCK_TIMEOUT": "1.5",
         "SCX_MEMORY_LIMIT": "2 GiB",
         "SCX_THREADS": "3",
+        "SCX_BATCH_FILES": "720",
     }.items():
         monkeypatch.setenv(name, value)
     settings = read_settings()
@@ -58,7 +59,8 @@ def test_a_setting_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch
         "s3://bucket/prefix",
         "postgresql://u:p@h/dev",
     )
-    assert (settings.lock_timeout, settings.memory_limit, settings.threads) == (1.5, "2 GiB", 3)
+    assert (settings.lock_timeout, settings.memory_limit) == (1.5, "2 GiB")
+    assert (settings.threads, settings.batch_files) == (3, 720)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +72,7 @@ def test_a_setting_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch
         "SCX_LOCK_TIMEOUT",
         "SCX_MEMORY_LIMIT",
         "SCX_THREADS",
+        "SCX_BATCH_FILES",
     ],
 )
 def test_an_empty_setting_is_none(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,6 +100,11 @@ def test_dagsters_home_may_be_set_apart(monkeypatch: pytest.MonkeyPatch) -> None
         ("SCX_MEMORY_LIMIT", "400", "SCX_MEMORY_LIMIT: String should match pattern"),
         ("SCX_MEMORY_LIMIT", "400MB'; --", "SCX_MEMORY_LIMIT: String should match pattern"),
         ("SCX_THREADS", "two", "SCX_THREADS: Input should be a valid integer"),
+        (
+            "SCX_BATCH_FILES",
+            "-1",
+            "SCX_BATCH_FILES: Input should be greater than or equal to 0 (source files",
+        ),
         ("SCX_THREADS", "-2", "SCX_THREADS: Input should be greater than or equal to 0 (threads for parsing"),
     ],
 )
