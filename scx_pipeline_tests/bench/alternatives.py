@@ -29,7 +29,12 @@ polars.concat([read(file) for file in files], how="vertical_relaxed").write_data
 DLT = """
 import dlt, tempfile
 import pyarrow.csv, pyarrow.json, pyarrow.parquet
-read = {"parquet": pyarrow.parquet.read_table, "csv": pyarrow.csv.read_csv, "jsonl": pyarrow.json.read_json}[kind]
+lines = pyarrow.csv.ParseOptions(newlines_in_values=True)
+read = {
+    "parquet": pyarrow.parquet.read_table,
+    "csv": lambda file: pyarrow.csv.read_csv(file, parse_options=lines),
+    "jsonl": pyarrow.json.read_json,
+}[kind]
 
 @dlt.resource(name="taken")
 def rows():
@@ -38,7 +43,7 @@ def rows():
 
 with tempfile.TemporaryDirectory() as folder:
     target = dlt.destinations.postgres(url)
-    dlt.pipeline("bench", destination=target, dataset_name="taken", pipelines_dir=folder).run(rows())
+    dlt.pipeline("bench", destination=target, dataset_name="taken", pipelines_dir=folder).run(rows(), loader_file_format="parquet")
 """
 
 # As the author of the sensors' data did it.
@@ -47,7 +52,7 @@ import pandas, sqlalchemy
 read = {
     "parquet": pandas.read_parquet, "csv": pandas.read_csv, "jsonl": lambda file: pandas.read_json(file, lines=True),
 }[kind]
-engine = sqlalchemy.create_engine(url)
+engine = sqlalchemy.create_engine(url.replace("postgresql:", "postgresql+psycopg2:", 1))
 for file in files:
     read(file).to_sql("taken", engine, if_exists="append", index=False)
 """
