@@ -6,7 +6,6 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from scx_pipeline.errors import WarehouseError
@@ -65,12 +64,9 @@ class Standing(Slice):
 
     by_month = False
 
-    def __init__(self, *parts: object) -> None:
-        super().__init__(*parts)  # type: ignore[arg-type]
-        self.filling: AbstractContextManager[None] = self.session.filling(self.schema, self.table)
-
     def begin(self) -> None:
         self.session.execute(f"DELETE FROM {self.name} WHERE {self.inside}")
+        self.filling = self.session.filling(self.schema, self.table)
         self.filling.__enter__()
 
     def parts(self, months: Iterable[Month]) -> list[tuple[Month | None, str]]:

@@ -3,7 +3,6 @@ Random histories run on DuckDB and PostgreSQL side by side; the first star's are
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,17 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import given, note
 from hypothesis import strategies as st
 
 from scx_pipeline.spec import Month, Span
 from scx_pipeline_tests.pipeline.breaking import breaking
+from scx_pipeline_tests.pipeline.histories import tried
 from scx_pipeline_tests.pipeline.music import EVENTS, SONGS, MusicWorld, event, music_world, song
 from scx_pipeline_tests.pipeline.world import Row, Snapshot, filled
 from scx_pipeline_tests.servers.postgres import PostgresServer
 
-# More, and other ones each time: PURITY_EXAMPLES=500 pytest …/test_music_purity.py
-MORE = int(os.environ.get("PURITY_EXAMPLES", "0"))
 MONTHS = (Month(2018, 9), Month(2018, 10), Month(2018, 11))
 DAYS = ("2018-09-12", "2018-09-30", "2018-10-20", "2018-11-01", "2018-11-15")
 TITLES = ("Undo", "서울 ☂", "Yellow")
@@ -362,15 +360,7 @@ def expected_by_month(world: MusicWorld) -> dict[str, list[Row]]:
 
 @pytest.mark.postgres
 @given(history=_HISTORIES)
-@settings(
-    max_examples=MORE or 8,
-    derandomize=not MORE,
-    deadline=None,
-    database=None,
-    report_multiple_bugs=False,
-    phases=[Phase.explicit, Phase.generate, *([] if os.environ.get("NOSHRINK") else [Phase.shrink])],
-    suppress_health_check=list(HealthCheck),
-)
+@tried(examples=8)
 def test_any_history_of_songs_and_events_ends_as_a_build_from_nothing(
     postgres: PostgresServer, history: list[Step]
 ) -> None:

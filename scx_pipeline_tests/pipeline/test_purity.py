@@ -3,7 +3,6 @@ Random histories run on DuckDB and PostgreSQL side by side; single behaviours ar
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -11,12 +10,13 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import given, note
 
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.errors import GateError
 from scx_pipeline.spec import Month, Span, contiguous_spans
 from scx_pipeline_tests.pipeline.breaking import breaking
+from scx_pipeline_tests.pipeline.histories import tried
 from scx_pipeline_tests.pipeline.history import (
     MONTHS,
     BrokenLoad,
@@ -31,9 +31,6 @@ from scx_pipeline_tests.pipeline.history import (
 )
 from scx_pipeline_tests.pipeline.world import Snapshot, World, filled, folder_world, job, scx_star
 from scx_pipeline_tests.servers.postgres import PostgresServer
-
-# More, and other ones each time: PURITY_EXAMPLES=500 pytest …/test_purity.py
-MORE = int(os.environ.get("PURITY_EXAMPLES", "0"))
 
 
 @cache
@@ -165,15 +162,7 @@ def changed(world: World) -> list[Month]:
 
 @pytest.mark.postgres
 @given(history=histories(steps=10))
-@settings(
-    max_examples=MORE or 9,
-    derandomize=not MORE,
-    deadline=None,
-    database=None,
-    report_multiple_bugs=False,
-    phases=[Phase.explicit, Phase.generate, *([] if os.environ.get("NOSHRINK") else [Phase.shrink])],
-    suppress_health_check=list(HealthCheck),
-)
+@tried(examples=9)
 def test_any_history_ends_as_a_build_from_nothing(postgres: PostgresServer, history: list[Step]) -> None:
     with tempfile.TemporaryDirectory(prefix="scx-purity-") as name:
         folder = Path(name)

@@ -4,7 +4,6 @@ test_music_purity.py."""
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -15,17 +14,16 @@ from typing import Literal
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import given, note
 from hypothesis import strategies as st
 
 from scx_pipeline.spec import Month, Span
 from scx_pipeline_tests.pipeline.breaking import breaking
+from scx_pipeline_tests.pipeline.histories import tried
 from scx_pipeline_tests.pipeline.sensors import PREFIX, SensorWorld, packed, sensor_star, sensor_world
 from scx_pipeline_tests.pipeline.world import Row, Snapshot, filled
 from scx_pipeline_tests.servers.postgres import PostgresServer
 
-# More, and other ones each time: PURITY_EXAMPLES=500 pytest …/test_sensor_purity.py
-MORE = int(os.environ.get("PURITY_EXAMPLES", "0"))
 MONTHS = (Month(2023, 1), Month(2023, 2), Month(2023, 3))
 MINUTES = ("2023-01-01 00:00", "2023-01-31 23:59", "2023-02-01 00:00", "2023-02-17 12:30", "2023-03-05 06:00")
 SERIALS = ("a", "a", "서울 ☂", "", "x" * 64)  # one twice: rows may repeat
@@ -160,15 +158,7 @@ class Driver:
 
 @pytest.mark.postgres
 @given(history=histories())
-@settings(
-    max_examples=MORE or 12,
-    derandomize=not MORE,
-    deadline=None,
-    database=None,
-    report_multiple_bugs=False,
-    phases=[Phase.explicit, Phase.generate, *([] if os.environ.get("NOSHRINK") else [Phase.shrink])],
-    suppress_health_check=list(HealthCheck),
-)
+@tried(examples=12)
 def test_any_history_of_readings_ends_as_a_build_from_nothing(
     postgres: PostgresServer, history: list[Step]
 ) -> None:
