@@ -16,7 +16,6 @@ import typer
 
 from scx_pipeline import show
 from scx_pipeline.errors import PipelineError
-from scx_pipeline.heap import share_heaps
 from scx_pipeline.settings import Settings, read_settings
 from scx_pipeline.spec import Month, Span, contiguous_spans
 
@@ -502,7 +501,6 @@ def be_quick() -> None:
 def main(run: Callable[[], Any] = app) -> None:
     """The command: a user's mistake is told as one message, and never as a traceback."""
     be_quick()
-    share_heaps()
     try:
         run()
     except PipelineError as error:

@@ -14,7 +14,7 @@ from scx_pipeline.engine.publish import Rows, count_rows, touched_name
 from scx_pipeline.engine.select import day_of
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.spec import Column, Month, Source, Span, Star, Table
-from scx_pipeline.warehouse.base import Session, inside, month_of, names, qualified, quote
+from scx_pipeline.warehouse.base import Session, inside, month_within, names, qualified, quote
 
 Severity = Literal["error", "warn"]
 SHOWN = 5
@@ -295,13 +295,17 @@ class RowScan:
     Counted in one scan, or in one of each part of the rows.
     """
 
-    def __init__(self, table: Table) -> None:
-        self.table, self.rules = table, _rules(table)
+    def __init__(self, table: Table, span: Span | None) -> None:
+        self.table, self.rules, self.span = table, _rules(table), span
         self.counts: dict[Month | None, list[int]] = defaultdict(lambda: [0] * (1 + len(self.rules)))
 
     def sql(self, relation: str) -> str:
-        """The query of a part, whose result `add` takes."""
-        month = month_of(self.table.moment) if self.table.sliced else "NULL"
+        """The query of a part, all of whose rows are of the slice; `add` takes its result."""
+        month = (
+            month_within(self.table.moment, self.span)
+            if self.span is not None and self.table.sliced
+            else "NULL"
+        )
         broken = "".join(f", COUNT(CASE WHEN {rule.condition} THEN 1 END)" for rule in self.rules)
         grouped = " GROUP BY 1" if self.table.sliced else ""
         return f"SELECT {month}, COUNT(*){broken} FROM {relation} AS s{grouped}"
@@ -345,7 +349,7 @@ class SliceChecks:
 
     def scan(self, table: Table) -> tuple[Rows, list[CheckResult]]:
         """How many rows each month gives to the table, and all rules of single rows, in one scan of the slice."""
-        scan = RowScan(table)
+        scan = RowScan(table, self.span)
         scan.add(self._near(table).rows(scan.sql(self._slice(table))))
         return self.scanned(scan)
 

@@ -265,7 +265,7 @@ class _Run:
         """What is done with each batch before its flush: rows that leave then are checked now."""
         if not landing.passing:
             return lambda landing: None
-        self.scanned[table.name] = scan = RowScan(table)
+        self.scanned[table.name] = scan = RowScan(table, self.span)
         part = f"(SELECT * FROM {landing.rows} WHERE {inside(table, self.span)})"
         return lambda landing: scan.add(landing.con.execute(scan.sql(part)).fetchall())
 

@@ -169,19 +169,19 @@ class Bucket:
             targets.append(LocalFile(item, Path(name + suffix), suffix, Path(f"{name}.plain")))
         if self.folder is not None:
             for target in targets:
-                self._point_to(target, Path(f"{self.folder}/{target.object.key}"))
+                self._point_to(target, f"{self.folder}/{target.object.key}")
         else:
             with ThreadPoolExecutor(FETCH_WORKERS) as pool:
                 list(pool.map(self._download, targets))
         return targets
 
-    def _point_to(self, target: LocalFile, own: Path) -> None:
-        if not own.exists():
+    def _point_to(self, target: LocalFile, own: str) -> None:
+        if not os.path.exists(own):  # noqa: PTH110  (there may be tens of thousands)
             raise BucketError(f"{self.uri(target.object.key)} went away after the listing; run again")
-        if target.suffix or _MISREAD.intersection(str(own)):
+        if target.suffix or _MISREAD.intersection(own):
             target.path.symlink_to(own)
         else:
-            target.path = own
+            target.path = Path(own)
 
     def _download(self, target: LocalFile) -> None:
         try:

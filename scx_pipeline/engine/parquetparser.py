@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from scx_pipeline.engine.objects import LocalFile
@@ -63,13 +64,23 @@ class ParquetParser(Parser[LocalFile]):
 
     def _schemas(self, files: Sequence[LocalFile]) -> dict[LocalFile, int]:
         """The readable files, and a hash of what each one's footer says of its columns."""
-
-        def footers(left: Sequence[LocalFile]) -> str:
-            return f"SELECT file_name, sum(hash({FACTS})) FROM parquet_schema({paths_of(left)}) GROUP BY 1"
-
         found: dict[str, int] = {}
-        self._reading(files, lambda left: found.update(self.con.execute(footers(left)).fetchall()), footers)
+        self._reading(files, lambda left: found.update(self._footers(left)), self._footers)
         return {file: found[str(file.path)] for file in files if file not in self.refused}
+
+    def _footers(self, files: Sequence[LocalFile]) -> dict[str, int]:
+        """By path, the hash of a footer: two threads read half of the files each, as DuckDB reads them by one."""
+        paths = [str(file.path) for file in files]
+        half = (len(paths) + 1) // 2
+        with ThreadPoolExecutor(2) as pool:
+            read = pool.map(self._footers_of, filter(None, [paths[:half], paths[half:]]))
+            return {path: schema for part in read for path, schema in part}
+
+    def _footers_of(self, paths: Sequence[str]) -> list[tuple[str, int]]:
+        with self.con.cursor() as con:
+            return con.execute(
+                f"SELECT file_name, sum(hash({FACTS})) FROM parquet_schema(?) GROUP BY 1", [paths]
+            ).fetchall()
 
     def _agree(self, schema: int, files: Sequence[LocalFile]) -> None:
         """How files of one schema are read, unless they cannot."""
@@ -94,7 +105,7 @@ class ParquetParser(Parser[LocalFile]):
                     lambda left: self.landing.add(
                         self._select(contract, {file: numbers[file] for file in left})
                     ),
-                    lambda left: f"SELECT max(hash(r)) FROM {_scan(left)} AS r",
+                    lambda left: self.con.execute(f"SELECT max(hash(r)) FROM {_scan(left)} AS r").fetchall(),
                 )
             if contract.strangers:
                 self.strangers |= {
@@ -151,15 +162,15 @@ class ParquetParser(Parser[LocalFile]):
         self,
         files: Sequence[LocalFile],
         read: Callable[[Sequence[LocalFile]], object],
-        probe: Callable[[Sequence[LocalFile]], str],
+        probe: Callable[[Sequence[LocalFile]], object],
     ) -> None:
         """Read the files. One that this fails on is refused, and the others are tried again.
 
-        `probe` gives a statement that fails on the same files, and changes nothing.
+        `probe` fails on the same files, and changes nothing.
         """
         left = list(files)
         while left:
-            error = _failure(lambda: read(left))
+            error = _failure(read, left)
             if error is None:
                 return
             damaged = self._blamed(error, left, probe)
@@ -167,7 +178,7 @@ class ParquetParser(Parser[LocalFile]):
             left.remove(damaged)
 
     def _blamed(
-        self, error: Exception, files: Sequence[LocalFile], probe: Callable[[Sequence[LocalFile]], str]
+        self, error: Exception, files: Sequence[LocalFile], probe: Callable[[Sequence[LocalFile]], object]
     ) -> LocalFile:
         """The file that a message names, or else the first one that the probe fails on, found by halves."""
         for file in files:
@@ -176,13 +187,10 @@ class ParquetParser(Parser[LocalFile]):
         part = files
         while len(part) > 1:
             half = part[: len(part) // 2]
-            part = half if self._fails(probe(half)) else part[len(part) // 2 :]
-        if not self._fails(probe(part)):
+            part = half if _failure(probe, half) else part[len(part) // 2 :]
+        if not _failure(probe, part):
             raise error
         return part[0]
-
-    def _fails(self, sql: str) -> bool:
-        return _failure(lambda: self.con.execute(sql).fetchall()) is not None
 
     @staticmethod
     def _said(error: Exception, file: LocalFile) -> str:
@@ -199,12 +207,12 @@ class ParquetParser(Parser[LocalFile]):
         self.refused[file] = why
 
 
-def _failure(read: Callable[[], object]) -> Exception | None:
-    """What DuckDB says of a file that cannot be read; None where it can."""
+def _failure(read: Callable[[Sequence[LocalFile]], object], files: Sequence[LocalFile]) -> Exception | None:
+    """What DuckDB says of a file that cannot be read; None where all can."""
     import duckdb
 
     try:
-        read()
+        read(files)
     except (duckdb.OutOfMemoryException, duckdb.InterruptException):
         raise
     except duckdb.Error as error:

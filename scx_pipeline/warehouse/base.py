@@ -336,6 +336,11 @@ def month_of(column: str) -> str:
     return f"CAST(DATE_TRUNC('month', {quote(column)}) AS TIMESTAMP)"
 
 
+def month_within(column: str, span: Span) -> str:
+    """The same of rows that are of the span: a literal where that is one month, which nobody need work out row by row."""
+    return moment(span.start) if span.first == span.last else month_of(column)
+
+
 def out_of_memory(error: BaseException, limit: str) -> WarehouseError:
     """The error of a DuckDB that had too little memory."""
     return WarehouseError(f"{first_line(error)}: raise SCX_MEMORY_LIMIT ({limit}); nothing was changed")
