@@ -69,12 +69,12 @@ class ParquetParser(Parser[LocalFile]):
         return {file: found[str(file.path)] for file in files if file not in self.refused}
 
     def _footers(self, files: Sequence[LocalFile]) -> dict[str, int]:
-        """By path, the hash of a footer: two threads read half of the files each, as DuckDB reads them by one."""
+        """By path, the hash of a footer. DuckDB reads them by one thread, so several read a share of the files each."""
+        [(threads,)] = self.con.execute("SELECT current_setting('threads')").fetchall()
         paths = [str(file.path) for file in files]
-        half = (len(paths) + 1) // 2
-        with ThreadPoolExecutor(2) as pool:
-            read = pool.map(self._footers_of, filter(None, [paths[:half], paths[half:]]))
-            return {path: schema for part in read for path, schema in part}
+        shares = [share for start in range(threads) if (share := paths[start::threads])]
+        with ThreadPoolExecutor(threads) as pool:
+            return {path: schema for part in pool.map(self._footers_of, shares) for path, schema in part}
 
     def _footers_of(self, paths: Sequence[str]) -> list[tuple[str, int]]:
         with self.con.cursor() as con:
