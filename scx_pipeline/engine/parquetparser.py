@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.engine.objects import LocalFile
 from scx_pipeline.engine.parquetfile import Contract
@@ -23,6 +24,9 @@ from scx_pipeline.engine.records import RAW_LIMIT
 from scx_pipeline.engine.values import first_violations, told
 from scx_pipeline.errors import SourceFileError
 from scx_pipeline.warehouse.base import names, quote
+
+if TYPE_CHECKING:
+    import duckdb
 
 NUMBER, ROW = (
     '"the number"',
@@ -72,15 +76,10 @@ class ParquetParser(Parser[LocalFile]):
         """By path, the hash of a footer. DuckDB reads them by one thread, so several read a share of the files each."""
         [(threads,)] = self.con.execute("SELECT current_setting('threads')").fetchall()
         paths = [str(file.path) for file in files]
-        shares = [share for start in range(threads) if (share := paths[start::threads])]
-        with ThreadPoolExecutor(threads) as pool:
-            return {path: schema for part in pool.map(self._footers_of, shares) for path, schema in part}
-
-    def _footers_of(self, paths: Sequence[str]) -> list[tuple[str, int]]:
-        with self.con.cursor() as con:
-            return con.execute(
-                f"SELECT file_name, sum(hash({FACTS})) FROM parquet_schema(?) GROUP BY 1", [paths]
-            ).fetchall()
+        shares = [share for start in range(1, threads) if (share := paths[start::threads])]
+        with ThreadPoolExecutor(max(1, len(shares))) as pool:
+            others = pool.map(lambda share: _read_footers(self.con.cursor(), share), shares)
+            return dict(chain(_read_footers(self.con, paths[::threads]), *others))
 
     def _agree(self, schema: int, files: Sequence[LocalFile]) -> None:
         """How files of one schema are read, unless they cannot."""
@@ -205,6 +204,12 @@ class ParquetParser(Parser[LocalFile]):
                 f"{self.uri(file.object)} {why}; upload it again, or let the source say unfit_files: reject"
             )
         self.refused[file] = why
+
+
+def _read_footers(con: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> list[tuple[str, int]]:
+    return con.execute(
+        f"SELECT file_name, sum(hash({FACTS})) FROM parquet_schema(?) GROUP BY 1", [paths]
+    ).fetchall()
 
 
 def _failure(read: Callable[[Sequence[LocalFile]], object], files: Sequence[LocalFile]) -> Exception | None:

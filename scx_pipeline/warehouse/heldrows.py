@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.heap import share_heaps
 from scx_pipeline.spec import Column
-from scx_pipeline.warehouse.base import Limits, quote
+from scx_pipeline.warehouse.base import Limits, names, quote
 from scx_pipeline.warehouse.duckdb import configured, duckdb_type
 
 if TYPE_CHECKING:
@@ -58,15 +58,15 @@ class HeldRows:
         self._hold(self._empty)
 
     def select(self, columns: Sequence[str], condition: str) -> pa.Table:
-        """These columns of the rows that meet a condition: the same memory, where all of them do."""
-        if self.one(f"bool_and(({condition}) IS TRUE)"):
-            return self.rows.select(columns)
-        return self._collect(f"SELECT * FROM {NAME} WHERE {condition}").select(columns)
+        """These columns of the rows that meet a condition."""
+        return self._collect(f"SELECT {names(columns)} FROM {NAME} WHERE {condition}")
 
-    def one(self, expression: str) -> Any:
-        """The value of an aggregate over all rows."""
-        [(value,)] = self.con.execute(f"SELECT {expression} FROM {NAME}").fetchall()
-        return value
+    def bounds(self, column: str) -> tuple[Any, Any] | None:
+        """The least and the greatest value of a column; None where there is none. No query: it is asked for often."""
+        import pyarrow.compute as pc
+
+        found = pc.min_max(self.rows.column(column)).as_py()
+        return None if found["min"] is None else (found["min"], found["max"])
 
     def _hold(self, rows: pa.Table) -> None:
         self.rows = rows

@@ -3,25 +3,27 @@ Where in the database they go is in `pgslices`; what may stay of them is the ing
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.spec import Month, Span
 from scx_pipeline.warehouse import heldrows
-from scx_pipeline.warehouse.base import OBJECT, Landing, names, quote
+from scx_pipeline.warehouse.base import OBJECT, Landing, names
 from scx_pipeline.warehouse.pgcopy import COPY_BATCH_ROWS, Encoded
 from scx_pipeline.warehouse.pgslices import Slice
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from scx_pipeline.warehouse.heldrows import HeldRows
     from scx_pipeline.warehouse.postgres import PostgresSession
     from scx_pipeline.warehouse.workbench import Workbench
 
 LANDING_BYTES = 96 << 20  # of source objects parsed before they go through COPY, while the next are parsed
 # The same, of rows in memory, where there are two batches at a time.
-PASSING_BYTES, PASSING_FILES = 16 << 20, 80
+PASSING_BYTES, PASSING_FILES = 16 << 20, 100
 
 
 class CopyLanding(Landing):
@@ -93,21 +95,26 @@ class PassingLanding(Landing):
 
     def flush(self) -> None:
         """Send the batch, by the months that its rows are in, when those before it are through."""
-        for month, condition in self.target.parts(self._months()):
-            rows = self.held.select(self.target.table.column_names, condition)
+        for month, rows in self._parts():
             if rows.num_rows:
                 file = self.session.jobs.encode(rows.to_reader(COPY_BATCH_ROWS))
                 self.session.jobs.wait()
                 self.session.jobs.add(partial(self._send, month, file, rows.num_rows))
         self.held.clear()
 
-    def _months(self) -> Iterable[Month]:
-        """From the first month of the batch's rows to the last, where months are kept apart."""
-        if not self.target.by_month:
-            return ()
-        time, inside = quote(self.target.table.moment), self.target.inside
-        first, last = self.held.one(f"[min({time}) FILTER ({inside}), max({time}) FILTER ({inside})]")
-        return Span(Month.of(first), Month.of(last)) if first else ()
+    def _parts(self) -> Iterator[tuple[Month | None, pa.Table]]:
+        """The batch's rows of the span, by month where months are kept apart."""
+        columns, span = self.target.table.column_names, self.target.span
+        if span is None or not self.target.by_month:
+            yield None, self.held.rows.select(columns)
+            return
+        bounds = self.held.bounds(self.target.table.moment)
+        months = Span(*map(Month.of, bounds)).months if bounds else []
+        if len(months) == 1 and months[0] in span:
+            yield months[0], self.held.rows.select(columns)
+            return
+        for month, condition in self.target.parts([month for month in months if month in span]):
+            yield month, self.held.select(columns, condition)
 
     def finish(self, doubled_keys: str | None) -> None:
         self.session.jobs.add(self.target.end)
