@@ -141,6 +141,10 @@ class _Landed:
     last: datetime | None = None
 
 
+def _landed(bad: int, good: int, inside: int, first: datetime | None, last: datetime | None) -> _Landed:
+    return _Landed(bad + good, bad, inside, good - inside, first, last)
+
+
 class _Reader:
     """Lands batches by a parser, settles what may stay, and finds the keys that stand twice in the end."""
 
@@ -192,14 +196,17 @@ class _Reader:
 
     def _look(self, first: int, last: int = sys.maxsize) -> dict[int, _Landed]:
         """What landed of the objects with these numbers, by number, in one scan."""
-        good, time = "_object >= 0", quote(self.table.moment) if not self.table.whole else "NULL::TIMESTAMP"
+        time = quote(self.table.moment) if not self.table.whole else "NULL::TIMESTAMP"
         found = self.con.execute(
-            f"SELECT CASE WHEN {good} THEN _object ELSE -1 - _object END AS n, count(*), count(*) FILTER (NOT {good}),"
-            f" count(*) FILTER ({good} AND {self.inside}), count(*) FILTER ({good} AND NOT {self.inside}),"
-            f" min({time}) FILTER ({good}), max({time}) FILTER ({good}) FROM {self.landing.rows}"
-            f" WHERE _object BETWEEN {first} AND {last} OR -1 - _object BETWEEN {first} AND {last} GROUP BY n"
+            f"SELECT _object, count(*), count(*) FILTER ({self.inside}), min({time}), max({time}) FROM {self.landing.rows}"
+            f" WHERE _object BETWEEN {first} AND {last} OR _object BETWEEN {-1 - last} AND {-1 - first} GROUP BY 1"
         ).fetchall()
-        return {number: _Landed(*facts) for number, *facts in found}
+        bad = {-1 - mark: rows for mark, rows, *_ in found if mark < 0}
+        good = {mark: facts for mark, *facts in found if mark >= 0}
+        return {
+            number: _landed(bad.get(number, 0), *good.get(number, (0, 0, None, None)))
+            for number in {*bad, *good}
+        }
 
     def _is_misplaced(self, number: int, found: _Landed) -> bool:
         """Whether rows of the object have an event time that no load of it may take."""

@@ -3,6 +3,7 @@ How a process is timed is in `measure`."""
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import sys
@@ -308,6 +309,7 @@ def _copy_ready(server: PostgresServer, file: Path, table: str) -> Timing:
         ],
         {},
     )
+    os.sync()  # or the file would still be on its way to the disk, which slows the COPY that it is for
     try:
         return run([*psql, "-c", f"\\copy readings FROM '{file}' (FORMAT binary)"], {})
     finally:
