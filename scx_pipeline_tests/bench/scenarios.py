@@ -203,7 +203,9 @@ def sensors(bench: Bench) -> Iterator[Result]:
     with postgres_server(bench.folder) as server:
         run(LOAD_READINGS, _fresh_database(bench, bucket, server))
         copied = _copy_ready(server, bench.folder / "readings.bin", "dwh.data_sample")
-        home = _fresh_database(bench, _readings(bench), server)  # its files are in memory again, as psql's was
+        home = _fresh_database(
+            bench, _readings(bench), server
+        )  # its files are in memory again, as psql's was
         first = run(LOAD_READINGS, home)
         size = _size(server)
         again = median_run(3, LOAD_READINGS, home)

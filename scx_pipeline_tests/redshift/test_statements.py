@@ -1,0 +1,183 @@
+"""What the stand-in takes, and what it refuses, statement by statement; each with the page of the developer guide it is from.
+COPY is in test_copy.py; sessions, transactions and errors are in test_sessions.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import psycopg2
+import pytest
+from psycopg2.extensions import connection
+
+from scx_pipeline_tests.standin.server import StandIn
+
+GUIDE = "https://docs.aws.amazon.com/redshift/latest/dg/"
+FEATURES, TYPES, FUNCTIONS = (
+    f"c_unsupported-postgresql-{name}" for name in ("features", "datatypes", "functions")
+)
+
+# Statement, and the page of the guide that says so.
+REFUSED = [
+    ("SAVEPOINT here", "c_redshift-sql-commands"),
+    ("CREATE INDEX i ON t (a)", FEATURES),
+    ("CREATE UNIQUE INDEX i ON t (a)", FEATURES),
+    ("CREATE SEQUENCE s", FEATURES),
+    ("CREATE TRIGGER g BEFORE INSERT ON t EXECUTE FUNCTION f()", FEATURES),
+    ("CREATE DOMAIN d AS integer", "c_redshift-sql-commands"),
+    ("CREATE TYPE mood AS ENUM ('sad', 'glad')", TYPES),
+    ("CREATE EXTENSION hstore", "c_redshift-sql-commands"),
+    ("CREATE UNLOGGED TABLE n (a integer)", "r_CREATE_TABLE_NEW"),
+    ("CREATE TABLE n (a integer) PARTITION BY RANGE (a)", FEATURES),
+    ("CREATE TABLE n (a integer CHECK (a > 0))", FEATURES),
+    ("CREATE TABLE n (a integer, CHECK (a > 0))", FEATURES),
+    ("CREATE TABLE n (a integer[])", TYPES),
+    ("CREATE TABLE n (a json)", TYPES),
+    ("CREATE TABLE n (a jsonb)", TYPES),
+    ("CREATE TABLE n (a uuid)", TYPES),
+    ("CREATE TABLE n (a bytea)", TYPES),
+    ("CREATE TABLE n (a serial)", TYPES),
+    ("CREATE TABLE n (a money)", TYPES),
+    ("CREATE TABLE n (a xml)", TYPES),
+    ("CREATE TABLE n (a varchar(65536))", "r_Character_types"),
+    ("CREATE TABLE n (a char(4097))", "r_Character_types"),
+    ("CREATE TABLE n (a decimal(39, 2))", "r_Numeric_types201"),
+    ("CREATE TABLE n (tag integer)", "r_pg_keywords"),
+    ("CREATE TABLE n (a integer ENCODE gzip)", "c_Compression_encodings"),
+    ("CREATE TABLE n (a integer, b integer) DISTSTYLE KEY", "r_CREATE_TABLE_NEW"),
+    ("CREATE TABLE n (a integer, b integer) DISTSTYLE ALL DISTKEY (a)", "r_CREATE_TABLE_NEW"),
+    ("CREATE TABLE n (a integer DISTKEY, b integer DISTKEY)", "r_CREATE_TABLE_NEW"),
+    ("CREATE TABLE n (a integer) SORTKEY (b)", "r_CREATE_TABLE_NEW"),
+    ("INSERT INTO t (a) VALUES (1) ON CONFLICT DO NOTHING", "r_INSERT_30"),
+    ("INSERT INTO t (a) VALUES (1) RETURNING a", "r_INSERT_30"),
+    ("DELETE FROM t RETURNING a", "r_DELETE"),
+    ("SELECT DISTINCT ON (a) a, b FROM t", "r_SELECT_list"),
+    ("SELECT COUNT(*) FILTER (WHERE a > 0) FROM t", "c_Aggregate_Functions"),
+    ("SELECT a FROM t, LATERAL (SELECT 1) AS x", "r_FROM_clause30"),
+    ("SELECT STRING_AGG(b, ',') FROM t", FUNCTIONS),
+    ("SELECT ARRAY_AGG(a) FROM t", FUNCTIONS),
+    ("SELECT ARRAY[1, 2]", FEATURES),
+    ("SELECT a FROM t WHERE a IS DISTINCT FROM 1", FUNCTIONS),
+    ("SELECT v.a FROM (VALUES (1), (2)) AS v (a)", FEATURES),
+    ("SELECT a FROM t, GENERATE_SERIES(1, 3)", FUNCTIONS),
+    ("SELECT b COLLATE \"C\" FROM t", FEATURES),
+    ("SELECT a FROM t FOR UPDATE", "r_SELECT_synopsis"),
+    ("SELECT a FROM t TABLESAMPLE BERNOULLI (1)", "r_SELECT_synopsis"),
+    ("SELECT '{}'::json", TYPES),
+    ("SELECT REGEXP_MATCHES(b, 'x') FROM t", FUNCTIONS),
+    ("SELECT PG_SLEEP(1)", FUNCTIONS),
+    ("SELECT CLOCK_TIMESTAMP()", FUNCTIONS),
+    ("SELECT gen_random_uuid()", FUNCTIONS),
+    ("SELECT pg_advisory_xact_lock(1)", FUNCTIONS),
+    ("SELECT to_regclass('t')", FUNCTIONS),
+    ("MERGE INTO t USING u ON t.a = u.a WHEN MATCHED THEN UPDATE SET b = u.b", "r_MERGE"),
+    ("MERGE INTO t USING u ON t.a = u.a WHEN MATCHED AND u.a > 1 THEN UPDATE SET b = u.b"
+     " WHEN NOT MATCHED THEN INSERT VALUES (u.a, u.b)", "r_MERGE"),
+    ("ALTER TABLE t ADD COLUMN x integer, ADD COLUMN y integer", "r_ALTER_TABLE"),
+    ("LISTEN news", "c_redshift-sql-commands"),
+    ("DO $$ BEGIN END $$", "c_redshift-sql-commands"),
+    ("SET work_mem = '1GB'", "cm_chap_ConfigurationRef"),
+    ("LOCK t IN ACCESS SHARE MODE", "r_LOCK"),
+    ("SELECT a FROM " + "n" * 128, "r_names"),
+]  # fmt: skip
+
+TAKEN = [
+    ("CREATE TABLE n (a integer NOT NULL ENCODE az64, b varchar(65535) ENCODE zstd, PRIMARY KEY (a)) DISTSTYLE KEY"
+     " DISTKEY (a) COMPOUND SORTKEY (a, b)", "r_CREATE_TABLE_NEW"),
+    ("CREATE TABLE n (a integer DISTKEY SORTKEY, b integer)", "r_CREATE_TABLE_NEW"),
+    ("CREATE TABLE n (a integer) DISTSTYLE ALL SORTKEY AUTO", "r_CREATE_TABLE_NEW"),
+    ("CREATE TABLE IF NOT EXISTS t (a integer)", "r_CREATE_TABLE_NEW"),
+    ('CREATE TABLE n ("tag" integer)', "r_pg_keywords"),
+    ("CREATE TABLE n (a varchar(max))", "r_Character_types"),
+    ("CREATE TEMPORARY TABLE n (LIKE t)", "r_CREATE_TABLE_NEW"),
+    ("CREATE TEMPORARY TABLE n AS SELECT a FROM t", "r_CREATE_TABLE_AS"),
+    ("CREATE VIEW n AS SELECT a FROM t", "r_CREATE_VIEW"),
+    ("CREATE SCHEMA IF NOT EXISTS other", "r_CREATE_SCHEMA"),
+    ("DROP TABLE IF EXISTS nothing", "r_DROP_TABLE"),
+    ("ALTER TABLE t RENAME TO n", "r_ALTER_TABLE"),
+    ("ALTER TABLE t ADD COLUMN x integer", "r_ALTER_TABLE"),
+    ("ALTER TABLE t DROP COLUMN b", "r_ALTER_TABLE"),
+    ("INSERT INTO t (a, b) VALUES (7, 'x'), (8, NULL)", "r_INSERT_30"),
+    ("INSERT INTO t SELECT a + 10, b FROM u", "r_INSERT_30"),
+    ("DELETE FROM t USING u WHERE t.a = u.a", "r_DELETE"),
+    ("UPDATE t SET b = u.b FROM u WHERE t.a = u.a", "r_UPDATE"),
+    ("MERGE INTO t USING u ON t.a = u.a WHEN MATCHED THEN UPDATE SET b = u.b"
+     " WHEN NOT MATCHED THEN INSERT VALUES (u.a, u.b)", "r_MERGE"),
+    ("TRUNCATE t", "r_TRUNCATE"),
+    ("ANALYZE t", "r_ANALYZE"),
+    ("VACUUM DELETE ONLY t", "r_VACUUM_command"),
+    ("SET query_group TO 'nightly'", "r_query_group"),
+    ("SET statement_timeout TO 10000", "r_statement_timeout"),
+    ("SELECT a, ROW_NUMBER() OVER (PARTITION BY a ORDER BY b DESC NULLS LAST) FROM t", "r_WF_ROW_NUMBER"),
+    ("SELECT * FROM (SELECT a FROM t) AS x QUALIFY ROW_NUMBER() OVER (ORDER BY a) = 1", "r_QUALIFY_clause"),
+    ("SELECT a FROM t WHERE (a, b) IN (SELECT a, b FROM u)", "r_in_condition"),
+    ("WITH x AS (SELECT a FROM t) SELECT COUNT(*) FROM x", "r_WITH_clause"),
+    ("SELECT LISTAGG(b, ',') WITHIN GROUP (ORDER BY a) FROM t", "r_LISTAGG"),
+    ("SELECT DATEADD(ms, 1500, CAST('1970-01-01' AS TIMESTAMP))", "r_DATEADD_function"),
+    ("SELECT DATE_TRUNC('month', CAST('2021-03-05' AS TIMESTAMP))", "r_DATE_TRUNC"),
+    ("SELECT EXTRACT(DOW FROM CAST('2021-03-05' AS TIMESTAMP))", "r_EXTRACT_function"),
+    ("SELECT TRY_CAST(b AS INTEGER) FROM t", "r_TRY_CAST"),
+    ("SELECT FNV_HASH(b, FNV_HASH(a)) FROM t", "r_FNV_HASH"),
+    ("SELECT OCTET_LENGTH(b), MD5(b), b ~ '^x' FROM t", "r_OCTET_LENGTH"),
+    ("SELECT PG_BACKEND_PID()", "PG_BACKEND_PID"),
+    ("SELECT nspname FROM pg_namespace", "c_join_PG"),
+    ("EXPLAIN SELECT a FROM t", "r_EXPLAIN"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def con(redshift: StandIn) -> Iterator[connection]:
+    """A session in which every statement commits by itself, and two small tables."""
+    with closing(psycopg2.connect(redshift.url().replace("redshift://", "postgresql://"))) as con:
+        con.autocommit = True
+        with con.cursor() as run:
+            run.execute("CREATE TABLE t (a integer, b varchar(20))")
+            run.execute("CREATE TABLE u (a integer, b varchar(20))")
+            run.execute("INSERT INTO t VALUES (1, 'one'), (2, NULL)")
+            run.execute("INSERT INTO u VALUES (1, 'uno'), (3, 'tre')")
+        yield con
+
+
+def test_what_redshift_refuses_is_refused(con: connection) -> None:
+    """One session for all: each must leave it as it was."""
+    assert len(REFUSED) >= 40
+    taken = []
+    with con.cursor() as run:
+        for statement, page in REFUSED:
+            try:
+                run.execute(statement)
+                taken.append(f"{statement} ({GUIDE}{page}.html)")
+            except psycopg2.Error:
+                pass
+        run.execute("SELECT COUNT(*) FROM t")
+        assert run.fetchall() == [(2,)]
+    assert taken == []
+
+
+def test_what_redshift_takes_is_taken(con: connection) -> None:
+    """Each in a transaction that is rolled back, but for what is barred from one."""
+    assert len(TAKEN) >= 30
+    refused = []
+    with con.cursor() as run:
+        for statement, page in TAKEN:
+            alone = statement.startswith("VACUUM")
+            try:
+                run.execute("SELECT 1" if alone else "BEGIN")
+                run.execute(statement)
+                assert run.description is None or run.fetchall() is not None
+            except psycopg2.Error as error:
+                refused.append(f"{statement} ({GUIDE}{page}.html): {error}")
+            run.execute("SELECT 1" if alone else "ROLLBACK")
+    assert refused == []
+
+
+def test_results_have_redshifts_types(con: connection) -> None:
+    with con.cursor() as run:
+        run.execute("SELECT EXTRACT(DOW FROM CAST('2021-03-05' AS TIMESTAMP)), FNV_HASH('a') = FNV_HASH('b')")
+        assert run.fetchall() == [(5, False)]
+        run.execute(
+            "SELECT TRY_CAST(x AS INTEGER) FROM (SELECT '7' AS x UNION ALL SELECT b FROM t) AS y ORDER BY 1"
+        )
+        assert run.fetchall() == [(7,), (None,), (None,)]
+        run.execute("SELECT LISTAGG(b, ',') WITHIN GROUP (ORDER BY a DESC) FROM u")
+        assert run.fetchall() == [("tre,uno",)]

@@ -1,0 +1,160 @@
+"""The server's side of PostgreSQL's protocol, as far as Redshift's clients need it: start, log in, simple queries.
+What a statement means, and what is answered to it, is decided in `server`."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import socket
+import ssl
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+CANCEL, TLS, GSS, PROTOCOL = 80877102, 80877103, 80877104, 196608  # what a first message asks for
+MAX_MESSAGE = 64 << 20
+
+
+class Gone(Exception):
+    """The client went away, or does not speak the protocol."""
+
+
+class Failure(Exception):
+    """An error as the server tells it: SQLSTATE and message."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code, self.message = code, message
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a statement gave: its columns as (name, type's OID), its rows as texts, and the tag of its kind."""
+
+    tag: str
+    columns: Sequence[tuple[str, int]] | None = None
+    rows: Sequence[Sequence[str | None]] = ()
+
+
+class Wire:
+    """One client's connection."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+
+    def start(self, tls: ssl.SSLContext) -> dict[str, str]:
+        """The start message's parameters, after TLS, without which nobody may go on."""
+        encrypted = False
+        while True:
+            body = self._exactly(_length(self._exactly(4)) - 4)
+            (asked,) = struct.unpack("!I", body[:4])
+            if asked == TLS and not encrypted:
+                self.socket.sendall(b"S")
+                self.socket = tls.wrap_socket(self.socket, server_side=True)
+                encrypted = True
+            elif asked in (TLS, GSS):
+                self.socket.sendall(b"N")
+            elif asked == PROTOCOL:
+                if not encrypted:
+                    self.fail(Failure("28000", "no pg_hba.conf entry for host, SSL off"), fatal=True)
+                    raise Gone
+                texts = body[4:].rstrip(b"\0").split(b"\0")
+                return {
+                    name.decode(): value.decode()
+                    for name, value in zip(texts[::2], texts[1::2], strict=False)
+                }
+            else:
+                raise Gone  # a cancel request, which needs no answer, or noise
+
+    def logs_in(self, user: str, password: str) -> bool:
+        """Ask for the password, which is hashed with a salt; whether it is right."""
+        salt = secrets.token_bytes(4)
+        self._send(b"R", struct.pack("!I", 5) + salt)
+        kind, body = self.read()
+        if kind != b"p":
+            raise Gone
+        inner = hashlib.md5(f"{password}{user}".encode()).hexdigest()
+        right = b"md5" + hashlib.md5(inner.encode() + salt).hexdigest().encode()
+        return secrets.compare_digest(body.rstrip(b"\0"), right)
+
+    def welcome(self, parameters: Iterable[tuple[str, str]], process: int) -> None:
+        self._send(b"R", struct.pack("!I", 0))
+        for name, value in parameters:
+            self._send(b"S", _text(name) + _text(value))
+        self._send(b"K", struct.pack("!II", process, secrets.randbits(32)))
+
+    def read(self) -> tuple[bytes, bytes]:
+        """The next message's kind and body."""
+        kind = self._exactly(1)
+        return kind, self._exactly(_length(self._exactly(4)) - 4)
+
+    def ready(self, status: bytes) -> None:
+        """Ready for the next query; the status is I outside, T inside, E in a failed transaction."""
+        self._send(b"Z", status)
+
+    def answer(self, result: Result) -> None:
+        if result.columns is not None:
+            fields = (
+                _text(name) + struct.pack("!IHIhih", 0, 0, oid, -1, -1, 0) for name, oid in result.columns
+            )
+            self._send(b"T", struct.pack("!H", len(result.columns)) + b"".join(fields))
+            self._raw(b"".join(map(_row, result.rows)))
+        self._send(b"C", _text(result.tag))
+
+    def fail(self, failure: Failure, fatal: bool = False) -> None:
+        fields = {"S": "FATAL" if fatal else "ERROR", "C": failure.code, "M": failure.message}
+        self._send(b"E", b"".join(name.encode() + _text(value) for name, value in fields.items()) + b"\0")
+
+    def empty(self) -> None:
+        self._send(b"I", b"")
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def _send(self, kind: bytes, body: bytes) -> None:
+        self._raw(_message(kind, body))
+
+    def _raw(self, data: bytes) -> None:
+        try:
+            self.socket.sendall(data)
+        except OSError as error:
+            raise Gone from error
+
+    def _exactly(self, count: int) -> bytes:
+        parts = []
+        while count:
+            try:
+                part = self.socket.recv(min(count, 1 << 20))
+            except OSError as error:
+                raise Gone from error
+            if not part:
+                raise Gone
+            parts.append(part)
+            count -= len(part)
+        return b"".join(parts)
+
+
+def _length(four: bytes) -> int:
+    (length,) = struct.unpack("!I", four)
+    if not 4 <= length <= MAX_MESSAGE:
+        raise Gone
+    return int(length)
+
+
+def _message(kind: bytes, body: bytes) -> bytes:
+    return kind + struct.pack("!I", len(body) + 4) + body
+
+
+def _row(values: Sequence[str | None]) -> bytes:
+    body = [struct.pack("!H", len(values))]
+    for value in values:
+        if value is None:
+            body.append(struct.pack("!i", -1))
+        else:
+            data = value.encode()
+            body += (struct.pack("!i", len(data)), data)
+    return _message(b"D", b"".join(body))
+
+
+def _text(value: str) -> bytes:
+    return value.encode() + b"\0"
