@@ -211,6 +211,17 @@ def test_a_load_waits_for_a_reader_of_the_same_process(duck: World) -> None:
     assert "another thread of this process" in duck.told[0]
 
 
+def test_readers_of_a_process_may_have_different_limits(duck: World) -> None:
+    duck.put("a.csv", [job(1, "2021-03-05 10:00:00")])
+    duck.load(MARCH)
+    frugal = folder_world(duck.bucket_path.parent)
+    frugal.limits = Limits(memory="100MB", threads=1)
+    with duck.reading() as first, frugal.reading() as second:
+        assert first.rows("SELECT count(*) FROM public.projects") == second.rows(
+            "SELECT count(*) FROM public.projects"
+        )
+
+
 def test_readers_that_take_turns_do_not_keep_a_load_of_the_same_process_out(duck: World) -> None:
     """Each reads until the next one does, so that the file is never without a reader unless one lets the load go first."""
     duck.put("2021/03/a.csv", [job(3, "2021-03-05 10:00:00")])
