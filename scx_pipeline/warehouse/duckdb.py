@@ -46,6 +46,7 @@ CAPABILITIES = Capabilities(
     max_text="VARCHAR",
 )  # and no keys: its indexes refuse one that the same transaction deleted; the checks decide
 
+KEPT_BLOCKS = "200MB"  # the same for all connections: it cannot be reduced
 MAX_BITMAP = 1 << 28  # bits: 32 MiB
 
 # DuckDB's lock keeps other processes out, but two threads of one process share the file: one writes at a time.
@@ -172,17 +173,11 @@ def configured(con: duckdb.DuckDBPyConnection, limits: Limits) -> duckdb.DuckDBP
     # Files are read once, or found in the system's own cache; DuckDB's took a tenth of the time of reading thousands.
     con.execute("SET enable_external_file_cache = false")
     con.execute("SET memory_limit = ?", [limits.memory])
-    _keep_blocks(con)
+    # Kept, and not given back to the system and fetched anew: a sixth of the time of a large INSERT. The limit holds.
+    con.execute(f"SET block_allocator_memory = '{KEPT_BLOCKS}'")
     if limits.threads:
         con.execute(f"SET threads = {int(limits.threads)}")
     return con
-
-
-def _keep_blocks(con: duckdb.DuckDBPyConnection) -> None:
-    """Have half of the memory kept for blocks, not given back and fetched anew: a sixth of the time of a large INSERT."""
-    (kept,) = con.execute("SELECT current_setting('block_allocator_memory')").fetchall()
-    if kept == ("0 bytes",):  # another connection to the same file may have set it, and it cannot be reduced
-        con.execute("SET block_allocator_memory = '50%'")
 
 
 class DuckDBSession(Session):
