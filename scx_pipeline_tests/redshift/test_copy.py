@@ -144,6 +144,15 @@ def test_too_many_errors_fail_the_copy_and_are_told_all_the_same(desk: Desk) -> 
     assert desk.errors() == [(url, 2, "a", 1207, "Invalid digit, Value 'z', Pos 0, Type: Integer")]
 
 
+def test_a_session_is_told_of_its_own_errors(desk: Desk) -> None:
+    with pytest.raises(psycopg2.Error):
+        desk.copy(desk.put("1.csv", b"zwei,x,,\n"), "CSV")
+    with closing(psycopg2.connect(desk.redshift.url().replace("redshift://", "postgresql://"))) as con:
+        con.autocommit = True
+        assert Desk(con, desk.redshift, desk.bucket).errors() == []
+    assert len(desk.errors()) == 1
+
+
 def test_an_object_that_is_gone_fails_the_copy_by_its_name(desk: Desk) -> None:
     url = desk.put("1.csv", b"1,x,,\n")
     gone = f"s3://{desk.bucket}/2.csv"

@@ -50,8 +50,9 @@ class RefusedRecord:
 
 @dataclass
 class Copied:
-    """What a COPY did."""
+    """What a COPY of a session did."""
 
+    session: int
     rows: int = 0
     files: list[LoadedFile] = field(default_factory=list)
     refused: list[RefusedRecord] = field(default_factory=list)
@@ -72,11 +73,12 @@ class Copying:
     statement: Copy
     cursor: Any
     store: Callable[[str], S3Store]
+    session: int
 
     def run(self) -> Copied:
         """Load. Raises Failure where nothing may stay of it."""
         targets = self._targets()
-        copied, name = Copied(), self.statement.table
+        copied, name = Copied(self.session), self.statement.table
         columns = ", ".join(f'"{target.name}"' for target in targets)
         lines: list[str] = []
 

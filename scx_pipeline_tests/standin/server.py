@@ -36,30 +36,7 @@ PARAMETERS = (
     ("integer_datetimes", "on"),
 )
 # Every type whose values a client may see, so that they come as the texts that PostgreSQL sent.
-_OIDS = (
-    16,
-    17,
-    18,
-    19,
-    20,
-    21,
-    23,
-    25,
-    26,
-    114,
-    700,
-    701,
-    1042,
-    1043,
-    1082,
-    1083,
-    1114,
-    1184,
-    1186,
-    1700,
-    2205,
-    2950,
-)
+_OIDS = (16, 17, 18, 19, 20, 21, 23, 25, 26, 114, 700, 701, 1042, 1043, 1082, 1083, 1114, 1184, 1186, 1700, 2205, 2950)  # fmt: skip
 _RAW = extensions.new_type(_OIDS, "RAW", lambda value, cursor: value)
 _STATES = {
     extensions.TRANSACTION_STATUS_IDLE: b"I",
@@ -157,7 +134,7 @@ class Session:
             self.server.before(sql)
             self.wire.answer(self._run(sql))
         except Failure as failure:
-            self._fail_transaction(failure)
+            self._fail_transaction()
             self.wire.fail(failure)
         except psycopg2.Error as error:
             self.wire.fail(_told(error))
@@ -169,8 +146,7 @@ class Session:
         open_transaction = self.con.info.transaction_status == extensions.TRANSACTION_STATUS_INTRANS
         translated = translate(self._with_functions(sql), open_transaction)
         with self.con.cursor() as cursor:
-            for step in translated.steps:
-                cursor.execute(with_system_views(step, self.server.loads, self.process))
+            cursor.execute(with_system_views(translated.sql, self.server.loads))
             columns = None
             rows: list[Any] = []
             if cursor.description is not None:
@@ -199,14 +175,14 @@ class Session:
             raise Failure("XX000", f"User {role} is not authorized to assume IAM Role {role}")
         with self.con.cursor() as cursor:
             try:
-                copied = Copying(statement, cursor, self.server.store).run()
+                copied = Copying(statement, cursor, self.server.store, self.process).run()
             except CopyFailed as failed:
                 self.server.loads[query] = failed.copied
                 raise
         self.server.loads[query], self.copied = copied, query
         return Result("COPY")
 
-    def _fail_transaction(self, failure: Failure) -> None:
+    def _fail_transaction(self) -> None:
         """A statement that never reached PostgreSQL ends the transaction there all the same."""
         if self.con.info.transaction_status == extensions.TRANSACTION_STATUS_INTRANS:
             with suppress(psycopg2.Error), self.con.cursor() as cursor:

@@ -72,10 +72,10 @@ _REFUSED: Sequence[tuple[str, Check]] = (
 
 @dataclass(frozen=True)
 class Translated:
-    """A statement's kind (its first word), and what to run for it, one after the other."""
+    """A statement's kind (its first word), and what PostgreSQL runs for it."""
 
     kind: str
-    steps: Sequence[str]
+    sql: str
     ends: bool = False  # whether it commits by itself, also within a transaction
 
 
@@ -124,7 +124,7 @@ def _tokens(sql: str) -> list[Token]:
 
 
 def _check_names(tokens: Sequence[Token]) -> None:
-    """Names that are too long; and calls of functions that do not exist."""
+    """Refuse names that are too long."""
     for token in tokens:
         if token.token_type in (TokenType.IDENTIFIER, TokenType.VAR) and len(token.text.encode()) > MAX_NAME:
             raise Failure("42622", f'identifier "{token.text[:20]}…" is longer than {MAX_NAME} bytes')
@@ -173,7 +173,7 @@ def _parse(sql: str, tokens: Sequence[Token]) -> exp.Expression:
 
 
 def _query(sql: str, tokens: Sequence[Token], in_transaction: bool) -> Translated:
-    return Translated(tokens[0].text.upper(), [to_postgres(_parse(sql, tokens))])
+    return Translated(tokens[0].text.upper(), to_postgres(_parse(sql, tokens)))
 
 
 def _merge(sql: str, tokens: Sequence[Token], in_transaction: bool) -> Translated:
@@ -185,21 +185,21 @@ def _merge(sql: str, tokens: Sequence[Token], in_transaction: bool) -> Translate
         raise Failure(SYNTAX, "MERGE takes no AND condition")
     if tree.this.alias:
         raise Failure(SYNTAX, "the target of MERGE takes no alias")
-    return Translated("MERGE", [sql])
+    return Translated("MERGE", sql)
 
 
 def _create(sql: str, tokens: Sequence[Token], in_transaction: bool) -> Translated:
     words = [token.text.lower() for token in tokens]
     head = words[: words.index("(")] if "(" in words else words
     if "schema" in head[:3]:
-        return Translated("CREATE SCHEMA", [to_postgres(_parse(sql, tokens))])
+        return Translated("CREATE SCHEMA", to_postgres(_parse(sql, tokens)))
     if "view" in head:
-        return Translated("CREATE VIEW", [to_postgres(_parse(sql, tokens))])
+        return Translated("CREATE VIEW", to_postgres(_parse(sql, tokens)))
     if "table" not in head:
         raise Failure(SYNTAX, f'syntax error at or near "{tokens[1].text}"')
     if "as" in head or "(" not in words:
-        return Translated("SELECT", [to_postgres(_parse(sql, tokens))])
-    return Translated("CREATE TABLE", [create_table(sql, tokens, TYPES)])
+        return Translated("SELECT", to_postgres(_parse(sql, tokens)))
+    return Translated("CREATE TABLE", create_table(sql, tokens, TYPES))
 
 
 def _alter(sql: str, tokens: Sequence[Token], in_transaction: bool) -> Translated:
@@ -210,22 +210,18 @@ def _alter(sql: str, tokens: Sequence[Token], in_transaction: bool) -> Translate
         raise Failure(UNSUPPORTED, "the stand-in does not run this ALTER TABLE")
     if words.count(" add column ") > 1 or words.count(" add ") > 1:
         raise Failure(SYNTAX, 'syntax error at or near ","')
-    return Translated("ALTER TABLE", [to_postgres(_parse(sql, tokens))])
-
-
-def _plain(sql: str, tokens: Sequence[Token], in_transaction: bool) -> Translated:
-    return Translated(tokens[0].text.upper(), [to_postgres(_parse(sql, tokens))])
+    return Translated("ALTER TABLE", to_postgres(_parse(sql, tokens)))
 
 
 def _truncate(sql: str, tokens: Sequence[Token], in_transaction: bool) -> Translated:
-    return Translated("TRUNCATE TABLE", [to_postgres(_parse(sql, tokens))], ends=True)
+    return Translated("TRUNCATE TABLE", to_postgres(_parse(sql, tokens)), ends=True)
 
 
 def _vacuum(sql: str, tokens: Sequence[Token], in_transaction: bool) -> Translated:
     if in_transaction:
         raise Failure(IN_TRANSACTION, "VACUUM cannot run inside a transaction block")
     names = re.sub(r"(?i)^\s*vacuum(\s+(full|sort only|delete only|reindex|recluster))?\s*", "", sql)
-    return Translated("VACUUM", [f"VACUUM {names}"])
+    return Translated("VACUUM", f"VACUUM {names}")
 
 
 def _lock(sql: str, tokens: Sequence[Token], in_transaction: bool) -> Translated:
@@ -234,7 +230,7 @@ def _lock(sql: str, tokens: Sequence[Token], in_transaction: bool) -> Translated
     names = re.sub(r"(?i)^\s*lock(\s+table)?\s+", "", sql).rstrip("; \n")
     if re.search(r"(?i)\bmode\b", names):
         raise Failure(SYNTAX, "LOCK takes no mode")
-    return Translated("LOCK TABLE", [f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE"])
+    return Translated("LOCK TABLE", f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
 
 
 def _set(sql: str, tokens: Sequence[Token], in_transaction: bool) -> Translated:
@@ -243,20 +239,18 @@ def _set(sql: str, tokens: Sequence[Token], in_transaction: bool) -> Translated:
     if name not in _SETTINGS and words[1:3] != ["transaction", "isolation"]:
         raise Failure("42704", f'unrecognized configuration parameter "{name}"')
     ours = {"query_group": "application_name", "enable_case_sensitive_identifier": "application_name"}
-    return Translated(
-        "SET", [re.sub(rf"\b{name}\b", ours.get(name, name), sql, count=1, flags=re.IGNORECASE)]
-    )
+    return Translated("SET", re.sub(rf"\b{name}\b", ours.get(name, name), sql, count=1, flags=re.IGNORECASE))
 
 
 def _as_is(sql: str, tokens: Sequence[Token], in_transaction: bool) -> Translated:
-    return Translated(tokens[0].text.upper(), [sql])
+    return Translated(tokens[0].text.upper(), sql)
 
 
 Handler = Callable[[str, Sequence[Token], bool], Translated]
 _HANDLERS: dict[str, Handler] = {
     "select": _query, "with": _query, "insert": _query, "delete": _query, "update": _query, "(": _query,
-    "merge": _merge, "create": _create, "alter": _alter, "drop": _plain, "comment": _plain, "grant": _as_is,
-    "revoke": _as_is, "analyze": _plain, "truncate": _truncate, "vacuum": _vacuum, "lock": _lock, "set": _set,
+    "merge": _merge, "create": _create, "alter": _alter, "drop": _query, "comment": _query, "grant": _as_is,
+    "revoke": _as_is, "analyze": _query, "truncate": _truncate, "vacuum": _vacuum, "lock": _lock, "set": _set,
     "show": _as_is, "reset": _as_is, "explain": _as_is,
     "begin": _as_is, "start": _as_is, "commit": _as_is, "end": _as_is, "rollback": _as_is, "abort": _as_is,
 }  # fmt: skip

@@ -21,11 +21,11 @@ _ERRORS = (
 )  # fmt: skip
 
 
-def with_system_views(sql: str, loads: Mapping[int, Copied], session: int) -> str:
+def with_system_views(sql: str, loads: Mapping[int, Copied]) -> str:
     """The query with the rows of the views that it names."""
     for name, columns, rows in (
         ("sys_load_detail", _DETAIL, lambda: _details(loads)),
-        ("sys_load_error_detail", _ERRORS, lambda: _errors(loads, session)),
+        ("sys_load_error_detail", _ERRORS, lambda: _errors(loads)),
     ):
         pattern = rf'"{name}"(?=\s|$|\)|;)|\b{name}\b(?=\s|$|\)|;)'
         if re.search(pattern, sql):
@@ -43,21 +43,11 @@ def _details(loads: Mapping[int, Copied]) -> Iterator[Sequence[object]]:
             yield query, file.url, file.bytes, file.lines, file.etag
 
 
-def _errors(loads: Mapping[int, Copied], session: int) -> Iterator[Sequence[object]]:
+def _errors(loads: Mapping[int, Copied]) -> Iterator[Sequence[object]]:
     for query, copied in loads.items():
         for item in copied.refused:
-            yield (
-                query,
-                session,
-                "",
-                item.url,
-                item.line,
-                item.column,
-                item.type,
-                0,
-                item.code,
-                item.message,
-            )
+            facts = (item.line, item.column, item.type, 0, item.code, item.message)
+            yield (query, copied.session, "", item.url, *facts)
 
 
 def _relation(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
