@@ -107,25 +107,25 @@ def reference_name(table: Table, column: Column) -> str:
 
 @dataclass(frozen=True)
 class _Rule:
-    """A check of single rows: the condition of a violation."""
+    """A check of single rows: the aggregate that counts violations."""
 
     column: str
     name: str
-    condition: str
+    count: str
     description: str
     expectation: str
 
 
 def _rules(table: Table) -> list[_Rule]:
-    rules = []
+    rules: list[_Rule] = []
     for column in table.columns:
         name = quote(column.name)
         if not column.nullable:
             rules.append(
-                _Rule(
+                _NotNull(
                     column.name,
                     f"not_null_{column.name}",
-                    f"{name} IS NULL",
+                    f"COUNT(*) - COUNT({name})",  # quicker than a look at each value
                     f"{column.name} is never null.",
                     "is null",
                 )
@@ -139,7 +139,7 @@ def _rules(table: Table) -> list[_Rule]:
                 _Rule(
                     column.name,
                     f"accepted_{column.name}",
-                    f"{name} NOT IN ({listed})",
+                    _count_where(f"{name} NOT IN ({listed})"),
                     f"{column.name} is one of {shown}.",
                     f"is none of {shown}",
                 )
@@ -151,7 +151,9 @@ def _rules(table: Table) -> list[_Rule]:
                 _Rule(
                     column.name,
                     f"days_after_{column.name}",
-                    f"({name} < {other} + INTERVAL '{after.least} days' OR {name} > {other} + INTERVAL '{after.most} days')",
+                    _count_where(
+                        f"{name} < {other} + INTERVAL '{after.least} days' OR {name} > {other} + INTERVAL '{after.most} days'"
+                    ),
                     f"{column.name} is {days}.",
                     f"is not {days}",
                 )
@@ -162,12 +164,20 @@ def _rules(table: Table) -> list[_Rule]:
                 _Rule(
                     column.name,
                     f"range_{column.name}",
-                    f"({name} < {low} OR {name} > {high})",
+                    _count_where(f"{name} < {low} OR {name} > {high}"),
                     f"{column.name} is within {low} … {high}.",
                     f"is outside {low} … {high}",
                 )
             )
     return rules
+
+
+class _NotNull(_Rule):
+    """That a column is never NULL."""
+
+
+def _count_where(condition: str) -> str:
+    return f"COUNT(CASE WHEN {condition} THEN 1 END)"
 
 
 def _row_count_rule(table: Table) -> str:
@@ -299,14 +309,20 @@ class RowScan:
         self.table, self.rules, self.span = table, _rules(table), span
         self.counts: dict[Month | None, list[int]] = defaultdict(lambda: [0] * (1 + len(self.rules)))
 
-    def sql(self, relation: str) -> str:
-        """The query of a part, all of whose rows are of the slice; `add` takes its result."""
+    def sql(self, relation: str, full: Collection[str] = ()) -> str:
+        """The query of a part, all of whose rows are of the slice; `add` takes its result.
+
+        Columns known to be `full`, without a NULL, are not looked at for one.
+        """
         month = (
             month_within(self.table.moment, self.span)
             if self.span is not None and self.table.sliced
             else "NULL"
         )
-        broken = "".join(f", COUNT(CASE WHEN {rule.condition} THEN 1 END)" for rule in self.rules)
+        broken = "".join(
+            ", 0" if isinstance(rule, _NotNull) and rule.column in full else f", {rule.count}"
+            for rule in self.rules
+        )
         grouped = " GROUP BY 1" if self.table.sliced else ""
         return f"SELECT {month}, COUNT(*){broken} FROM {relation} AS s{grouped}"
 

@@ -267,7 +267,9 @@ class _Run:
             return lambda landing: None
         self.scanned[table.name] = scan = RowScan(table, self.span)
         part = f"(SELECT * FROM {landing.rows} WHERE {inside(table, self.span)})"
-        return lambda landing: scan.add(landing.con.execute(scan.sql(part)).fetchall())
+        return lambda landing: scan.add(
+            landing.con.execute(scan.sql(part, landing.full_columns())).fetchall()
+        )
 
     def _finish(self, session: Session, table: Table, landing: Landing) -> None:
         begun = time.monotonic() - self.seconds[table.name]

@@ -61,6 +61,10 @@ class HeldRows:
         """These columns of the rows that meet a condition."""
         return self._collect(f"SELECT {names(columns)} FROM {NAME} WHERE {condition}")
 
+    def full_columns(self) -> list[str]:
+        """The columns without a NULL: Arrow has counted them."""
+        return [name for name in self.rows.column_names if not self.rows.column(name).null_count]
+
     def bounds(self, column: str) -> tuple[Any, Any] | None:
         """The least and the greatest value of a column; None where there is none. No query: it is asked for often."""
         import pyarrow.compute as pc

@@ -3,7 +3,7 @@ Where in the database they go is in `pgslices`; what may stay of them is the ing
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LANDING_BYTES = 96 << 20  # of source objects parsed before they go through COPY, while the next are parsed
 # The same, of rows in memory, where there are two batches at a time.
-PASSING_BYTES, PASSING_FILES = 16 << 20, 100
+PASSING_BYTES, PASSING_FILES = 16 << 20, 96
 
 
 class CopyLanding(Landing):
@@ -72,8 +72,7 @@ class CopyLanding(Landing):
 
     def _complete(self) -> None:
         self.session.check_sent(self.bench, self.rows, self.sent)
-        self.target.end()
-        self.target.swap()  # what is made from the rows may read them here
+        self.target.stand()
 
 
 class PassingLanding(Landing):
@@ -92,6 +91,9 @@ class PassingLanding(Landing):
 
     def remove(self, condition: str) -> None:
         self.held.keep(f"({condition}) IS NOT TRUE")
+
+    def full_columns(self) -> Collection[str]:
+        return self.held.full_columns()
 
     def flush(self) -> None:
         """Send the batch, by the months that its rows are in, when those before it are through."""

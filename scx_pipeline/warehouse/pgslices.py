@@ -30,7 +30,10 @@ def open_slice(session: PostgresSession, schema: str, table: Table, span: Span |
 
 
 class Slice(ABC):
-    """Takes the rows of a load: `begin`, then rows into what `target` names, `end`, and `swap` makes the slice theirs."""
+    """Takes the rows of a load: `begin`, then rows into what `target` names, `end`, and `swap` makes the slice theirs.
+
+    `stand` is both, for rows that the transaction reads afterwards.
+    """
 
     by_month: bool  # whether rows of each month go into another table
 
@@ -57,6 +60,11 @@ class Slice(ABC):
     @abstractmethod
     def swap(self) -> None:
         """Whoever reads the table in this transaction sees the new rows from here on."""
+
+    def stand(self) -> None:
+        """All rows were taken, and what is made from them may read them here."""
+        self.end()
+        self.swap()
 
 
 class Standing(Slice):
@@ -110,8 +118,12 @@ class Months(Slice):
         return self.made[month], True
 
     def end(self) -> None:
+        """Nothing is left to do: with the table's statistics, after the commit, theirs are made."""
+
+    def stand(self) -> None:
         for name in self.made.values():
             self.session.execute(f"ANALYZE {name}")
+        super().stand()
 
     def swap(self) -> None:
         """Put the months in the place of those of the span that stand; whoever reads them then is waited for."""

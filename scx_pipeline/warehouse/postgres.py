@@ -296,16 +296,14 @@ class PostgresSession(Session):
             taken += self.execute(f"INSERT INTO {name} ({columns}) {rows}")
         check_count(target.name, made, taken)
         self.execute("DROP TABLE _made")
-        target.end()
-        target.swap()
+        target.stand()
 
     def _copy_slice(self, bench: Workbench, schema: str, table: Table, span: Span) -> None:
         target = open_slice(self, schema, table, span)
         target.begin()
         sent = self.send(bench, target, "TRUE")
         self.check_sent(bench, target.name, sent)
-        target.end()
-        target.swap()
+        target.stand()
 
     def check_sent(self, bench: Workbench, name: str, sent: int) -> None:
         """Raise WarehouseError unless as many rows were taken as stand on the workbench, where they are checked."""

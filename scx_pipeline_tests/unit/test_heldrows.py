@@ -62,6 +62,13 @@ def test_of_no_values_there_are_no_bounds(held: HeldRows) -> None:
     assert held.bounds("n") == (7, 7)
 
 
+def test_the_columns_without_a_null_are_known(held: HeldRows) -> None:
+    held.add("SELECT n, 'x' FROM range(1000) AS r(n)")
+    assert held.full_columns() == ["n", "name"]
+    held.add("SELECT 7, NULL")
+    assert held.full_columns() == ["n"]
+
+
 def test_what_was_given_away_stays_when_the_rows_are_cleared(held: HeldRows) -> None:
     held.add("SELECT n, 'x' || n FROM range(10) AS r(n)")
     all_of_them, some = held.select(["name"], "n >= 0"), held.select(["n"], "n > 7")
