@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from scx_pipeline import show
+from scx_pipeline import cli_cluster, show
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.settings import Settings, read_settings
 from scx_pipeline.spec import Month, Span, contiguous_spans
@@ -36,6 +36,7 @@ app = typer.Typer(
 )
 generate = typer.Typer(no_args_is_help=True, help="Generate a realistic sample bucket for a star.")
 app.add_typer(generate, name="generate")
+app.add_typer(cli_cluster.app, name="cluster")
 
 StarName = Annotated[str, typer.Argument(metavar="STAR", help="The star's name, for example scx.")]
 Layout = Literal["monthly", "concatenated", "both"]

@@ -156,6 +156,10 @@ Name = Annotated[str, AfterValidator(_identifier)]
 NeutralType = Annotated[str, AfterValidator(_neutral_type)]
 FieldPath = Annotated[str, AfterValidator(_field_path)]
 Unit = Literal["seconds", "milliseconds", "microseconds"]
+Encoding = Literal[
+    "raw", "az64", "bytedict", "delta", "delta32k", "lzo", "mostly8", "mostly16", "mostly32", "runlength", "text255",
+    "text32k", "zstd",
+]  # fmt: skip
 MonthText = Annotated[Month, BeforeValidator(_month, json_schema_input_type=str)]
 
 
@@ -187,6 +191,10 @@ class Column(_Fact):
         description="of a JSON source: the field it is read from, outer.inner if nested; default: its name",
     )
     unit: Unit | None = Field(None, description="of a timestamp that its source counts from 1970-01-01 UTC")
+
+    encoding: Encoding | None = Field(
+        None, description="of Redshift: how it is packed; default: as Redshift finds best"
+    )
 
     @property
     def field_path(self) -> tuple[str, ...]:
@@ -264,6 +272,13 @@ class Table(_Fact):
         ge=0,
         description="a month has no fewer, if what the table is made from has any; 0: it may have none, which warns",
     )
+    distribution: str = Field(
+        "auto",
+        description="of Redshift: auto, even, all (a copy on every node), or the column by whose values rows are spread",
+    )
+    sort: tuple[Name, ...] = Field(
+        (), description="of Redshift: the columns by which rows are sorted; none: as Redshift finds best"
+    )
     columns: tuple[Column, ...] = Field(min_length=1)
 
     @property
@@ -305,6 +320,11 @@ class Table(_Fact):
                 raise ValueError(f"table {self.name}: key column {name} is not among its columns")
             if self.column(name).nullable:
                 raise ValueError(f"table {self.name}: key column {name} must be declared nullable: false")
+        for name in (*self.sort, *({self.distribution} - {"auto", "even", "all"})):
+            if name not in names:
+                raise ValueError(
+                    f"table {self.name}: it is sorted or distributed by {name}, which is none of its columns"
+                )
         if (self.role == "staging") != (self.source is not None):
             raise ValueError(f"table {self.name}: a staging table names its source, and no other table does")
         if self.sliced and self.column(self.moment).type != "timestamp":

@@ -5,24 +5,39 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
 import pytest
 
 from scx_pipeline_tests.servers.postgres import FAST, PostgresServer, postgres_server
 from scx_pipeline_tests.servers.s3 import S3Server, s3_server
+from scx_pipeline_tests.standin.server import StandIn, stand_in
 
 # From quick to slow: a test's folder says when it runs. Folders that are not named run with PostgreSQL's.
-TIERS = {"unit": 0, "cases": 1, "duckdb": 2, "pipeline": 2, "postgres": 3, "redshift": 4, "spark": 5, "ui": 6}
+TIERS = {
+    "unit": 0,
+    "cases": 1,
+    "cluster": 1,
+    "duckdb": 2,
+    "pipeline": 2,
+    "postgres": 3,
+    "redshift": 4,
+    "spark": 5,
+    "ui": 6,
+}
 MARKERS = {
     "postgres": "needs the PostgreSQL server",
     "s3": "needs the S3 server",
-    "redshift": "is in redshift/",
+    "redshift": "runs on the stand-in for Redshift",
     "spark": "is in spark/, needs Java",
     "ui": "is in ui/, needs a browser",
 }
-SERVERS = ("postgres", "s3")  # the fixtures that start one; what is built on them has them in its closure
+SERVERS = (
+    "postgres",
+    "s3",
+    "redshift",
+)  # the fixtures that start one; what is built on them has them in its closure
 
 THE_DEVELOPERS = ("SCX_", "DAGSTER_", "AWS_", "PG")
 FOR_THE_TESTS = {"SCX_SCREENSHOTS"}  # says where ui/ leaves its pictures
@@ -67,7 +82,7 @@ def folder(item: pytest.Item) -> str:
 def mark(item: pytest.Item) -> None:
     """Mark a test with the servers it uses and the folder it is in."""
     used = {name for name in SERVERS if name in getattr(item, "fixturenames", ())}
-    for name in used | ({folder(item)} & {"redshift", "spark", "ui"}):
+    for name in used | ({folder(item)} & {"spark", "ui"}):
         item.add_marker(name)
 
 
@@ -126,3 +141,18 @@ def s3_bucket(s3: S3Server, isolated_environment: None) -> Iterator[str]:
             patch.setenv(variable, value)
         yield s3.create_bucket(name)
         s3.delete_bucket(name)
+
+
+@pytest.fixture
+def redshift(tmp_path: Path, postgres_url: str, s3: S3Server) -> Iterator[StandIn]:
+    """A stand-in for Redshift over an empty database `dev`, and the tests' S3 server."""
+    folder = tmp_path / "redshift"
+    folder.mkdir()
+    with stand_in(folder, postgres_url, s3) as server:
+        yield server
+
+
+@pytest.fixture
+def redshift_url(redshift: StandIn, s3_bucket: str) -> str:
+    """The stand-in's URL for the pipeline, with a bucket of its own to stage what COPY reads."""
+    return f"{redshift.url()}&staging={s3_bucket}/staging"

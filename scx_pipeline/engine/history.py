@@ -95,13 +95,9 @@ def prepare_tables(
     WarehouseError says so, since rows would be lost.
     """
     star = compiled.star
-    standing = session.rows(
-        "SELECT schema_name FROM information_schema.schemata WHERE catalog_name = current_database()"
-    )
+    standing = session.schemas()
     for schema in dict.fromkeys((star.schema_name, STATE_SCHEMA)):
-        if (
-            schema,
-        ) not in standing:  # asked for one that stands, PostgreSQL would still want the right to create it
+        if schema not in standing:  # asked for one that stands, PostgreSQL would want the right to create it
             session.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
     for table in STATE_TABLES:
         if not session.existing_columns(STATE_SCHEMA, table.name):
@@ -279,7 +275,7 @@ def _forget_objects(session: Session, star: str, keys: Sequence[tuple[object, ..
     mark = session.capabilities.placeholder
     columns = [OBJECTS.column("source"), OBJECTS.column("object_key")]
     session.execute(session.create_table_sql("_gone", columns, "TEMPORARY "))
-    session.insert_rows("_gone", [column.name for column in columns], keys)
+    session.insert_rows("_gone", columns, keys)
     for table in (OBJECTS, REJECTED):
         session.execute(
             f"DELETE FROM {qualified(STATE_SCHEMA, table)} WHERE star = {mark}"
@@ -298,4 +294,4 @@ def _delete_months(session: Session, table: Table, star: str, span: Span) -> Non
 
 
 def _insert(session: Session, table: Table, rows: Sequence[Sequence[object]]) -> None:
-    session.insert_rows(qualified(STATE_SCHEMA, table), table.column_names, rows)
+    session.insert_rows(qualified(STATE_SCHEMA, table), table.columns, rows)

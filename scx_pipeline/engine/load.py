@@ -132,9 +132,8 @@ class Loader:
         fails, and another PipelineError when the load cannot be done; nothing is changed then.
         """
         check_span(self.compiled.star, span)
-        run = _Run(self, span, self._tables_to_make(tables), run_id)
-        with self.warehouse.transaction(self.compiled.star.name) as session:
-            return run.execute(session)
+        names = self._tables_to_make(tables)
+        return self._run(lambda: _Run(self, span, names, run_id))
 
     def refresh(self, run_id: str | None = None) -> LoadReport:
         """Make the star's tables without months anew and publish them, history included, in one transaction.
@@ -146,9 +145,11 @@ class Loader:
             raise PipelineError(
                 f"{self.compiled.star.name} has no tables without months: load months instead"
             )
-        run = _Refresh(self, None, {table.name for table in self.compiled.star.whole}, run_id)
-        with self.warehouse.transaction(self.compiled.star.name) as session:
-            return run.execute(session)
+        names = {table.name for table in self.compiled.star.whole}
+        return self._run(lambda: _Refresh(self, None, names, run_id))
+
+    def _run(self, begin: Callable[[], _Run]) -> LoadReport:
+        return self.warehouse.run(self.compiled.star.name, lambda session: begin().execute(session))
 
     def _tables_to_make(self, tables: Collection[str] | None) -> set[str]:
         star = self.compiled.star

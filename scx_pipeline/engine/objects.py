@@ -20,9 +20,9 @@ from urllib.parse import unquote, urlsplit
 
 from scx_pipeline.engine.records import decompressed
 from scx_pipeline.errors import BucketError, SourceFileError
+from scx_pipeline.s3 import open_s3, reason_of
 
 if TYPE_CHECKING:
-    from obstore.auth.boto3 import Boto3CredentialProvider
     from obstore.store import ObjectStore
 
 FETCH_WORKERS = 16  # the measured knee for small objects on two cores
@@ -94,7 +94,7 @@ class Bucket:
                 below = pool.map(self._list_folder, top["common_prefixes"])
                 found = [info for part in ([*map(_info, top["objects"])], *below) for info in part]
         except Exception as error:
-            raise BucketError(f"cannot list {self.uri(prefix)}: {_reason(error)}") from error
+            raise BucketError(f"cannot list {self.uri(prefix)}: {reason_of(error)}") from error
         return sorted((info for info in found if not info.key.endswith("/")), key=attrgetter("key"))
 
     def _list_folder(self, prefix: str) -> list[ObjectInfo]:
@@ -148,7 +148,7 @@ class Bucket:
         try:
             return bytes(self.store.get(item.key, options={"if_match": item.etag}).bytes())
         except Exception as error:
-            raise BucketError(f"cannot read {self.uri(item.key)}: {_reason(error)}") from error
+            raise BucketError(f"cannot read {self.uri(item.key)}: {reason_of(error)}") from error
 
     def _fetch_ahead(
         self, batches: Sequence[Sequence[ObjectInfo]], spool: Path, ahead: ThreadPoolExecutor
@@ -190,7 +190,7 @@ class Bucket:
                 for chunk in result.stream(min_chunk_size=4 << 20):
                     file.write(chunk)
         except Exception as error:
-            raise BucketError(f"cannot read {self.uri(target.object.key)}: {_reason(error)}") from error
+            raise BucketError(f"cannot read {self.uri(target.object.key)}: {reason_of(error)}") from error
         if target.path.stat().st_size != target.object.size:
             raise BucketError(f"cannot read {self.uri(target.object.key)}: it ended early; run again")
 
@@ -262,7 +262,7 @@ def open_bucket(url: str) -> Bucket:
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
         return _open_folder(url, Path(unquote(parts.path)))
     if parts.scheme == "s3" and parts.netloc:
-        return Bucket(url, _open_s3(parts.netloc, parts.path.strip("/")))
+        return Bucket(url, open_s3(parts.netloc, parts.path.strip("/")))
     raise BucketError(f"SCX_BUCKET_URL is {url!r}: write file:///folder or s3://bucket")
 
 
@@ -274,47 +274,9 @@ def _open_folder(url: str, folder: Path) -> Bucket:
     return Bucket(url, LocalStore(folder), folder)
 
 
-def _open_s3(bucket: str, prefix: str) -> ObjectStore:
-    from obstore.store import S3Store
-
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    return S3Store(
-        bucket,
-        prefix=prefix or None,
-        endpoint=endpoint,
-        client_options={"allow_http": bool(endpoint and endpoint.startswith("http://")), "timeout": "300s"},
-        credential_provider=_credential_provider(),
-    )
-
-
-def _credential_provider() -> Boto3CredentialProvider | None:
-    """boto3's chain (profiles, SSO, roles) unless plain keys are in the environment, which need no boto3 import."""
-    if os.environ.get("AWS_ACCESS_KEY_ID"):
-        return None
-    import boto3
-    from obstore.auth.boto3 import Boto3CredentialProvider
-
-    session = boto3.Session()
-    if session.get_credentials() is None:
-        raise BucketError(
-            "no AWS credentials were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        )
-    return Boto3CredentialProvider(session)
-
-
 def _info(meta: Any) -> ObjectInfo:
     return ObjectInfo(meta["path"], meta["size"], meta["e_tag"] or "", meta["last_modified"])
 
 
 def _suffix(key: str) -> str:
     return _COMPRESSED.get(Path(key).suffix.lower(), "")
-
-
-def _reason(error: Exception) -> str:
-    """The first line of a library's message: the rest of obstore's are debug dumps."""
-    if isinstance(error, BucketError):
-        return str(error)
-    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    if "precondition" in text.lower() or "412" in text:
-        return "it was overwritten after the listing; run again"
-    return text[:300]

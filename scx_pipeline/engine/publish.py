@@ -164,7 +164,7 @@ def _replace_changed(session: Session, compiled: CompiledStar, table: Table, tou
     `touched` has the keys that may differ; None: all. How many rows were written or removed.
     """
     target = qualified(compiled.star.schema_name, table)
-    same = " AND ".join(_equal(column) for column in table.columns)
+    same = " AND ".join(_equal(session, column) for column in table.columns)
     stays = f"SELECT {', '.join(f'n.{quote(name)}' for name in table.key)} FROM _now AS n JOIN {target} AS t ON {same}"
     session.execute(f"CREATE TEMPORARY TABLE _stays AS {stays}")
     may_differ = _has_key_in(table, touched) if touched else "TRUE"
@@ -177,13 +177,10 @@ def _replace_changed(session: Session, compiled: CompiledStar, table: Table, tou
     return changed
 
 
-def _equal(column: Column) -> str:
-    name = quote(column.name)
-    return (
-        f"(n.{name} = t.{name} OR (n.{name} IS NULL AND t.{name} IS NULL))"
-        if column.nullable
-        else f"n.{name} = t.{name}"
-    )
+def _equal(session: Session, column: Column) -> str:
+    new, old = (f"{side}.{quote(column.name)}" for side in "nt")
+    same = f"{session.exact(new, column)} = {session.exact(old, column)}"
+    return f"({same} OR ({new} IS NULL AND {old} IS NULL))" if column.nullable else same
 
 
 def _has_key_in(table: Table, other: str) -> str:

@@ -125,7 +125,8 @@ class CompiledStar:
     def code_version(self, table: Table) -> str:
         """A hash of what makes the table's rows: its SQL and the declared facts that decide them, not what is only checked."""
         facts = table.model_dump(
-            mode="json", exclude={"description", "columns", "same_rows_as", "fewest_rows"}
+            mode="json",
+            exclude={"description", "columns", "same_rows_as", "fewest_rows", "distribution", "sort"},
         )
         facts["columns"] = [
             column.model_dump(mode="json", include={"name", "type", "nullable", "field", "unit"})

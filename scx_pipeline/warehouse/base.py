@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.spec import Column, Span, Table
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 STATE_SCHEMA = (
     "scx_pipeline"  # the engine's own schema: load history, objects, rejected rows, months' newest rows
 )
-_ENGINES = {"duckdb": "duckdb", "postgresql": "postgres", "postgres": "postgres"}
+_ENGINES = {"duckdb": "duckdb", "postgresql": "postgres", "postgres": "postgres", "redshift": "redshift"}
 
 MANY_ROWS = 2000
+
+Made = TypeVar("Made")
 
 Notify = Callable[[str], None]
 
@@ -121,6 +123,13 @@ class Session(ABC):
     def frame(self, sql: str) -> pd.DataFrame:
         """Run a query and return a pandas frame."""
 
+    def schemas(self) -> set[str]:
+        """The schemas that stand."""
+        found = self.rows(
+            "SELECT schema_name FROM information_schema.schemata WHERE catalog_name = current_database()"
+        )
+        return {name for (name,) in found}
+
     @abstractmethod
     def existing_columns(self, schema: str, table: str) -> list[tuple[str, str]]:
         """The columns of a table in order as (name, the engine's type); empty where there is no such table."""
@@ -176,22 +185,23 @@ class Session(ABC):
             f"INSERT INTO {qualified(schema, table)} ({columns}) SELECT {columns} FROM ({select}) AS q"
         )
 
-    def insert_rows(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    def insert_rows(self, table: str, columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> None:
         """Insert rows of plain values: by parameters, some hundreds a statement, or in bulk where there are many."""
         if len(rows) > MANY_ROWS:
             self._insert_many(table, columns, rows)
             return
+        listed = names([column.name for column in columns])
         row = f"({', '.join([self.capabilities.placeholder] * len(columns))})"
         for start in range(0, len(rows), 200):
             chunk = rows[start : start + 200]
             values = ", ".join([row] * len(chunk))
             self.execute(
-                f"INSERT INTO {table} ({names(columns)}) VALUES {values}",
+                f"INSERT INTO {table} ({listed}) VALUES {values}",
                 [value for item in chunk for value in item],
             )
 
     @abstractmethod
-    def _insert_many(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    def _insert_many(self, table: str, columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> None:
         """Insert many rows of plain values in the engine's own quickest way."""
 
     def keys_hold(self, schema: str, table: Table) -> bool:
@@ -241,6 +251,10 @@ class Session(ABC):
     def row_hash(self, columns: Sequence[Column]) -> str:
         """An expression of a row's 64-bit hash over these columns, of this engine alone: equal rows have equal ones."""
 
+    def exact(self, term: str, column: Column) -> str:
+        """A term that is equal to another only where the column's values are exactly the same."""
+        return term
+
     def keep_newest(self, target: str, table: Table, keys: str, span: Span | None) -> None:
         """Of the keys in the table `keys`, leave only the newest row of the span in `target`."""
         columns = names(table.column_names)
@@ -271,6 +285,11 @@ class Warehouse(ABC):
         Raises WarehouseError when the warehouse cannot be reached, locked in time, or written.
         """
 
+    def run(self, lock: str, work: Callable[[Session], Made]) -> Made:
+        """Do the work in a transaction. An engine that may break one off through no fault of ours begins it anew."""
+        with self.transaction(lock) as session:
+            return work(session)
+
     @abstractmethod
     def reader(self) -> AbstractContextManager[Session | None]:
         """A session that only reads; None where nothing was ever written. Raises WarehouseError as `transaction`."""
@@ -289,8 +308,8 @@ def open_warehouse(url: str, limits: Limits, notify: Notify = lambda message: No
     scheme = url.partition("://")[0] if "://" in url else ""
     if scheme not in _ENGINES:
         raise WarehouseError(
-            f"SCX_WAREHOUSE_URL begins with {scheme + '://' if scheme else 'no scheme'!r}: write duckdb:///…/dev.duckdb "
-            "or postgresql://user:password@host:5432/dev"
+            f"SCX_WAREHOUSE_URL begins with {scheme + '://' if scheme else 'no scheme'!r}: write duckdb:///…/dev.duckdb, "
+            "postgresql://user:password@host:5432/dev or redshift://user:password@host:5439/dev?staging=s3://bucket/prefix"
         )
     module = import_module(f"scx_pipeline.warehouse.{_ENGINES[scheme]}")
     warehouse = module.open_url(url, limits, notify)

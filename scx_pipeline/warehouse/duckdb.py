@@ -236,12 +236,13 @@ class DuckDBSession(Session):
         candidates = f"SELECT * FROM ({select}) AS q WHERE ({names(keys)}, row({latest})) IN ({newest})"
         self.execute(f"CREATE TEMPORARY TABLE {target} AS {numbered_first(candidates, keys, newest_first)}")
 
-    def _insert_many(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    def _insert_many(self, table: str, columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> None:
         import pyarrow as pa
 
-        values = {name: pa.array(items) for name, items in zip(columns, zip(*rows, strict=True), strict=True)}
+        listed = [column.name for column in columns]
+        values = {name: pa.array(items) for name, items in zip(listed, zip(*rows, strict=True), strict=True)}
         self.con.register("_many", pa.table(values))
-        self.con.execute(f"INSERT INTO {table} ({names(columns)}) SELECT {names(columns)} FROM _many")
+        self.con.execute(f"INSERT INTO {table} ({names(listed)}) SELECT {names(listed)} FROM _many")
         self.con.unregister("_many")
 
     def row_hash(self, columns: Sequence[Column]) -> str:

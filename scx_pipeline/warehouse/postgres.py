@@ -6,9 +6,8 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.spec import Column, Month, Span, Table
@@ -31,10 +30,10 @@ from scx_pipeline.warehouse.heldrows import open_rows
 from scx_pipeline.warehouse.pgcopy import COPY_BATCH_ROWS, Encoded, Jobs
 from scx_pipeline.warehouse.pglandings import CopyLanding, PassingLanding, check_count
 from scx_pipeline.warehouse.pgslices import Slice, by_partition, open_slice
+from scx_pipeline.warehouse.wire import WireSession, parse_url, translated, unreadable
 from scx_pipeline.warehouse.workbench import Workbench, open_workbench, told
 
 if TYPE_CHECKING:
-    import pandas as pd
     from psycopg2.extensions import connection
 
 CAPABILITIES = Capabilities(
@@ -45,6 +44,7 @@ CAPABILITIES = Capabilities(
     collation="C",  # the database's collation would break ties otherwise than the other engines do
     max_text="text",
 )
+SAMPLE = "postgresql://user:password@host:5432/dev"
 LOAD_MEMORY = {"work_mem": "128MB", "maintenance_work_mem": "256MB"}  # of the server, at least, in a load
 LOAD_SETTINGS = {
     # For a join on two columns the planner expects a single row where there are all, and sorts both sides for it.
@@ -65,9 +65,9 @@ class PostgresWarehouse(Warehouse):
     capabilities = CAPABILITIES
 
     def __init__(self, url: str, limits: Limits, notify: Notify) -> None:
-        host, port, database = _parse_url(url)
+        found = parse_url(url, 5432, SAMPLE)
         self._dsn, self.limits, self.notify = url, limits, notify
-        self.url = f"postgresql://{host}:{port}/{database}"
+        self.url = f"postgresql://{found.host}:{found.port}/{found.database}"
 
     @contextmanager
     def transaction(self, lock: str) -> Iterator[Session]:
@@ -114,7 +114,7 @@ class PostgresWarehouse(Warehouse):
         except psycopg2.Error as error:
             # A URL that cannot be parsed is quoted by the driver, password included.
             quoted = isinstance(error, psycopg2.ProgrammingError) and "query parameter" not in str(error)
-            told = _UNREADABLE if quoted else first_line(error)
+            told = unreadable(SAMPLE) if quoted else first_line(error)
             raise WarehouseError(f"cannot connect to {self.url}: {told}") from None
         try:
             yield con
@@ -145,9 +145,7 @@ class PostgresWarehouse(Warehouse):
             ) from None
         cursor.execute("SET LOCAL lock_timeout = 0")
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """What a person can act on, as one line; a statement that is simply wrong stays as it is."""
+    def _translated(self) -> AbstractContextManager[None]:
         import psycopg2
 
         operational = (
@@ -158,13 +156,10 @@ class PostgresWarehouse(Warehouse):
             psycopg2.IntegrityError,  # the net under the checks
             psycopg2.errors.DependentObjectsStillExist,  # somebody's view of what is replaced
         )
-        try:
-            yield
-        except operational as error:
-            raise WarehouseError(f"{self.url}: {first_line(error)}; nothing was changed") from error
+        return translated(self.url, operational)
 
 
-class PostgresSession(Session):
+class PostgresSession(WireSession):
     """A connection to a PostgreSQL database, and in a load the workbench beside it."""
 
     capabilities = CAPABILITIES
@@ -201,54 +196,16 @@ class PostgresSession(Session):
                 self.analyze(name)
                 self.con.commit()
 
-    def execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
-        with self._cursor() as cursor:
-            cursor.execute(sql, list(parameters) or None)
-            return int(cursor.rowcount)
-
-    def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        with self._cursor() as cursor:
-            cursor.execute(sql, list(parameters) or None)
-            return list(cursor.fetchall())
-
-    def frame(self, sql: str) -> pd.DataFrame:
-        import pandas as pd
-
-        with self._cursor() as cursor:
-            cursor.execute(sql)
-            assert cursor.description is not None
-            return pd.DataFrame(cursor.fetchall(), columns=[item.name for item in cursor.description])
-
     @contextmanager
     def _cursor(self) -> Iterator[Any]:
         self.jobs.wait()
-        with self.con.cursor() as cursor:
+        with super()._cursor() as cursor:
             yield cursor
 
     def workbench(self, tables: Collection[str]) -> Session:
         if self.bench is not None and self.bench.standing.issuperset(tables):
             return self.bench
         return self
-
-    def existing_columns(self, schema: str, table: str) -> list[tuple[str, str]]:
-        return self.rows(
-            "SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a"
-            " JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace"
-            " WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
-            [schema, table],
-        )
-
-    def engine_type(self, column: Column) -> str:
-        # As format_type writes it, so that a standing table can be compared with its declaration.
-        neutral = super().engine_type(column)
-        for short, full in (
-            ("timestamp", "timestamp without time zone"),
-            ("varchar(", "character varying("),
-            ("decimal(", "numeric("),
-        ):
-            if neutral.startswith(short):
-                return neutral.replace(short, full, 1).replace(", ", ",")
-        return neutral
 
     def differs(self, schema: str, table: Table) -> bool:
         partitioned = self.rows(
@@ -367,10 +324,11 @@ class PostgresSession(Session):
     def analyze(self, table: str) -> None:
         self.execute(f"ANALYZE {table}")
 
-    def _insert_many(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    def _insert_many(self, table: str, columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> None:
+        listed = names([column.name for column in columns])
         lines = ("\t".join(map(_copy_text, row)) for row in rows)
         with self._cursor() as cursor:
-            cursor.copy_expert(f"COPY {table} ({names(columns)}) FROM STDIN", io.StringIO("\n".join(lines)))
+            cursor.copy_expert(f"COPY {table} ({listed}) FROM STDIN", io.StringIO("\n".join(lines)))
 
     def row_hash(self, columns: Sequence[Column]) -> str:
         return f"hash_record_extended(ROW({names([column.name for column in columns])}), 0)"
@@ -433,28 +391,6 @@ class PostgresSession(Session):
         """Land in memory; each batch goes through COPY while the next are read."""
         with open_rows(self.limits, [*table.columns, OBJECT]) as rows:
             yield PassingLanding(self, rows, open_slice(self, schema, table, span))
-
-
-_UNREADABLE = (
-    "SCX_WAREHOUSE_URL cannot be read: write postgresql://user:password@host:5432/dev, "
-    "with @ : / ? # % in the password as %40 %3A %2F %3F %23 %25"
-)
-
-
-def _parse_url(url: str) -> tuple[str, int, str]:
-    """The URL's host, port and database; a WarehouseError that shows nothing of a URL which may be all password."""
-    try:
-        parts = urlsplit(url)
-        host, port, database = parts.hostname, parts.port or 5432, parts.path.strip("/")
-    except ValueError:
-        raise WarehouseError(_UNREADABLE) from None
-    if not host or not database:
-        raise WarehouseError(
-            "SCX_WAREHOUSE_URL names no host or no database: write postgresql://user:password@host:5432/dev"
-        )
-    if "@" in database or "/" in database:
-        raise WarehouseError(_UNREADABLE)
-    return host, port, unquote(database)
 
 
 def _copy_text(value: object) -> str:

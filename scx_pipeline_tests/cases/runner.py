@@ -215,7 +215,7 @@ def _fill(warehouse: Warehouse, compiled: CompiledStar, given: Mapping[Table, Se
         session.begin()
         history.prepare_tables(session, compiled, compiled.star.months(), tables)
         for table, rows in given.items():
-            session.insert_rows(qualified(compiled.star.schema_name, table), table.column_names, rows)
+            session.insert_rows(qualified(compiled.star.schema_name, table), table.columns, rows)
 
 
 def _empty(warehouse: Warehouse, compiled: CompiledStar, table: Table) -> None:

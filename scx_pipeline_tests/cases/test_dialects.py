@@ -123,6 +123,7 @@ def queried(star: StarCopy, warehouse: Warehouse, sql: str) -> list[tuple[object
         prepare_tables(
             session, compiled, compiled.star.months(), [table.name for table in compiled.star.tables]
         )
-        session.insert_rows(qualified(compiled.star.schema_name, staging), COLUMNS, ROWS)
+        columns = [staging.column(name) for name in COLUMNS]
+        session.insert_rows(qualified(compiled.star.schema_name, staging), columns, ROWS)
     with warehouse.reading() as session:
         return session.rows(compiled.query(query, session.capabilities))

@@ -23,10 +23,16 @@ def pg(tmp_path: Path, postgres_url: str) -> World:
     return folder_world(tmp_path / "pg", postgres_url)
 
 
-@pytest.fixture(params=["duckdb", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.fixture(
+    params=[
+        "duckdb",
+        pytest.param("postgres", marks=pytest.mark.postgres),
+        pytest.param("redshift", marks=[pytest.mark.postgres, pytest.mark.s3, pytest.mark.redshift]),
+    ]
+)
 def server_url(request: pytest.FixtureRequest) -> str:
     """What uses it runs once of each engine: the URL of a database, or none for a DuckDB file of its own."""
-    return str(request.getfixturevalue("postgres_url")) if request.param == "postgres" else ""
+    return "" if request.param == "duckdb" else str(request.getfixturevalue(f"{request.param}_url"))
 
 
 @pytest.fixture

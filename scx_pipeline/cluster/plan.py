@@ -1,0 +1,182 @@
+"""What a cluster is to be: its settings from one file and flags, the policies of its role, its price, and the URL to use.
+Nothing here asks AWS, or changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlencode, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from scx_pipeline.errors import SettingsError
+
+Policy = dict[str, Any]
+# US dollars an hour on demand in us-east-1, from AWS's price list of 2025-11: of an RPU, and of a node by its type.
+RPU_PRICE = 0.375
+NODE_PRICES = {
+    "ra3.large": 0.543, "ra3.xlplus": 1.086, "ra3.4xlarge": 3.26, "ra3.16xlarge": 13.04,
+}  # fmt: skip
+
+
+class ClusterPlan(BaseModel):
+    """What `scx cluster` makes and keeps. Everything has a default but the bucket."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(
+        "scx",
+        pattern=r"^[a-z](?:-?[a-z0-9]){2,47}$",
+        description="of the workgroup or cluster, its namespace and its role",
+    )
+    kind: Literal["serverless", "provisioned"] = "serverless"
+    bucket: str = Field(description="s3://bucket[/prefix] with the logs, which the role may read")
+    staging: str = Field(
+        "", description="s3://bucket/prefix for what COPY reads; default: _scx_pipeline in the bucket"
+    )
+    database: str = Field("dev", pattern=r"^[a-z_][a-z0-9_]{0,62}$")
+    admin_user: str = Field(
+        "scx_admin",
+        pattern=r"^[a-z_][a-z0-9_]{0,62}$",
+        description="its password is made and kept by AWS Secrets Manager",
+    )
+    capacity: int = Field(
+        8,
+        ge=4,
+        le=1024,
+        multiple_of=4,
+        description="serverless: Redshift processing units (RPU) to begin with",
+    )
+    max_capacity: int | None = Field(
+        None, ge=4, le=5632, multiple_of=4, description="serverless: RPU at most, which bounds the price"
+    )
+    node_type: str = Field("ra3.large", description=f"provisioned: {', '.join(NODE_PRICES)}")
+    nodes: int = Field(1, ge=1, le=128, description="provisioned")
+    subnets: tuple[str, ...] = Field(
+        (), description="where it can be reached from; default: the account's own"
+    )
+    security_groups: tuple[str, ...] = Field((), description="who can reach it; default: the account's own")
+    public: bool = Field(False, description="whether it has an address on the internet")
+
+    @field_validator("bucket", "staging")
+    @classmethod
+    def _s3(cls, text: str) -> str:
+        if text and (urlsplit(text).scheme != "s3" or not urlsplit(text).netloc):
+            raise ValueError(f"{text!r} is no bucket: write s3://bucket or s3://bucket/prefix")
+        return text.rstrip("/")
+
+    @property
+    def staged(self) -> str:
+        """Where what COPY reads is put."""
+        return self.staging or f"{self.bucket}/_scx_pipeline"
+
+    @property
+    def role(self) -> str:
+        """The name of the role by which the cluster reads the bucket."""
+        return f"{self.name}-redshift-copy"
+
+
+def read_plan(file: Path | None, flags: Mapping[str, object]) -> ClusterPlan:
+    """The settings of a YAML file, and over them the flags that are not None. Raises SettingsError naming the setting."""
+    import yaml
+
+    found: dict[str, object] = {}
+    if file is not None:
+        try:
+            loaded = yaml.safe_load(file.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise SettingsError(f"{file}: cannot be read: {str(error).splitlines()[0]}") from None
+        if not isinstance(loaded, dict):
+            raise SettingsError(f"{file}: write one setting a line, such as `bucket: s3://scx-logs`")
+        found = loaded
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return ClusterPlan.model_validate({**found, **given})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = ".".join(map(str, first["loc"]))
+        where = f"--{name.replace('_', '-')}" if name in given or file is None else f"{file}, {name}"
+        known = ClusterPlan.model_fields.get(name.partition(".")[0])
+        hint = (
+            f" ({known.description})"
+            if known and known.description
+            else f"; there are: {', '.join(ClusterPlan.model_fields)}"
+        )
+        raise SettingsError(
+            f"{where}: {first['msg']}{hint if first['type'] != 'missing' or known else ''}"
+        ) from None
+
+
+def trust_policy() -> Policy:
+    """Who may use the role: Redshift, and nobody else."""
+    services = ["redshift.amazonaws.com", "redshift-serverless.amazonaws.com"]
+    return _policy({"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"})
+
+
+def read_policy(plan: ClusterPlan) -> Policy:
+    """What the role may do: read objects of the log bucket and of the staging place, and list those."""
+    places = dict.fromkeys((plan.bucket, plan.staged))
+    objects, lists = [], []
+    for place in places:
+        bucket, _, prefix = place.removeprefix("s3://").partition("/")
+        below = f"{prefix}/*" if prefix else "*"
+        objects.append(f"arn:aws:s3:::{bucket}/{below}")
+        lists.append(
+            {
+                "Effect": "Allow",
+                "Action": ["s3:ListBucket", "s3:GetBucketLocation"],
+                "Resource": f"arn:aws:s3:::{bucket}",
+            }
+            | ({"Condition": {"StringLike": {"s3:prefix": [below]}}} if prefix else {})
+        )
+    return _policy({"Effect": "Allow", "Action": "s3:GetObject", "Resource": objects}, *lists)
+
+
+def loader_policy(plan: ClusterPlan) -> Policy:
+    """What whoever runs the pipeline needs: to read logs, to write the staging place, and to log in."""
+    bucket, _, prefix = plan.bucket.removeprefix("s3://").partition("/")
+    staging = plan.staged.removeprefix("s3://")
+    secret = {
+        "Effect": "Allow",
+        "Action": "secretsmanager:GetSecretValue",
+        "Resource": f"arn:aws:secretsmanager:*:*:secret:redshift!{plan.name}-*",
+    }
+    return _policy(
+        {
+            "Effect": "Allow",
+            "Action": "s3:GetObject",
+            "Resource": f"arn:aws:s3:::{bucket}/{f'{prefix}/*' if prefix else '*'}",
+        },
+        {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{bucket}"},
+        {
+            "Effect": "Allow",
+            "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
+            "Resource": f"arn:aws:s3:::{staging}/*",
+        },
+        secret,
+    )
+
+
+def _policy(*statements: Mapping[str, Any]) -> Policy:
+    return {"Version": "2012-10-17", "Statement": [dict(item) for item in statements]}
+
+
+def price(plan: ClusterPlan) -> str:
+    """What it costs an hour, as far as it can be told beforehand."""
+    if plan.kind == "serverless":
+        most = f", at most {plan.max_capacity * RPU_PRICE:.2f}" if plan.max_capacity else ""
+        return (
+            f"about {plan.capacity * RPU_PRICE:.2f} US dollars an hour while queries run{most}, nothing for compute while none do; "
+            "storage and snapshots are billed by the month"
+        )
+    if plan.node_type not in NODE_PRICES:
+        return f"{plan.nodes} × {plan.node_type}: see AWS's price list; billed by the hour, also while no queries run, until it is paused"
+    total = plan.nodes * NODE_PRICES[plan.node_type]
+    return f"about {total:.2f} US dollars an hour, also while no queries run, until it is paused; storage is billed by the month"
+
+
+def url_of(plan: ClusterPlan, host: str, secret: str) -> str:
+    """The value for SCX_WAREHOUSE_URL: there is no password in it."""
+    query = urlencode({"secret": secret, "staging": plan.staged}, safe=":/!")
+    return f"redshift://{host}:5439/{plan.database}?{query}"

@@ -1,0 +1,52 @@
+"""S3 buckets opened as AWS's own settings say: endpoint, region, profile, role, keys.
+What lies in them, and what it is for, is decided by whoever opens them."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from scx_pipeline.errors import BucketError
+
+if TYPE_CHECKING:
+    from obstore.auth.boto3 import Boto3CredentialProvider
+    from obstore.store import ObjectStore
+
+
+def open_s3(bucket: str, prefix: str = "") -> ObjectStore:
+    """A bucket, or what is below a prefix of it. Raises BucketError where no credentials are found."""
+    from obstore.store import S3Store
+
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    return S3Store(
+        bucket,
+        prefix=prefix or None,
+        endpoint=endpoint,
+        client_options={"allow_http": bool(endpoint and endpoint.startswith("http://")), "timeout": "300s"},
+        credential_provider=_credential_provider(),
+    )
+
+
+def _credential_provider() -> Boto3CredentialProvider | None:
+    """boto3's chain (profiles, SSO, roles) unless plain keys are in the environment, which need no boto3 import."""
+    if os.environ.get("AWS_ACCESS_KEY_ID"):
+        return None
+    import boto3
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    session = boto3.Session()
+    if session.get_credentials() is None:
+        raise BucketError(
+            "no AWS credentials were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+    return Boto3CredentialProvider(session)
+
+
+def reason_of(error: Exception) -> str:
+    """The first line of a library's message: the rest of obstore's are debug dumps."""
+    if isinstance(error, BucketError):
+        return str(error)
+    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if "precondition" in text.lower() or "412" in text:
+        return "it was overwritten after the listing; run again"
+    return text[:300]

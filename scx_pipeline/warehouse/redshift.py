@@ -1,0 +1,409 @@
+"""Amazon Redshift: loads come in by COPY from S3, keys are not enforced, and a transaction that is broken off begins anew.
+COPY's text is in `rscopy`, how to log in in `rslogin`; what is published is decided in the engine package."""
+
+from __future__ import annotations
+
+import io
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scx_pipeline.errors import WarehouseError
+from scx_pipeline.spec import Column, Span, Table
+from scx_pipeline.warehouse.base import (
+    OBJECT,
+    STATE_SCHEMA,
+    Capabilities,
+    Landing,
+    Limits,
+    Made,
+    Notify,
+    Session,
+    Warehouse,
+    first_line,
+    inside,
+    names,
+    qualified,
+    quote,
+)
+from scx_pipeline.warehouse.rscopy import Access, Entry, Place, arrow_table, copy_sql, open_place
+from scx_pipeline.warehouse.rslogin import Login, log_in
+from scx_pipeline.warehouse.wire import Address, WireSession, parse_url
+from scx_pipeline.warehouse.workbench import Workbench, open_workbench, told
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection
+
+CAPABILITIES = Capabilities(
+    name="redshift",
+    dialect="redshift",
+    types={"double": "double precision"},
+    placeholder="%s",
+    collation="",  # texts are compared by their bytes
+    max_text="character varying(65535)",
+)
+SAMPLE = "redshift://user:password@host:5439/dev?staging=s3://bucket/prefix"
+# What a URL may say behind the ?, beside what libpq knows of TLS.
+OPTIONS = ("staging", "iam_role", "region", "workgroup", "cluster", "secret", "query_group")
+TLS = ("sslmode", "sslrootcert")
+ATTEMPTS, PAUSE = (
+    5,
+    2.0,
+)  # of a transaction that is broken off, and seconds before the second; each next twice as long
+POLITE = 2.0  # seconds for which a lock is waited for before anybody is told
+LARGE = 100_000  # rows after which a table is analyzed
+FILE_BYTES = "128MB"  # of the Parquet files that rows go up in: some for each slice of the cluster
+
+
+class BrokenOffError(WarehouseError):
+    """A transaction that was broken off through no fault of ours: the same may go well when it is begun anew."""
+
+
+def open_url(url: str, limits: Limits, notify: Notify) -> Warehouse:
+    """The warehouse of `redshift://user:password@host:5439/dev?staging=s3://bucket/prefix`."""
+    address = parse_url(url, 5439, SAMPLE, ("workgroup", "cluster", "secret"))
+    for name in address.query:
+        if name not in (*OPTIONS, *TLS):
+            raise WarehouseError(
+                f"SCX_WAREHOUSE_URL says {name!r} behind the ?, which can be: {', '.join((*OPTIONS, *TLS))}"
+            )
+    return RedshiftWarehouse(address, limits, notify)
+
+
+class RedshiftWarehouse(Warehouse):
+    """A database of a Redshift cluster or workgroup."""
+
+    capabilities = CAPABILITIES
+
+    def __init__(self, address: Address, limits: Limits, notify: Notify) -> None:
+        self.address, self.limits, self.notify = address, limits, notify
+        query = address.query
+        where = address.host or next(
+            f"{name}={query[name]}" for name in ("workgroup", "cluster", "secret") if name in query
+        )
+        self.url = (
+            f"redshift://{where}:{address.port}/{address.database}"
+            if address.host
+            else f"redshift:///{address.database}?{where}"
+        )
+        self.access = Access(query.get("iam_role", "default"), query.get("region"))
+
+    def run(self, lock: str, work: Callable[[Session], Made]) -> Made:
+        """See `Warehouse.run`: conflicts with other transactions and broken connections are begun anew, a few times."""
+        for attempt in range(1, ATTEMPTS):
+            try:
+                return super().run(lock, work)
+            except BrokenOffError as error:
+                pause = PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1)
+                self.notify(f"{error}; trying again in {pause:.0f} s ({attempt} of {ATTEMPTS - 1})")
+                time.sleep(pause)
+        return super().run(lock, work)
+
+    @contextmanager
+    def transaction(self, lock: str) -> Iterator[Session]:
+        """See `Warehouse.transaction`; the lock is that of an empty table, which nobody reads."""
+        with self._translated(), told(self.limits), self._connect() as con:
+            self._wait_for(con, lock)
+            with closing(RedshiftSession(con, self, lock)) as session:
+                yield session
+                con.commit()
+                session.analyze_loaded()
+
+    @contextmanager
+    def reader(self) -> Iterator[Session | None]:
+        """See `Warehouse.reader`; all its queries see the same commit."""
+        with self._translated(), self._connect() as con:
+            con.set_session(readonly=True)
+            with closing(RedshiftSession(con, self, "")) as session:
+                yield session if session.has_state() else None
+
+    @contextmanager
+    def _connect(self) -> Iterator[connection]:
+        """Connect; outside of a transaction first, so that settings stand whatever becomes of it."""
+        import psycopg2
+
+        login = log_in(self.address)
+        try:
+            con = psycopg2.connect(**self._parameters(login))
+        except psycopg2.Error as error:
+            raise WarehouseError(f"cannot connect to {self.url}: {_refusal(error, login)}") from None
+        try:
+            con.autocommit = True
+            with con.cursor() as cursor:
+                cursor.execute("SET timezone TO 'UTC'")
+                cursor.execute(
+                    "SET query_group TO %s", [self.address.query.get("query_group", "scx_pipeline")]
+                )
+            con.autocommit = False
+            yield con
+        finally:
+            con.close()  # rolls back what was not committed
+
+    def _parameters(self, login: Login) -> dict[str, Any]:
+        import certifi
+
+        query = self.address.query
+        return {
+            "host": login.host, "port": login.port, "dbname": self.address.database, "user": login.user,
+            "password": login.password, "application_name": "scx_pipeline", "connect_timeout": 15,
+            "sslmode": query.get("sslmode", "verify-full"), "sslrootcert": query.get("sslrootcert", certifi.where()),
+            "gssencmode": "disable",
+            # A COPY may take longer than a router remembers a connection on which nothing is said.
+            "keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 6,
+        }  # fmt: skip
+
+    def _wait_for(self, con: connection, lock: str) -> None:
+        """Take the lock for the transaction that begins with it, or say that it is taken and wait."""
+        import psycopg2
+
+        name = f"{quote(STATE_SCHEMA)}.{quote(f'lock_{lock}')}"
+        con.autocommit = True
+        self._make_lock(RedshiftSession(con, self, lock), name, f"lock_{lock}")
+        con.autocommit = False
+        timeout = self.limits.lock_timeout
+        for patience in sorted({min(POLITE, timeout), timeout}):
+            try:
+                with con.cursor() as cursor:
+                    cursor.execute("SET statement_timeout TO %s", [int(patience * 1000) or 1])
+                    cursor.execute(f"LOCK {name}")
+                    cursor.execute("SET statement_timeout TO 0")
+                return
+            except psycopg2.errors.QueryCanceled:
+                con.rollback()
+                if patience < timeout:
+                    self.notify(f"waiting for another run, which is loading {lock}")
+        raise WarehouseError(
+            f"{lock} in {self.url} is being loaded by another run; waited {timeout:g} s (SCX_LOCK_TIMEOUT): "
+            "wait for that run, or stop it"
+        )
+
+    @staticmethod
+    def _make_lock(session: RedshiftSession, name: str, table: str) -> None:
+        import psycopg2
+
+        if session.existing_columns(STATE_SCHEMA, table):
+            return
+        with suppress(
+            psycopg2.errors.UniqueViolation, psycopg2.errors.DuplicateTable
+        ):  # by another run, just now
+            if STATE_SCHEMA not in session.schemas():
+                session.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(STATE_SCHEMA)}")
+            session.execute(f"CREATE TABLE IF NOT EXISTS {name} (nothing smallint)")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """What a person can act on, as one line with what to do; what another attempt may mend, as BrokenOffError."""
+        import psycopg2
+
+        try:
+            yield
+        except (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.InternalError, psycopg2.errors.InsufficientPrivilege,
+                psycopg2.errors.ReadOnlySqlTransaction) as error:  # fmt: skip
+            line = first_line(error)
+            kind = BrokenOffError if _may_go_well(error) else WarehouseError
+            advice = next((advice for sign, advice in _ADVICE if sign.lower() in str(error).lower()), "")
+            raise kind(
+                f"{self.url}: {line}{f' ({advice})' if advice else ''}; nothing was changed"
+            ) from error
+
+
+class RedshiftSession(WireSession):
+    """A connection to a Redshift database, and in a load the place in S3 that COPY reads from."""
+
+    capabilities = CAPABILITIES
+
+    def __init__(self, con: connection, warehouse: RedshiftWarehouse, lock: str) -> None:
+        self.con, self.warehouse, self.lock = con, warehouse, lock
+        self.loaded: dict[str, int] = {}  # rows that came in, by table
+        self.bench: Workbench | None = None
+        self.opened = ExitStack()
+        self._place: Place | None = None
+
+    def close(self) -> None:
+        """Leave nothing behind in S3, nor here."""
+        self.opened.close()
+        if self._place is not None:
+            try:
+                self._place.clear()
+            except WarehouseError as error:
+                self.warehouse.notify(f"{error}; the next load removes it")
+
+    @property
+    def place(self) -> Place:
+        """The place that COPY reads from, which is this load's alone."""
+        if self._place is None:
+            self._place = open_place(self.warehouse.address.query.get("staging"), self.lock)
+            self._place.sweep()
+        return self._place
+
+    def schemas(self) -> set[str]:
+        return {name for (name,) in self.rows("SELECT nspname FROM pg_namespace")}
+
+    def create_table(self, schema: str, table: Table) -> None:
+        """Without keys: the planner would believe them, also while they do not hold yet."""
+        columns = ", ".join(
+            f"{quote(column.name)} {self.engine_type(column)}{f' ENCODE {column.encoding}' if column.encoding else ''}"
+            for column in table.columns
+        )
+        self.execute(f"CREATE TABLE {qualified(schema, table)} ({columns}){_layout(table)}")
+
+    def insert(self, schema: str, table: Table, select: str) -> int:
+        inserted = super().insert(schema, table, select)
+        self._count(qualified(schema, table), inserted)
+        return inserted
+
+    def _insert_many(self, table: str, columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> None:
+        import pyarrow.parquet as pq
+
+        content = io.BytesIO()
+        pq.write_table(arrow_table(columns, rows), content)
+        self.copy_parquet(table, [self.place.put("rows.parquet", content.getvalue())], len(rows))
+
+    def copy_parquet(self, table: str, entries: Sequence[Entry], rows: int) -> None:
+        """COPY Parquet files, whose columns are the table's in order, into it. Raises WarehouseError unless all rows came."""
+        if not entries:
+            return
+        manifest = self.place.manifest(entries)
+        # The files are where the cluster is: COPY takes no REGION with Parquet.
+        self.execute(copy_sql(table, manifest, self.warehouse.access, ["FORMAT AS PARQUET"]))
+        [(copied,)] = self.rows("SELECT pg_last_copy_count()")
+        if copied != rows:
+            raise WarehouseError(
+                f"{table}: {rows:,} rows were made, but {copied:,} arrived; nothing was changed"
+            )
+        self._count(table, rows)
+
+    def _count(self, table: str, rows: int) -> None:
+        self.loaded[table] = self.loaded.get(table, 0) + max(0, rows)
+
+    def analyze_loaded(self) -> None:
+        """Tell the planner of tables that many rows came into. What was published stands, even if this fails."""
+        import psycopg2
+
+        with suppress(psycopg2.Error):
+            self.con.autocommit = True
+            for table, rows in sorted(self.loaded.items()):
+                if rows >= LARGE and "." in table:  # a temporary one is gone, or soon will be
+                    self.execute(f"ANALYZE {table}")
+
+    def row_hash(self, columns: Sequence[Column]) -> str:
+        hashed = "0"
+        for column in columns:
+            hashed = f"FNV_HASH({_text(column)}, {hashed})"
+        return hashed
+
+    def exact(self, term: str, column: Column) -> str:
+        # Blanks at the end count for nothing when texts are compared.
+        return f"({term} || '.')" if column.max_bytes is not None else term
+
+    @contextmanager
+    def landing(self, schema: str, table: Table, span: Span | None) -> Iterator[Landing]:
+        """Land on a workbench; what landed goes up as Parquet files, which one COPY brings in."""
+        if self.bench is None:
+            self.bench = self.opened.enter_context(open_workbench(self.warehouse.limits))
+        yield UploadLanding(self, self.bench, schema, table, span)
+
+
+class UploadLanding(Landing):
+    """Lands in the workbench's table of the same name, which is written to Parquet files in S3 when all have landed."""
+
+    batch_bytes = None
+
+    def __init__(
+        self, session: RedshiftSession, bench: Workbench, schema: str, table: Table, span: Span | None
+    ) -> None:
+        self.session, self.bench, self.con = session, bench, bench.con
+        self.table, self.span, self.rows = table, span, qualified(schema, table)
+        bench.make(schema, table, OBJECT)
+
+    def flush(self) -> None:
+        """Nothing to do: the rows stay where they landed until all of them did."""
+
+    def finish(self, doubled_keys: str | None) -> None:
+        slice_ = inside(self.table, self.span)
+        self.bench.execute(f"DELETE FROM {self.rows} WHERE NOT {slice_}")
+        if doubled_keys:
+            self.bench.keep_newest(self.rows, self.table, doubled_keys, self.span)
+        self.session.execute(f"DELETE FROM {self.rows} WHERE {slice_}")
+        with tempfile.TemporaryDirectory(prefix="scx-") as folder:
+            [(count,)] = self.bench.rows(f"SELECT COUNT(*) FROM {self.rows}")
+            entries = self._upload(Path(folder)) if count else []
+            self.session.copy_parquet(self.rows, entries, count)
+        self.bench.execute(f"DROP TABLE {self.rows}")
+
+    def _upload(self, folder: Path) -> list[Entry]:
+        columns = ", ".join(
+            f"CAST({quote(column.name)} AS {self.bench.engine_type(column)}) AS {quote(column.name)}"
+            for column in self.table.columns
+        )
+        target = folder / "rows"
+        self.con.execute(
+            f"COPY (SELECT {columns} FROM {self.rows}) TO '{target}' (FORMAT parquet, COMPRESSION zstd, FILE_SIZE_BYTES '{FILE_BYTES}')"
+        )
+        files = sorted(target.glob("*.parquet")) if target.is_dir() else [target]
+        return [self.session.place.put("rows.parquet", file) for file in files]
+
+
+def _layout(table: Table) -> str:
+    """How Redshift spreads and sorts a table's rows."""
+    style = table.distribution
+    spread = (
+        f" DISTSTYLE {style.upper()}"
+        if style in ("auto", "even", "all")
+        else f" DISTSTYLE KEY DISTKEY ({quote(style)})"
+    )
+    return spread + (f" SORTKEY ({names(table.sort)})" if table.sort else " SORTKEY AUTO")
+
+
+def _text(column: Column) -> str:
+    """A column's value as a text that is like no other's, and like no NULL's."""
+    name = quote(column.name)
+    if column.max_bytes is not None:
+        return f"COALESCE({name} || '.', '')"
+    if column.type == "boolean":
+        return f"CASE WHEN {name} THEN 't' WHEN NOT {name} THEN 'f' ELSE '' END"
+    return f"COALESCE(CAST({name} AS VARCHAR), '')"
+
+
+def _may_go_well(error: Exception) -> bool:
+    """Whether the same may go well in another attempt: a conflict with another transaction, or a connection that broke."""
+    import psycopg2
+
+    lost = (
+        isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
+        and getattr(error, "pgcode", None) is None
+    )
+    return lost or any(sign in str(error) for sign in ("1023", "1018", "Serializable isolation violation"))
+
+
+def _refusal(error: Exception, login: Login) -> str:
+    """Why a connection was refused, and what to do; nothing of the password."""
+    line = first_line(error)
+    if login.password:
+        line = line.replace(login.password, "***")
+    advice = next((advice for sign, advice in _CONNECTING if sign in line.lower()), "")
+    return f"{line}; {advice}" if advice else line
+
+
+_CONNECTING = (
+    ("could not translate host name", "see the host, or whether the cluster was deleted (`scx cluster status`)"),
+    ("timeout expired", "is the cluster running, and does its security group let this machine in?"),
+    ("timed out", "is the cluster running, and does its security group let this machine in?"),
+    ("connection refused", "is the cluster running? (`scx cluster status`)"),
+    ("password authentication failed", "see user and password; temporary ones expire: take workgroup=, cluster= or secret= instead"),
+    ("certificate verify failed", "the server's certificate is not the one that sslrootcert vouches for"),
+)  # fmt: skip
+# What the cluster says of COPY and of itself → what to do.
+_ADVICE = (
+    ("not authorized to assume", "attach the role to the cluster, or name another by iam_role="),
+    ("nosuchkey", "an object went away after it was listed: run again"),
+    ("accessdenied", "the cluster's role must be allowed to read the bucket"),
+    ("permanentredirect", "the bucket is in another region: say region="),
+    ("must be addressed using the specified endpoint", "the bucket is in another region: say region="),
+    ("disk full", "free some room, or resize the cluster"),
+    ("is paused", "run `scx cluster resume`"),
+)  # fmt: skip

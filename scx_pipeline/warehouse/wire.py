@@ -1,0 +1,120 @@
+"""What databases that speak PostgreSQL's protocol have in common: statements on a driver's connection, URLs and errors.
+What differs between PostgreSQL and Redshift is in their own files."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from scx_pipeline.errors import WarehouseError
+from scx_pipeline.spec import Column
+from scx_pipeline.warehouse.base import Session, first_line
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from psycopg2.extensions import connection
+
+
+class WireSession(Session):
+    """Statements on one connection."""
+
+    con: connection
+
+    def execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
+        with self._cursor() as cursor:
+            cursor.execute(sql, list(parameters) or None)
+            return int(cursor.rowcount)
+
+    def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        with self._cursor() as cursor:
+            cursor.execute(sql, list(parameters) or None)
+            return list(cursor.fetchall())
+
+    def frame(self, sql: str) -> pd.DataFrame:
+        import pandas as pd
+
+        with self._cursor() as cursor:
+            cursor.execute(sql)
+            assert cursor.description is not None
+            return pd.DataFrame(cursor.fetchall(), columns=[item.name for item in cursor.description])
+
+    @contextmanager
+    def _cursor(self) -> Iterator[Any]:
+        with self.con.cursor() as cursor:
+            yield cursor
+
+    def existing_columns(self, schema: str, table: str) -> list[tuple[str, str]]:
+        return self.rows(
+            "SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a"
+            " JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+            " WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
+            [schema, table],
+        )
+
+    def engine_type(self, column: Column) -> str:
+        # As format_type writes it, so that a standing table can be compared with its declaration.
+        neutral = super().engine_type(column)
+        for short, full in (
+            ("timestamp", "timestamp without time zone"),
+            ("varchar(", "character varying("),
+            ("decimal(", "numeric("),
+        ):
+            if neutral.startswith(short) and not neutral.startswith(full):
+                return neutral.replace(short, full, 1).replace(", ", ",")
+        return neutral
+
+
+@dataclass(frozen=True)
+class Address:
+    """A URL's parts; the texts of its query as they are."""
+
+    host: str
+    port: int
+    database: str
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def parse_url(url: str, port: int, sample: str, instead_of_host: Collection[str] = ()) -> Address:
+    """The parts of a URL; a WarehouseError that shows nothing of one that cannot be read, as it may be all password.
+
+    A host may be left out where the query has one of the names `instead_of_host`.
+    """
+    try:
+        parts = urlsplit(url)
+        found = Address(
+            parts.hostname or "",
+            parts.port or port,
+            unquote(parts.path.strip("/")),
+            unquote(parts.username) if parts.username else None,
+            unquote(parts.password) if parts.password else None,
+            dict(parse_qsl(parts.query)),
+        )
+    except ValueError:
+        raise WarehouseError(unreadable(sample)) from None
+    if not found.database or not (found.host or found.query.keys() & set(instead_of_host)):
+        raise WarehouseError(f"SCX_WAREHOUSE_URL names no host or no database: write {sample}")
+    if "@" in parts.path or "/" in parts.path.strip("/"):
+        raise WarehouseError(unreadable(sample))
+    return found
+
+
+def unreadable(sample: str) -> str:
+    """What is said of a URL that cannot be read."""
+    return (
+        f"SCX_WAREHOUSE_URL cannot be read: write {sample}, "
+        "with @ : / ? # % in the password as %40 %3A %2F %3F %23 %25"
+    )
+
+
+@contextmanager
+def translated(url: str, kinds: tuple[type[Exception], ...]) -> Iterator[None]:
+    """Errors of these kinds, which a person can act on, as one line; a statement that is simply wrong stays as it is."""
+    try:
+        yield
+    except kinds as error:
+        raise WarehouseError(f"{url}: {first_line(error)}; nothing was changed") from error

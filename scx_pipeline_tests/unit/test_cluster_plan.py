@@ -1,0 +1,124 @@
+"""What a cluster is to be: settings by file and flags, the policies of its role, its price, and the URL to use.
+Making one is tested in cluster/."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scx_pipeline.cluster.plan import (
+    ClusterPlan,
+    loader_policy,
+    price,
+    read_plan,
+    read_policy,
+    trust_policy,
+    url_of,
+)
+from scx_pipeline.errors import SettingsError
+from scx_pipeline.warehouse.base import Limits, open_warehouse
+
+
+def plan(**settings: object) -> ClusterPlan:
+    return read_plan(None, {"bucket": "s3://scx-logs", **settings})
+
+
+def test_flags_go_before_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "cluster.yaml"
+    file.write_text("bucket: s3://scx-logs/raw/\nname: one\ncapacity: 16\n")
+    found = read_plan(file, {"name": "two", "capacity": None})
+    assert (found.name, found.capacity, found.bucket, found.kind) == (
+        "two",
+        16,
+        "s3://scx-logs/raw",
+        "serverless",
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"bucket": "scx-logs"}, r"--bucket: .*write s3://bucket"),
+        ({"bucket": None}, r"--bucket|bucket: Field required"),
+        ({"name": "No Name"}, "--name"),
+        ({"capacity": 7}, "--capacity: .*multiple of 4"),
+        ({"kind": "cheap"}, "--kind: .*'serverless' or 'provisioned'"),
+        ({"colour": "red"}, "--colour: .*there are: name, kind, bucket"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_by_name(settings: dict[str, object], told: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        plan(**settings)
+
+
+def test_a_file_that_is_no_list_of_settings_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "cluster.yaml"
+    file.write_text("- bucket")
+    with pytest.raises(SettingsError, match=r"cluster.yaml: write one setting a line"):
+        read_plan(file, {})
+    with pytest.raises(SettingsError, match="cannot be read"):
+        read_plan(tmp_path / "absent.yaml", {})
+
+
+def test_only_redshift_may_use_the_role() -> None:
+    [statement] = trust_policy()["Statement"]
+    assert statement["Principal"] == {
+        "Service": ["redshift.amazonaws.com", "redshift-serverless.amazonaws.com"]
+    }
+    assert statement["Action"] == "sts:AssumeRole"
+
+
+def test_the_role_may_read_the_bucket_and_nothing_else() -> None:
+    policy = read_policy(plan())
+    actions = {
+        a
+        for s in policy["Statement"]
+        for a in ([s["Action"]] if isinstance(s["Action"], str) else s["Action"])
+    }
+    assert actions == {"s3:GetObject", "s3:ListBucket", "s3:GetBucketLocation"}
+    assert policy["Statement"][0]["Resource"] == [
+        "arn:aws:s3:::scx-logs/*",
+        "arn:aws:s3:::scx-logs/_scx_pipeline/*",
+    ]
+
+
+def test_below_a_prefix_the_role_sees_nothing_else() -> None:
+    objects, logs, staging = read_policy(plan(bucket="s3://all/scx", staging="s3://tmp"))["Statement"]
+    assert objects["Resource"] == ["arn:aws:s3:::all/scx/*", "arn:aws:s3:::tmp/*"]
+    assert logs["Condition"] == {"StringLike": {"s3:prefix": ["scx/*"]}}
+    assert "Condition" not in staging
+
+
+def test_the_pipeline_may_write_only_where_it_stages() -> None:
+    writing = [s for s in loader_policy(plan())["Statement"] if "s3:PutObject" in s["Action"]]
+    assert [item["Resource"] for item in writing] == ["arn:aws:s3:::scx-logs/_scx_pipeline/*"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"capacity": 8}, "about 3.00 US dollars an hour while queries run, nothing for compute"),
+        ({"capacity": 8, "max_capacity": 16}, "at most 6.00"),
+        ({"kind": "provisioned", "nodes": 2}, "about 1.09 US dollars an hour, also while no queries run"),
+        ({"kind": "provisioned", "node_type": "dc9.huge"}, "1 × dc9.huge: see AWS's price list"),
+    ],
+)
+def test_the_price_is_told_beforehand(settings: dict[str, object], told: str) -> None:
+    assert told in price(plan(**settings))
+
+
+def test_the_url_has_no_password_and_can_be_used() -> None:
+    url = url_of(
+        plan(),
+        "scx.1.eu-west-1.redshift-serverless.amazonaws.com",
+        "arn:aws:secretsmanager:eu-west-1:1:secret:redshift!scx-a",
+    )
+    assert url == (
+        "redshift://scx.1.eu-west-1.redshift-serverless.amazonaws.com:5439/dev"
+        "?secret=arn:aws:secretsmanager:eu-west-1:1:secret:redshift!scx-a&staging=s3://scx-logs/_scx_pipeline"
+    )
+    assert (
+        open_warehouse(url, Limits()).url
+        == "redshift://scx.1.eu-west-1.redshift-serverless.amazonaws.com:5439/dev"
+    )
