@@ -40,7 +40,7 @@ TYPES = frozenset(
 # Words that a parenthesis may follow without a call.
 _NO_CALLS = frozenset(
     """
-    all and any as between by case distinct else except exists from having ilike in intersect into is like limit not on or
+    all and any as between by case distinct else except exists from having ilike in intersect into is join like limit not on or
     over qualify returning select set some then union using values when where with group within key table numeric real
     varying precision character bpchar
     """.split()

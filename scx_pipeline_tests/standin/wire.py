@@ -9,6 +9,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 CANCEL, TLS, GSS, PROTOCOL = 80877102, 80877103, 80877104, 196608  # what a first message asks for
@@ -41,6 +42,8 @@ class Wire:
 
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.waiting = bytearray()  # to be sent before the client is listened to again
 
     def start(self, tls: ssl.SSLContext) -> dict[str, str]:
         """The start message's parameters, after TLS, without which nobody may go on."""
@@ -109,18 +112,27 @@ class Wire:
         self._send(b"I", b"")
 
     def close(self) -> None:
+        with suppress(Gone):
+            self._flush()
         self.socket.close()
 
     def _send(self, kind: bytes, body: bytes) -> None:
         self._raw(_message(kind, body))
 
     def _raw(self, data: bytes) -> None:
+        self.waiting += data
+
+    def _flush(self) -> None:
+        if not self.waiting:
+            return
         try:
-            self.socket.sendall(data)
+            self.socket.sendall(self.waiting)
         except OSError as error:
             raise Gone from error
+        self.waiting.clear()
 
     def _exactly(self, count: int) -> bytes:
+        self._flush()
         parts = []
         while count:
             try:
