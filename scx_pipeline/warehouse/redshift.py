@@ -162,24 +162,37 @@ class RedshiftWarehouse(Warehouse):
 
         name = f"{quote(STATE_SCHEMA)}.{quote(f'lock_{lock}')}"
         con.autocommit = True
-        self._make_lock(RedshiftSession(con, self, lock), name, f"lock_{lock}")
+        session = RedshiftSession(con, self, lock)
+        self._make_lock(session, name, f"lock_{lock}")
         con.autocommit = False
-        timeout = self.limits.lock_timeout
+        timeout, who = self.limits.lock_timeout, "another run"
         for patience in sorted({min(POLITE, timeout), timeout}):
             try:
-                with con.cursor() as cursor:
-                    cursor.execute("SET statement_timeout TO %s", [int(patience * 1000) or 1])
-                    cursor.execute(f"LOCK {name}")
-                    cursor.execute("SET statement_timeout TO 0")
+                session.execute("SET statement_timeout TO %s", [int(patience * 1000) or 1])
+                session.execute(f"LOCK {name}")
+                session.execute("SET statement_timeout TO 0")
                 return
             except psycopg2.errors.QueryCanceled:
                 con.rollback()
+                who = self._holder(session, f"lock_{lock}")
+                con.rollback()
                 if patience < timeout:
-                    self.notify(f"waiting for another run, which is loading {lock}")
+                    self.notify(f"waiting for {who}, which is loading {lock}")
         raise WarehouseError(
-            f"{lock} in {self.url} is being loaded by another run; waited {timeout:g} s (SCX_LOCK_TIMEOUT): "
+            f"{lock} in {self.url} is being loaded by {who}; waited {timeout:g} s (SCX_LOCK_TIMEOUT): "
             "wait for that run, or stop it"
         )
+
+    @staticmethod
+    def _holder(session: RedshiftSession, table: str) -> str:
+        """Who has a lock. Only a superuser may see the transactions of other users."""
+        found = session.rows(
+            "SELECT t.pid FROM svv_transactions AS t JOIN pg_class AS c ON c.oid = t.relation"
+            " JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s"
+            " AND t.granted = 't' AND t.pid <> pg_backend_pid() LIMIT 1",
+            [STATE_SCHEMA, table],
+        )
+        return f"server process {found[0][0]}" if found else "another run"
 
     @staticmethod
     def _make_lock(session: RedshiftSession, name: str, table: str) -> None:

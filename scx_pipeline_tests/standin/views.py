@@ -21,8 +21,13 @@ _ERRORS = (
 )  # fmt: skip
 
 
+# Of SVV_TRANSACTIONS, what tells who has a lock.
+_TRANSACTIONS = "(SELECT pid, mode AS lock_mode, relation, granted FROM pg_locks WHERE locktype = 'relation')"
+
+
 def with_system_views(sql: str, loads: Mapping[int, Copied]) -> str:
     """The query with the rows of the views that it names."""
+    sql = re.sub(r'"svv_transactions"|\bsvv_transactions\b', lambda found: _TRANSACTIONS, sql)
     for name, columns, rows in (
         ("sys_load_detail", _DETAIL, lambda: _details(loads)),
         ("sys_load_error_detail", _ERRORS, lambda: _errors(loads)),
