@@ -156,3 +156,15 @@ def redshift(tmp_path: Path, postgres_url: str, s3: S3Server) -> Iterator[StandI
 def redshift_url(redshift: StandIn, s3_bucket: str) -> str:
     """The stand-in's URL for the pipeline, with a bucket of its own to stage what COPY reads."""
     return f"{redshift.url()}&staging={s3_bucket}/staging"
+
+
+@pytest.fixture(
+    params=[
+        "duckdb",
+        pytest.param("postgres", marks=pytest.mark.postgres),
+        pytest.param("redshift", marks=[pytest.mark.postgres, pytest.mark.s3, pytest.mark.redshift]),
+    ]
+)
+def server_url(request: pytest.FixtureRequest) -> str:
+    """What uses it runs once of each engine: the URL of a database, or none for a DuckDB file of its own."""
+    return "" if request.param == "duckdb" else str(request.getfixturevalue(f"{request.param}_url"))

@@ -23,18 +23,6 @@ def pg(tmp_path: Path, postgres_url: str) -> World:
     return folder_world(tmp_path / "pg", postgres_url)
 
 
-@pytest.fixture(
-    params=[
-        "duckdb",
-        pytest.param("postgres", marks=pytest.mark.postgres),
-        pytest.param("redshift", marks=[pytest.mark.postgres, pytest.mark.s3, pytest.mark.redshift]),
-    ]
-)
-def server_url(request: pytest.FixtureRequest) -> str:
-    """What uses it runs once of each engine: the URL of a database, or none for a DuckDB file of its own."""
-    return "" if request.param == "duckdb" else str(request.getfixturevalue(f"{request.param}_url"))
-
-
 @pytest.fixture
 def world(tmp_path: Path, server_url: str) -> World:
     """A local bucket and a warehouse, once of each engine."""
