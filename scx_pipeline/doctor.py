@@ -13,7 +13,8 @@ from scx_pipeline.engine.declare import load_star, star_names, stars_folder
 from scx_pipeline.engine.objects import open_bucket
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.settings import Settings, redact
-from scx_pipeline.warehouse.base import Limits, open_warehouse
+from scx_pipeline.spec import Column
+from scx_pipeline.warehouse.base import MANY_ROWS, Limits, open_warehouse
 
 PACKAGES = ("scx_pipeline", "dagster", "duckdb", "psycopg2-binary", "obstore", "sqlglot", "pandas")
 
@@ -87,9 +88,12 @@ def _warehouse(settings: Settings) -> str:
             session.begin()
             session.execute("CREATE SCHEMA scx_pipeline_doctor")
             session.execute("CREATE TABLE scx_pipeline_doctor.written (n INTEGER)")
+            # So many that they come in as a load's rows do.
+            number = Column(name="n", type="integer", description="A number.")
+            session.insert_rows("scx_pipeline_doctor.written", [number], [(n,) for n in range(MANY_ROWS + 1)])
             raise _RollBackError
     except _RollBackError:
-        return f"{warehouse.url}: connected, may create schemas and tables"
+        return f"{warehouse.url}: connected, may create schemas and tables, and load rows"
 
 
 class _RollBackError(Exception):

@@ -40,7 +40,8 @@ SERVERS = (
 )  # the fixtures that start one; what is built on them has them in its closure
 
 THE_DEVELOPERS = ("SCX_", "DAGSTER_", "AWS_", "PG")
-FOR_THE_TESTS = {"SCX_SCREENSHOTS"}  # says where ui/ leaves its pictures
+# Where ui/ leaves its pictures, and whether texts that are compared with files are written anew.
+FOR_THE_TESTS = {"SCX_SCREENSHOTS", "SCX_GOLDEN"}
 NOWHERE = f"{os.devnull}/none"
 OURS = {
     "AWS_CONFIG_FILE": os.devnull,
