@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     )
     warehouse_url: SecretStr = Field(
         SecretStr(""),
-        description="duckdb:///…/dev.duckdb or postgresql://user:password@host/dev; default: $SCX_HOME/dev.duckdb",
+        description="duckdb:///…/dev.duckdb, postgresql://user:password@host/dev or redshift://…; default: $SCX_HOME/dev.duckdb",
     )
     lock_timeout: float = Field(
         300, ge=0, le=86400, description="seconds to wait for a warehouse that another run is writing"

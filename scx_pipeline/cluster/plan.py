@@ -130,32 +130,41 @@ def read_policy(plan: ClusterPlan) -> Policy:
             }
             | ({"Condition": {"StringLike": {"s3:prefix": [below]}}} if prefix else {})
         )
-    return _policy({"Effect": "Allow", "Action": "s3:GetObject", "Resource": objects}, *lists)
+    return _policy(_allow("s3:GetObject", *objects), *lists)
 
 
 def loader_policy(plan: ClusterPlan) -> Policy:
     """What whoever runs the pipeline needs: to read logs, to write the staging place, and to log in."""
     bucket, _, prefix = plan.bucket.removeprefix("s3://").partition("/")
-    staging = plan.staged.removeprefix("s3://")
-    secret = {
-        "Effect": "Allow",
-        "Action": "secretsmanager:GetSecretValue",
-        "Resource": f"arn:aws:secretsmanager:*:*:secret:redshift!{plan.name}-*",
-    }
+    logs, staging = f"{bucket}/{prefix}".rstrip("/"), plan.staged.removeprefix("s3://")
     return _policy(
-        {
-            "Effect": "Allow",
-            "Action": "s3:GetObject",
-            "Resource": f"arn:aws:s3:::{bucket}/{f'{prefix}/*' if prefix else '*'}",
-        },
-        {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{bucket}"},
-        {
-            "Effect": "Allow",
-            "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
-            "Resource": f"arn:aws:s3:::{staging}/*",
-        },
-        secret,
+        _allow("s3:GetObject", f"arn:aws:s3:::{logs}/*"),
+        _allow(
+            "s3:ListBucket",
+            *dict.fromkeys(f"arn:aws:s3:::{place.partition('/')[0]}" for place in (logs, staging)),
+        ),
+        _allow(["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], f"arn:aws:s3:::{staging}/*"),
+        _allow("secretsmanager:GetSecretValue", f"arn:aws:secretsmanager:*:*:secret:redshift!*{plan.name}*"),
+        *_logging_in(plan),
     )
+
+
+def _logging_in(plan: ClusterPlan) -> list[Policy]:
+    if plan.kind == "serverless":
+        ours = {"Condition": {"StringEquals": {"aws:ResourceTag/scx_pipeline": plan.name}}}
+        actions = ["redshift-serverless:GetWorkgroup", "redshift-serverless:GetCredentials"]
+        return [_allow(actions, "arn:aws:redshift-serverless:*:*:workgroup/*") | ours]
+    return [
+        _allow("redshift:DescribeClusters", "*"),
+        _allow(
+            "redshift:GetClusterCredentialsWithIAM",
+            f"arn:aws:redshift:*:*:dbname:{plan.name}/{plan.database}",
+        ),
+    ]
+
+
+def _allow(actions: str | list[str], *resources: str) -> Policy:
+    return {"Effect": "Allow", "Action": actions, "Resource": list(resources)}
 
 
 def _policy(*statements: Mapping[str, Any]) -> Policy:

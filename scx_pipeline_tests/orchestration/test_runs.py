@@ -4,6 +4,7 @@ What they do to the warehouse is in pipeline/; who starts them by themselves is 
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -349,22 +350,28 @@ def _records_with(desk: Desk, text: str) -> list[Path]:
     return [path for path in files if text.encode() in path.read_bytes()]
 
 
-def test_a_run_on_postgresql_records_the_same_and_no_password(
-    desk: Desk, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "engine",
+    [
+        pytest.param("postgres", marks=pytest.mark.postgres),
+        pytest.param("redshift", marks=[pytest.mark.postgres, pytest.mark.s3, pytest.mark.redshift]),
+    ],
+)
+def test_a_run_on_a_server_records_the_same_and_no_password(
+    desk: Desk, engine: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SCX_WAREHOUSE_URL", postgres_url)
-    elsewhere = Desk(
-        replace(desk.world, warehouse_url=postgres_url), Settings(home=desk.settings.home), desk.instance
-    )
+    url = str(request.getfixturevalue(f"{engine}_url"))
+    monkeypatch.setenv("SCX_WAREHOUSE_URL", url)
+    elsewhere = Desk(replace(desk.world, warehouse_url=url), Settings(home=desk.settings.home), desk.instance)
     put_march_and_april(elsewhere)
     outcome = elsewhere.load("2021-03", "2021-04")
     assert outcome.success
     assert _row_counts(elsewhere.materializations(FACTS)) == {"2021-03": 3, "2021-04": 25}
     assert len(jobs_of(elsewhere.world)) == 28
     assert not (desk.settings.home / "dev.duckdb").exists()
-    password = unquote(urlsplit(postgres_url).password or "")
-    assert password
-    assert not _records_with(elsewhere, password) + _records_with(elsewhere, postgres_url)
+    secrets = [unquote(urlsplit(url).password or ""), url, os.environ.get("AWS_SECRET_ACCESS_KEY", url)]
+    assert all(secrets)
+    assert not [path for secret in secrets for path in _records_with(elsewhere, secret)]
 
 
 def test_a_later_run_of_the_same_month_replaces_its_rows_and_adds_a_materialization(desk: Desk) -> None:

@@ -92,7 +92,19 @@ def test_below_a_prefix_the_role_sees_nothing_else() -> None:
 
 def test_the_pipeline_may_write_only_where_it_stages() -> None:
     writing = [s for s in loader_policy(plan())["Statement"] if "s3:PutObject" in s["Action"]]
-    assert [item["Resource"] for item in writing] == ["arn:aws:s3:::scx-logs/_scx_pipeline/*"]
+    assert [item["Resource"] for item in writing] == [["arn:aws:s3:::scx-logs/_scx_pipeline/*"]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "action"),
+    [
+        ("serverless", "redshift-serverless:GetCredentials"),
+        ("provisioned", "redshift:GetClusterCredentialsWithIAM"),
+    ],
+)
+def test_the_pipeline_may_log_in_by_iam(kind: str, action: str) -> None:
+    [allowed] = [s for s in loader_policy(plan(kind=kind))["Statement"] if action in s["Action"]]
+    assert "scx" in str(allowed.get("Condition", allowed["Resource"]))
 
 
 @pytest.mark.parametrize(
