@@ -4,25 +4,15 @@ Serverless is in test_serverless.py."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import boto3
 import pytest
-from moto import mock_aws
 
-from scx_pipeline.cluster import aws, lifecycle
+from scx_pipeline.cluster import lifecycle
 from scx_pipeline.cluster.aws import ClusterError
 from scx_pipeline.cluster.plan import ClusterPlan, read_policy
 
 PLAN = ClusterPlan(kind="provisioned", bucket="s3://scx-logs")
-
-
-@pytest.fixture(autouse=True)
-def moto(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    monkeypatch.setattr(aws, "POLL", 0.0)
-    with mock_aws():
-        yield
 
 
 @pytest.fixture

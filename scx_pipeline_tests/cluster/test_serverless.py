@@ -10,9 +10,8 @@ from typing import Any
 import boto3
 import pytest
 from botocore.stub import Stubber
-from moto import mock_aws
 
-from scx_pipeline.cluster import aws, lifecycle, serverless
+from scx_pipeline.cluster import lifecycle, serverless
 from scx_pipeline.cluster.aws import ClusterError
 from scx_pipeline.cluster.plan import ClusterPlan
 
@@ -54,14 +53,11 @@ class Service:
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    monkeypatch.setattr(aws, "POLL", 0.0)
-    with mock_aws():
-        client = boto3.client("redshift-serverless")
-        monkeypatch.setattr(serverless, "client", lambda name: client)
-        with Stubber(client) as stubber:
-            yield Service(stubber)
-            stubber.assert_no_pending_responses()
+    client = boto3.client("redshift-serverless")
+    monkeypatch.setattr(serverless, "client", lambda name: client)
+    with Stubber(client) as stubber:
+        yield Service(stubber)
+        stubber.assert_no_pending_responses()
 
 
 def expect_creation(service: Service, role: str) -> None:
