@@ -12,6 +12,7 @@ import pytest
 
 from scx_pipeline_tests.servers.postgres import FAST, PostgresServer, postgres_server
 from scx_pipeline_tests.servers.s3 import S3Server, s3_server
+from scx_pipeline_tests.standin.linter import unparsable
 from scx_pipeline_tests.standin.server import StandIn, stand_in
 
 # From quick to slow: a test's folder says when it runs. Folders that are not named run with PostgreSQL's.
@@ -154,9 +155,13 @@ def redshift(tmp_path: Path, postgres_url: str, s3: S3Server) -> Iterator[StandI
 
 
 @pytest.fixture
-def redshift_url(redshift: StandIn, s3_bucket: str) -> str:
-    """The stand-in's URL for the pipeline, with a bucket of its own to stage what COPY reads."""
-    return f"{redshift.url()}&staging={s3_bucket}/staging"
+def redshift_url(redshift: StandIn, s3_bucket: str) -> Iterator[str]:
+    """The stand-in's URL for the pipeline, with a bucket of its own to stage what COPY reads.
+
+    Whatever the pipeline sends must be Redshift's to sqlfluff too.
+    """
+    yield f"{redshift.url()}&staging={s3_bucket}/staging"
+    assert unparsable(redshift.statements) == []
 
 
 @pytest.fixture(

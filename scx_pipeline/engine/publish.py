@@ -179,7 +179,7 @@ def _replace_changed(session: Session, compiled: CompiledStar, table: Table, tou
 
 def _equal(session: Session, column: Column) -> str:
     new, old = (f"{side}.{quote(column.name)}" for side in "nt")
-    same = f"{session.exact(new, column)} = {session.exact(old, column)}"
+    same = session.same(new, old, column)
     return f"({same} OR ({new} IS NULL AND {old} IS NULL))" if column.nullable else same
 
 

@@ -251,9 +251,9 @@ class Session(ABC):
     def row_hash(self, columns: Sequence[Column]) -> str:
         """An expression of a row's 64-bit hash over these columns, of this engine alone: equal rows have equal ones."""
 
-    def exact(self, term: str, column: Column) -> str:
-        """A term that is equal to another only where the column's values are exactly the same."""
-        return term
+    def same(self, left: str, right: str, column: Column) -> str:
+        """The condition that two terms have exactly the same value of a column, and none of them is NULL."""
+        return f"{left} = {right}"
 
     def keep_newest(self, target: str, table: Table, keys: str, span: Span | None) -> None:
         """Of the keys in the table `keys`, leave only the newest row of the span in `target`."""

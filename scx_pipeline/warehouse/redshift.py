@@ -306,12 +306,14 @@ class RedshiftSession(WireSession):
     def row_hash(self, columns: Sequence[Column]) -> str:
         hashed = "0"
         for column in columns:
-            hashed = f"FNV_HASH({_text(column)}, {hashed})"
+            for value in _hashable(column):
+                hashed = f"FNV_HASH({value}, {hashed})"
         return hashed
 
-    def exact(self, term: str, column: Column) -> str:
+    def same(self, left: str, right: str, column: Column) -> str:
         # Blanks at the end count for nothing when texts are compared.
-        return f"({term} || '.')" if column.max_bytes is not None else term
+        equal = super().same(left, right, column)
+        return f"({equal} AND LEN({left}) = LEN({right}))" if column.max_bytes is not None else equal
 
     @contextmanager
     def landing(self, schema: str, table: Table, span: Span | None) -> Iterator[Landing]:
@@ -372,14 +374,14 @@ def _layout(table: Table) -> str:
     return spread + (f" SORTKEY ({names(table.sort)})" if table.sort else " SORTKEY AUTO")
 
 
-def _text(column: Column) -> str:
-    """A column's value as a text that is like no other's, and like no NULL's."""
+def _hashable(column: Column) -> list[str]:
+    """What a column's value is hashed by, one after the other: no value is like a NULL, nor like another value."""
     name = quote(column.name)
     if column.max_bytes is not None:
-        return f"COALESCE({name} || '.', '')"
+        return [f"COALESCE(LEN({name}), -1)", f"COALESCE({name}, '')"]
     if column.type == "boolean":
-        return f"CASE WHEN {name} THEN 't' WHEN NOT {name} THEN 'f' ELSE '' END"
-    return f"COALESCE(CAST({name} AS VARCHAR), '')"
+        return [f"CASE WHEN {name} THEN 1 WHEN NOT {name} THEN 0 ELSE -1 END"]
+    return [f"COALESCE(CAST({name} AS VARCHAR), '')"]
 
 
 def _may_go_well(error: Exception) -> bool:

@@ -45,7 +45,7 @@ INSERT INTO "scx_pipeline"."scx__users" ("user_id", "email_encrypted", "plan_id"
 INSERT INTO _touched_users SELECT DISTINCT "user_id" FROM _slice;
 DROP TABLE _slice;
 CREATE TEMPORARY TABLE _now AS SELECT * FROM (SELECT q.*, ROW_NUMBER() OVER (PARTITION BY "user_id" ORDER BY "updated_at" DESC NULLS LAST, "job_id" DESC NULLS LAST, "email_encrypted" DESC NULLS LAST, "plan_id" DESC NULLS LAST, "created_at" DESC NULLS LAST) AS _n FROM (SELECT * FROM "scx_pipeline"."scx__users" WHERE ("user_id") IN (SELECT "user_id" FROM _touched_users)) AS q) AS numbered WHERE _n = 1;
-CREATE TEMPORARY TABLE _stays AS SELECT n."user_id" FROM _now AS n JOIN "public"."users" AS t ON n."user_id" = t."user_id" AND ((n."email_encrypted" || '.') = (t."email_encrypted" || '.') OR (n."email_encrypted" IS NULL AND t."email_encrypted" IS NULL)) AND (n."plan_id" = t."plan_id" OR (n."plan_id" IS NULL AND t."plan_id" IS NULL));
+CREATE TEMPORARY TABLE _stays AS SELECT n."user_id" FROM _now AS n JOIN "public"."users" AS t ON n."user_id" = t."user_id" AND ((n."email_encrypted" = t."email_encrypted" AND LEN(n."email_encrypted") = LEN(t."email_encrypted")) OR (n."email_encrypted" IS NULL AND t."email_encrypted" IS NULL)) AND (n."plan_id" = t."plan_id" OR (n."plan_id" IS NULL AND t."plan_id" IS NULL));
 DELETE FROM "public"."users" WHERE ("user_id") IN (SELECT "user_id" FROM _touched_users) AND NOT ("user_id") IN (SELECT "user_id" FROM _stays);
 INSERT INTO "public"."users" ("user_id", "email_encrypted", "plan_id") SELECT "user_id", "email_encrypted", "plan_id" FROM (SELECT * FROM _now WHERE NOT ("user_id") IN (SELECT "user_id" FROM _stays)) AS q;
 DROP TABLE _stays;
@@ -57,7 +57,7 @@ INSERT INTO "scx_pipeline"."scx__projects" ("project_id", "project_name", "date"
 INSERT INTO _touched_projects SELECT DISTINCT "project_id" FROM _slice;
 DROP TABLE _slice;
 CREATE TEMPORARY TABLE _now AS SELECT * FROM (SELECT q.*, ROW_NUMBER() OVER (PARTITION BY "project_id" ORDER BY "updated_at" DESC NULLS LAST, "job_id" DESC NULLS LAST, "project_name" DESC NULLS LAST, "date" DESC NULLS LAST, "summary" DESC NULLS LAST, "created_at" DESC NULLS LAST) AS _n FROM (SELECT * FROM "scx_pipeline"."scx__projects" WHERE ("project_id") IN (SELECT "project_id" FROM _touched_projects)) AS q) AS numbered WHERE _n = 1;
-CREATE TEMPORARY TABLE _stays AS SELECT n."project_id" FROM _now AS n JOIN "public"."projects" AS t ON n."project_id" = t."project_id" AND ((n."project_name" || '.') = (t."project_name" || '.') OR (n."project_name" IS NULL AND t."project_name" IS NULL)) AND ((n."date" || '.') = (t."date" || '.') OR (n."date" IS NULL AND t."date" IS NULL)) AND ((n."summary" || '.') = (t."summary" || '.') OR (n."summary" IS NULL AND t."summary" IS NULL));
+CREATE TEMPORARY TABLE _stays AS SELECT n."project_id" FROM _now AS n JOIN "public"."projects" AS t ON n."project_id" = t."project_id" AND ((n."project_name" = t."project_name" AND LEN(n."project_name") = LEN(t."project_name")) OR (n."project_name" IS NULL AND t."project_name" IS NULL)) AND ((n."date" = t."date" AND LEN(n."date") = LEN(t."date")) OR (n."date" IS NULL AND t."date" IS NULL)) AND ((n."summary" = t."summary" AND LEN(n."summary") = LEN(t."summary")) OR (n."summary" IS NULL AND t."summary" IS NULL));
 DELETE FROM "public"."projects" WHERE ("project_id") IN (SELECT "project_id" FROM _touched_projects) AND NOT ("project_id") IN (SELECT "project_id" FROM _stays);
 INSERT INTO "public"."projects" ("project_id", "project_name", "date", "summary") SELECT "project_id", "project_name", "date", "summary" FROM (SELECT * FROM _now WHERE NOT ("project_id") IN (SELECT "project_id" FROM _stays)) AS q;
 DROP TABLE _stays;
@@ -83,16 +83,16 @@ CREATE TEMPORARY TABLE _values AS SELECT "user_id", COUNT(*) AS _rows FROM (SELE
 SELECT COALESCE(SUM(s._rows), 0) FROM _values AS s LEFT JOIN (SELECT "user_id" FROM "public"."users") AS t ON t."user_id" = s."user_id" WHERE t."user_id" IS NULL;
 DROP TABLE _values;
 SELECT COALESCE(SUM(s._rows), 0) FROM (SELECT "created_at", 1 AS _rows FROM (SELECT * FROM "public"."auto_classification_logs" WHERE ("created_at" >= TIMESTAMP '2021-04-01 00:00:00' AND "created_at" < TIMESTAMP '2021-05-01 00:00:00')) AS a WHERE "created_at" IS NOT NULL) AS s LEFT JOIN (SELECT "created_at" FROM "public"."time" WHERE ("created_at" >= TIMESTAMP '2021-04-01 00:00:00' AND "created_at" < TIMESTAMP '2021-05-01 00:00:00')) AS t ON t."created_at" = s."created_at" WHERE t."created_at" IS NULL;
-INSERT INTO "scx_pipeline"."loads" ("load_id", "star", "first_month", "last_month", "run_id", "started_at", "finished_at", "objects", "bytes", "rows_read", "rows_loaded", "rows_rejected", "rows_deduplicated", "rows_filtered") VALUES ('<id>', 'scx', '2021-04', '2021-04', NULL, <now>, <now>, 1, 545, 2, 2, 0, 0, 0);
+INSERT INTO "scx_pipeline"."loads" ("load_id", "star", "first_month", "last_month", "run_id", "started_at", "finished_at", "objects", "bytes", "rows_read", "rows_loaded", "rows_rejected", "rows_deduplicated", "rows_filtered") VALUES ('<id>', 'scx', '2021-04', '2021-04', NULL, '<now>'::timestamp, '<now>'::timestamp, 1, 545, 2, 2, 0, 0, 0);
 DELETE FROM "scx_pipeline"."months" WHERE star = 'scx' AND month BETWEEN '2021-04' AND '2021-04';
-INSERT INTO "scx_pipeline"."months" ("star", "month", "load_id", "fingerprint", "code_version", "loaded_at") VALUES ('scx', '2021-04', '<id>', '<id>', '<version>', <now>);
+INSERT INTO "scx_pipeline"."months" ("star", "month", "load_id", "fingerprint", "code_version", "loaded_at") VALUES ('scx', '2021-04', '<id>', '<id>', '<version>', '<now>'::timestamp);
 SELECT source, object_key FROM scx_pipeline.objects WHERE star = 'scx' AND source IN ('auto_classify_jobs');
 CREATE TEMPORARY TABLE _gone ("source" character varying(64), "object_key" character varying(1024));
 INSERT INTO _gone ("source", "object_key") VALUES ('auto_classify_jobs', 'auto_classify_jobs/2021/04/a.csv');
 DELETE FROM "scx_pipeline"."objects" WHERE star = 'scx' AND (source, object_key) IN (SELECT source, object_key FROM _gone);
 DELETE FROM "scx_pipeline"."rejected_rows" WHERE star = 'scx' AND (source, object_key) IN (SELECT source, object_key FROM _gone);
 DROP TABLE _gone;
-INSERT INTO "scx_pipeline"."objects" ("star", "source", "object_key", "'<etag>'
+INSERT INTO "scx_pipeline"."objects" ("star", "source", "object_key", "etag", "size_bytes", "load_id", "rows_read", "rows_loaded", "rows_rejected", "rows_deduplicated", "rows_filtered") VALUES ('scx', 'auto_classify_jobs', 'auto_classify_jobs/2021/04/a.csv', '<etag>', 545, '<id>', 2, 2, 0, 0, 0);
 DELETE FROM scx_pipeline.month_rows WHERE star = 'scx' AND table_name = 'staging_cleansed_logs' AND month BETWEEN '2021-04' AND '2021-04';
 INSERT INTO "scx_pipeline"."month_rows" ("star", "table_name", "month", "row_count", "load_id") VALUES ('scx', 'staging_cleansed_logs', '2021-04', 2, '<id>');
 DELETE FROM scx_pipeline.month_rows WHERE star = 'scx' AND table_name = 'users' AND month BETWEEN '2021-04' AND '2021-04';

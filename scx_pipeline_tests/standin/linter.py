@@ -1,0 +1,37 @@
+"""Whether statements are Redshift's to another judge than the stand-in: sqlfluff's grammar of its dialect.
+What the stand-in itself refuses is in `statements`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlfluff.core import Linter
+
+_LITERALS = re.compile(r"'(?:[^'\\]|''|\\.)*'|\b\d+\b")
+_known: set[str] = set()  # statements that were found well, without their values
+
+
+def unparsable(statements: Iterable[str]) -> list[str]:
+    """Those of the statements that sqlfluff cannot read; of some that differ in their values only, one is looked at."""
+    found = []
+    for statement in statements:
+        shape = _LITERALS.sub("0", statement)
+        if shape in _known:
+            continue
+        parsed = _linter().parse_string(f"{statement.rstrip(';')};\n")
+        if parsed.violations:
+            found.append(f"{parsed.violations[0]}: {statement}")
+        else:
+            _known.add(shape)
+    return found
+
+
+@cache
+def _linter() -> Linter:
+    from sqlfluff.core import FluffConfig, Linter
+
+    return Linter(config=FluffConfig(overrides={"dialect": "redshift"}))
