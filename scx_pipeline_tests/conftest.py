@@ -10,7 +10,9 @@ from uuid import uuid4
 
 import pytest
 
+from scx_pipeline.errors import WarehouseError
 from scx_pipeline_tests.servers.postgres import FAST, PostgresServer, postgres_server
+from scx_pipeline_tests.servers.redshift import emptied
 from scx_pipeline_tests.servers.s3 import S3Server, s3_server
 from scx_pipeline_tests.standin.linter import unparsable
 from scx_pipeline_tests.standin.server import StandIn, stand_in
@@ -40,7 +42,7 @@ SERVERS = (
     "redshift",
 )  # the fixtures that start one; what is built on them has them in its closure
 
-THE_DEVELOPERS = ("SCX_", "DAGSTER_", "AWS_", "PG")
+THE_DEVELOPERS = {"SCX_", "DAGSTER_", "AWS_", "PG"}
 # Where ui/ leaves its pictures, and whether texts that are compared with files are written anew.
 FOR_THE_TESTS = {"SCX_SCREENSHOTS", "SCX_GOLDEN"}
 NOWHERE = f"{os.devnull}/none"
@@ -57,9 +59,21 @@ OURS = {
 }
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--redshift-url",
+        help="run what runs on the stand-in for Redshift on this one, with staging=s3://…; its database is emptied, and AWS's "
+        "settings are taken as they are: docs/redshift.md",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     for name, meaning in MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {meaning} (set by conftest.py)")
+    if config.getoption("--redshift-url"):
+        THE_DEVELOPERS.discard("AWS_")
+        for name in [name for name in OURS if name.startswith("AWS_")]:
+            del OURS[name]
     # for what test modules read when they are imported, and fixtures of the session
     patch = pytest.MonkeyPatch()
     config.add_cleanup(patch.undo)
@@ -96,7 +110,7 @@ def marked(item: pytest.Item) -> bool:
 def isolate(patch: pytest.MonkeyPatch) -> None:
     """Hide the developer's settings and credentials; ours are the same on every machine."""
     for name in [
-        name for name in os.environ if name.startswith(THE_DEVELOPERS) and name not in FOR_THE_TESTS
+        name for name in os.environ if name.startswith(tuple(THE_DEVELOPERS)) and name not in FOR_THE_TESTS
     ]:
         patch.delenv(name)
     for name, value in OURS.items():
@@ -146,8 +160,12 @@ def s3_bucket(s3: S3Server, isolated_environment: None) -> Iterator[str]:
 
 
 @pytest.fixture
-def redshift(tmp_path: Path, postgres_url: str, s3: S3Server) -> Iterator[StandIn]:
+def redshift(
+    request: pytest.FixtureRequest, tmp_path: Path, postgres_url: str, s3: S3Server
+) -> Iterator[StandIn]:
     """A stand-in for Redshift over an empty database `dev`, and the tests' S3 server."""
+    if request.config.getoption("--redshift-url"):
+        pytest.skip("looks into the stand-in, which --redshift-url takes the place of")
     folder = tmp_path / "redshift"
     folder.mkdir()
     with stand_in(folder, postgres_url, s3) as server:
@@ -155,12 +173,23 @@ def redshift(tmp_path: Path, postgres_url: str, s3: S3Server) -> Iterator[StandI
 
 
 @pytest.fixture
-def redshift_url(redshift: StandIn, s3_bucket: str) -> Iterator[str]:
-    """The stand-in's URL for the pipeline, with a bucket of its own to stage what COPY reads.
+def redshift_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The stand-in's URL for the pipeline, with a bucket of its own to stage what COPY reads; or a real one's.
 
     Whatever the pipeline sends must be Redshift's to sqlfluff too.
     """
-    yield f"{redshift.url()}&staging={s3_bucket}/staging"
+    real = request.config.getoption("--redshift-url")
+    if real:
+        try:
+            url = emptied(real)
+        except WarehouseError as error:
+            request.session.shouldfail = f"--redshift-url: {error}"
+            pytest.fail(request.session.shouldfail, pytrace=False)
+        yield url
+        return
+    redshift: StandIn = request.getfixturevalue("redshift")
+    bucket = request.getfixturevalue("s3_bucket")
+    yield f"{redshift.url()}&staging={bucket}/staging"
     assert unparsable(redshift.statements) == []
 
 
