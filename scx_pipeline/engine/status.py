@@ -84,7 +84,7 @@ def read_rejected(session: Session, star: str, limit: int | None) -> tuple[int, 
         0
     ]
     rows = session.rows(
-        f"SELECT object_key, line, column_name, reason, raw FROM {STATE_SCHEMA}.rejected_rows WHERE star = {mark}"
+        f'SELECT object_key, line, column_name, reason, "raw" FROM {STATE_SCHEMA}.rejected_rows WHERE star = {mark}'
         f" ORDER BY object_key, line{f' LIMIT {int(limit)}' if limit else ''}",
         [star],
     )

@@ -82,7 +82,7 @@ def test_bad_lines_are_quarantined_with_their_places_and_reasons(music: MusicWor
     music.put_day(DAY, written)
     music.load("2018-11")
     found = music.rows(
-        "SELECT object_key, line, column_name, reason, raw FROM scx_pipeline.rejected_rows ORDER BY line"
+        'SELECT object_key, line, column_name, reason, "raw" FROM scx_pipeline.rejected_rows ORDER BY line'
     )
     for (name, (line, column, reason)), row in zip(QUARANTINED.items(), found, strict=True):
         assert row[:3] == (KEY, written.index(line) + 1, column), name

@@ -224,7 +224,7 @@ def test_rejected_rows_keep_file_line_column_reason_and_raw_text(world: World) -
     report = world.load(MARCH)
     assert report.rejected == len(bad) == 16
     found = world.rows(
-        "SELECT object_key, line, column_name, reason, raw FROM scx_pipeline.rejected_rows ORDER BY line"
+        'SELECT object_key, line, column_name, reason, "raw" FROM scx_pipeline.rejected_rows ORDER BY line'
     )
     assert found == expected
     assert len(jobs_of(world)) == 400
@@ -240,7 +240,7 @@ def test_bad_rows_are_told_from_each_other_in_many_files(duck: World) -> None:
         duck.put(f"2021/03/{name}", rows)
     duck.load(MARCH)
     found = duck.rows(
-        "SELECT object_key, line, column_name, raw FROM scx_pipeline.rejected_rows ORDER BY 1, 2"
+        'SELECT object_key, line, column_name, "raw" FROM scx_pipeline.rejected_rows ORDER BY 1, 2'
     )
     assert [(key[-len(raw.split(",")[0]) :], line) for key, line, column, raw in found if column is None] == [
         ("a.csv", 2),

@@ -115,7 +115,7 @@ def test_a_row_of_another_day_than_the_file_s_month_is_rejected(sensors: SensorW
     )
     assert sensors.january().rejected == 1
     [(file, line, column, reason, raw)] = sensors.state(
-        "rejected_rows", "object_key, line, column_name, reason, raw"
+        "rejected_rows", 'object_key, line, column_name, reason, "raw"'
     )
     assert (file, line, column) == (key, 2, "create_at")
     assert reason == "2023-02-01 00:00:00 is outside the months that the key names, 2023-01"
@@ -158,5 +158,5 @@ def test_or_it_counts_as_a_row_that_was_rejected(sensors: SensorWorld, damage: s
     report = sensors.january()
     assert (report.read, report.loaded, report.rejected) == (5, 4, 1)
     assert {row[2].minute for row in sensors.readings()} == {0, 2}
-    [(file, line, raw)] = sensors.state("rejected_rows", "object_key, line, raw")
+    [(file, line, raw)] = sensors.state("rejected_rows", 'object_key, line, "raw"')
     assert (file, line, raw) == (key, None, "")

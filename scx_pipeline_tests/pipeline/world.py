@@ -227,7 +227,7 @@ def take_snapshot(session: Session, compiled: CompiledStar, load_ids: bool = Tru
 
 
 _OF_STATE = {
-    "rejected_rows": "source, object_key, line, column_name, reason, raw",
+    "rejected_rows": 'source, object_key, line, column_name, reason, "raw"',
     "months": "month, fingerprint, code_version",
     "month_rows": "table_name, month, row_count",
     "objects": "source, object_key, etag, size_bytes, rows_read, rows_rejected",

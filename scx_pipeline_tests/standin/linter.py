@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sqlfluff.core import Linter
 
-_LITERALS = re.compile(r"'(?:[^'\\]|''|\\.)*'|\b\d+\b")
+_LITERALS = re.compile(r"'(?:[^'\\]|''|\\.)*'|\b\d+(?:\.\d+)?\b|\b(?:true|false|NULL)\b")
+_MORE_ROWS = re.compile(r"(VALUES \([^()]*\))(?:, \([^()]*\))+")
 _known: set[str] = set()  # statements that were found well, without their values
 
 
@@ -19,7 +20,7 @@ def unparsable(statements: Iterable[str]) -> list[str]:
     """Those of the statements that sqlfluff cannot read; of some that differ in their values only, one is looked at."""
     found = []
     for statement in statements:
-        shape = _LITERALS.sub("0", statement)
+        shape = _MORE_ROWS.sub(r"\1", _LITERALS.sub("'0'", statement))
         if shape in _known:
             continue
         parsed = _linter().parse_string(f"{statement.rstrip(';')};\n")

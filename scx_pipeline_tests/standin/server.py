@@ -24,7 +24,7 @@ from scx_pipeline_tests.servers.ports import LOOPBACK
 from scx_pipeline_tests.servers.s3 import S3Server
 from scx_pipeline_tests.standin.copying import Copied, CopyFailed, Copying
 from scx_pipeline_tests.standin.options import parse_copy
-from scx_pipeline_tests.standin.statements import translate
+from scx_pipeline_tests.standin.statements import FNV_HASH, translate
 from scx_pipeline_tests.standin.views import with_system_views
 from scx_pipeline_tests.standin.wire import Failure, Gone, Result, Wire
 
@@ -110,6 +110,7 @@ class Session:
             extensions.register_type(_RAW, con)
             with con.cursor() as cursor:
                 cursor.execute("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                cursor.execute(FNV_HASH)
             yield con
         finally:
             con.close()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import sqlglot
 from sqlglot import exp
@@ -79,6 +80,7 @@ class Translated:
     ends: bool = False  # whether it commits by itself, also within a transaction
 
 
+@lru_cache(maxsize=4096)  # a load asks some things many times, and the next one the same again
 def translate(sql: str, in_transaction: bool) -> Translated:
     """What to run for a statement. Raises Failure where Redshift refuses it."""
     if len(sql.encode()) > MAX_STATEMENT:
@@ -293,8 +295,16 @@ def _try_cast(node: exp.TryCast) -> exp.Expression:
 
 
 def _fnv_hash(node: exp.Anonymous) -> exp.Expression:
-    """Another hash, of 64 bits as well; NULL leaves the seed as it is."""
     value, *seed = node.expressions
-    start = seed[0] if seed else exp.Literal.number(0)
-    made = exp.func("hashtextextended", exp.cast(value.copy(), "text"), start.copy())
-    return exp.func("coalesce", made, start.copy())
+    start = seed[0].copy() if seed else exp.Literal.number(0)
+    return exp.Dot(
+        this=exp.to_identifier("pg_temp"),
+        expression=exp.Anonymous(this="fnv_hash", expressions=[exp.cast(value.copy(), "text"), start]),
+    )
+
+
+# Another hash than Redshift's, of 64 bits as well; NULL leaves the seed as it is.
+FNV_HASH = """
+CREATE FUNCTION pg_temp.fnv_hash(value text, seed bigint) RETURNS bigint IMMUTABLE
+RETURN COALESCE(hashtextextended(value, seed), seed)
+"""
