@@ -29,8 +29,10 @@ $(READY): requirements.lock pyproject.toml
 demo: setup
 	@$(BIN)/scx demo
 
+# Two at a time; a browser's pages are looked at alone, as they are slow beside others.
 test: setup
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(or $(ARGS),-n 2 -m "not ui")
+	$(if $(ARGS),,$(BIN)/python -m pytest -m ui)
 
 ui: setup
 	@$(BIN)/python -m scx_pipeline.orchestration.instance

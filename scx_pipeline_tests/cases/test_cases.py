@@ -169,7 +169,9 @@ def test_a_table_without_months_is_given_and_compared_as_others_are(
 def test_a_table_without_months_that_is_made_again_may_write_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publish, "_equal", lambda column: "n.song_id = t.song_id AND n.year = t.year")
+    monkeypatch.setattr(
+        publish, "_equal", lambda session, column: "n.song_id = t.song_id AND n.year = t.year"
+    )
     text = "x: {given: {staging_songs: [{song_id: SO1, year: 7}, {song_id: SO2}]}, expect: [{song_id: SO1}, {song_id: SO2}]}\n"
     told = failure(tmp_path, text, "songs", "songplays")
     assert told == "songs.yaml: x: 2 rows written when it was published a second time"

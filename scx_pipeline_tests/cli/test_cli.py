@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,22 +16,30 @@ import typer
 from scx_pipeline.cli import app
 from scx_pipeline_tests.cli.conftest import Scx
 
-COMMANDS = sorted(
-    name or ""
-    for name in (typer.main.get_command(app).commands)  # type: ignore[attr-defined]
-)
+
+def _commands(group: typer.core.TyperGroup, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, command in sorted(group.commands.items()):
+        if isinstance(command, typer.core.TyperGroup):
+            yield from _commands(command, (*words, name))
+        else:
+            yield (*words, name)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_help(scx: Scx, name: str) -> None:
-    told = scx(name, "--help")
+COMMANDS = list(_commands(typer.main.get_command(app)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example(scx: Scx, words: tuple[str, ...]) -> None:
+    told = scx(*words, "--help")
     assert told.code == 0
-    assert "Usage: scx" in told.out
+    assert f"Usage: scx {' '.join(words)}" in told.out
+    assert f"scx {' '.join(words)}" in told.out.split("Example:")[1]
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "generate"])
-def test_the_help_has_an_example(scx: Scx, name: str) -> None:
-    assert f"scx {name}" in scx(name, "--help").out.split("Example:")[1]
+def test_a_group_lists_its_commands(scx: Scx) -> None:
+    assert all(
+        word in scx("cluster", "--help").out for word in ("create", "status", "pause", "resume", "destroy")
+    )
 
 
 def test_generate_reports_what_a_right_load_must_find(scx: Scx, home: Path) -> None:
