@@ -11,9 +11,9 @@ import pytest
 
 from scx_pipeline.warehouse.base import Session
 from scx_pipeline.warehouse.duckdb import DuckDBSession
-from scx_pipeline.warehouse.postgres import PostgresSession
+from scx_pipeline.warehouse.wire import WireSession
 
-SESSIONS: Sequence[type[Session]] = (DuckDBSession, PostgresSession)
+SESSIONS: Sequence[type[Session]] = (DuckDBSession, WireSession)
 
 
 class BrokenOff(Exception):

@@ -4,7 +4,7 @@ Random histories run on DuckDB and PostgreSQL side by side; the first star's are
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,6 @@ from scx_pipeline_tests.pipeline.breaking import breaking
 from scx_pipeline_tests.pipeline.histories import tried
 from scx_pipeline_tests.pipeline.music import EVENTS, SONGS, MusicWorld, event, music_world, song
 from scx_pipeline_tests.pipeline.world import Row, Snapshot, filled
-from scx_pipeline_tests.servers.postgres import PostgresServer
 
 MONTHS = (Month(2018, 9), Month(2018, 10), Month(2018, 11))
 DAYS = ("2018-09-12", "2018-09-30", "2018-10-20", "2018-11-01", "2018-11-15")
@@ -358,15 +357,15 @@ def expected_by_month(world: MusicWorld) -> dict[str, list[Row]]:
     return {month: _ordered(rows) for month, rows in found.items()}
 
 
-@pytest.mark.postgres
+@pytest.mark.redshift
 @given(history=_HISTORIES)
 @tried(examples=8)
 def test_any_history_of_songs_and_events_ends_as_a_build_from_nothing(
-    postgres: PostgresServer, history: list[Step]
+    fresh_urls: Callable[[], list[str]], history: list[Step]
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="scx-music-") as name:
         folder = Path(name)
-        worlds = [music_world(folder, url) for url in ("", postgres.fresh_dev())]
+        worlds = [music_world(folder, url) for url in fresh_urls()]
         driver = Driver(folder, worlds)
         for step in history:
             driver.take(step)

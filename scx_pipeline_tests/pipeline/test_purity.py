@@ -4,7 +4,7 @@ Random histories run on DuckDB and PostgreSQL side by side; single behaviours ar
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -30,7 +30,6 @@ from scx_pipeline_tests.pipeline.history import (
     histories,
 )
 from scx_pipeline_tests.pipeline.world import Snapshot, World, filled, folder_world, job, scx_star
-from scx_pipeline_tests.servers.postgres import PostgresServer
 
 
 @cache
@@ -160,13 +159,15 @@ def changed(world: World) -> list[Month]:
     return [item.month for item in world.plan().changed]
 
 
-@pytest.mark.postgres
+@pytest.mark.redshift
 @given(history=histories(steps=10))
 @tried(examples=9)
-def test_any_history_ends_as_a_build_from_nothing(postgres: PostgresServer, history: list[Step]) -> None:
+def test_any_history_ends_as_a_build_from_nothing(
+    fresh_urls: Callable[[], list[str]], history: list[Step]
+) -> None:
     with tempfile.TemporaryDirectory(prefix="scx-purity-") as name:
         folder = Path(name)
-        worlds = [folder_world(folder, url, tolerant_star()) for url in ("", postgres.fresh_dev())]
+        worlds = [folder_world(folder, url, tolerant_star()) for url in fresh_urls()]
         driver = Driver(folder, worlds)
         for step in history:
             driver.take(step)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,7 +22,6 @@ from scx_pipeline_tests.pipeline.breaking import breaking
 from scx_pipeline_tests.pipeline.histories import tried
 from scx_pipeline_tests.pipeline.sensors import PREFIX, SensorWorld, packed, sensor_star, sensor_world
 from scx_pipeline_tests.pipeline.world import Row, Snapshot, filled
-from scx_pipeline_tests.servers.postgres import PostgresServer
 
 MONTHS = (Month(2023, 1), Month(2023, 2), Month(2023, 3))
 MINUTES = ("2023-01-01 00:00", "2023-01-31 23:59", "2023-02-01 00:00", "2023-02-17 12:30", "2023-03-05 06:00")
@@ -156,16 +155,16 @@ class Driver:
         return filled(world)
 
 
-@pytest.mark.postgres
+@pytest.mark.redshift
 @given(history=histories())
 @tried(examples=12)
 def test_any_history_of_readings_ends_as_a_build_from_nothing(
-    postgres: PostgresServer, history: list[Step]
+    fresh_urls: Callable[[], list[str]], history: list[Step]
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="scx-purity-") as name:
         star = sensor_star("reject", 1.0)
         folder = Path(name)
-        worlds = [sensor_world(folder, url, star) for url in ("", postgres.fresh_dev())]
+        worlds = [sensor_world(folder, url, star) for url in fresh_urls()]
         driver = Driver(folder, worlds)
         for step in history:
             driver.take(step)
