@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from scx_pipeline.errors import WarehouseError
+from scx_pipeline_tests import engines
 from scx_pipeline_tests.servers.postgres import FAST, PostgresServer, postgres_server
 from scx_pipeline_tests.servers.redshift import emptied
 from scx_pipeline_tests.servers.s3 import S3Server, s3_server
@@ -193,13 +194,7 @@ def redshift_url(request: pytest.FixtureRequest) -> Iterator[str]:
     assert unparsable(redshift.statements) == []
 
 
-@pytest.fixture(
-    params=[
-        "duckdb",
-        pytest.param("postgres", marks=pytest.mark.postgres),
-        pytest.param("redshift", marks=[pytest.mark.postgres, pytest.mark.s3, pytest.mark.redshift]),
-    ]
-)
+@pytest.fixture(params=["duckdb", *engines.SERVERS])
 def server_url(request: pytest.FixtureRequest) -> str:
     """What uses it runs once of each engine: the URL of a database, or none for a DuckDB file of its own."""
     return "" if request.param == "duckdb" else str(request.getfixturevalue(f"{request.param}_url"))

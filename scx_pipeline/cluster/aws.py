@@ -1,13 +1,14 @@
-"""AWS's control plane as it is asked here: clients, errors in one line, things that may be absent, and waiting.
+"""AWS's control plane as it is asked here: refusals as a ClusterError, things that may be absent, tags, and waiting.
 What is made with it is in `serverless`, `provisioned` and `role`."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+from scx_pipeline import aws
 from scx_pipeline.errors import PipelineError
 
 Notify = Callable[[str], None]
@@ -20,46 +21,8 @@ class ClusterError(PipelineError):
     """AWS refused, or something is not as it must be; the message says what to do."""
 
 
-def client(service: str) -> Any:
-    """A client by AWS's own settings. Raises ClusterError where they name no region."""
-    import boto3
-    from botocore.exceptions import BotoCoreError
-
-    try:
-        return boto3.client(service)
-    except BotoCoreError as error:
-        raise ClusterError(
-            f"cannot ask AWS: {error}; set AWS_REGION, or AWS_PROFILE to a profile with a region"
-        ) from None
-
-
-@contextmanager
-def told(what: str) -> Iterator[None]:
-    """AWS's refusals as one line that says what was tried."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        yield
-    except ClientError as error:
-        answer = error.response.get("Error", {})
-        code = answer.get("Code", "")
-        advice = next((advice for sign, advice in _ADVICE if sign in code), "")
-        raise ClusterError(
-            f"cannot {what}: {answer.get('Message') or code}{f': {advice}' if advice else ''}"
-        ) from None
-    except BotoCoreError as error:
-        raise ClusterError(f"cannot {what}: {error}") from None
-
-
-_ADVICE = (
-    ("AccessDenied", "this user or role needs the rights that docs/redshift.md lists"),
-    ("UnauthorizedOperation", "this user or role needs the rights that docs/redshift.md lists"),
-    ("ExpiredToken", "log in to AWS again (aws sso login), or renew its keys"),
-    ("UnrecognizedClient", "log in to AWS again (aws sso login), or renew its keys"),
-    ("InsufficientCapacity", "try again later, or in another region"),
-    ("Quota", "see the account's quotas, or take less"),
-    ("LimitExceeded", "see the account's quotas, or take less"),
-)
+client = partial(aws.client, kind=ClusterError)
+told = partial(aws.told, kind=ClusterError)
 
 
 def present(ask: Callable[[], Any], absent: Sequence[str]) -> Any | None:

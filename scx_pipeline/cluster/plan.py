@@ -103,9 +103,7 @@ def read_plan(file: Path | None, flags: Mapping[str, object]) -> ClusterPlan:
             if known and known.description
             else f"; there are: {', '.join(ClusterPlan.model_fields)}"
         )
-        raise SettingsError(
-            f"{where}: {first['msg']}{hint if first['type'] != 'missing' or known else ''}"
-        ) from None
+        raise SettingsError(f"{where}: {first['msg']}{hint}") from None
 
 
 def trust_policy() -> Policy:
@@ -123,11 +121,7 @@ def read_policy(plan: ClusterPlan) -> Policy:
         below = f"{prefix}/*" if prefix else "*"
         objects.append(f"arn:aws:s3:::{bucket}/{below}")
         lists.append(
-            {
-                "Effect": "Allow",
-                "Action": ["s3:ListBucket", "s3:GetBucketLocation"],
-                "Resource": f"arn:aws:s3:::{bucket}",
-            }
+            _allow(["s3:ListBucket", "s3:GetBucketLocation"], f"arn:aws:s3:::{bucket}")
             | ({"Condition": {"StringLike": {"s3:prefix": [below]}}} if prefix else {})
         )
     return _policy(_allow("s3:GetObject", *objects), *lists)

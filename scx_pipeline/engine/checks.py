@@ -116,6 +116,10 @@ class _Rule:
     expectation: str
 
 
+class _NotNull(_Rule):
+    """That a column is never NULL."""
+
+
 def _rules(table: Table) -> list[_Rule]:
     rules: list[_Rule] = []
     for column in table.columns:
@@ -170,10 +174,6 @@ def _rules(table: Table) -> list[_Rule]:
                 )
             )
     return rules
-
-
-class _NotNull(_Rule):
-    """That a column is never NULL."""
 
 
 def _count_where(condition: str) -> str:

@@ -130,19 +130,23 @@ class Ingestion:
 
 @dataclass(frozen=True)
 class _Landed:
-    """What landed of an object: its rows, how many of them are bad, and of the others, those of the span, those of
-    other months, and the first and last event time."""
+    """What landed of an object: its bad rows and its good ones; of the good, those of the span, and the first and last
+    event time."""
 
-    rows: int = 0
     bad: int = 0
+    good: int = 0
     loaded: int = 0
-    filtered: int = 0
     first: datetime | None = None
     last: datetime | None = None
 
+    @property
+    def rows(self) -> int:
+        return self.bad + self.good
 
-def _landed(bad: int, good: int, inside: int, first: datetime | None, last: datetime | None) -> _Landed:
-    return _Landed(bad + good, bad, inside, good - inside, first, last)
+    @property
+    def filtered(self) -> int:
+        """Good rows of other months."""
+        return self.good - self.loaded
 
 
 class _Reader:
@@ -203,10 +207,7 @@ class _Reader:
         ).fetchall()
         bad = {-1 - mark: rows for mark, rows, *_ in found if mark < 0}
         good = {mark: facts for mark, *facts in found if mark >= 0}
-        return {
-            number: _landed(bad.get(number, 0), *good.get(number, (0, 0, None, None)))
-            for number in {*bad, *good}
-        }
+        return {number: _Landed(bad.get(number, 0), *good.get(number, ())) for number in {*bad, *good}}
 
     def _is_misplaced(self, number: int, found: _Landed) -> bool:
         """Whether rows of the object have an event time that no load of it may take."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.errors import WarehouseError
@@ -30,7 +30,7 @@ from scx_pipeline.warehouse.heldrows import open_rows
 from scx_pipeline.warehouse.pgcopy import COPY_BATCH_ROWS, Encoded, Jobs
 from scx_pipeline.warehouse.pglandings import CopyLanding, PassingLanding, check_count
 from scx_pipeline.warehouse.pgslices import Slice, by_partition, open_slice
-from scx_pipeline.warehouse.wire import WireSession, parse_url, translated, unreadable
+from scx_pipeline.warehouse.wire import WireSession, parse_url, unreadable
 from scx_pipeline.warehouse.workbench import Workbench, open_workbench, told
 
 if TYPE_CHECKING:
@@ -145,7 +145,9 @@ class PostgresWarehouse(Warehouse):
             ) from None
         cursor.execute("SET LOCAL lock_timeout = 0")
 
-    def _translated(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """What a person can act on, as one line; a statement that is simply wrong stays as it is."""
         import psycopg2
 
         operational = (
@@ -156,7 +158,10 @@ class PostgresWarehouse(Warehouse):
             psycopg2.IntegrityError,  # the net under the checks
             psycopg2.errors.DependentObjectsStillExist,  # somebody's view of what is replaced
         )
-        return translated(self.url, operational)
+        try:
+            yield
+        except operational as error:
+            raise WarehouseError(f"{self.url}: {first_line(error)}; nothing was changed") from error
 
 
 class PostgresSession(WireSession):

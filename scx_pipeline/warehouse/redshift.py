@@ -48,7 +48,8 @@ CAPABILITIES = Capabilities(
 )
 SAMPLE = "redshift://user:password@host:5439/dev?staging=s3://bucket/prefix"
 # What a URL may say behind the ?, beside what libpq knows of TLS.
-OPTIONS = ("staging", "iam_role", "region", "workgroup", "cluster", "secret", "query_group")
+INSTEAD_OF_HOST = ("workgroup", "cluster", "secret")
+OPTIONS = ("staging", "iam_role", "region", *INSTEAD_OF_HOST, "query_group")
 TLS = ("sslmode", "sslrootcert")
 ATTEMPTS, PAUSE = (
     5,
@@ -65,7 +66,7 @@ class BrokenOffError(WarehouseError):
 
 def open_url(url: str, limits: Limits, notify: Notify) -> Warehouse:
     """The warehouse of `redshift://user:password@host:5439/dev?staging=s3://bucket/prefix`."""
-    address = parse_url(url, 5439, SAMPLE, ("workgroup", "cluster", "secret"))
+    address = parse_url(url, 5439, SAMPLE, INSTEAD_OF_HOST)
     for name in address.query:
         if name not in (*OPTIONS, *TLS):
             raise WarehouseError(
@@ -82,14 +83,10 @@ class RedshiftWarehouse(Warehouse):
     def __init__(self, address: Address, limits: Limits, notify: Notify) -> None:
         self.address, self.limits, self.notify = address, limits, notify
         query = address.query
-        where = address.host or next(
-            f"{name}={query[name]}" for name in ("workgroup", "cluster", "secret") if name in query
-        )
-        self.url = (
-            f"redshift://{where}:{address.port}/{address.database}"
-            if address.host
-            else f"redshift:///{address.database}?{where}"
-        )
+        self.url = f"redshift://{address.host}:{address.port}/{address.database}"
+        if not address.host:
+            found_by = next(f"{name}={query[name]}" for name in INSTEAD_OF_HOST if name in query)
+            self.url = f"redshift:///{address.database}?{found_by}"
         self.access = Access(query.get("iam_role", "default"), query.get("region"))
 
     def run(self, lock: str, work: Callable[[Session], Made]) -> Made:

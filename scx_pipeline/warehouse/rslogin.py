@@ -4,14 +4,16 @@ Credentials are fetched for each connection, and never kept, told or logged; con
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+from scx_pipeline.aws import client, told
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.warehouse.wire import Address
 
+aws_client = partial(client, kind=WarehouseError)
 SECONDS = 900  # that temporary credentials are good for: they are used at once, and for one connection
 
 
@@ -42,40 +44,35 @@ def log_in(address: Address) -> Login:
 
 
 def _of_workgroup(address: Address, name: str) -> Login:
-    client = aws_client("redshift-serverless")
-    with _told(f"workgroup {name}"):
-        host, port = address.host, address.port
-        if not host:
-            endpoint = client.get_workgroup(workgroupName=name)["workgroup"].get("endpoint") or {}
-            host, port = _found(endpoint, f"workgroup {name}")
-        given = client.get_credentials(workgroupName=name, dbName=address.database, durationSeconds=SECONDS)
+    service = aws_client("redshift-serverless")
+    with told(f"log in by the Redshift workgroup {name}", WarehouseError):
+        endpoint = (
+            None if address.host else service.get_workgroup(workgroupName=name)["workgroup"].get("endpoint")
+        )
+        given = service.get_credentials(workgroupName=name, dbName=address.database, durationSeconds=SECONDS)
+    host, port = _where(address, endpoint, f"workgroup {name}")
     return Login(host, port, given["dbUser"], given["dbPassword"])
 
 
 def _of_cluster(address: Address, name: str) -> Login:
-    client = aws_client("redshift")
-    with _told(f"cluster {name}"):
-        found = client.describe_clusters(ClusterIdentifier=name)["Clusters"][0]
+    service = aws_client("redshift")
+    with told(f"log in by the Redshift cluster {name}", WarehouseError):
+        found = service.describe_clusters(ClusterIdentifier=name)["Clusters"][0]
         status = found["ClusterStatus"]
         if status != "available":
-            raise WarehouseError(
-                f"the Redshift cluster {name} is {status}: {_ADVICE.get(status, 'wait for it')}"
-            )
-        host, port = (
-            (address.host, address.port)
-            if address.host
-            else _found(found.get("Endpoint") or {}, f"cluster {name}")
-        )
+            advice = "run `scx cluster resume`" if status == "paused" else "wait for it"
+            raise WarehouseError(f"the Redshift cluster {name} is {status}: {advice}")
         asked = {"ClusterIdentifier": name, "DbName": address.database, "DurationSeconds": SECONDS}
         if address.user:
-            given = client.get_cluster_credentials(DbUser=address.user, AutoCreate=False, **asked)
+            given = service.get_cluster_credentials(DbUser=address.user, AutoCreate=False, **asked)
         else:
-            given = client.get_cluster_credentials_with_iam(**asked)
+            given = service.get_cluster_credentials_with_iam(**asked)
+    host, port = _where(address, found.get("Endpoint"), f"cluster {name}")
     return Login(host, port, given["DbUser"], given["DbPassword"])
 
 
 def _of_secret(address: Address, name: str) -> Login:
-    with _told(f"secret {name}"):
+    with told(f"log in by the Redshift secret {name}", WarehouseError):
         text = aws_client("secretsmanager").get_secret_value(SecretId=name).get("SecretString", "")
     try:
         found = json.loads(text)
@@ -84,59 +81,17 @@ def _of_secret(address: Address, name: str) -> Login:
         raise WarehouseError(
             f"the secret {name} is not what Redshift's secrets are: JSON with username and password"
         ) from None
-    host = address.host or str(found.get("host") or "")
-    if not host:
+    if not (address.host or found.get("host")):
         raise WarehouseError(f"neither SCX_WAREHOUSE_URL nor the secret {name} names a host")
-    return Login(
-        host, int(found.get("port") or address.port) if not address.host else address.port, user, password
-    )
+    endpoint = {"address": found.get("host"), "port": found.get("port") or address.port}
+    return Login(*_where(address, endpoint, f"secret {name}"), user, password)
 
 
-def _found(endpoint: Mapping[str, Any], what: str) -> tuple[str, int]:
-    host = endpoint.get("address") or endpoint.get("Address")
-    if not host:
+def _where(address: Address, endpoint: Mapping[str, Any] | None, what: str) -> tuple[str, int]:
+    """The URL's own host and port, or else those that AWS gives."""
+    if address.host:
+        return address.host, address.port
+    given = {key.lower(): value for key, value in (endpoint or {}).items()}
+    if not given.get("address"):
         raise WarehouseError(f"the Redshift {what} has no address yet: wait until it is available")
-    return str(host), int(endpoint.get("port") or endpoint.get("Port") or 5439)
-
-
-def aws_client(service: str) -> Any:
-    """A client by AWS's own settings. Raises WarehouseError where they name no region."""
-    import boto3
-    from botocore.exceptions import BotoCoreError
-
-    try:
-        return boto3.client(service)
-    except BotoCoreError as error:
-        raise WarehouseError(
-            f"cannot ask AWS for {service}: {error}; set AWS_REGION or AWS_PROFILE"
-        ) from None
-
-
-@contextmanager
-def _told(what: str) -> Iterator[None]:
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        yield
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        advice = _ADVICE.get(code)
-        told = error.response.get("Error", {}).get("Message", "") or code
-        raise WarehouseError(
-            f"cannot log in by the Redshift {what}: {told}{f': {advice}' if advice else ''}"
-        ) from None
-    except BotoCoreError as error:
-        raise WarehouseError(f"cannot log in by the Redshift {what}: {error}") from None
-
-
-_EXPIRED = "log in to AWS again (aws sso login), or renew its keys"
-_ADVICE = {
-    "paused": "run `scx cluster resume`",
-    "AccessDeniedException": "let this user or role call it (docs/redshift.md lists the policy)",
-    "AccessDenied": "let this user or role call it (docs/redshift.md lists the policy)",
-    "ExpiredToken": _EXPIRED,
-    "ExpiredTokenException": _EXPIRED,
-    "UnrecognizedClientException": _EXPIRED,
-    "ClusterNotFound": "see its name, and AWS_REGION",
-    "ResourceNotFoundException": "see its name, and AWS_REGION",
-}
+    return str(given["address"]), int(given.get("port") or 5439)

@@ -1,4 +1,4 @@
-"""What databases that speak PostgreSQL's protocol have in common: statements on a driver's connection, URLs and errors.
+"""What databases that speak PostgreSQL's protocol have in common: statements on a driver's connection, and URLs.
 What differs between PostgreSQL and Redshift is in their own files."""
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.spec import Column
-from scx_pipeline.warehouse.base import Session, first_line
+from scx_pipeline.warehouse.base import Session
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,7 @@ class WireSession(Session):
             ("varchar(", "character varying("),
             ("decimal(", "numeric("),
         ):
-            if neutral.startswith(short) and not neutral.startswith(full):
+            if neutral.startswith(short):
                 return neutral.replace(short, full, 1).replace(", ", ",")
         return neutral
 
@@ -109,12 +109,3 @@ def unreadable(sample: str) -> str:
         f"SCX_WAREHOUSE_URL cannot be read: write {sample}, "
         "with @ : / ? # % in the password as %40 %3A %2F %3F %23 %25"
     )
-
-
-@contextmanager
-def translated(url: str, kinds: tuple[type[Exception], ...]) -> Iterator[None]:
-    """Errors of these kinds, which a person can act on, as one line; a statement that is simply wrong stays as it is."""
-    try:
-        yield
-    except kinds as error:
-        raise WarehouseError(f"{url}: {first_line(error)}; nothing was changed") from error

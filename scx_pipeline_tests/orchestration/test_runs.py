@@ -20,6 +20,7 @@ from scx_pipeline.engine.load import Loader, list_selection
 from scx_pipeline.orchestration.report import SHOWN_ROWS
 from scx_pipeline.settings import Settings
 from scx_pipeline.spec import Month
+from scx_pipeline_tests import engines
 from scx_pipeline_tests.orchestration.desk import QUIET, Desk, failure, key
 from scx_pipeline_tests.pipeline.world import FACTS, STAGING, csv_text, job, jobs_of, scx_star
 
@@ -350,13 +351,7 @@ def _records_with(desk: Desk, text: str) -> list[Path]:
     return [path for path in files if text.encode() in path.read_bytes()]
 
 
-@pytest.mark.parametrize(
-    "engine",
-    [
-        pytest.param("postgres", marks=pytest.mark.postgres),
-        pytest.param("redshift", marks=[pytest.mark.postgres, pytest.mark.s3, pytest.mark.redshift]),
-    ],
-)
+@pytest.mark.parametrize("engine", engines.SERVERS)
 def test_a_run_on_a_server_records_the_same_and_no_password(
     desk: Desk, engine: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import obstore
 import pytest
+from obstore.store import S3Store
 
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.warehouse import redshift as adapter
@@ -39,11 +40,13 @@ def put_april(world: World, *jobs: int) -> None:
     world.put("2021/04/a.csv", [job(n, f"2021-04-{n:02d} 10:00:00", user_id=200 + n) for n in jobs])
 
 
+def staging_bucket(redshift: StandIn, world: World) -> S3Store:
+    return redshift.store(world.warehouse_url.partition("staging=s3://")[2].partition("/")[0])
+
+
 def staged(redshift: StandIn, world: World) -> list[str]:
     """What lies in the staging place."""
-    bucket = re.search(r"staging=s3://([^/]+)/staging", world.warehouse_url)
-    assert bucket is not None
-    return [item["path"] for page in obstore.list(redshift.store(bucket[1])) for item in page]
+    return [item["path"] for page in obstore.list(staging_bucket(redshift, world)) for item in page]
 
 
 # What is sent
@@ -266,9 +269,9 @@ def test_what_the_cluster_cannot_do_is_told_in_one_line_with_what_to_do(
 
 def test_a_load_removes_what_a_killed_one_left_in_the_staging_place(redshift: StandIn, world: World) -> None:
     put_april(world, 5)
-    bucket = world.warehouse_url.partition("staging=s3://")[2].partition("/")[0]
-    obstore.put(redshift.store(bucket), "staging/scx/left-rows.parquet", b"left")
-    obstore.put(redshift.store(bucket), "staging/songplays/rows.parquet", b"another star's")
+    bucket = staging_bucket(redshift, world)
+    obstore.put(bucket, "staging/scx/left-rows.parquet", b"left")
+    obstore.put(bucket, "staging/songplays/rows.parquet", b"another star's")
     world.load(APRIL)
     assert staged(redshift, world) == ["staging/songplays/rows.parquet"]
 
