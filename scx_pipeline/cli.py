@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from scx_pipeline import cli_cluster, show
+from scx_pipeline import cli_cluster, cli_lake, show
+from scx_pipeline.cli_options import (
+    AsJson,
+    FirstMonth,
+    LastMonth,
+    MonthOption,
+    StarName,
+    find_star,
+    months_named,
+    span_of,
+    warehouse_of,
+)
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.settings import Settings, read_settings
 from scx_pipeline.spec import Month, Span, contiguous_spans
@@ -23,7 +34,6 @@ if TYPE_CHECKING:
     from scx_pipeline.engine.load import Plan
     from scx_pipeline.engine.sql import CompiledStar
     from scx_pipeline.orchestration.execute import RunOutcome
-    from scx_pipeline.warehouse.base import Warehouse
 
 app = typer.Typer(
     name="scx",
@@ -36,23 +46,19 @@ app = typer.Typer(
 )
 generate = typer.Typer(no_args_is_help=True, help="Generate a realistic sample bucket for a star.")
 app.add_typer(generate, name="generate")
+app.add_typer(cli_lake.app, name="lake")
 app.add_typer(cli_cluster.app, name="cluster")
 
-StarName = Annotated[str, typer.Argument(metavar="STAR", help="The star's name, for example scx.")]
 Layout = Literal["monthly", "concatenated", "both"]
 Compression = Literal["none", "gzip", "zstd"]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead of a table.")]
-MonthOption = Annotated[str | None, typer.Option(metavar="YYYY-MM", help="One month.")]
 
 
 @app.command(epilog="Example: scx load scx --from 2021-01 --to 2021-12")
 def load(
     star: StarName,
     month: MonthOption = None,
-    from_: Annotated[
-        str | None, typer.Option("--from", metavar="YYYY-MM", help="The first month of a span.")
-    ] = None,
-    to: Annotated[str | None, typer.Option(metavar="YYYY-MM", help="The last month of a span.")] = None,
+    from_: FirstMonth = None,
+    to: LastMonth = None,
     changed: Annotated[
         bool, typer.Option("--changed", help="Every month whose objects changed (the default).")
     ] = False,
@@ -64,7 +70,7 @@ def load(
     Tables without months are made anew first: with --changed if what they are made from has changed, with --all in any
     case, and for months that are named only if they were never made.
     """
-    settings, compiled = read_settings(), _star(star)
+    settings, compiled = read_settings(), find_star(star)
     choice = _choice(month, from_, to, changed, all_)
     parts = _parts(compiled, settings, choice)
     outcomes = _load(compiled, settings, parts, quiet=as_json)
@@ -83,7 +89,7 @@ def load(
 @app.command(epilog="Example: scx plan scx --json")
 def plan(star: StarName, as_json: AsJson = False) -> None:
     """Show which months a load is due for, why, and what it would read; nothing is changed."""
-    settings, compiled = read_settings(), _star(star)
+    settings, compiled = read_settings(), find_star(star)
     planned = _plan(compiled, settings)
     rows = []
     if planned.whole:
@@ -120,8 +126,8 @@ def status(star: StarName, as_json: AsJson = False) -> None:
     from scx_pipeline.engine.history import ALL
     from scx_pipeline.engine.status import read_status
 
-    settings, compiled = read_settings(), _star(star)
-    with _warehouse(settings).reading() as session:
+    settings, compiled = read_settings(), find_star(star)
+    with warehouse_of(settings).reading() as session:
         found = read_status(session, compiled)
     if as_json:
         print(json.dumps(found.as_json(), indent=2, default=str))
@@ -144,8 +150,8 @@ def rejected(
     """Show the rows that were not loaded: file, line, column, reason and raw text."""
     from scx_pipeline.engine.status import read_rejected
 
-    compiled = _star(star)
-    with _warehouse(read_settings()).reading() as session:
+    compiled = find_star(star)
+    with warehouse_of(read_settings()).reading() as session:
         count, rows = read_rejected(session, compiled.star.name, None if as_json else limit)
     names = ["file", "line", "column", "reason", "raw"]
     if as_json:
@@ -167,10 +173,10 @@ def analyze(
     """Answer the analysts' questions: each query's result as a table and a chart."""
     from scx_pipeline.engine.analyze import find_query, run_query
 
-    compiled = _star(star)
+    compiled = find_star(star)
     queries = [find_query(compiled, query)] if query else list(compiled.star.queries)
     answers: dict[str, Any] = {}
-    with _warehouse(read_settings()).reading() as session:
+    with warehouse_of(read_settings()).reading() as session:
         for item in queries:
             frame = run_query(session, compiled, item.name)
             answers[item.name] = show.records(frame)
@@ -299,51 +305,27 @@ def demo() -> None:
 
     settings = read_settings()
     for name in star_names():
-        compiled = _star(name)
+        compiled = find_star(name)
         if not any(
             create_bucket(settings.bucket).list_objects(source.prefix) for source in compiled.star.sources
         ):
             show.out.print(f"[bold]1. generate[/bold]  a sample bucket in {settings.bucket}")
             _generate(name, DEMO[name](), settings, quiet=False)
-        show.out.print(f"[bold]2. load[/bold]  {name} into {_warehouse(settings).url}")
+        show.out.print(f"[bold]2. load[/bold]  {name} into {warehouse_of(settings).url}")
         outcomes = _load(compiled, settings, _parts(compiled, settings, CHANGED), quiet=False)
         if not all(outcome.success for outcome in outcomes):
             raise typer.Exit(1)
         show.out.print("[bold]3. ask[/bold]")
-        with _warehouse(settings).reading() as session:
+        with warehouse_of(settings).reading() as session:
             explore(session, compiled)
     show.out.print("Next: [bold]make ui[/bold], or scx status scx, scx analyze scx, scx rejected scx")
-
-
-def _star(name: str) -> CompiledStar:
-    import difflib
-
-    from scx_pipeline.engine.declare import load_star, star_names, stars_folder
-
-    known = star_names()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        raise PipelineError(
-            f"there is no star {name!r}; "
-            + (f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}")
-        )
-    return load_star(stars_folder() / name)
-
-
-def _warehouse(settings: Settings) -> Warehouse:
-    from scx_pipeline.warehouse.base import Limits, open_warehouse
-
-    limits = Limits(settings.memory_limit, settings.threads, settings.batch_files, settings.lock_timeout)
-    return open_warehouse(
-        settings.warehouse, limits, lambda message: show.err.print(message, style="dim", markup=False)
-    )
 
 
 def _plan(compiled: CompiledStar, settings: Settings) -> Plan:
     from scx_pipeline.engine.load import plan_star
     from scx_pipeline.engine.objects import open_bucket
 
-    planned = plan_star(compiled, open_bucket(settings.bucket), _warehouse(settings))
+    planned = plan_star(compiled, open_bucket(settings.bucket), warehouse_of(settings))
     if not planned.selection.objects and not planned.loaded:
         prefixes = ", ".join(source.prefix for source in compiled.star.sources)
         raise PipelineError(
@@ -362,17 +344,13 @@ def _choice(
     each other."""
     if sum([bool(month), bool(first or last), changed, everything]) > 1:
         raise PipelineError("choose one of --month, --from/--to, --changed and --all")
-    if bool(first) != bool(last):
-        raise PipelineError("--from and --to go together: --from 2021-01 --to 2021-12")
-    if month or (first and last):
-        return month or first or "", month or last or ""
-    return EVERYTHING if everything else CHANGED
+    return months_named(month, first, last) or (EVERYTHING if everything else CHANGED)
 
 
 def _parts(compiled: CompiledStar, settings: Settings, choice: str | tuple[str, str]) -> list[Span | None]:
     """The loads that it takes, one after the other; None is the one of the tables without months."""
     if isinstance(choice, tuple):  # loaded without a look at what has changed
-        span = _span(compiled, *choice)
+        span = span_of(compiled, *choice)
         return [None, span] if compiled.star.whole and not _whole_stands(compiled, settings) else [span]
     planned = _plan(compiled, settings)
     whole = planned.whole or (choice == EVERYTHING and compiled.star.whole)
@@ -384,7 +362,7 @@ def _whole_stands(compiled: CompiledStar, settings: Settings) -> bool:
     """Whether the tables without months were made before."""
     from scx_pipeline.engine.history import read_whole
 
-    with _warehouse(settings).reader() as session:
+    with warehouse_of(settings).reader() as session:
         return session is not None and read_whole(session, compiled.star.name) is not None
 
 
@@ -399,17 +377,6 @@ def _spans(compiled: CompiledStar, planned: Plan, choice: str) -> list[Span]:
     if not months and compiled.star.whole:
         return []
     return [Span(min(months), max(months))] if months else [compiled.star.months()]
-
-
-def _span(compiled: CompiledStar, first: str, last: str) -> Span:
-    from scx_pipeline.engine.load import check_span
-
-    try:
-        span = Span(Month.parse(first), Month.parse(last))
-    except ValueError as error:
-        raise PipelineError(str(error)) from None
-    check_span(compiled.star, span)
-    return span
 
 
 def _load(

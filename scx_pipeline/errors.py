@@ -26,6 +26,10 @@ class WarehouseError(PipelineError):
     """The warehouse cannot be reached, locked, read or written; the message names it, never its password."""
 
 
+class LakeError(PipelineError):
+    """The lake cannot be written or read; the message names the URL, the table or the setting."""
+
+
 class GateError(PipelineError):
     """A blocking check failed, so nothing was published; `report` holds every check's result."""
 

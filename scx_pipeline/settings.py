@@ -31,6 +31,7 @@ class Settings(BaseSettings):
         SecretStr(""),
         description="duckdb:///…/dev.duckdb, postgresql://user:password@host/dev or redshift://…; default: $SCX_HOME/dev.duckdb",
     )
+    lake_url: str = Field("", description="file:///folder or s3://bucket/prefix; default: $SCX_HOME/lake")
     lock_timeout: float = Field(
         300, ge=0, le=86400, description="seconds to wait for a warehouse that another run is writing"
     )
@@ -58,6 +59,11 @@ class Settings(BaseSettings):
             self.warehouse_url.get_secret_value()
             or f"duckdb://{quote(str(self.home.absolute() / 'dev.duckdb'))}"
         )
+
+    @property
+    def lake(self) -> str:
+        """The lake's URL, the default resolved to an absolute one."""
+        return self.lake_url or (self.home.absolute() / "lake").as_uri()
 
     @property
     def dagster_home(self) -> Path:

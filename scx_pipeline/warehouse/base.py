@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import duckdb
     import pandas as pd
 
+    from scx_pipeline.warehouse.unloading import Unload
+
 STATE_SCHEMA = (
     "scx_pipeline"  # the engine's own schema: load history, objects, rejected rows, months' newest rows
 )
@@ -44,6 +46,7 @@ class Capabilities:
         str  # by which texts are compared by their bytes, as the other engines do; none where they are anyway
     )
     max_text: str  # the type of varchar(max)
+    writes_to: str = ""  # what a lake's URL must begin with; anything: a folder's and a bucket's
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,10 @@ class Session(ABC):
     @abstractmethod
     def frame(self, sql: str) -> pd.DataFrame:
         """Run a query and return a pandas frame."""
+
+    @abstractmethod
+    def unload(self, unload: Unload) -> int:
+        """Write what a SELECT gives as Parquet files; how many rows. Raises LakeError where they cannot be written."""
 
     def schemas(self) -> set[str]:
         """The schemas that stand."""

@@ -32,6 +32,7 @@ from scx_pipeline.warehouse.base import (
     qualified,
     quote,
 )
+from scx_pipeline.warehouse.unloading import Unload, write_parquet
 
 if TYPE_CHECKING:
     import duckdb
@@ -215,6 +216,9 @@ class DuckDBSession(Session):
 
     def frame(self, sql: str) -> pd.DataFrame:
         return self.con.execute(sql).df()
+
+    def unload(self, unload: Unload) -> int:
+        return write_parquet(self.con, unload.select, unload)
 
     def existing_columns(self, schema: str, table: str) -> list[tuple[str, str]]:
         return self.con.execute(

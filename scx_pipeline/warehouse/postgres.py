@@ -30,6 +30,8 @@ from scx_pipeline.warehouse.heldrows import open_rows
 from scx_pipeline.warehouse.pgcopy import COPY_BATCH_ROWS, Encoded, Jobs
 from scx_pipeline.warehouse.pglandings import CopyLanding, PassingLanding, check_count
 from scx_pipeline.warehouse.pgslices import Slice, by_partition, open_slice
+from scx_pipeline.warehouse.pgunload import rows_of, writing
+from scx_pipeline.warehouse.unloading import Unload, write_parquet
 from scx_pipeline.warehouse.wire import WireSession, parse_url, unreadable
 from scx_pipeline.warehouse.workbench import Workbench, open_workbench, told
 
@@ -206,6 +208,10 @@ class PostgresSession(WireSession):
         self.jobs.wait()
         with super()._cursor() as cursor:
             yield cursor
+
+    def unload(self, unload: Unload) -> int:
+        with writing(self.limits) as con, rows_of(self.con, unload) as query:
+            return write_parquet(con, query, unload)
 
     def workbench(self, tables: Collection[str]) -> Session:
         if self.bench is not None and self.bench.standing.issuperset(tables):

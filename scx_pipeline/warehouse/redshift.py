@@ -32,6 +32,8 @@ from scx_pipeline.warehouse.base import (
 )
 from scx_pipeline.warehouse.rscopy import Access, Entry, Place, arrow_table, copy_sql, open_place
 from scx_pipeline.warehouse.rslogin import Login, log_in
+from scx_pipeline.warehouse.rsunload import unload_sql
+from scx_pipeline.warehouse.unloading import Unload
 from scx_pipeline.warehouse.wire import Address, WireSession, parse_url
 from scx_pipeline.warehouse.workbench import Workbench, open_workbench, told
 
@@ -45,6 +47,7 @@ CAPABILITIES = Capabilities(
     placeholder="%s",
     collation="",  # texts are compared by their bytes
     max_text="character varying(65535)",
+    writes_to="s3://",
 )
 SAMPLE = "redshift://user:password@host:5439/dev?staging=s3://bucket/prefix"
 # What a URL may say behind the ?, beside what libpq knows of TLS.
@@ -249,6 +252,11 @@ class RedshiftSession(WireSession):
             self._place = open_place(self.warehouse.address.query.get("staging"), self.lock)
             self._place.sweep()
         return self._place
+
+    def unload(self, unload: Unload) -> int:
+        self.execute(unload_sql(unload, self.warehouse.access))
+        [(rows,)] = self.rows("SELECT pg_last_unload_count()")
+        return int(rows)
 
     def schemas(self) -> set[str]:
         return {name for (name,) in self.rows("SELECT nspname FROM pg_namespace")}

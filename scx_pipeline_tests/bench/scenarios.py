@@ -74,7 +74,7 @@ from scx_pipeline.orchestration.execute import open_runner
 from scx_pipeline.spec import Month, Span
 cli.be_quick()
 seconds = []
-with open_runner(cli._star("scx"), cli.read_settings(), lambda message: None) as run:
+with open_runner(cli.find_star("scx"), cli.read_settings(), lambda message: None) as run:
     for month in range(1, 9):
         begun = time.monotonic()
         assert run(Span(Month(2021, month), Month(2021, month))).success
@@ -88,7 +88,7 @@ REFRESH = """
 from scx_pipeline import cli
 from scx_pipeline.orchestration.execute import open_runner
 cli.be_quick()
-with open_runner(cli._star("songplays"), cli.read_settings(), lambda message: None) as run:
+with open_runner(cli.find_star("songplays"), cli.read_settings(), lambda message: None) as run:
     assert run(None).success
 """
 

@@ -1,5 +1,5 @@
 """The stand-in as a server: sessions over TLS, each with a connection of its own to the PostgreSQL behind.
-What a statement becomes is in `statements`; COPY is in `copying`."""
+What a statement becomes is in `statements`; COPY is in `copying`, UNLOAD in `unloading`."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from psycopg2 import extensions
 from scx_pipeline_tests.servers.ports import LOOPBACK
 from scx_pipeline_tests.servers.s3 import S3Server
 from scx_pipeline_tests.standin.copying import Copied, CopyFailed, Copying
-from scx_pipeline_tests.standin.options import parse_copy
+from scx_pipeline_tests.standin.options import parse_copy, parse_unload
 from scx_pipeline_tests.standin.statements import FNV_HASH, translate
+from scx_pipeline_tests.standin.unloading import Unloading
 from scx_pipeline_tests.standin.views import with_system_views
 from scx_pipeline_tests.standin.wire import Failure, Gone, Result, Wire
 
@@ -83,6 +84,7 @@ class Session:
     def __init__(self, server: StandIn, wire: Wire) -> None:
         self.server, self.wire = server, wire
         self.copied = 0  # the query of the last COPY
+        self.unloaded = 0  # rows of the last UNLOAD
 
     def serve(self, tls: ssl.SSLContext) -> None:
         start = self.wire.start(tls)
@@ -144,6 +146,8 @@ class Session:
         query = self.server.next_query()
         if re.match(r"\s*copy\b", sql, re.IGNORECASE):
             return self._copy(sql, query)
+        if re.match(r"\s*unload\b", sql, re.IGNORECASE):
+            return self._unload(sql)
         open_transaction = self.con.info.transaction_status == extensions.TRANSACTION_STATUS_INTRANS
         translated = translate(self._with_functions(sql), open_transaction)
         with self.con.cursor() as cursor:
@@ -165,15 +169,14 @@ class Session:
         for name, value in (
             ("pg_last_copy_count", copied.rows if copied else 0),
             ("pg_last_copy_id", self.copied or -1),
+            ("pg_last_unload_count", self.unloaded),
         ):
             sql = re.sub(rf"\b{name}\s*\(\s*\)", str(value), sql, flags=re.IGNORECASE)
         return sql
 
     def _copy(self, sql: str, query: int) -> Result:
         statement = parse_copy(sql)
-        role = statement.options["iam_role"]
-        if role not in self.server.roles:
-            raise Failure("XX000", f"User {role} is not authorized to assume IAM Role {role}")
+        self._check_role(statement.options["iam_role"])
         with self.con.cursor() as cursor:
             try:
                 copied = Copying(statement, cursor, self.server.store, self.process).run()
@@ -182,6 +185,17 @@ class Session:
                 raise
         self.server.loads[query], self.copied = copied, query
         return Result("COPY")
+
+    def _unload(self, sql: str) -> Result:
+        statement = parse_unload(sql)
+        self._check_role(statement.options["iam_role"])
+        with self.con.cursor() as cursor:
+            self.unloaded = Unloading(statement, cursor, self.server.store).run()
+        return Result("UNLOAD")
+
+    def _check_role(self, role: str) -> None:
+        if role not in self.server.roles:
+            raise Failure("XX000", f"User {role} is not authorized to assume IAM Role {role}")
 
     def _fail_transaction(self) -> None:
         """A statement that never reached PostgreSQL ends the transaction there all the same."""

@@ -1,5 +1,5 @@
 """Which statements Redshift takes, each as the PostgreSQL statements that do the same; the others are refused with a reason.
-COPY and UNLOAD are in `copying`; no connection is opened here. Sources: the Amazon Redshift Database Developer Guide."""
+COPY is in `copying`, UNLOAD in `unloading`; no connection is opened here. Sources: the Amazon Redshift Database Developer Guide."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FUNCTIONS = frozenset(
     current_setting date_part date_trunc dateadd datediff dense_rank exp extract first_value floor fnv_hash format_type
     getdate greatest has_schema_privilege has_table_privilege lag last_value lead least left len length listagg ln lower lpad
     ltrim max md5 median min mod ntile nullif nvl octet_length pg_backend_pid pg_last_copy_count pg_last_copy_id
-    pg_last_query_id position power rank regexp_count regexp_instr regexp_replace regexp_substr replace right round
+    pg_last_query_id pg_last_unload_count position power rank regexp_count regexp_instr regexp_replace regexp_substr replace right round
     row_number rpad rtrim set_config sha2 sign split_part sqrt strpos substring sum to_char to_date to_timestamp trim trunc
     try_cast upper version
     """.split()

@@ -36,7 +36,10 @@ ALLOWED = {
     "doctor": {"engine", "warehouse", "orchestration", "settings", *LEAVES},
     "demo": {"engine", "warehouse", "samples", "show", *LEAVES},
     "cluster": LEAVES,
+    "lake": {"warehouse", *LEAVES},
     "cli_cluster": {"cluster", "show", *LEAVES},
+    "cli_options": {"engine", "warehouse", "settings", "show", *LEAVES},
+    "cli_lake": {"lake", "cli_options", "settings", "show", *LEAVES},
     "cli": {
         "engine",
         "warehouse",
@@ -47,6 +50,8 @@ ALLOWED = {
         "doctor",
         "demo",
         "cli_cluster",
+        "cli_lake",
+        "cli_options",
         *LEAVES,
     },
 }

@@ -1,0 +1,86 @@
+"""What an unload asks of a warehouse, and how DuckDB writes Parquet for engines that do not write into a lake themselves.
+What is unloaded, and what becomes of the files, is decided in the lake package."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from scx_pipeline.errors import LakeError
+from scx_pipeline.s3 import open_s3, reason_of
+from scx_pipeline.spec import Column
+from scx_pipeline.warehouse.base import first_line, names
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+# A column that DuckDB knows to hold no NULL now would be declared so in the file, and files of a table would differ by what
+# is in them. Of rows that it cannot know to be none, it does not know.
+_NO_ROWS = "range((SELECT count(*) FROM range(1) WHERE random() > 1))"
+
+
+@dataclass(frozen=True)
+class Unload:
+    """A SELECT to be written as Parquet: its columns, then those whose values name folders and are in no file."""
+
+    select: str
+    columns: tuple[Column, ...]
+    folders: tuple[Column, ...]
+    url: str  # of a folder in which there is nothing yet, with a / at its end
+
+    @property
+    def given(self) -> tuple[Column, ...]:
+        """What the SELECT gives, in order."""
+        return (*self.columns, *self.folders)
+
+
+def write_parquet(con: duckdb.DuckDBPyConnection, query: str, unload: Unload) -> int:
+    """Write what a query on `con` gives, which is what the unload's SELECT does; how many rows. Raises LakeError."""
+    import duckdb
+
+    nothing = f"UNION ALL SELECT {', '.join(['NULL'] * len(unload.given))} FROM {_NO_ROWS}"
+    try:
+        with _local_folder(unload.url) as folder:
+            by = f", PARTITION_BY ({names([column.name for column in unload.folders])})"
+            target = str(folder if unload.folders else folder / "data_0.parquet").replace("'", "''")
+            written = con.execute(
+                f"COPY ({query} {nothing}) TO '{target}' (FORMAT parquet, COMPRESSION zstd{by if unload.folders else ''})"
+            ).fetchone()
+    except (OSError, duckdb.IOException) as error:
+        raise LakeError(f"cannot write {unload.url}: {first_line(error)}") from error
+    assert written is not None
+    return int(written[0])
+
+
+@contextmanager
+def _local_folder(url: str) -> Iterator[Path]:
+    """A folder to write into: that of the URL, or one whose files go up to it, and are gone here, at the end."""
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        folder = Path(unquote(parts.path))
+        folder.mkdir(parents=True)
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="scx-") as name:
+        yield Path(name)
+        _upload(Path(name), url)
+
+
+def _upload(folder: Path, url: str) -> None:
+    import obstore
+
+    parts = urlsplit(url)
+    store = open_s3(parts.netloc, parts.path.strip("/"))
+    for file in sorted(folder.rglob("*.parquet")):
+        key = file.relative_to(folder).as_posix()
+        try:
+            obstore.put(store, key, file)
+        except Exception as error:
+            raise LakeError(f"cannot write {url}{key}: {reason_of(error)}") from error
+        file.unlink()

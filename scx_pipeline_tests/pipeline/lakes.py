@@ -1,0 +1,101 @@
+"""A lake that tests unload into and read again, in a folder or in S3.
+No test lives here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import duckdb
+import obstore
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from scx_pipeline.lake.layout import UNLOADING
+from scx_pipeline.lake.place import Place, open_place
+from scx_pipeline.lake.unload import Unloaded, Unloader
+from scx_pipeline.spec import Span
+from scx_pipeline_tests.pipeline.world import Row, World, in_order, span_of
+
+
+@dataclass
+class Lake:
+    """A lake, and the world whose star goes there."""
+
+    url: str
+    world: World
+    folder: Path  # for files that are looked at
+    told: list[str] = field(default_factory=list)
+
+    def unload(
+        self, first: str = "", last: str = "", progress: Callable[[str], None] | None = None
+    ) -> Unloaded:
+        span = span_of(first, last) if first else None
+        return self.unloader(span, progress).run(self.url)
+
+    def unloader(self, span: Span | None = None, progress: Callable[[str], None] | None = None) -> Unloader:
+        return Unloader(self.world.compiled.star, self.world.warehouse, span, progress or self.told.append)
+
+    @property
+    def place(self) -> Place:
+        return open_place(self.url, self.world.compiled.star.name)
+
+    def keys(self, table: str = "") -> list[str]:
+        return sorted(self.place.list(f"{table}/" if table else ""))
+
+    def folders(self, table: str) -> list[str]:
+        """The folders in which a table has files."""
+        return sorted({key.rpartition("/")[0] for key in self.keys(table)})
+
+    def left(self) -> list[str]:
+        """What is not in its place."""
+        return [key for key in self.keys() if key.startswith(UNLOADING)]
+
+    def files(self, table: str) -> list[Path]:
+        """A table's files, brought here."""
+        target = self.folder / f"look-{len(list(self.folder.glob('look-*')))}"
+        found = []
+        for key in self.keys(table):
+            path = target / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(bytes(obstore.get(self.place.store, key).bytes()))
+            found.append(path)
+        return found
+
+    def schemas(self, table: str) -> list[pa.Schema]:
+        return [pq.read_schema(path).remove_metadata() for path in self.files(table)]
+
+    def rows(self, table: str) -> list[Row]:
+        """A table's rows as DuckDB reads them, in the order of the declared columns."""
+        columns = ", ".join(f'"{name}"' for name in self.world.compiled.star.table(table).column_names)
+        files = self.files(table)
+        if not files:
+            return []
+        listed = ", ".join(f"'{path}'" for path in files)
+        with duckdb.connect() as con:
+            found = con.execute(f"SELECT {columns} FROM read_parquet([{listed}], hive_partitioning = true)")
+            return in_order(found.fetchall())
+
+    def contents(self) -> dict[str, list[Row]]:
+        """All that is in the lake, table by table."""
+        return {name: self.rows(name) for name in self.tables}
+
+    @property
+    def tables(self) -> list[str]:
+        return [table.name for table in self.world.compiled.star.tables if table.role != "staging"]
+
+
+def standing(world: World) -> dict[str, list[Row]]:
+    """What the lake should hold of the warehouse."""
+    return {
+        table.name: world.table(table.name) for table in world.compiled.star.tables if table.role != "staging"
+    }
+
+
+def lake_url(warehouse_url: str, folder: Path) -> str:
+    """Where an engine can write: beside where it stages, or in a folder."""
+    staging: list[Any] = parse_qs(urlsplit(warehouse_url).query).get("staging", [])
+    return f"{staging[0]}-lake/{folder.name}" if staging else (folder / "lake").as_uri()
