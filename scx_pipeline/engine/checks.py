@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
 
-from scx_pipeline.engine.ingest import Ingested
+from scx_pipeline.engine.accounts import Ingested
 from scx_pipeline.engine.publish import Rows, count_rows, touched_name
 from scx_pipeline.engine.select import day_of
 from scx_pipeline.engine.sql import CompiledStar

@@ -39,6 +39,11 @@ def read_header(file: LocalFile, uri: str, table: Table) -> Header | None:
             start = stream.read(HEADER_BYTES).removeprefix(b"\xef\xbb\xbf")
     except (OSError, EOFError, zlib.error) as error:
         raise SourceFileError(f"{uri}: the file cannot be read ({error}); upload it again") from None
+    return header_in(start, uri, table)
+
+
+def header_in(start: bytes, uri: str, table: Table) -> Header | None:
+    """The header that a file begins with, as `read_header`; `start` has no byte order mark."""
     if not start.strip():
         return None
     line, newline = _first_line(start)

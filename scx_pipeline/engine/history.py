@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from scx_pipeline.engine.accounts import Ingested, ObjectCount, Rejected
 from scx_pipeline.engine.checks import CheckResult
-from scx_pipeline.engine.ingest import Ingested, ObjectCount, Rejected
 from scx_pipeline.engine.publish import Rows, month_rows
 from scx_pipeline.engine.select import MonthState, Selection
 from scx_pipeline.engine.sql import CompiledStar

@@ -5,80 +5,27 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from scx_pipeline.engine.accounts import DoubledKey, Ingested, ObjectCount, Rejected, bounds_of
+from scx_pipeline.engine.copied import ObjectCopies
 from scx_pipeline.engine.csvparser import CsvParser
 from scx_pipeline.engine.jsonparser import JsonLinesParser, JsonParser
 from scx_pipeline.engine.objects import Bucket, ObjectInfo
 from scx_pipeline.engine.pace import Pace
 from scx_pipeline.engine.parquetparser import ParquetParser
-from scx_pipeline.engine.parsing import Outside, Parser, Refused, Strangers
+from scx_pipeline.engine.parsing import Outside, Parser, Refused
 from scx_pipeline.engine.select import SelectedObject, split_batches
 from scx_pipeline.engine.values import MICROSECONDS
 from scx_pipeline.spec import Month, Source, Span, Table
-from scx_pipeline.warehouse.base import Landing, inside, moment, month_of, names, quote
+from scx_pipeline.warehouse.base import OBJECT, Landing, inside, moment, month_of, names, quote
 from scx_pipeline.warehouse.duckdb import surely_unique
 
 REMOTE_BATCH_BYTES = 512 << 20  # of objects fetched at a time: bounds the disk that a remote bucket takes
 DOCUMENTS, DOCUMENTS_BYTES = 20_000, 64 << 20  # brought to memory at a time, and as many again ahead
 MAX_NAMED_KEYS = 5
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """A row that was not loaded: where it is, which column is wrong and why, and its raw text."""
-
-    key: str
-    line: int | None
-    column: str | None
-    reason: str
-    raw: str
-
-
-@dataclass(slots=True)
-class ObjectCount:
-    """What became of an object's rows: read = loaded + rejected + deduplicated + filtered."""
-
-    object: SelectedObject
-    read: int = 0
-    loaded: int = 0
-    rejected: int = 0
-    deduplicated: int = 0
-    filtered: int = 0  # rows of months outside the span
-
-    @property
-    def balanced(self) -> bool:
-        return self.read == self.loaded + self.rejected + self.deduplicated + self.filtered
-
-
-@dataclass(frozen=True)
-class DoubledKey:
-    """A key that stands in two months of the span, or twice in one, or twice in a table without months."""
-
-    key: tuple[object, ...]
-    months: tuple[Month, Month] | None
-
-
-@dataclass
-class Ingested:
-    """What an ingestion did, per object, and what it refused."""
-
-    table: Table
-    counts: list[ObjectCount] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
-    doubled: list[DoubledKey] = field(default_factory=list)
-    strangers: list[tuple[str, Strangers]] = field(
-        default_factory=list
-    )  # key, and its undeclared or absent fields
-    superseded: str | None = (
-        None  # the table, on the landing's connection, of the keys of which only the newest row stays
-    )
-
-    def total(self, name: str) -> int:
-        """The sum of one of the counts over all objects."""
-        return sum(getattr(count, name) for count in self.counts)
 
 
 @dataclass(frozen=True)
@@ -101,23 +48,38 @@ class Ingestion:
         """
         ingested = Ingested(self.table)
         reader = _Reader(self, landing, ingested)
+        copies = ObjectCopies(self, landing.reader, ingested)
+        left = copies.run(objects)
+        while True:
+            self._parse(left, reader, landing)
+            lost = reader.find_doubled()
+            left = copies.take_back(lost)
+            if not left:
+                break
+        for number, rows in lost.items():
+            ingested.counts[number].deduplicated = rows
+            ingested.counts[number].loaded -= rows
+        ingested.counts = [
+            count for number, count in enumerate(ingested.counts) if number not in copies.dropped
+        ]
+        return ingested
+
+    def _parse(self, objects: Sequence[SelectedObject], reader: _Reader, landing: Landing) -> None:
         documents = self.source.format == "json"
         files_at_once = self.batch_files or landing.batch_files
         limits = (DOCUMENTS_BYTES, DOCUMENTS) if documents else (self._batch_bytes(landing), files_at_once)
         batches = split_batches(objects, *limits)
         pace = Pace(len(objects), sum(item.info.size for item in objects), self.progress)
-        rows = size = 0
+        files_read = rows = size = 0
         bring: Any = self.bucket.read if documents else self.bucket.fetch
         with bring([[item.info for item in batch] for batch in batches]) as fetched:
             for batch, files in zip(batches, fetched, strict=True):
-                reader.read(batch, files)
+                rows += reader.read(batch, files)
                 self.inspect(landing)
                 landing.flush()
-                rows += sum(count.read for count in ingested.counts[-len(batch) :])
+                files_read += len(batch)
                 size += sum(item.info.size for item in batch)
-                pace.at(len(ingested.counts), rows, size)
-        ingested.superseded = reader.find_doubled()
-        return ingested
+                pace.at(files_read, rows, size)
 
     def uri(self, item: ObjectInfo) -> str:
         """The object's full address."""
@@ -159,8 +121,11 @@ class _Reader:
         self.parser: Parser[Any] = parser(ingestion.source, ingestion.table, landing, ingestion.uri)
         self.inside = inside(self.table, ingestion.span)
 
-    def read(self, batch: Sequence[SelectedObject], files: Sequence[Any]) -> None:
-        """Land one batch: the rows that may stand stay in the landing's table, all others are counted and leave it."""
+    def read(self, batch: Sequence[SelectedObject], files: Sequence[Any]) -> int:
+        """Land one batch: the rows that may stand stay in the landing's table, all others are counted and leave it.
+
+        How many rows there were.
+        """
         first = len(self.ingested.counts)
         numbered: dict[int, Any] = {}
         refused: dict[int, int] = {}
@@ -171,6 +136,7 @@ class _Reader:
             refused |= self.parser.land(base, [files[index] for index in group])
         self._settle(first, numbered, refused)
         self._take_strangers()
+        return sum(count.read for count in self.ingested.counts[first:])
 
     def _settle(self, first: int, files: Mapping[int, Any], refused: Mapping[int, int]) -> None:
         """Count what landed, and quarantine bad and misplaced rows."""
@@ -222,12 +188,7 @@ class _Reader:
         return Outside(condition, lambda found: self._misplacement(number, found))
 
     def _bounds(self, number: int) -> Span:
-        """The months that rows of the object may belong to."""
-        named, months = self.ingested.counts[number].object.months, self.job.months
-        if named is None:
-            return months
-        first, last = max(named.first, months.first), min(named.last, months.last)
-        return Span(first, last) if first <= last else Span(named.first, named.first)
+        return bounds_of(self.ingested.counts[number].object, self.job.months)
 
     def _quarantine(self, count: ObjectCount, refused: Sequence[Refused]) -> None:
         """Keep an object's rows that stay out."""
@@ -260,35 +221,49 @@ class _Reader:
                     return f"; in {other} it would be {datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
         return ""
 
-    def find_doubled(self) -> str | None:
-        """Count the rows that lose to a newer one of their key; the table of those keys, None where there are none.
+    def find_doubled(self) -> dict[int, int]:
+        """Count the rows that lose to a newer one of their key, by number; their keys are in the table `superseded`.
 
         A key that stands in two months, or twice where the table has no `latest_by`, is noted as doubled instead.
         """
+        self.ingested.superseded = None
         columns = [self.table.column(name) for name in self.table.key]
-        landed = f"(SELECT * FROM {self.landing.rows} WHERE {self.inside})"
-        if not columns or surely_unique(self.con, landed, columns):
-            return None
-        key = names(self.table.key)
-        month = "NULL" if self.table.whole else month_of(self.table.moment)
-        self.con.execute(
-            f"CREATE OR REPLACE TEMPORARY TABLE _doubled AS SELECT {key}, min({month}) AS _first, max({month}) AS _last"
-            f" FROM {landed} GROUP BY {key} HAVING count(*) > 1"
+        if not columns:
+            return {}
+        whole, ask = self.landing.gathered(), self.landing.ask
+        landed = f"(SELECT * FROM {whole} WHERE {self.inside}) AS landed"
+        if whole == self.landing.rows and surely_unique(self.con, landed, columns):
+            return {}
+        key, doubled = names(self.table.key), quote(f"_doubled_{self.table.name}")
+        month = "CAST(NULL AS TIMESTAMP)" if self.table.whole else month_of(self.table.moment)
+        ask(f"DROP TABLE IF EXISTS {doubled}")
+        ask(
+            f"CREATE TEMPORARY TABLE {doubled} AS SELECT {key}, MIN({month}) AS _first, MAX({month}) AS _last"
+            f" FROM {landed} GROUP BY {key} HAVING COUNT(*) > 1"
         )
         refused = "_first <> _last" if self.table.latest_by else "TRUE"
-        for *values, first, last in self.con.execute(
-            f"SELECT {key}, _first, _last FROM _doubled WHERE {refused} ORDER BY ALL LIMIT {MAX_NAMED_KEYS}"
-        ).fetchall():
-            months = None if first is None else (Month.of(first), Month.of(last))
-            self.ingested.doubled.append(DoubledKey(tuple(values), months))
-        order = ", ".join(f"{quote(name)} DESC NULLS LAST" for name in self.table.latest_by)
-        for number, lost in self.con.execute(
-            f"SELECT _object, count(*) FROM (SELECT _object, row_number() OVER (PARTITION BY {key} ORDER BY {order + ', ' if order else ''}_object) AS n"
-            f" FROM {landed} SEMI JOIN _doubled USING ({key})) WHERE n > 1 GROUP BY 1"
-        ).fetchall():
-            self.ingested.counts[number].deduplicated = lost
-            self.ingested.counts[number].loaded -= lost
-        return "_doubled" if self.ingested.total("deduplicated") else None
+        found = ask(f"SELECT * FROM {doubled} WHERE {refused} ORDER BY {key} LIMIT {MAX_NAMED_KEYS}")
+        self.ingested.doubled = [
+            DoubledKey(tuple(values), None if first is None else (Month.of(first), Month.of(last)))
+            for *values, first, last in found
+        ]
+        lost = self._lost(landed, doubled)
+        self.ingested.superseded = doubled if lost else None
+        return lost
+
+    def _lost(self, landed: str, doubled: str) -> dict[int, int]:
+        """How many rows of each object lose to a newer one."""
+        key = names(self.table.key)
+        order = ", ".join(
+            [*(f"{quote(name)} DESC NULLS LAST" for name in self.table.latest_by), quote(OBJECT.name)]
+        )
+        return dict(
+            self.landing.ask(
+                f"SELECT number, COUNT(*) FROM (SELECT {quote(OBJECT.name)} AS number,"
+                f" ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {order}) AS n"
+                f" FROM {landed} WHERE ({key}) IN (SELECT {key} FROM {doubled})) AS numbered WHERE n > 1 GROUP BY number"
+            )
+        )
 
 
 def may_pass(source: Source) -> bool:

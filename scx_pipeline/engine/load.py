@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from scx_pipeline.engine import history, publish
+from scx_pipeline.engine.accounts import Ingested
 from scx_pipeline.engine.checks import CheckResult, RowScan, SliceChecks, check_ingested
-from scx_pipeline.engine.ingest import Ingested, Ingestion, may_pass
+from scx_pipeline.engine.ingest import Ingestion, may_pass
 from scx_pipeline.engine.objects import Bucket
 from scx_pipeline.engine.publish import Rows
 from scx_pipeline.engine.select import (

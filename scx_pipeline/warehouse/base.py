@@ -6,7 +6,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -57,9 +57,65 @@ class Limits:
     threads: int = 0
     batch_files: int = 0  # 0: as many as suits the landing
     lock_timeout: float = 300
+    statement_timeout: float = 0  # seconds that a server may take for one statement; 0: as long as it takes
 
 
 OBJECT = Column(name="_object", type="integer", description="the number of the source object")
+
+
+class UnreadError(WarehouseError):
+    """Objects that the warehouse could not read itself. The transaction is lost; when it is begun anew, none is read so."""
+
+
+@dataclass(frozen=True)
+class ObjectGroup:
+    """Objects of one make, which a warehouse is to read itself.
+
+    `columns` are those of the files in their order, None for one that is not declared; of JSON, those that are taken.
+    """
+
+    format: str  # as a source says it
+    suffix: str  # how all of them are compressed
+    columns: tuple[Column | None, ...]
+    objects: tuple[tuple[str, int], ...]  # URL and bytes
+
+
+@dataclass(frozen=True)
+class GroupRead:
+    """What a warehouse read of a group: nothing of it has landed yet.
+
+    Doubtful are rows that the parser may read otherwise, or refuse; where there is one, the other facts count for nothing.
+    """
+
+    rows: int
+    inside: int  # rows of the landing's span
+    first: datetime | None  # event time
+    last: datetime | None
+    doubt: str = ""  # what was refused or doubtful; empty where nothing was
+    lines: Mapping[str, int] = field(default_factory=dict)  # by URL, as far as they are told
+    etags: Mapping[str, str] = field(default_factory=dict)
+
+
+class ObjectReader(ABC):
+    """How a warehouse reads a bucket's objects itself, into a landing, where it would take a client longer."""
+
+    least_bytes: int  # of a table's objects, below which they are quicker parsed
+
+    @abstractmethod
+    def reads(self, table: Table, kind: str) -> bool:
+        """Whether it reads files of this format (as a source says it) into the table."""
+
+    @abstractmethod
+    def read(self, group: ObjectGroup, null_texts: Sequence[str]) -> GroupRead:
+        """Read a group, and look at what came. Raises UnreadError where it cannot be read."""
+
+    @abstractmethod
+    def keep(self, number: int) -> None:
+        """Land the group that was read last, all its rows under one number."""
+
+    @abstractmethod
+    def take_back(self, number: int) -> None:
+        """Remove what landed under a number."""
 
 
 class Landing(ABC):
@@ -76,6 +132,7 @@ class Landing(ABC):
     passing: bool = False  # whether the rows have left with the flush
     batch_bytes: int | None  # of source objects between two flushes; None: as many as there are
     batch_files: int = 2_000  # at most: one scan of many more takes more memory, and no less time
+    reader: ObjectReader | None = None  # where the warehouse can read objects itself
 
     def add(self, select: str) -> int:
         """Land what the SELECT gives, the table's columns in order and the object's number; how many rows.
@@ -89,6 +146,14 @@ class Landing(ABC):
     def remove(self, condition: str) -> None:
         """Take rows away again."""
         self.con.execute(f"DELETE FROM {self.rows} WHERE {condition}")
+
+    def gathered(self) -> str:
+        """The table in which all rows that landed stand, whoever read them; `ask` is asked of it."""
+        return self.rows
+
+    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a statement where `gathered` is, in SQL that every engine has; its rows, if it gives any."""
+        return self.con.execute(sql).fetchall()
 
     def full_columns(self) -> Collection[str]:
         """Columns known, without a look at each value, to hold no NULL since the last flush."""
@@ -312,16 +377,26 @@ class Warehouse(ABC):
 
 def open_warehouse(url: str, limits: Limits, notify: Notify = lambda message: None) -> Warehouse:
     """The warehouse of a URL; nothing is connected yet. Raises WarehouseError for a URL of no known engine."""
+    warehouse = _engine(url).open_url(url, limits, notify)
+    assert isinstance(warehouse, Warehouse)
+    return warehouse
+
+
+def shown_facts(url: str) -> tuple[str, dict[str, str | int | None]]:
+    """The engine's name, and of the URL what is no secret, by name. Raises WarehouseError as `open_warehouse`."""
+    engine = _engine(url)
+    return engine.CAPABILITIES.name, engine.shown_facts(url)
+
+
+def _engine(url: str) -> Any:
+    """The module of a URL's engine."""
     scheme = url.partition("://")[0] if "://" in url else ""
     if scheme not in _ENGINES:
         raise WarehouseError(
             f"SCX_WAREHOUSE_URL begins with {scheme + '://' if scheme else 'no scheme'!r}: write duckdb:///…/dev.duckdb, "
             "postgresql://user:password@host:5432/dev or redshift://user:password@host:5439/dev?staging=s3://bucket/prefix"
         )
-    module = import_module(f"scx_pipeline.warehouse.{_ENGINES[scheme]}")
-    warehouse = module.open_url(url, limits, notify)
-    assert isinstance(warehouse, Warehouse)
-    return warehouse
+    return import_module(f"scx_pipeline.warehouse.{_ENGINES[scheme]}")
 
 
 def numbered_first(select: str, keys: Sequence[str], newest_first: Sequence[str]) -> str:

@@ -23,6 +23,7 @@ from scx_pipeline.warehouse.base import (
     Made,
     Notify,
     Session,
+    UnreadError,
     Warehouse,
     first_line,
     inside,
@@ -32,9 +33,10 @@ from scx_pipeline.warehouse.base import (
 )
 from scx_pipeline.warehouse.rscopy import Access, Entry, Place, arrow_table, copy_sql, open_place
 from scx_pipeline.warehouse.rslogin import Login, log_in
-from scx_pipeline.warehouse.rsunload import unload_sql
+from scx_pipeline.warehouse.rsreader import GroupReader
+from scx_pipeline.warehouse.rsunload import told_of, unload_sql
 from scx_pipeline.warehouse.unloading import Unload
-from scx_pipeline.warehouse.wire import Address, WireSession, parse_url
+from scx_pipeline.warehouse.wire import Address, WireSession, parse_url, stopped
 from scx_pipeline.warehouse.workbench import Workbench, open_workbench, told
 
 if TYPE_CHECKING:
@@ -52,14 +54,21 @@ CAPABILITIES = Capabilities(
 SAMPLE = "redshift://user:password@host:5439/dev?staging=s3://bucket/prefix"
 # What a URL may say behind the ?, beside what libpq knows of TLS.
 INSTEAD_OF_HOST = ("workgroup", "cluster", "secret")
-OPTIONS = ("staging", "iam_role", "region", *INSTEAD_OF_HOST, "query_group")
+OPTIONS = ("staging", "iam_role", "region", *INSTEAD_OF_HOST, "query_group", "copy_from")
 TLS = ("sslmode", "sslrootcert")
 ATTEMPTS, PAUSE = (
     5,
     2.0,
 )  # of a transaction that is broken off, and seconds before the second; each next twice as long
 POLITE = 2.0  # seconds for which a lock is waited for before anybody is told
+COPY_FROM = 64  # MB of a table's objects from which on the cluster reads them itself
 LARGE = 100_000  # rows after which a table is analyzed
+DEFAULTS = {
+    "iam_role": "default",
+    "query_group": "scx_pipeline",
+    "sslmode": "verify-full",
+    "copy_from": str(COPY_FROM),
+}
 FILE_BYTES = "128MB"  # of the Parquet files that rows go up in: some for each slice of the cluster
 
 
@@ -69,13 +78,25 @@ class BrokenOffError(WarehouseError):
 
 def open_url(url: str, limits: Limits, notify: Notify) -> Warehouse:
     """The warehouse of `redshift://user:password@host:5439/dev?staging=s3://bucket/prefix`."""
+    return RedshiftWarehouse(_address(url), limits, notify)
+
+
+def shown_facts(url: str) -> dict[str, str | int | None]:
+    """What of a URL is no secret, and what stands for what it does not say."""
+    address = _address(url)
+    said = {name: address.query.get(name, DEFAULTS.get(name)) for name in (*OPTIONS, *TLS)}
+    where = {"host": address.host or None, "port": address.port if address.host else None}
+    return {**where, "database": address.database, "user": address.user, **said}
+
+
+def _address(url: str) -> Address:
     address = parse_url(url, 5439, SAMPLE, INSTEAD_OF_HOST)
     for name in address.query:
         if name not in (*OPTIONS, *TLS):
             raise WarehouseError(
                 f"SCX_WAREHOUSE_URL says {name!r} behind the ?, which can be: {', '.join((*OPTIONS, *TLS))}"
             )
-    return RedshiftWarehouse(address, limits, notify)
+    return address
 
 
 class RedshiftWarehouse(Warehouse):
@@ -85,18 +106,28 @@ class RedshiftWarehouse(Warehouse):
 
     def __init__(self, address: Address, limits: Limits, notify: Notify) -> None:
         self.address, self.limits, self.notify = address, limits, notify
-        query = address.query
+        query = {**DEFAULTS, **address.query}
         self.url = f"redshift://{address.host}:{address.port}/{address.database}"
         if not address.host:
             found_by = next(f"{name}={query[name]}" for name in INSTEAD_OF_HOST if name in query)
             self.url = f"redshift:///{address.database}?{found_by}"
-        self.access = Access(query.get("iam_role", "default"), query.get("region"))
+        self.access = Access(query["iam_role"], query.get("region"))
+        self.statement_timeout = int(limits.statement_timeout * 1000)  # ms; 0: none
+        self.copy_from = _megabytes(query["copy_from"])
+        self.reads_objects = True  # whether the cluster is trusted to, in the present attempt
 
     def run(self, lock: str, work: Callable[[Session], Made]) -> Made:
-        """See `Warehouse.run`: conflicts with other transactions and broken connections are begun anew, a few times."""
+        """See `Warehouse.run`: conflicts with other transactions and broken connections are begun anew, a few times.
+
+        So is a load whose objects the cluster could not read, once, without asking it to.
+        """
+        self.reads_objects = True
         for attempt in range(1, ATTEMPTS):
             try:
                 return super().run(lock, work)
+            except UnreadError as error:
+                self.reads_objects = False
+                self.notify(f"{error}; beginning anew, objects are read here")
             except BrokenOffError as error:
                 pause = PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1)
                 self.notify(f"{error}; trying again in {pause:.0f} s ({attempt} of {ATTEMPTS - 1})")
@@ -136,12 +167,19 @@ class RedshiftWarehouse(Warehouse):
             with con.cursor() as cursor:
                 cursor.execute("SET timezone TO 'UTC'")
                 cursor.execute(
-                    "SET query_group TO %s", [self.address.query.get("query_group", "scx_pipeline")]
+                    "SET query_group TO %s", [self.address.query.get("query_group", DEFAULTS["query_group"])]
                 )
+                if self.statement_timeout:
+                    cursor.execute("SET statement_timeout TO %s", [self.statement_timeout])
             con.autocommit = False
             yield con
         finally:
             con.close()  # rolls back what was not committed
+
+    def is_ours(self, error: Exception) -> bool:
+        """Whether an error of COPY has to do with the cluster, and nothing with what is in the objects."""
+        said = str(error).lower()
+        return _may_go_well(error) or any(sign in said for sign, _ in _ADVICE if sign != "nosuchkey")
 
     def _parameters(self, login: Login) -> dict[str, Any]:
         import certifi
@@ -150,7 +188,7 @@ class RedshiftWarehouse(Warehouse):
         return {
             "host": login.host, "port": login.port, "dbname": self.address.database, "user": login.user,
             "password": login.password, "application_name": "scx_pipeline", "connect_timeout": 15,
-            "sslmode": query.get("sslmode", "verify-full"), "sslrootcert": query.get("sslrootcert", certifi.where()),
+            "sslmode": query.get("sslmode", DEFAULTS["sslmode"]), "sslrootcert": query.get("sslrootcert", certifi.where()),
             "gssencmode": "disable",
             # A COPY may take longer than a router remembers a connection on which nothing is said.
             "keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 6,
@@ -170,7 +208,7 @@ class RedshiftWarehouse(Warehouse):
             try:
                 session.execute("SET statement_timeout TO %s", [int(patience * 1000) or 1])
                 session.execute(f"LOCK {name}")
-                session.execute("SET statement_timeout TO 0")
+                session.execute("SET statement_timeout TO %s", [self.statement_timeout])
                 return
             except psycopg2.errors.QueryCanceled:
                 con.rollback()
@@ -219,6 +257,7 @@ class RedshiftWarehouse(Warehouse):
             line = first_line(error)
             kind = BrokenOffError if _may_go_well(error) else WarehouseError
             advice = next((advice for sign, advice in _ADVICE if sign.lower() in str(error).lower()), "")
+            advice = stopped(error, self.limits) or advice
             raise kind(
                 f"{self.url}: {line}{f' ({advice})' if advice else ''}; nothing was changed"
             ) from error
@@ -254,7 +293,8 @@ class RedshiftSession(WireSession):
         return self._place
 
     def unload(self, unload: Unload) -> int:
-        self.execute(unload_sql(unload, self.warehouse.access))
+        with told_of(unload):
+            self.execute(unload_sql(unload, self.warehouse.access))
         [(rows,)] = self.rows("SELECT pg_last_unload_count()")
         return int(rows)
 
@@ -337,28 +377,65 @@ class UploadLanding(Landing):
         self, session: RedshiftSession, bench: Workbench, schema: str, table: Table, span: Span | None
     ) -> None:
         self.session, self.bench, self.con = session, bench, bench.con
-        self.table, self.span, self.rows = table, span, qualified(schema, table)
+        self.schema, self.table, self.span, self.rows = schema, table, span, qualified(schema, table)
+        self.reader: GroupReader | None = None
         bench.make(schema, table, OBJECT)
+        if session.warehouse.reads_objects:
+            self.reader = GroupReader(session, table, span, session.warehouse.copy_from)
 
     def flush(self) -> None:
         """Nothing to do: the rows stay where they landed until all of them did."""
 
+    def gathered(self) -> str:
+        """The cluster's table, once it has read objects: the rows that were parsed here go there as well."""
+        if self.reader is None or not self.reader.landed:
+            return self.rows
+        columns = [*self.table.columns, OBJECT]
+        with tempfile.TemporaryDirectory(prefix="scx-") as folder:
+            self._bring(self.reader.target, columns, Path(folder))
+        self.bench.execute(f"DELETE FROM {self.rows}")
+        return self.reader.target
+
+    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        if self.reader is None or not self.reader.landed:
+            return super().ask(sql)
+        with self.session.con.cursor() as cursor:
+            cursor.execute(sql)
+            return list(cursor.fetchall()) if cursor.description else []
+
     def finish(self, doubled_keys: str | None) -> None:
         slice_ = inside(self.table, self.span)
+        if self.reader is not None and self.reader.landed:
+            self._take_over(self.gathered(), doubled_keys)
+            return
         self.bench.execute(f"DELETE FROM {self.rows} WHERE NOT {slice_}")
         if doubled_keys:
             self.bench.keep_newest(self.rows, self.table, doubled_keys, self.span)
         self.session.execute(f"DELETE FROM {self.rows} WHERE {slice_}")
         with tempfile.TemporaryDirectory(prefix="scx-") as folder:
-            [(count,)] = self.bench.rows(f"SELECT COUNT(*) FROM {self.rows}")
-            entries = self._upload(Path(folder)) if count else []
-            self.session.copy_parquet(self.rows, entries, count)
+            self._bring(self.rows, self.table.columns, Path(folder))
         self.bench.execute(f"DROP TABLE {self.rows}")
 
-    def _upload(self, folder: Path) -> list[Entry]:
+    def _take_over(self, target: str, doubled_keys: str | None) -> None:
+        """Replace the slice by what stands in a temporary table of the cluster."""
+        slice_, columns = inside(self.table, self.span), names(self.table.column_names)
+        if doubled_keys:
+            self.session.keep_newest(target, self.table, doubled_keys, self.span)
+        self.session.execute(f"DELETE FROM {self.rows} WHERE {slice_}")
+        self.session.insert(self.schema, self.table, f"SELECT {columns} FROM {target} WHERE {slice_}")
+        self.session.execute(f"DROP TABLE {target}")
+        self.bench.execute(f"DROP TABLE {self.rows}")
+
+    def _bring(self, target: str, columns: Sequence[Column], folder: Path) -> None:
+        """Bring the rows that landed here to a table of the cluster."""
+        [(count,)] = self.bench.rows(f"SELECT COUNT(*) FROM {self.rows}")
+        entries = self._upload(columns, folder) if count else []
+        self.session.copy_parquet(target, entries, count)
+
+    def _upload(self, wanted: Sequence[Column], folder: Path) -> list[Entry]:
         columns = ", ".join(
             f"CAST({quote(column.name)} AS {self.bench.engine_type(column)}) AS {quote(column.name)}"
-            for column in self.table.columns
+            for column in wanted
         )
         target = folder / "rows"
         self.con.execute(
@@ -366,6 +443,15 @@ class UploadLanding(Landing):
         )
         files = sorted(target.glob("*.parquet")) if target.is_dir() else [target]
         return [self.session.place.put("rows.parquet", file) for file in files]
+
+
+def _megabytes(text: str) -> int:
+    """A URL's number of megabytes, in bytes."""
+    if not text.isdecimal():
+        raise WarehouseError(
+            f"copy_from in SCX_WAREHOUSE_URL is {text!r}: write a number of megabytes, such as {COPY_FROM}"
+        )
+    return int(text) * 1_000_000
 
 
 def _layout(table: Table) -> str:
@@ -393,6 +479,8 @@ def _may_go_well(error: Exception) -> bool:
     """Whether the same may go well in another attempt: a conflict with another transaction, or a connection that broke."""
     import psycopg2
 
+    if isinstance(error, psycopg2.errors.QueryCanceled):  # whatever number its message has in it
+        return False
     lost = (
         isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
         and getattr(error, "pgcode", None) is None

@@ -4,6 +4,7 @@ Loads that fail by themselves are in test_gate.py and test_bad_input.py."""
 from __future__ import annotations
 
 import re
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -69,10 +70,10 @@ def let_go_when(told: Callable[[], bool], other: Other) -> Thread:
 
 def rebuilt(world: World) -> dict[str, object]:
     """What a build from nothing holds."""
-    other = folder_world(world.bucket_path.parent / "rebuilt")
-    other.bucket_url = world.bucket_url
-    other.load(MARCH, MAY)
-    return dict(other.snapshot(load_ids=False))
+    with tempfile.TemporaryDirectory(prefix="scx-rebuilt-") as folder:
+        other = World(world.bucket_url, f"duckdb://{folder}/dev.duckdb")
+        other.load(MARCH, MAY)
+        return dict(other.snapshot(load_ids=False))
 
 
 def holder(world: World, other: Other) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from scx_pipeline.engine.accounts import Ingested, ObjectCount
 from scx_pipeline.engine.checks import declared_checks
-from scx_pipeline.engine.ingest import Ingested, ObjectCount
 from scx_pipeline_tests.pipeline.world import (
     APRIL,
     FACTS,

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scx_pipeline.spec import Month, Span
 from scx_pipeline_tests.pipeline.breaking import breaking
 from scx_pipeline_tests.pipeline.histories import tried
-from scx_pipeline_tests.pipeline.music import EVENTS, SONGS, MusicWorld, event, music_world, song
+from scx_pipeline_tests.pipeline.music import EVENTS, SONGS, MusicWorld, event, song
 from scx_pipeline_tests.pipeline.world import Row, Snapshot, filled
 
 MONTHS = (Month(2018, 9), Month(2018, 10), Month(2018, 11))
@@ -361,11 +361,11 @@ def expected_by_month(world: MusicWorld) -> dict[str, list[Row]]:
 @given(history=_HISTORIES)
 @tried(examples=8)
 def test_any_history_of_songs_and_events_ends_as_a_build_from_nothing(
-    fresh_urls: Callable[[], list[str]], history: list[Step]
+    fresh_places: Callable[[Path], list[tuple[str, str]]], history: list[Step]
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="scx-music-") as name:
         folder = Path(name)
-        worlds = [music_world(folder, url) for url in fresh_urls()]
+        worlds = [MusicWorld(*place) for place in fresh_places(folder)]
         driver = Driver(folder, worlds)
         for step in history:
             driver.take(step)

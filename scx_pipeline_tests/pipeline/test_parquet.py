@@ -4,7 +4,6 @@ Which types and values a file may have is in unit/test_parquetfile.py."""
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -21,15 +20,8 @@ from scx_pipeline_tests.pipeline.sensors import (
     packed,
     readings,
     sensor_star,
-    sensor_world,
 )
 from scx_pipeline_tests.pipeline.world import span_of
-
-
-@pytest.fixture
-def sensors(tmp_path: Path, server_url: str) -> SensorWorld:
-    """A local bucket and a warehouse of the sensor_readings star, once of each engine."""
-    return sensor_world(tmp_path, server_url)
 
 
 def results(report: LoadReport) -> dict[str, CheckResult]:

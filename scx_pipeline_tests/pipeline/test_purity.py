@@ -29,7 +29,7 @@ from scx_pipeline_tests.pipeline.history import (
     Step,
     histories,
 )
-from scx_pipeline_tests.pipeline.world import Snapshot, World, filled, folder_world, job, scx_star
+from scx_pipeline_tests.pipeline.world import Snapshot, World, filled, job, scx_star
 
 
 @cache
@@ -163,11 +163,11 @@ def changed(world: World) -> list[Month]:
 @given(history=histories(steps=10))
 @tried(examples=9)
 def test_any_history_ends_as_a_build_from_nothing(
-    fresh_urls: Callable[[], list[str]], history: list[Step]
+    fresh_places: Callable[[Path], list[tuple[str, str]]], history: list[Step]
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="scx-purity-") as name:
         folder = Path(name)
-        worlds = [folder_world(folder, url, tolerant_star()) for url in fresh_urls()]
+        worlds = [World(*place, tolerant_star()) for place in fresh_places(folder)]
         driver = Driver(folder, worlds)
         for step in history:
             driver.take(step)

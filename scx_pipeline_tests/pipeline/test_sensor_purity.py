@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from scx_pipeline.spec import Month, Span
 from scx_pipeline_tests.pipeline.breaking import breaking
 from scx_pipeline_tests.pipeline.histories import tried
-from scx_pipeline_tests.pipeline.sensors import PREFIX, SensorWorld, packed, sensor_star, sensor_world
+from scx_pipeline_tests.pipeline.sensors import PREFIX, SensorWorld, packed, sensor_star
 from scx_pipeline_tests.pipeline.world import Row, Snapshot, filled
 
 MONTHS = (Month(2023, 1), Month(2023, 2), Month(2023, 3))
@@ -159,12 +159,12 @@ class Driver:
 @given(history=histories())
 @tried(examples=12)
 def test_any_history_of_readings_ends_as_a_build_from_nothing(
-    fresh_urls: Callable[[], list[str]], history: list[Step]
+    fresh_places: Callable[[Path], list[tuple[str, str]]], history: list[Step]
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="scx-purity-") as name:
         star = sensor_star("reject", 1.0)
         folder = Path(name)
-        worlds = [sensor_world(folder, url, star) for url in fresh_urls()]
+        worlds = [SensorWorld(*place, star) for place in fresh_places(folder)]
         driver = Driver(folder, worlds)
         for step in history:
             driver.take(step)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import gzip
 import json
 import random
-import shutil
 from pathlib import Path
 
 import pytest
@@ -47,7 +46,7 @@ def assert_known_answers(music: MusicWorld) -> None:
 @public_data
 def test_the_public_data_loaded_whole_gives_the_known_answers(music: MusicWorld) -> None:
     for folder in (EVENTS, SONGS):
-        shutil.copytree(PUBLIC / folder, music.bucket_path / folder)
+        music.copy(PUBLIC / folder, PUBLIC)
     assert music.settle() == [None, Span(month("2018-10"), month("2018-12"))]
     assert_known_answers(music)
     assert music.settle() == []
@@ -60,9 +59,7 @@ def test_the_public_data_loaded_file_by_file_in_any_order_and_twice_gives_the_kn
     files = [path.relative_to(PUBLIC) for path in PUBLIC.rglob("*.json")]
     random.Random(3).shuffle(files)
     for number, file in enumerate(files):
-        target = music.bucket_path / file
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(PUBLIC / file, target)
+        music.put_key(file.as_posix(), (PUBLIC / file).read_bytes())
         if file.parts[0] == "log_data":
             music.loader().load(NOVEMBER)
         elif number % 5 == 0:  # songs come in groups
@@ -77,9 +74,9 @@ def test_the_public_data_loaded_file_by_file_in_any_order_and_twice_gives_the_kn
 
 @public_data
 def test_the_same_events_in_a_second_file_count_once(music: MusicWorld) -> None:
-    shutil.copytree(PUBLIC / EVENTS, music.bucket_path / EVENTS)
-    day = music.bucket_path / EVENTS / "2018/11/2018-11-15-events.json"
-    shutil.copy(day, day.with_name("again-events.json"))
+    music.copy(PUBLIC / EVENTS, PUBLIC)
+    day = PUBLIC / EVENTS / "2018/11/2018-11-15-events.json"
+    music.put_key(f"{EVENTS}2018/11/again-events.json", day.read_bytes())
     music.settle()
     assert music.table("staging_events", "COUNT(*)") == [(8056,)]
     assert music.rows("SELECT SUM(rows_deduplicated) FROM scx_pipeline.objects") == [(533,)]

@@ -195,6 +195,18 @@ def test_s3_and_a_folder_hold_the_same(duck_lake: Lake, s3_bucket: str, tmp_path
     assert lake.left() == []
 
 
+@pytest.mark.parametrize(
+    "name", ["with space", "100% größe", "a#b?c=d&e", "%41", "'quote\"", "[x]@y:z", "year=1999", "{i}*"]
+)
+def test_a_lake_may_be_in_any_folder(duck: World, tmp_path: Path, name: str) -> None:
+    loaded(duck)
+    lake = Lake((tmp_path / name).as_uri(), duck, tmp_path)
+    lake.unload()
+    assert lake.contents() == standing(duck)
+    assert len(list((tmp_path / name / "scx" / FACTS).rglob("*.parquet"))) == 3
+    assert [path.name for path in (tmp_path / name).iterdir()] == ["scx"]
+
+
 # What is repeated
 
 

@@ -151,6 +151,12 @@ class World:
         obstore.put(self.bucket.store, key, content, use_multipart=False)
         return key
 
+    def copy(self, folder: Path, below: Path) -> None:
+        """Put the files of a folder into the bucket, with their paths below another one as keys."""
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                self.put_key(path.relative_to(below).as_posix(), path.read_bytes())
+
     def delete_key(self, key: str) -> None:
         obstore.delete(self.bucket.store, key)
 

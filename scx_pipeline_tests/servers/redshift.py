@@ -3,6 +3,14 @@ The stand-in that takes its place is in standin/."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
+
+import obstore
+
+from scx_pipeline.engine.objects import open_bucket
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.warehouse.base import Limits, open_warehouse
 from scx_pipeline.warehouse.redshift import RedshiftSession, RedshiftWarehouse
@@ -31,6 +39,18 @@ def emptied(url: str) -> str:
         con.autocommit = True
         _empty(RedshiftSession(con, warehouse, ""))
     return url
+
+
+@contextmanager
+def reading_bucket(url: str) -> Iterator[str]:
+    """A bucket for logs that the Redshift of a URL can read: a folder of its own beside its staging place, empty afterwards."""
+    [staging] = parse_qs(urlsplit(url).query)["staging"]
+    bucket = f"{staging}-logs/{uuid4().hex}"
+    try:
+        yield bucket
+    finally:
+        store = open_bucket(bucket).store
+        obstore.delete(store, [item["path"] for page in store.list() for item in page])
 
 
 def _empty(session: RedshiftSession) -> None:

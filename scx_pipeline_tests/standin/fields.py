@@ -90,7 +90,7 @@ def _without(text: str | None, column: Target, options: Collection[str]) -> str 
 
 
 def _text(text: str, column: Target, options: Collection[str]) -> str:
-    data = text.encode("utf-8", "surrogateescape")
+    data = text.encode("utf-8", "surrogatepass")
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -99,7 +99,7 @@ def read_json(content: bytes, paths: Sequence[str]) -> Iterator[Record]:
             return
         try:
             value, position = decoder.raw_decode(text, start)
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, RecursionError):
             end = text.find("\n", start)
             position = len(text) if end < 0 else end
             yield Record(line + 1, text[start:position], LoadError(1216, "Invalid JSON object"))

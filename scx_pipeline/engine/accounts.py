@@ -1,0 +1,74 @@
+"""What an ingestion did: what became of each object's rows, which were refused, and which keys stand twice.
+How rows are read is in `ingest` and `copied`; what of it is kept in the warehouse is in `history`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from scx_pipeline.engine.parsing import Strangers
+from scx_pipeline.engine.select import SelectedObject
+from scx_pipeline.spec import Month, Span, Table
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row that was not loaded: where it is, which column is wrong and why, and its raw text."""
+
+    key: str
+    line: int | None
+    column: str | None
+    reason: str
+    raw: str
+
+
+@dataclass(slots=True)
+class ObjectCount:
+    """What became of an object's rows: read = loaded + rejected + deduplicated + filtered."""
+
+    object: SelectedObject
+    read: int = 0
+    loaded: int = 0
+    rejected: int = 0
+    deduplicated: int = 0
+    filtered: int = 0  # rows of months outside the span
+
+    @property
+    def balanced(self) -> bool:
+        return self.read == self.loaded + self.rejected + self.deduplicated + self.filtered
+
+
+@dataclass(frozen=True)
+class DoubledKey:
+    """A key that stands in two months of the span, or twice in one, or twice in a table without months."""
+
+    key: tuple[object, ...]
+    months: tuple[Month, Month] | None
+
+
+@dataclass
+class Ingested:
+    """What an ingestion did, per object, and what it refused."""
+
+    table: Table
+    counts: list[ObjectCount] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    doubled: list[DoubledKey] = field(default_factory=list)
+    strangers: list[tuple[str, Strangers]] = field(
+        default_factory=list
+    )  # key, and its undeclared or absent fields
+    superseded: str | None = (
+        None  # the table, on the landing's connection, of the keys of which only the newest row stays
+    )
+
+    def total(self, name: str) -> int:
+        """The sum of one of the counts over all objects."""
+        return sum(getattr(count, name) for count in self.counts)
+
+
+def bounds_of(item: SelectedObject, months: Span) -> Span:
+    """The months that an object's rows may belong to, of those that the star may hold."""
+    named = item.months
+    if named is None:
+        return months
+    first, last = max(named.first, months.first), min(named.last, months.last)
+    return Span(first, last) if first <= last else Span(named.first, named.first)

@@ -1,0 +1,320 @@
+"""Objects that the warehouse reads itself, past the parser: which can be read together, and what becomes of a group in doubt.
+How a warehouse reads is its own; whatever is in doubt is left to the parser, as nobody else says what a row is."""
+
+from __future__ import annotations
+
+import io
+import json
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from scx_pipeline.engine import csvfile
+from scx_pipeline.engine.accounts import Ingested, ObjectCount, bounds_of
+from scx_pipeline.engine.jsonfile import FieldMap
+from scx_pipeline.engine.objects import suffix_of
+from scx_pipeline.engine.pace import Pace
+from scx_pipeline.engine.parquetfile import Contract
+from scx_pipeline.engine.parsing import Strangers
+from scx_pipeline.engine.records import decompressed
+from scx_pipeline.engine.select import SelectedObject, split_batches
+from scx_pipeline.errors import BucketError
+from scx_pipeline.spec import Column
+from scx_pipeline.warehouse.base import GroupRead, ObjectGroup, ObjectReader, UnreadError
+from scx_pipeline.warehouse.duckdb import duckdb_type
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from scx_pipeline.engine.ingest import Ingestion
+
+ALONE = (
+    64 << 20
+)  # bytes from which on an object is read by a statement of its own, so that its rows are known
+# Read by one statement at most: what is in doubt of a group is in doubt of all of it.
+GROUP_BYTES, GROUP_OBJECTS = 1 << 30, 2_000
+HEAD, PACKED_HEAD, FOOTER = 64 << 10, 256 << 10, 16 << 10  # bytes that tell what an object looks like
+SAMPLE = 20  # records of a JSON file whose fields are looked at
+BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look at an object tells: its columns in order (None: not declared), and its rows where it says how many."""
+
+    columns: tuple[Column | None, ...]
+    strangers: Strangers | None = None
+    rows: int | None = None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Objects of one make, and how many rows each has where that is known."""
+
+    objects: tuple[SelectedObject, ...]
+    looks: tuple[Look, ...]
+
+
+class ObjectCopies:
+    """Lets a warehouse read what it can of a load's objects. A warehouse without a reader can read none."""
+
+    def __init__(self, job: Ingestion, reader: ObjectReader | None, ingested: Ingested) -> None:
+        self.job, self.reader, self.ingested = job, reader, ingested
+        self.kept: dict[int, Group] = {}  # by the number of the first object
+        self.dropped: set[int] = set()  # numbers of objects that were left to the parser after all
+
+    def run(self, objects: Sequence[SelectedObject]) -> list[SelectedObject]:
+        """Have objects read. Those that are left to the parser.
+
+        Raises BucketError for an object that went away or was overwritten after the listing, and SourceFileError for one
+        that the parser would raise it for.
+        """
+        reader, job = self.reader, self.job
+        size = sum(item.info.size for item in objects)
+        if (
+            reader is None
+            or not objects
+            or job.bucket.folder is not None
+            or size < reader.least_bytes
+            or not reader.reads(job.table, job.source.format)
+        ):
+            return list(objects)
+        groups, left = self._grouped(objects)
+        pace = Pace(len(objects), size, job.progress)
+        done = rows = read = 0
+        for group in groups:
+            why = self._copy(reader, group)
+            if why:
+                job.progress(f"{job.table.name}: {why}; {len(group.objects):,} objects are read here")
+                left += group.objects
+                continue
+            done += len(group.objects)
+            read += sum(item.info.size for item in group.objects)
+            rows += sum(count.read for count in self.ingested.counts[-len(group.objects) :])
+            pace.at(done, rows, read)
+        job.progress(
+            f"{job.table.name}: {done:,} of {len(objects):,} objects were read by the warehouse itself"
+        )
+        return left
+
+    def take_back(self, lost: Mapping[int, int]) -> list[SelectedObject]:
+        """Objects of which, together with others, rows were lost to newer ones: which lost how many, the parser tells."""
+        found: list[SelectedObject] = []
+        for number in sorted(lost.keys() & self.kept.keys()):
+            group = self.kept[number]
+            if len(group.objects) > 1 and self.reader is not None:
+                self.reader.take_back(number)
+                self.dropped |= set(range(number, number + len(group.objects)))
+                del self.kept[number]
+                found += group.objects
+        return found
+
+    def _grouped(self, objects: Sequence[SelectedObject]) -> tuple[list[Group], list[SelectedObject]]:
+        """The groups of objects that one statement each can read, and the other objects."""
+        present = [item for item in objects if item.info.size]
+        looks = dict(zip(present, _LOOKS[self.job.source.format](self.job, present), strict=True))
+        alike: dict[object, list[SelectedObject]] = defaultdict(list)
+        left = [item for item in objects if looks.get(item) is None]
+        for item, look in looks.items():
+            if look is not None:
+                alone = item.info.key if item.info.size >= ALONE else ""
+                alike[look.columns, suffix_of(item.info.key), item.months, alone].append(item)
+        groups = []
+        for same in alike.values():
+            for part in split_batches(same, GROUP_BYTES, GROUP_OBJECTS):
+                groups.append(Group(tuple(part), tuple(look for item in part if (look := looks[item]))))
+        return groups, left
+
+    def _copy(self, reader: ObjectReader, group: Group) -> str:
+        """Have a group read, and take it into account; why not, if it must be left to the parser."""
+        uri = self.job.bucket.uri
+        listed = tuple((uri(item.info.key), item.info.size) for item in group.objects)
+        first = group.objects[0]
+        asked = ObjectGroup(self.job.source.format, suffix_of(first.info.key), group.looks[0].columns, listed)
+        try:
+            read = reader.read(asked, self.job.source.null_texts)
+        except UnreadError as error:
+            self._check_standing(group.objects, error)
+            raise
+        self._check_etags(group.objects, read.etags)
+        counts = _rows_of(group, [url for url, _ in listed], read)
+        why = read.doubt or self._misplaced(group, read)
+        if why or counts is None:
+            return why or "it is not told how many rows each object has"
+        number = len(self.ingested.counts)
+        reader.keep(number)
+        self.kept[number] = group
+        for item, look, rows in zip(group.objects, group.looks, counts, strict=True):
+            inside = read.inside if len(group.objects) == 1 else rows
+            self.ingested.counts.append(ObjectCount(item, rows, inside, filtered=rows - inside))
+            if look.strangers:
+                self.ingested.strangers.append((item.info.key, look.strangers))
+        return ""
+
+    def _misplaced(self, group: Group, read: GroupRead) -> str:
+        """Whether rows are of other months than they may be, or than are loaded and it is not known whose they are."""
+        if read.first is None or read.last is None:
+            return ""
+        bounds = bounds_of(group.objects[0], self.job.months)
+        if read.first < bounds.start or read.last >= bounds.end:
+            return "there are rows of other months than the keys name"
+        if len(group.objects) > 1 and read.inside != read.rows:
+            return "there are rows of months that are not loaded"
+        return ""
+
+    def _check_standing(self, objects: Sequence[SelectedObject], error: Exception) -> None:
+        changed = self.job.bucket.changed([item.info for item in objects])
+        if changed is not None:
+            raise _overwritten(self.job.bucket.uri(changed.key)) from error
+
+    def _check_etags(self, objects: Sequence[SelectedObject], etags: Mapping[str, str]) -> None:
+        for item in objects:
+            uri = self.job.bucket.uri(item.info.key)
+            if etags.get(uri, _bare(item.info.etag)) != _bare(item.info.etag):
+                raise _overwritten(uri)
+
+
+def _overwritten(uri: str) -> BucketError:
+    return BucketError(f"{uri} went away or was overwritten after the listing; run again")
+
+
+def _bare(etag: str) -> str:
+    return etag.strip('"')
+
+
+def _rows_of(group: Group, urls: Sequence[str], read: GroupRead) -> list[int] | None:
+    """How many rows each object has; None where that is not known for sure."""
+    if len(urls) == 1:
+        return [read.rows]
+    known = [look.rows for look in group.looks if look.rows is not None]
+    if len(known) < len(urls):
+        known = [read.lines.get(url, 0) for url in urls]
+    for header in (0, 1):  # of which it is not said whether it counts as a line
+        rows = [lines - header for lines in known]
+        if sum(rows) == read.rows and min(rows) >= 0:
+            return rows
+    return None
+
+
+def _look_at_csv(job: Ingestion, objects: Sequence[SelectedObject]) -> Iterable[Look | None]:
+    for item, start in zip(objects, _starts(job, objects), strict=True):
+        header = csvfile.header_in(start.removeprefix(BOM), job.uri(item.info), job.table) if start else None
+        if header is None or header.newline == "\\r":
+            yield None
+            continue
+        declared = {column.name: column for column in job.table.columns}
+        unknown = tuple(name for name in header.columns if name not in declared)
+        yield Look(
+            tuple(declared.get(name) for name in header.columns), Strangers(unknown) if unknown else None
+        )
+
+
+def _look_at_lines(job: Ingestion, objects: Sequence[SelectedObject]) -> Iterable[Look | None]:
+    fields = FieldMap(job.source, job.table)
+    for start in _starts(job, objects):
+        if not start or start.startswith(BOM) or b"\0" in start or start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            yield None
+            continue
+        found = _fields_of(start.split(b"\n")[:SAMPLE], fields.levels)
+        unknown = tuple(name for name in found if name not in fields.declared)
+        yield Look(job.table.columns, Strangers(unknown) if unknown else None)
+
+
+def _fields_of(lines: Sequence[bytes], levels: Collection[tuple[str, ...]]) -> list[str]:
+    """The full names of the fields that records have."""
+    found: dict[str, None] = {}
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except (
+            ValueError
+        ):  # what a record must be, the warehouse or the parser tells; the last line may be cut off
+            continue
+        for level in levels:
+            inner: Any = record
+            for name in level:
+                inner = inner.get(name) if isinstance(inner, dict) else None
+            if isinstance(inner, dict):
+                found |= {".".join((*level, name)): None for name in inner}
+    return sorted(found)
+
+
+def _starts(job: Ingestion, objects: Sequence[SelectedObject]) -> list[bytes]:
+    """The first bytes of objects, decompressed; none of one that cannot be read so far."""
+    packed = [item for item in objects if suffix_of(item.info.key)]
+    plain = [item for item in objects if not suffix_of(item.info.key)]
+    heads = dict(zip(plain, job.bucket.heads([item.info for item in plain], HEAD), strict=True))
+    for item, head in zip(packed, job.bucket.heads([item.info for item in packed], PACKED_HEAD), strict=True):
+        heads[item] = _unpacked(head, suffix_of(item.info.key))
+    return [heads[item] for item in objects]
+
+
+def _unpacked(head: bytes, suffix: str) -> bytes:
+    try:
+        if suffix == ".gz":
+            return zlib.decompressobj(31).decompress(head, HEAD)
+        with decompressed(io.BytesIO(head), suffix) as stream:
+            return stream.read(HEAD)
+    except (OSError, EOFError, zlib.error):
+        return b""
+
+
+def _look_at_parquet(job: Ingestion, objects: Sequence[SelectedObject]) -> Iterable[Look | None]:
+    footers = job.bucket.tails([item.info for item in objects], FOOTER)
+    known: dict[Any, tuple[Column, ...] | None] = {}
+    for footer, item in zip(footers, objects, strict=True):
+        found = None if suffix_of(item.info.key) else _schema_in(footer)
+        if found is None:
+            yield None
+            continue
+        schema, rows = found
+        if schema not in known:
+            known[schema] = _columns_of(job, schema)
+        columns = known[schema]
+        yield None if columns is None else Look(columns, rows=rows)
+
+
+def _schema_in(footer: bytes) -> tuple[pa.Schema, int] | None:
+    """The schema and the rows that the end of a Parquet file tells of."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        metadata = pq.read_metadata(io.BytesIO(footer))
+        return metadata.schema.to_arrow_schema().remove_metadata(), metadata.num_rows
+    except (OSError, ValueError, pa.ArrowException):
+        return None
+
+
+def _columns_of(job: Ingestion, schema: pa.Schema) -> tuple[Column, ...] | None:
+    """The declared columns of files with a schema; None where the parser has something to say, or to convert."""
+    types = {field.name: _kind(field.type) for field in schema}
+    contract = Contract(job.source, job.table, types)
+    if contract.mistakes or contract.strangers or len(types) < len(schema) or job.source.null_texts:
+        return None
+    by_field = {column.field or column.name: column for column in job.table.columns}
+    columns = tuple(by_field[name] for name in types)
+    same = all(types[name] == duckdb_type(by_field[name]) for name in types)
+    return columns if same else None
+
+
+def _kind(kind: pa.DataType) -> str:
+    """DuckDB's name of an Arrow type that is read as it is; of others, one that no column has."""
+    import pyarrow as pa
+
+    names = {
+        pa.string(): "VARCHAR", pa.int16(): "SMALLINT", pa.int32(): "INTEGER", pa.int64(): "BIGINT", pa.float64(): "DOUBLE",
+        pa.bool_(): "BOOLEAN", pa.date32(): "DATE", pa.timestamp("us"): "TIMESTAMP",
+    }  # fmt: skip
+    if pa.types.is_decimal128(kind):
+        return f"DECIMAL({kind.precision},{kind.scale})"
+    return names.get(kind, f"another ({kind})")
+
+
+_LOOKS: Mapping[str, Callable[[Any, Sequence[SelectedObject]], Iterable[Look | None]]] = {
+    "csv": _look_at_csv,
+    "json_lines": _look_at_lines,
+    "parquet": _look_at_parquet,
+}

@@ -1,0 +1,231 @@
+"""Objects that Redshift reads itself: COPY of a group's manifest into texts, a look at them, and the rows that are in no doubt.
+Which objects are a group, and what becomes of one in doubt, is decided in the engine; how texts are typed in `rstexts`."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from scx_pipeline.spec import Column, Span, Table
+from scx_pipeline.warehouse.base import (
+    OBJECT,
+    GroupRead,
+    ObjectGroup,
+    ObjectReader,
+    UnreadError,
+    first_line,
+    inside,
+    names,
+    quote,
+)
+from scx_pipeline.warehouse.rscopy import Entry, copy_sql
+from scx_pipeline.warehouse.rstexts import (
+    doubt_of,
+    json_doubt_of,
+    text_type,
+    typed_doubt_of,
+    value_of,
+    without,
+)
+
+if TYPE_CHECKING:
+    from scx_pipeline.warehouse.redshift import RedshiftSession
+
+MAX_ERRORS = 100_000  # that COPY lets pass at most
+OUTER = '"the outer %d"'  # what a nested JSON field is in; no declared name has a space
+DOUBTFUL = '"is doubtful"'
+_COMPRESSED = {"": [], ".gz": ["GZIP"], ".zst": ["ZSTD"]}
+
+
+class GroupReader(ObjectReader):
+    """Reads groups into a temporary table of texts, and from there, typed, into one that a landing's rows come together in."""
+
+    def __init__(self, session: RedshiftSession, table: Table, span: Span | None, least_bytes: int) -> None:
+        self.session, self.table, self.least_bytes = session, table, least_bytes
+        self.inside = inside(table, span)
+        self.texts, self.target = quote(f"_texts_{table.name}"), quote(f"_landed_{table.name}")
+        self.landed = False  # whether the target stands
+        self._values = ""  # the SELECT of what was read last
+
+    def reads(self, table: Table, kind: str) -> bool:
+        if kind == "parquet":  # of which COPY takes no REGION
+            return self.session.warehouse.access.region is None
+        # Numbers of more digits than a double holds may have been rounded before they became a text.
+        wide = any(column.type.startswith("decimal") for column in table.columns)
+        return kind == "csv" or (kind == "json_lines" and not wide)
+
+    def read(self, group: ObjectGroup, null_texts: Sequence[str]) -> GroupRead:
+        import psycopg2
+
+        self._make_texts(group)
+        statement = self._copy(group, null_texts)
+        try:
+            self.session.execute(statement)
+        except psycopg2.InternalError as error:
+            if self.session.warehouse.is_ours(error):
+                raise
+            raise UnreadError(f"COPY of {self.table.name}'s objects failed: {first_line(error)}") from error
+        self._values = self._typed(group, null_texts)
+        return self._look()
+
+    def keep(self, number: int) -> None:
+        if not self.landed:
+            columns = [*self.table.columns, OBJECT]
+            self.session.execute(self.session.create_table_sql(self.target, columns, "TEMPORARY "))
+            self.landed = True
+        listed = names(self.table.column_names)
+        self.session.execute(
+            f"INSERT INTO {self.target} ({listed}, {quote(OBJECT.name)})"
+            f" SELECT {listed}, {number} FROM ({self._values}) AS q"
+        )
+
+    def take_back(self, number: int) -> None:
+        self.session.execute(f"DELETE FROM {self.target} WHERE {quote(OBJECT.name)} = {number}")
+
+    def _make_texts(self, group: ObjectGroup) -> None:
+        """An empty table with a column for each of the files'."""
+        self.session.execute(f"DROP TABLE IF EXISTS {self.texts}")
+        columns = [f"{name} {self._type(column, group.format)}" for name, column in self._columns(group)]
+        self.session.execute(f"CREATE TEMPORARY TABLE {self.texts} ({', '.join(columns)})")
+
+    def _columns(self, group: ObjectGroup) -> list[tuple[str, Column | None]]:
+        """The names of the columns that COPY fills, in the files' order."""
+        found = [
+            (quote(column.name) if column else quote(f"not declared {number}"), column)
+            for number, column in enumerate(group.columns)
+        ]
+        outer = self._outer() if group.format == "json_lines" else []
+        return found + [(OUTER % number, None) for number in range(len(outer))]
+
+    def _outer(self) -> list[tuple[str, ...]]:
+        """The ways to the objects that nested fields are in."""
+        ways = (
+            column.field_path[:depth]
+            for column in self.table.columns
+            for depth in range(1, len(column.field_path))
+        )
+        return list(dict.fromkeys(ways))
+
+    def _type(self, column: Column | None, kind: str) -> str:
+        if kind != "parquet":
+            return text_type(column)
+        assert column is not None
+        return "VARCHAR(65535)" if column.max_bytes is not None else self.session.engine_type(column)
+
+    def _copy(self, group: ObjectGroup, null_texts: Sequence[str]) -> str:
+        entries = [Entry(url, size) for url, size in group.objects]
+        manifest = self.session.place.manifest(entries)
+        columns = ", ".join(name for name, _ in self._columns(group))
+        return copy_sql(
+            f"{self.texts} ({columns})",
+            manifest,
+            self.session.warehouse.access,
+            self._options(group, null_texts),
+        )
+
+    def _options(self, group: ObjectGroup, null_texts: Sequence[str]) -> list[str]:
+        access = self.session.warehouse.access
+        if group.format == "parquet":
+            return ["FORMAT AS PARQUET"]
+        region = [f"REGION '{access.region}'"] if access.region else []
+        rest = [
+            *_COMPRESSED[group.suffix],
+            *region,
+            f"MAXERROR {MAX_ERRORS}",
+            "COMPUPDATE OFF",
+            "STATUPDATE OFF",
+        ]
+        if group.format == "csv":
+            # A text that no file can have, or else \N would stand for no value.
+            return ["FORMAT AS CSV", "IGNOREHEADER 1", "EMPTYASNULL", f"NULL AS '{uuid.uuid4().hex}'", *rest]
+        empty = ["EMPTYASNULL"] if "" in null_texts else []
+        return [f"FORMAT AS JSON '{self._put_paths(group)}'", *empty, *rest]
+
+    def _put_paths(self, group: ObjectGroup) -> str:
+        """Write down which field each column takes; the URL of it."""
+        ways = [column.field_path for column in group.columns if column is not None] + self._outer()
+        paths = ["$" + "".join(f"['{name}']" for name in way) for way in ways]
+        content = json.dumps({"jsonpaths": paths}, indent=0, ensure_ascii=False).encode()
+        return self.session.place.put("jsonpaths.json", content).url
+
+    def _typed(self, group: ObjectGroup, null_texts: Sequence[str]) -> str:
+        """The SELECT of the table's columns, and of whether a row is in doubt."""
+        columns = self.table.columns
+        present = {column.name for column in group.columns if column is not None}
+        if group.format == "parquet":
+            items = [
+                quote(column.name)
+                if column.name in present
+                else f"CAST(NULL AS {self.session.engine_type(column)}) AS {quote(column.name)}"
+                for column in columns
+            ]
+            rules = [_rule(column, typed_doubt_of(column)) for column in columns if column.name in present]
+            return f"SELECT {', '.join([*items, f'{_any(rules)} AS {DOUBTFUL}'])} FROM {self.texts}"
+        doubts = json_doubt_of if group.format == "json_lines" else doubt_of
+        rules = [_rule(column, doubts(column)) for column in columns]
+        if group.format == "json_lines":  # a record that is no object has none of the fields
+            rules.append(" AND ".join(f"{quote(column.name)} IS NULL" for column in columns))
+            rules += [_rule_of_outer(number) for number in range(len(self._outer()))]
+        values = [f"{value_of(column)} AS {quote(column.name)}" for column in columns]
+        texts = [f"{without(column, null_texts)} AS {quote(column.name)}" for column in columns]
+        others = [
+            name for name, column in self._columns(group) if column is None and name.startswith('"the outer')
+        ]
+        return (
+            f"SELECT {', '.join([*values, f'{_any(rules)} AS {DOUBTFUL}'])}"
+            f" FROM (SELECT {', '.join([*texts, *others])} FROM {self.texts}) AS t"
+        )
+
+    def _look(self) -> GroupRead:
+        time = quote(self.table.moment) if not self.table.whole else "CAST(NULL AS TIMESTAMP)"
+        [(rows, doubtful, within, first, last)] = self.session.rows(
+            f"SELECT COUNT(*), SUM(CASE WHEN {DOUBTFUL} THEN 1 ELSE 0 END), SUM(CASE WHEN {self.inside} THEN 1 ELSE 0 END),"
+            f" MIN({time}), MAX({time}) FROM ({self._values}) AS q"
+        )
+        [(query,)] = self.session.rows("SELECT pg_last_copy_id()")
+        doubt = self._refused(query) or (f"{doubtful:,} rows are in doubt" if doubtful else "")
+        if doubt:
+            return GroupRead(rows, 0, None, None, doubt)
+        lines, etags = self._files(query)
+        return GroupRead(rows, within or 0, first, last, "", lines, etags)
+
+    def _refused(self, query: int) -> str:
+        """What COPY says of the records that it refused."""
+        found = self.session.rows(
+            "SELECT COUNT(*), MIN(TRIM(file_name)), MIN(line_number), MIN(TRIM(column_name)), MIN(TRIM(error_message))"
+            " FROM sys_load_error_detail WHERE query_id = %s",
+            [query],
+        )
+        [(count, file, line, column, message)] = found
+        if not count:
+            return ""
+        return f"COPY refused {count:,} records, such as {file}, line {line}{f', {column}' if column else ''}: {message}"
+
+    def _files(self, query: int) -> tuple[dict[str, int], dict[str, str]]:
+        """How many lines COPY read of each file, and the file's ETag."""
+        found = self.session.rows(
+            "SELECT TRIM(file_name), SUM(lines_scanned), MAX(TRIM(file_etag)) FROM sys_load_detail WHERE query_id = %s"
+            " GROUP BY 1",
+            [query],
+        )
+        return {url: int(lines) for url, lines, _ in found}, {
+            url: etag.strip('"') for url, _, etag in found if etag
+        }
+
+
+def _rule(column: Column, doubt: str) -> str:
+    name = quote(column.name)
+    known = f"({name} IS NOT NULL AND {doubt})"
+    return known if column.nullable else f"({name} IS NULL OR {known})"
+
+
+def _rule_of_outer(number: int) -> str:
+    name = OUTER % number
+    return f"({name} IS NOT NULL AND LEFT({name}, 1) <> '{{')"
+
+
+def _any(rules: Sequence[str]) -> str:
+    """Whether any of the conditions holds, and not NULL."""
+    return f"CASE WHEN {' OR '.join(rules)} THEN TRUE ELSE FALSE END" if rules else "FALSE"
