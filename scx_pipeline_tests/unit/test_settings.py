@@ -22,6 +22,7 @@ def test_without_an_environment_all_is_kept_in_the_working_folder(
     monkeypatch.chdir(tmp_path)
     settings = read_settings()
     assert settings.bucket == (tmp_path / ".scx" / "bucket").as_uri()
+    assert settings.lake == (tmp_path / ".scx" / "lake").as_uri()
     assert settings.warehouse == f"duckdb://{tmp_path}/.scx/dev.duckdb"
     assert settings.dagster_home == tmp_path / ".scx" / "dagster"
     assert (settings.lock_timeout, settings.memory_limit, settings.threads) == (300, "400MB", 0)
