@@ -39,6 +39,7 @@ def create(
     kind: Kind = None,
     bucket: BucketUrl = None,
     staging: Annotated[str | None, typer.Option(help="s3://bucket/prefix for what COPY reads.")] = None,
+    lake: Annotated[str | None, typer.Option(help="s3://bucket/prefix that UNLOAD may write into.")] = None,
     capacity: Annotated[int | None, typer.Option(help="Serverless: RPU to begin with.")] = None,
     max_capacity: Annotated[int | None, typer.Option(help="Serverless: RPU at most.")] = None,
     node_type: Annotated[str | None, typer.Option(help="Provisioned: such as ra3.large.")] = None,
@@ -53,7 +54,7 @@ def create(
     from scx_pipeline.cluster.plan import loader_policy, price, read_policy, trust_policy
 
     flags = {
-        "name": name, "kind": kind, "bucket": bucket, "staging": staging, "capacity": capacity,
+        "name": name, "kind": kind, "bucket": bucket, "staging": staging, "lake": lake, "capacity": capacity,
         "max_capacity": max_capacity, "node_type": node_type, "nodes": nodes,
     }  # fmt: skip
     plan = _plan(file, flags)

@@ -35,6 +35,9 @@ class ClusterPlan(BaseModel):
     staging: str = Field(
         "", description="s3://bucket/prefix for what COPY reads; default: _scx_pipeline in the bucket"
     )
+    lake: str = Field(
+        "", description="s3://bucket/prefix of the lake, which UNLOAD writes into; default: none"
+    )
     database: str = Field("dev", pattern=r"^[a-z_][a-z0-9_]{0,62}$")
     admin_user: str = Field(
         "scx_admin",
@@ -59,7 +62,7 @@ class ClusterPlan(BaseModel):
     security_groups: tuple[str, ...] = Field((), description="who can reach it; default: the account's own")
     public: bool = Field(False, description="whether it has an address on the internet")
 
-    @field_validator("bucket", "staging")
+    @field_validator("bucket", "staging", "lake")
     @classmethod
     def _s3(cls, text: str) -> str:
         if text and (urlsplit(text).scheme != "s3" or not urlsplit(text).netloc):
@@ -113,7 +116,10 @@ def trust_policy() -> Policy:
 
 
 def read_policy(plan: ClusterPlan) -> Policy:
-    """What the role may do: read objects of the log bucket and of the staging place, and list those."""
+    """What the role may do: read objects of the log bucket and of the staging place, and list those.
+
+    Into the lake it may write what is not in its place yet: files get there, and older ones go, by the pipeline.
+    """
     places = dict.fromkeys((plan.bucket, plan.staged))
     objects, lists = [], []
     for place in places:
@@ -124,20 +130,39 @@ def read_policy(plan: ClusterPlan) -> Policy:
             _allow(["s3:ListBucket", "s3:GetBucketLocation"], f"arn:aws:s3:::{bucket}")
             | ({"Condition": {"StringLike": {"s3:prefix": [below]}}} if prefix else {})
         )
-    return _policy(_allow("s3:GetObject", *objects), *lists)
+    return _policy(_allow("s3:GetObject", *objects), *lists, *_unloading(plan))
+
+
+def _unloading(plan: ClusterPlan) -> list[Policy]:
+    """What UNLOAD needs of the lake: to see that there is nothing where it writes, to write, and to give up a file."""
+    if not plan.lake:
+        return []
+    bucket, _, prefix = plan.lake.removeprefix("s3://").partition("/")
+    below = f"{prefix}/*/_unload/*" if prefix else "*/_unload/*"
+    actions = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
+    condition = {"Condition": {"StringLike": {"s3:prefix": [below]}}}
+    return [
+        _allow(actions, f"arn:aws:s3:::{bucket}/{below}"),
+        _allow("s3:GetBucketLocation", f"arn:aws:s3:::{bucket}"),
+        _allow("s3:ListBucket", f"arn:aws:s3:::{bucket}") | condition,
+    ]
 
 
 def loader_policy(plan: ClusterPlan) -> Policy:
-    """What whoever runs the pipeline needs: to read logs, to write the staging place, and to log in."""
+    """What whoever runs the pipeline needs: to read logs, to write the staging place and the lake, and to log in."""
     bucket, _, prefix = plan.bucket.removeprefix("s3://").partition("/")
     logs, staging = f"{bucket}/{prefix}".rstrip("/"), plan.staged.removeprefix("s3://")
+    written = [staging, *([plan.lake.removeprefix("s3://")] if plan.lake else [])]
     return _policy(
         _allow("s3:GetObject", f"arn:aws:s3:::{logs}/*"),
         _allow(
             "s3:ListBucket",
-            *dict.fromkeys(f"arn:aws:s3:::{place.partition('/')[0]}" for place in (logs, staging)),
+            *dict.fromkeys(f"arn:aws:s3:::{place.partition('/')[0]}" for place in (logs, *written)),
         ),
-        _allow(["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], f"arn:aws:s3:::{staging}/*"),
+        _allow(
+            ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
+            *(f"arn:aws:s3:::{place}/*" for place in written),
+        ),
         _allow("secretsmanager:GetSecretValue", f"arn:aws:secretsmanager:*:*:secret:redshift!*{plan.name}*"),
         *_logging_in(plan),
     )

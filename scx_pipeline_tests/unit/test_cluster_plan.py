@@ -95,6 +95,26 @@ def test_the_pipeline_may_write_only_where_it_stages() -> None:
     assert [item["Resource"] for item in writing] == [["arn:aws:s3:::scx-logs/_scx_pipeline/*"]]
 
 
+def test_into_a_lake_the_role_may_write_only_what_is_not_in_its_place_yet() -> None:
+    with_lake, without = (
+        read_policy(plan(**more))["Statement"] for more in ({"lake": "s3://lake/stars/"}, {})
+    )
+    writing, place, listing = with_lake[len(without) :]
+    assert with_lake[: len(without)] == without
+    assert writing["Resource"] == ["arn:aws:s3:::lake/stars/*/_unload/*"]
+    assert not {"s3:DeleteObject", "s3:*"} & set(writing["Action"])
+    assert listing["Condition"] == {"StringLike": {"s3:prefix": ["stars/*/_unload/*"]}}
+    assert place["Action"] == "s3:GetBucketLocation"
+
+
+def test_the_pipeline_may_write_the_lake() -> None:
+    policy = loader_policy(plan(lake="s3://lake"))["Statement"]
+    [writing] = [s for s in policy if "s3:PutObject" in s["Action"]]
+    assert writing["Resource"] == ["arn:aws:s3:::scx-logs/_scx_pipeline/*", "arn:aws:s3:::lake/*"]
+    [listing] = [s for s in policy if s["Action"] == "s3:ListBucket"]
+    assert listing["Resource"] == ["arn:aws:s3:::scx-logs", "arn:aws:s3:::lake"]
+
+
 @pytest.mark.parametrize(
     ("kind", "action"),
     [
