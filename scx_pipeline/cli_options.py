@@ -45,7 +45,13 @@ def warehouse_of(settings: Settings) -> Warehouse:
     """The warehouse of the settings; what it waits for is told on standard error."""
     from scx_pipeline.warehouse.base import Limits, open_warehouse
 
-    limits = Limits(settings.memory_limit, settings.threads, settings.batch_files, settings.lock_timeout)
+    limits = Limits(
+        settings.memory_limit,
+        settings.threads,
+        settings.batch_files,
+        settings.lock_timeout,
+        settings.statement_timeout,
+    )
     return open_warehouse(
         settings.warehouse, limits, lambda message: show.err.print(message, style="dim", markup=False)
     )

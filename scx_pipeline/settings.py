@@ -35,6 +35,12 @@ class Settings(BaseSettings):
     lock_timeout: float = Field(
         300, ge=0, le=86400, description="seconds to wait for a warehouse that another run is writing"
     )
+    statement_timeout: float = Field(
+        0,
+        ge=0,
+        le=86400,
+        description="seconds that one statement may take on PostgreSQL or Redshift; 0: as long as it takes",
+    )
     memory_limit: str = Field(
         "400MB",
         pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$",

@@ -60,12 +60,21 @@ COURTESY = 1.0
 
 def open_url(url: str, limits: Limits, notify: Notify) -> Warehouse:
     """The warehouse of `duckdb:///path/to/dev.duckdb`."""
+    return DuckDBWarehouse(Path(_path(url)), limits, notify)
+
+
+def shown_facts(url: str) -> dict[str, str | int | None]:
+    """What of a URL is no secret."""
+    return {"path": _path(url)}
+
+
+def _path(url: str) -> str:
     path = unquote(urlsplit(url).path)
     if not path or urlsplit(url).netloc:
         raise WarehouseError(
             f"SCX_WAREHOUSE_URL is {url!r}: write duckdb:// and an absolute path, duckdb:///…/dev.duckdb"
         )
-    return DuckDBWarehouse(Path(path), limits, notify)
+    return path
 
 
 class DuckDBWarehouse(Warehouse):

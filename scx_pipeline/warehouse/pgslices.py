@@ -157,7 +157,7 @@ class Months(Slice):
         deadline = time.monotonic() + limit
         while True:
             session.execute("SAVEPOINT readers")
-            session.execute(f"SET LOCAL lock_timeout = '{POLITE:g}s'")
+            session.execute(f"SET LOCAL lock_timeout = '{POLITE:g}s'; SET LOCAL statement_timeout = 0")
             try:
                 session.execute(f"LOCK TABLE {self.name} IN ACCESS EXCLUSIVE MODE")
             except psycopg2.errors.LockNotAvailable:
@@ -170,7 +170,7 @@ class Months(Slice):
                 session.jobs.notify(f"waiting for queries that read {self.name}")
                 time.sleep(PAUSE)
                 continue
-            session.execute("SET LOCAL lock_timeout = 0")
+            session.execute("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout TO DEFAULT")
             return
 
 

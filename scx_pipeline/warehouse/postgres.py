@@ -32,7 +32,7 @@ from scx_pipeline.warehouse.pglandings import CopyLanding, PassingLanding, check
 from scx_pipeline.warehouse.pgslices import Slice, by_partition, open_slice
 from scx_pipeline.warehouse.pgunload import rows_of, writing
 from scx_pipeline.warehouse.unloading import Unload, write_parquet
-from scx_pipeline.warehouse.wire import WireSession, parse_url, unreadable
+from scx_pipeline.warehouse.wire import Address, WireSession, parse_url, stopped, unreadable
 from scx_pipeline.warehouse.workbench import Workbench, open_workbench, told
 
 if TYPE_CHECKING:
@@ -61,14 +61,33 @@ def open_url(url: str, limits: Limits, notify: Notify) -> Warehouse:
     return PostgresWarehouse(url, limits, notify)
 
 
+def shown_facts(url: str) -> dict[str, str | int | None]:
+    """What of a URL is no secret."""
+    found = _address(url)
+    where: dict[str, str | int | None] = {"host": found.host, "port": found.port}
+    return {**where, "database": found.database, "user": found.user, "sslmode": found.query.get("sslmode")}
+
+
+def _address(url: str) -> Address:
+    """A URL's parts. What the driver knows of them counts also behind the ?, and there even more."""
+    found = parse_url(url, 5432, SAMPLE)
+    said = found.query
+    try:
+        port = int(said.get("port", found.port))
+    except ValueError:
+        raise WarehouseError(unreadable(SAMPLE)) from None
+    host, database = said.get("host", found.host), said.get("dbname", found.database)
+    return Address(host, port, database, said.get("user", found.user), query=said)
+
+
 class PostgresWarehouse(Warehouse):
     """A PostgreSQL database."""
 
     capabilities = CAPABILITIES
 
     def __init__(self, url: str, limits: Limits, notify: Notify) -> None:
-        found = parse_url(url, 5432, SAMPLE)
-        self._dsn, self.limits, self.notify = url, limits, notify
+        found = _address(url)
+        self._dsn, self._port, self.limits, self.notify = url, found.port, limits, notify
         self.url = f"postgresql://{found.host}:{found.port}/{found.database}"
 
     @contextmanager
@@ -111,7 +130,11 @@ class PostgresWarehouse(Warehouse):
 
         try:
             con = psycopg2.connect(
-                self._dsn, application_name="scx_pipeline", connect_timeout=15, options="-c TimeZone=UTC"
+                self._dsn,
+                port=self._port,  # or else PGPORT would count for a URL without one
+                application_name="scx_pipeline",
+                connect_timeout=15,
+                options=f"-c TimeZone=UTC{self._statement_timeout()}",
             )
         except psycopg2.Error as error:
             # A URL that cannot be parsed is quoted by the driver, password included.
@@ -123,8 +146,13 @@ class PostgresWarehouse(Warehouse):
         finally:
             con.close()  # rolls back what was not committed
 
+    def _statement_timeout(self) -> str:
+        """As an option of a connection; without one of ours, that of the server or the user stands."""
+        milliseconds = int(self.limits.statement_timeout * 1000)
+        return f" -c statement_timeout={milliseconds}" if milliseconds else ""
+
     def _wait_for(self, cursor: Any, lock: str) -> None:
-        """Take the lock, or say who has it and wait."""
+        """Take the lock, or say who has it and wait: as long as locks are waited for, not as a statement may take."""
         import psycopg2
 
         key = zlib.crc32(f"scx_pipeline {lock}".encode())
@@ -138,6 +166,7 @@ class PostgresWarehouse(Warehouse):
         who = f"server process {holder[0]}" if holder else "another run"
         self.notify(f"waiting for {who}, which is loading {lock}")
         cursor.execute("SET LOCAL lock_timeout = %s", [int(self.limits.lock_timeout * 1000) or 1])
+        cursor.execute("SET LOCAL statement_timeout = 0")
         try:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [key])
         except psycopg2.errors.LockNotAvailable:
@@ -146,6 +175,7 @@ class PostgresWarehouse(Warehouse):
                 "(SCX_LOCK_TIMEOUT): wait for that run, or stop it"
             ) from None
         cursor.execute("SET LOCAL lock_timeout = 0")
+        cursor.execute("SET LOCAL statement_timeout TO DEFAULT")
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -163,7 +193,9 @@ class PostgresWarehouse(Warehouse):
         try:
             yield
         except operational as error:
-            raise WarehouseError(f"{self.url}: {first_line(error)}; nothing was changed") from error
+            advice = stopped(error, self.limits)
+            line = f"{first_line(error)}{f' ({advice})' if advice else ''}"
+            raise WarehouseError(f"{self.url}: {line}; nothing was changed") from error
 
 
 class PostgresSession(WireSession):

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.spec import Column
-from scx_pipeline.warehouse.base import Session
+from scx_pipeline.warehouse.base import Limits, Session
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +98,8 @@ def parse_url(url: str, port: int, sample: str, instead_of_host: Collection[str]
         raise WarehouseError(unreadable(sample)) from None
     if not found.database or not (found.host or found.query.keys() & set(instead_of_host)):
         raise WarehouseError(f"SCX_WAREHOUSE_URL names no host or no database: write {sample}")
-    if "@" in parts.path or "/" in parts.path.strip("/"):
+    strays = [item for item in parts.query.split("&") if "@" in item.partition("=")[0]]
+    if "@" in parts.path or "/" in parts.path.strip("/") or "@" in parts.fragment or strays:
         raise WarehouseError(unreadable(sample))
     return found
 
@@ -109,3 +110,12 @@ def unreadable(sample: str) -> str:
         f"SCX_WAREHOUSE_URL cannot be read: write {sample}, "
         "with @ : / ? # % in the password as %40 %3A %2F %3F %23 %25"
     )
+
+
+def stopped(error: Exception, limits: Limits) -> str:
+    """What to do about a statement that the server stopped; nothing where it stopped none, or by no setting of ours."""
+    import psycopg2
+
+    if not limits.statement_timeout or not isinstance(error, psycopg2.errors.QueryCanceled):
+        return ""
+    return f"a statement may take {limits.statement_timeout:g} s, by SCX_STATEMENT_TIMEOUT: raise it, or see what it waits for"

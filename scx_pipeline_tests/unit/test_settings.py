@@ -49,6 +49,7 @@ def test_a_setting_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch
         "SCX_BUCKET_URL": "s3://bucket/prefix",
         "SCX_WAREHOUSE_URL": "postgresql://u:p@h/dev",
         "SCX_LOCK_TIMEOUT": "1.5",
+        "SCX_STATEMENT_TIMEOUT": "90",
         "SCX_MEMORY_LIMIT": "2 GiB",
         "SCX_THREADS": "3",
         "SCX_BATCH_FILES": "720",
@@ -61,6 +62,7 @@ def test_a_setting_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch
         "postgresql://u:p@h/dev",
     )
     assert (settings.lock_timeout, settings.memory_limit) == (1.5, "2 GiB")
+    assert settings.statement_timeout == 90
     assert (settings.threads, settings.batch_files) == (3, 720)
 
 
@@ -71,6 +73,7 @@ def test_a_setting_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch
         "SCX_BUCKET_URL",
         "SCX_WAREHOUSE_URL",
         "SCX_LOCK_TIMEOUT",
+        "SCX_STATEMENT_TIMEOUT",
         "SCX_MEMORY_LIMIT",
         "SCX_THREADS",
         "SCX_BATCH_FILES",
