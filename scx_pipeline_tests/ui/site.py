@@ -81,13 +81,17 @@ class Site:
 
     def runs(self) -> list[Run]:
         """Every run there is, in the order they were asked for, with status and tags."""
-        body = json.dumps({"query": _RUNS}).encode()
+        found: list[Run] = self.ask(_RUNS)["runsOrError"]["results"]
+        return [{**run, "tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in reversed(found)]
+
+    def ask(self, query: str, **variables: object) -> Any:
+        """What GraphQL answers."""
+        body = json.dumps({"query": query, "variables": variables}).encode()
         request = urllib.request.Request(
             f"{self.address}/graphql", body, {"Content-Type": "application/json"}
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
-            found: list[Run] = json.load(answer)["data"]["runsOrError"]["results"]
-        return [{**run, "tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in reversed(found)]
+            return json.load(answer)["data"]
 
     def wait_for_run(self, number: int, jobs: Sequence[str] = ()) -> Run:
         """The run of that number, counted from the first (of these jobs, if any are named), as soon as it is over."""
@@ -109,8 +113,8 @@ class Site:
 
 
 @contextmanager
-def dagster_dev(folder: Path, s3: S3Server, bucket: str) -> Iterator[Site]:
-    """`dagster dev -w workspace.yaml` with a new home below `folder`, for as long as the block lasts."""
+def dagster_dev(folder: Path, s3: S3Server, bucket: str, settings: Mapping[str, str] = {}) -> Iterator[Site]:
+    """`dagster dev -w workspace.yaml` with a new home below `folder`, and these settings, for as long as the block lasts."""
     home = folder / "home"
     prepare_home(home / "dagster")
     [port] = free_ports(1)
@@ -135,6 +139,7 @@ def dagster_dev(folder: Path, s3: S3Server, bucket: str) -> Iterator[Site]:
             "SCX_BUCKET_URL": f"s3://{bucket}",
             "DAGSTER_HOME": str(home / "dagster"),
             "PYTHONPATH": str(PROJECT),
+            **settings,
         },
         stop_signal=signal.SIGINT,
     )
