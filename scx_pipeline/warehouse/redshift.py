@@ -54,7 +54,7 @@ CAPABILITIES = Capabilities(
 SAMPLE = "redshift://user:password@host:5439/dev?staging=s3://bucket/prefix"
 # What a URL may say behind the ?, beside what libpq knows of TLS.
 INSTEAD_OF_HOST = ("workgroup", "cluster", "secret")
-OPTIONS = ("staging", "iam_role", "region", *INSTEAD_OF_HOST, "query_group", "copy_from")
+OPTIONS = ("staging", "iam_role", "region", "region_staging", *INSTEAD_OF_HOST, "query_group", "copy_from")
 TLS = ("sslmode", "sslrootcert")
 ATTEMPTS, PAUSE = (
     5,
@@ -273,24 +273,33 @@ class RedshiftSession(WireSession):
         self.loaded: dict[str, int] = {}  # rows that came in, by table
         self.bench: Workbench | None = None
         self.opened = ExitStack()
-        self._place: Place | None = None
+        self._places: dict[str | None, Place] = {}  # by their URL
 
     def close(self) -> None:
         """Leave nothing behind in S3, nor here."""
         self.opened.close()
-        if self._place is not None:
+        for place in self._places.values():
             try:
-                self._place.clear()
+                place.clear()
             except WarehouseError as error:
                 self.warehouse.notify(f"{error}; the next load removes it")
 
     @property
     def place(self) -> Place:
         """The place that COPY reads from, which is this load's alone."""
-        if self._place is None:
-            self._place = open_place(self.warehouse.address.query.get("staging"), self.lock)
-            self._place.sweep()
-        return self._place
+        return self._place_of("staging")
+
+    @property
+    def region_place(self) -> Place:
+        """The same for what COPY is told of objects in another region: what it reads must all be in one."""
+        return self._place_of("region_staging" if self.warehouse.access.region else "staging")
+
+    def _place_of(self, option: str) -> Place:
+        url = self.warehouse.address.query.get(option)
+        if url not in self._places:
+            self._places[url] = place = open_place(url, self.lock)
+            place.sweep()
+        return self._places[url]
 
     def unload(self, unload: Unload) -> int:
         with told_of(unload):
@@ -510,8 +519,8 @@ _ADVICE = (
     ("not authorized to assume", "attach the role to the cluster, or name another by iam_role="),
     ("nosuchkey", "an object went away after it was listed: run again"),
     ("accessdenied", "the cluster's role must be allowed to read the bucket"),
-    ("permanentredirect", "the bucket is in another region: say region="),
-    ("must be addressed using the specified endpoint", "the bucket is in another region: say region="),
+    ("permanentredirect", "the bucket is in another region: say region= and region_staging="),
+    ("must be addressed using the specified endpoint", "the bucket is in another region: say region= and region_staging="),
     ("disk full", "free some room, or resize the cluster"),
     ("is paused", "run `scx cluster resume`"),
 )  # fmt: skip

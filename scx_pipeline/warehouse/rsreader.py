@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from scx_pipeline.spec import Column, Span, Table
+from scx_pipeline.warehouse import rstexts
 from scx_pipeline.warehouse.base import (
     OBJECT,
     GroupRead,
@@ -21,21 +22,13 @@ from scx_pipeline.warehouse.base import (
     quote,
 )
 from scx_pipeline.warehouse.rscopy import Entry, copy_sql
-from scx_pipeline.warehouse.rstexts import (
-    doubt_of,
-    json_doubt_of,
-    text_type,
-    typed_doubt_of,
-    value_of,
-    without,
-)
+from scx_pipeline.warehouse.rstexts import DOUBTFUL, text_type
 
 if TYPE_CHECKING:
     from scx_pipeline.warehouse.redshift import RedshiftSession
 
 MAX_ERRORS = 100_000  # that COPY lets pass at most
 OUTER = '"the outer %d"'  # what a nested JSON field is in; no declared name has a space
-DOUBTFUL = '"is doubtful"'
 _COMPRESSED = {"": [], ".gz": ["GZIP"], ".zst": ["ZSTD"]}
 
 
@@ -50,11 +43,14 @@ class GroupReader(ObjectReader):
         self._values = ""  # the SELECT of what was read last
 
     def reads(self, table: Table, kind: str) -> bool:
-        if kind == "parquet":  # of which COPY takes no REGION
-            return self.session.warehouse.access.region is None
+        access, query = self.session.warehouse.access, self.session.warehouse.address.query
+        if access.region and (
+            kind == "parquet" or "region_staging" not in query
+        ):  # COPY takes no REGION with Parquet
+            return False
         # Numbers of more digits than a double holds may have been rounded before they became a text.
         wide = any(column.type.startswith("decimal") for column in table.columns)
-        return kind == "csv" or (kind == "json_lines" and not wide)
+        return kind in ("csv", "parquet") or (kind == "json_lines" and not wide)
 
     def read(self, group: ObjectGroup, null_texts: Sequence[str]) -> GroupRead:
         import psycopg2
@@ -116,7 +112,7 @@ class GroupReader(ObjectReader):
 
     def _copy(self, group: ObjectGroup, null_texts: Sequence[str]) -> str:
         entries = [Entry(url, size) for url, size in group.objects]
-        manifest = self.session.place.manifest(entries)
+        manifest = self.session.region_place.manifest(entries)
         columns = ", ".join(name for name, _ in self._columns(group))
         return copy_sql(
             f"{self.texts} ({columns})",
@@ -148,38 +144,21 @@ class GroupReader(ObjectReader):
         ways = [column.field_path for column in group.columns if column is not None] + self._outer()
         paths = ["$" + "".join(f"['{name}']" for name in way) for way in ways]
         content = json.dumps({"jsonpaths": paths}, indent=0, ensure_ascii=False).encode()
-        return self.session.place.put("jsonpaths.json", content).url
+        return self.session.region_place.put("jsonpaths.json", content).url
 
     def _typed(self, group: ObjectGroup, null_texts: Sequence[str]) -> str:
         """The SELECT of the table's columns, and of whether a row is in doubt."""
         columns = self.table.columns
-        present = {column.name for column in group.columns if column is not None}
         if group.format == "parquet":
-            items = [
-                quote(column.name)
-                if column.name in present
-                else f"CAST(NULL AS {self.session.engine_type(column)}) AS {quote(column.name)}"
-                for column in columns
-            ]
-            rules = [_rule(column, typed_doubt_of(column)) for column in columns if column.name in present]
-            return f"SELECT {', '.join([*items, f'{_any(rules)} AS {DOUBTFUL}'])} FROM {self.texts}"
-        doubts = json_doubt_of if group.format == "json_lines" else doubt_of
-        rules = [_rule(column, doubts(column)) for column in columns]
-        if group.format == "json_lines":  # a record that is no object has none of the fields
-            rules.append(" AND ".join(f"{quote(column.name)} IS NULL" for column in columns))
-            rules += [_rule_of_outer(number) for number in range(len(self._outer()))]
-        values = [f"{value_of(column)} AS {quote(column.name)}" for column in columns]
-        texts = [f"{without(column, null_texts)} AS {quote(column.name)}" for column in columns]
-        others = [
-            name for name, column in self._columns(group) if column is None and name.startswith('"the outer')
-        ]
-        return (
-            f"SELECT {', '.join([*values, f'{_any(rules)} AS {DOUBTFUL}'])}"
-            f" FROM (SELECT {', '.join([*texts, *others])} FROM {self.texts}) AS t"
-        )
+            return rstexts.typed_values(columns, self.texts)
+        if group.format == "csv":
+            return rstexts.typed_texts(columns, self.texts, null_texts)
+        outer = [OUTER % number for number in range(len(self._outer()))]
+        return rstexts.typed_fields(columns, self.texts, null_texts, outer)
 
     def _look(self) -> GroupRead:
         time = quote(self.table.moment) if not self.table.whole else "CAST(NULL AS TIMESTAMP)"
+        time = f"CASE WHEN NOT {DOUBTFUL} THEN {time} END"  # which may be in no calendar otherwise
         [(rows, doubtful, within, first, last)] = self.session.rows(
             f"SELECT COUNT(*), SUM(CASE WHEN {DOUBTFUL} THEN 1 ELSE 0 END), SUM(CASE WHEN {self.inside} THEN 1 ELSE 0 END),"
             f" MIN({time}), MAX({time}) FROM ({self._values}) AS q"
@@ -213,19 +192,3 @@ class GroupReader(ObjectReader):
         return {url: int(lines) for url, lines, _ in found}, {
             url: etag.strip('"') for url, _, etag in found if etag
         }
-
-
-def _rule(column: Column, doubt: str) -> str:
-    name = quote(column.name)
-    known = f"({name} IS NOT NULL AND {doubt})"
-    return known if column.nullable else f"({name} IS NULL OR {known})"
-
-
-def _rule_of_outer(number: int) -> str:
-    name = OUTER % number
-    return f"({name} IS NOT NULL AND LEFT({name}, 1) <> '{{')"
-
-
-def _any(rules: Sequence[str]) -> str:
-    """Whether any of the conditions holds, and not NULL."""
-    return f"CASE WHEN {' OR '.join(rules)} THEN TRUE ELSE FALSE END" if rules else "FALSE"

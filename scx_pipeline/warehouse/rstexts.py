@@ -7,15 +7,19 @@ import re
 from collections.abc import Sequence
 
 from scx_pipeline.spec import Column
-from scx_pipeline.warehouse.base import quote
+from scx_pipeline.warehouse.base import names, quote
 from scx_pipeline.warehouse.rscopy import quoted
 
-SHORT = (
-    64  # bytes of a text that is no text in the end; COPY refuses what is longer, and the parser judges it
-)
+DOUBTFUL = '"is doubtful"'  # no declared name has a space
+SHORT = 64  # bytes of a text that is no text in the end; of what is longer, the parser judges
 _EPOCH = "CAST('1970-01-01' AS TIMESTAMP)"
 _DIGITS = {"seconds": 0, "milliseconds": 3, "microseconds": 6}  # behind the second, of a count
 _IN_CALENDAR = "BETWEEN CAST('1000-01-01' AS TIMESTAMP) AND CAST('9999-12-31 23:59:59.999999' AS TIMESTAMP)"
+# Moments of other shapes are left to the parser, which knows more of them.
+_SHAPES = {
+    "date": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
+    "timestamp": "^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?Z?$",
+}
 _NUMBER = r"^-?[0-9]+([.][0-9]*)?([eE][-+]?[0-9]+)?$"  # what a JSON number looks like
 
 
@@ -24,6 +28,57 @@ def text_type(column: Column | None) -> str:
     if column is None:
         return "VARCHAR(65535)"
     return f"VARCHAR({column.max_bytes or SHORT})"
+
+
+def typed_texts(columns: Sequence[Column], source: str, null_texts: Sequence[str]) -> str:
+    """A SELECT of each column's value out of a table of texts, and of whether its row is in doubt."""
+    return _typed(columns, source, null_texts, [_rule(column, doubt_of(column)) for column in columns])
+
+
+def typed_fields(
+    columns: Sequence[Column], source: str, null_texts: Sequence[str], outer: Sequence[str]
+) -> str:
+    """The same of JSON fields; `outer` are columns with what must be objects, as nested fields are in them."""
+    rules = [_rule(column, json_doubt_of(column)) for column in columns]
+    # A record that is no object has none of the fields.
+    rules.append(" AND ".join(f"{quote(column.name)} IS NULL" for column in columns))
+    rules += [f"({name} IS NOT NULL AND LEFT({name}, 1) <> '{{')" for name in outer]
+    return _typed(columns, source, null_texts, rules, outer)
+
+
+def typed_values(columns: Sequence[Column], source: str) -> str:
+    """The same out of a table of values that came typed."""
+    doubt = _any([_rule(column, typed_doubt_of(column)) for column in columns])
+    return f"SELECT {names([column.name for column in columns])}, {doubt} AS {DOUBTFUL} FROM {source}"
+
+
+def _typed(
+    columns: Sequence[Column],
+    source: str,
+    null_texts: Sequence[str],
+    rules: Sequence[str],
+    others: Sequence[str] = (),
+) -> str:
+    values = [f"{value_of(column)} AS {quote(column.name)}" for column in columns]
+    texts = [f"{without(column, null_texts)} AS {quote(column.name)}" for column in columns]
+    return (
+        f"SELECT {', '.join(values)}, {_any(rules)} AS {DOUBTFUL}"
+        f" FROM (SELECT {', '.join([*texts, *others])} FROM {source}) AS t"
+    )
+
+
+def _rule(column: Column, doubt: str) -> str:
+    """The condition that a column of a row is in doubt, which what must not be NULL is as well."""
+    name = quote(column.name)
+    if column.nullable:
+        return f"({name} IS NOT NULL AND {doubt})" if doubt else ""
+    return f"({name} IS NULL OR {doubt})" if doubt else f"{name} IS NULL"
+
+
+def _any(rules: Sequence[str]) -> str:
+    """Whether any of the conditions holds, or is NULL."""
+    said = " OR ".join(rule for rule in rules if rule)
+    return f"CASE WHEN NOT ({said}) THEN FALSE ELSE TRUE END" if said else "FALSE"
 
 
 def without(column: Column, null_texts: Sequence[str]) -> str:
@@ -42,9 +97,9 @@ def value_of(column: Column) -> str:
     if column.max_bytes is not None:
         return text
     if column.unit is not None:
-        return _moment_of(f"TRY_CAST({_whole(text)} AS BIGINT)", _DIGITS[column.unit])
-    if column.type == "timestamp":
-        return f"TRY_CAST({_plain_moment(text)} AS TIMESTAMP)"
+        return _moment_of(text, _DIGITS[column.unit])
+    if column.type in _SHAPES:
+        return f"CASE WHEN {text} ~ '{_SHAPES[column.type]}' THEN TRY_CAST({_plain_moment(text)} AS {column.type.upper()}) END"
     if column.type == "boolean":
         return f"CASE WHEN {text} IN ('true', '1') THEN TRUE WHEN {text} IN ('false', '0') THEN FALSE END"
     kind = "DOUBLE PRECISION" if column.type == "double" else column.type.upper()
@@ -52,24 +107,23 @@ def value_of(column: Column) -> str:
 
 
 def doubt_of(column: Column) -> str:
-    """The condition that a text, which is not NULL, may not be what `value_of` makes of it."""
+    """The condition, NULL or TRUE, that a text, which is not NULL, may not be what `value_of` makes of it; none: it is."""
     text, value = quote(column.name), value_of(column)
     if column.max_bytes is not None:
-        return "FALSE"
+        return ""
     if column.type in ("smallint", "integer", "bigint"):
         return f"({value} IS NULL OR CAST({value} AS VARCHAR) <> {text})"
     if column.unit is not None:
-        return f"NOT {text} ~ '^[0-9]{{1,{9 + _DIGITS[column.unit]}}}([.]0)?$'"
-    if column.type == "timestamp":
-        plain = _plain_moment(text)
-        full = f"RPAD(CASE WHEN LEN({plain}) = 19 THEN {plain} || '.' ELSE {plain} END, 26, '0')"
-        shown = f"TO_CHAR({value}, 'YYYY-MM-DD HH24:MI:SS.US')"
-        return (
-            f"({value} IS NULL OR NOT {value} {_IN_CALENDAR} OR LEN({plain}) = 20 OR LEN({plain}) > 26 OR LEN({text}) > LEN({plain}) + 1"
-            f" OR {full} <> {shown})"
+        return f"NOT {text} ~ {_count_shape(_DIGITS[column.unit])}"
+    if column.type in _SHAPES:
+        # A day or an hour that there is not may have become another.
+        shown = f"TO_CHAR({value}, 'YYYY-MM-DD HH24:MI:SS')"
+        same = (
+            f"LEFT({_plain_moment(text)}, 19) = {shown}"
+            if column.type == "timestamp"
+            else f"{text} = LEFT({shown}, 10)"
         )
-    if column.type == "date":
-        return f"({value} IS NULL OR TO_CHAR({value}, 'YYYY-MM-DD') <> {text} OR LEN({text}) <> 10)"
+        return f"NOT ({same} AND {value} {_IN_CALENDAR})"
     if column.type == "boolean":
         return f"({value} IS NULL OR LEN({text}) NOT IN (1, 4, 5))"
     if column.type == "double":
@@ -97,7 +151,7 @@ def typed_doubt_of(column: Column) -> str:
         return f"CAST({name} AS VARCHAR) IN ('NaN', 'Infinity', '-Infinity', 'nan', 'inf', '-inf')"
     if column.type in ("timestamp", "date"):
         return f"NOT {name} {_IN_CALENDAR}"
-    return "FALSE"
+    return ""
 
 
 def _plain_moment(text: str) -> str:
@@ -105,19 +159,21 @@ def _plain_moment(text: str) -> str:
     return f"RTRIM(REPLACE({text}, 'T', ' '), 'Z')"
 
 
-def _whole(text: str) -> str:
-    return f"SPLIT_PART({text}, '.', 1)"
+def _count_shape(digits: int) -> str:
+    """The pattern of a count whose moment is within some thousand years."""
+    return f"'^[0-9]{{1,{11 + digits}}}([.]0)?$'"
 
 
-def _moment_of(count: str, digits: int) -> str:
-    """The moment of a count since 1970, in steps whose numbers are integers, as DATEADD takes them."""
+def _moment_of(text: str, digits: int) -> str:
+    """The moment that a text counts since 1970, in steps whose numbers are integers, as DATEADD takes them."""
+    count = f"CAST(SPLIT_PART({text}, '.', 1) AS BIGINT)"
     second = 10**digits
     days = f"DATEADD(day, CAST({count} / {86_400 * second} AS INTEGER), {_EPOCH})"
     moment = f"DATEADD(second, CAST({count} / {second} % 86400 AS INTEGER), {days})"
-    if not digits:
-        return moment
-    unit = "ms" if digits == 3 else "us"
-    return f"DATEADD({unit}, CAST({count} % {second} AS INTEGER), {moment})"
+    if digits:
+        unit = "ms" if digits == 3 else "us"
+        moment = f"DATEADD({unit}, CAST({count} % {second} AS INTEGER), {moment})"
+    return f"CASE WHEN {text} ~ {_count_shape(digits)} THEN {moment} END"
 
 
 def _decimal_shape(column: Column) -> str:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 # is in them. Of rows that it cannot know to be none, it does not know.
 _NO_ROWS = "range((SELECT count(*) FROM range(1) WHERE random() > 1))"
 
+# Rows that a thread gathers before they go to their folders' files: a row group's. DuckDB's default, four times as many, took
+# three times as long, and a third more memory.
+GATHERED_ROWS = 122_880
+
 
 @dataclass(frozen=True)
 class Unload:
@@ -46,13 +50,14 @@ def write_parquet(con: duckdb.DuckDBPyConnection, query: str, unload: Unload) ->
 
     nothing = f"UNION ALL SELECT {', '.join(['NULL'] * len(unload.given))} FROM {_NO_ROWS}"
     try:
+        con.execute(f"SET partitioned_write_flush_threshold = {GATHERED_ROWS}")
         with _local_folder(unload.url) as folder:
             by = f", PARTITION_BY ({names([column.name for column in unload.folders])})"
             target = str(folder if unload.folders else folder / "data_0.parquet").replace("'", "''")
             written = con.execute(
                 f"COPY ({query} {nothing}) TO '{target}' (FORMAT parquet, COMPRESSION zstd{by if unload.folders else ''})"
             ).fetchone()
-    except (OSError, duckdb.IOException) as error:
+    except (OSError, duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException) as error:
         raise LakeError(f"cannot write {unload.url}: {first_line(error)}") from error
     assert written is not None
     return int(written[0])

@@ -3,30 +3,416 @@ That the tables come out as on the other engines is tested in pipeline/, which r
 
 from __future__ import annotations
 
-from pathlib import Path
+import json
+from collections.abc import Callable, Iterator
 
+import obstore
+import pyarrow as pa
 import pytest
 
-from scx_pipeline_tests.pipeline.world import APRIL, World, folder_world, job, jobs_of
+from scx_pipeline.engine import copied
+from scx_pipeline.errors import BucketError, SourceFileError, WarehouseError
+from scx_pipeline.warehouse import redshift as adapter
+from scx_pipeline_tests.pipeline.music import EVENTS, MusicWorld, event
+from scx_pipeline_tests.pipeline.sensors import SensorWorld, readings
+from scx_pipeline_tests.pipeline.world import (
+    APRIL,
+    MARCH,
+    PREFIX,
+    World,
+    columns,
+    compress,
+    csv_text,
+    job,
+    jobs_of,
+    span_of,
+)
+from scx_pipeline_tests.redshift.test_loads import as_written, check_golden, cut
+from scx_pipeline_tests.servers.redshift import reading_bucket
 from scx_pipeline_tests.standin.server import StandIn
+from scx_pipeline_tests.standin.wire import Failure
+
+Place = tuple[str, str]
+COUNTS = "object_key, rows_read, rows_loaded, rows_rejected, rows_deduplicated, rows_filtered"
 
 
 @pytest.fixture
-def world(tmp_path: Path, redshift_url: str, s3_bucket: str) -> World:
-    """A bucket in S3 that the stand-in reads, however little there is to read."""
-    made = folder_world(tmp_path, f"{redshift_url}&copy_from=0")
-    made.bucket_url = f"{s3_bucket}/logs"
-    return made
+def place(redshift_url: str) -> Iterator[Place]:
+    """A bucket in S3, and the stand-in that reads it, however little there is to read."""
+    with reading_bucket(redshift_url) as bucket:
+        yield bucket, f"{redshift_url}&copy_from=0"
+
+
+@pytest.fixture
+def world(place: Place) -> World:
+    return World(*place)
+
+
+def april(n: int, moment: str = "", **values: object) -> dict[str, object]:
+    return job(n, moment or f"2021-04-{n:02d} 10:00:00", **values)
 
 
 def sent(redshift: StandIn, words: str) -> list[str]:
     return [sql for sql in redshift.statements if words in sql]
 
 
-def test_small_objects_are_read_by_one_statement(redshift: StandIn, world: World) -> None:
+def read_here(world: World, month: str = APRIL) -> list[str]:
+    """Load a month; why objects were left to the parser."""
+    told: list[str] = []
+    world.loader(told.append).load(span_of(month))
+    return [message for message in told if "are read here" in message]
+
+
+def at_copy(redshift: StandIn, act: Callable[[], object]) -> None:
+    """Do something just before the first COPY of the logs."""
+    done: list[str] = []
+
+    def before(sql: str) -> None:
+        if "_texts_" in sql and sql.startswith("COPY") and not done:
+            done.append(sql)
+            act()
+
+    redshift.before = before
+
+
+# What is sent
+
+
+def test_objects_of_a_make_are_read_by_one_statement(redshift: StandIn, world: World) -> None:
     for n in (1, 2, 3):
-        world.put(f"2021/04/{n}.csv", [job(n, f"2021-04-0{n} 10:00:00")])
-    world.load(APRIL)
+        world.put(f"2021/04/{n}.csv", [april(n)])
+    assert read_here(world) == []
     assert jobs_of(world) == [1, 2, 3]
     assert len(sent(redshift, "FORMAT AS CSV")) == 1
-    assert world.state("objects", "object_key, rows_read, rows_loaded") == []
+    assert world.state("objects", COUNTS) == [(f"{PREFIX}2021/04/{n}.csv", 1, 1, 0, 0, 0) for n in (1, 2, 3)]
+
+
+def test_what_a_month_that_is_read_so_sends(redshift: StandIn, world: World) -> None:
+    world.put("2021/04/a.csv.gz", [april(5), april(6)])
+    world.load(APRIL)
+    first = len(redshift.statements)
+    world.load(APRIL)
+    check_golden("scx-month-read.sql", as_written(redshift.statements[first:]))
+
+
+def test_what_a_month_of_events_sends(redshift: StandIn, place: Place) -> None:
+    music = MusicWorld(*place)
+    music.put_day("2018-11-05", [event(1, 0, "2018-11-05 10:00:00"), event(1, 1, "2018-11-05 10:05:00")])
+    music.settle()
+    first = len(redshift.statements)
+    music.load("2018-11")
+    check_golden("songplays-month-read.sql", as_written(redshift.statements[first:]))
+    assert music.table("staging_events", "COUNT(*)") == [(2,)]
+
+
+def test_what_a_month_of_readings_sends(redshift: StandIn, place: Place) -> None:
+    sensors = SensorWorld(*place)
+    sensors.put_minute("2023-01-05 10:00", readings("2023-01-05 10:00"))
+    sensors.put_minute("2023-01-05 10:01", readings("2023-01-05 10:01"))
+    sensors.january()
+    first = len(redshift.statements)
+    sensors.january()
+    check_golden("sensor_readings-month-read.sql", as_written(redshift.statements[first:]))
+    assert len(sensors.readings()) == 4
+
+
+def test_fields_are_taken_by_paths_written_from_the_declared_mapping(
+    redshift: StandIn, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    music = MusicWorld(*place)
+    music.put_day("2018-11-05", [event(1, 0, "2018-11-05 10:00:00")])
+    paths: list[str] = []
+
+    def before(sql: str) -> None:
+        if "FORMAT AS JSON" in sql:
+            bucket, _, key = sql.split("FORMAT AS JSON 's3://")[1].split("'")[0].partition("/")
+            paths.extend(json.loads(bytes(redshift.store(bucket).get(key).bytes()))["jsonpaths"])
+
+    redshift.before = before
+    music.settle()
+    staging = music.compiled.star.table("staging_events")
+    assert paths == [f"$['{column.field or column.name}']" for column in staging.columns]
+    assert "$['itemInSession']" in paths
+
+
+def test_other_headers_and_other_months_are_read_by_statements_of_their_own(
+    redshift: StandIn, world: World
+) -> None:
+    world.put("2021/04/a.csv", [april(1)])
+    backwards = [*reversed(columns()), "comment"]
+    world.put_raw("2021/04/b.csv", csv_text([april(2) | {"comment": "new"}], backwards).encode())
+    world.put("2021/05/c.csv", [april(30)])
+    world.put("2021/04/d.csv.gz", [april(4)])
+    told: list[str] = []
+    report = world.loader(told.append).load(span_of(APRIL))
+    assert sorted(jobs_of(world)) == [1, 2, 4, 30]
+    assert len(sent(redshift, "FORMAT AS CSV")) == 4
+    assert any("comment" in check.message for check in report.checks)
+
+
+# What is left to the parser
+
+
+def test_little_is_quicker_parsed(redshift: StandIn, world: World) -> None:
+    world.warehouse_url = world.warehouse_url.replace("copy_from=0", "copy_from=1")
+    world.put("2021/04/a.csv", [april(1)])
+    world.load(APRIL)
+    assert sent(redshift, "FORMAT AS CSV") == []
+    assert jobs_of(world) == [1]
+
+
+@pytest.mark.parametrize(
+    ("bad", "why"),
+    [
+        ("2,10,short", "COPY refused 1 records, such as s3://"),
+        (april(2, "2021-04-02 25:00:00"), "1 rows are in doubt"),
+        (april(2, remove_dup="yes"), "1 rows are in doubt"),
+        (april(2, user_id=None), "1 rows are in doubt"),
+        (april(2, noise_type="x" * 65), "String length exceeds DDL length"),
+        (april(2, "2020-01-02 10:00:00"), "there are rows of other months than the keys name"),
+    ],
+)
+def test_a_group_with_a_bad_row_is_read_by_the_parser_which_tells_of_it(
+    world: World, bad: dict[str, object] | str, why: str
+) -> None:
+    good = [april(n) for n in range(3, 30)]
+    world.put("2021/04/a.csv", [*good, bad])
+    [message] = read_here(world)
+    assert why in message
+    assert message.endswith("1 objects are read here")
+    assert world.state("objects", COUNTS) == [(f"{PREFIX}2021/04/a.csv", 28, 27, 1, 0, 0)]
+    assert world.state("rejected_rows", "line") == [(29,)]
+
+
+def test_a_moment_in_no_calendar_is_in_doubt(world: World) -> None:
+    world.put("2021/04/a.csv", [april(n) for n in range(1, 29)] + [april(29, "10000-01-01 00:00:00")])
+    assert "1 rows are in doubt" in read_here(world)[0]
+    assert len(jobs_of(world)) == 28
+
+
+def test_rows_of_months_that_are_not_loaded_are_told_by_object(
+    redshift: StandIn, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.put("2021/04/a.csv", [april(1), april(2, "2021-03-31 23:00:00")])
+    world.put("2021/04/b.csv", [april(3)])
+    assert "there are rows of months that are not loaded" in read_here(world)[0]
+    counts = [(f"{PREFIX}2021/04/a.csv", 2, 1, 0, 0, 1), (f"{PREFIX}2021/04/b.csv", 1, 1, 0, 0, 0)]
+    assert world.state("objects", COUNTS) == counts
+    monkeypatch.setattr(copied, "ALONE", 1)  # large objects are read by statements of their own
+    first = len(redshift.statements)
+    assert read_here(world) == []
+    assert len([sql for sql in redshift.statements[first:] if "FORMAT AS CSV" in sql]) == 2
+    assert world.state("objects", COUNTS) == counts
+
+
+def test_rows_that_lose_to_newer_ones_are_told_by_object(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.put("2021/04/a.csv", [april(1), april(2)])
+    world.put("2021/04/b.csv", [april(2, updated_at="2021-04-09 00:00:00", ground_profile="forestry")])
+    counts = [(f"{PREFIX}2021/04/a.csv", 2, 1, 0, 1, 0), (f"{PREFIX}2021/04/b.csv", 1, 1, 0, 0, 0)]
+    world.load(APRIL)
+    assert world.state("objects", COUNTS) == counts
+    assert world.table("auto_classification_logs", "ground_profile") == [("city",), ("forestry",)]
+    monkeypatch.setattr(copied, "ALONE", 1)
+    world.load(APRIL)
+    assert world.state("objects", COUNTS) == counts
+    assert world.table("auto_classification_logs", "ground_profile") == [("city",), ("forestry",)]
+
+
+def test_rows_of_both_ways_lose_to_each_other(world: World) -> None:
+    world.put("2021/04/a.csv", [april(n) for n in range(1, 29)])
+    world.put("2021/04/b.csv.gz", ["1,10,short", april(2, updated_at="2021-04-09 00:00:00")])
+    world.load(APRIL)
+    assert world.state("objects", COUNTS) == [
+        (f"{PREFIX}2021/04/a.csv", 28, 27, 0, 1, 0),
+        (f"{PREFIX}2021/04/b.csv.gz", 2, 1, 1, 0, 0),
+    ]
+
+
+def test_objects_without_rows_or_bytes_count_none(world: World) -> None:
+    world.put("2021/04/a.csv", [])
+    world.put("2021/04/b.csv", b"")
+    world.put("2021/04/c.csv", [april(3)])
+    world.load(APRIL)
+    assert [row[1] for row in world.state("objects", COUNTS)] == [0, 0, 1]
+
+
+def test_a_text_that_copy_takes_for_no_value_is_a_text(world: World) -> None:
+    world.put("2021/04/a.csv", [april(1, summary="\\N"), april(2, summary="")])
+    assert read_here(world) == []
+    assert world.table("staging_cleansed_logs", "summary") == [("\\N",), (None,)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        json.dumps(event(1, 1, "2018-11-05 10:01:00", artist=311)),
+        json.dumps(event(1, 1, "2018-11-05 10:01:00", artist={"name": "311"})),
+        json.dumps([1, 2]),
+        "no JSON",
+        json.dumps(event(1, 1, "2018-11-05 10:01:00", itemInSession=1.5)),
+    ],
+)
+def test_a_record_that_is_not_as_declared_is_the_parser_s_to_refuse(place: Place, line: str) -> None:
+    music = MusicWorld(*place)
+    events = [json.dumps(event(1, n, "2018-11-05 10:00:00")) for n in range(2, 30)]
+    music.put_key(f"{EVENTS}2018/11/2018-11-05-events.json", "\n".join([*events, line]).encode())
+    music.load("2018-11")
+    assert music.state("rejected_rows", "line") == [(29,)]
+    assert music.table("staging_events", "COUNT(*)") == [(28,)]
+
+
+def test_a_field_that_is_not_declared_is_told(place: Place) -> None:
+    music = MusicWorld(*place)
+    music.put_day("2018-11-05", [event(1, 0, "2018-11-05 10:00:00") | {"mood": "good"}])
+    report = music.load("2018-11")
+    assert any("mood" in check.message for check in report.checks)
+
+
+def test_parquet_of_other_types_than_declared_is_converted_by_the_parser(
+    redshift: StandIn, place: Place
+) -> None:
+    sensors = SensorWorld(*place)
+    moment = pa.array([1672912800000, 1672912800000], pa.timestamp("ms"))
+    sensors.put_minute("2023-01-05 10:00", readings("2023-01-05 10:00", create_at=moment))
+    sensors.january()
+    assert sent(redshift, 'COPY "_texts_data_sample"') == []
+    assert len(sensors.readings()) == 2
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("act", ["delete", "overwrite"])
+def test_an_object_that_goes_or_changes_between_listing_and_copy_is_named_and_the_next_plan_is_right(
+    redshift: StandIn, world: World, act: str
+) -> None:
+    world.put("2021/04/a.csv", [april(1)])
+    world.load(APRIL)
+    before = world.snapshot()
+    world.put("2021/04/b.csv", [april(2)])
+    world.put("2021/04/c.csv", [april(3)])
+    at_copy(
+        redshift,
+        lambda: world.delete("2021/04/b.csv") if act == "delete" else world.put("2021/04/b.csv", [april(4)]),
+    )
+    with pytest.raises(
+        BucketError, match=r"2021/04/b\.csv went away or was overwritten after the listing; run again"
+    ):
+        world.load(APRIL)
+    assert world.snapshot() == before
+    assert world.changed() == [MARCH, APRIL], "an April's file may hold rows of March"
+    world.load_changed()
+    assert jobs_of(world) == ([1, 3] if act == "delete" else [1, 3, 4])
+    assert world.changed() == []
+
+
+def test_a_damaged_object_fails_the_load_by_its_name(redshift: StandIn, world: World) -> None:
+    world.put("2021/04/a.csv", [april(1)])
+    world.load(APRIL)
+    before = world.snapshot()
+    packed = compress(
+        csv_text(april(n % 28 + 1, summary=str(n * 7919)) for n in range(9000)).encode(), "a.gz"
+    )
+    world.put_raw("2021/04/b.csv.gz", packed[: len(packed) // 2])
+    with pytest.raises(
+        SourceFileError, match=r"2021/04/b\.csv\.gz: the compressed file is damaged or cut off"
+    ):
+        world.load(APRIL)
+    assert world.snapshot() == before
+    assert any("beginning anew, objects are read here" in message for message in world.told)
+
+
+def test_objects_that_the_cluster_cannot_read_for_a_reason_of_its_own_are_read_here(
+    redshift: StandIn, world: World
+) -> None:
+    world.put("2021/04/a.csv", [april(1)])
+    at_copy(redshift, lambda: refuse("Spectrum Scan Error: something is not supported"))
+    world.load(APRIL)
+    assert jobs_of(world) == [1]
+    [message] = [message for message in world.told if "beginning anew" in message]
+    assert "COPY of staging_cleansed_logs's objects failed: Spectrum Scan Error" in message
+
+
+def refuse(message: str) -> None:
+    raise Failure("XX000", message)
+
+
+def test_a_role_that_may_not_read_the_logs_is_told_and_not_passed_over(
+    redshift: StandIn, world: World
+) -> None:
+    world.put("2021/04/a.csv", [april(1)])
+    at_copy(redshift, lambda: refuse("S3ServiceException:Access Denied,Status 403,Error AccessDenied,Rid X"))
+    with pytest.raises(WarehouseError, match="the cluster's role must be allowed to read the bucket"):
+        world.load(APRIL)
+    assert not [message for message in world.told if "beginning anew" in message]
+
+
+def test_a_bucket_in_another_region_is_read_there_by_a_manifest_that_is_there(
+    redshift: StandIn, world: World, s3_bucket: str
+) -> None:
+    """The logs, and what COPY is told of them, are in a bucket of another region."""
+    away = f"{s3_bucket}-away"
+    redshift.s3.create_bucket(away.removeprefix("s3://"))  # type: ignore[union-attr]
+    redshift.elsewhere[away.removeprefix("s3://")] = "eu-west-1"
+    world.bucket_url = f"{away}/logs"
+    world.put("2021/04/a.csv", [april(1)])
+    with pytest.raises(
+        WarehouseError, match="the bucket is in another region: say region= and region_staging="
+    ):
+        world.load(APRIL)
+    world.warehouse_url += "&region=eu-west-1"
+    world.load(APRIL)  # by the parser, as there is no place for a manifest
+    assert sent(redshift, "REGION") == []
+    world.warehouse_url += f"&region_staging={away}/manifests"
+    world.load(APRIL)
+    assert len(sent(redshift, "REGION 'eu-west-1'")) == 1
+    assert jobs_of(world) == [1]
+    store = redshift.store(away.removeprefix("s3://"))
+    assert [item["path"] for page in obstore.list(store, "manifests") for item in page] == []
+    redshift.s3.delete_bucket(away.removeprefix("s3://"))  # type: ignore[union-attr]
+
+
+def test_a_size_that_is_none_is_told(world: World) -> None:
+    world.warehouse_url = world.warehouse_url.replace("copy_from=0", "copy_from=much")
+    with pytest.raises(
+        WarehouseError, match="copy_from in SCX_WAREHOUSE_URL is 'much': write a number of megabytes"
+    ):
+        world.load(APRIL)
+
+
+def test_a_connection_cut_at_any_statement_of_it_leaves_the_tables_as_they_were(
+    redshift: StandIn, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter, "ATTEMPTS", 1)
+    world.put("2021/04/a.csv", [april(1)])
+    world.put(
+        "2021/04/b.csv.gz", ["1,10,short", *(april(n) for n in range(2, 28))]
+    )  # by the parser, in the end
+    world.load(APRIL)
+    before, number = world.snapshot(), 0
+    while True:
+        world.put("2021/04/a.csv", [april(28 + number % 2)])
+        cut(redshift, number)
+        try:
+            world.load(APRIL)
+        except WarehouseError as error:
+            assert "nothing was changed" in str(error) or "cannot connect" in str(error)
+        else:
+            break
+        finally:
+            redshift.before = lambda sql: None
+        assert world.snapshot() == before, f"after {number} statements"
+        number += 1
+    assert number > 80
+    assert max(jobs_of(world)) == 28 + number % 2
+
+
+def test_months_side_by_side_stay_apart(world: World) -> None:
+    world.put("2021/03/a.csv", [april(1, "2021-03-05 10:00:00")])
+    world.put("2021/04/a.csv", [april(2)])
+    world.loader().load(span_of(MARCH, APRIL))
+    world.put("2021/03/a.csv", [april(3, "2021-03-05 10:00:00")])
+    world.load(MARCH)
+    assert jobs_of(world) == [2, 3]

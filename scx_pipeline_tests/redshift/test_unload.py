@@ -207,7 +207,7 @@ def test_an_unload_is_one_statement_for_each_table(redshift: StandIn, lake: Lake
 
 def test_a_folder_is_no_lake_for_redshift(lake: Lake, tmp_path: Path) -> None:
     told = (
-        r"the lake is file:///\S+/folder, where redshift://localhost:\d+/dev cannot write: "
+        r"the lake is file:///\S+/folder, where redshift://\S+ cannot write: "
         r"set SCX_LAKE_URL \(or --lake\) to s3://bucket/prefix$"
     )
     with pytest.raises(LakeError, match=told):

@@ -4,7 +4,7 @@ Codes and messages are those of the guide's load error reference; where records 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal, InvalidOperation
@@ -58,7 +58,7 @@ class Target:
 
 
 def value_of(
-    text: str | None, column: Target, options: Collection[str], timeformat: str = "auto"
+    text: str | None, column: Target, options: Mapping[str, str], timeformat: str = "auto"
 ) -> str | None:
     """The value as PostgreSQL's text for it; None is NULL. Raises LoadError."""
     text = _without(text, column, options)
@@ -78,9 +78,9 @@ def value_of(
         raise LoadError(error.code, error.message, column.name) from None
 
 
-def _without(text: str | None, column: Target, options: Collection[str]) -> str | None:
+def _without(text: str | None, column: Target, options: Mapping[str, str]) -> str | None:
     """The text, or None where it stands for no value."""
-    if text is None or text == r"\N":
+    if text is None or text == options.get("null", r"\N"):
         return None
     if not column.is_text:
         return text if text.strip() else None
@@ -89,7 +89,7 @@ def _without(text: str | None, column: Target, options: Collection[str]) -> str 
     return text
 
 
-def _text(text: str, column: Target, options: Collection[str]) -> str:
+def _text(text: str, column: Target, options: Mapping[str, str]) -> str:
     data = text.encode("utf-8", "surrogatepass")
     try:
         data.decode("utf-8")
@@ -128,7 +128,7 @@ def _double(text: str, column: Target) -> str:
         raise LoadError(1208, f"Invalid digit, Value '{text[:1]}', Pos 0, Type: Double") from None
 
 
-def _decimal(text: str, column: Target, options: Collection[str]) -> str:
+def _decimal(text: str, column: Target, options: Mapping[str, str]) -> str:
     """Digits beyond the scale are cut off, unless ROUNDEC is given."""
     digits, scale = column.sizes
     try:

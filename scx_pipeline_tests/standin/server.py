@@ -60,6 +60,9 @@ class StandIn:
     roles: set[str] = field(default_factory=lambda: {DEFAULT_ROLE, "default"})
     statements: list[str] = field(default_factory=list)  # all that clients sent
     loads: dict[int, Copied] = field(default_factory=dict)  # by query
+    elsewhere: dict[str, str] = field(
+        default_factory=dict
+    )  # buckets that are in another region, and in which
     # Called with each statement before it runs: may raise Gone, which cuts the connection, or Failure.
     before: Callable[[str], None] = lambda sql: None
     _queries: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -179,7 +182,8 @@ class Session:
         self._check_role(statement.options["iam_role"])
         with self.con.cursor() as cursor:
             try:
-                copied = Copying(statement, cursor, self.server.store, self.process).run()
+                store = partial(self._store_in, statement.options.get("region"))
+                copied = Copying(statement, cursor, store, self.process).run()
             except CopyFailed as failed:
                 self.server.loads[query] = failed.copied
                 raise
@@ -196,6 +200,13 @@ class Session:
     def _check_role(self, role: str) -> None:
         if role not in self.server.roles:
             raise Failure("XX000", f"User {role} is not authorized to assume IAM Role {role}")
+
+    def _store_in(self, region: str | None, bucket: str) -> S3Store:
+        """A bucket as a statement reaches it that names a region, or none."""
+        if self.server.elsewhere.get(bucket) != region:
+            said = "The bucket you are attempting to access must be addressed using the specified endpoint."
+            raise Failure("XX000", f"S3ServiceException:{said},Status 301,Error PermanentRedirect")
+        return self.server.store(bucket)
 
     def _fail_transaction(self) -> None:
         """A statement that never reached PostgreSQL ends the transaction there all the same."""
