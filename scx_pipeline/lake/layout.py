@@ -14,9 +14,7 @@ from scx_pipeline.warehouse.base import in_span, names, qualified, quote
 YEAR = Column(name="year", type="integer", description="The year of the event time, UTC.")
 MONTH = Column(name="month", type="integer", description="The month of the event time, UTC.")
 FOLDERS = (YEAR, MONTH)
-UNLOADING = (
-    "_unload"  # the folder of what is not in its place yet, which readers of a table's folder never see
-)
+UNLOADING = "_unload"  # the folder of what is not in its place yet; readers of a table never look there
 _RUN = re.compile(r"(\d{8}T\d{12}-[0-9a-f]{8})[-/]")  # in a file's name, or as a folder's
 _TIME = "%Y%m%dT%H%M%S%f"
 _IN_MONTH = re.compile(r"year=(\d+)/month=(\d+)/[^/]+")

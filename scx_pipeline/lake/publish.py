@@ -1,4 +1,4 @@
-"""New files put in the place of older ones: all of an unload's, or none, whenever it is broken off and by whom it is gone on with.
+"""New files take the place of older ones: all of an unload's or none, whenever it is broken off.
 How the files came about is in `unload`.
 
 An unload writes below `_unload/<run>/`, where no reader looks. When all is there, it writes down what is to go where (the

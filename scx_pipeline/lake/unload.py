@@ -72,7 +72,10 @@ class Unloader:
     progress: Callable[[str], None] = lambda message: None
 
     def run(self, url: str) -> Unloaded:
-        """Write the tables into the lake at a URL, in the place of what is there of them. Raises PipelineError, and then nothing was changed."""
+        """Write the tables into the lake at a URL, in the place of what is there of them.
+
+        Raises PipelineError, and then the lake is as it was, or the next unload makes it whole.
+        """
         place = self._open(url)
         tidy(place, self.warehouse.notify)
         run = new_run(list(place.list()))

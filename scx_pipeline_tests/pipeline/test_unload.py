@@ -532,19 +532,35 @@ def test_a_select_that_fails_half_way_is_told_as_the_server_tells_it(pg: World, 
         session.unload(asked)
 
 
-def test_postgres_rows_pass_through_bounded_memory(pg: World, tmp_path: Path) -> None:
+MANY = (
+    "SELECT i AS a, repeat(md5(i::text), 4) AS b, 2000 + i % 20 AS year, 1 + i % 12 AS month"
+    " FROM generate_series(1, 400000) AS r(i)"
+)
+MANY_COLUMNS = (
+    Column(name="a", type="integer", description="x"),
+    Column(name="b", type="varchar(200)", description="x"),
+)
+
+
+@pytest.mark.parametrize("kind", ["varchar(200)", "boolean"])
+def test_files_that_cannot_be_written_end_a_select_that_is_half_sent(
+    pg: World, tmp_path: Path, kind: str
+) -> None:
+    """Where a folder cannot be made, and where values are not of the type that they are read as."""
     loaded(pg)
-    select = (
-        "SELECT i AS a, repeat(md5(i::text), 4) AS b, 2000 + i % 20 AS year, 1 + i % 12 AS month"
-        " FROM generate_series(1, 400000) AS r(i)"
-    )
-    columns = (
-        Column(name="a", type="integer", description="x"),
-        Column(name="b", type="varchar(200)", description="x"),
-    )
+    (tmp_path / "file").write_text("in the way")
+    columns = (MANY_COLUMNS[0], MANY_COLUMNS[1].model_copy(update={"type": kind}))
+    url = f"{(tmp_path / ('file' if kind == 'varchar(200)' else 'out')).as_uri()}/x/"
+    with pg.reading() as session, pytest.raises(LakeError, match=r"cannot write file:///") as caught:
+        session.unload(Unload(MANY, columns, (YEAR, MONTH), url))
+    assert "\n" not in str(caught.value)
+
+
+def test_rows_of_postgres_all_come_through_the_pipe(pg: World, tmp_path: Path) -> None:
+    loaded(pg)
     url = f"{(tmp_path / 'out').as_uri()}/"
     with pg.reading() as session:
-        assert session.unload(Unload(select, columns, (YEAR, MONTH), url)) == 400_000
+        assert session.unload(Unload(MANY, MANY_COLUMNS, (YEAR, MONTH), url)) == 400_000
     files = [str(path) for path in (tmp_path / "out").rglob("*.parquet")]
     with duckdb.connect() as con:
         found = con.execute(
