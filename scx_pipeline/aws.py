@@ -3,6 +3,7 @@ What is asked, and which error of ours it becomes, is decided by whoever asks.""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -32,6 +33,8 @@ def client(service: str, kind: type[PipelineError]) -> Any:
     import boto3
     from botocore.exceptions import BotoCoreError
 
+    # It tells answers as they are, and headers: passwords of a login, and tokens.
+    logging.getLogger("botocore").setLevel(logging.INFO)
     try:
         return boto3.client(service)
     except BotoCoreError as error:
