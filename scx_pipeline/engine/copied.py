@@ -113,7 +113,10 @@ class ObjectCopies:
 
     def _grouped(self, objects: Sequence[SelectedObject]) -> tuple[list[Group], list[SelectedObject]]:
         """The groups of objects that one statement each can read, and the other objects."""
-        present = [item for item in objects if item.info.size]
+        rejecting = self.job.rejecting
+        present = [
+            item for item in objects if item.info.size and (item.info.key, item.info.etag) not in rejecting
+        ]
         looks = dict(zip(present, _LOOKS[self.job.source.format](self.job, present), strict=True))
         alike: dict[object, list[SelectedObject]] = defaultdict(list)
         left = [item for item in objects if looks.get(item) is None]
@@ -139,7 +142,7 @@ class ObjectCopies:
             self._check_standing(group.objects, error)
             raise
         self._check_etags(group.objects, read.etags)
-        counts = _rows_of(group, [url for url, _ in listed], read)
+        counts = rows_of(group, [url for url, _ in listed], read)
         why = read.doubt or self._misplaced(group, read)
         if why or counts is None:
             return why or "it is not told how many rows each object has"
@@ -184,7 +187,7 @@ def _bare(etag: str) -> str:
     return etag.strip('"')
 
 
-def _rows_of(group: Group, urls: Sequence[str], read: GroupRead) -> list[int] | None:
+def rows_of(group: Group, urls: Sequence[str], read: GroupRead) -> list[int] | None:
     """How many rows each object has; None where that is not known for sure."""
     if len(urls) == 1:
         return [read.rows]
@@ -217,12 +220,12 @@ def _look_at_lines(job: Ingestion, objects: Sequence[SelectedObject]) -> Iterabl
         if not start or start.startswith(BOM) or b"\0" in start or start[:2] in (b"\xff\xfe", b"\xfe\xff"):
             yield None
             continue
-        found = _fields_of(start.split(b"\n")[:SAMPLE], fields.levels)
+        found = fields_in(start.split(b"\n")[:SAMPLE], fields.levels)
         unknown = tuple(name for name in found if name not in fields.declared)
         yield Look(job.table.columns, Strangers(unknown) if unknown else None)
 
 
-def _fields_of(lines: Sequence[bytes], levels: Collection[tuple[str, ...]]) -> list[str]:
+def fields_in(lines: Sequence[bytes], levels: Collection[tuple[str, ...]]) -> list[str]:
     """The full names of the fields that records have."""
     found: dict[str, None] = {}
     for line in lines:
@@ -247,14 +250,17 @@ def _starts(job: Ingestion, objects: Sequence[SelectedObject]) -> list[bytes]:
     plain = [item for item in objects if not suffix_of(item.info.key)]
     heads = dict(zip(plain, job.bucket.heads([item.info for item in plain], HEAD), strict=True))
     for item, head in zip(packed, job.bucket.heads([item.info for item in packed], PACKED_HEAD), strict=True):
-        heads[item] = _unpacked(head, suffix_of(item.info.key))
+        heads[item] = unpacked(head, suffix_of(item.info.key))
     return [heads[item] for item in objects]
 
 
-def _unpacked(head: bytes, suffix: str) -> bytes:
+def unpacked(head: bytes, suffix: str) -> bytes:
+    """The first bytes of what a compressed object holds, out of its own first bytes; none where they cannot be told."""
     try:
         if suffix == ".gz":
-            return zlib.decompressobj(31).decompress(head, HEAD)
+            packed = zlib.decompressobj(31)
+            start = packed.decompress(head, HEAD)
+            return start if packed.eof or len(start) == HEAD else b""
         with decompressed(io.BytesIO(head), suffix) as stream:
             return stream.read(HEAD)
     except (OSError, EOFError, zlib.error):
@@ -265,7 +271,7 @@ def _look_at_parquet(job: Ingestion, objects: Sequence[SelectedObject]) -> Itera
     footers = job.bucket.tails([item.info for item in objects], FOOTER)
     known: dict[Any, tuple[Column, ...] | None] = {}
     for footer, item in zip(footers, objects, strict=True):
-        found = None if suffix_of(item.info.key) else _schema_in(footer)
+        found = None if suffix_of(item.info.key) else schema_in(footer)
         if found is None:
             yield None
             continue
@@ -276,7 +282,7 @@ def _look_at_parquet(job: Ingestion, objects: Sequence[SelectedObject]) -> Itera
         yield None if columns is None else Look(columns, rows=rows)
 
 
-def _schema_in(footer: bytes) -> tuple[pa.Schema, int] | None:
+def schema_in(footer: bytes) -> tuple[pa.Schema, int] | None:
     """The schema and the rows that the end of a Parquet file tells of."""
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -181,6 +181,16 @@ def read_stale(session: Session, star: str) -> dict[Month, tuple[str, str]]:
     return {Month.parse(month): (reason, load_id) for month, reason, load_id in rows}
 
 
+def rejecting_objects(session: Session, star: str, source: str) -> frozenset[tuple[str, str]]:
+    """The keys and ETags of a source's objects of which rows were rejected when they were read last."""
+    mark = session.capabilities.placeholder
+    rows = session.rows(
+        f"SELECT object_key, etag FROM {STATE_SCHEMA}.objects WHERE star = {mark} AND source = {mark} AND rows_rejected > 0",
+        [star, source],
+    )
+    return frozenset((key, etag) for key, etag in rows)
+
+
 def record_stale(session: Session, star: str, load_id: str, stale: Mapping[Month, str]) -> None:
     """Note which months are stale, and why; no others are."""
     mark = session.capabilities.placeholder

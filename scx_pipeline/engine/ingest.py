@@ -4,7 +4,7 @@ Every row of every object is accounted for; gates and what is made from the stag
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -38,6 +38,7 @@ class Ingestion:
     span: Span | None  # None: the table has no months
     months: Span  # that the star may hold at all: rows outside are refused
     batch_files: int = 0  # read at a time; 0: as many as suits the landing
+    rejecting: Collection[tuple[str, str]] = ()  # keys and ETags of objects that had bad rows the last time
     inspect: Callable[[Landing], None] = lambda landing: None  # called with each batch before its flush
     progress: Callable[[str], None] = lambda message: None
 

@@ -184,6 +184,20 @@ def test_a_group_with_a_bad_row_is_read_by_the_parser_which_tells_of_it(
     assert world.state("rejected_rows", "line") == [(29,)]
 
 
+def test_an_object_with_bad_rows_is_the_parser_s_at_once_the_next_time(
+    redshift: StandIn, world: World
+) -> None:
+    world.put("2021/04/a.csv", [*(april(n) for n in range(1, 28)), "28,10,short"])
+    world.put("2021/04/b.csv", [april(29)])
+    assert "2 objects are read here" in read_here(world)[0]
+    assert read_here(world) == []
+    manifests = sent(redshift, "FORMAT AS CSV")
+    assert len(manifests) == 2, "the good one is read by the cluster again"
+    assert [row[:4] for row in world.state("objects", COUNTS)] == [
+        (f"{PREFIX}2021/04/a.csv", 28, 27, 1), (f"{PREFIX}2021/04/b.csv", 1, 1, 0),
+    ]  # fmt: skip
+
+
 def test_a_moment_in_no_calendar_is_in_doubt(world: World) -> None:
     world.put("2021/04/a.csv", [april(n) for n in range(1, 29)] + [april(29, "10000-01-01 00:00:00")])
     assert "1 rows are in doubt" in read_here(world)[0]

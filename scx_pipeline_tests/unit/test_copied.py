@@ -1,0 +1,74 @@
+"""What a look at objects tells, and how many rows each has of a group that a warehouse read.
+That objects are read so, and what is left to the parser, is tested in redshift/."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pytest
+
+from scx_pipeline.engine.copied import HEAD, Group, Look, fields_in, rows_of, schema_in, unpacked
+from scx_pipeline.engine.objects import ObjectInfo
+from scx_pipeline.engine.select import SelectedObject
+from scx_pipeline.warehouse.base import GroupRead
+from scx_pipeline_tests.pipeline.sensors import packed, readings
+from scx_pipeline_tests.pipeline.world import compress
+
+NOW = datetime(2021, 4, 5, tzinfo=UTC)
+
+
+def group(*rows: int | None) -> Group:
+    objects = [SelectedObject("s", ObjectInfo(f"{n}", 1, "e", NOW), None) for n in range(len(rows))]
+    return Group(tuple(objects), tuple(Look((), rows=count) for count in rows))
+
+
+def read(rows: int, **lines: int) -> GroupRead:
+    return GroupRead(rows, rows, None, None, lines=lines)
+
+
+@pytest.mark.parametrize(
+    ("of", "what", "rows"),
+    [
+        (group(None), read(7), [7]),
+        (group(None, None), read(5, a=2, b=3), [2, 3]),
+        (group(None, None), read(5, a=3, b=4), [2, 3]),  # the headers count as lines
+        (group(None, None), read(5, a=4, b=5), None),  # records of several lines
+        (group(None, None), read(5, a=5), [5, 0]),
+        (group(None, None), read(5), None),
+        (group(2, 3), read(5), [2, 3]),  # as the files' footers say
+        (group(2, 3), read(6), None),
+    ],
+)
+def test_rows_of_an_object_are_told_where_the_lines_add_up(
+    of: Group, what: GroupRead, rows: list[int] | None
+) -> None:
+    assert rows_of(of, ["a", "b"][: len(of.objects)], what) == rows
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_the_start_of_a_compressed_object_is_read_from_its_first_bytes(suffix: str) -> None:
+    content = b"\n".join(os.urandom(8).hex().encode() for _ in range(60_000))
+    assert unpacked(compress(content, suffix)[: 256 << 10], suffix) == content[:HEAD]
+
+
+@pytest.mark.parametrize("head", [b"", b"no gzip", gzip.compress(b"a,b\n")[:12]])
+def test_what_cannot_be_decompressed_has_no_start(head: bytes) -> None:
+    assert unpacked(head, ".gz") == b""
+    assert unpacked(head, ".zst") == b""
+
+
+def test_fields_of_records_are_told_by_their_full_names() -> None:
+    lines = [b'{"a": 1, "user": {"id": 2}}', b"[1]", b"no JSON", b'{"user": 5, "b": 1}', b'{"cut off']
+    assert fields_in(lines, [(), ("user",)]) == ["a", "b", "user", "user.id"]
+
+
+def test_a_parquet_file_tells_its_schema_and_rows_at_its_end() -> None:
+    table = readings("2023-01-05 10:00", [f"s{n}" for n in range(5_000)])
+    content = packed(table)
+    assert schema_in(content[-4_000:]) == (table.schema, 5_000)
+    assert schema_in(content[-4_000:-1]) is None
+    assert schema_in(b"") is None
+    assert isinstance(table.schema, pa.Schema)
