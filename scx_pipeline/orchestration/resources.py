@@ -114,11 +114,10 @@ class RedshiftResource(ServerResource):
     secret: str | None = Field(None, description="The name or ARN of a secret of AWS Secrets Manager.")
     staging: str | None = Field(None, description="Where what COPY reads is put; needed for loads.")
     iam_role: str = Field(description="By which COPY reads; default: the cluster's default role.")
-    region: str | None = Field(None, description="Of the buckets, where it is another than the cluster's.")
+    region: str | None = Field(None, description="Of the logs, if it is not the cluster's.")
+    region_staging: str | None = Field(None, description="A place in that region, for manifests.")
     query_group: str = Field(description="For workload management.")
-    copy_from: str | None = Field(
-        None, description="Megabytes of a table's objects from which on the cluster reads them."
-    )
+    copy_from: str = Field(description="Megabytes of a table's objects from which on the cluster reads them.")
     sslmode: str = Field(description="How the server's certificate is checked.")
     sslrootcert: str | None = Field(None, description="Who vouches for it; default: certifi's authorities.")
 
