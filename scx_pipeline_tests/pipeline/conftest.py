@@ -15,9 +15,8 @@ from scx_pipeline_tests.pipeline.sensors import SensorWorld
 from scx_pipeline_tests.pipeline.world import World, folder_world
 from scx_pipeline_tests.servers.postgres import PostgresServer
 from scx_pipeline_tests.servers.redshift import emptied, reading_bucket
-from scx_pipeline_tests.servers.s3 import S3Server
 from scx_pipeline_tests.standin.linter import unparsable
-from scx_pipeline_tests.standin.server import stand_in
+from scx_pipeline_tests.standin.server import StandIn, stand_in
 
 
 @pytest.fixture
@@ -52,25 +51,50 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 
 @pytest.fixture
 def fresh_places(
-    request: pytest.FixtureRequest, tmp_path: Path, postgres: PostgresServer, s3: S3Server, s3_bucket: str
+    request: pytest.FixtureRequest, tmp_path: Path, postgres: PostgresServer
 ) -> Iterator[Callable[[Path], list[Place]]]:
     """What gives an empty bucket in S3 and, each time, an empty warehouse of every engine, the DuckDB file in a folder.
 
     Redshift reads the objects itself.
     """
-    real = request.config.getoption("--redshift-url")
-    with stand_in(tmp_path, postgres.url("cluster"), s3) as redshift, ExitStack() as buckets:
+    with ExitStack() as opened:
+        fresh_redshift = _real(request) or _cluster(request, tmp_path, postgres, opened)
 
         def fresh(folder: Path) -> list[Place]:
-            dev, url = postgres.fresh_dev(), emptied(real) if real else ""
-            if not real:
-                postgres.create_database("cluster")
-                url = f"{redshift.url()}&staging={s3_bucket}/staging"
-            bucket = buckets.enter_context(reading_bucket(url))
-            return [(bucket, f"duckdb://{folder}/dev.duckdb"), (bucket, dev), (bucket, f"{url}&copy_from=0")]
+            dev, redshift = postgres.fresh_dev(), fresh_redshift()
+            bucket = opened.enter_context(reading_bucket(redshift))
+            return [
+                (bucket, f"duckdb://{folder}/dev.duckdb"),
+                (bucket, dev),
+                (bucket, f"{redshift}&copy_from=0"),
+            ]
 
         yield fresh
-        assert unparsable(redshift.statements) == []
+
+
+def _real(request: pytest.FixtureRequest) -> Callable[[], str] | None:
+    """What empties the Redshift that was given, if one was; AWS's settings are left as they are."""
+    url = request.config.getoption("--redshift-url")
+    return (lambda: emptied(url)) if url else None
+
+
+def _cluster(
+    request: pytest.FixtureRequest, folder: Path, postgres: PostgresServer, opened: ExitStack
+) -> Callable[[], str]:
+    """What gives the URL of a stand-in whose database is empty."""
+    bucket = request.getfixturevalue("s3_bucket")
+    redshift = opened.enter_context(stand_in(folder, postgres.url("cluster"), request.getfixturevalue("s3")))
+    opened.callback(lambda: _assert_parsable(redshift))
+
+    def fresh() -> str:
+        postgres.create_database("cluster")
+        return f"{redshift.url()}&staging={bucket}/staging"
+
+    return fresh
+
+
+def _assert_parsable(redshift: StandIn) -> None:
+    assert unparsable(redshift.statements) == []
 
 
 @pytest.fixture

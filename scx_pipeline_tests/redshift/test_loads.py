@@ -16,7 +16,7 @@ from scx_pipeline.errors import WarehouseError
 from scx_pipeline.warehouse import redshift as adapter
 from scx_pipeline_tests.pipeline.music import event, music_world, song
 from scx_pipeline_tests.pipeline.sensors import readings, sensor_world
-from scx_pipeline_tests.pipeline.world import APRIL, Snapshot, World, folder_world, job, jobs_of
+from scx_pipeline_tests.pipeline.world import APRIL, Snapshot, World, edited_star, folder_world, job, jobs_of
 from scx_pipeline_tests.standin.server import StandIn
 from scx_pipeline_tests.standin.wire import Failure, Gone
 
@@ -120,6 +120,16 @@ def test_tables_are_made_as_declared(redshift: StandIn, world: World) -> None:
     )
     assert made["users"].endswith('DISTSTYLE ALL SORTKEY ("user_id")')
     assert "PRIMARY KEY" not in "".join(made.values())
+
+
+def test_columns_are_packed_as_declared(redshift: StandIn, tmp_path: Path, redshift_url: str) -> None:
+    star = edited_star(tmp_path, {"auto_classification_logs.job_id": {"encoding": "az64"}})
+    world = folder_world(tmp_path, redshift_url, star)
+    put_april(world, 5)
+    world.load(APRIL)
+    [made] = [sql for sql in redshift.statements if sql.startswith('CREATE TABLE "public"."auto_class')]
+    assert '"job_id" integer ENCODE az64, "project_id" integer,' in made
+    assert jobs_of(world) == [5]
 
 
 # What is broken off

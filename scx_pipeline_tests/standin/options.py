@@ -110,7 +110,16 @@ def _check(copy: Copy) -> None:
             if copy.has(name):
                 raise Failure(SYNTAX, f"CSV is not compatible with {name.upper()}")
     if copy.format == "json":
-        for name in ("delimiter", "escape", "removequotes", "ignoreheader", "ignoreblanklines", "fillrecord", "null", "quote"):
+        for name in (
+            "delimiter",
+            "escape",
+            "removequotes",
+            "ignoreheader",
+            "ignoreblanklines",
+            "fillrecord",
+            "null",
+            "quote",
+        ):
             if copy.has(name):
                 raise Failure(SYNTAX, f"JSON is not compatible with {name.upper()}")
     if not 0 <= copy.max_errors <= MAX_ERRORS:
