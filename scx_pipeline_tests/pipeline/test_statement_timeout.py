@@ -8,19 +8,25 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.warehouse.wire import WireSession
 from scx_pipeline_tests import engines
-from scx_pipeline_tests.pipeline.world import APRIL, LIMITS, World, job, jobs_of
+from scx_pipeline_tests.pipeline.world import APRIL, LIMITS, World, folder_world, job, jobs_of
 
 SECONDS = 0.7
 PATIENCE = 20
 STOPPED = r"\(a statement may take 0.7 s, by SCX_STATEMENT_TIMEOUT: raise it, .*\); nothing was changed$"
 
 pytestmark = pytest.mark.parametrize("server_url", engines.SERVERS, indirect=True)
+
+
+@pytest.fixture
+def world(tmp_path: Path, server_url: str) -> World:
+    return folder_world(tmp_path, server_url)
 
 
 @pytest.fixture
