@@ -54,7 +54,7 @@ def test_the_start_of_a_compressed_object_is_read_from_its_first_bytes(suffix: s
     assert unpacked(compress(content, suffix)[: 256 << 10], suffix) == content[:HEAD]
 
 
-@pytest.mark.parametrize("head", [b"", b"no gzip", gzip.compress(b"a,b\n")[:12]])
+@pytest.mark.parametrize("head", [b"", b"no gzip", gzip.compress(b"a,b\n", mtime=0)[:12]])
 def test_what_cannot_be_decompressed_has_no_start(head: bytes) -> None:
     assert unpacked(head, ".gz") == b""
     assert unpacked(head, ".zst") == b""
