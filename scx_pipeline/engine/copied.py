@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -36,6 +37,7 @@ ALONE = (
 # Read by one statement at most: what is in doubt of a group is in doubt of all of it.
 GROUP_BYTES, GROUP_OBJECTS = 1 << 30, 2_000
 HEAD, PACKED_HEAD, FOOTER = 64 << 10, 256 << 10, 16 << 10  # bytes that tell what an object looks like
+LOOKED_AT = 200  # objects at a time, which bounds the memory for those bytes
 SAMPLE = 20  # records of a JSON file whose fields are looked at
 BOM = b"\xef\xbb\xbf"
 
@@ -81,6 +83,9 @@ class ObjectCopies:
             or not reader.reads(job.table, job.source.format)
         ):
             return list(objects)
+        job.progress(
+            f"{job.table.name}: looking at {len(objects):,} objects, which the warehouse may read itself"
+        )
         groups, left = self._grouped(objects)
         pace = Pace(len(objects), size, job.progress)
         done = rows = read = 0
@@ -113,11 +118,7 @@ class ObjectCopies:
 
     def _grouped(self, objects: Sequence[SelectedObject]) -> tuple[list[Group], list[SelectedObject]]:
         """The groups of objects that one statement each can read, and the other objects."""
-        rejecting = self.job.rejecting
-        present = [
-            item for item in objects if item.info.size and (item.info.key, item.info.etag) not in rejecting
-        ]
-        looks = dict(zip(present, _LOOKS[self.job.source.format](self.job, present), strict=True))
+        looks = self._looks(objects)
         alike: dict[object, list[SelectedObject]] = defaultdict(list)
         left = [item for item in objects if looks.get(item) is None]
         for item, look in looks.items():
@@ -129,6 +130,18 @@ class ObjectCopies:
             for part in split_batches(same, GROUP_BYTES, GROUP_OBJECTS):
                 groups.append(Group(tuple(part), tuple(look for item in part if (look := looks[item]))))
         return groups, left
+
+    def _looks(self, objects: Sequence[SelectedObject]) -> dict[SelectedObject, Look | None]:
+        """What a look at each object tells; of those that are empty, or had bad rows the last time, nothing."""
+        rejecting = self.job.rejecting
+        wanted = [
+            item for item in objects if item.info.size and (item.info.key, item.info.etag) not in rejecting
+        ]
+        look_at = _LOOKS[self.job.source.format]
+        looks: dict[SelectedObject, Look | None] = {}
+        for part in split_batches(wanted, sys.maxsize, LOOKED_AT):
+            looks |= zip(part, look_at(self.job, part), strict=True)
+        return looks
 
     def _copy(self, reader: ObjectReader, group: Group) -> str:
         """Have a group read, and take it into account; why not, if it must be left to the parser."""
