@@ -155,7 +155,7 @@ class ObjectCopies:
             self._check_standing(group.objects, error)
             raise
         self._check_etags(group.objects, read.etags)
-        counts = rows_of(group, [url for url, _ in listed], read)
+        counts = rows_of(asked.format, group, [url for url, _ in listed], read)
         why = read.doubt or self._misplaced(group, read)
         if why or counts is None:
             return why or "it is not told how many rows each object has"
@@ -180,35 +180,35 @@ class ObjectCopies:
             return "there are rows of months that are not loaded"
         return ""
 
-    def _check_standing(self, objects: Sequence[SelectedObject], error: Exception) -> None:
+    def _check_standing(self, objects: Sequence[SelectedObject], error: Exception | None = None) -> None:
         changed = self.job.bucket.changed([item.info for item in objects])
         if changed is not None:
-            raise _overwritten(self.job.bucket.uri(changed.key)) from error
+            uri = self.job.bucket.uri(changed.key)
+            raise BucketError(f"{uri} went away or was overwritten after the listing; run again") from error
 
     def _check_etags(self, objects: Sequence[SelectedObject], etags: Mapping[str, str]) -> None:
-        for item in objects:
-            uri = self.job.bucket.uri(item.info.key)
-            if etags.get(uri, _bare(item.info.etag)) != _bare(item.info.etag):
-                raise _overwritten(uri)
+        others = [
+            item
+            for item in objects
+            if etags.get(self.job.bucket.uri(item.info.key), "") not in ("", item.info.etag.strip('"'))
+        ]
+        self._check_standing(others)
 
 
-def _overwritten(uri: str) -> BucketError:
-    return BucketError(f"{uri} went away or was overwritten after the listing; run again")
-
-
-def _bare(etag: str) -> str:
-    return etag.strip('"')
-
-
-def rows_of(group: Group, urls: Sequence[str], read: GroupRead) -> list[int] | None:
-    """How many rows each object has; None where that is not known for sure."""
+def rows_of(kind: str, group: Group, urls: Sequence[str], read: GroupRead) -> list[int] | None:
+    """How many rows each object of a format has; None where that is not known for sure, or not one to a line as it must be."""
+    lines = [read.lines.get(url, 0) for url in urls]
+    if kind == "json_lines":
+        return lines if sum(lines) == read.rows else None
     if len(urls) == 1:
         return [read.rows]
-    known = [look.rows for look in group.looks if look.rows is not None]
-    if len(known) < len(urls):
-        known = [read.lines.get(url, 0) for url in urls]
+    if kind == "parquet":
+        rows = [look.rows or 0 for look in group.looks]
+        return rows if sum(rows) == read.rows else None
+    if read.broken:
+        return None
     for header in (0, 1):  # of which it is not said whether it counts as a line
-        rows = [lines - header for lines in known]
+        rows = [count - header for count in lines]
         if sum(rows) == read.rows and min(rows) >= 0:
             return rows
     return None

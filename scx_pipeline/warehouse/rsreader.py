@@ -64,7 +64,7 @@ class GroupReader(ObjectReader):
                 raise
             raise UnreadError(f"COPY of {self.table.name}'s objects failed: {first_line(error)}") from error
         self._values = self._typed(group, null_texts)
-        return self._look()
+        return self._look(group)
 
     def keep(self, number: int) -> None:
         if not self.landed:
@@ -156,7 +156,7 @@ class GroupReader(ObjectReader):
         outer = [OUTER % number for number in range(len(self._outer()))]
         return rstexts.typed_fields(columns, self.texts, null_texts, outer)
 
-    def _look(self) -> GroupRead:
+    def _look(self, group: ObjectGroup) -> GroupRead:
         time = quote(self.table.moment) if not self.table.whole else "CAST(NULL AS TIMESTAMP)"
         time = f"CASE WHEN NOT {DOUBTFUL} THEN {time} END"  # which may be in no calendar otherwise
         [(rows, doubtful, within, first, last)] = self.session.rows(
@@ -168,7 +168,16 @@ class GroupReader(ObjectReader):
         if doubt:
             return GroupRead(rows, 0, None, None, doubt)
         lines, etags = self._files(query)
-        return GroupRead(rows, within or 0, first, last, "", lines, etags)
+        return GroupRead(rows, within or 0, first, last, "", self._broken(group), lines, etags)
+
+    def _broken(self, group: ObjectGroup) -> int:
+        """How many rows have a line break in a text of a file where that makes another line."""
+        if group.format != "csv":
+            return 0
+        [(rows,)] = self.session.rows(
+            f"SELECT COUNT(*) FROM {self.texts} WHERE {rstexts.has_break([name for name, _ in self._columns(group)])}"
+        )
+        return int(rows)
 
     def _refused(self, query: int) -> str:
         """What COPY says of the records that it refused."""

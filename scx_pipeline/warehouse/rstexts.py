@@ -30,6 +30,11 @@ def text_type(column: Column | None) -> str:
     return f"VARCHAR({column.max_bytes or SHORT})"
 
 
+def has_break(texts: Sequence[str]) -> str:
+    """The condition that one of the texts (quoted names) has a line break in it."""
+    return " OR ".join(f"STRPOS({text}, CHR({code})) > 0" for text in texts for code in (10, 13))
+
+
 def typed_texts(columns: Sequence[Column], source: str, null_texts: Sequence[str]) -> str:
     """A SELECT of each column's value out of a table of texts, and of whether its row is in doubt."""
     return _typed(columns, source, null_texts, [_rule(column, doubt_of(column)) for column in columns])

@@ -29,6 +29,7 @@ from scx_pipeline_tests.pipeline.world import (
 )
 from scx_pipeline_tests.redshift.test_loads import as_written, check_golden, cut
 from scx_pipeline_tests.servers.redshift import reading_bucket
+from scx_pipeline_tests.standin.copying import Copying
 from scx_pipeline_tests.standin.server import StandIn
 from scx_pipeline_tests.standin.wire import Failure
 
@@ -244,6 +245,27 @@ def test_rows_of_both_ways_lose_to_each_other(world: World) -> None:
     ]
 
 
+def test_records_of_several_lines_are_told_by_object(redshift: StandIn, world: World) -> None:
+    world.put("2021/04/a.csv", [april(1, summary="roads\nand\ntrees"), april(2)])
+    world.put("2021/04/b.csv", [april(3)])
+    world.put("2021/04/c.csv.gz", [april(4, summary="roads\nand trees")])
+    [message] = read_here(world)
+    assert message.endswith("it is not told how many rows each object has; 2 objects are read here")
+    assert [row[1] for row in world.state("objects", COUNTS)] == [2, 1, 1]
+    assert world.table("staging_cleansed_logs", "summary").count(("roads\nand\ntrees",)) == 1
+
+
+def test_an_etag_that_is_written_in_another_way_is_no_reason_to_fail(
+    redshift: StandIn, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get = Copying._get
+    monkeypatch.setattr(Copying, "_get", lambda self, address: (get(self, address)[0], "another"))
+    world.put("2021/04/a.csv", [april(1)])
+    world.load(APRIL)
+    assert {file.etag for load in redshift.loads.values() for file in load.files} == {"another"}
+    assert jobs_of(world) == [1]
+
+
 def test_objects_without_rows_or_bytes_count_none(world: World) -> None:
     world.put("2021/04/a.csv", [])
     world.put("2021/04/b.csv", b"")
@@ -265,6 +287,7 @@ def test_a_text_that_copy_takes_for_no_value_is_a_text(world: World) -> None:
         json.dumps(event(1, 1, "2018-11-05 10:01:00", artist={"name": "311"})),
         json.dumps([1, 2]),
         "no JSON",
+        json.dumps(event(1, 1, "2018-11-05 10:01:00"), indent=1).replace("\n", " ") + " {}",
         json.dumps(event(1, 1, "2018-11-05 10:01:00", itemInSession=1.5)),
     ],
 )

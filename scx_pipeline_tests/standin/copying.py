@@ -100,7 +100,7 @@ class Copying:
                 if len(lines) >= BATCH:
                     flush()
             read = copied.rows + len(copied.refused) - before
-            copied.files.append(LoadedFile(url, len(content), read, etag))
+            copied.files.append(LoadedFile(url, len(content), self._lines(content, read), etag))
         flush()
         return copied
 
@@ -159,6 +159,12 @@ class Copying:
         if self.statement.format == "json":
             return read_json(content, self._paths(columns))
         raise Failure("0A000", f"the stand-in reads no {self.statement.format} files")
+
+    def _lines(self, content: bytes, records: int) -> int:
+        """How many lines a file has, its header counted."""
+        if self.statement.format == "parquet":
+            return records
+        return len(plain(content, self.statement.options).splitlines())
 
     def _paths(self, columns: int) -> list[str]:
         address = self.statement.options["paths"]

@@ -23,7 +23,7 @@ MAX_NAME, MAX_STATEMENT = 127, 16 << 20  # bytes
 # most of PostgreSQL's do not exist there.
 FUNCTIONS = frozenset(
     """
-    abs avg bool_and bool_or btrim cast ceil ceiling char_length coalesce concat count current_database current_schema
+    abs avg bool_and bool_or btrim cast chr ceil ceiling char_length coalesce concat count current_database current_schema
     current_setting date_part date_trunc dateadd datediff dense_rank exp extract first_value floor fnv_hash format_type
     getdate greatest has_schema_privilege has_table_privilege lag last_value lead least left len length listagg ln lower lpad
     ltrim max md5 median min mod ntile nullif nvl octet_length pg_backend_pid pg_last_copy_count pg_last_copy_id

@@ -25,27 +25,34 @@ def group(*rows: int | None) -> Group:
     return Group(tuple(objects), tuple(Look((), rows=count) for count in rows))
 
 
-def read(rows: int, **lines: int) -> GroupRead:
-    return GroupRead(rows, rows, None, None, lines=lines)
+def read(rows: int, broken: int = 0, **lines: int) -> GroupRead:
+    return GroupRead(rows, rows, None, None, broken=broken, lines=lines)
 
 
 @pytest.mark.parametrize(
-    ("of", "what", "rows"),
+    ("kind", "of", "what", "rows"),
     [
-        (group(None), read(7), [7]),
-        (group(None, None), read(5, a=2, b=3), [2, 3]),
-        (group(None, None), read(5, a=3, b=4), [2, 3]),  # the headers count as lines
-        (group(None, None), read(5, a=4, b=5), None),  # records of several lines
-        (group(None, None), read(5, a=5), [5, 0]),
-        (group(None, None), read(5), None),
-        (group(2, 3), read(5), [2, 3]),  # as the files' footers say
-        (group(2, 3), read(6), None),
+        ("csv", group(None), read(7), [7]),
+        ("csv", group(None), read(7, broken=1, a=9), [7]),
+        ("csv", group(None, None), read(5, a=2, b=3), [2, 3]),
+        ("csv", group(None, None), read(5, a=3, b=4), [2, 3]),  # the headers count as lines
+        ("csv", group(None, None), read(5, broken=2, a=4, b=3), None),
+        ("csv", group(None, None), read(5, a=4, b=5), None),
+        ("csv", group(None, None), read(5, a=5), [5, 0]),
+        ("csv", group(None, None), read(5), None),
+        ("json_lines", group(None, None), read(5, a=2, b=3), [2, 3]),
+        ("json_lines", group(None, None), read(5, a=3, b=4), None),  # blank lines, whose ever they are
+        ("json_lines", group(None), read(5, a=5), [5]),
+        ("json_lines", group(None), read(1, a=5), None),  # a record of several lines
+        ("json_lines", group(None), read(5, a=1), None),  # several records on a line
+        ("parquet", group(2, 3), read(5), [2, 3]),  # as the files' footers say
+        ("parquet", group(2, 3), read(6), None),
     ],
 )
 def test_rows_of_an_object_are_told_where_the_lines_add_up(
-    of: Group, what: GroupRead, rows: list[int] | None
+    kind: str, of: Group, what: GroupRead, rows: list[int] | None
 ) -> None:
-    assert rows_of(of, ["a", "b"][: len(of.objects)], what) == rows
+    assert rows_of(kind, of, ["a", "b"][: len(of.objects)], what) == rows
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
