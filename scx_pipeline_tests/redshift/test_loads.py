@@ -59,6 +59,7 @@ def as_written(statements: list[str]) -> str:
         (r"s3://scx-[0-9a-f]+/", "s3://bucket/"),
         (r"\b[0-9a-f]{32}\b", "<id>"),
         (r"'[0-9a-f]{16}'", "'<version>'"),
+        (r"query_id = \d+", "query_id = <query>"),
         (r"'[\dT:.-]+'::timestamp", "'<now>'::timestamp"),
         (r"""'"[0-9a-f-]+"'""", "'<etag>'"),
     ):
