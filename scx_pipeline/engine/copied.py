@@ -133,7 +133,7 @@ class ObjectCopies:
 
     def _looks(self, objects: Sequence[SelectedObject]) -> dict[SelectedObject, Look | None]:
         """What a look at each object tells; of those that are empty, or had bad rows the last time, nothing."""
-        rejecting = self.job.rejecting
+        rejecting = self.job.rejecting()
         wanted = [
             item for item in objects if item.info.size and (item.info.key, item.info.etag) not in rejecting
         ]

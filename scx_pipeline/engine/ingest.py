@@ -38,7 +38,8 @@ class Ingestion:
     span: Span | None  # None: the table has no months
     months: Span  # that the star may hold at all: rows outside are refused
     batch_files: int = 0  # read at a time; 0: as many as suits the landing
-    rejecting: Collection[tuple[str, str]] = ()  # keys and ETags of objects that had bad rows the last time
+    # The keys and ETags of objects that had bad rows the last time.
+    rejecting: Callable[[], Collection[tuple[str, str]]] = lambda: ()
     inspect: Callable[[Landing], None] = lambda landing: None  # called with each batch before its flush
     progress: Callable[[str], None] = lambda message: None
 

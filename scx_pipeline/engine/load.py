@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 from scx_pipeline.engine import history, publish
 from scx_pipeline.engine.accounts import Ingested
@@ -247,10 +248,10 @@ class _Run:
         )
         begun = time.monotonic()
         landing = stack.enter_context(self._landing(session, source, table))
-        rejecting = history.rejecting_objects(session, self.star.name, source.name) if landing.reader else ()
         job = Ingestion(
             self.loader.bucket, source, table, self.span, self.star.months(), self.loader.warehouse.limits.batch_files,
-            rejecting, self._inspection(table, landing), self.loader.progress,
+            partial(history.rejecting_objects, session, self.star.name, source.name), self._inspection(table, landing),
+            self.loader.progress,
         )  # fmt: skip
         self.ingested[table.name] = ingested = job.run(objects, landing)
         self.seconds[table.name] = time.monotonic() - begun

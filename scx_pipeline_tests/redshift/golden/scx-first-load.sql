@@ -46,7 +46,6 @@ SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JO
 CREATE TABLE "scx_pipeline"."scx__users" ("user_id" integer, "email_encrypted" character varying(150), "plan_id" integer, "updated_at" timestamp without time zone, "job_id" integer, "created_at" timestamp without time zone, "_month" timestamp without time zone) DISTSTYLE AUTO SORTKEY AUTO;
 SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'scx_pipeline' AND c.relname = 'scx__projects' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;
 CREATE TABLE "scx_pipeline"."scx__projects" ("project_id" integer, "project_name" character varying(65535), "date" character varying(64), "summary" character varying(65535), "updated_at" timestamp without time zone, "job_id" integer, "created_at" timestamp without time zone, "_month" timestamp without time zone) DISTSTYLE AUTO SORTKEY AUTO;
-SELECT object_key, etag FROM scx_pipeline.objects WHERE star = 'scx' AND source = 'auto_classify_jobs' AND rows_rejected > 0;
 DELETE FROM "public"."staging_cleansed_logs" WHERE ("created_at" >= TIMESTAMP '2021-04-01 00:00:00' AND "created_at" < TIMESTAMP '2021-05-01 00:00:00');
 COPY "public"."staging_cleansed_logs" FROM 's3://bucket/staging/scx/<id>-manifest.json'
 IAM_ROLE default

@@ -28,7 +28,6 @@ SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JO
 SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'public' AND c.relname = 'auto_classification_logs' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;
 SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'scx_pipeline' AND c.relname = 'scx__users' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;
 SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'scx_pipeline' AND c.relname = 'scx__projects' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;
-SELECT object_key, etag FROM scx_pipeline.objects WHERE star = 'scx' AND source = 'auto_classify_jobs' AND rows_rejected > 0;
 DELETE FROM "public"."staging_cleansed_logs" WHERE ("created_at" >= TIMESTAMP '2021-04-01 00:00:00' AND "created_at" < TIMESTAMP '2021-05-01 00:00:00');
 COPY "public"."staging_cleansed_logs" FROM 's3://bucket/staging/scx/<id>-manifest.json'
 IAM_ROLE default

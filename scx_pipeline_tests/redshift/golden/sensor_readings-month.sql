@@ -16,7 +16,6 @@ SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JO
 SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'scx_pipeline' AND c.relname = 'stale_months' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;
 SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'dwh' AND c.relname = 'data_sample' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;
 SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'dwh' AND c.relname = 'data_sample' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;
-SELECT object_key, etag FROM scx_pipeline.objects WHERE star = 'sensor_readings' AND source = 'readings' AND rows_rejected > 0;
 DELETE FROM "dwh"."data_sample" WHERE ("create_at" >= TIMESTAMP '2023-01-01 00:00:00' AND "create_at" < TIMESTAMP '2023-02-01 00:00:00');
 COPY "dwh"."data_sample" FROM 's3://bucket/staging/sensor_readings/<id>-manifest.json'
 IAM_ROLE default
