@@ -38,7 +38,6 @@ ALONE = (
 GROUP_BYTES, GROUP_OBJECTS = 1 << 30, 2_000
 HEAD, PACKED_HEAD, FOOTER = 64 << 10, 256 << 10, 16 << 10  # bytes that tell what an object looks like
 LOOKED_AT = 200  # objects at a time, which bounds the memory for those bytes
-SAMPLE = 20  # records of a JSON file whose fields are looked at
 BOM = b"\xef\xbb\xbf"
 
 
@@ -233,9 +232,18 @@ def _look_at_lines(job: Ingestion, objects: Sequence[SelectedObject]) -> Iterabl
         if not start or start.startswith(BOM) or b"\0" in start or start[:2] in (b"\xff\xfe", b"\xfe\xff"):
             yield None
             continue
-        found = fields_in(start.split(b"\n")[:SAMPLE], fields.levels)
-        unknown = tuple(name for name in found if name not in fields.declared)
-        yield Look(job.table.columns, Strangers(unknown) if unknown else None)
+        yield _look_at_fields(job, fields, start)
+
+
+def _look_at_fields(job: Ingestion, fields: FieldMap, start: bytes) -> Look | None:
+    """What the records at the start of a file tell of its fields; the parser tells what no record has, if these have it not."""
+    lines, cut_off = start.split(b"\n"), len(start) == HEAD
+    found = fields_in(lines[:-1] if cut_off else lines, fields.levels)
+    unknown = tuple(name for name in found if name not in fields.declared)
+    absent = tuple(name for name in fields.declared if name not in found)
+    if absent and cut_off:
+        return None
+    return Look(job.table.columns, Strangers(unknown, absent) if unknown or absent else None)
 
 
 def fields_in(lines: Sequence[bytes], levels: Collection[tuple[str, ...]]) -> list[str]:
