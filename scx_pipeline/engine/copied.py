@@ -252,10 +252,8 @@ def fields_in(lines: Sequence[bytes], levels: Collection[tuple[str, ...]]) -> li
     for line in lines:
         try:
             record = json.loads(line)
-        except (
-            ValueError
-        ):  # what a record must be, the warehouse or the parser tells; the last line may be cut off
-            continue
+        except (ValueError, RecursionError):
+            continue  # what a record must be, the warehouse or the parser tells
         for level in levels:
             inner: Any = record
             for name in level:
