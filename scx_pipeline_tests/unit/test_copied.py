@@ -68,7 +68,14 @@ def test_what_cannot_be_decompressed_has_no_start(head: bytes) -> None:
 
 
 def test_fields_of_records_are_told_by_their_full_names() -> None:
-    lines = [b'{"a": 1, "user": {"id": 2}}', b"[1]", b"no JSON", b'{"user": 5, "b": 1}', b'{"cut off', b"[" * 100_000]
+    lines = [
+        b'{"a": 1, "user": {"id": 2}}',
+        b"[1]",
+        b"no JSON",
+        b'{"user": 5, "b": 1}',
+        b'{"cut off',
+        b"[" * 100_000,
+    ]
     assert fields_in(lines, [(), ("user",)]) == ["a", "b", "user", "user.id"]
 
 
