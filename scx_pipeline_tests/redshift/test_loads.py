@@ -136,18 +136,39 @@ def test_columns_are_packed_as_declared(redshift: StandIn, tmp_path: Path, redsh
 # What is broken off
 
 
-def cut(redshift: StandIn, at: int) -> Callable[[], int]:
-    """Cut every connection from that statement on; how many statements there were before."""
-    count = 0
+def cut(redshift: StandIn, at: int) -> None:
+    """Cut every connection from that statement on."""
+    left = at
 
     def before(sql: str) -> None:
-        nonlocal count
-        count += 1
-        if count > at:
+        nonlocal left
+        left -= 1
+        if left < 0:
             raise Gone
 
     redshift.before = before
-    return lambda: count
+
+
+def cut_at_every_statement(redshift: StandIn, world: World, change: Callable[[int], object]) -> int:
+    """Change April's objects and load it, the connection cut after ever more statements, until the load goes through.
+
+    Nothing may have changed each time it does not. How many statements the load needed.
+    """
+    before: Snapshot = world.snapshot()
+    number = 0
+    while True:
+        change(number)
+        cut(redshift, number)
+        try:
+            world.load(APRIL)
+        except WarehouseError as error:
+            assert "nothing was changed" in str(error) or "cannot connect" in str(error)
+        else:
+            return number
+        finally:
+            redshift.before = lambda sql: None
+        assert world.snapshot() == before, f"after {number} statements"
+        number += 1
 
 
 def test_a_connection_cut_at_any_statement_leaves_the_tables_as_they_were_and_the_next_load_converges(
@@ -156,21 +177,7 @@ def test_a_connection_cut_at_any_statement_leaves_the_tables_as_they_were_and_th
     monkeypatch.setattr(adapter, "ATTEMPTS", 1)
     put_april(world, 1)
     world.load(APRIL)
-    before: Snapshot = world.snapshot()
-    number = 0
-    while True:
-        put_april(world, 2 + number % 2)
-        cut(redshift, number)
-        try:
-            world.load(APRIL)
-        except WarehouseError as error:
-            assert "nothing was changed" in str(error) or "cannot connect" in str(error)
-        else:
-            break
-        finally:
-            redshift.before = lambda sql: None
-        assert world.snapshot() == before, f"after {number} statements"
-        number += 1
+    number = cut_at_every_statement(redshift, world, lambda number: put_april(world, 2 + number % 2))
     assert number > 80
     assert jobs_of(world) == [2 + number % 2]
     assert staged(redshift, world) == []

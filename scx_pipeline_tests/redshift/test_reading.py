@@ -27,7 +27,7 @@ from scx_pipeline_tests.pipeline.world import (
     jobs_of,
     span_of,
 )
-from scx_pipeline_tests.redshift.test_loads import as_written, check_golden, cut
+from scx_pipeline_tests.redshift.test_loads import as_written, check_golden, cut_at_every_statement
 from scx_pipeline_tests.servers.redshift import reading_bucket
 from scx_pipeline_tests.standin.copying import Copying
 from scx_pipeline_tests.standin.server import StandIn
@@ -428,20 +428,9 @@ def test_a_connection_cut_at_any_statement_of_it_leaves_the_tables_as_they_were(
         "2021/04/b.csv.gz", ["1,10,short", *(april(n) for n in range(2, 28))]
     )  # by the parser, in the end
     world.load(APRIL)
-    before, number = world.snapshot(), 0
-    while True:
-        world.put("2021/04/a.csv", [april(28 + number % 2)])
-        cut(redshift, number)
-        try:
-            world.load(APRIL)
-        except WarehouseError as error:
-            assert "nothing was changed" in str(error) or "cannot connect" in str(error)
-        else:
-            break
-        finally:
-            redshift.before = lambda sql: None
-        assert world.snapshot() == before, f"after {number} statements"
-        number += 1
+    number = cut_at_every_statement(
+        redshift, world, lambda number: world.put("2021/04/a.csv", [april(28 + number % 2)])
+    )
     assert number > 80
     assert max(jobs_of(world)) == 28 + number % 2
 
