@@ -17,6 +17,7 @@ from scx_pipeline_tests.standin.fields import LoadError
 from scx_pipeline_tests.standin.wire import Failure
 
 MAX_ROW = 4 << 20  # bytes
+_BLANK = re.compile(r"\s*")
 _STEP = re.compile(r"\['((?:[^'\\]|\\.)*)'\]|\.(\w+)|\[(\d+)\]")
 
 
@@ -93,7 +94,8 @@ def read_json(content: bytes, paths: Sequence[str]) -> Iterator[Record]:
     decoder = json.JSONDecoder(parse_float=_Number, parse_int=_Number, parse_constant=_Number)
     position = line = 0
     while True:
-        start = len(text) - len(text[position:].lstrip())
+        blank = _BLANK.match(text, position)
+        start = blank.end() if blank else position
         line += text.count("\n", position, start)
         if start == len(text):
             return
