@@ -29,10 +29,10 @@ $(READY): requirements.lock pyproject.toml
 demo: setup
 	@$(BIN)/scx demo
 
-# Two at a time; a browser's pages are looked at alone, as they are slow beside others.
+# Three at a time, as many of them wait for servers; a browser's pages are looked at apart, as they are slow beside others.
 test: setup
-	$(BIN)/python -m pytest $(or $(ARGS),-n 2 -m "not ui")
-	$(if $(ARGS),,$(BIN)/python -m pytest -m ui)
+	$(BIN)/python -m pytest $(or $(ARGS),-n 3 --dist worksteal -m "not ui")
+	$(if $(ARGS),,$(BIN)/python -m pytest -n 2 --dist loadfile -m ui)
 
 ui: setup
 	@$(BIN)/python -m scx_pipeline.orchestration.instance
