@@ -17,9 +17,9 @@ from scx_pipeline.engine.accounts import Ingested, ObjectCount, bounds_of
 from scx_pipeline.engine.jsonfile import FieldMap
 from scx_pipeline.engine.objects import suffix_of
 from scx_pipeline.engine.pace import Pace
-from scx_pipeline.engine.parquetfile import Contract
+from scx_pipeline.engine.parquetfile import Contract, field_of
 from scx_pipeline.engine.parsing import Strangers
-from scx_pipeline.engine.records import decompressed
+from scx_pipeline.engine.records import BOM, decompressed
 from scx_pipeline.engine.select import SelectedObject, split_batches
 from scx_pipeline.errors import BucketError
 from scx_pipeline.spec import Column
@@ -31,14 +31,12 @@ if TYPE_CHECKING:
 
     from scx_pipeline.engine.ingest import Ingestion
 
-ALONE = (
-    64 << 20
-)  # bytes from which on an object is read by a statement of its own, so that its rows are known
+# Bytes from which on an object is read by a statement of its own, so that its rows are known.
+ALONE = 64 << 20
 # Read by one statement at most: what is in doubt of a group is in doubt of all of it.
 GROUP_BYTES, GROUP_OBJECTS = 1 << 30, 2_000
 HEAD, PACKED_HEAD, FOOTER = 64 << 10, 256 << 10, 16 << 10  # bytes that tell what an object looks like
 LOOKED_AT = 200  # objects at a time, which bounds the memory for those bytes
-BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ class ObjectCopies:
             or not objects
             or job.bucket.folder is not None
             or size < reader.least_bytes
-            or not reader.reads(job.table, job.source.format)
+            or not reader.reads(job.source.format)
         ):
             return list(objects)
         job.progress(
@@ -147,9 +145,15 @@ class ObjectCopies:
         uri = self.job.bucket.uri
         listed = tuple((uri(item.info.key), item.info.size) for item in group.objects)
         first = group.objects[0]
-        asked = ObjectGroup(self.job.source.format, suffix_of(first.info.key), group.looks[0].columns, listed)
+        asked = ObjectGroup(
+            self.job.source.format,
+            suffix_of(first.info.key),
+            group.looks[0].columns,
+            listed,
+            self.job.source.null_texts,
+        )
         try:
-            read = reader.read(asked, self.job.source.null_texts)
+            read = reader.read(asked)
         except UnreadError as error:
             self._check_standing(group.objects, error)
             raise
@@ -229,7 +233,7 @@ def _look_at_csv(job: Ingestion, objects: Sequence[SelectedObject]) -> Iterable[
 def _look_at_lines(job: Ingestion, objects: Sequence[SelectedObject]) -> Iterable[Look | None]:
     fields = FieldMap(job.source, job.table)
     for start in _starts(job, objects):
-        if not start or start.startswith(BOM) or b"\0" in start or start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        if not start or start.startswith(BOM) or b"\0" in start:  # as any UTF-16 has
             yield None
             continue
         yield _look_at_fields(job, fields, start)
@@ -319,7 +323,7 @@ def _columns_of(job: Ingestion, schema: pa.Schema) -> tuple[Column, ...] | None:
     contract = Contract(job.source, job.table, types)
     if contract.mistakes or contract.strangers or len(types) < len(schema) or job.source.null_texts:
         return None
-    by_field = {column.field or column.name: column for column in job.table.columns}
+    by_field = {field_of(column): column for column in job.table.columns}
     columns = tuple(by_field[name] for name in types)
     same = all(types[name] == duckdb_type(by_field[name]) for name in types)
     return columns if same else None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from scx_pipeline.engine.objects import LocalFile
 from scx_pipeline.engine.parsing import compression_of, paths_of
-from scx_pipeline.engine.records import open_plain
+from scx_pipeline.engine.records import BOM, open_plain
 from scx_pipeline.errors import SourceFileError
 from scx_pipeline.spec import Table
 from scx_pipeline.warehouse.base import quote
@@ -36,7 +36,7 @@ def read_header(file: LocalFile, uri: str, table: Table) -> Header | None:
     """
     try:
         with open_plain(file.path) as stream:
-            start = stream.read(HEADER_BYTES).removeprefix(b"\xef\xbb\xbf")
+            start = stream.read(HEADER_BYTES).removeprefix(BOM)
     except (OSError, EOFError, zlib.error) as error:
         raise SourceFileError(f"{uri}: the file cannot be read ({error}); upload it again") from None
     return header_in(start, uri, table)

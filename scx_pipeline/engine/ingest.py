@@ -232,7 +232,7 @@ class _Reader:
         columns = [self.table.column(name) for name in self.table.key]
         if not columns:
             return {}
-        whole, ask = self.landing.gathered(), self.landing.ask
+        whole, ask = self.landing.gather(), self.landing.ask
         landed = f"(SELECT * FROM {whole} WHERE {self.inside}) AS landed"
         if whole == self.landing.rows and surely_unique(self.con, landed, columns):
             return {}

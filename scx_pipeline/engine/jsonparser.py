@@ -28,7 +28,7 @@ from scx_pipeline.engine.parsing import (
     marked,
     paths_of,
 )
-from scx_pipeline.engine.records import RAW_LIMIT, open_plain
+from scx_pipeline.engine.records import BOM, RAW_LIMIT, open_plain
 from scx_pipeline.engine.regular import RegularFiles
 from scx_pipeline.engine.values import IN_CALENDAR, first_violations, literal, told
 from scx_pipeline.errors import SourceFileError
@@ -39,7 +39,6 @@ MAX_RECORD_BYTES = (
 )
 ODD = 1 << 30  # added to the number of an odd record's file until its fields were looked at
 DOCUMENTS = "_documents"
-BOM = b"\xef\xbb\xbf"
 
 Place = tuple[int | None, str]  # the line that a record begins on, and its raw text
 

@@ -129,27 +129,18 @@ class Bucket:
         return self._parts(objects, {"suffix": size})
 
     def _parts(self, objects: Sequence[ObjectInfo], part: Any) -> list[bytes]:
-        def read(item: ObjectInfo) -> bytes:
-            try:
-                found = self.store.get(item.key, options={"if_match": item.etag, "range": part})
-                return bytes(found.bytes())
-            except Exception as error:
-                raise BucketError(f"cannot read {self.uri(item.key)}: {reason_of(error)}") from error
-
         with ThreadPoolExecutor(FETCH_WORKERS) as pool:
-            return list(pool.map(read, objects))
+            return list(pool.map(lambda item: self._read_remote(item, range=part), objects))
 
     def changed(self, objects: Sequence[ObjectInfo]) -> ObjectInfo | None:
         """The first of these objects that is not there any more, or is another now."""
 
         def is_same(item: ObjectInfo) -> bool:
-            try:
-                found = self.store.head(item.key)
-            except FileNotFoundError:
-                return False
-            except Exception as error:
-                raise BucketError(f"cannot read {self.uri(item.key)}: {reason_of(error)}") from error
-            return found["e_tag"] == item.etag
+            with self._reading(item):
+                try:
+                    return self.store.head(item.key)["e_tag"] == item.etag
+                except FileNotFoundError:
+                    return False
 
         with ThreadPoolExecutor(FETCH_WORKERS) as pool:
             return next(
@@ -183,9 +174,15 @@ class Bucket:
             raise BucketError(f"{self.uri(item.key)} was overwritten after the listing; run again")
         return content
 
-    def _read_remote(self, item: ObjectInfo) -> bytes:
+    def _read_remote(self, item: ObjectInfo, **part: Any) -> bytes:
+        options: Any = {"if_match": item.etag, **part}
+        with self._reading(item):
+            return bytes(self.store.get(item.key, options=options).bytes())
+
+    @contextmanager
+    def _reading(self, item: ObjectInfo) -> Iterator[None]:
         try:
-            return bytes(self.store.get(item.key, options={"if_match": item.etag}).bytes())
+            yield
         except Exception as error:
             raise BucketError(f"cannot read {self.uri(item.key)}: {reason_of(error)}") from error
 
@@ -223,13 +220,11 @@ class Bucket:
             target.path = Path(own)
 
     def _download(self, target: LocalFile) -> None:
-        try:
+        with self._reading(target.object):
             result = self.store.get(target.object.key, options={"if_match": target.object.etag})
             with target.path.open("wb") as file:
                 for chunk in result.stream(min_chunk_size=4 << 20):
                     file.write(chunk)
-        except Exception as error:
-            raise BucketError(f"cannot read {self.uri(target.object.key)}: {reason_of(error)}") from error
         if target.path.stat().st_size != target.object.size:
             raise BucketError(f"cannot read {self.uri(target.object.key)}: it ended early; run again")
 

@@ -50,18 +50,18 @@ class Contract:
         """What is wrong with the schema; nothing where the files can be read."""
         found = []
         for column in self.table.columns:
-            kind = self.types.get(_field(column))
+            kind = self.types.get(field_of(column))
             if kind is None:
                 if not column.nullable:
-                    found.append(f"has no column {_field(column)}{self._near(column)}")
+                    found.append(f"has no column {field_of(column)}{self._near(column)}")
             elif not _fits(column, kind):
-                found.append(f"has {_field(column)} of type {kind}, which cannot be read as {column.type}")
+                found.append(f"has {field_of(column)} of type {kind}, which cannot be read as {column.type}")
         return found
 
     @property
     def strangers(self) -> Strangers | None:
         """The names that are not declared, and the declared ones that there are not."""
-        declared = [_field(column) for column in self.table.columns]
+        declared = [field_of(column) for column in self.table.columns]
         unknown = tuple(name for name in self.types if name not in declared)
         absent = tuple(name for name in declared if name not in self.types)
         return Strangers(unknown, absent) if unknown or absent else None
@@ -84,8 +84,8 @@ class Contract:
         """A SELECT of each column's value, of what it is made from, of that as a text, and of another column of `records`."""
         items = []
         for column in self.table.columns:
-            kind = self.types.get(_field(column))
-            raw = f"r.{quote(_field(column))}" if kind is not None else f"NULL::{duckdb_type(column)}"
+            kind = self.types.get(field_of(column))
+            raw = f"r.{quote(field_of(column))}" if kind is not None else f"NULL::{duckdb_type(column)}"
             if column.max_bytes is not None and self.source.null_texts:
                 empty = ", ".join(map(literal, self.source.null_texts))
                 raw = f"CASE WHEN {raw} IN ({empty}) THEN NULL ELSE {raw} END"
@@ -95,12 +95,13 @@ class Contract:
         return f"SELECT {', '.join(items)}, r.{other} FROM {records} AS r"
 
     def _near(self, column: Column) -> str:
-        near = difflib.get_close_matches(_field(column).lower(), [name.lower() for name in self.types], n=1)
+        near = difflib.get_close_matches(field_of(column).lower(), [name.lower() for name in self.types], n=1)
         names = [name for name in self.types if near and name.lower() == near[0]]
         return f"; did it become {names[0]}?" if names else ""
 
 
-def _field(column: Column) -> str:
+def field_of(column: Column) -> str:
+    """The name of the column of a Parquet file that a column is read from."""
     return column.field or column.name
 
 

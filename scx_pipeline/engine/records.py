@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Positions: TypeAlias = NDArray[np.int64]
 
 csv.field_size_limit(64 << 20)
+BOM = b"\xef\xbb\xbf"  # a byte order mark, which some writers put at a file's start
 CHUNK = 16 << 20
 RAW_LIMIT = 10_000  # characters of a bad record that are kept: enough to see it, too few to fill a disk
 
@@ -178,7 +179,7 @@ def _has_stray(chunk: bytes, opening: Positions, last: bytes) -> bool:
 
     before = np.frombuffer(chunk, dtype=np.uint8)[opening - 1]
     if not last:
-        before = before[opening != (3 if chunk.startswith(b"\xef\xbb\xbf") else 0)]
+        before = before[opening != (3 if chunk.startswith(BOM) else 0)]
     elif 0 in opening[:1]:
         before[0] = last[0]
     return bool(before.tobytes().strip(b',"\r\n'))

@@ -78,6 +78,7 @@ class ObjectGroup:
     suffix: str  # how all of them are compressed
     columns: tuple[Column | None, ...]
     objects: tuple[tuple[str, int], ...]  # URL and bytes
+    null_texts: tuple[str, ...]  # which stand for no value
 
 
 @dataclass(frozen=True)
@@ -103,11 +104,11 @@ class ObjectReader(ABC):
     least_bytes: int  # of a table's objects, below which they are quicker parsed
 
     @abstractmethod
-    def reads(self, table: Table, kind: str) -> bool:
-        """Whether it reads files of this format (as a source says it) into the table."""
+    def reads(self, kind: str) -> bool:
+        """Whether it reads files of this format (as a source says it) into its table."""
 
     @abstractmethod
-    def read(self, group: ObjectGroup, null_texts: Sequence[str]) -> GroupRead:
+    def read(self, group: ObjectGroup) -> GroupRead:
         """Read a group, and look at what came. Raises UnreadError where it cannot be read."""
 
     @abstractmethod
@@ -148,12 +149,12 @@ class Landing(ABC):
         """Take rows away again."""
         self.con.execute(f"DELETE FROM {self.rows} WHERE {condition}")
 
-    def gathered(self) -> str:
-        """The table in which all rows that landed stand, whoever read them; `ask` is asked of it."""
+    def gather(self) -> str:
+        """Bring the rows that landed together, whoever read them; the table that they are in, which `ask` is asked of."""
         return self.rows
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
-        """Run a statement where `gathered` is, in SQL that every engine has; its rows, if it gives any."""
+        """Run a statement where `gather` brought them, in SQL that every engine has; its rows, if it gives any."""
         return self.con.execute(sql).fetchall()
 
     def full_columns(self) -> Collection[str]:

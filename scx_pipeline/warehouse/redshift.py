@@ -106,14 +106,14 @@ class RedshiftWarehouse(Warehouse):
 
     def __init__(self, address: Address, limits: Limits, notify: Notify) -> None:
         self.address, self.limits, self.notify = address, limits, notify
-        query = {**DEFAULTS, **address.query}
+        self.options = options = {**DEFAULTS, **address.query}
         self.url = f"redshift://{address.host}:{address.port}/{address.database}"
         if not address.host:
-            found_by = next(f"{name}={query[name]}" for name in INSTEAD_OF_HOST if name in query)
+            found_by = next(f"{name}={options[name]}" for name in INSTEAD_OF_HOST if name in options)
             self.url = f"redshift:///{address.database}?{found_by}"
-        self.access = Access(query["iam_role"], query.get("region"))
+        self.access = Access(options["iam_role"], options.get("region"))
         self.statement_timeout = int(limits.statement_timeout * 1000)  # ms; 0: none
-        self.copy_from = _megabytes(query["copy_from"])
+        self.copy_from = _megabytes(options["copy_from"])
         self.reads_objects = True  # whether the cluster is trusted to, in the present attempt
 
     def run(self, lock: str, work: Callable[[Session], Made]) -> Made:
@@ -166,9 +166,7 @@ class RedshiftWarehouse(Warehouse):
             con.autocommit = True
             with con.cursor() as cursor:
                 cursor.execute("SET timezone TO 'UTC'")
-                cursor.execute(
-                    "SET query_group TO %s", [self.address.query.get("query_group", DEFAULTS["query_group"])]
-                )
+                cursor.execute("SET query_group TO %s", [self.options["query_group"]])
                 if self.statement_timeout:
                     cursor.execute("SET statement_timeout TO %s", [self.statement_timeout])
             con.autocommit = False
@@ -184,11 +182,10 @@ class RedshiftWarehouse(Warehouse):
     def _parameters(self, login: Login) -> dict[str, Any]:
         import certifi
 
-        query = self.address.query
         return {
             "host": login.host, "port": login.port, "dbname": self.address.database, "user": login.user,
             "password": login.password, "application_name": "scx_pipeline", "connect_timeout": 15,
-            "sslmode": query.get("sslmode", DEFAULTS["sslmode"]), "sslrootcert": query.get("sslrootcert", certifi.where()),
+            "sslmode": self.options["sslmode"], "sslrootcert": self.options.get("sslrootcert", certifi.where()),
             "gssencmode": "disable",
             # A COPY may take longer than a router remembers a connection on which nothing is said.
             "keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 6,
@@ -295,7 +292,7 @@ class RedshiftSession(WireSession):
         return self._place_of("region_staging" if self.warehouse.access.region else "staging")
 
     def _place_of(self, option: str) -> Place:
-        url = self.warehouse.address.query.get(option)
+        url = self.warehouse.options.get(option)
         if url not in self._places:
             self._places[url] = place = open_place(url, self.lock)
             place.sweep()
@@ -395,7 +392,7 @@ class UploadLanding(Landing):
     def flush(self) -> None:
         """Nothing to do: the rows stay where they landed until all of them did."""
 
-    def gathered(self) -> str:
+    def gather(self) -> str:
         """The cluster's table, once it has read objects: the rows that were parsed here go there as well."""
         if self.reader is None or not self.reader.landed:
             return self.rows
@@ -415,7 +412,7 @@ class UploadLanding(Landing):
     def finish(self, doubled_keys: str | None) -> None:
         slice_ = inside(self.table, self.span)
         if self.reader is not None and self.reader.landed:
-            self._take_over(self.gathered(), doubled_keys)
+            self._take_over(self.gather(), doubled_keys)
             return
         self.bench.execute(f"DELETE FROM {self.rows} WHERE NOT {slice_}")
         if doubled_keys:

@@ -41,11 +41,15 @@ class Access:
     iam_role: str = "default"
     region: str | None = None
 
+    @property
+    def sql(self) -> str:
+        """The role as a statement says it."""
+        return f"IAM_ROLE {'default' if self.iam_role == 'default' else quoted(self.iam_role)}"
+
 
 def copy_sql(table: str, manifest: str, access: Access, options: Sequence[str]) -> str:
     """COPY of a manifest's objects into a table; each option on a line of its own."""
-    role = "default" if access.iam_role == "default" else quoted(access.iam_role)
-    return "\n".join((f"COPY {table} FROM {quoted(manifest)}", f"IAM_ROLE {role}", *options, "MANIFEST"))
+    return "\n".join((f"COPY {table} FROM {quoted(manifest)}", access.sql, *options, "MANIFEST"))
 
 
 def quoted(text: str) -> str:

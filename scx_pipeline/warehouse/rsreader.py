@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from scx_pipeline.spec import Column, Span, Table
@@ -21,7 +20,7 @@ from scx_pipeline.warehouse.base import (
     names,
     quote,
 )
-from scx_pipeline.warehouse.rscopy import Entry, copy_sql
+from scx_pipeline.warehouse.rscopy import Entry, copy_sql, quoted
 from scx_pipeline.warehouse.rstexts import DOUBTFUL, text_type
 
 if TYPE_CHECKING:
@@ -42,28 +41,27 @@ class GroupReader(ObjectReader):
         self.landed = False  # whether the target stands
         self._values = ""  # the SELECT of what was read last
 
-    def reads(self, table: Table, kind: str) -> bool:
-        access, query = self.session.warehouse.access, self.session.warehouse.address.query
-        if access.region and (
-            kind == "parquet" or "region_staging" not in query
-        ):  # COPY takes no REGION with Parquet
+    def reads(self, kind: str) -> bool:
+        warehouse = self.session.warehouse
+        # COPY takes no REGION with Parquet.
+        if warehouse.access.region and (kind == "parquet" or "region_staging" not in warehouse.options):
             return False
         # Numbers of more digits than a double holds may have been rounded before they became a text.
-        wide = any(column.type.startswith("decimal") for column in table.columns)
+        wide = any(column.type.startswith("decimal") for column in self.table.columns)
         return kind in ("csv", "parquet") or (kind == "json_lines" and not wide)
 
-    def read(self, group: ObjectGroup, null_texts: Sequence[str]) -> GroupRead:
+    def read(self, group: ObjectGroup) -> GroupRead:
         import psycopg2
 
         self._make_texts(group)
-        statement = self._copy(group, null_texts)
+        statement = self._copy(group)
         try:
             self.session.execute(statement)
         except psycopg2.InternalError as error:
             if self.session.warehouse.is_ours(error):
                 raise
             raise UnreadError(f"COPY of {self.table.name}'s objects failed: {first_line(error)}") from error
-        self._values = self._typed(group, null_texts)
+        self._values = self._typed(group)
         return self._look(group)
 
     def keep(self, number: int) -> None:
@@ -110,7 +108,7 @@ class GroupReader(ObjectReader):
         assert column is not None
         return "VARCHAR(65535)" if column.max_bytes is not None else self.session.engine_type(column)
 
-    def _copy(self, group: ObjectGroup, null_texts: Sequence[str]) -> str:
+    def _copy(self, group: ObjectGroup) -> str:
         entries = [Entry(url, size) for url, size in group.objects]
         manifest = self.session.region_place.manifest(entries)
         columns = ", ".join(name for name, _ in self._columns(group))
@@ -118,14 +116,14 @@ class GroupReader(ObjectReader):
             f"{self.texts} ({columns})",
             manifest,
             self.session.warehouse.access,
-            self._options(group, null_texts),
+            self._options(group),
         )
 
-    def _options(self, group: ObjectGroup, null_texts: Sequence[str]) -> list[str]:
+    def _options(self, group: ObjectGroup) -> list[str]:
         access = self.session.warehouse.access
         if group.format == "parquet":
             return ["FORMAT AS PARQUET"]
-        region = [f"REGION '{access.region}'"] if access.region else []
+        region = [f"REGION {quoted(access.region)}"] if access.region else []
         rest = [
             *_COMPRESSED[group.suffix],
             *region,
@@ -136,8 +134,8 @@ class GroupReader(ObjectReader):
         if group.format == "csv":
             # A text that no file can have, or else \N would stand for no value.
             return ["FORMAT AS CSV", "IGNOREHEADER 1", "EMPTYASNULL", f"NULL AS '{uuid.uuid4().hex}'", *rest]
-        empty = ["EMPTYASNULL"] if "" in null_texts else []
-        return [f"FORMAT AS JSON '{self._put_paths(group)}'", *empty, *rest]
+        empty = ["EMPTYASNULL"] if "" in group.null_texts else []
+        return [f"FORMAT AS JSON {quoted(self._put_paths(group))}", *empty, *rest]
 
     def _put_paths(self, group: ObjectGroup) -> str:
         """Write down which field each column takes; the URL of it."""
@@ -146,15 +144,15 @@ class GroupReader(ObjectReader):
         content = json.dumps({"jsonpaths": paths}, indent=0, ensure_ascii=False).encode()
         return self.session.region_place.put("jsonpaths.json", content).url
 
-    def _typed(self, group: ObjectGroup, null_texts: Sequence[str]) -> str:
+    def _typed(self, group: ObjectGroup) -> str:
         """The SELECT of the table's columns, and of whether a row is in doubt."""
         columns = self.table.columns
         if group.format == "parquet":
             return rstexts.typed_values(columns, self.texts)
         if group.format == "csv":
-            return rstexts.typed_texts(columns, self.texts, null_texts)
+            return rstexts.typed_texts(columns, self.texts, group.null_texts)
         outer = [OUTER % number for number in range(len(self._outer()))]
-        return rstexts.typed_fields(columns, self.texts, null_texts, outer)
+        return rstexts.typed_fields(columns, self.texts, group.null_texts, outer)
 
     def _look(self, group: ObjectGroup) -> GroupRead:
         time = quote(self.table.moment) if not self.table.whole else "CAST(NULL AS TIMESTAMP)"

@@ -41,11 +41,10 @@ def told_of(unload: Unload) -> Iterator[None]:
 
 def unload_sql(unload: Unload, access: Access) -> str:
     """UNLOAD of a SELECT to Parquet files under a URL, in folders by the values of the columns that name some."""
-    role = "default" if access.iam_role == "default" else quoted(access.iam_role)
     lines = [
         f"UNLOAD ({quoted(unload.select)})",
         f"TO {quoted(unload.url)}",
-        f"IAM_ROLE {role}",
+        access.sql,
         "FORMAT AS PARQUET",
     ]
     if unload.folders:
