@@ -67,7 +67,7 @@ def unload(
     line = show.err.status(f"{star}: starting")
     with nullcontext() if as_json else line:
         unloader = Unloader(
-            compiled.star, warehouse_of(settings), span, lambda message: line.update(f"{star}: {message}")
+            compiled, warehouse_of(settings), span, lambda message: line.update(f"{star}: {message}")
         )
         done = unloader.run(lake or settings.lake)
     if as_json:
@@ -77,9 +77,7 @@ def unload(
 
 
 def _show(done: Unloaded) -> None:
-    rows = [
-        (table.name, _months(table), len(table.files), table.rows, table.bytes / 1e6) for table in done.tables
-    ]
+    rows = [(table.name, _months(table), table.files, table.rows, table.bytes / 1e6) for table in done.tables]
     show.out.print(show.table(f"{done.url}: unloaded", ["table", "months", "files", "rows", "MB"], rows))
 
 

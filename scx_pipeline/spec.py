@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 MAX_TEXT_BYTES = 65535  # Redshift's VARCHAR(MAX), so that a text that fits one engine fits all
+MONTH_FOLDERS = ("year", "month")  # that a table kept by month has in the lake, of its event time in UTC
 RESERVED = {"_object", "_n", "file_index", "rowid"}  # names that stand beside a table's own while it is made
 _TYPE = re.compile(
     r"^(?:smallint|integer|bigint|double|boolean|date|timestamp|varchar\((?:max|[1-9]\d{0,4})\)|decimal\(\d+,\s*\d+\))$"
@@ -279,6 +280,10 @@ class Table(_Fact):
     sort: tuple[Name, ...] = Field(
         (), description="of Redshift: the columns by which rows are sorted; none: as Redshift finds best"
     )
+    partition_by: tuple[Name, ...] = Field(
+        (),
+        description="of the lake: the columns whose values name the folders of its files; of a table kept by month, year and month come first, and are the default",
+    )
     columns: tuple[Column, ...] = Field(min_length=1)
 
     @property
@@ -338,7 +343,33 @@ class Table(_Fact):
                 f"table {self.name}: it has no event_time, so it is made whole and needs key and latest_by"
             )
         self._check_reading()
+        self._check_folders()
         return self
+
+    def _check_folders(self) -> None:
+        inner = self.partition_by
+        if self.sliced and inner:
+            if inner[:2] != MONTH_FOLDERS:
+                raise ValueError(
+                    f"table {self.name}: it is kept by month, so partition_by begins with {', '.join(MONTH_FOLDERS)}"
+                )
+            inner = inner[2:]
+        for name in inner:
+            if name not in self.column_names or inner.count(name) > 1:
+                raise ValueError(
+                    f"table {self.name}: partition_by names {name}, which is none of its columns, or is named twice"
+                )
+            if (
+                self.column(name).type not in ("smallint", "integer", "bigint", "date")
+                and not self.column(name).max_bytes
+            ):
+                raise ValueError(
+                    f"table {self.name}: partition_by names {name}, of type {self.column(name).type}, and a folder is named by a whole number, a date or a text"
+                )
+        if set(self.column_names) <= {*self.partition_by}:
+            raise ValueError(
+                f"table {self.name}: partition_by names all of its columns, and leaves none for the files"
+            )
 
     def _check_reading(self) -> None:
         types = {column.name: column.type for column in self.columns}

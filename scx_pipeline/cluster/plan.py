@@ -138,7 +138,7 @@ def _unloading(plan: ClusterPlan) -> list[Policy]:
     if not plan.lake:
         return []
     bucket, _, prefix = plan.lake.removeprefix("s3://").partition("/")
-    below = f"{prefix}/*/_unload/*" if prefix else "*/_unload/*"
+    below = f"{prefix}/*/_writing/*" if prefix else "*/_writing/*"
     actions = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
     condition = {"Condition": {"StringLike": {"s3:prefix": [below]}}}
     return [

@@ -4,30 +4,31 @@ Nothing is read or written here."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from scx_pipeline.spec import Column, Month, Span, Star, Table
+from scx_pipeline.spec import Column, Month, Span, Table
 from scx_pipeline.warehouse.base import in_span, names, qualified, quote
 
 YEAR = Column(name="year", type="integer", description="The year of the event time, UTC.")
 MONTH = Column(name="month", type="integer", description="The month of the event time, UTC.")
 FOLDERS = (YEAR, MONTH)
-UNLOADING = "_unload"  # the folder of what is not in its place yet; readers of a table never look there
-_RUN = re.compile(r"(\d{8}T\d{12}-[0-9a-f]{8})[-/]")  # in a file's name, or as a folder's
+# Folders of a star whose names begin with _ are none of its tables'; readers of a table never look there.
+WRITING = "_writing"  # what is not in its place yet
+NEWEST = "_newest"  # of a table kept by key, each month's newest row of every key
+PART = "part-"  # a folder of one of several writers of a table, while it is written
+ACCOUNTS = "_accounts"  # what became of each object, the rows that were rejected, and what each run did
+_RUN = re.compile(r"(\d{8}T\d{12}-[0-9a-f]{8})[-/.]")  # in a file's name, or as a folder's
 _TIME = "%Y%m%dT%H%M%S%f"
-_IN_MONTH = re.compile(r"year=(\d+)/month=(\d+)/[^/]+")
-
-
-def tables_of(star: Star) -> tuple[Table, ...]:
-    """The tables that go into the lake: facts and dimensions, or the staging tables of a star that has nothing else."""
-    return star.derived or star.staging
+_IN_MONTH = re.compile(r"year=(\d+)/month=(\d+)/.+")
 
 
 def folders_of(table: Table) -> tuple[Column, ...]:
-    """The columns whose values name the folders of a table's files: those of a table that is kept by month."""
-    return FOLDERS if table.sliced else ()
+    """The columns whose values name the folders of a table's files, as declared; of a table kept by month, at least two."""
+    if not table.sliced:
+        return tuple(table.column(name) for name in table.partition_by)
+    return (*FOLDERS, *(table.column(name) for name in table.partition_by[len(FOLDERS) :]))
 
 
 def file_columns(table: Table) -> tuple[Column, ...]:
@@ -36,18 +37,19 @@ def file_columns(table: Table) -> tuple[Column, ...]:
     return tuple(column for column in table.columns if column.name not in named)
 
 
-def select_of(schema: str, table: Table, span: Span | None) -> str:
-    """What is unloaded of a table, the values of its folders last."""
+def select_of(schema: str, table: Table, span: Span | None, folders: Sequence[Column]) -> str:
+    """What is written of a table, the values of the columns that name folders last."""
     listed = names([column.name for column in file_columns(table)])
-    if not table.sliced:
-        return f"SELECT {listed} FROM {qualified(schema, table)}"
-    folders = ", ".join(f"{part_of(table, column)} AS {quote(column.name)}" for column in FOLDERS)
-    return f"SELECT {listed}, {folders} FROM {qualified(schema, table)} WHERE {within(table, span)}"
+    named = [
+        f"{part_of(table, column)} AS {quote(column.name)}" if column in FOLDERS else quote(column.name)
+        for column in folders
+    ]
+    return f"SELECT {', '.join([listed, *named])} FROM {qualified(schema, table)} WHERE {within(table, span)}"
 
 
 def within(table: Table, span: Span | None) -> str:
-    """The condition on what is unloaded of a table that is kept by month."""
-    return in_span(table.moment, span) if span else "TRUE"
+    """The condition on what is written of a table: of one that is kept by month, the span's rows."""
+    return in_span(table.moment, span) if span and table.sliced else "TRUE"
 
 
 def part_of(table: Table, column: Column) -> str:
@@ -56,7 +58,7 @@ def part_of(table: Table, column: Column) -> str:
 
 
 def new_run(keys: Iterable[str]) -> str:
-    """The name of an unload, which comes after those of all unloads that left one of these keys, whatever the clocks say."""
+    """The name of a run, which comes after those of all that left one of these keys, whatever the clocks say."""
     now = datetime.now(UTC).replace(tzinfo=None)
     latest = max((found[1] for found in map(_RUN.search, keys) if found), default="")
     if latest:
@@ -66,11 +68,11 @@ def new_run(keys: Iterable[str]) -> str:
 
 def folder_of(run: str) -> str:
     """The folder of what a run has written and not yet put in its place, with a / at its end."""
-    return f"{UNLOADING}/{run}/"
+    return f"{WRITING}/{run}/"
 
 
 def run_of(key: str) -> str:
-    """The unload that a file is from; nothing of one that is from none, which is older than any."""
+    """The run that a file is from; nothing of one that is from none."""
     found = _RUN.match(key.rpartition("/")[2])
     return found[1] if found else ""
 
@@ -82,6 +84,8 @@ def month_of_key(key: str) -> Month | None:
 
 
 def place_of(run: str, key: str) -> str:
-    """Where a file goes that an engine has written under a key."""
-    folder, _, name = key.rpartition("/")
-    return f"{folder}/{run}-{name}"
+    """Where a file goes that was written under a key; a writer's own folder, `part-…`, becomes part of its name."""
+    *folders, name = key.split("/")
+    parts = [folder.removeprefix(PART) for folder in folders if folder.startswith(PART)]
+    kept = [folder for folder in folders if not folder.startswith(PART)]
+    return "/".join([*kept, "-".join([run, *parts, name])])

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from scx_pipeline.errors import LakeError
@@ -17,8 +17,11 @@ from scx_pipeline.s3 import open_s3, reason_of
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
+    from pyarrow.parquet import FileMetaData
 
+FOOTER = 64 << 10  # bytes read at a time: nearly every file's end at once
 WORKERS = 16  # requests at a time
+Answer = TypeVar("Answer")
 SAMPLE = "file:///folder or s3://bucket/prefix"
 
 
@@ -41,6 +44,18 @@ class Place:
 
         with self._told("write", key):
             obstore.put(self.store, key, content)
+
+    def create(self, key: str, content: bytes) -> bool:
+        """Write an object where there is none; whether there was none."""
+        import obstore
+        from obstore.exceptions import AlreadyExistsError
+
+        with self._told("write", key):
+            try:
+                obstore.put(self.store, key, content, mode="create")
+            except AlreadyExistsError:
+                return False
+        return True
 
     def read(self, key: str) -> bytes | None:
         """An object's bytes; None where there is none."""
@@ -80,8 +95,22 @@ class Place:
         if self.folder is not None:
             shutil.rmtree(self.folder / prefix, ignore_errors=True)
 
+    def footer(self, key: str) -> FileMetaData:
+        """What stands at a Parquet file's end. Raises LakeError where it is none."""
+        import io
+
+        import pyarrow.parquet as pq
+
+        with self._told("read", key):
+            end = self._end(key, FOOTER)
+            needed = int.from_bytes(end[-8:-4], "little") + 8
+            return pq.read_metadata(io.BytesIO(end if needed <= len(end) else self._end(key, needed)))
+
+    def _end(self, key: str, size: int) -> bytes:
+        return bytes(self.store.get(key, options={"range": {"suffix": size}}).bytes())
+
     @staticmethod
-    def each(work: Callable[[str], object], keys: Sequence[str]) -> Sequence[object]:
+    def each(work: Callable[[str], Answer], keys: Sequence[str]) -> Sequence[Answer]:
         """Do the same with many keys, some at a time."""
         with ThreadPoolExecutor(WORKERS) as pool:
             return list(pool.map(work, keys))

@@ -1,29 +1,33 @@
-"""An unload: a star's tables out of the warehouse into the lake, all as one commit left them.
-How an engine writes files is in `warehouse`, how they lie in `layout`, how they take the older ones' place in `publish`."""
+"""An unload: a star's tables out of the warehouse into the lake, with their history, all as one commit left them.
+How an engine writes files is in `warehouse`, how they lie in `layout`, how they take the older ones' place in `commit`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
+from scx_pipeline.engine import history
+from scx_pipeline.engine.publish import month_rows
+from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.errors import LakeError
+from scx_pipeline.lake.commit import NewFiles, Turn, begin, commit, give_up
 from scx_pipeline.lake.layout import (
+    ACCOUNTS,
     FOLDERS,
+    NEWEST,
     file_columns,
-    folder_of,
     folders_of,
-    month_of_key,
-    new_run,
     part_of,
     select_of,
-    tables_of,
     within,
 )
+from scx_pipeline.lake.manifest import DataFile, Made, Manifest
 from scx_pipeline.lake.place import Place, open_place
-from scx_pipeline.lake.publish import Journal, begin, give_up, publish, tidy
-from scx_pipeline.spec import Month, Span, Star, Table
-from scx_pipeline.warehouse.base import Session, Warehouse, names, qualified, quote
+from scx_pipeline.lake.written import Counts, look
+from scx_pipeline.spec import Column, Month, Span, Table
+from scx_pipeline.warehouse.base import STATE_SCHEMA, Session, Warehouse, names, qualified, quote
 from scx_pipeline.warehouse.unloading import Unload
 
 WHOLE_NUMBERS = ("smallint", "integer", "bigint")
@@ -35,7 +39,7 @@ class UnloadedTable:
 
     name: str
     months: tuple[Month, ...] | None  # None: it is not kept by month
-    files: tuple[str, ...]  # keys relative to the run's own folder
+    files: int
     rows: int
     bytes: int
 
@@ -44,7 +48,7 @@ class UnloadedTable:
         return {
             "table": self.name,
             "months": months,
-            "files": len(self.files),
+            "files": self.files,
             "rows": self.rows,
             "bytes": self.bytes,
         }
@@ -64,9 +68,9 @@ class Unloaded:
 
 @dataclass(frozen=True)
 class Unloader:
-    """What an unload is of: a star in a warehouse, and months of the tables that are kept by month, None for all."""
+    """What an unload is of: a star in a warehouse, and months of the tables that have months, None for all."""
 
-    star: Star
+    compiled: CompiledStar
     warehouse: Warehouse
     span: Span | None = None
     progress: Callable[[str], None] = lambda message: None
@@ -74,22 +78,20 @@ class Unloader:
     def run(self, url: str) -> Unloaded:
         """Write the tables into the lake at a URL, in the place of what is there of them.
 
-        Raises PipelineError, and then the lake is as it was, or the next unload makes it whole.
+        Raises PipelineError, and then the lake is as it was.
         """
-        place = self._open(url)
-        tidy(place, self.warehouse.notify)
-        run = new_run(list(place.list()))
-        begin(place, run)
+        turn = begin(self._open(url), self.compiled.star.name, self.warehouse.notify)
         try:
             with self.warehouse.reading() as session:
                 session.begin()  # so that all queries see the same commit
-                tables = [self._write(session, place, run, table) for table in tables_of(self.star)]
+                unload = _Unload(self, session, turn)
+                unload.write()
             self.progress("putting files in their places")
-            publish(place, self._journal(run, tables))
+            commit(turn, unload.new, unload.after())
         except BaseException:
-            give_up(place, run, self.warehouse.notify)
+            give_up(turn, self.warehouse.notify)
             raise
-        return Unloaded(place.url, run, tables)
+        return Unloaded(turn.place.url, turn.run, unload.told)
 
     def _open(self, url: str) -> Place:
         needed = self.warehouse.capabilities.writes_to
@@ -97,31 +99,79 @@ class Unloader:
             raise LakeError(
                 f"the lake is {url}, where {self.warehouse.url} cannot write: set SCX_LAKE_URL (or --lake) to {needed}bucket/prefix"
             )
-        return open_place(url, self.star.name)
+        return open_place(url, self.compiled.star.name)
 
-    def _write(self, session: Session, place: Place, run: str, table: Table) -> UnloadedTable:
-        """Write a table's files into the run's own folder."""
-        self.progress(table.name)
-        self._check(session, table)
-        select = select_of(self.star.schema_name, table, self.span)
-        counts = self._counts(session, table, select)
-        rows, folder = sum(counts.values()), f"{folder_of(run)}{table.name}/"
-        if rows:
-            unload = Unload(select, file_columns(table), folders_of(table), f"{place.url}/{folder}")
-            written = session.unload(unload)
-            if written != rows:
-                raise LakeError(
-                    f"{table.name}: it has {rows:,} rows, but {written:,} were written; nothing was changed"
-                )
-        files = place.list(folder) if rows else {}
-        keys = tuple(sorted(key.removeprefix(folder_of(run)) for key in files))
-        self._check_months(table, counts, keys)
+
+class _Unload:
+    """An unload while it runs."""
+
+    def __init__(self, unloader: Unloader, session: Session, turn: Turn) -> None:
+        self.compiled, self.span, self.progress = unloader.compiled, unloader.span, unloader.progress
+        self.star = unloader.compiled.star
+        self.session, self.turn = session, turn
+        self.new: list[NewFiles] = []
+        self.told: list[UnloadedTable] = []
+        self.rows: dict[str, Counts] = {}
+
+    def write(self) -> None:
+        """Write all that goes into the lake into the run's own folder."""
+        self.months = history.read_months(self.session, self.star.name)
+        self.whole = history.read_whole(self.session, self.star.name)
+        self.stale = history.read_stale(self.session, self.star.name)
+        for table in self.star.tables:
+            self.progress(table.name)
+            self._check(table)
+            files = self._write(table, table.name, self.star.schema_name)
+            self._tell(table, files)
+            if not table.sliced and not table.whole:
+                kept = month_rows(self.compiled, table)
+                self._write(kept, f"{NEWEST}/{table.name}", STATE_SCHEMA)
+        for account in (history.OBJECTS, history.REJECTED):
+            self._account(account)
+
+    def _write(self, table: Table, name: str, schema: str) -> list[DataFile]:
+        counts = self.rows[name] = self._counts(schema, table)
+        if self.session.capabilities.folders_at_once or not table.sliced:
+            self._unload(
+                schema, table, self.span, folders_of(table), self.turn.url_of(name), sum(counts.values())
+            )
+        else:
+            for month in sorted(month for month in counts if month):  # one by one takes less memory
+                url = f"{self.turn.url_of(name)}year={month.year}/month={month.month}/"
+                inner = folders_of(table)[len(FOLDERS) :]
+                self._unload(schema, table, Span(month, month), inner, url, counts[month])
+        files = look(self.turn, name, file_columns(table), counts)
+        self.new.append(NewFiles(name, self.span if table.sliced else None, files))
+        return files
+
+    def _unload(
+        self, schema: str, table: Table, span: Span | None, folders: Sequence[Column], url: str, rows: int
+    ) -> None:
+        if not rows:
+            return
+        columns = file_columns(table)
+        select = select_of(schema, table, span, folders)
+        self.session.unload(Unload(select, columns, tuple(folders), url))
+
+    def _tell(self, table: Table, files: Sequence[DataFile]) -> None:
+        counts = self.rows[table.name]
         months = tuple(sorted(month for month in counts if month)) if table.sliced else None
-        return UnloadedTable(table.name, months, keys, rows, sum(files.values()))
+        size = sum(item.bytes for item in files)
+        self.told.append(UnloadedTable(table.name, months, len(files), sum(counts.values()), size))
 
-    def _check(self, session: Session, table: Table) -> None:
+    def _account(self, account: Table) -> None:
+        """Write what the load history knows of the star's objects, or of its rejected rows."""
+        select = f"SELECT {names(account.column_names)} FROM {qualified(STATE_SCHEMA, account)} WHERE star = '{self.star.name}'"
+        [(count,)] = self.session.rows(f"SELECT COUNT(*) FROM ({select}) AS q")
+        name = f"{ACCOUNTS}/{account.name}"
+        if count:
+            self.session.unload(Unload(select, account.columns, (), self.turn.url_of(name)))
+        files = look(self.turn, name, account.columns, {None: int(count)})
+        self.new.append(NewFiles(name, None, files))
+
+    def _check(self, table: Table) -> None:
         """Raise LakeError for a table that is not as it is declared, or has a year or month that is another's."""
-        schema, name = self.star.schema_name, f"{self.star.schema_name}.{table.name}"
+        session, schema, name = self.session, self.star.schema_name, f"{self.star.schema_name}.{table.name}"
         if not session.existing_columns(schema, table.name) or session.differs(schema, table):
             raise LakeError(f"{name} does not stand as it is declared: run `scx load {self.star.name}` first")
         for column in FOLDERS if table.sliced else ():
@@ -139,31 +189,35 @@ class Unloader:
                     f"folders are named by that: give the column another name"
                 )
 
-    @staticmethod
-    def _counts(session: Session, table: Table, select: str) -> dict[Month | None, int]:
+    def _counts(self, schema: str, table: Table) -> dict[Month | None, int]:
         """How many rows there are, by month where they are kept so."""
+        relation = f"{qualified(schema, table)} WHERE {within(table, self.span)}"
         if not table.sliced:
-            [(count,)] = session.rows(f"SELECT COUNT(*) FROM ({select}) AS q")
+            [(count,)] = self.session.rows(f"SELECT COUNT(*) FROM {relation}")
             return {None: int(count)}
-        by = names([column.name for column in FOLDERS])
-        found = session.rows(f"SELECT {by}, COUNT(*) FROM ({select}) AS q GROUP BY {by}")
+        parts = ", ".join(part_of(table, column) for column in FOLDERS)
+        found = self.session.rows(f"SELECT {parts}, COUNT(*) FROM {relation} GROUP BY 1, 2")
         return {Month(int(year), int(month)): int(count) for year, month, count in found}
 
-    @staticmethod
-    def _check_months(table: Table, counts: dict[Month | None, int], keys: Sequence[str]) -> None:
-        """Raise LakeError unless there are files of exactly the months that rows are of."""
-        found = {month_of_key(key.removeprefix(f"{table.name}/")) for key in keys}
-        wanted = {month for month, count in counts.items() if count}
-        if found != wanted:
-            odd = sorted(str(month) for month in found ^ wanted)
-            raise LakeError(
-                f"{table.name}: files and rows are of other months: {', '.join(odd)}; nothing was changed"
-            )
-
-    def _journal(self, run: str, tables: Sequence[UnloadedTable]) -> Journal:
+    def after(self) -> Manifest:
+        """What stands in the lake, its files aside."""
+        before, now = self.turn.before, datetime.now(UTC).isoformat(timespec="seconds")
         span = self.span
-        months = {
-            table.name: (span.first, span.last) if span and table.months is not None else None
-            for table in tables
+        months = {month: made for month, made in before.months.items() if span and month not in span}
+        stale = {month: why for month, why in before.stale.items() if span and month not in span}
+        for month, state in self.months.items():
+            if span is None or month in span:
+                months[month] = Made(state, self.turn.run, now, self._rows_of(month))
+        stale |= {month: why for month, why in self.stale.items() if span is None or month in span}
+        whole = Made(self.whole, self.turn.run, now, self._rows_of(None)) if self.whole else None
+        return replace(before, months=months, whole=whole, stale=stale)
+
+    def _rows_of(self, month: Month | None) -> dict[str, int]:
+        """How many rows a month gives to each of the tables with months; None: those of the tables without."""
+        if month is None:
+            return {table.name: self.rows[table.name].get(None, 0) for table in self.star.whole}
+        kept = {
+            table.name: table.name if table.sliced else f"{NEWEST}/{table.name}"
+            for table in self.star.monthly
         }
-        return Journal(run, tuple(key for table in tables for key in table.files), months)
+        return {table: self.rows[name].get(month, 0) for table, name in kept.items()}

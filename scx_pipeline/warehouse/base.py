@@ -46,6 +46,9 @@ class Capabilities:
         str  # by which texts are compared by their bytes, as the other engines do; none where they are anyway
     )
     max_text: str  # the type of varchar(max)
+    folders_at_once: bool = (
+        False  # whether it writes all folders of a table to a lake at once; others, month by month
+    )
     writes_to: str = ""  # what a lake's URL must begin with; anything: a folder's and a bucket's
 
 

@@ -49,6 +49,7 @@ CAPABILITIES = Capabilities(
     placeholder="%s",
     collation="",  # texts are compared by their bytes
     max_text="character varying(65535)",
+    folders_at_once=True,
     writes_to="s3://",
 )
 SAMPLE = "redshift://user:password@host:5439/dev?staging=s3://bucket/prefix"

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 # is in them. Of rows that it cannot know to be none, it does not know.
 _NO_ROWS = "range((SELECT count(*) FROM range(1) WHERE random() > 1))"
 
+# As pyarrow and Spark have them by default: some 128 MB of a wide table, so that most files have one.
+ROW_GROUP_ROWS = 1 << 20
+LARGEST_FILE = "512MB"
+
 # Rows that a thread gathers before they go to their folders' files: a row group's. DuckDB's default, four times as many, took
 # three times as long, and a third more memory.
 GATHERED_ROWS = 122_880
@@ -52,10 +56,12 @@ def write_parquet(con: duckdb.DuckDBPyConnection, query: str, unload: Unload) ->
     try:
         con.execute(f"SET partitioned_write_flush_threshold = {GATHERED_ROWS}")
         with _local_folder(unload.url) as folder:
-            by = f", PARTITION_BY ({names([column.name for column in unload.folders])})"
-            target = str(folder if unload.folders else folder / "data_0.parquet").replace("'", "''")
+            named = names([column.name for column in unload.folders])
+            cut = f"PARTITION_BY ({named})" if unload.folders else f"FILE_SIZE_BYTES '{LARGEST_FILE}'"
+            target = str(folder).replace("'", "''")
             written = con.execute(
-                f"COPY ({query} {nothing}) TO '{target}' (FORMAT parquet, COMPRESSION zstd{by if unload.folders else ''})"
+                f"COPY ({query} {nothing}) TO '{target}'"
+                f" (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS}, {cut})"
             ).fetchone()
     except (OSError, duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException) as error:
         raise LakeError(f"cannot write {unload.url}: {first_line(error)}") from error

@@ -24,7 +24,13 @@ def test_unload_tells_what_it_wrote_of_each_table(scx: Scx, loaded: Path) -> Non
     lines = [line.split() for line in told.out.splitlines()]
     assert lines[0] == [f"{(loaded / 'lake' / 'scx').as_uri()}:", "unloaded"]
     assert lines[1] == ["table", "months", "files", "rows", "MB"]
-    assert [line[0] for line in lines[2:]] == ["users", "projects", "time", "auto_classification_logs"]
+    assert [line[0] for line in lines[2:]] == [
+        "staging_cleansed_logs",
+        "users",
+        "projects",
+        "time",
+        "auto_classification_logs",
+    ]
     assert lines[-1][:4] == ["auto_classification_logs", "2021-01…2021-03", "(3)", "3"]
     assert "300" in lines[-1]
 
@@ -36,7 +42,7 @@ def test_unload_as_json_is_for_a_script(scx: Scx, loaded: Path) -> None:
     tables = {table["table"]: table for table in report["tables"]}
     assert tables["users"]["months"] is None
     assert tables["time"]["months"] == ["2021-02"]
-    files = list((loaded / "other").rglob("*.parquet"))
+    files = [file for name in tables for file in (loaded / "other" / "scx" / name).rglob("*.parquet")]
     assert sum(table["files"] for table in tables.values()) == len(files)
     assert sum(table["bytes"] for table in tables.values()) == sum(file.stat().st_size for file in files)
     assert not (loaded / "lake").exists()
@@ -49,7 +55,7 @@ def test_the_lake_is_where_the_setting_says(scx: Scx, loaded: Path, monkeypatch:
         path.parent.relative_to(loaded).as_posix() for path in (loaded / "set").rglob("time/**/*.parquet")
     }
     assert found == {f"set/scx/time/year=2021/month={number}" for number in (1, 2)}
-    assert not list((loaded / "set").rglob("_unload/*"))
+    assert not list((loaded / "set").rglob("_writing/*"))
 
 
 MISTAKES = {

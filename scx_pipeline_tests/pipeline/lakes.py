@@ -14,7 +14,8 @@ import obstore
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scx_pipeline.lake.layout import UNLOADING
+from scx_pipeline.lake.layout import WRITING
+from scx_pipeline.lake.manifest import MANIFESTS, Manifest, read_manifest
 from scx_pipeline.lake.place import Place, open_place
 from scx_pipeline.lake.unload import Unloaded, Unloader
 from scx_pipeline.spec import Span
@@ -37,14 +38,20 @@ class Lake:
         return self.unloader(span, progress).run(self.url)
 
     def unloader(self, span: Span | None = None, progress: Callable[[str], None] | None = None) -> Unloader:
-        return Unloader(self.world.compiled.star, self.world.warehouse, span, progress or self.told.append)
+        return Unloader(self.world.compiled, self.world.warehouse, span, progress or self.told.append)
 
     @property
     def place(self) -> Place:
         return open_place(self.url, self.world.compiled.star.name)
 
     def keys(self, table: str = "") -> list[str]:
-        return sorted(self.place.list(f"{table}/" if table else ""))
+        """The keys of a table's files, or of all but the manifests."""
+        listed = self.place.list(f"{table}/" if table else "")
+        return sorted(key for key in listed if not key.startswith(MANIFESTS))
+
+    @property
+    def manifest(self) -> Manifest:
+        return read_manifest(self.place, self.world.compiled.star.name)
 
     def folders(self, table: str) -> list[str]:
         """The folders in which a table has files."""
@@ -52,13 +59,13 @@ class Lake:
 
     def left(self) -> list[str]:
         """What is not in its place."""
-        return [key for key in self.keys() if key.startswith(UNLOADING)]
+        return [key for key in self.keys() if key.startswith(WRITING)]
 
-    def files(self, table: str) -> list[Path]:
-        """A table's files, brought here."""
+    def files(self, table: str, keys: list[str] | None = None) -> list[Path]:
+        """A table's files as the manifest lists them, or others, brought here."""
         target = self.folder / f"look-{len(list(self.folder.glob('look-*')))}"
         found = []
-        for key in self.keys(table):
+        for key in keys if keys is not None else [item.key for item in self.manifest.of(table)]:
             path = target / key
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(bytes(obstore.get(self.place.store, key).bytes()))
@@ -69,9 +76,15 @@ class Lake:
         return [pq.read_schema(path).remove_metadata() for path in self.files(table)]
 
     def rows(self, table: str) -> list[Row]:
-        """A table's rows as DuckDB reads them, in the order of the declared columns."""
+        """A table's rows as the manifest lists its files, read by DuckDB, in the order of the declared columns."""
+        return self._read(table, self.files(table))
+
+    def listed(self, table: str) -> list[Row]:
+        """A table's rows as whoever reads its folders sees them."""
+        return self._read(table, self.files(table, self.keys(table)))
+
+    def _read(self, table: str, files: list[Path]) -> list[Row]:
         columns = ", ".join(f'"{name}"' for name in self.world.compiled.star.table(table).column_names)
-        files = self.files(table)
         if not files:
             return []
         listed = ", ".join(f"'{path}'" for path in files)
@@ -85,14 +98,12 @@ class Lake:
 
     @property
     def tables(self) -> list[str]:
-        return [table.name for table in self.world.compiled.star.tables if table.role != "staging"]
+        return [table.name for table in self.world.compiled.star.tables]
 
 
 def standing(world: World) -> dict[str, list[Row]]:
     """What the lake should hold of the warehouse."""
-    return {
-        table.name: world.table(table.name) for table in world.compiled.star.tables if table.role != "staging"
-    }
+    return {table.name: world.table(table.name) for table in world.compiled.star.tables}
 
 
 def lake_url(warehouse_url: str, folder: Path) -> str:

@@ -36,7 +36,7 @@ ALLOWED = {
     "doctor": {"engine", "warehouse", "orchestration", "settings", *LEAVES},
     "demo": {"engine", "warehouse", "samples", "show", *LEAVES},
     "cluster": LEAVES,
-    "lake": {"warehouse", *LEAVES},
+    "lake": {"engine", "warehouse", *LEAVES},
     "cli_cluster": {"cluster", "show", *LEAVES},
     "cli_options": {"engine", "warehouse", "settings", "show", *LEAVES},
     "cli_lake": {"lake", "cli_options", "settings", "show", *LEAVES},

@@ -101,9 +101,9 @@ def test_into_a_lake_the_role_may_write_only_what_is_not_in_its_place_yet() -> N
     )
     writing, place, listing = with_lake[len(without) :]
     assert with_lake[: len(without)] == without
-    assert writing["Resource"] == ["arn:aws:s3:::lake/stars/*/_unload/*"]
+    assert writing["Resource"] == ["arn:aws:s3:::lake/stars/*/_writing/*"]
     assert not {"s3:DeleteObject", "s3:*"} & set(writing["Action"])
-    assert listing["Condition"] == {"StringLike": {"s3:prefix": ["stars/*/_unload/*"]}}
+    assert listing["Condition"] == {"StringLike": {"s3:prefix": ["stars/*/_writing/*"]}}
     assert place["Action"] == "s3:GetBucketLocation"
 
 
