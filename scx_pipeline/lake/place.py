@@ -137,6 +137,14 @@ def open_place(url: str, name: str) -> Place:
     raise LakeError(f"SCX_LAKE_URL (or --lake) is {url!r}: write {SAMPLE}")
 
 
+def find_place(url: str, name: str) -> Place | None:
+    """The same for who only reads, and makes no folder: nothing where there is none. Raises LakeError."""
+    parts = urlsplit(url)
+    if parts.scheme == "file" and parts.path and not (Path(unquote(parts.path)) / name).is_dir():
+        return None
+    return open_place(url, name)
+
+
 def _open_folder(url: str, folder: Path) -> ObjectStore:
     from obstore.store import LocalStore
 
