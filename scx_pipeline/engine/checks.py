@@ -10,11 +10,11 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from scx_pipeline.engine.accounts import Ingested
-from scx_pipeline.engine.publish import Rows, count_rows, touched_name
+from scx_pipeline.engine.publish import Rows, touched_name
 from scx_pipeline.engine.select import day_of
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.spec import Column, Month, Source, Span, Star, Table
-from scx_pipeline.warehouse.base import Session, inside, month_within, names, qualified, quote
+from scx_pipeline.warehouse.base import Relations, inside, month_within, names, qualified, quote
 
 Severity = Literal["error", "warn"]
 SHOWN = 5
@@ -358,10 +358,11 @@ class RowScan:
 class SliceChecks:
     """The checks of one table's slice, evaluated inside the transaction."""
 
-    session: Session
+    session: Relations
     compiled: CompiledStar
     span: Span | None  # None: of the tables without months
     expected_rows: Callable[[Table], Rows]
+    count_rows: Callable[[Table], Rows]  # of the span's months, as they stand
 
     def scan(self, table: Table) -> tuple[Rows, list[CheckResult]]:
         """How many rows each month gives to the table, and all rules of single rows, in one scan of the slice."""
@@ -375,11 +376,7 @@ class SliceChecks:
         if table.sliced:
             assert self.span is not None
             return {month: counted.get(month, 0) for month in self.span}, scan.results()
-        return {None: counted.get(None, 0)} if table.whole else self._months(table), scan.results()
-
-    def _months(self, table: Table) -> Rows:
-        assert self.span is not None
-        return count_rows(self.session, self.compiled, table, self.span)
+        return {None: counted.get(None, 0)} if table.whole else self.count_rows(table), scan.results()
 
     def run(self, table: Table, rows: Rows, loaded: int | None) -> list[CheckResult]:
         """The table's other checks; `loaded` is what the accounting expects of a staging table."""
@@ -486,7 +483,7 @@ class SliceChecks:
             shown = session.rows(f"SELECT DISTINCT s.{name} {orphans} ORDER BY 1 LIMIT {SHOWN}")
             message = f"{count:,} rows have a {column.name} that {target.name} lacks: {', '.join(str(row[0]) for row in shown)}"
         if not by_month:
-            session.execute(f"DROP TABLE {values}")
+            self.session.drop_temporary(values)
         return CheckResult(
             table.name,
             reference_name(table, column),
@@ -498,15 +495,15 @@ class SliceChecks:
     def _values(self, table: Table, column: Column, rows: str) -> str:
         """A temporary table of the column's values and how often each stands in the rows: far fewer than the rows."""
         near, name = self._near(table), quote(column.name)
-        near.execute(
-            f"CREATE TEMPORARY TABLE _values AS SELECT {name}, COUNT(*) AS _rows FROM {rows} AS a"
-            f" WHERE {name} IS NOT NULL GROUP BY {name}"
+        near.create_temporary(
+            "_values",
+            f"SELECT {name}, COUNT(*) AS _rows FROM {rows} AS a WHERE {name} IS NOT NULL GROUP BY {name}",
         )
         counted = Column(name="_rows", type="bigint", description="how many rows have the value")
         self.session.take_rows(near, "_values", [column, counted])
         return "_values"
 
-    def _near(self, *tables: Table) -> Session:
+    def _near(self, *tables: Table) -> Relations:
         """Where the tables' slices of this load stand for a query over them alone."""
         return self.session.workbench([qualified(self.compiled.star.schema_name, table) for table in tables])
 

@@ -1,34 +1,36 @@
-"""A load: one span of a star's months, or its tables without months, from the bucket to published tables, in one
-transaction. Each step is a module of its own; Dagster, the settings and the command's output live elsewhere."""
+"""A load: one span of a star's months, or its tables without months, from the bucket to where they stand, all at once.
+Each step is a module of its own; Dagster, the settings and the command's output live elsewhere."""
 
 from __future__ import annotations
 
 import time
-import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 
 from scx_pipeline.engine import history, publish
 from scx_pipeline.engine.accounts import Ingested
-from scx_pipeline.engine.checks import CheckResult, RowScan, SliceChecks, check_ingested
-from scx_pipeline.engine.ingest import Ingestion, may_pass
+from scx_pipeline.engine.checks import CheckResult, SliceChecks, check_ingested
+from scx_pipeline.engine.ingest import Ingestion
 from scx_pipeline.engine.objects import Bucket
 from scx_pipeline.engine.publish import Rows
 from scx_pipeline.engine.select import (
     ChangedMonth,
+    MonthState,
     Selection,
     changed_months,
     select_objects,
     whole_change,
 )
 from scx_pipeline.engine.sql import CompiledStar
+from scx_pipeline.engine.tables import WarehouseTables
+from scx_pipeline.engine.target import Stage, Target
 from scx_pipeline.errors import GateError, PipelineError
-from scx_pipeline.spec import Month, Source, Span, Star, Table, contiguous_spans
-from scx_pipeline.warehouse.base import Landing, Session, Warehouse, inside
+from scx_pipeline.spec import Month, Span, Star, Table, contiguous_spans
+from scx_pipeline.warehouse.base import Warehouse
 
 Progress = Callable[[str], None]
 
@@ -49,6 +51,8 @@ class LoadReport:
     star: str
     span: Span | None  # None: of the tables without months
     load_id: str
+    run_id: str | None = None  # Dagster's
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC).replace(tzinfo=None))
     objects: int = 0
     bytes: int = 0
     read: int = 0
@@ -87,18 +91,41 @@ class Plan:
     stale: Mapping[Month, str] = field(default_factory=dict)  # month → the load that made it stale
 
 
+@dataclass(frozen=True)
+class Standing:
+    """What stands of a star, somewhere, and what it was made from."""
+
+    months: Mapping[Month, MonthState]
+    whole: MonthState | None
+    stale: Mapping[Month, tuple[str, str]]  # why, and since which load
+
+
+def standing_in(star: Star, warehouse: Warehouse) -> Standing:
+    """What stands in a warehouse, as its load history says."""
+    with warehouse.reader() as session:
+        if session is None:
+            return Standing({}, None, {})
+        return Standing(
+            history.read_months(session, star.name),
+            history.read_whole(session, star.name),
+            history.read_stale(session, star.name),
+        )
+
+
 def plan_star(compiled: CompiledStar, bucket: Bucket, warehouse: Warehouse) -> Plan:
     """List the bucket and compare it with the load history; nothing is changed."""
-    star = compiled.star
-    selection = list_selection(star, bucket)
-    with warehouse.reader() as session:
-        standing = history.read_months(session, star.name) if session else {}
-        state = history.read_whole(session, star.name) if session else None
-        stale = history.read_stale(session, star.name) if session else {}
-    reasons = {month: reason for month, (reason, _) in stale.items()}
-    changed = changed_months(selection, star.months(), standing, compiled.version, reasons)
-    whole = whole_change(selection, state, compiled.whole_version)
-    return Plan(selection, changed, set(standing), whole, {month: load for month, (_, load) in stale.items()})
+    selection = list_selection(compiled.star, bucket)
+    return compare(compiled, selection, standing_in(compiled.star, warehouse))
+
+
+def compare(compiled: CompiledStar, selection: Selection, standing: Standing) -> Plan:
+    """What must be made anew of what stands, now that the bucket holds these objects."""
+    reasons = {month: reason for month, (reason, _) in standing.stale.items()}
+    months = compiled.star.months()
+    changed = changed_months(selection, months, standing.months, compiled.version, reasons)
+    whole = whole_change(selection, standing.whole, compiled.whole_version)
+    stale = {month: load for month, (_, load) in standing.stale.items()}
+    return Plan(selection, changed, set(standing.months), whole, stale)
 
 
 def list_selection(star: Star, bucket: Bucket, tables: Collection[Table] | None = None) -> Selection:
@@ -115,14 +142,16 @@ def list_selection(star: Star, bucket: Bucket, tables: Collection[Table] | None 
     )
 
 
-@dataclass(frozen=True)
-class Loader:
-    """Loads spans of one star from one bucket into one warehouse."""
+class Road(ABC):
+    """The way of one star's objects from one bucket to where its tables stand."""
 
     compiled: CompiledStar
     bucket: Bucket
-    warehouse: Warehouse
-    progress: Progress = lambda message: None
+    progress: Progress
+
+    @abstractmethod
+    def publish(self, work: Callable[[Target], LoadReport]) -> LoadReport:
+        """Do the work where the tables stand; what it did there becomes visible at its end, all of it or nothing."""
 
     def load(
         self, span: Span, tables: Collection[str] | None = None, run_id: str | None = None
@@ -135,7 +164,7 @@ class Loader:
         """
         check_span(self.compiled.star, span)
         names = self._tables_to_make(tables)
-        return self._run(lambda: _Run(self, span, names, run_id))
+        return self.publish(lambda target: _Run(self, target, span, names, run_id).execute())
 
     def refresh(self, run_id: str | None = None) -> LoadReport:
         """Make the star's tables without months anew and publish them, history included, in one transaction.
@@ -148,10 +177,7 @@ class Loader:
                 f"{self.compiled.star.name} has no tables without months: load months instead"
             )
         names = {table.name for table in self.compiled.star.whole}
-        return self._run(lambda: _Refresh(self, None, names, run_id))
-
-    def _run(self, begin: Callable[[], _Run]) -> LoadReport:
-        return self.warehouse.run(self.compiled.star.name, lambda session: begin().execute(session))
+        return self.publish(lambda target: _Refresh(self, target, None, names, run_id).execute())
 
     def _tables_to_make(self, tables: Collection[str] | None) -> set[str]:
         star = self.compiled.star
@@ -162,6 +188,22 @@ class Loader:
             if name not in known:
                 raise PipelineError(f"{name} is no table of {star.name}, which has: {', '.join(known)}")
         return self.compiled.downstream(set(tables or known))
+
+
+@dataclass(frozen=True)
+class Loader(Road):
+    """Loads spans of one star from one bucket into one warehouse."""
+
+    compiled: CompiledStar
+    bucket: Bucket
+    warehouse: Warehouse
+    progress: Progress = lambda message: None
+
+    def publish(self, work: Callable[[Target], LoadReport]) -> LoadReport:
+        files = self.warehouse.limits.batch_files
+        return self.warehouse.run(
+            self.compiled.star.name, lambda session: work(WarehouseTables(self.compiled, session, files))
+        )
 
 
 def check_span(star: Star, span: Span) -> None:
@@ -177,45 +219,47 @@ def check_span(star: Star, span: Span) -> None:
 class _Run:
     """One load while it runs."""
 
-    def __init__(self, loader: Loader, span: Span | None, names: set[str], run_id: str | None) -> None:
-        self.loader, self.compiled, self.span, self.names = loader, loader.compiled, span, names
-        self.star = loader.compiled.star
-        self.run_id, self.started = run_id, time.monotonic()
-        self.started_at = datetime.now(UTC).replace(tzinfo=None)
-        self.report = LoadReport(self.star.name, span, uuid.uuid4().hex)
+    def __init__(
+        self, road: Road, target: Target, span: Span | None, names: set[str], run_id: str | None
+    ) -> None:
+        self.road, self.target, self.span, self.names = road, target, span, names
+        self.compiled, self.star = road.compiled, road.compiled.star
+        self.started = time.monotonic()
+        self.report = LoadReport(self.star.name, span, target.new_load_id(), run_id)
         self.ingested: dict[str, Ingested] = {}
-        self.scanned: dict[str, RowScan] = {}  # of tables whose rows do not stay to be looked at later
+        self.stages: dict[str, Stage] = {}
         self.seconds: dict[str, float] = {}
 
-    def execute(self, session: Session) -> LoadReport:
+    def execute(self) -> LoadReport:
         staging = [table for table in self.star.staging if table.name in self.names]
-        # Listed under the lock, so that a load that waited does not publish an older state than the one before it.
-        selection = list_selection(self.star, self.loader.bucket, staging) if staging else None
+        # Listed when it is this load's turn, so that one that waited does not publish an older state than the one before it.
+        selection = list_selection(self.star, self.road.bucket, staging) if staging else None
         if selection is None:
-            self._check_standing(session)
+            self._check_standing()
         else:
             self._describe(selection)
-        history.prepare_tables(session, self.compiled, self.span, self.names)
+        self.target.prepare(self.span, self.names)
         with ExitStack() as stack:
-            landings = [self._ingest(session, stack, table, selection) for table in staging if selection]
-            session.begin()
-            for table, landing in zip(staging, landings, strict=True):
-                self._finish(session, table, landing)
+            for table in staging:
+                self._ingest(stack, table, selection)
+            self.target.begin()
+            for table in staging:
+                self._finish(table)
         for table in self.compiled.order:
             if table.name in self.names:
-                self._derive(session, table)
-        self._check(session)
-        self._record(session, selection)
-        self._record_stale(session)
+                self._derive(table)
+        self._check()
+        self._record(selection)
+        self._record_stale()
         self.report.seconds = time.monotonic() - self.started
         return self.report
 
-    def _record_stale(self, session: Session) -> None:
+    def _record_stale(self) -> None:
         """The span's months are right, if all that could be stale was made."""
         if self.span is not None and self.names.issuperset(
             table.name for table in self.compiled.reading_whole()
         ):
-            history.forget_stale(session, self.star.name, self.span)
+            self.target.forget_stale(self.span)
 
     def _describe(self, selection: Selection) -> None:
         if self.span is None:
@@ -229,9 +273,9 @@ class _Run:
             month: (len(items), sum(item.size for item in items)) for month, items in of_month.items()
         }
 
-    def _check_standing(self, session: Session) -> None:
+    def _check_standing(self) -> None:
         assert self.span is not None
-        standing = history.read_months(session, self.star.name)
+        standing = self.target.months()
         missing = [month for month in self.span if month not in standing]
         if missing:
             raise PipelineError(
@@ -239,45 +283,29 @@ class _Run:
                 "load the whole star for that month first"
             )
 
-    def _ingest(self, session: Session, stack: ExitStack, table: Table, selection: Selection) -> Landing:
+    def _ingest(self, stack: ExitStack, table: Table, selection: Selection | None) -> None:
+        assert selection is not None
         source = self.star.source(table.source or "")
         objects = selection.whole_objects if self.span is None else selection.of(self.span)
         objects = [item for item in objects if item.source == source.name]
-        self.loader.progress(
+        self.road.progress(
             f"{table.name}: {len(objects):,} objects, {sum(item.info.size for item in objects) / 1e6:,.1f} MB"
         )
         begun = time.monotonic()
-        landing = stack.enter_context(self._landing(session, source, table))
+        stage = self.stages[table.name] = stack.enter_context(self.target.stage(source, table, self.span))
         job = Ingestion(
-            self.loader.bucket, source, table, self.span, self.star.months(), self.loader.warehouse.limits.batch_files,
-            partial(history.rejecting_objects, session, self.star.name, source.name), self._inspection(table, landing),
-            self.loader.progress,
+            self.road.bucket, source, table, self.span, self.star.months(), self.target.batch_files,
+            lambda: self.target.rejecting(source), progress=self.road.progress,
         )  # fmt: skip
-        self.ingested[table.name] = ingested = job.run(objects, landing)
+        self.ingested[table.name] = ingested = stage.ingest(job, objects)
         self.seconds[table.name] = time.monotonic() - begun
         self._count(ingested)
         self.report.checks += check_ingested(source, ingested)
         self._stop_if_failed()
-        return landing
 
-    def _landing(self, session: Session, source: Source, table: Table) -> AbstractContextManager[Landing]:
-        if may_pass(source) and self.compiled.stands_alone(table):
-            return session.passing(self.star.schema_name, table, self.span)
-        return session.landing(self.star.schema_name, table, self.span)
-
-    def _inspection(self, table: Table, landing: Landing) -> Callable[[Landing], None]:
-        """What is done with each batch before its flush: rows that leave then are checked now."""
-        if not landing.passing:
-            return lambda landing: None
-        self.scanned[table.name] = scan = RowScan(table, self.span)
-        part = f"(SELECT * FROM {landing.rows} WHERE {inside(table, self.span)})"
-        return lambda landing: scan.add(
-            landing.con.execute(scan.sql(part, landing.full_columns())).fetchall()
-        )
-
-    def _finish(self, session: Session, table: Table, landing: Landing) -> None:
+    def _finish(self, table: Table) -> None:
         begun = time.monotonic() - self.seconds[table.name]
-        landing.finish(self.ingested[table.name].superseded)
+        self.stages[table.name].finish()
         self._table_done(table, begun)
 
     def _count(self, ingested: Ingested) -> None:
@@ -286,9 +314,9 @@ class _Run:
         for name in ("read", "loaded", "rejected", "deduplicated", "filtered"):
             setattr(self.report, name, getattr(self.report, name) + ingested.total(name))
 
-    def _derive(self, session: Session, table: Table) -> None:
+    def _derive(self, table: Table) -> None:
         begun = time.monotonic()
-        self._derived(table, publish.publish_table(session, self.compiled, table, self.span))
+        self._derived(table, self.target.derive(table, self.span))
         self._table_done(table, begun)
 
     def _derived(self, table: Table, written: int | None) -> None:
@@ -296,14 +324,15 @@ class _Run:
 
     def _table_done(self, table: Table, begun: float) -> None:
         self.seconds[table.name] = time.monotonic() - begun
-        self.loader.progress(f"{table.name}: made in {self.seconds[table.name]:.1f} s")
+        self.road.progress(f"{table.name}: made in {self.seconds[table.name]:.1f} s")
 
-    def _check(self, session: Session) -> None:
+    def _check(self) -> None:
         begun = time.monotonic()
-        checks = SliceChecks(session, self.compiled, self.span, lambda table: self._rows_of(session, table))
+        checks = SliceChecks(self.target.relations, self.compiled, self.span, self._rows_of, self._counted)
         tables = [table for table in self.star.tables if table.name in self.names]
         for table in tables:
-            scanned = self.scanned.get(table.name)
+            stage = self.stages.get(table.name)
+            scanned = stage.scanned if stage else None
             rows, results = checks.scanned(scanned) if scanned else checks.scan(table)
             self.report.tables[table.name] = TableReport(table.name, rows, self.seconds[table.name])
             self.report.checks += results
@@ -311,22 +340,24 @@ class _Run:
             ingested = self.ingested.get(table.name)
             loaded = ingested.total("loaded") if ingested else None
             self.report.checks += checks.run(table, self.report.tables[table.name].rows, loaded)
-        self._check_others(session, checks)
-        self.loader.progress(f"{len(self.report.checks)} checks in {time.monotonic() - begun:.1f} s")
+        self._check_others(checks)
+        self.road.progress(f"{len(self.report.checks)} checks in {time.monotonic() - begun:.1f} s")
         self._stop_if_failed()
 
-    def _check_others(self, session: Session, checks: SliceChecks) -> None:
+    def _check_others(self, checks: SliceChecks) -> None:
         """Check that the tables which the load did not make still find what they point to."""
         for table in self.star.tables:
             if table.name not in self.names:
                 self.report.checks += checks.references(table, self.names, made=False)
 
-    def _rows_of(self, session: Session, table: Table) -> Rows:
+    def _rows_of(self, table: Table) -> Rows:
         if table.name in self.report.tables:
             return self.report.tables[table.name].rows
-        if self.span is None or table.whole:
-            return {}
-        return publish.count_rows(session, self.compiled, table, self.span)
+        return {} if self.span is None or table.whole else self._counted(table)
+
+    def _counted(self, table: Table) -> Rows:
+        assert self.span is not None
+        return self.target.count_rows(table, self.span)
 
     def _stop_if_failed(self) -> None:
         failed = self.report.failed
@@ -339,25 +370,17 @@ class _Run:
                 self.report,
             )
 
-    def _record(self, session: Session, selection: Selection | None) -> None:
-        name, load_id = self.star.name, self.report.load_id
-        ingested: Sequence[Ingested] = list(self.ingested.values())
-        counts = [count for item in ingested for count in item.counts]
-        if selection is not None:
-            record = history.LoadRecord(load_id, self.span, self.run_id, self.started_at, counts)
-            history.record_load(session, self.compiled, record, selection)
-            history.record_rejected(session, name, load_id, ingested)
-        history.record_rows(
-            session, name, load_id, {table: report.rows for table, report in self.report.tables.items()}
-        )
-        history.record_checks(session, name, load_id, self.report.checks)
+    def _record(self, selection: Selection | None) -> None:
+        self.target.record(self.report, list(self.ingested.values()), selection)
 
 
 class _Refresh(_Run):
     """A load of the tables without months, and what follows from it for the months that stand."""
 
-    def __init__(self, loader: Loader, span: Span | None, names: set[str], run_id: str | None) -> None:
-        super().__init__(loader, span, names, run_id)
+    def __init__(
+        self, road: Road, target: Target, span: Span | None, names: set[str], run_id: str | None
+    ) -> None:
+        super().__init__(road, target, span, names, run_id)
         self.changed: list[str] = []  # derived tables of which rows were written or removed
         self.compares = False  # whether which months are stale is found out anew
 
@@ -365,15 +388,15 @@ class _Refresh(_Run):
         if written:
             self.changed.append(table.name)
 
-    def _check_others(self, session: Session, checks: SliceChecks) -> None:
+    def _check_others(self, checks: SliceChecks) -> None:
         """Find the months that are stale now, mend those that cannot wait, and check that nothing points to nothing."""
-        standing = history.read_months(session, self.star.name)
+        standing = self.target.months()
         self.compares = bool(self.changed) or self._reads_staging()
-        if not history.stands_as_declared(session, self.compiled, self.star.monthly):
+        if not self.target.stands_as_declared(self.compiled.star.monthly):
             standing = {}  # all of them are due, as the star has changed
         if standing and self.compares:
-            self.loader.progress(f"comparing {len(standing)} months with what they would be now")
-            self._find_stale(session, Span(min(standing), max(standing)), standing)
+            self.road.progress(f"comparing {len(standing)} months with what they would be now")
+            self._find_stale(Span(min(standing), max(standing)), standing)
         for table in self.star.monthly if standing else ():
             self.report.checks += checks.references(table, self.names, made=False)
 
@@ -382,33 +405,34 @@ class _Refresh(_Run):
         whole = {table.name for table in self.star.whole if table.role == "staging"}
         return any(self.compiled.reads(table) & whole for table in self.compiled.reading_whole())
 
-    def _find_stale(self, session: Session, span: Span, standing: Collection[Month]) -> None:
+    def _find_stale(self, span: Span, standing: Collection[Month]) -> None:
+        relations = self.target.relations
         stale: dict[Month, str] = {}
         for table in self.compiled.reading_whole():
             reads = ", ".join(sorted(self.compiled.reads(table) & self.names))
-            for month in publish.differing_months(session, self.compiled, table, span):
+            for month in publish.differing_months(relations, self.compiled, table, span):
                 if month in standing:
                     stale.setdefault(month, f"{reads} changed")
         urgent = {
             month
             for table in self.compiled.reading_whole()
-            for month in publish.dangling_months(session, self.compiled, table, span)
+            for month in publish.dangling_months(relations, self.compiled, table, span)
         }
         for part in contiguous_spans(sorted(urgent & set(stale))):
-            self._remake(session, part)
+            self._remake(part)
         self.report.stale = {month: why for month, why in sorted(stale.items()) if month not in urgent}
 
-    def _remake(self, session: Session, span: Span) -> None:
+    def _remake(self, span: Span) -> None:
         """Make the span's rows that depend on the tables without months anew, from the staging rows that stand."""
         names = self.compiled.downstream({table.name for table in self.compiled.reading_whole()})
-        run = _Run(self.loader, span, names, self.run_id)
+        run = _Run(self.road, self.target, span, names, self.report.run_id)
         for table in self.compiled.order:
             if table.name in names:
-                run._derive(session, table)
-        run._check(session)
-        run._record(session, None)
+                run._derive(table)
+        run._check()
+        run._record(None)
         self.report.remade.append(run.report)
 
-    def _record_stale(self, session: Session) -> None:
+    def _record_stale(self) -> None:
         if self.compares:
-            history.record_stale(session, self.star.name, self.report.load_id, self.report.stale)
+            self.target.record_stale(self.report.load_id, self.report.stale)

@@ -9,6 +9,7 @@ from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.spec import Column, Month, Span, Table
 from scx_pipeline.warehouse.base import (
     STATE_SCHEMA,
+    Relations,
     Session,
     in_span,
     month_of,
@@ -54,7 +55,7 @@ def _publish_whole(session: Session, compiled: CompiledStar, table: Table) -> in
     return changed
 
 
-def differing_months(session: Session, compiled: CompiledStar, table: Table, span: Span) -> list[Month]:
+def differing_months(session: Relations, compiled: CompiledStar, table: Table, span: Span) -> list[Month]:
     """The months of the span whose rows in a table kept by month are not what its SELECT gives now."""
     select = compiled.select(table, span, session.capabilities)
     typed = ", ".join(
@@ -70,14 +71,14 @@ def differing_months(session: Session, compiled: CompiledStar, table: Table, spa
     return [month for month in span if made.get(month) != standing.get(month)]
 
 
-def _hashes(session: Session, table: Table, relation: str) -> dict[Month, tuple[int, int]]:
+def _hashes(session: Relations, table: Table, relation: str) -> dict[Month, tuple[int, int]]:
     """By month, how many rows a relation has, and the sum of their hashes: the same for the same rows in any order."""
     month, row = month_of(table.moment), session.row_hash(table.columns)
     found = session.rows(f"SELECT {month}, COUNT(*), SUM({row}) FROM ({relation}) AS r GROUP BY 1")
     return {Month.of(start): (int(count), int(total)) for start, count, total in found}
 
 
-def dangling_months(session: Session, compiled: CompiledStar, table: Table, span: Span) -> set[Month]:
+def dangling_months(session: Relations, compiled: CompiledStar, table: Table, span: Span) -> set[Month]:
     """The months of the span with rows that point to what is not in a table without months."""
     found: set[Month] = set()
     month = month_of(table.moment)

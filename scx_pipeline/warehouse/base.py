@@ -173,12 +173,68 @@ class Landing(ABC):
         """Replace the slice by what landed; of the keys in the table `doubled_keys` on `con`, the newest row stays."""
 
 
-class Session(ABC):
-    """A connection that reads, and inside `Warehouse.transaction` also writes."""
+class Relations(ABC):
+    """Tables that can be asked: what checks and comparisons need, wherever a load's tables stand."""
 
     capabilities: Capabilities
 
-    def begin(self) -> None:  # noqa: B027  (most engines need nothing here)
+    @abstractmethod
+    def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Run a query and return all its rows: for small results."""
+
+    @abstractmethod
+    def create_temporary(self, name: str, select: str) -> None:
+        """Keep what a SELECT gives under a name of one part, for this connection alone."""
+
+    @abstractmethod
+    def drop_temporary(self, name: str) -> None:
+        """Forget a temporary table."""
+
+    @abstractmethod
+    def row_hash(self, columns: Sequence[Column]) -> str:
+        """An expression of a row's 64-bit hash over these columns, of this engine alone: equal rows have equal ones."""
+
+    def workbench(self, tables: Collection[str]) -> Relations:
+        """Where the slices of these tables (qualified names) stand for queries over them alone.
+
+        Here, unless the engine had a load's slices made elsewhere first.
+        """
+        return self
+
+    def take_rows(self, bench: Relations, name: str, columns: Sequence[Column]) -> None:  # noqa: B027
+        """Make a temporary table of a workbench stand here under the same name; nothing to do where that is here."""
+
+    def keys_hold(self, schema: str, table: Table) -> bool:
+        """Whether the engine itself has verified that the table's key is unique; False leaves it to a query."""
+        return False
+
+    def engine_type(self, column: Column) -> str:
+        """The engine's type of a column."""
+        if column.type == "varchar(max)":
+            return self.capabilities.max_text
+        return self.capabilities.types.get(column.type, column.type)
+
+    def ordering(self, table: Table, types: Mapping[str, str]) -> list[str]:
+        """The terms that order a table's rows newest first: `latest_by`, then every other column to break ties.
+
+        `types` are the neutral types of the columns that there are to order by.
+        """
+        others = [name for name in types if name not in (*table.key, *table.latest_by)]
+        return [self._term(name, types[name]) for name in (*table.latest_by, *others)]
+
+    def _term(self, name: str, kind: str) -> str:
+        collation = self.capabilities.collation
+        return (
+            f"{quote(name)} COLLATE {quote(collation)}"
+            if collation and kind.startswith("varchar")
+            else quote(name)
+        )
+
+
+class Session(Relations):
+    """A connection that reads, and inside `Warehouse.transaction` also writes."""
+
+    def begin(self) -> None:
         """From here on all or nothing stands; may be called again. Before it, only what changes no published row.
 
         Engines whose connections are always in a transaction roll back what came before it as well.
@@ -188,9 +244,11 @@ class Session(ABC):
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
         """Run a statement; how many rows it changed, where the engine says so (else -1)."""
 
-    @abstractmethod
-    def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """Run a query and return all its rows: for small results."""
+    def create_temporary(self, name: str, select: str) -> None:
+        self.execute(f"CREATE TEMPORARY TABLE {name} AS {select}")
+
+    def drop_temporary(self, name: str) -> None:
+        self.execute(f"DROP TABLE {name}")
 
     @abstractmethod
     def frame(self, sql: str) -> pd.DataFrame:
@@ -245,11 +303,8 @@ class Session(ABC):
         self.execute(f"DELETE FROM {qualified(schema, table)} WHERE {inside(table, span)}")
         self.insert(schema, table, select)
 
-    def take_slice(self, bench: Session, schema: str, table: Table, span: Span) -> None:  # noqa: B027
+    def take_slice(self, bench: Session, schema: str, table: Table, span: Span) -> None:
         """Replace the table's rows of the span by those that stand on a workbench; nothing to do where that is here."""
-
-    def take_rows(self, bench: Session, name: str, columns: Sequence[Column]) -> None:  # noqa: B027
-        """Make a temporary table of a workbench stand here under the same name; nothing to do where that is here."""
 
     def create_table(self, schema: str, table: Table) -> None:
         """Create the table with its key, where the engine has keys, empty."""
@@ -281,10 +336,6 @@ class Session(ABC):
     def _insert_many(self, table: str, columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> None:
         """Insert many rows of plain values in the engine's own quickest way."""
 
-    def keys_hold(self, schema: str, table: Table) -> bool:
-        """Whether the engine itself has verified that the table's key is unique; False leaves it to a query."""
-        return False
-
     def create_newest(
         self, target: str, select: str, keys: Sequence[str], newest_first: Sequence[str]
     ) -> None:
@@ -294,39 +345,13 @@ class Session(ABC):
         """
         self.execute(f"CREATE TEMPORARY TABLE {target} AS {numbered_first(select, keys, newest_first)}")
 
-    def analyze(self, table: str) -> None:  # noqa: B027  (most engines need nothing here)
+    def analyze(self, table: str) -> None:
         """Tell the planner what is in a temporary table, where it would guess; a wrong guess costs hours."""
-
-    def ordering(self, table: Table, types: Mapping[str, str]) -> list[str]:
-        """The terms that order a table's rows newest first: `latest_by`, then every other column to break ties.
-
-        `types` are the neutral types of the columns that there are to order by.
-        """
-        others = [name for name in types if name not in (*table.key, *table.latest_by)]
-        return [self._term(name, types[name]) for name in (*table.latest_by, *others)]
-
-    def _term(self, name: str, kind: str) -> str:
-        collation = self.capabilities.collation
-        return (
-            f"{quote(name)} COLLATE {quote(collation)}"
-            if collation and kind.startswith("varchar")
-            else quote(name)
-        )
 
     def create_table_sql(self, target: str, columns: Sequence[Column], kind: str = "") -> str:
         """The CREATE TABLE statement of a list of columns."""
         lines = [f"{quote(column.name)} {self.engine_type(column)}" for column in columns]
         return f"CREATE {kind}TABLE {target} ({', '.join(lines)})"
-
-    def engine_type(self, column: Column) -> str:
-        """The engine's type of a column."""
-        if column.type == "varchar(max)":
-            return self.capabilities.max_text
-        return self.capabilities.types.get(column.type, column.type)
-
-    @abstractmethod
-    def row_hash(self, columns: Sequence[Column]) -> str:
-        """An expression of a row's 64-bit hash over these columns, of this engine alone: equal rows have equal ones."""
 
     def same(self, left: str, right: str, column: Column) -> str:
         """The condition that two terms have exactly the same value of a column, and none of them is NULL."""

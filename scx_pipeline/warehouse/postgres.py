@@ -17,6 +17,7 @@ from scx_pipeline.warehouse.base import (
     Landing,
     Limits,
     Notify,
+    Relations,
     Session,
     Warehouse,
     first_line,
@@ -272,7 +273,7 @@ class PostgresSession(WireSession):
         if isinstance(bench, Workbench):
             self.jobs.add(lambda: self._copy_slice(bench, schema, table, span))
 
-    def take_rows(self, bench: Session, name: str, columns: Sequence[Column]) -> None:
+    def take_rows(self, bench: Relations, name: str, columns: Sequence[Column]) -> None:
         if isinstance(bench, Workbench):
             self.execute(self.create_table_sql(name, columns, "TEMPORARY "))
             values = [f"CAST({quote(c.name)} AS {bench.engine_type(c)}) AS {quote(c.name)}" for c in columns]

@@ -1,0 +1,104 @@
+"""A load's tables in a warehouse: landings, derived tables and the load history, through one session.
+What a load does, and in which order, is in `load`; how an engine does it, in `warehouse`."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from scx_pipeline.engine import history, publish
+from scx_pipeline.engine.accounts import Ingested
+from scx_pipeline.engine.checks import RowScan
+from scx_pipeline.engine.ingest import Ingestion, may_pass
+from scx_pipeline.engine.publish import Rows
+from scx_pipeline.engine.select import MonthState, SelectedObject, Selection
+from scx_pipeline.engine.sql import CompiledStar
+from scx_pipeline.engine.target import Stage, Target
+from scx_pipeline.spec import Month, Source, Span, Table
+from scx_pipeline.warehouse.base import Landing, Session, inside
+
+if TYPE_CHECKING:
+    from scx_pipeline.engine.load import LoadReport
+
+
+class WarehouseTables(Target):
+    """A star's tables in a warehouse, within one transaction."""
+
+    def __init__(self, compiled: CompiledStar, session: Session, batch_files: int) -> None:
+        self.compiled, self.star, self.session = compiled, compiled.star, session
+        self.relations, self.batch_files = session, batch_files
+
+    def new_load_id(self) -> str:
+        return uuid.uuid4().hex
+
+    def months(self) -> Mapping[Month, MonthState]:
+        return history.read_months(self.session, self.star.name)
+
+    def prepare(self, span: Span | None, names: Collection[str]) -> None:
+        history.prepare_tables(self.session, self.compiled, span, names)
+
+    @contextmanager
+    def stage(self, source: Source, table: Table, span: Span | None) -> Iterator[Stage]:
+        passes = may_pass(source) and self.compiled.stands_alone(table)
+        opened = self.session.passing if passes else self.session.landing
+        with opened(self.star.schema_name, table, span) as landing:
+            yield LandingStage(landing, table, span)
+
+    def rejecting(self, source: Source) -> Collection[tuple[str, str]]:
+        return history.rejecting_objects(self.session, self.star.name, source.name)
+
+    def begin(self) -> None:
+        self.session.begin()
+
+    def derive(self, table: Table, span: Span | None) -> int | None:
+        return publish.publish_table(self.session, self.compiled, table, span)
+
+    def count_rows(self, table: Table, span: Span) -> Rows:
+        return publish.count_rows(self.session, self.compiled, table, span)
+
+    def stands_as_declared(self, tables: Sequence[Table]) -> bool:
+        return history.stands_as_declared(self.session, self.compiled, tables)
+
+    def record(self, report: LoadReport, ingested: Sequence[Ingested], selection: Selection | None) -> None:
+        session, name, load_id = self.session, self.star.name, report.load_id
+        if selection is not None:
+            counts = [count for item in ingested for count in item.counts]
+            record = history.LoadRecord(load_id, report.span, report.run_id, report.started_at, counts)
+            history.record_load(session, self.compiled, record, selection)
+            history.record_rejected(session, name, load_id, ingested)
+        rows = {table: made.rows for table, made in report.tables.items()}
+        history.record_rows(session, name, load_id, rows)
+        history.record_checks(session, name, load_id, report.checks)
+
+    def record_stale(self, load_id: str, stale: Mapping[Month, str]) -> None:
+        history.record_stale(self.session, self.star.name, load_id, stale)
+
+    def forget_stale(self, span: Span) -> None:
+        history.forget_stale(self.session, self.star.name, span)
+
+
+class LandingStage(Stage):
+    """A staging table's slice that lands in a warehouse."""
+
+    def __init__(self, landing: Landing, table: Table, span: Span | None) -> None:
+        self.landing, self.table, self.span = landing, table, span
+        self.superseded: str | None = None
+        self.scanned = RowScan(table, span) if landing.passing else None
+
+    def ingest(self, job: Ingestion, objects: Sequence[SelectedObject]) -> Ingested:
+        ingested = replace(job, inspect=self._inspect).run(objects, self.landing)
+        self.superseded = ingested.superseded
+        return ingested
+
+    def _inspect(self, landing: Landing) -> None:
+        """Check a batch's rows now, before its flush, where they leave then."""
+        if self.scanned is not None:
+            part = f"(SELECT * FROM {landing.rows} WHERE {inside(self.table, self.span)})"
+            sql = self.scanned.sql(part, landing.full_columns())
+            self.scanned.add(landing.con.execute(sql).fetchall())
+
+    def finish(self) -> None:
+        self.landing.finish(self.superseded)
