@@ -70,5 +70,5 @@ def check_ours(what: str, name: str, found: Sequence[dict[str, str]]) -> None:
     values = {item.get("Key", item.get("key")): item.get("Value", item.get("value")) for item in found}
     if values.get(TAG) != name:
         raise ClusterError(
-            f"{what} stands, but was not made by `scx cluster create` (it has no tag {TAG}={name}): take another --name"
+            f"{what} stands, but was not made by `scx cluster` (it has no tag {TAG}={name}): take another --name"
         )

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import urlencode, urlsplit
+from typing import Literal
+from urllib.parse import urlencode
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from scx_pipeline.errors import SettingsError
+from scx_pipeline.cluster.policy import Policy, allow, policy_of
+from scx_pipeline.cluster.reading import read_settings_of, s3_url
 
-Policy = dict[str, Any]
 # US dollars an hour on demand in us-east-1, from AWS's price list of 2025-11: of an RPU, and of a node by its type.
 RPU_PRICE = 0.375
 NODE_PRICES = {
@@ -65,9 +65,7 @@ class ClusterPlan(BaseModel):
     @field_validator("bucket", "staging", "lake")
     @classmethod
     def _s3(cls, text: str) -> str:
-        if text and (urlsplit(text).scheme != "s3" or not urlsplit(text).netloc):
-            raise ValueError(f"{text!r} is no bucket: write s3://bucket or s3://bucket/prefix")
-        return text.rstrip("/")
+        return s3_url(text)
 
     @property
     def staged(self) -> str:
@@ -82,37 +80,13 @@ class ClusterPlan(BaseModel):
 
 def read_plan(file: Path | None, flags: Mapping[str, object]) -> ClusterPlan:
     """The settings of a YAML file, and over them the flags that are not None. Raises SettingsError naming the setting."""
-    import yaml
-
-    found: dict[str, object] = {}
-    if file is not None:
-        try:
-            loaded = yaml.safe_load(file.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise SettingsError(f"{file}: cannot be read: {str(error).splitlines()[0]}") from None
-        if not isinstance(loaded, dict):
-            raise SettingsError(f"{file}: write one setting a line, such as `bucket: s3://scx-logs`")
-        found = loaded
-    given = {name: value for name, value in flags.items() if value is not None}
-    try:
-        return ClusterPlan.model_validate({**found, **given})
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        name = ".".join(map(str, first["loc"]))
-        where = f"--{name.replace('_', '-')}" if name in given or file is None else f"{file}, {name}"
-        known = ClusterPlan.model_fields.get(name.partition(".")[0])
-        hint = (
-            f" ({known.description})"
-            if known and known.description
-            else f"; there are: {', '.join(ClusterPlan.model_fields)}"
-        )
-        raise SettingsError(f"{where}: {first['msg']}{hint}") from None
+    return read_settings_of(ClusterPlan, file, flags)
 
 
 def trust_policy() -> Policy:
     """Who may use the role: Redshift, and nobody else."""
     services = ["redshift.amazonaws.com", "redshift-serverless.amazonaws.com"]
-    return _policy({"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"})
+    return policy_of({"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"})
 
 
 def read_policy(plan: ClusterPlan) -> Policy:
@@ -127,10 +101,10 @@ def read_policy(plan: ClusterPlan) -> Policy:
         below = f"{prefix}/*" if prefix else "*"
         objects.append(f"arn:aws:s3:::{bucket}/{below}")
         lists.append(
-            _allow(["s3:ListBucket", "s3:GetBucketLocation"], f"arn:aws:s3:::{bucket}")
+            allow(["s3:ListBucket", "s3:GetBucketLocation"], f"arn:aws:s3:::{bucket}")
             | ({"Condition": {"StringLike": {"s3:prefix": [below]}}} if prefix else {})
         )
-    return _policy(_allow("s3:GetObject", *objects), *lists, *_unloading(plan))
+    return policy_of(allow("s3:GetObject", *objects), *lists, *_unloading(plan))
 
 
 def _unloading(plan: ClusterPlan) -> list[Policy]:
@@ -142,9 +116,9 @@ def _unloading(plan: ClusterPlan) -> list[Policy]:
     actions = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
     condition = {"Condition": {"StringLike": {"s3:prefix": [below]}}}
     return [
-        _allow(actions, f"arn:aws:s3:::{bucket}/{below}"),
-        _allow("s3:GetBucketLocation", f"arn:aws:s3:::{bucket}"),
-        _allow("s3:ListBucket", f"arn:aws:s3:::{bucket}") | condition,
+        allow(actions, f"arn:aws:s3:::{bucket}/{below}"),
+        allow("s3:GetBucketLocation", f"arn:aws:s3:::{bucket}"),
+        allow("s3:ListBucket", f"arn:aws:s3:::{bucket}") | condition,
     ]
 
 
@@ -153,17 +127,17 @@ def loader_policy(plan: ClusterPlan) -> Policy:
     bucket, _, prefix = plan.bucket.removeprefix("s3://").partition("/")
     logs, staging = f"{bucket}/{prefix}".rstrip("/"), plan.staged.removeprefix("s3://")
     written = [staging, *([plan.lake.removeprefix("s3://")] if plan.lake else [])]
-    return _policy(
-        _allow("s3:GetObject", f"arn:aws:s3:::{logs}/*"),
-        _allow(
+    return policy_of(
+        allow("s3:GetObject", f"arn:aws:s3:::{logs}/*"),
+        allow(
             "s3:ListBucket",
             *dict.fromkeys(f"arn:aws:s3:::{place.partition('/')[0]}" for place in (logs, *written)),
         ),
-        _allow(
+        allow(
             ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
             *(f"arn:aws:s3:::{place}/*" for place in written),
         ),
-        _allow("secretsmanager:GetSecretValue", f"arn:aws:secretsmanager:*:*:secret:redshift!*{plan.name}*"),
+        allow("secretsmanager:GetSecretValue", f"arn:aws:secretsmanager:*:*:secret:redshift!*{plan.name}*"),
         *_logging_in(plan),
     )
 
@@ -172,22 +146,14 @@ def _logging_in(plan: ClusterPlan) -> list[Policy]:
     if plan.kind == "serverless":
         ours = {"Condition": {"StringEquals": {"aws:ResourceTag/scx_pipeline": plan.name}}}
         actions = ["redshift-serverless:GetWorkgroup", "redshift-serverless:GetCredentials"]
-        return [_allow(actions, "arn:aws:redshift-serverless:*:*:workgroup/*") | ours]
+        return [allow(actions, "arn:aws:redshift-serverless:*:*:workgroup/*") | ours]
     return [
-        _allow("redshift:DescribeClusters", "*"),
-        _allow(
+        allow("redshift:DescribeClusters", "*"),
+        allow(
             "redshift:GetClusterCredentialsWithIAM",
             f"arn:aws:redshift:*:*:dbname:{plan.name}/{plan.database}",
         ),
     ]
-
-
-def _allow(actions: str | list[str], *resources: str) -> Policy:
-    return {"Effect": "Allow", "Action": actions, "Resource": list(resources)}
-
-
-def _policy(*statements: Mapping[str, Any]) -> Policy:
-    return {"Version": "2012-10-17", "Statement": [dict(item) for item in statements]}
 
 
 def price(plan: ClusterPlan) -> str:

@@ -1,53 +1,63 @@
-"""The IAM role by which Redshift reads the bucket: made, kept as planned, and removed again.
-What it may do is in `plan`."""
+"""A role by which something in AWS reads and writes the buckets: made, kept as planned, and removed again.
+Who may use it and what it may do is in `plan` and `spark_policy`."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 from scx_pipeline.cluster.aws import Notify, check_ours, client, present, tags, told
-from scx_pipeline.cluster.plan import ClusterPlan, read_policy, trust_policy
+from scx_pipeline.cluster.policy import Policy
 
-POLICY = "read-the-bucket"
 ABSENT = ("NoSuchEntity",)
 
 
-def ensure_role(plan: ClusterPlan, notify: Notify) -> str:
-    """Make the role unless it stands, and let it do what is planned and nothing else; its ARN."""
+@dataclass(frozen=True)
+class Role:
+    """A role by its name, the plan it belongs to, the name of its policy, and what it is for."""
+
+    name: str
+    owner: str
+    policy: str
+    purpose: str
+
+
+def ensure_role(role: Role, trust: Policy, rights: Policy, notify: Notify) -> str:
+    """Make the role unless it stands, and let it be used and do as planned and nothing else; its ARN."""
     iam = client("iam")
-    with told(f"make the role {plan.role}"):
-        found = present(lambda: iam.get_role(RoleName=plan.role)["Role"], ABSENT)
+    with told(f"make the role {role.name}"):
+        found = present(lambda: iam.get_role(RoleName=role.name)["Role"], ABSENT)
         if found is None:
             found = iam.create_role(
-                RoleName=plan.role,
-                AssumeRolePolicyDocument=json.dumps(trust_policy()),
-                Description=f"Redshift reads {plan.bucket} by it (scx_pipeline)",
-                Tags=tags(plan.name),
+                RoleName=role.name,
+                AssumeRolePolicyDocument=json.dumps(trust),
+                Description=f"{role.purpose} (scx_pipeline)",
+                Tags=tags(role.owner),
             )["Role"]
-            notify(f"role {plan.role} made")
+            notify(f"role {role.name} made")
         else:
-            check_ours(f"the role {plan.role}", plan.name, iam.list_role_tags(RoleName=plan.role)["Tags"])
-        iam.put_role_policy(
-            RoleName=plan.role, PolicyName=POLICY, PolicyDocument=json.dumps(read_policy(plan))
-        )
+            check_ours(f"the role {role.name}", role.owner, iam.list_role_tags(RoleName=role.name)["Tags"])
+            if found["AssumeRolePolicyDocument"] != trust:
+                iam.update_assume_role_policy(RoleName=role.name, PolicyDocument=json.dumps(trust))
+        iam.put_role_policy(RoleName=role.name, PolicyName=role.policy, PolicyDocument=json.dumps(rights))
     return str(found["Arn"])
 
 
-def remove_role(plan: ClusterPlan, notify: Notify) -> None:
+def remove_role(role: Role, notify: Notify) -> None:
     """Remove the role, if it stands and is ours."""
     iam = client("iam")
-    with told(f"remove the role {plan.role}"):
-        if present(lambda: iam.get_role(RoleName=plan.role), ABSENT) is None:
+    with told(f"remove the role {role.name}"):
+        if present(lambda: iam.get_role(RoleName=role.name), ABSENT) is None:
             return
-        check_ours(f"the role {plan.role}", plan.name, iam.list_role_tags(RoleName=plan.role)["Tags"])
-        present(lambda: iam.delete_role_policy(RoleName=plan.role, PolicyName=POLICY), ABSENT)
-        present(lambda: iam.delete_role(RoleName=plan.role), ABSENT)
-    notify(f"role {plan.role} removed")
+        check_ours(f"the role {role.name}", role.owner, iam.list_role_tags(RoleName=role.name)["Tags"])
+        present(lambda: iam.delete_role_policy(RoleName=role.name, PolicyName=role.policy), ABSENT)
+        present(lambda: iam.delete_role(RoleName=role.name), ABSENT)
+    notify(f"role {role.name} removed")
 
 
-def role_state(plan: ClusterPlan) -> str | None:
-    """`present`, or None."""
+def find_role(role: Role) -> str | None:
+    """The role's ARN; None where there is none."""
     iam = client("iam")
-    with told(f"see the role {plan.role}"):
-        found = present(lambda: iam.get_role(RoleName=plan.role), ABSENT)
-    return "present" if found else None
+    with told(f"see the role {role.name}"):
+        found = present(lambda: iam.get_role(RoleName=role.name)["Role"], ABSENT)
+    return str(found["Arn"]) if found else None

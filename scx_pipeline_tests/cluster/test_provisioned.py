@@ -97,7 +97,7 @@ def test_what_others_made_is_left_alone(said: list[str]) -> None:
         MasterUserPassword="Their0wnPassw0rd",
     )
     for act in (lifecycle.create, lifecycle.pause, lifecycle.destroy):
-        with pytest.raises(ClusterError, match="was not made by `scx cluster create`"):
+        with pytest.raises(ClusterError, match="was not made by `scx cluster`"):
             act(PLAN, said.append)
     assert states()["cluster"] == "available"
 
