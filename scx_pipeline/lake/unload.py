@@ -15,22 +15,14 @@ from scx_pipeline.errors import LakeError
 from scx_pipeline.lake.commit import NewFiles, Turn, begin, commit, give_up
 from scx_pipeline.lake.layout import (
     ACCOUNTS,
-    FOLDERS,
     NEWEST,
-    file_columns,
-    folders_of,
-    part_of,
-    select_of,
-    within,
 )
 from scx_pipeline.lake.manifest import DataFile, Made, Manifest
 from scx_pipeline.lake.place import Place, open_place
-from scx_pipeline.lake.written import Counts, look
-from scx_pipeline.spec import Column, Month, Span, Table
-from scx_pipeline.warehouse.base import STATE_SCHEMA, Session, Warehouse, names, qualified, quote
+from scx_pipeline.lake.writing import Counts, look, write_table
+from scx_pipeline.spec import Month, Span, Table
+from scx_pipeline.warehouse.base import STATE_SCHEMA, Session, Warehouse, names, qualified
 from scx_pipeline.warehouse.unloading import Unload
-
-WHOLE_NUMBERS = ("smallint", "integer", "bigint")
 
 
 @dataclass(frozen=True)
@@ -129,29 +121,10 @@ class _Unload:
         for account in (history.OBJECTS, history.REJECTED):
             self._account(account)
 
-    def _write(self, table: Table, name: str, schema: str) -> list[DataFile]:
-        counts = self.rows[name] = self._counts(schema, table)
-        if self.session.capabilities.folders_at_once or not table.sliced:
-            self._unload(
-                schema, table, self.span, folders_of(table), self.turn.url_of(name), sum(counts.values())
-            )
-        else:
-            for month in sorted(month for month in counts if month):  # one by one takes less memory
-                url = f"{self.turn.url_of(name)}year={month.year}/month={month.month}/"
-                inner = folders_of(table)[len(FOLDERS) :]
-                self._unload(schema, table, Span(month, month), inner, url, counts[month])
-        files = look(self.turn, name, file_columns(table), counts)
-        self.new.append(NewFiles(name, self.span if table.sliced else None, files))
-        return files
-
-    def _unload(
-        self, schema: str, table: Table, span: Span | None, folders: Sequence[Column], url: str, rows: int
-    ) -> None:
-        if not rows:
-            return
-        columns = file_columns(table)
-        select = select_of(schema, table, span, folders)
-        self.session.unload(Unload(select, columns, tuple(folders), url))
+    def _write(self, table: Table, name: str, schema: str) -> Sequence[DataFile]:
+        new, self.rows[name] = write_table(self.turn, self.session, schema, table, name, self.span)
+        self.new.append(new)
+        return new.files
 
     def _tell(self, table: Table, files: Sequence[DataFile]) -> None:
         counts = self.rows[table.name]
@@ -167,37 +140,15 @@ class _Unload:
         if count:
             self.session.unload(Unload(select, account.columns, (), self.turn.url_of(name)))
         files = look(self.turn, name, account.columns, {None: int(count)})
-        self.new.append(NewFiles(name, None, files))
+        self.new.append(NewFiles(name, None, files, account.columns))
 
     def _check(self, table: Table) -> None:
-        """Raise LakeError for a table that is not as it is declared, or has a year or month that is another's."""
-        session, schema, name = self.session, self.star.schema_name, f"{self.star.schema_name}.{table.name}"
+        """Raise LakeError for a table that is not as it is declared."""
+        session, schema = self.session, self.star.schema_name
         if not session.existing_columns(schema, table.name) or session.differs(schema, table):
-            raise LakeError(f"{name} does not stand as it is declared: run `scx load {self.star.name}` first")
-        for column in FOLDERS if table.sliced else ():
-            if column.name not in table.column_names:
-                continue
-            other = "TRUE"
-            if table.column(column.name).type in WHOLE_NUMBERS:
-                own = quote(column.name)
-                other = f"({own} IS NULL OR {own} <> {part_of(table, column)})"
-            relation = f"{qualified(schema, table)} WHERE {within(table, self.span)} AND {other}"
-            [(count,)] = session.rows(f"SELECT COUNT(*) FROM {relation}")
-            if count:
-                raise LakeError(
-                    f"{name}: {column.name} is not the {column.name} of {table.event_time} in {count:,} rows, and the lake's "
-                    f"folders are named by that: give the column another name"
-                )
-
-    def _counts(self, schema: str, table: Table) -> dict[Month | None, int]:
-        """How many rows there are, by month where they are kept so."""
-        relation = f"{qualified(schema, table)} WHERE {within(table, self.span)}"
-        if not table.sliced:
-            [(count,)] = self.session.rows(f"SELECT COUNT(*) FROM {relation}")
-            return {None: int(count)}
-        parts = ", ".join(part_of(table, column) for column in FOLDERS)
-        found = self.session.rows(f"SELECT {parts}, COUNT(*) FROM {relation} GROUP BY 1, 2")
-        return {Month(int(year), int(month)): int(count) for year, month, count in found}
+            raise LakeError(
+                f"{schema}.{table.name} does not stand as it is declared: run `scx load {self.star.name}` first"
+            )
 
     def after(self) -> Manifest:
         """What stands in the lake, its files aside."""

@@ -191,6 +191,10 @@ class Relations(ABC):
         """Forget a temporary table."""
 
     @abstractmethod
+    def unload(self, unload: Unload) -> int:
+        """Write what a SELECT gives as Parquet files; how many rows. Raises LakeError where they cannot be written."""
+
+    @abstractmethod
     def row_hash(self, columns: Sequence[Column]) -> str:
         """An expression of a row's 64-bit hash over these columns, of this engine alone: equal rows have equal ones."""
 
@@ -253,10 +257,6 @@ class Session(Relations):
     @abstractmethod
     def frame(self, sql: str) -> pd.DataFrame:
         """Run a query and return a pandas frame."""
-
-    @abstractmethod
-    def unload(self, unload: Unload) -> int:
-        """Write what a SELECT gives as Parquet files; how many rows. Raises LakeError where they cannot be written."""
 
     def schemas(self) -> set[str]:
         """The schemas that stand."""

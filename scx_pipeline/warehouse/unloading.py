@@ -41,6 +41,9 @@ class Unload:
     columns: tuple[Column, ...]
     folders: tuple[Column, ...]
     url: str  # of a folder in which there is nothing yet, with a / at its end
+    order: tuple[
+        str, ...
+    ] = ()  # by which a file's rows are best read, where the engine has no order of its own
 
     @property
     def given(self) -> tuple[Column, ...]:

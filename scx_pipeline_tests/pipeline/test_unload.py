@@ -492,7 +492,7 @@ def test_a_year_that_is_another_s_is_refused(server_url: str, tmp_path: Path) ->
     world = folder_world(tmp_path, server_url, odd)
     loaded(world)
     lake = Lake(lake_url(server_url, tmp_path), world, tmp_path)
-    with pytest.raises(LakeError, match=r"public.time: year is not the year of created_at in 10 rows"):
+    with pytest.raises(LakeError, match=r"^time: year is not the year of created_at in 10 rows"):
         lake.unload()
     assert lake.keys() == []
 
