@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from scx_pipeline.engine.accounts import Ingested, ObjectCount, Rejected
+from scx_pipeline.engine.accounts import Ingested, ObjectCount
 from scx_pipeline.engine.checks import CheckResult
 from scx_pipeline.engine.publish import Rows, month_rows
 from scx_pipeline.engine.select import MonthState, Selection
@@ -244,9 +244,25 @@ def record_rows(session: Session, star: str, load_id: str, rows: Mapping[str, Ro
 
 def record_rejected(session: Session, star: str, load_id: str, ingested: Iterable[Ingested]) -> None:
     """Keep the rejected rows of the objects that were read; `record_load` has removed the earlier ones."""
-    for item in ingested:
-        rows = [_rejected_row(star, item, row, load_id) for row in item.rejected]
-        _insert(session, REJECTED, rows)
+    _insert(session, REJECTED, rejected_rows(star, load_id, ingested))
+
+
+def rejected_rows(star: str, load_id: str, ingested: Iterable[Ingested]) -> list[tuple[object, ...]]:
+    """The rejected rows as REJECTED keeps them."""
+    return [
+        (star, item.table.source, row.key, row.line, row.column, row.reason, row.raw, load_id)
+        for item in ingested
+        for row in item.rejected
+    ]
+
+
+def object_rows(star: str, load_id: str, counts: Iterable[ObjectCount]) -> list[tuple[object, ...]]:
+    """What became of the objects' rows, as OBJECTS keeps it."""
+    return [
+        (star, count.object.source, count.object.info.key, count.object.info.etag, count.object.info.size, load_id,
+         count.read, count.loaded, count.rejected, count.deduplicated, count.filtered)
+        for count in counts
+    ]  # fmt: skip
 
 
 def record_checks(session: Session, star: str, load_id: str, results: Sequence[CheckResult]) -> None:
@@ -254,10 +270,6 @@ def record_checks(session: Session, star: str, load_id: str, results: Sequence[C
     _insert(session, CHECKS, [
         (load_id, star, item.table, item.name, item.passed, item.severity, item.message) for item in results
     ])  # fmt: skip
-
-
-def _rejected_row(star: str, ingested: Ingested, row: Rejected, load_id: str) -> tuple[object, ...]:
-    return (star, ingested.table.source, row.key, row.line, row.column, row.reason, row.raw, load_id)
 
 
 def _record_objects(session: Session, star: str, record: LoadRecord, selection: Selection) -> None:
@@ -274,11 +286,7 @@ def _record_objects(session: Session, star: str, record: LoadRecord, selection: 
     stale = [key for key in known if tuple(key) in read or tuple(key) not in present]
     if stale:
         _forget_objects(session, star, stale)
-    _insert(session, OBJECTS, [
-        (star, count.object.source, count.object.info.key, count.object.info.etag, count.object.info.size, record.load_id,
-         count.read, count.loaded, count.rejected, count.deduplicated, count.filtered)
-        for count in record.counts
-    ])  # fmt: skip
+    _insert(session, OBJECTS, object_rows(star, record.load_id, record.counts))
 
 
 def _forget_objects(session: Session, star: str, keys: Sequence[tuple[object, ...]]) -> None:

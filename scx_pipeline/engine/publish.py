@@ -3,7 +3,7 @@ What a table's SELECT is, and whether the result may be committed, is decided el
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.spec import Column, Month, Span, Table
@@ -76,6 +76,15 @@ def _hashes(session: Relations, table: Table, relation: str) -> dict[Month, tupl
     month, row = month_of(table.moment), session.row_hash(table.columns)
     found = session.rows(f"SELECT {month}, COUNT(*), SUM({row}) FROM ({relation}) AS r GROUP BY 1")
     return {Month.of(start): (int(count), int(total)) for start, count, total in found}
+
+
+def same_rows(session: Relations, columns: Sequence[Column], one: str, other: str) -> bool:
+    """Whether two SELECTs give the same rows, in any order."""
+    row = session.row_hash(columns)
+    left, right = (
+        session.rows(f"SELECT COUNT(*), SUM({row}) FROM ({select}) AS r") for select in (one, other)
+    )
+    return left == right
 
 
 def dangling_months(session: Relations, compiled: CompiledStar, table: Table, span: Span) -> set[Month]:

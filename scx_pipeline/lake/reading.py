@@ -1,0 +1,125 @@
+"""A table's files out of the lake as Arrow batches, with the values that only their folders name.
+Which files a table has is in the manifest; who reads them, and what for, is decided by the makers and `loading`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from scx_pipeline.errors import LakeError
+from scx_pipeline.lake.layout import FOLDERS, folders_of
+from scx_pipeline.s3 import reason_of
+from scx_pipeline.spec import Column, Table
+from scx_pipeline.warehouse.rscopy import arrow_type
+
+if TYPE_CHECKING:
+    import io
+
+    import pyarrow as pa
+    from obstore.store import ObjectStore
+
+    from scx_pipeline.lake.place import Place
+
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+BATCH_ROWS = 65_536
+READ_AHEAD = 8 << 20  # bytes asked for at a time
+
+
+def schema_of(columns: Sequence[Column]) -> pa.Schema:
+    """The columns as Arrow's."""
+    import pyarrow as pa
+
+    return pa.schema([(column.name, arrow_type(column)) for column in columns])
+
+
+def read_batches(
+    place: Place, keys: Sequence[str], table: Table, columns: Sequence[Column]
+) -> Iterator[pa.RecordBatch]:
+    """These columns of a table's files, in this order and of the declared types. Raises LakeError for a file that is gone."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    named = {column.name for column in folders_of(table)}
+    inside = [column.name for column in columns if column.name not in named]
+    for key in keys:
+        try:
+            with pq.ParquetFile(_Seekable.open(place.store, key), pre_buffer=True) as file:
+                for batch in file.iter_batches(BATCH_ROWS, columns=inside):
+                    yield _completed(batch, columns, folder_values(key))
+        except FileNotFoundError:
+            raise LakeError(f"{place.url}/{key} is gone: another run has replaced it; run again") from None
+        except (OSError, pa.ArrowException) as error:
+            raise LakeError(f"cannot read {place.url}/{key}: {reason_of(error)}") from error
+
+
+def _completed(
+    batch: pa.RecordBatch, columns: Sequence[Column], folders: dict[str, str | None]
+) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    arrays = []
+    for column in columns:
+        kind = arrow_type(column)
+        if column.name in batch.schema.names:
+            arrays.append(batch.column(column.name).cast(kind))
+        else:
+            value = pa.scalar(folders.get(column.name), pa.string()).cast(kind)
+            arrays.append(pa.repeat(value, batch.num_rows))
+    return pa.RecordBatch.from_arrays(arrays, schema=schema_of(columns))
+
+
+def folder_values(key: str) -> dict[str, str | None]:
+    """What the folders of a key say of the columns that they are named by."""
+    pairs = [folder.split("=", 1) for folder in key.split("/")[:-1] if "=" in folder]
+    return {name: None if value == NO_VALUE else unquote(value) for name, value in pairs}
+
+
+def local_scan(place: Place, keys: Sequence[str], table: Table) -> str:
+    """The query by which DuckDB reads a table's files where they are in a local folder."""
+    from scx_pipeline.engine.values import literal
+
+    assert place.folder is not None
+    paths = ", ".join(literal(str(place.folder / key)) for key in keys)
+    folders = folders_of(table)
+    types = ", ".join(f"{literal(column.name)}: {_hive_type(column)}" for column in folders)
+    hive = (
+        f", hive_partitioning = true, hive_types = {{{types}}}" if folders else ", hive_partitioning = false"
+    )
+    return f"read_parquet([{paths}]{hive})"
+
+
+def _hive_type(column: Column) -> str:
+    return "INTEGER" if column in FOLDERS else "VARCHAR" if column.max_bytes else column.type.upper()
+
+
+class _Seekable:
+    """Opens an object as the file that Arrow reads from."""
+
+    @staticmethod
+    def open(store: ObjectStore, key: str) -> io.BufferedReader:
+        import io
+
+        import obstore
+
+        source = obstore.open_reader(store, key, buffer_size=READ_AHEAD)
+
+        class Raw(io.RawIOBase):
+            def readable(self) -> bool:
+                return True
+
+            def seekable(self) -> bool:
+                return True
+
+            def seek(self, offset: int, whence: int = 0) -> int:
+                return int(source.seek(offset, whence))
+
+            def tell(self) -> int:
+                return int(source.tell())
+
+            def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+                found = bytes(source.read(len(buffer)))
+                buffer[: len(found)] = found
+                return len(found)
+
+        return io.BufferedReader(Raw(), READ_AHEAD)
