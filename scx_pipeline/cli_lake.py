@@ -4,8 +4,10 @@ What they do is in `lake`; the other commands are in `cli`."""
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,6 +19,7 @@ from scx_pipeline.cli_options import (
     MonthOption,
     StarName,
     find_star,
+    limits_of,
     months_named,
     span_of,
     warehouse_of,
@@ -26,7 +29,9 @@ from scx_pipeline.settings import read_settings
 from scx_pipeline.spec import Span
 
 if TYPE_CHECKING:
+    from scx_pipeline.lake.status import LakeStatus, Part
     from scx_pipeline.lake.unload import Unloaded, UnloadedTable
+    from scx_pipeline.lake.verify import Verified
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -40,6 +45,8 @@ LakeUrl = Annotated[
         "--lake", metavar="URL", help="file:///folder or s3://bucket/prefix, instead of SCX_LAKE_URL."
     ),
 ]
+Reader = Literal["duckdb", "athena", "redshift", "spark"]
+SHOWN = 50  # findings
 
 
 @app.command(
@@ -87,3 +94,124 @@ def _months(table: UnloadedTable) -> str:
     if not table.months:
         return "none"
     return f"{Span(table.months[0], table.months[-1])} ({len(table.months)})"
+
+
+@app.command(
+    epilog="Example: scx lake status scx   Example: scx lake status scx --lake s3://scx-lake/stars --json"
+)
+def status(star: StarName, lake: LakeUrl = None, as_json: AsJson = False) -> None:
+    """Show the months that stand in the lake: rows, files, by which run and when, and whether they are as their objects are.
+
+    Nothing is changed, and no run is kept waiting.
+    """
+    from scx_pipeline.lake.status import nothing_of, read_status
+
+    settings, compiled = read_settings(), find_star(star)
+    url = lake or settings.lake
+    found = read_status(compiled, url, settings.bucket)
+    if as_json:
+        print(json.dumps(found and found.as_json(), indent=2))
+    elif found is None:
+        show.out.print(nothing_of(star, url), markup=False, soft_wrap=True)
+    else:
+        _show_status(found)
+
+
+def _show_status(found: LakeStatus) -> None:
+    from scx_pipeline.lake.status import began
+
+    columns = ["month", *found.tables, "files", "MB", "run", "made (UTC)", "state"]
+    rows = [_status_row(part, found.tables) for part in found.parts]
+    show.out.print(show.table(f"{found.url}: manifest {found.number}", columns, rows))
+    last = f", the last run {found.run}" if found.run else ""
+    _say(f"{found.files:,} files in all, {show.size(found.bytes)}{last}")
+    if found.writer:
+        _say(
+            f"the run {found.writer} has had the turn since {began(found.writer):%Y-%m-%d %H:%M} (UTC): it writes, or was broken off",
+            "yellow",
+        )
+    for left in found.left:
+        whose = "is being written" if left.run == found.writer else "is left over: the next run removes it"
+        _say(f"_writing/{left.run}/ ({left.files:,} files, {show.size(left.bytes)}) {whose}", "yellow")
+    if found.unlisted:
+        _say(f"which months are as their objects are is not known: {found.unlisted}", "yellow")
+
+
+def _status_row(part: Part, tables: Sequence[str]) -> list[object]:
+    rows = [part.rows.get(name) for name in tables]
+    state = f"{part.state}: {part.why}" if part.why else part.state
+    return [
+        part.month, *rows, part.files, part.bytes / 1e6, part.run[-8:], part.at[:16].replace("T", " "), state
+    ]  # fmt: skip
+
+
+def _say(text: str, style: str | None = None) -> None:
+    show.out.print(text, style=style, markup=False, soft_wrap=True)
+
+
+@app.command(
+    epilog="Example: scx lake verify scx   Example: scx lake verify scx --lake s3://scx-lake/stars --json"
+)
+def verify(star: StarName, lake: LakeUrl = None, as_json: AsJson = False) -> None:
+    """Compare the lake with its manifest: files, folders, columns, rows and moments; keys that stand twice or point to nothing.
+
+    The key columns of all files are read. Nothing is changed. Exit code 1 if anything is wrong.
+    """
+    from scx_pipeline.lake.verify import Verifier
+
+    settings, compiled = read_settings(), find_star(star)
+    line = show.err.status(f"{star}: starting")
+    with nullcontext() if as_json else line:
+        verifier = Verifier(compiled, limits_of(settings), lambda message: line.update(f"{star}: {message}"))
+        found = verifier.run(lake or settings.lake)
+    if as_json:
+        print(json.dumps(found.as_json(), indent=2))
+    else:
+        _show_verified(found)
+    if found.findings:
+        raise typer.Exit(1)
+
+
+def _show_verified(found: Verified) -> None:
+    read = f"{found.url}, manifest {found.number}: {found.files:,} files, {found.rows:,} rows"
+    if not found.findings:
+        _say(f"{read}: all is as the manifest says")
+        return
+    rows = [(item.table, item.month, item.file, item.what, item.advice) for item in found.findings[:SHOWN]]
+    columns = ["table", "month", "file", "what is wrong", "what to do"]
+    show.out.print(show.table(f"{read}: {len(found.findings):,} findings", columns, rows))
+    if len(found.findings) > SHOWN:
+        _say(f"… and {len(found.findings) - SHOWN:,} more (--json gives all)", "dim")
+
+
+@app.command(
+    epilog="Example: scx lake views scx --into analysts/dev.duckdb   Example: scx lake views scx --for athena --lake s3://scx-lake/stars"
+)
+def views(
+    star: StarName,
+    reader: Annotated[
+        Reader | None, typer.Option("--for", help="Who is to read the lake; default: duckdb.")
+    ] = None,
+    into: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Make the views in this DuckDB file instead of printing them."),
+    ] = None,
+    lake: LakeUrl = None,
+) -> None:
+    """Print the SQL by which an engine reads the lake's tables; docs/lake.md says what each of them sees.
+
+    DuckDB's views read the newest manifest with each query. Nothing is changed in the lake.
+    """
+    from scx_pipeline.lake.status import standing_lake
+    from scx_pipeline.lake.views import make_views, views_for
+
+    settings, compiled = read_settings(), find_star(star)
+    if reader and into:
+        raise PipelineError("choose one of --for and --into, which makes the views of DuckDB")
+    place, manifest = standing_lake(lake or settings.lake, star)
+    script = views_for(reader or "duckdb", compiled.star, place, manifest)
+    if into is None:
+        print(script, end="")
+    else:
+        make_views(into, script)
+        _say(f"{into}: {len(compiled.star.tables)} views of {place.url}")

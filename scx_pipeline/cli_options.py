@@ -14,7 +14,7 @@ from scx_pipeline.spec import Month, Span
 if TYPE_CHECKING:
     from scx_pipeline.engine.sql import CompiledStar
     from scx_pipeline.settings import Settings
-    from scx_pipeline.warehouse.base import Warehouse
+    from scx_pipeline.warehouse.base import Limits, Warehouse
 
 StarName = Annotated[str, typer.Argument(metavar="STAR", help="The star's name, for example scx.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead of a table.")]
@@ -43,17 +43,25 @@ def find_star(name: str) -> CompiledStar:
 
 def warehouse_of(settings: Settings) -> Warehouse:
     """The warehouse of the settings; what it waits for is told on standard error."""
-    from scx_pipeline.warehouse.base import Limits, open_warehouse
+    from scx_pipeline.warehouse.base import open_warehouse
 
-    limits = Limits(
+    return open_warehouse(
+        settings.warehouse,
+        limits_of(settings),
+        lambda message: show.err.print(message, style="dim", markup=False),
+    )
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What a run may take, as the settings say."""
+    from scx_pipeline.warehouse.base import Limits
+
+    return Limits(
         settings.memory_limit,
         settings.threads,
         settings.batch_files,
         settings.lock_timeout,
         settings.statement_timeout,
-    )
-    return open_warehouse(
-        settings.warehouse, limits, lambda message: show.err.print(message, style="dim", markup=False)
     )
 
 
