@@ -126,7 +126,15 @@ class CompiledStar:
         """A hash of what makes the table's rows: its SQL and the declared facts that decide them, not what is only checked."""
         facts = table.model_dump(
             mode="json",
-            exclude={"description", "columns", "same_rows_as", "fewest_rows", "distribution", "sort"},
+            exclude={
+                "description",
+                "columns",
+                "same_rows_as",
+                "fewest_rows",
+                "distribution",
+                "sort",
+                "partition_by",
+            },
         )
         facts["columns"] = [
             column.model_dump(mode="json", include={"name", "type", "nullable", "field", "unit"})

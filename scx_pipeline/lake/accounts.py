@@ -11,7 +11,7 @@ from scx_pipeline.engine import history
 from scx_pipeline.engine.accounts import Ingested
 from scx_pipeline.engine.select import Selection
 from scx_pipeline.lake.commit import NewFiles, Turn
-from scx_pipeline.lake.layout import ACCOUNTS
+from scx_pipeline.lake.layout import ACCOUNTS, shape_of
 from scx_pipeline.lake.reading import read_batches, schema_of
 from scx_pipeline.lake.writing import look
 from scx_pipeline.spec import Table
@@ -90,4 +90,4 @@ def _write(
         order = "ORDER BY source, object_key"
         unload = Unload("", account.columns, (), turn.url_of(name))
         write_parquet(con, f"SELECT * FROM (SELECT {columns} FROM kept {order})", unload)
-    return NewFiles(name, None, look(turn, name, account.columns, {None: int(count)}), account.columns)
+    return NewFiles(name, None, look(turn, name, account.columns, {None: int(count)}), shape_of(account))

@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from scx_pipeline.errors import LakeError
-from scx_pipeline.lake.layout import WRITING, folder_of, month_of_key, new_run, place_of, run_of
+from scx_pipeline.lake.layout import WRITING, Shape, folder_of, month_of_key, new_run, place_of, run_of
 from scx_pipeline.lake.manifest import MANIFESTS, DataFile, Manifest, read_manifest
 from scx_pipeline.lake.place import Place
-from scx_pipeline.spec import Column, Month, Span
+from scx_pipeline.spec import Month, Span
 
 KEPT_MANIFESTS = 3  # the latest ones: a reader that has listed them may still be about to read one
 
@@ -48,7 +48,7 @@ class NewFiles:
     table: str  # the folder's name
     span: Span | None
     files: Sequence[DataFile]
-    columns: Sequence[Column]  # those that name folders included
+    shape: Shape
 
 
 def begin(place: Place, star: str, notify: Callable[[str], None]) -> Turn:
@@ -121,8 +121,8 @@ def _take_back(place: Place, moved: Mapping[str, str]) -> None:
 def _listed(turn: Turn, new: Sequence[NewFiles], after: Manifest, moved: Mapping[str, str]) -> Manifest:
     for part in new:
         files = [replace(item, key=moved[item.key]) for item in part.files]
-        columns = {**after.columns, part.table: tuple((item.name, item.type) for item in part.columns)}
-        after = replace(after, files=after.replaced(part.table, part.span, files), columns=columns)
+        shapes = {**after.shapes, part.table: part.shape}
+        after = replace(after, files=after.replaced(part.table, part.span, files), shapes=shapes)
     return replace(after, number=turn.before.number + 1, writer=None, run=turn.run)
 
 

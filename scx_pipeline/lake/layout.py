@@ -19,6 +19,7 @@ WRITING = "_writing"  # what is not in its place yet
 NEWEST = "_newest"  # of a table kept by key, each month's newest row of every key
 PART = "part-"  # a folder of one of several writers of a table, while it is written
 ACCOUNTS = "_accounts"  # what became of each object, the rows that were rejected, and what each run did
+Shape = tuple[tuple[str, str, str], ...]
 _RUN = re.compile(r"(\d{8}T\d{12}-[0-9a-f]{8})[-/.]")  # in a file's name, or as a folder's
 _TIME = "%Y%m%dT%H%M%S%f"
 _IN_MONTH = re.compile(r"year=(\d+)/month=(\d+)/.+")
@@ -35,6 +36,14 @@ def file_columns(table: Table) -> tuple[Column, ...]:
     """The columns of a table's files, in their order: all but those that name folders."""
     named = {column.name for column in folders_of(table)}
     return tuple(column for column in table.columns if column.name not in named)
+
+
+def shape_of(table: Table) -> Shape:
+    """A table's columns: their names, neutral types, and whether they stand in its files or name its folders."""
+    named = [column.name for column in folders_of(table)]
+    return tuple(
+        (column.name, column.type, "folder" if column.name in named else "file") for column in table.columns
+    )
 
 
 def select_of(schema: str, table: Table, span: Span | None, folders: Sequence[Column]) -> str:

@@ -49,9 +49,7 @@ class Manifest:
     whole: Made | None = None  # of the tables without months
     stale: Mapping[Month, tuple[str, str]] = field(default_factory=dict)  # why, and since which run
     files: Mapping[str, tuple[DataFile, ...]] = field(default_factory=dict)  # by the folder of a table
-    columns: Mapping[str, tuple[tuple[str, str], ...]] = field(
-        default_factory=dict
-    )  # the same: names and neutral types
+    shapes: Mapping[str, Shape] = field(default_factory=dict)  # the same
 
     @property
     def key(self) -> str:
@@ -87,7 +85,7 @@ class Manifest:
             "months": {str(month): _made_json(made) for month, made in sorted(self.months.items())},
             "whole": _made_json(self.whole) if self.whole else None,
             "stale": {str(month): list(why) for month, why in sorted(self.stale.items())},
-            "columns": {name: [list(column) for column in columns] for name, columns in self.columns.items()},
+            "shapes": {name: [list(column) for column in shape] for name, shape in self.shapes.items()},
             "tables": {
                 name: [
                     {
@@ -118,7 +116,10 @@ class Manifest:
             _made(found["whole"]) if found["whole"] else None,
             {Month.parse(month): (why, run) for month, (why, run) in found["stale"].items()},
             {name: tuple(_file(item) for item in items) for name, items in found["tables"].items()},
-            {name: tuple((item, kind) for item, kind in items) for name, items in found["columns"].items()},
+            {
+                name: tuple((item, kind, place) for item, kind, place in items)
+                for name, items in found["shapes"].items()
+            },
         )
 
 

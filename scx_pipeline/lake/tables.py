@@ -18,7 +18,7 @@ from scx_pipeline.engine.target import Stage, Target
 from scx_pipeline.errors import LakeError
 from scx_pipeline.lake.accounts import write_accounts
 from scx_pipeline.lake.commit import NewFiles, Turn
-from scx_pipeline.lake.layout import NEWEST
+from scx_pipeline.lake.layout import NEWEST, shape_of
 from scx_pipeline.lake.maker import Maker
 from scx_pipeline.lake.manifest import DataFile, Made, Manifest
 from scx_pipeline.lake.writing import write_table
@@ -86,10 +86,10 @@ class LakeTables(Target):
                 stays = (
                     [] if remade else self.before.outside(folder, span) if span else self.before.of(folder)
                 )
-                if stays and self.before.columns.get(folder) != _columns(kept):
+                if stays and self.before.shapes.get(folder) != shape_of(kept):
                     part = stays[0].month or "it"
                     raise LakeError(
-                        f"{table.name} stands in {self.turn.place.url} with other columns than the star {self.star.name} declares, "
+                        f"{table.name} stands in {self.turn.place.url} with other columns or folders than the star {self.star.name} declares, "
                         f"and {part} is not part of this build: run `scx lake build {self.star.name} --all`, which makes it anew"
                     )
 
@@ -200,7 +200,7 @@ class LakeTables(Target):
         return {month: rows.get(month, 0) for month in span}
 
     def stands_as_declared(self, tables: Sequence[Table]) -> bool:
-        return all(self.before.columns.get(table.name) == _columns(table) for table in tables)
+        return all(self.before.shapes.get(table.name) == shape_of(table) for table in tables)
 
     # Remembering
 
@@ -253,7 +253,3 @@ class _Standing(Stage):
     def finish(self) -> None:
         self.stage.finish()
         self.stand()
-
-
-def _columns(table: Table) -> tuple[tuple[str, str], ...]:
-    return tuple((column.name, column.type) for column in table.columns)

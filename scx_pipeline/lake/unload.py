@@ -16,6 +16,7 @@ from scx_pipeline.lake.commit import NewFiles, Turn, begin, commit, give_up
 from scx_pipeline.lake.layout import (
     ACCOUNTS,
     NEWEST,
+    shape_of,
 )
 from scx_pipeline.lake.manifest import DataFile, Made, Manifest
 from scx_pipeline.lake.place import Place, open_place
@@ -140,7 +141,7 @@ class _Unload:
         if count:
             self.session.unload(Unload(select, account.columns, (), self.turn.url_of(name)))
         files = look(self.turn, name, account.columns, {None: int(count)})
-        self.new.append(NewFiles(name, None, files, account.columns))
+        self.new.append(NewFiles(name, None, files, shape_of(account)))
 
     def _check(self, table: Table) -> None:
         """Raise LakeError for a table that is not as it is declared."""

@@ -15,6 +15,7 @@ from scx_pipeline.lake.layout import (
     month_of_key,
     part_of,
     select_of,
+    shape_of,
     within,
 )
 from scx_pipeline.lake.manifest import DataFile
@@ -40,7 +41,7 @@ def write_table(
         select = select_of(schema, table, part, folders)
         engine.unload(Unload(select, columns, tuple(folders), url, table.sort or _moment(table)))
     files = look(turn, name, columns, counts)
-    return NewFiles(name, span if table.sliced else None, files, table.columns), counts
+    return NewFiles(name, span if table.sliced else None, files, shape_of(table)), counts
 
 
 def _moment(table: Table) -> tuple[str, ...]:
