@@ -10,6 +10,7 @@ from typing import Any
 
 from scx_pipeline.engine.select import MonthState
 from scx_pipeline.errors import LakeError
+from scx_pipeline.lake.layout import Shape
 from scx_pipeline.lake.place import Place
 from scx_pipeline.spec import Month, Span
 
