@@ -4,14 +4,16 @@ What is asked, and which error of ours it becomes, is decided by whoever asks.""
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from scx_pipeline.errors import PipelineError
 
 _EXPIRED = "log in to AWS again (aws sso login), or renew its keys"
-_RIGHTS = "let this user or role call it (docs/redshift.md lists the policy)"
+_RIGHTS = "let this user or role call it (docs/redshift.md and docs/emr.md list the policies)"
+_LOGIN = "log in to AWS (aws sso login), or set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 _QUOTA = "see the account's quotas, or take less"
 _ABSENT = "see its name, and AWS_REGION"
 # What is in an error's code → what to do.
@@ -28,34 +30,56 @@ _ADVICE = (
 )
 
 
-def client(service: str, kind: type[PipelineError]) -> Any:
-    """A client of a service. Raises an error of this kind where the settings name no region."""
+def client(service: str, kind: type[PipelineError], region: str | None = None) -> Any:
+    """A client of a service, in a region or that of AWS's settings. Raises an error of this kind where there is none."""
     import boto3
     from botocore.exceptions import BotoCoreError
 
     # It tells answers as they are, and headers: passwords of a login, and tokens.
     logging.getLogger("botocore").setLevel(logging.INFO)
     try:
-        return boto3.client(service)
+        return boto3.client(service, region_name=region or _region())
     except BotoCoreError as error:
         raise kind(
             f"cannot ask AWS for {service}: {error}; set AWS_REGION, or AWS_PROFILE to a profile with a region"
         ) from None
 
 
+def region_of_settings(kind: type[PipelineError]) -> str | None:
+    """The region that AWS's settings name, if they do; AWS is not asked. Raises an error of this kind where they are at odds."""
+    import boto3
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        found: str | None = _region() or boto3.session.Session().region_name
+    except BotoCoreError as error:
+        raise kind(f"AWS's settings cannot be read: {error}") from None
+    return found
+
+
+def _region() -> str | None:
+    # boto3 reads AWS_DEFAULT_REGION alone, where AWS's other clients read this
+    return os.environ.get("AWS_REGION") or None
+
+
 @contextmanager
-def told(what: str, kind: type[PipelineError]) -> Iterator[None]:
-    """AWS's refusals as an error of this kind, of one line that says what was tried."""
-    from botocore.exceptions import BotoCoreError, ClientError
+def told(what: str, kind: type[PipelineError], advice: Sequence[tuple[str, str]] = ()) -> Iterator[None]:
+    """AWS's refusals as an error of this kind, of one line that says what was tried, and what to do.
+
+    `advice` is of a service: what is in its code or message, and what to do then.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
     try:
         yield
     except ClientError as error:
         answer = error.response.get("Error", {})
         code = answer.get("Code", "")
-        advice = next((advice for sign, advice in _ADVICE if sign in code), "")
-        raise kind(
-            f"cannot {what}: {answer.get('Message') or code}{f': {advice}' if advice else ''}"
-        ) from None
+        message = answer.get("Message") or code
+        hints = [hint for sign, hint in advice if sign in f"{code} {message}"]
+        hints += [hint for sign, hint in _ADVICE if sign in code]
+        raise kind(f"cannot {what}: {message}{f': {hints[0]}' if hints else ''}") from None
+    except NoCredentialsError:
+        raise kind(f"cannot {what}: there are no credentials: {_LOGIN}") from None
     except BotoCoreError as error:
         raise kind(f"cannot {what}: {error}") from None
