@@ -10,26 +10,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scx_pipeline import show
+from scx_pipeline import cli_cluster_spark, show
+from scx_pipeline.cli_cluster_options import AsJson, DryRun, File, Yes, ask_for_name, notify
 
 if TYPE_CHECKING:
     from scx_pipeline.cluster.plan import ClusterPlan
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Make, pause and destroy an Amazon Redshift: serverless, or a cluster of one's own.\n\n"
+    help="Make, pause and destroy an Amazon Redshift: serverless, or a cluster of one's own. `spark` is for the lake's builds.\n\n"
     "Credentials and region are AWS's own settings (AWS_PROFILE, AWS_REGION). Settings come from --file, and from options over it.",
 )
+app.add_typer(cli_cluster_spark.app, name="spark")
 
-File = Annotated[
-    Path | None,
-    typer.Option("--file", "-f", help="A YAML file of settings, such as `bucket: s3://scx-logs`."),
-]
 Name = Annotated[str | None, typer.Option(help="Of the workgroup or cluster; default: scx.")]
 Kind = Annotated[str | None, typer.Option(help="serverless (the default) or provisioned.")]
 BucketUrl = Annotated[str | None, typer.Option(help="s3://bucket with the logs, which the cluster may read.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead of a table.")]
 
 
 @app.command(epilog="Example: scx cluster create --bucket s3://scx-logs --capacity 8")
@@ -44,9 +40,7 @@ def create(
     max_capacity: Annotated[int | None, typer.Option(help="Serverless: RPU at most.")] = None,
     node_type: Annotated[str | None, typer.Option(help="Provisioned: such as ra3.large.")] = None,
     nodes: Annotated[int | None, typer.Option(help="Provisioned: how many.")] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the settings and policies, and change nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
     """Make what is missing, wait until it can be used, and print the URL to use. Safe to repeat, and to break off."""
@@ -70,7 +64,7 @@ def create(
         return
     if not yes:
         typer.confirm(f"Make the {plan.kind} Redshift {plan.name}?", abort=True)
-    standing = lifecycle.create(plan, _notify)
+    standing = lifecycle.create(plan, notify)
     print(f"export SCX_WAREHOUSE_URL='{lifecycle.url(plan, standing)}'")
 
 
@@ -97,7 +91,7 @@ def pause(file: File = None, name: Name = None, kind: Kind = None) -> None:
     """Stop a cluster of one's own, and what it costs by the hour; its tables stay."""
     from scx_pipeline.cluster import lifecycle
 
-    lifecycle.pause(_any_plan(file, name, kind), _notify)
+    lifecycle.pause(_any_plan(file, name, kind), notify)
 
 
 @app.command(epilog="Example: scx cluster resume --name scx --kind provisioned")
@@ -105,7 +99,7 @@ def resume(file: File = None, name: Name = None, kind: Kind = None) -> None:
     """Let a paused cluster compute again."""
     from scx_pipeline.cluster import lifecycle
 
-    lifecycle.resume(_any_plan(file, name, kind), _notify)
+    lifecycle.resume(_any_plan(file, name, kind), notify)
 
 
 @app.command(epilog="Example: scx cluster destroy --name scx")
@@ -120,14 +114,11 @@ def destroy(
 ) -> None:
     """Remove everything that `create` made, so that nothing is billed any longer but a last snapshot. Safe to repeat."""
     from scx_pipeline.cluster import lifecycle
-    from scx_pipeline.errors import SettingsError
 
     plan = _any_plan(file, name, kind)
     if not yes:
-        given = typer.prompt(f"This removes the {plan.kind} Redshift {plan.name}. Its name, to go on")
-        if given != plan.name:
-            raise SettingsError(f"{given!r} is not {plan.name!r}: nothing was changed")
-    lifecycle.destroy(plan, _notify, snapshot=not no_snapshot)
+        ask_for_name(f"{plan.kind} Redshift", plan.name)
+    lifecycle.destroy(plan, notify, snapshot=not no_snapshot)
 
 
 def _plan(file: Path | None, flags: dict[str, Any]) -> ClusterPlan:
@@ -139,7 +130,3 @@ def _plan(file: Path | None, flags: dict[str, Any]) -> ClusterPlan:
 def _any_plan(file: Path | None, name: str | None, kind: str | None) -> ClusterPlan:
     """A plan of which only the name and the kind matter."""
     return _plan(file, {"name": name, "kind": kind, **({} if file else {"bucket": "s3://any"})})
-
-
-def _notify(message: str) -> None:
-    show.err.print(message, markup=False, style="dim")

@@ -1,2 +1,2 @@
-"""Redshift as a thing that is made, paused and destroyed: a workgroup or a cluster, and the role it reads the bucket by.
-How stars are loaded into it is in `warehouse`."""
+"""What is made in AWS, told and destroyed: a Redshift (workgroup or cluster), an EMR Serverless for Spark, and their roles.
+How stars are loaded is in `warehouse`, and how the lake is built in `lake`."""

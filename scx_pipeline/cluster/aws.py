@@ -1,5 +1,5 @@
 """AWS's control plane as it is asked here: refusals as a ClusterError, things that may be absent, tags, and waiting.
-What is made with it is in `serverless`, `provisioned` and `role`."""
+What is made with it is in `serverless`, `provisioned`, `spark_application` and `role`."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -15,11 +16,19 @@ from scx_pipeline.errors import SettingsError
 Plan = TypeVar("Plan", bound=BaseModel)
 
 
-def read_settings_of(model: type[Plan], file: Path | None, flags: Mapping[str, object]) -> Plan:
-    """The settings of a YAML file, and over them the flags that are not None. Raises SettingsError naming the setting."""
-    given = {name: value for name, value in flags.items() if value is not None}
+def read_settings_of(
+    model: type[Plan],
+    file: Path | None,
+    flags: Mapping[str, object],
+    defaults: Mapping[str, object] = MappingProxyType({}),
+) -> Plan:
+    """The settings of a YAML file, over them the flags and below them the defaults that are not None.
+
+    Raises SettingsError naming the setting.
+    """
+    given = _known(flags)
     try:
-        return model.model_validate({**_read_file(file), **given})
+        return model.model_validate({**_known(defaults), **_read_file(file), **given})
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = ".".join(map(str, first["loc"]))
@@ -31,6 +40,10 @@ def read_settings_of(model: type[Plan], file: Path | None, flags: Mapping[str, o
             else f"; there are: {', '.join(model.model_fields)}"
         )
         raise SettingsError(f"{where}: {first['msg']}{hint}") from None
+
+
+def _known(settings: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def _read_file(file: Path | None) -> dict[str, object]:

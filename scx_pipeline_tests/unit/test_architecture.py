@@ -37,7 +37,9 @@ ALLOWED = {
     "demo": {"engine", "warehouse", "samples", "show", *LEAVES},
     "cluster": LEAVES,
     "lake": {"engine", "warehouse", *LEAVES},
-    "cli_cluster": {"cluster", "show", *LEAVES},
+    "cli_cluster_options": {"show", *LEAVES},
+    "cli_cluster_spark": {"cluster", "cli_cluster_options", "show", *LEAVES},
+    "cli_cluster": {"cluster", "cli_cluster_options", "cli_cluster_spark", "show", *LEAVES},
     "cli_options": {"engine", "warehouse", "settings", "show", *LEAVES},
     "cli_lake": {"lake", "cli_options", "settings", "show", *LEAVES},
     "cli": {
