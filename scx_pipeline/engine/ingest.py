@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from scx_pipeline.engine.accounts import DoubledKey, Ingested, ObjectCount, Rejected, bounds_of
 from scx_pipeline.engine.copied import ObjectCopies
@@ -58,9 +58,7 @@ class Ingestion:
             left = copies.take_back(lost)
             if not left:
                 break
-        for number, rows in lost.items():
-            ingested.counts[number].deduplicated = rows
-            ingested.counts[number].loaded -= rows
+        take_lost(ingested, lost)
         ingested.counts = [
             count for number, count in enumerate(ingested.counts) if number not in copies.dropped
         ]
@@ -224,48 +222,69 @@ class _Reader:
         return ""
 
     def find_doubled(self) -> dict[int, int]:
-        """Count the rows that lose to a newer one of their key, by number; their keys are in the table `superseded`.
-
-        A key that stands in two months, or twice where the table has no `latest_by`, is noted as doubled instead.
-        """
+        """See `find_doubled`."""
         self.ingested.superseded = None
         columns = [self.table.column(name) for name in self.table.key]
         if not columns:
             return {}
-        whole, ask = self.landing.gather(), self.landing.ask
+        whole = self.landing.gather()
         landed = f"(SELECT * FROM {whole} WHERE {self.inside}) AS landed"
         if whole == self.landing.rows and surely_unique(self.con, landed, columns):
             return {}
-        key, doubled = names(self.table.key), quote(f"_doubled_{self.table.name}")
-        month = "CAST(NULL AS TIMESTAMP)" if self.table.whole else month_of(self.table.moment)
-        ask(f"DROP TABLE IF EXISTS {doubled}")
-        ask(
-            f"CREATE TEMPORARY TABLE {doubled} AS SELECT {key}, MIN({month}) AS _first, MAX({month}) AS _last"
-            f" FROM {landed} GROUP BY {key} HAVING COUNT(*) > 1"
-        )
-        refused = "_first <> _last" if self.table.latest_by else "TRUE"
-        found = ask(f"SELECT * FROM {doubled} WHERE {refused} ORDER BY {key} LIMIT {MAX_NAMED_KEYS}")
-        self.ingested.doubled = [
-            DoubledKey(tuple(values), None if first is None else (Month.of(first), Month.of(last)))
-            for *values, first, last in found
-        ]
-        lost = self._lost(landed, doubled)
-        self.ingested.superseded = doubled if lost else None
-        return lost
+        return find_doubled(self.ingested, self.landing, landed)
 
-    def _lost(self, landed: str, doubled: str) -> dict[int, int]:
-        """How many rows of each object lose to a newer one."""
-        key = names(self.table.key)
-        order = ", ".join(
-            [*(f"{quote(name)} DESC NULLS LAST" for name in self.table.latest_by), quote(OBJECT.name)]
+
+class Asked(Protocol):
+    """Where landed rows can be asked."""
+
+    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a query; its rows."""
+
+    def note(self, name: str, select: str) -> None:
+        """Make a temporary table of what a SELECT gives, in place of one of the same name."""
+
+
+def find_doubled(ingested: Ingested, asked: Asked, landed: str) -> dict[int, int]:
+    """Count the rows that lose to a newer one of their key, by number; their keys are in the table `superseded`.
+
+    A key that stands in two months, or twice where the table has no `latest_by`, is noted as doubled instead.
+    """
+    table = ingested.table
+    key, doubled = names(table.key), quote(f"_doubled_{table.name}")
+    month = "CAST(NULL AS TIMESTAMP)" if table.whole else month_of(table.moment)
+    asked.note(
+        doubled,
+        f"SELECT {key}, MIN({month}) AS _first, MAX({month}) AS _last FROM {landed} GROUP BY {key} HAVING COUNT(*) > 1",
+    )
+    refused = "_first <> _last" if table.latest_by else "TRUE"
+    found = asked.ask(f"SELECT * FROM {doubled} WHERE {refused} ORDER BY {key} LIMIT {MAX_NAMED_KEYS}")
+    ingested.doubled = [
+        DoubledKey(tuple(values), None if first is None else (Month.of(first), Month.of(last)))
+        for *values, first, last in found
+    ]
+    lost = _lost(table, asked, landed, doubled)
+    ingested.superseded = doubled if lost else None
+    return lost
+
+
+def _lost(table: Table, asked: Asked, landed: str, doubled: str) -> dict[int, int]:
+    """How many rows of each object lose to a newer one."""
+    key = names(table.key)
+    order = ", ".join([*(f"{quote(name)} DESC NULLS LAST" for name in table.latest_by), quote(OBJECT.name)])
+    return dict(
+        asked.ask(
+            f"SELECT number, COUNT(*) FROM (SELECT {quote(OBJECT.name)} AS number,"
+            f" ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {order}) AS n"
+            f" FROM {landed} WHERE ({key}) IN (SELECT {key} FROM {doubled})) AS numbered WHERE n > 1 GROUP BY number"
         )
-        return dict(
-            self.landing.ask(
-                f"SELECT number, COUNT(*) FROM (SELECT {quote(OBJECT.name)} AS number,"
-                f" ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {order}) AS n"
-                f" FROM {landed} WHERE ({key}) IN (SELECT {key} FROM {doubled})) AS numbered WHERE n > 1 GROUP BY number"
-            )
-        )
+    )
+
+
+def take_lost(ingested: Ingested, lost: Mapping[int, int]) -> None:
+    """Count rows that lost to newer ones of their keys as deduplicated, by the numbers of their objects."""
+    for number, rows in lost.items():
+        ingested.counts[number].deduplicated = rows
+        ingested.counts[number].loaded -= rows
 
 
 def may_pass(source: Source) -> bool:

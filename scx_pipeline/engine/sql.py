@@ -472,7 +472,9 @@ def _fix(tree: exp.Query, engine: Capabilities) -> exp.Query:
         elif isinstance(node, exp.Extract):
             # The same number everywhere, and in PostgreSQL half the time of EXTRACT, which makes a NUMERIC.
             part = exp.func("DATE_PART", exp.Literal.string(node.name.lower()), node.expression.copy())
-            node.replace(exp.cast(part, "int"))
+            whole = exp.cast(part, "int")
+            of_week = node.name.lower() == "dow" and engine.sunday
+            node.replace(exp.paren(whole - engine.sunday) if of_week else whole)
     return tree
 
 

@@ -46,6 +46,7 @@ class Capabilities:
         str  # by which texts are compared by their bytes, as the other engines do; none where they are anyway
     )
     max_text: str  # the type of varchar(max)
+    sunday: int = 0  # the number that EXTRACT(DOW …) gives it; Redshift says 0
     folders_at_once: bool = (
         False  # whether it writes all folders of a table to a lake at once; others, month by month
     )
@@ -159,6 +160,11 @@ class Landing(ABC):
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         """Run a statement where `gather` brought them, in SQL that every engine has; its rows, if it gives any."""
         return self.con.execute(sql).fetchall()
+
+    def note(self, name: str, select: str) -> None:
+        """Make a temporary table there of what a SELECT gives, in place of one of the same name."""
+        self.ask(f"DROP TABLE IF EXISTS {name}")
+        self.ask(f"CREATE TEMPORARY TABLE {name} AS {select}")
 
     def full_columns(self) -> Collection[str]:
         """Columns known, without a look at each value, to hold no NULL since the last flush."""
