@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.engine.publish import month_rows
 from scx_pipeline.engine.sql import CompiledStar
-from scx_pipeline.lake.layout import NEWEST, file_columns, folders_of, month_of_key, run_of
+from scx_pipeline.lake.layout import NEWEST, file_columns, folders_of, month_of_key, run_of, shape_of
 from scx_pipeline.lake.manifest import DataFile, Made, Manifest
 from scx_pipeline.spec import Month, Star, Table
 from scx_pipeline.warehouse.rscopy import arrow_type
@@ -51,6 +51,18 @@ def tables_in(compiled: CompiledStar) -> dict[str, Table]:
 def of_file(folder: str, item: DataFile, what: str, advice: str = "") -> Finding:
     """A finding on a file that the manifest lists."""
     return Finding(folder, str(item.month or ""), item.key, what, advice or anew(item.month))
+
+
+def reshaped(manifest: Manifest, tables: Mapping[str, Table]) -> Iterator[Finding]:
+    """Tables that were written when the star declared other columns or folders: their files are compared with nothing."""
+    for folder, table in tables.items():
+        shape = manifest.shapes.get(folder)
+        if manifest.of(folder) and shape is not None and shape != shape_of(table):
+            differing = {name for name, *_ in set(shape) ^ set(shape_of(table))}
+            named = ", ".join(sorted(differing)) or "their order"
+            yield Finding(
+                folder, "", "", f"the star declares other columns or folders now: {named}", anew(None)
+            )
 
 
 # Files and folders

@@ -17,11 +17,12 @@ from scx_pipeline.lake.findings import (
     misplaced,
     misread,
     of_file,
+    reshaped,
     strays,
     tables_in,
 )
 from scx_pipeline.lake.keys import KeyCheck
-from scx_pipeline.lake.manifest import DataFile, Manifest, read_manifest
+from scx_pipeline.lake.manifest import Manifest, read_manifest
 from scx_pipeline.lake.place import Place
 from scx_pipeline.lake.status import standing_lake
 from scx_pipeline.warehouse.base import Limits
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from pyarrow.parquet import FileMetaData
 
 FOOTERS = 256  # that are read between two words on how far it is
-
-Listed = tuple[str, DataFile]  # by the folder of a table
 
 
 @dataclass(frozen=True)
@@ -69,64 +68,72 @@ class Verifier:
         """
         star = self.compiled.star
         place, manifest = standing_lake(url, star.name)
-        findings = list(self._findings(place, manifest))
+        findings = list(_Verification(self, place, manifest).run())
         if findings and read_manifest(place, star.name).number != manifest.number:
             raise LakeError(f"{place.url} was written while it was verified: run it again")
         files = sum(map(len, manifest.files.values()))
         rows = sum(item.rows for table in star.tables for item in manifest.of(table.name))
         return Verified(place.url, manifest.number, files, rows, findings)
 
-    def _findings(self, place: Place, manifest: Manifest) -> Iterator[Finding]:
-        self.progress("listing")
-        bucket = Bucket(place.url, place.store, place.folder)
-        infos = {info.key: info for info in bucket.list_objects("")}
-        sizes = {key: info.size for key, info in infos.items()}
-        tables = tables_in(self.compiled)
-        broken = list(absent(manifest, sizes))
-        yield from broken
-        yield from strays(manifest, sizes, tables)
-        for folder, table in tables.items():
-            yield from misplaced(folder, table, manifest.of(folder))
-        yield from miscounted(self.compiled.star, manifest)
-        absentees = {item.file for item in broken}
-        there = [
-            (folder, item)
-            for folder, items in manifest.files.items()
-            for item in items
-            if item.key not in absentees
-        ]
-        for finding in self._footers(place, there):
-            broken.append(finding)
-            yield finding
-        yield from self._keys(bucket, infos, manifest, {item.file for item in broken})
 
-    def _footers(self, place: Place, listed: Sequence[Listed]) -> Iterator[Finding]:
-        tables = tables_in(self.compiled)
+class _Verification:
+    """A verification while it runs."""
+
+    def __init__(self, verifier: Verifier, place: Place, manifest: Manifest) -> None:
+        self.star, self.limits, self.progress = verifier.compiled.star, verifier.limits, verifier.progress
+        self.place, self.manifest = place, manifest
+        self.bucket = Bucket(place.url, place.store, place.folder)
+        self.tables = tables_in(verifier.compiled)
+        self.broken: set[str] = set()  # keys of files of which no values are read
+
+    def run(self) -> Iterator[Finding]:
+        """What is wrong, from what is quickly seen to what all files are read for."""
+        self.progress("listing")
+        infos = {info.key: info for info in self.bucket.list_objects("")}
+        for finding in self._listed({key: info.size for key, info in infos.items()}):
+            self.broken.add(finding.file)
+            yield finding
+        for finding in self._footers():
+            self.broken.add(finding.file)
+            yield finding
+        yield from self._keys(infos)
+
+    def _listed(self, sizes: Mapping[str, int]) -> Iterator[Finding]:
+        """What the listing and the manifest alone tell."""
+        yield from absent(self.manifest, sizes)
+        yield from strays(self.manifest, sizes, self.tables)
+        for finding in list(reshaped(self.manifest, self.tables)):
+            del self.tables[finding.table]
+            yield finding
+        for folder, table in self.tables.items():
+            yield from misplaced(folder, table, self.manifest.of(folder))
+        yield from miscounted(self.star, self.manifest)
+
+    def _footers(self) -> Iterator[Finding]:
+        listed = [(folder, item) for folder, items in self.manifest.files.items() for item in items]
+        listed = [(folder, item) for folder, item in listed if item.key not in self.broken]
         for start in range(0, len(listed), FOOTERS):
             self.progress(f"footers: {start:,} of {len(listed):,} files")
             part = listed[start : start + FOOTERS]
-            footers = place.each(lambda key: _footer(place, key), [item.key for _, item in part])
+            footers = self.place.each(self._footer, [item.key for _, item in part])
             for (folder, item), footer in zip(part, footers, strict=True):
                 if isinstance(footer, LakeError):
                     yield of_file(folder, item, f"the file cannot be read: {footer.__cause__}")
                 else:
-                    yield from misread(folder, tables.get(folder), item, footer)
+                    yield from misread(folder, self.tables.get(folder), item, footer)
 
-    def _keys(
-        self, bucket: Bucket, infos: Mapping[str, ObjectInfo], manifest: Manifest, broken: set[str]
-    ) -> list[Finding]:
+    def _footer(self, key: str) -> FileMetaData | LakeError:
+        try:
+            return self.place.footer(key)
+        except LakeError as error:
+            return error
+
+    def _keys(self, infos: Mapping[str, ObjectInfo]) -> list[Finding]:
         """The findings on keys, in the files that nothing else is wrong with."""
-        star = self.compiled.star
+        listed = {table.name: self.manifest.of(table.name) for table in self.star.tables}
         sound = {
-            table.name: [item for item in manifest.of(table.name) if item.key not in broken]
-            for table in star.tables
+            name: [item for item in items if item.key not in self.broken] if name in self.tables else []
+            for name, items in listed.items()
         }
-        damaged = {name for name, items in sound.items() if len(items) < len(manifest.of(name))}
-        return KeyCheck(star, bucket, sound, infos, self.limits, self.progress, damaged).run()
-
-
-def _footer(place: Place, key: str) -> FileMetaData | LakeError:
-    try:
-        return place.footer(key)
-    except LakeError as error:
-        return error
+        damaged = {name for name, items in sound.items() if len(items) < len(listed[name])}
+        return KeyCheck(self.star, self.bucket, sound, infos, self.limits, self.progress, damaged).run()
