@@ -2,7 +2,7 @@
 What a load does is in `engine.load`; which loads are due is decided in `due`."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from functools import partial
 
 import dagster as dg
 
@@ -13,9 +13,9 @@ from scx_pipeline.errors import GateError, PipelineError
 from scx_pipeline.orchestration.metadata import (
     asset_key,
     code_references,
-    load_metadata,
     table_metadata,
 )
+from scx_pipeline.orchestration.outcome import check_results, results
 from scx_pipeline.orchestration.partitions import monthly, span_of
 from scx_pipeline.orchestration.resources import BucketResource, WarehouseResource
 from scx_pipeline.spec import Source, Span, Table
@@ -147,66 +147,15 @@ def _publish(
     span: Span | None,
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     selected = {key.path[-1] for key in context.selected_asset_keys}
+    key = partial(asset_key, compiled.star.name)
     log: Callable[[str], None] = context.log.info
     try:
         loader = Loader(compiled, bucket.open(), warehouse.open(log), log)
         report = loader.load(span, selected, context.run_id) if span else loader.refresh(context.run_id)
     except GateError as error:
         assert isinstance(error.report, LoadReport)
-        yield from _check_results(context, error.report)
+        yield from check_results(context, error.report, key)
         raise dg.Failure(str(error), allow_retries=False) from None
     except PipelineError as error:
         raise dg.Failure(str(error), allow_retries=False) from None
-    yield from _results(context, compiled, report, selected)
-
-
-def _results(
-    context: dg.AssetExecutionContext, compiled: CompiledStar, report: LoadReport, selected: set[str]
-) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-    yield from _materialized(context, report, selected)
-    for part in report.remade:  # months that were published with tables without months
-        yield from _materialized(context, part, set())
-        for outcome in _outcomes(part):
-            context.log_event(dg.AssetCheckEvaluation(**outcome))
-    yield from _check_results(context, report)
-
-
-def _materialized(
-    context: dg.AssetExecutionContext, report: LoadReport, selected: set[str]
-) -> Iterator[dg.MaterializeResult[None]]:
-    for name, table in report.tables.items():
-        key = asset_key(report.star, name)
-        for month in table.rows:
-            metadata, partition = load_metadata(report, name, month), str(month) if month else None
-            if name not in selected:
-                # Published with what was asked for, since it is made from it; Dagster is told all the same.
-                context.log_event(dg.AssetMaterialization(key, partition=partition, metadata=metadata))
-            else:
-                context.add_asset_metadata(metadata, asset_key=key, partition_key=partition)
-        if name in selected:
-            yield dg.MaterializeResult(asset_key=key)
-
-
-def _check_results(context: dg.AssetExecutionContext, report: LoadReport) -> Iterator[dg.AssetCheckResult]:
-    for outcome in _outcomes(report):
-        if dg.AssetCheckKey(outcome["asset_key"], outcome["check_name"]) in context.selected_asset_check_keys:
-            yield dg.AssetCheckResult(**outcome)
-
-
-def _outcomes(report: LoadReport) -> Iterator[dict[str, Any]]:
-    """How each check came out, as Dagster's results and evaluations take it."""
-    months = {"months": str(report.span)} if report.span else {}
-    for result in report.checks:
-        yield {
-            "asset_key": asset_key(report.star, result.table),
-            "check_name": result.name,
-            "passed": result.passed,
-            "severity": dg.AssetCheckSeverity.WARN
-            if result.severity == "warn"
-            else dg.AssetCheckSeverity.ERROR,
-            "description": result.message,
-            "metadata": {
-                **months,
-                **({"violations": dict(result.violations)} if result.violations else {}),
-            },
-        }
+    yield from results(context, report, selected, key)
