@@ -16,7 +16,7 @@ from scx_pipeline.warehouse.base import quote
 
 YEARS_AHEAD = 20  # beyond the newest month, of which Athena looks for folders
 PARTITIONS = 100  # that one ALTER TABLE may add
-SEEN_TWICE = "-- Folders are read, not the manifest: for seconds after a commit a month may be seen twice."
+SEEN_TWICE = "-- Folders are read, not the manifest: for seconds at each commit, a month may be seen twice (docs/lake.md)."
 
 
 # Athena

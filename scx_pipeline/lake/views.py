@@ -12,11 +12,12 @@ from scx_pipeline.lake.layout import folders_of
 from scx_pipeline.lake.manifest import MANIFESTS, Manifest
 from scx_pipeline.lake.place import Place
 from scx_pipeline.spec import Star, Table
-from scx_pipeline.warehouse.base import first_line, names, qualified, quote
+from scx_pipeline.warehouse.base import first_line, qualified, quote
 from scx_pipeline.warehouse.duckdb import duckdb_type
 
 MISREAD = "*?[]{}=\\"  # in the lake's own path: patterns, columns or escapes to one engine or another
 FILE = "_object"  # a column that no table can have
+EMPTY = "empty"  # what read_parquet gives of no files
 CHANGED = "the lake was written just as the query began: run it again"
 
 
@@ -44,7 +45,12 @@ def folder_of_lake(place: Place) -> str:
 
 
 def duckdb_views(star: Star, folder: str, manifest: Manifest) -> str:
-    """The script that makes the views of a star's tables, in the star's schema."""
+    """The script that makes the views of a star's tables, in the star's schema. Raises LakeError where a view would be wrong."""
+    for table in star.tables:
+        if EMPTY in table.column_names:
+            raise LakeError(
+                f"{table.name} has a column {EMPTY}, which DuckDB takes for no files: give it another name"
+            )
     lines = [
         f"-- {star.name} in {folder}, for DuckDB 2.0 or newer.",
         "-- A query sees exactly one commit, in all its tables: the newest when it begins. Nothing is to be made anew after one.",
@@ -66,9 +72,9 @@ def view_of(star: Star, table: Table, folder: str) -> str:
     """
     manifests = literal(f"{folder}/{MANIFESTS}/*.json")
     key = f"$.tables.{quote(table.name)}[*].key"
-    empty = ", ".join(f"CAST(NULL AS {duckdb_type(c)}) AS {quote(c.name)}" for c in table.columns)
+    listed = ",\n".join(_column(column.name, duckdb_type(column)) for column in table.columns)
     return f"""CREATE OR REPLACE VIEW {qualified(star.schema_name, table)} AS
-SELECT {names(table.column_names)}
+SELECT files.* EXCLUDE ({FILE})
 FROM (
   SELECT unnest(CAST(json_extract_string(content, {literal(key)}) AS VARCHAR[])) AS key
   FROM (
@@ -78,12 +84,19 @@ FROM (
   )
 ) AS manifest
 INNER JOIN (
-  SELECT {empty}, CAST(NULL AS VARCHAR) AS {FILE} WHERE false
-  UNION ALL BY NAME
-  SELECT * FROM read_parquet(
-    {literal(f"{folder}/{table.name}/**/*.parquet")}, {_options(table)}
+  SELECT
+{listed},
+{_column(FILE, "VARCHAR")}
+  FROM read_parquet(
+    {literal(f"{folder}/{table.name}/**/*.parquet")},
+    {_options(table)}
   )
 ) AS files ON files.{FILE} = {literal(f"{folder}/")} || manifest.key;"""
+
+
+def _column(name: str, kind: str) -> str:
+    """A column of the files. Where there are none, DuckDB gives one column `empty` alone; one that a file lacks is refused."""
+    return f"    CAST(COLUMNS('^({name}|{EMPTY})$') AS {kind}) AS {quote(name)}"
 
 
 def _options(table: Table) -> str:

@@ -108,6 +108,40 @@ def test_files_that_no_manifest_lists_are_not_seen(lake: Lake) -> None:
         assert through(con, lake.world.compiled.star) == standing(lake.world)
 
 
+def test_columns_that_the_first_file_lacks_are_an_error_and_not_empty(lake: Lake) -> None:
+    """DuckDB takes the columns of all files from the first, which may be one that is listed no more."""
+    path = lake.folder / "lake" / "scx" / "users" / "0.parquet"
+    with reading(lake) as con:
+        con.execute(f"COPY (SELECT 1 AS user_id) TO '{path}' (FORMAT parquet)")
+        with pytest.raises(duckdb.BinderException, match="No matching columns found.*email_encrypted"):
+            through(con, lake.world.compiled.star)
+
+
+def test_a_column_that_would_be_taken_for_no_files_is_refused(lake: Lake) -> None:
+    star = edited_star(
+        lake.folder,
+        {"users.empty": {"type": "integer"}},
+        {"users": ("SELECT", "SELECT\n    plan_id AS empty,")},
+    )
+    with pytest.raises(LakeError, match="users has a column empty, which DuckDB takes for no files"):
+        views(replace(lake, world=replace(lake.world, compiled=star)))
+
+
+def test_a_column_may_have_any_other_name(tmp_path: Path) -> None:
+    names = ("key", "content", "filename", "files", "newest")
+    facts = {f"users.{name}": {"type": "integer"} for name in names}
+    given = "".join(f"\n    plan_id AS {name}," for name in names)
+    world = folder_world(
+        tmp_path, compiled=edited_star(tmp_path, facts, {"users": ("SELECT", f"SELECT{given}")})
+    )
+    put_jobs(world)
+    world.load(MARCH, MAY)
+    lake = Lake(lake_url("", tmp_path), world, tmp_path)
+    lake.unload()
+    with reading(lake) as con:
+        assert through(con, world.compiled.star) == standing(world)
+
+
 def test_tables_without_files_are_empty_until_they_have_some(tmp_path: Path) -> None:
     world = music_world(tmp_path)
     world.put_day("2018-11-05", [event(1, 0, "2018-11-05 10:00:00")])
