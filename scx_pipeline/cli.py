@@ -8,8 +8,7 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -22,18 +21,17 @@ from scx_pipeline.cli_options import (
     MonthOption,
     StarName,
     find_star,
-    months_named,
     span_of,
     warehouse_of,
 )
+from scx_pipeline.cli_runs import CHANGED, EVERYTHING, choose, outcome_json, run_parts, spans_due
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.settings import Settings, read_settings
-from scx_pipeline.spec import Month, Span, contiguous_spans
+from scx_pipeline.spec import Month, Span
 
 if TYPE_CHECKING:
     from scx_pipeline.engine.load import Plan
     from scx_pipeline.engine.sql import CompiledStar
-    from scx_pipeline.orchestration.execute import RunOutcome
 
 app = typer.Typer(
     name="scx",
@@ -71,15 +69,15 @@ def load(
     case, and for months that are named only if they were never made.
     """
     settings, compiled = read_settings(), find_star(star)
-    choice = _choice(month, from_, to, changed, all_)
+    choice = choose(month, from_, to, changed, all_)
     parts = _parts(compiled, settings, choice)
-    outcomes = _load(compiled, settings, parts, quiet=as_json)
+    outcomes = run_parts(compiled, settings, parts, quiet=as_json)
     made_stale = any("stale_months" in outcome.numbers for outcome in outcomes)
     if choice == CHANGED and made_stale and all(outcome.success for outcome in outcomes):
         # No one knew of them before. A look that found nothing would list the whole bucket a second time.
-        outcomes += _load(compiled, settings, _parts(compiled, settings, choice), quiet=as_json)
+        outcomes += run_parts(compiled, settings, _parts(compiled, settings, choice), quiet=as_json)
     if as_json:
-        print(json.dumps([_outcome_json(outcome) for outcome in outcomes], indent=2, default=str))
+        print(json.dumps([outcome_json(outcome) for outcome in outcomes], indent=2, default=str))
     elif not outcomes:
         show.out.print(f"{star}: nothing to load, every month stands as its objects are")
     if not all(outcome.success for outcome in outcomes):
@@ -312,7 +310,7 @@ def demo() -> None:
             show.out.print(f"[bold]1. generate[/bold]  a sample bucket in {settings.bucket}")
             _generate(name, DEMO[name](), settings, quiet=False)
         show.out.print(f"[bold]2. load[/bold]  {name} into {warehouse_of(settings).url}")
-        outcomes = _load(compiled, settings, _parts(compiled, settings, CHANGED), quiet=False)
+        outcomes = run_parts(compiled, settings, _parts(compiled, settings, CHANGED), quiet=False)
         if not all(outcome.success for outcome in outcomes):
             raise typer.Exit(1)
         show.out.print("[bold]3. ask[/bold]")
@@ -334,19 +332,6 @@ def _plan(compiled: CompiledStar, settings: Settings) -> Plan:
     return planned
 
 
-CHANGED, EVERYTHING = "changed", "everything"
-
-
-def _choice(
-    month: str | None, first: str | None, last: str | None, changed: bool, everything: bool
-) -> str | tuple[str, str]:
-    """What the options ask for: CHANGED, EVERYTHING, or the first and last month. Raises PipelineError where they contradict
-    each other."""
-    if sum([bool(month), bool(first or last), changed, everything]) > 1:
-        raise PipelineError("choose one of --month, --from/--to, --changed and --all")
-    return months_named(month, first, last) or (EVERYTHING if everything else CHANGED)
-
-
 def _parts(compiled: CompiledStar, settings: Settings, choice: str | tuple[str, str]) -> list[Span | None]:
     """The loads that it takes, one after the other; None is the one of the tables without months."""
     if isinstance(choice, tuple):  # loaded without a look at what has changed
@@ -355,7 +340,7 @@ def _parts(compiled: CompiledStar, settings: Settings, choice: str | tuple[str, 
     planned = _plan(compiled, settings)
     whole = planned.whole or (choice == EVERYTHING and compiled.star.whole)
     first: list[Span | None] = [None] if whole else []
-    return [*first, *_spans(compiled, planned, choice)]
+    return [*first, *spans_due(compiled, planned, choice)]
 
 
 def _whole_stands(compiled: CompiledStar, settings: Settings) -> bool:
@@ -364,67 +349,6 @@ def _whole_stands(compiled: CompiledStar, settings: Settings) -> bool:
 
     with warehouse_of(settings).reader() as session:
         return session is not None and read_whole(session, compiled.star.name) is not None
-
-
-def _spans(compiled: CompiledStar, planned: Plan, choice: str) -> list[Span]:
-    if choice == CHANGED:
-        return contiguous_spans([item.month for item in planned.changed])
-    months = [
-        item
-        for item in compiled.star.months()
-        if planned.selection.has_objects(item) or item in planned.loaded
-    ]
-    if not months and compiled.star.whole:
-        return []
-    return [Span(min(months), max(months))] if months else [compiled.star.months()]
-
-
-def _load(
-    compiled: CompiledStar, settings: Settings, parts: Sequence[Span | None], *, quiet: bool
-) -> list[RunOutcome]:
-    """Load each span, and the tables without months, by a run of its own, showing how it goes and how it ended.
-
-    Where the tables without months fail, months are loaded all the same, with what stands.
-    """
-    outcomes: list[RunOutcome] = []
-    if not parts:  # nor is Dagster wanted, whose import takes longer than most looks at a bucket
-        return outcomes
-
-    from scx_pipeline.orchestration.execute import open_runner
-
-    line = show.err.status("")
-    doing = _name(compiled, parts[0])
-
-    def progress(message: str) -> None:
-        line.update(f"{doing}: {message}")
-
-    progress("starting")
-    with nullcontext() if quiet else line, open_runner(compiled, settings, progress) as run:
-        for part in parts:
-            doing = _name(compiled, part)
-            outcome = run(part)
-            outcomes.append(outcome)
-            if not quiet:
-                show.show_outcome(compiled, outcome)
-            if outcome.error:
-                show.error(outcome.error)
-    return outcomes
-
-
-def _name(compiled: CompiledStar, part: Span | None) -> str:
-    return f"{compiled.star.name} {part or show.WHOLE}"
-
-
-def _outcome_json(outcome: RunOutcome) -> dict[str, Any]:
-    return {
-        "run_id": outcome.run_id,
-        "months": [str(outcome.span.first), str(outcome.span.last)] if outcome.span else [],
-        "published": outcome.success,
-        "error": outcome.error,
-        "rows": outcome.rows,
-        **outcome.numbers,
-        "checks": outcome.checks,
-    }
 
 
 def _tell_generated(star: str, options: Any, as_json: bool) -> None:

@@ -24,19 +24,22 @@ from scx_pipeline.cli_options import (
     span_of,
     warehouse_of,
 )
+from scx_pipeline.cli_runs import CHANGED, EVERYTHING, choose, outcome_json, run_parts, spans_due
 from scx_pipeline.errors import PipelineError
-from scx_pipeline.settings import read_settings
+from scx_pipeline.settings import Settings, read_settings
 from scx_pipeline.spec import Span
 
 if TYPE_CHECKING:
+    from scx_pipeline.engine.sql import CompiledStar
     from scx_pipeline.lake.status import LakeStatus, Part
     from scx_pipeline.lake.unload import Unloaded, UnloadedTable
     from scx_pipeline.lake.verify import Verified
+    from scx_pipeline.orchestration.execute import RunOutcome
 
 app = typer.Typer(
     no_args_is_help=True,
     help="Keep a star's tables as Parquet in a data lake, in folders by year and month.\n\n"
-    "Settings: SCX_LAKE_URL (file:///folder or s3://bucket/prefix).",
+    "Settings: SCX_LAKE_URL (file:///folder or s3://bucket/prefix); SCX_SPARK and others that begin so.",
 )
 
 LakeUrl = Annotated[
@@ -47,6 +50,73 @@ LakeUrl = Annotated[
 ]
 Reader = Literal["duckdb", "athena", "redshift", "spark"]
 SHOWN = 50  # findings
+
+
+@app.command(
+    epilog="Example: scx lake build songplays   Example: SCX_SPARK=local scx lake build scx --from 2021-01 --to 2021-12"
+)
+def build(
+    star: StarName,
+    month: MonthOption = None,
+    from_: FirstMonth = None,
+    to: LastMonth = None,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Every month whose objects changed (the default).")
+    ] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Every month that has objects or was built.")] = False,
+    lake: LakeUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Build a star's lake from the raw objects: a real Dagster run. Exit code 0 only if everything is published.
+
+    DuckDB builds it in this process; with SCX_SPARK=local, emr-serverless or emr, Spark does. Rows and files are the same.
+    """
+    settings, compiled = read_settings(), find_star(star)
+    if lake:
+        settings = settings.model_copy(update={"lake_url": lake})
+    choice = choose(month, from_, to, changed, all_)
+    outcomes = _build(compiled, settings, choice, quiet=as_json)
+    stale = any("stale_months" in outcome.numbers for outcome in outcomes)
+    if choice == CHANGED and stale and all(outcome.success for outcome in outcomes):
+        outcomes += _build(compiled, settings, choice, quiet=as_json)  # no one knew of them before
+    if as_json:
+        print(json.dumps([outcome_json(outcome) for outcome in outcomes], indent=2, default=str))
+    elif not outcomes:
+        show.out.print(f"{star}: nothing to build, every month of the lake stands as its objects are")
+    if not all(outcome.success for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+def _build(
+    compiled: CompiledStar, settings: Settings, choice: str | tuple[str, str], *, quiet: bool
+) -> list[RunOutcome]:
+    parts = _parts(compiled, settings, choice)
+    if not parts:
+        return []
+    from scx_pipeline.orchestration.lake_assets import lake_job_name
+
+    return run_parts(
+        compiled, settings, parts, quiet=quiet, job_of=lambda span: lake_job_name(compiled.star, span)
+    )
+
+
+def _parts(compiled: CompiledStar, settings: Settings, choice: str | tuple[str, str]) -> list[Span | None]:
+    """The builds that it takes, one after the other; None is the one of the tables without months."""
+    from scx_pipeline.engine.objects import open_bucket
+    from scx_pipeline.lake.build import plan_build
+
+    planned = plan_build(compiled, open_bucket(settings.bucket), settings.lake)
+    if not planned.selection.objects and not planned.loaded:
+        prefixes = ", ".join(source.prefix for source in compiled.star.sources)
+        raise PipelineError(
+            f"the bucket {settings.bucket} has no objects under {prefixes}: upload some, or run `scx generate {compiled.star.name}`"
+        )
+    whole = planned.whole or (choice == EVERYTHING and compiled.star.whole)
+    first: list[Span | None] = [None] if whole else []
+    named = (
+        [span_of(compiled, *choice)] if isinstance(choice, tuple) else spans_due(compiled, planned, choice)
+    )
+    return [*first, *named]
 
 
 @app.command(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote
 
 from pydantic import Field, SecretStr, ValidationError
@@ -32,6 +33,30 @@ class Settings(BaseSettings):
         description="duckdb:///…/dev.duckdb, postgresql://user:password@host/dev or redshift://…; default: $SCX_HOME/dev.duckdb",
     )
     lake_url: str = Field("", description="file:///folder or s3://bucket/prefix; default: $SCX_HOME/lake")
+    spark: Literal["", "local", "emr-serverless", "emr"] = Field(
+        "",
+        description="what builds the lake: local (spark-submit on this machine), emr-serverless or emr; default: DuckDB in the run's own process",
+    )
+    spark_conf: str = Field(
+        "",
+        pattern=r"^(spark\.[\w.-]+=[^\s,]+(,(?!$)|$))*$",
+        description="settings of Spark's, such as spark.executor.memory=4g,spark.executor.cores=2",
+    )
+    spark_master: str = Field(
+        "local[*]", description="with SCX_SPARK=local: where the job runs, local[*] or spark://host:7077"
+    )
+    spark_application: str = Field("", description="with SCX_SPARK=emr-serverless: the application's id")
+    spark_cluster: str = Field(
+        "",
+        description="with SCX_SPARK=emr: a YAML file with the request of a cluster, which lives for one job",
+    )
+    spark_role: str = Field(
+        "", description="with SCX_SPARK=emr-serverless: the ARN of the role that a job runs with"
+    )
+    spark_code: str = Field(
+        "",
+        description="with SCX_SPARK=emr-serverless or emr: s3://bucket/prefix for the job's code and its messages",
+    )
     lock_timeout: float = Field(
         300, ge=0, le=86400, description="seconds to wait for a warehouse that another run is writing"
     )

@@ -7,6 +7,8 @@ import dagster as dg
 
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.orchestration.assets import source_assets, table_assets
+from scx_pipeline.orchestration.lake_assets import lake_assets, lake_jobs
+from scx_pipeline.orchestration.lake_resource import lake_resource
 from scx_pipeline.orchestration.report import report_asset
 from scx_pipeline.orchestration.resources import resources
 from scx_pipeline.orchestration.triggers import hourly_schedule, object_sensor, report_sensor, star_jobs
@@ -22,9 +24,9 @@ def build_star(compiled: CompiledStar) -> dg.Definitions:
     tables = table_assets(compiled, _KINDS.get(scheme, scheme))
     jobs, report = star_jobs(compiled), report_asset(compiled)
     return dg.Definitions(
-        assets=[*source_assets(compiled), *tables, *report],
+        assets=[*source_assets(compiled), *tables, *report, *lake_assets(compiled)],
         asset_checks=[watching_checks(compiled)],
-        jobs=jobs,
+        jobs=[*jobs, *lake_jobs(compiled)],
         schedules=[hourly_schedule(compiled, job) for job in jobs],
         sensors=[object_sensor(compiled, jobs), *([report_sensor(compiled)] if report else [])],
     )
@@ -37,5 +39,9 @@ def with_resources(stars: dg.Definitions, settings: Settings) -> dg.Definitions:
     cost more than most loads.
     """
     return dg.Definitions.merge(
-        stars, dg.Definitions(resources=dict(resources(settings)), executor=dg.in_process_executor)
+        stars,
+        dg.Definitions(
+            resources={**resources(settings), "lake": lake_resource(settings)},
+            executor=dg.in_process_executor,
+        ),
     )

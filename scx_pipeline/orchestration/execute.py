@@ -19,6 +19,8 @@ from scx_pipeline.orchestration.triggers import refresh_name
 from scx_pipeline.settings import Settings
 from scx_pipeline.spec import Span
 
+JobOf = Callable[[Span | None], str]
+
 
 @dataclass(frozen=True)
 class RunOutcome:
@@ -35,19 +37,19 @@ class RunOutcome:
 
 @contextmanager
 def open_runner(
-    compiled: CompiledStar, settings: Settings, progress: Callable[[str], None]
+    compiled: CompiledStar, settings: Settings, progress: Callable[[str], None], job_of: JobOf | None = None
 ) -> Iterator[Callable[[Span | None], RunOutcome]]:
     """What runs the star's job for a span of months in this process, as often as it is called; None: for the tables
-    without."""
+    without. `job_of` names the job, if it is not the one that loads the warehouse."""
     stars = dg.Definitions.merge(
         build_star(compiled), dg.Definitions(loggers={"progress": _progress_logger(progress)})
     )
     definitions = with_resources(stars, settings)
+    name_of = job_of or (lambda span: compiled.star.name if span else refresh_name(compiled.star))
     with open_instance(settings.dagster_home) as instance:
 
         def run(span: Span | None) -> RunOutcome:
-            name = compiled.star.name if span else refresh_name(compiled.star)
-            result = definitions.resolve_job_def(name).execute_in_process(
+            result = definitions.resolve_job_def(name_of(span)).execute_in_process(
                 instance=instance,
                 tags=dict(range_tags(span)),
                 run_config={"loggers": {"progress": {}}},

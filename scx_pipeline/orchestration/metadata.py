@@ -18,6 +18,11 @@ def asset_key(star: str, name: str) -> dg.AssetKey:
     return dg.AssetKey([star, name])
 
 
+def lake_key(star: str, name: str) -> dg.AssetKey:
+    """The key of a star's table in the lake."""
+    return dg.AssetKey([star, "lake", name])
+
+
 def table_metadata(compiled: CompiledStar, table: Table) -> dict[str, Any]:
     """What is known of a table before any load."""
     star = compiled.star

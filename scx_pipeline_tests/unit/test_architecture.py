@@ -29,7 +29,7 @@ ALLOWED = {
     "stars": set(),
     "warehouse": LEAVES,
     "engine": {"warehouse", *LEAVES},
-    "orchestration": {"engine", "warehouse", "settings", *LEAVES},
+    "orchestration": {"lake", "engine", "warehouse", "settings", *LEAVES},
     "components": {"orchestration", "engine", *LEAVES},
     "definitions": {"components", "orchestration", "settings"},
     "show": {"engine", "orchestration", *LEAVES},
@@ -41,7 +41,8 @@ ALLOWED = {
     "cli_cluster_spark": {"cluster", "cli_cluster_options", "show", *LEAVES},
     "cli_cluster": {"cluster", "cli_cluster_options", "cli_cluster_spark", "show", *LEAVES},
     "cli_options": {"engine", "warehouse", "settings", "show", *LEAVES},
-    "cli_lake": {"lake", "cli_options", "settings", "show", *LEAVES},
+    "cli_lake": {"lake", "engine", "orchestration", "cli_options", "cli_runs", "settings", "show", *LEAVES},
+    "cli_runs": {"engine", "orchestration", "cli_options", "settings", "show", *LEAVES},
     "cli": {
         "engine",
         "warehouse",
@@ -54,6 +55,7 @@ ALLOWED = {
         "cli_cluster",
         "cli_lake",
         "cli_options",
+        "cli_runs",
         *LEAVES,
     },
 }

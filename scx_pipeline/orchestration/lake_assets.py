@@ -1,0 +1,149 @@
+"""A star's lake as assets: its tables, built together month by month, and those without months; their jobs.
+What a build does is in the lake package; where it runs, in `lake_resource`."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from scx_pipeline.engine.checks import declared_checks
+from scx_pipeline.engine.load import LoadReport
+from scx_pipeline.engine.sql import CompiledStar
+from scx_pipeline.errors import GateError, PipelineError
+from scx_pipeline.lake.layout import folders_of
+from scx_pipeline.orchestration.assets import NO_MONTH
+from scx_pipeline.orchestration.lake_resource import LakeResource
+from scx_pipeline.orchestration.metadata import asset_key, code_references, lake_key, table_metadata
+from scx_pipeline.orchestration.outcome import check_results, results
+from scx_pipeline.orchestration.partitions import monthly, span_of
+from scx_pipeline.orchestration.resources import BucketResource
+from scx_pipeline.spec import Span, Star, Table
+
+
+def lake_assets(compiled: CompiledStar) -> list[dg.AssetsDefinition]:
+    """The lake's tables with months as one multi-asset, and those without as another, where there are any."""
+    return [_monthly(compiled), *([_whole(compiled)] if compiled.star.whole else [])]
+
+
+def _monthly(compiled: CompiledStar) -> dg.AssetsDefinition:
+    star = compiled.star
+
+    @dg.multi_asset(
+        name=f"{star.name}_lake",
+        specs=[_spec(compiled, table) for table in star.monthly],
+        check_specs=_check_specs(compiled, star.monthly),
+        partitions_def=monthly(star),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        op_tags={"star": star.name},
+        pool=f"{star.name}_lake",
+    )
+    def build(
+        context: dg.AssetExecutionContext, lake: LakeResource, bucket: BucketResource
+    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+        if not (context.has_partition_key or context.has_partition_key_range):  # "Execute" on a check's page
+            raise dg.Failure(NO_MONTH, allow_retries=False)
+        yield from _build(context, compiled, lake, bucket, span_of(context.partition_keys))
+
+    return build
+
+
+def _whole(compiled: CompiledStar) -> dg.AssetsDefinition:
+    star = compiled.star
+
+    @dg.multi_asset(
+        name=f"{star.name}_lake_refresh",
+        specs=[_spec(compiled, table) for table in star.whole],
+        check_specs=_check_specs(compiled, star.whole),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        op_tags={"star": star.name},
+        pool=f"{star.name}_lake",
+    )
+    def refresh(
+        context: dg.AssetExecutionContext, lake: LakeResource, bucket: BucketResource
+    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+        yield from _build(context, compiled, lake, bucket, None)
+
+    return refresh
+
+
+def _spec(compiled: CompiledStar, table: Table) -> dg.AssetSpec:
+    star = compiled.star
+    source = [asset_key(star.name, table.source)] if table.source else []
+    tables = [lake_key(star.name, name) for name in sorted(compiled.reads(table))] if not table.source else []
+    folders = ", ".join(column.name for column in folders_of(table)) or "none"
+    known = {
+        name: value for name, value in table_metadata(compiled, table).items() if name not in _OF_WAREHOUSE
+    }
+    return dg.AssetSpec(
+        key=lake_key(star.name, table.name),
+        deps=[*source, *tables],
+        description=f"{table.description} As Parquet in the lake, in folders by: {folders}.",
+        group_name=star.name,
+        owners=list(star.owners),
+        kinds={"parquet"},
+        code_version=compiled.code_version(table),
+        metadata=known | code_references(compiled, table) | {"folders": folders},
+        tags={"role": table.role},
+    )
+
+
+_OF_WAREHOUSE = {"dagster/table_name", "dagster/column_lineage"}
+
+
+def _check_specs(compiled: CompiledStar, tables: Sequence[Table]) -> list[dg.AssetCheckSpec]:
+    star, names = compiled.star.name, {table.name for table in tables}
+    return [
+        dg.AssetCheckSpec(
+            check.name, asset=lake_key(star, check.table), description=check.description, blocking=True
+        )
+        for check in declared_checks(compiled.star)
+        if check.table in names
+    ]
+
+
+def _build(
+    context: dg.AssetExecutionContext,
+    compiled: CompiledStar,
+    lake: LakeResource,
+    bucket: BucketResource,
+    span: Span | None,
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+    key = partial(lake_key, compiled.star.name)
+    try:
+        report = lake.build(context, compiled, bucket, span)
+    except GateError as error:
+        assert isinstance(error.report, LoadReport)
+        yield from check_results(context, error.report, key)
+        raise dg.Failure(str(error), allow_retries=False) from None
+    except PipelineError as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
+    yield from results(context, report, set(report.tables), key)
+
+
+def lake_job_name(star: Star, span: Span | None) -> str:
+    """The name of the job that builds months of a star's lake, or its tables without months."""
+    return f"{star.name}_lake_job" if span else f"{star.name}_lake_refresh_job"
+
+
+def lake_jobs(compiled: CompiledStar) -> list[UnresolvedAssetJobDefinition]:
+    """The job that builds months of the lake, and the one for its tables without months, where there are any."""
+    star = compiled.star
+
+    def selection(tables: Sequence[Table]) -> dg.AssetSelection:
+        return dg.AssetSelection.assets(*(lake_key(star.name, table.name) for table in tables))
+
+    months = dg.define_asset_job(
+        lake_job_name(star, star.months()),
+        selection=selection(star.monthly),
+        description=f"Build months of the lake of {star.name}: all its tables that have months, in one commit.",
+        partitions_def=monthly(star),
+    )
+    if not star.whole:
+        return [months]
+    refresh = dg.define_asset_job(
+        lake_job_name(star, None),
+        selection=selection(star.whole),
+        description=f"Make the tables of {star.name} that have no months anew in its lake, in one commit.",
+    )
+    return [months, refresh]

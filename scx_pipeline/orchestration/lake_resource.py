@@ -1,0 +1,74 @@
+"""The lake as a resource: where it is, and what builds it: DuckDB in the run's process, or Spark somewhere else.
+How a Spark job is started is in `spark`; what a build does, in the lake package."""
+
+from __future__ import annotations
+
+import dagster as dg
+from pydantic import Field
+
+from scx_pipeline.engine.load import LoadReport
+from scx_pipeline.engine.sql import CompiledStar
+from scx_pipeline.errors import GateError, LakeError
+from scx_pipeline.lake.build import Builder
+from scx_pipeline.lake.duckmaker import DuckEngine
+from scx_pipeline.lake.place import open_place
+from scx_pipeline.lake.reporting import Answer, Order
+from scx_pipeline.orchestration.resources import BucketResource
+from scx_pipeline.orchestration.spark import run_here
+from scx_pipeline.settings import Settings
+from scx_pipeline.spec import Span
+from scx_pipeline.warehouse.base import Limits
+
+
+class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """A data lake, and what builds it; credentials are AWS's own settings."""
+
+    url: str
+    spark: str = Field("", description="local, emr-serverless or emr; without it, DuckDB builds the lake.")
+    spark_conf: str = Field("", description="Settings of Spark's, name=value, with commas between them.")
+    spark_master: str = Field("local[*]", description="Of spark-submit on this machine.")
+    spark_application: str = Field("", description="Of EMR Serverless.")
+    spark_cluster: str = Field("", description="Of EMR: the file with the request of a cluster.")
+    spark_role: str = Field("", description="With which a job of EMR Serverless runs.")
+    spark_code: str = Field("", description="Where a job's code lies, and its messages come in.")
+    memory_limit: str = Field(
+        "400MB", description="Memory for parsing and for DuckDB, of a run or a Spark task."
+    )
+    threads: int = Field(0, description="Threads for the same; 0: one per core.")
+    batch_files: int = Field(0, description="Source files read at a time; 0: as many as suits.")
+
+    def build(
+        self,
+        context: dg.AssetExecutionContext,
+        compiled: CompiledStar,
+        bucket: BucketResource,
+        span: Span | None,
+    ) -> LoadReport:
+        """Build months of the star, or its tables without months. Raises PipelineError, and the lake is as it was."""
+        limits = Limits(self.memory_limit, self.threads, self.batch_files)
+        if not self.spark:
+            place = open_place(self.url, compiled.star.name)
+            builder = Builder(compiled, bucket.open(), place, DuckEngine(limits), context.log.info)
+            return builder.load(span, run_id=context.run_id) if span else builder.refresh(context.run_id)
+        order = Order(compiled.star.name, span, bucket.url, self.url, context.run_id, limits)
+        answer = self._spark(context, order)
+        if answer.error is None and answer.report is not None:
+            return answer.report
+        if answer.report is not None:
+            raise GateError(str(answer.error), answer.report)
+        raise LakeError(str(answer.error))
+
+    def _spark(self, context: dg.AssetExecutionContext, order: Order) -> Answer:
+        return run_here(context, order, self.spark_master, self.conf)
+
+    @property
+    def conf(self) -> dict[str, str]:
+        """The settings of Spark's, by name."""
+        pairs = [item.partition("=") for item in self.spark_conf.split(",") if item]
+        return {name.strip(): value for name, _, value in pairs}
+
+
+def lake_resource(settings: Settings) -> LakeResource:
+    """The lake of the settings."""
+    names = [name for name in LakeResource.model_fields if name != "url"]
+    return LakeResource(url=settings.lake, **{name: getattr(settings, name) for name in names})
