@@ -39,7 +39,7 @@ class Settings(BaseSettings):
     )
     spark_conf: str = Field(
         "",
-        pattern=r"^(spark\.[\w.-]+=[^\s,]+(,(?!$)|$))*$",
+        pattern=r"^(spark\.[\w.-]+=[^\s,]+(,spark\.[\w.-]+=[^\s,]+)*)?$",
         description="settings of Spark's, such as spark.executor.memory=4g,spark.executor.cores=2",
     )
     spark_master: str = Field(
