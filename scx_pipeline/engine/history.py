@@ -191,10 +191,25 @@ def rejecting_objects(session: Session, star: str, source: str) -> frozenset[tup
     return frozenset((key, etag) for key, etag in rows)
 
 
+def known_objects(session: Session, star: str, sources: Sequence[str]) -> list[tuple[str, str, str, int]]:
+    """What is known of the sources' objects: the source, the key, the ETag and the bytes of each."""
+    mark = session.capabilities.placeholder
+    return session.rows(
+        f"SELECT source, object_key, etag, size_bytes FROM {STATE_SCHEMA}.objects WHERE star = {mark}"
+        f" AND source IN ({', '.join([mark] * len(sources))})",
+        [star, *sources],
+    )
+
+
 def record_stale(session: Session, star: str, load_id: str, stale: Mapping[Month, str]) -> None:
     """Note which months are stale, and why; no others are."""
     mark = session.capabilities.placeholder
     session.execute(f"DELETE FROM {STATE_SCHEMA}.stale_months WHERE star = {mark}", [star])
+    add_stale(session, star, load_id, stale)
+
+
+def add_stale(session: Session, star: str, load_id: str, stale: Mapping[Month, str]) -> None:
+    """Note that these months, none of which is noted, are stale as well, and why."""
     _insert(session, STALE, [(star, str(month), load_id, reason) for month, reason in stale.items()])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -20,6 +20,7 @@ from scx_pipeline.engine.publish import Rows
 from scx_pipeline.engine.select import (
     ChangedMonth,
     MonthState,
+    SelectedObject,
     Selection,
     changed_months,
     select_objects,
@@ -29,7 +30,7 @@ from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.engine.tables import WarehouseTables
 from scx_pipeline.engine.target import Stage, Target
 from scx_pipeline.errors import GateError, PipelineError
-from scx_pipeline.spec import Month, Span, Star, Table, contiguous_spans
+from scx_pipeline.spec import Month, Source, Span, Star, Table, contiguous_spans
 from scx_pipeline.warehouse.base import Warehouse
 
 Progress = Callable[[str], None]
@@ -66,6 +67,9 @@ class LoadReport:
     stale: Mapping[Month, str] = field(
         default_factory=dict
     )  # months whose rows this load has made wrong, and why
+    origin: Mapping[str, str | int] = field(
+        default_factory=dict
+    )  # where its rows are from, if not from objects
     remade: list[LoadReport] = field(default_factory=list)  # of months whose rows it had to make anew itself
     tables: dict[str, TableReport] = field(default_factory=dict)
     checks: list[CheckResult] = field(default_factory=list)
@@ -164,7 +168,7 @@ class Road(ABC):
         """
         check_span(self.compiled.star, span)
         names = self._tables_to_make(tables)
-        return self.publish(lambda target: _Run(self, target, span, names, run_id).execute())
+        return self.publish(lambda target: self._load_run(target, span, names, run_id).execute())
 
     def refresh(self, run_id: str | None = None) -> LoadReport:
         """Make the star's tables without months anew and publish them, history included, in one transaction.
@@ -177,7 +181,13 @@ class Road(ABC):
                 f"{self.compiled.star.name} has no tables without months: load months instead"
             )
         names = {table.name for table in self.compiled.star.whole}
-        return self.publish(lambda target: _Refresh(self, target, None, names, run_id).execute())
+        return self.publish(lambda target: self._refresh_run(target, names, run_id).execute())
+
+    def _load_run(self, target: Target, span: Span, names: set[str], run_id: str | None) -> LoadRun:
+        return LoadRun(self, target, span, names, run_id)
+
+    def _refresh_run(self, target: Target, names: set[str], run_id: str | None) -> RefreshRun:
+        return RefreshRun(self, target, None, names, run_id)
 
     def _tables_to_make(self, tables: Collection[str] | None) -> set[str]:
         star = self.compiled.star
@@ -216,8 +226,8 @@ def check_span(star: Star, span: Span) -> None:
             )
 
 
-class _Run:
-    """One load while it runs."""
+class LoadRun:
+    """One load while it runs. Where its rows come from something else than objects, `_list`, `_stage` and `_derive` do it."""
 
     def __init__(
         self, road: Road, target: Target, span: Span | None, names: set[str], run_id: str | None
@@ -233,18 +243,13 @@ class _Run:
     def execute(self) -> LoadReport:
         staging = [table for table in self.star.staging if table.name in self.names]
         # Listed when it is this load's turn, so that one that waited does not publish an older state than the one before it.
-        selection = list_selection(self.star, self.road.bucket, staging) if staging else None
+        selection = self._list(staging) if staging else None
         if selection is None:
             self._check_standing()
         else:
             self._describe(selection)
         self.target.prepare(self.span, self.names)
-        with ExitStack() as stack:
-            for table in staging:
-                self._ingest(stack, table, selection)
-            self.target.begin()
-            for table in staging:
-                self._finish(table)
+        self._stage(staging, selection)
         for table in self.compiled.order:
             if table.name in self.names:
                 self._derive(table)
@@ -253,6 +258,18 @@ class _Run:
         self._record_stale()
         self.report.seconds = time.monotonic() - self.started
         return self.report
+
+    def _list(self, staging: Sequence[Table]) -> Selection:
+        return list_selection(self.star, self.road.bucket, staging)
+
+    def _stage(self, staging: Sequence[Table], selection: Selection | None) -> None:
+        """Have the staging tables' slices stand; from there on all is part of the load."""
+        with ExitStack() as stack:
+            for table in staging:
+                self._ingest(stack, table, selection)
+            self.target.begin()
+            for table in staging:
+                self._finish(table)
 
     def _record_stale(self) -> None:
         """The span's months are right, if all that could be stale was made."""
@@ -285,22 +302,31 @@ class _Run:
 
     def _ingest(self, stack: ExitStack, table: Table, selection: Selection | None) -> None:
         assert selection is not None
-        source = self.star.source(table.source or "")
-        objects = selection.whole_objects if self.span is None else selection.of(self.span)
-        objects = [item for item in objects if item.source == source.name]
-        self.road.progress(
-            f"{table.name}: {len(objects):,} objects, {sum(item.info.size for item in objects) / 1e6:,.1f} MB"
-        )
+        source, objects = self._objects_of(table, selection)
         begun = time.monotonic()
         stage = self.stages[table.name] = stack.enter_context(self.target.stage(source, table, self.span))
         job = Ingestion(
             self.road.bucket, source, table, self.span, self.star.months(), self.target.batch_files,
             lambda: self.target.rejecting(source), progress=self.road.progress,
         )  # fmt: skip
-        self.ingested[table.name] = ingested = stage.ingest(job, objects)
+        ingested = stage.ingest(job, objects)
         self.seconds[table.name] = time.monotonic() - begun
+        self._note(table, ingested, check_ingested(source, ingested))
+
+    def _objects_of(self, table: Table, selection: Selection) -> tuple[Source, list[SelectedObject]]:
+        """A staging table's source, and the objects of it that the load reads."""
+        source = self.star.source(table.source or "")
+        objects = selection.whole_objects if self.span is None else selection.of(self.span)
+        found = [item for item in objects if item.source == source.name]
+        size = sum(item.info.size for item in found)
+        self.road.progress(f"{table.name}: {len(found):,} objects, {size / 1e6:,.1f} MB")
+        return source, found
+
+    def _note(self, table: Table, ingested: Ingested, checks: Sequence[CheckResult]) -> None:
+        """Count a staging table's objects in, and go no further where a check of them has failed."""
+        self.ingested[table.name] = ingested
         self._count(ingested)
-        self.report.checks += check_ingested(source, ingested)
+        self.report.checks += checks
         self._stop_if_failed()
 
     def _finish(self, table: Table) -> None:
@@ -337,12 +363,16 @@ class _Run:
             self.report.tables[table.name] = TableReport(table.name, rows, self.seconds[table.name])
             self.report.checks += results
         for table in tables:
-            ingested = self.ingested.get(table.name)
-            loaded = ingested.total("loaded") if ingested else None
-            self.report.checks += checks.run(table, self.report.tables[table.name].rows, loaded)
+            rows = self.report.tables[table.name].rows
+            self.report.checks += checks.run(table, rows, self._loaded(table))
         self._check_others(checks)
         self.road.progress(f"{len(self.report.checks)} checks in {time.monotonic() - begun:.1f} s")
         self._stop_if_failed()
+
+    def _loaded(self, table: Table) -> int | None:
+        """How many rows of a staging table that was read were loaded; None of others."""
+        ingested = self.ingested.get(table.name)
+        return ingested.total("loaded") if ingested else None
 
     def _check_others(self, checks: SliceChecks) -> None:
         """Check that the tables which the load did not make still find what they point to."""
@@ -374,7 +404,7 @@ class _Run:
         self.target.record(self.report, list(self.ingested.values()), selection)
 
 
-class _Refresh(_Run):
+class RefreshRun(LoadRun):
     """A load of the tables without months, and what follows from it for the months that stand."""
 
     def __init__(
@@ -425,7 +455,7 @@ class _Refresh(_Run):
     def _remake(self, span: Span) -> None:
         """Make the span's rows that depend on the tables without months anew, from the staging rows that stand."""
         names = self.compiled.downstream({table.name for table in self.compiled.reading_whole()})
-        run = _Run(self.road, self.target, span, names, self.report.run_id)
+        run = LoadRun(self.road, self.target, span, names, self.report.run_id)
         for table in self.compiled.order:
             if table.name in names:
                 run._derive(table)

@@ -3,7 +3,7 @@ What a table's SELECT is, and whether the result may be committed, is decided el
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.spec import Column, Month, Span, Table
@@ -42,7 +42,7 @@ def publish_table(session: Session, compiled: CompiledStar, table: Table, span: 
     else:
         _create_slice(bench, compiled, table, select)
         session.take_rows(bench, SLICE, month_rows(compiled, table).columns)
-        _publish_newest(session, compiled, table, span)
+        publish_newest(session, compiled, table, span, lambda: _take_slice(session, compiled, table, span))
     return None
 
 
@@ -149,23 +149,34 @@ def _create_slice(bench: Session, compiled: CompiledStar, table: Table, select: 
     bench.create_newest(SLICE, by_month, kept.key, bench.ordering(table, compiled.output_types(table)))
 
 
-def _publish_newest(session: Session, compiled: CompiledStar, table: Table, span: Span) -> None:
+def publish_newest(
+    session: Session, compiled: CompiledStar, table: Table, span: Span, replace: Callable[[], None]
+) -> None:
+    """Replace the span's month rows of a table kept by key, and of every key that had or has some have the newest stand.
+
+    `replace` replaces them, and adds the keys of those that stand then to the table `touched_name`.
+    """
     kept, touched = month_rows(compiled, table), touched_name(table)
-    history = qualified(STATE_SCHEMA, kept)
-    key, inside = names(table.key), in_span("_month", span)
-    ordering = session.ordering(table, compiled.output_types(table))
+    history, key = qualified(STATE_SCHEMA, kept), names(table.key)
     session.execute(
-        f"CREATE TEMPORARY TABLE {touched} AS SELECT DISTINCT {key} FROM {history} WHERE {inside}"
+        f"CREATE TEMPORARY TABLE {touched} AS SELECT DISTINCT {key} FROM {history} WHERE {in_span('_month', span)}"
     )
-    session.execute(f"DELETE FROM {history} WHERE {inside}")
-    session.insert(STATE_SCHEMA, kept, f"SELECT * FROM {SLICE}")
-    session.execute(f"INSERT INTO {touched} SELECT DISTINCT {key} FROM {SLICE}")
-    session.execute(f"DROP TABLE {SLICE}")
+    replace()
     session.analyze(touched)
     candidates = f"SELECT * FROM {history} WHERE {_has_key_in(table, touched)}"
+    ordering = session.ordering(table, compiled.output_types(table))
     session.create_newest("_now", candidates, table.key, ordering)
     _replace_changed(session, compiled, table, touched)
     session.execute("DROP TABLE _now")
+
+
+def _take_slice(session: Session, compiled: CompiledStar, table: Table, span: Span) -> None:
+    """Put what a span gives in the place of its month rows."""
+    kept = month_rows(compiled, table)
+    session.execute(f"DELETE FROM {qualified(STATE_SCHEMA, kept)} WHERE {in_span('_month', span)}")
+    session.insert(STATE_SCHEMA, kept, f"SELECT * FROM {SLICE}")
+    session.execute(f"INSERT INTO {touched_name(table)} SELECT DISTINCT {names(table.key)} FROM {SLICE}")
+    session.execute(f"DROP TABLE {SLICE}")
 
 
 def _replace_changed(session: Session, compiled: CompiledStar, table: Table, touched: str | None) -> int:

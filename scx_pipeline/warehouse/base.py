@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import duckdb
     import pandas as pd
 
+    from scx_pipeline.warehouse.parquetfiles import ParquetFiles
     from scx_pipeline.warehouse.unloading import Unload
 
 STATE_SCHEMA = (
@@ -311,6 +312,20 @@ class Session(Relations):
 
     def take_slice(self, bench: Session, schema: str, table: Table, span: Span) -> None:
         """Replace the table's rows of the span by those that stand on a workbench; nothing to do where that is here."""
+
+    def take_files(self, schema: str, table: Table, span: Span | None, files: ParquetFiles) -> None:
+        """Replace the table's rows of the span, or all of one without months, by those of files.
+
+        Raises WarehouseError unless all of them arrive; it is not looked whether they are of the span.
+        """
+        target = qualified(schema, table)
+        self.execute(f"DELETE FROM {target} WHERE {inside(table, span)}")
+        if files.objects:
+            self._append_files(target, table.columns, files)
+
+    @abstractmethod
+    def _append_files(self, target: str, columns: Sequence[Column], files: ParquetFiles) -> None:
+        """Append the rows of files to a table of these columns. Raises WarehouseError unless all of them arrive."""
 
     def create_table(self, schema: str, table: Table) -> None:
         """Create the table with its key, where the engine has keys, empty."""

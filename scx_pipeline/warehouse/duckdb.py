@@ -32,6 +32,7 @@ from scx_pipeline.warehouse.base import (
     qualified,
     quote,
 )
+from scx_pipeline.warehouse.parquetfiles import ParquetFiles, check_arrived
 from scx_pipeline.warehouse.unloading import Unload, write_parquet
 
 if TYPE_CHECKING:
@@ -257,6 +258,17 @@ class DuckDBSession(Session):
         self.con.register("_many", pa.table(values))
         self.con.execute(f"INSERT INTO {table} ({names(listed)}) SELECT {names(listed)} FROM _many")
         self.con.unregister("_many")
+
+    def _append_files(self, target: str, columns: Sequence[Column], files: ParquetFiles) -> None:
+        listed = names([column.name for column in columns])
+        if files.scan is None:
+            self.con.register("_files", files.batches(columns))
+        try:
+            found = files.scan or "_files"
+            arrived = self.execute(f"INSERT INTO {target} ({listed}) SELECT {listed} FROM {found}")
+        finally:
+            self.con.unregister("_files")
+        check_arrived(target, files, arrived)
 
     def row_hash(self, columns: Sequence[Column]) -> str:
         return f"hash({names([column.name for column in columns])})"

@@ -28,6 +28,7 @@ from scx_pipeline.warehouse.base import (
 )
 from scx_pipeline.warehouse.duckdb import DuckDBSession
 from scx_pipeline.warehouse.heldrows import open_rows
+from scx_pipeline.warehouse.parquetfiles import ParquetFiles, check_arrived
 from scx_pipeline.warehouse.pgcopy import COPY_BATCH_ROWS, Encoded, Jobs
 from scx_pipeline.warehouse.pglandings import CopyLanding, PassingLanding, check_count
 from scx_pipeline.warehouse.pgslices import Slice, by_partition, open_slice
@@ -298,6 +299,21 @@ class PostgresSession(WireSession):
         check_count(target.name, made, taken)
         self.execute("DROP TABLE _made")
         target.stand()
+
+    def take_files(self, schema: str, table: Table, span: Span | None, files: ParquetFiles) -> None:
+        target = open_slice(self, schema, table, span)
+        target.begin()
+        arrived = 0
+        parts = {**files.by_month()} if target.by_month else {None: files}
+        for month, part in parts.items():
+            arrived += self.copy(target, month, self.jobs.encode(part.batches(table.columns)))
+        check_arrived(target.name, files, arrived)
+        target.stand()
+
+    def _append_files(self, target: str, columns: Sequence[Column], files: ParquetFiles) -> None:
+        rows = self.jobs.encode(files.batches(columns))
+        arrived = self.jobs.copy(target, names([column.name for column in columns]), rows)
+        check_arrived(target, files, arrived)
 
     def _copy_slice(self, bench: Workbench, schema: str, table: Table, span: Span) -> None:
         target = open_slice(self, schema, table, span)

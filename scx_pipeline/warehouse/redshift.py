@@ -31,7 +31,9 @@ from scx_pipeline.warehouse.base import (
     qualified,
     quote,
 )
+from scx_pipeline.warehouse.parquetfiles import ParquetFiles
 from scx_pipeline.warehouse.rscopy import Access, Entry, Place, arrow_table, copy_sql, open_place
+from scx_pipeline.warehouse.rsfiles import append_files
 from scx_pipeline.warehouse.rslogin import Login, log_in
 from scx_pipeline.warehouse.rsreader import GroupReader
 from scx_pipeline.warehouse.rsunload import told_of, unload_sql
@@ -318,8 +320,11 @@ class RedshiftSession(WireSession):
 
     def insert(self, schema: str, table: Table, select: str) -> int:
         inserted = super().insert(schema, table, select)
-        self._count(qualified(schema, table), inserted)
+        self.count(qualified(schema, table), inserted)
         return inserted
+
+    def _append_files(self, target: str, columns: Sequence[Column], files: ParquetFiles) -> None:
+        append_files(self, target, columns, files)
 
     def _insert_many(self, table: str, columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> None:
         import pyarrow.parquet as pq
@@ -340,9 +345,10 @@ class RedshiftSession(WireSession):
             raise WarehouseError(
                 f"{table}: {rows:,} rows were made, but {copied:,} arrived; nothing was changed"
             )
-        self._count(table, rows)
+        self.count(table, rows)
 
-    def _count(self, table: str, rows: int) -> None:
+    def count(self, table: str, rows: int) -> None:
+        """Note that rows came into a table."""
         self.loaded[table] = self.loaded.get(table, 0) + max(0, rows)
 
     def analyze_loaded(self) -> None:

@@ -1,0 +1,101 @@
+"""What of a lake a load is due for, and what may be loaded: its manifest, compared with the warehouse and with the star.
+Nothing is changed here; the load itself is in `loading`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from scx_pipeline.engine.load import Standing, standing_in
+from scx_pipeline.engine.publish import month_rows
+from scx_pipeline.engine.select import MonthState
+from scx_pipeline.engine.sql import CompiledStar
+from scx_pipeline.errors import LakeError
+from scx_pipeline.lake.layout import NEWEST, shape_of
+from scx_pipeline.lake.manifest import Made, Manifest
+from scx_pipeline.lake.place import Place
+from scx_pipeline.lake.status import nothing_of, standing_lake
+from scx_pipeline.spec import Month, Star, Table
+from scx_pipeline.warehouse.base import Warehouse
+
+WHOLE = "the tables without months"
+
+
+@dataclass(frozen=True)
+class LakePlan:
+    """What a load from the lake is due for, and what there is to load."""
+
+    whole: bool  # whether the tables without months stand in the warehouse as made from something else
+    months: Sequence[Month]  # the same of months
+    all_months: Sequence[Month]  # that the lake has
+
+
+def plan_loading(compiled: CompiledStar, url: str, warehouse: Warehouse) -> LakePlan:
+    """Compare the lake of a URL with what stands in the warehouse; nothing is changed. Raises LakeError for an empty lake."""
+    place, manifest = lake_of(compiled.star, url)
+    standing = standing_in(compiled.star, warehouse)
+    due = [month for month in sorted(manifest.months) if _differs(manifest, standing, month)]
+    check_made(compiled, place, manifest, due)
+    whole = state_of(manifest.whole)
+    return LakePlan(whole is not None and whole != standing.whole, due, sorted(manifest.months))
+
+
+def _differs(manifest: Manifest, standing: Standing, month: Month) -> bool:
+    """Whether a month stands otherwise than in the lake, or has become stale since it was loaded, and has not there."""
+    healed = month in standing.stale and month not in manifest.stale
+    return healed or manifest.months[month].state != standing.months.get(month)
+
+
+def state_of(made: Made | None) -> MonthState | None:
+    return made.state if made else None
+
+
+def lake_of(star: Star, url: str) -> tuple[Place, Manifest]:
+    place, manifest = standing_lake(url, star.name)
+    if not manifest.months and manifest.whole is None:  # a first build is on its way, or was broken off
+        raise LakeError(nothing_of(star.name, url))
+    return place, manifest
+
+
+def check_made(compiled: CompiledStar, place: Place, manifest: Manifest, months: Collection[Month]) -> None:
+    """Raise LakeError unless the lake has these months, made by the star's tables and SQL as they are."""
+    name = compiled.star.name
+    for month in months:
+        made, build = manifest.months.get(month), f"run `scx lake build {name} --month {month}`"
+        if made is None:
+            raise LakeError(f"{month} of {name} does not stand in the lake {place.url}: {build} first")
+        if made.state.code_version != compiled.version:
+            raise LakeError(
+                f"{month} of {name} in {place.url} was made by another version of the star's tables or SQL: {build} first"
+            )
+    if months:
+        _check_shapes(compiled, place, manifest, compiled.star.monthly)
+
+
+def check_whole(compiled: CompiledStar, place: Place, manifest: Manifest) -> None:
+    """The same of the tables without months."""
+    name, build = compiled.star.name, f"run `scx lake build {compiled.star.name} --changed` first"
+    if manifest.whole is None:
+        raise LakeError(f"{WHOLE} of {name} do not stand in the lake {place.url}: {build}")
+    if manifest.whole.state.code_version != compiled.whole_version:
+        raise LakeError(
+            f"{WHOLE} of {name} in {place.url} were made by another version of the star's tables or SQL: {build}"
+        )
+    staging = [table for table in compiled.star.whole if table.role == "staging"]
+    _check_shapes(compiled, place, manifest, staging)
+
+
+def _check_shapes(compiled: CompiledStar, place: Place, manifest: Manifest, tables: Sequence[Table]) -> None:
+    for folder, table in (stands_in(compiled, table) for table in tables):
+        if manifest.shapes.get(folder) != shape_of(table):
+            raise LakeError(
+                f"{folder} of {compiled.star.name} in {place.url} has other columns or folders than the star declares: "
+                f"run `scx lake build {compiled.star.name} --all` first, which makes it anew"
+            )
+
+
+def stands_in(compiled: CompiledStar, table: Table) -> tuple[str, Table]:
+    """The folder that a warehouse's table is filled from, and what is in it: of one kept by key, its month rows."""
+    if table.sliced or table.whole:
+        return table.name, table
+    return f"{NEWEST}/{table.name}", month_rows(compiled, table)

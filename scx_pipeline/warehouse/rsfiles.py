@@ -1,0 +1,80 @@
+"""Parquet files into Redshift: read by the cluster where they lie, or brought to where it can read.
+COPY's text is in `rscopy`; which rows take which rows' place is decided in `base`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scx_pipeline.spec import Column
+from scx_pipeline.warehouse.base import UnreadError, first_line, names, quote
+from scx_pipeline.warehouse.parquetfiles import ParquetFiles
+from scx_pipeline.warehouse.rscopy import Entry
+
+if TYPE_CHECKING:
+    from scx_pipeline.warehouse.redshift import RedshiftSession
+
+PART_BYTES = 128 << 20  # of the files that rows go up in: some for each slice of the cluster
+FILES = "_files"  # the temporary table of what the files hold, where that is not all of a table's columns
+
+
+def append_files(
+    session: RedshiftSession, target: str, columns: Sequence[Column], files: ParquetFiles
+) -> None:
+    """Append the rows of files to a table that has these columns, in this order.
+
+    Raises UnreadError where the cluster cannot read them though it should, and WarehouseError unless all rows arrive.
+    """
+    if not reads(session, columns, files):
+        _bring(session, target, columns, files)
+    elif not files.values:
+        _read(session, target, files)
+    else:
+        session.execute(session.create_table_sql(FILES, files.columns, "TEMPORARY "))
+        _read(session, FILES, files)
+        listed = names([column.name for column in columns])
+        values = ", ".join(files.values.get(column.name, quote(column.name)) for column in columns)
+        session.count(
+            target, session.execute(f"INSERT INTO {target} ({listed}) SELECT {values} FROM {FILES}")
+        )
+        session.execute(f"DROP TABLE {FILES}")
+
+
+def reads(session: RedshiftSession, columns: Sequence[Column], files: ParquetFiles) -> bool:
+    """Whether the cluster can read the files, and finds all columns in them, or what they are made from."""
+    warehouse = session.warehouse
+    if warehouse.access.region or not warehouse.reads_objects:  # COPY takes no REGION with Parquet
+        return False
+    found = {column.name for column in files.columns}
+    return all(url.startswith("s3://") for url, _ in files.objects) and all(
+        column.name in found or column.name in files.values for column in columns
+    )
+
+
+def _read(session: RedshiftSession, target: str, files: ParquetFiles) -> None:
+    import psycopg2
+
+    try:
+        session.copy_parquet(target, [Entry(url, size) for url, size in files.objects], files.rows)
+    except psycopg2.InternalError as error:
+        if session.warehouse.is_ours(error):
+            raise
+        raise UnreadError(f"COPY of the files for {target} failed: {first_line(error)}") from error
+
+
+def _bring(session: RedshiftSession, target: str, columns: Sequence[Column], files: ParquetFiles) -> None:
+    """Put the rows where the cluster reads from, in files of a size that suits it."""
+    import pyarrow.parquet as pq
+
+    entries: list[Entry] = []
+    with tempfile.TemporaryDirectory(prefix="scx-") as folder, files.batches(columns) as rows:
+        path, batch = Path(folder) / "rows.parquet", next(rows, None)
+        while batch is not None:
+            with pq.ParquetWriter(path, rows.schema, compression="zstd") as writer:
+                while batch is not None and (not path.exists() or path.stat().st_size < PART_BYTES):
+                    writer.write_batch(batch)
+                    batch = next(rows, None)
+            entries.append(session.place.put("rows.parquet", path))
+    session.copy_parquet(target, entries, files.rows)
