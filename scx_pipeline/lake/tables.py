@@ -64,17 +64,18 @@ class LakeTables(Target):
         """The tables that a load may ask, whether it makes them or not: a load of months, all of those without."""
         if span is not None:
             return self.star.whole
-        whole = {table.name for table in self.star.whole}
-        reading = self.compiled.reading_whole()
-        asked = {table.name for table in reading} | {
-            name for table in reading for name in self.compiled.reads(table)
-        }
+        # Months that are made anew are checked as well: what they are made from, point to, and what points to them.
+        remade = self.compiled.downstream({table.name for table in self.compiled.reading_whole()})
+        asked = {table.name for table in self.star.whole} | remade
         pointing = {
             table.name
             for table in self.star.monthly
-            if any(column.references in whole for column in table.columns)
+            if any(column.references in asked for column in table.columns)
         }
-        return [table for table in self.star.tables if table.name in whole | asked | pointing]
+        for name in remade:
+            table = self.star.table(name)
+            asked |= self.compiled.reads(table) | {c.references for c in table.columns if c.references}
+        return [table for table in self.star.tables if table.name in asked | pointing]
 
     def _check_columns(self, span: Span | None, names: Collection[str]) -> None:
         """Raise LakeError where files that a build reads, or leaves, have other columns than are declared now."""
