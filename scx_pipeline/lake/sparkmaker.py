@@ -37,8 +37,14 @@ SCHEMA = (
 )
 SHARES = 3  # tasks a core, so that a slow one keeps nobody waiting for long
 SHARE_BYTES = 256 << 20  # of objects, at most, that a task parses; a single larger one is one task
+LEAST_BYTES = 256 << 10  # of a share: a task takes longer to begin than to parse less
 SHARE_FILES = 2_000
 FILE_ROWS = 1 << 22  # of a file at most: four row groups, some hundreds of megabytes of a wide table
+# Of a little, Spark's time goes into making and compiling code for each query, and into empty tasks: a third of it all is left
+# without them. Names and values of settings, for less and for more than so many bytes of objects.
+LITTLE = 64 << 20
+_FOR_LITTLE = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+_FOR_MUCH = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
 SCAN_FILES = 16  # of the lake that a task reads, at least
 
 
@@ -118,6 +124,13 @@ class SparkMaker(SparkRelations, Maker):
         self.place, self.limits, self.batch_files = place, limits, limits.batch_files
         self.cores = spark.sparkContext.defaultParallelism
         self.scans = 0
+        self.expect(0)
+
+    def expect(self, size: int) -> None:
+        """Have Spark suit itself to so many bytes of objects."""
+        for name, value in (_FOR_MUCH if size > LITTLE else _FOR_LITTLE).items():
+            self.spark.conf.set(name, value)
+        self.spark.conf.set("spark.sql.shuffle.partitions", self.cores * (SHARES if size > LITTLE else 1))
 
     @contextmanager
     def stage(self, source: Source, table: Table, span: Span | None, name: str) -> Iterator[Stage]:
@@ -220,7 +233,8 @@ class SparkStage(Stage):
     def _parsed(self, parse: Parse, objects: Sequence[SelectedObject]) -> DataFrame:
         """The rows of all objects, under their numbers, and an account of each share."""
         total = sum(item.info.size for item in objects)
-        size = min(SHARE_BYTES, max(1, total // (self.maker.cores * SHARES)))
+        self.maker.expect(total)
+        size = min(SHARE_BYTES, max(LEAST_BYTES, total // (self.maker.cores * SHARES)))
         shares, first = [], 0
         for batch in split_batches(objects, size, SHARE_FILES):
             shares.append([bytearray(pickle.dumps((first, batch)))])

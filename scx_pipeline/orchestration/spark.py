@@ -29,7 +29,7 @@ _LOCAL = {
     "spark.log.level": "ERROR",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
-    "spark.sql.shuffle.partitions": "8",
+    "spark.driver.defaultJavaOptions": f"-Dlog4j2.configurationFile={JOB.parent / 'log4j2.properties'}",
 }
 
 
@@ -45,6 +45,10 @@ class KeptMessages(dg.PipesMessageReader):
         self.handler = handler
         with self.reader.read_messages(handler) as params:
             yield params
+
+    @property
+    def expected_writer_count(self) -> int:
+        return 1
 
     def on_launched(self, launched_payload: Any) -> None:
         self.reader.on_launched(launched_payload)
@@ -70,7 +74,11 @@ def run_here(context: dg.AssetExecutionContext, order: Order, master: str, conf:
         pipes.run(
             context=context,
             command=[submit, "--master", master, *settings, str(JOB)],
-            env={"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable},
+            env={
+                "PYSPARK_PYTHON": sys.executable,
+                "PYSPARK_DRIVER_PYTHON": sys.executable,
+                "PYTHONWARNINGS": "ignore",  # PySpark's own, of newer libraries
+            },
             extras=order.as_json(),
         )
     except dg.DagsterExecutionInterruptedError:
