@@ -8,7 +8,8 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -16,7 +17,6 @@ import typer
 from scx_pipeline import cli_cluster, cli_lake, show
 from scx_pipeline.cli_options import (
     AsJson,
-    FirstMonth,
     LastMonth,
     MonthOption,
     StarName,
@@ -27,11 +27,12 @@ from scx_pipeline.cli_options import (
 from scx_pipeline.cli_runs import CHANGED, EVERYTHING, choose, outcome_json, run_parts, spans_due
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.settings import Settings, read_settings
-from scx_pipeline.spec import Month, Span
+from scx_pipeline.spec import Month, Span, contiguous_spans
 
 if TYPE_CHECKING:
     from scx_pipeline.engine.load import Plan
     from scx_pipeline.engine.sql import CompiledStar
+    from scx_pipeline.orchestration.execute import RunOutcome
 
 app = typer.Typer(
     name="scx",
@@ -47,39 +48,53 @@ app.add_typer(generate, name="generate")
 app.add_typer(cli_lake.app, name="lake")
 app.add_typer(cli_cluster.app, name="cluster")
 
+FROM_LAKE = "lake"  # the one word that --from takes beside months
 Layout = Literal["monthly", "concatenated", "both"]
 Compression = Literal["none", "gzip", "zstd"]
 
 
-@app.command(epilog="Example: scx load scx --from 2021-01 --to 2021-12")
+@app.command(
+    epilog="Example: scx load scx --from 2021-01 --to 2021-12   Example: scx load scx --from lake --month 2021-04"
+)
 def load(
     star: StarName,
     month: MonthOption = None,
-    from_: FirstMonth = None,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="YYYY-MM|lake",
+            help="The first month of a span; or the word lake: from the data lake.",
+        ),
+    ] = None,
     to: LastMonth = None,
     changed: Annotated[
         bool, typer.Option("--changed", help="Every month whose objects changed (the default).")
     ] = False,
     all_: Annotated[bool, typer.Option("--all", help="Every month that has objects or was loaded.")] = False,
+    lake: cli_lake.LakeUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """Load months of a star: a real Dagster run. Exit code 0 only if everything is published.
 
     Tables without months are made anew first: with --changed if what they are made from has changed, with --all in any
     case, and for months that are named only if they were never made.
+
+    With --from lake, the rows come out of the lake's files instead of the raw objects, with the same checks: of one
+    --month, of every month that stands otherwise than in the lake (--changed), or of all that the lake has (--all).
     """
     settings, compiled = read_settings(), find_star(star)
-    choice = choose(month, from_, to, changed, all_)
-    parts = _parts(compiled, settings, choice)
-    outcomes = run_parts(compiled, settings, parts, quiet=as_json)
+    way = _lake_way(settings, to, lake) if from_ == FROM_LAKE else _raw_way(settings, lake)
+    choice = choose(month, None if from_ == FROM_LAKE else from_, to, changed, all_)
+    outcomes = way.run(compiled, choice, quiet=as_json)
     made_stale = any("stale_months" in outcome.numbers for outcome in outcomes)
     if choice == CHANGED and made_stale and all(outcome.success for outcome in outcomes):
         # No one knew of them before. A look that found nothing would list the whole bucket a second time.
-        outcomes += run_parts(compiled, settings, _parts(compiled, settings, choice), quiet=as_json)
+        outcomes += way.run(compiled, choice, quiet=as_json)
     if as_json:
         print(json.dumps([outcome_json(outcome) for outcome in outcomes], indent=2, default=str))
     elif not outcomes:
-        show.out.print(f"{star}: nothing to load, every month stands as its objects are")
+        show.out.print(f"{star}: nothing to load, every month stands as {way.standing}")
     if not all(outcome.success for outcome in outcomes):
         raise typer.Exit(1)
 
@@ -330,6 +345,57 @@ def _plan(compiled: CompiledStar, settings: Settings) -> Plan:
             f"the bucket {settings.bucket} has no objects under {prefixes}: upload some, or run `scx generate {compiled.star.name}`"
         )
     return planned
+
+
+@dataclass(frozen=True)
+class _Way:
+    """Where a load's rows come from: what is due, and the tags of its runs."""
+
+    settings: Settings
+    parts: Callable[[CompiledStar, Settings, str | tuple[str, str]], list[Span | None]]
+    tags: Callable[[], Mapping[str, str]]
+    standing: str  # how a month stands that is not due
+
+    def run(self, compiled: CompiledStar, choice: str | tuple[str, str], *, quiet: bool) -> list[RunOutcome]:
+        parts = self.parts(compiled, self.settings, choice)
+        return run_parts(compiled, self.settings, parts, quiet=quiet, tags=self.tags)
+
+
+def _raw_way(settings: Settings, lake: str | None) -> _Way:
+    if lake:
+        raise PipelineError("--lake says where --from lake loads from: add --from lake, or leave it out")
+    return _Way(settings, _parts, dict, "its objects are")
+
+
+def _lake_way(settings: Settings, last: str | None, lake: str | None) -> _Way:
+    if last:
+        raise PipelineError(
+            "--from lake goes without --to: name a month with --month, or load all that the lake has with --all"
+        )
+    if lake:
+        settings = settings.model_copy(update={"lake_url": lake})
+
+    def tags() -> Mapping[str, str]:
+        from scx_pipeline.orchestration.execute import lake_tags
+
+        return lake_tags(settings.lake)
+
+    return _Way(settings, _parts_of_lake, tags, "the lake has it")
+
+
+def _parts_of_lake(
+    compiled: CompiledStar, settings: Settings, choice: str | tuple[str, str]
+) -> list[Span | None]:
+    """The loads from the lake that it takes. Raises PipelineError for what the lake has not, or of another make."""
+    from scx_pipeline.lake.loadable import plan_loading
+
+    named = span_of(compiled, *choice) if isinstance(choice, tuple) else None
+    planned = plan_loading(compiled, settings.lake, warehouse_of(settings))
+    whole = planned.whole or (choice == EVERYTHING and planned.manifest.whole is not None)
+    months = named.months if named else planned.all_months if choice == EVERYTHING else planned.months
+    planned.check(whole, months)
+    first: list[Span | None] = [None] if whole else []
+    return [*first, *contiguous_spans(list(months))]
 
 
 def _parts(compiled: CompiledStar, settings: Settings, choice: str | tuple[str, str]) -> list[Span | None]:

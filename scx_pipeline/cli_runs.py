@@ -3,7 +3,7 @@ What a run does is in `orchestration`; the commands are in `cli` and `cli_lake`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,7 @@ def run_parts(
     *,
     quiet: bool,
     job_of: JobOf | None = None,
+    tags: Callable[[], Mapping[str, str]] = dict,
 ) -> list[RunOutcome]:
     """Load or build each span, and the tables without months, by a run of its own, showing how it goes and how it ended.
 
@@ -70,7 +71,8 @@ def run_parts(
         line.update(f"{doing}: {message}")
 
     progress("starting")
-    with nullcontext() if quiet else line, open_runner(compiled, settings, progress, job_of) as run:
+    opened = open_runner(compiled, settings, progress, job_of, tags())
+    with nullcontext() if quiet else line, opened as run:
         for part in parts:
             doing = _name(compiled, part)
             outcome = run(part)

@@ -130,6 +130,9 @@ def show_outcome(compiled: CompiledStar, outcome: RunOutcome) -> None:
                 f"{numbers['rows_rejected']:,} rejected, {numbers['rows_deduplicated']:,} deduplicated, "
                 f"{numbers['rows_of_other_months']:,} of other months"
             )
+        if "rows_from" in numbers:
+            where = f"out of {numbers['rows_from']}, whose build read these objects"
+            out.print(Text(where, style="dim"), soft_wrap=True)
         if "stale_months" in numbers:
             out.print(f"months that are stale now: {numbers['stale_months']}", style="yellow")
     for check in outcome.checks:

@@ -25,9 +25,22 @@ WHOLE = "the tables without months"
 class LakePlan:
     """What a load from the lake is due for, and what there is to load."""
 
+    compiled: CompiledStar
+    place: Place
+    manifest: Manifest
     whole: bool  # whether the tables without months stand in the warehouse as made from something else
     months: Sequence[Month]  # the same of months
-    all_months: Sequence[Month]  # that the lake has
+
+    @property
+    def all_months(self) -> Sequence[Month]:
+        """The months that the lake has."""
+        return sorted(self.manifest.months)
+
+    def check(self, whole: bool, months: Collection[Month]) -> None:
+        """Raise LakeError for what cannot be loaded of these months, and of the tables without, if they are wanted."""
+        if whole:
+            check_whole(self.compiled, self.place, self.manifest)
+        check_made(self.compiled, self.place, self.manifest, months)
 
 
 def plan_loading(compiled: CompiledStar, url: str, warehouse: Warehouse) -> LakePlan:
@@ -35,9 +48,8 @@ def plan_loading(compiled: CompiledStar, url: str, warehouse: Warehouse) -> Lake
     place, manifest = lake_of(compiled.star, url)
     standing = standing_in(compiled.star, warehouse)
     due = [month for month in sorted(manifest.months) if _differs(manifest, standing, month)]
-    check_made(compiled, place, manifest, due)
     whole = state_of(manifest.whole)
-    return LakePlan(whole is not None and whole != standing.whole, due, sorted(manifest.months))
+    return LakePlan(compiled, place, manifest, whole is not None and whole != standing.whole, due)
 
 
 def _differs(manifest: Manifest, standing: Standing, month: Month) -> bool:

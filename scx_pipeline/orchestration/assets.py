@@ -7,9 +7,11 @@ from functools import partial
 import dagster as dg
 
 from scx_pipeline.engine.checks import declared_checks
-from scx_pipeline.engine.load import Loader, LoadReport, list_selection
+from scx_pipeline.engine.load import Loader, LoadReport, Road, list_selection
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.errors import GateError, PipelineError
+from scx_pipeline.lake.loading import LakeLoader
+from scx_pipeline.orchestration.lake_resource import LakeResource
 from scx_pipeline.orchestration.metadata import (
     asset_key,
     code_references,
@@ -20,6 +22,8 @@ from scx_pipeline.orchestration.partitions import monthly, span_of
 from scx_pipeline.orchestration.resources import BucketResource, WarehouseResource
 from scx_pipeline.spec import Source, Span, Table
 
+# The run's tags by which its rows come from the lake: the one of the settings, or of a URL.
+ROWS_FROM, FROM_LAKE, LAKE_URL = "scx/from", "lake", "scx/lake"
 NO_MONTH = (
     "no month was chosen: blocking checks run inside a load, so materialize the months they shall look at"
 )
@@ -82,9 +86,12 @@ def _whole_assets(compiled: CompiledStar, kind: str) -> dg.AssetsDefinition:
         op_tags={"star": star.name},
     )
     def refresh(
-        context: dg.AssetExecutionContext, warehouse: WarehouseResource, bucket: BucketResource
+        context: dg.AssetExecutionContext,
+        warehouse: WarehouseResource,
+        bucket: BucketResource,
+        lake: LakeResource,
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-        yield from _publish(context, compiled, warehouse, bucket, None)
+        yield from _publish(context, lambda: _road(context, compiled, warehouse, bucket, lake), None)
 
     return refresh
 
@@ -103,11 +110,15 @@ def _monthly_assets(compiled: CompiledStar, kind: str) -> dg.AssetsDefinition:
         op_tags={"star": star.name},
     )
     def load(
-        context: dg.AssetExecutionContext, warehouse: WarehouseResource, bucket: BucketResource
+        context: dg.AssetExecutionContext,
+        warehouse: WarehouseResource,
+        bucket: BucketResource,
+        lake: LakeResource,
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         if not (context.has_partition_key or context.has_partition_key_range):  # "Execute" on a check's page
             raise dg.Failure(NO_MONTH, allow_retries=False)
-        yield from _publish(context, compiled, warehouse, bucket, span_of(context.partition_keys))
+        span = span_of(context.partition_keys)
+        yield from _publish(context, lambda: _road(context, compiled, warehouse, bucket, lake), span)
 
     return load
 
@@ -139,19 +150,33 @@ def _check_specs(compiled: CompiledStar, tables: Sequence[Table]) -> list[dg.Ass
     ]
 
 
-def _publish(
+def _road(
     context: dg.AssetExecutionContext,
     compiled: CompiledStar,
     warehouse: WarehouseResource,
     bucket: BucketResource,
-    span: Span | None,
+    lake: LakeResource,
+) -> Road:
+    """The road that the run's tags say: from the objects, or from the lake."""
+    log: Callable[[str], None] = context.log.info
+    tags = context.run.tags
+    if ROWS_FROM not in tags:
+        return Loader(compiled, bucket.open(), warehouse.open(log), log)
+    if tags[ROWS_FROM] != FROM_LAKE:
+        raise PipelineError(
+            f"the run's tag {ROWS_FROM} is {tags[ROWS_FROM]!r}: write {FROM_LAKE}, or leave the tag out to load the objects"
+        )
+    return LakeLoader(compiled, tags.get(LAKE_URL) or lake.url, warehouse.open(log), log)
+
+
+def _publish(
+    context: dg.AssetExecutionContext, open_road: Callable[[], Road], span: Span | None
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     selected = {key.path[-1] for key in context.selected_asset_keys}
-    key = partial(asset_key, compiled.star.name)
-    log: Callable[[str], None] = context.log.info
+    key = partial(asset_key, next(iter(context.selected_asset_keys)).path[0])
     try:
-        loader = Loader(compiled, bucket.open(), warehouse.open(log), log)
-        report = loader.load(span, selected, context.run_id) if span else loader.refresh(context.run_id)
+        road = open_road()
+        report = road.load(span, selected, context.run_id) if span else road.refresh(context.run_id)
     except GateError as error:
         assert isinstance(error.report, LoadReport)
         yield from check_results(context, error.report, key)

@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 
 from scx_pipeline.engine.sql import CompiledStar
+from scx_pipeline.orchestration.assets import FROM_LAKE, LAKE_URL, ROWS_FROM
 from scx_pipeline.orchestration.build import build_star, with_resources
 from scx_pipeline.orchestration.instance import open_instance
 from scx_pipeline.orchestration.partitions import range_tags
@@ -37,10 +38,15 @@ class RunOutcome:
 
 @contextmanager
 def open_runner(
-    compiled: CompiledStar, settings: Settings, progress: Callable[[str], None], job_of: JobOf | None = None
+    compiled: CompiledStar,
+    settings: Settings,
+    progress: Callable[[str], None],
+    job_of: JobOf | None = None,
+    tags: Mapping[str, str] = {},
 ) -> Iterator[Callable[[Span | None], RunOutcome]]:
     """What runs the star's job for a span of months in this process, as often as it is called; None: for the tables
-    without. `job_of` names the job, if it is not the one that loads the warehouse."""
+    without. `job_of` names the job, if it is not the one that loads the warehouse; `tags` are the runs' own, beside their
+    months."""
     stars = dg.Definitions.merge(
         build_star(compiled), dg.Definitions(loggers={"progress": _progress_logger(progress)})
     )
@@ -51,13 +57,18 @@ def open_runner(
         def run(span: Span | None) -> RunOutcome:
             result = definitions.resolve_job_def(name_of(span)).execute_in_process(
                 instance=instance,
-                tags=dict(range_tags(span)),
+                tags={**range_tags(span), **tags},
                 run_config={"loggers": {"progress": {}}},
                 raise_on_error=False,
             )
             return _outcome(result, span)
 
         yield run
+
+
+def lake_tags(url: str) -> Mapping[str, str]:
+    """The tags of runs that load from the lake of a URL."""
+    return {ROWS_FROM: FROM_LAKE, LAKE_URL: url}
 
 
 def _progress_logger(progress: Callable[[str], None]) -> dg.LoggerDefinition:

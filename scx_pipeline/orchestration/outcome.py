@@ -32,7 +32,8 @@ def _materialized(
     for name, table in report.tables.items():
         asset = key(name)
         for month in table.rows:
-            metadata, partition = load_metadata(report, name, month), str(month) if month else None
+            metadata = {**load_metadata(report, name, month), **report.origin}
+            partition = str(month) if month else None
             if name not in selected:
                 # Published with what was asked for, since it is made from it; Dagster is told all the same.
                 context.log_event(dg.AssetMaterialization(asset, partition=partition, metadata=metadata))
