@@ -13,6 +13,7 @@ from scx_pipeline.lake.manifest import DataFile
 from scx_pipeline.lake.place import Place
 from scx_pipeline.lake.reading import local_scan, read_batches, schema_of
 from scx_pipeline.spec import Column, Month, Table
+from scx_pipeline.warehouse.base import first_line
 from scx_pipeline.warehouse.parquetfiles import ParquetFiles
 
 if TYPE_CHECKING:
@@ -82,4 +83,15 @@ def told(files: LakeFiles) -> Iterator[None]:
             ) from error
         if files.damaged:
             raise files.damaged from error
+        if files.scan and _is_of_reading(error):
+            raise LakeError(f"cannot read the lake {files.place.url}: {first_line(error)}") from error
         raise
+
+
+def _is_of_reading(error: Exception) -> bool:
+    """Whether an error of a DuckDB tells of a file that is none, has not the columns, or has values of another type."""
+    import duckdb
+
+    return isinstance(
+        error, duckdb.InvalidInputException | duckdb.BinderException | duckdb.ConversionException
+    )

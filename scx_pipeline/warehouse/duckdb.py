@@ -263,10 +263,9 @@ class DuckDBSession(Session):
         listed = names([column.name for column in columns])
         if files.scan is None:
             self.con.register("_files", files.batches(columns))
-        try:
-            found = files.scan or "_files"
-            arrived = self.execute(f"INSERT INTO {target} ({listed}) SELECT {listed} FROM {found}")
-        finally:
+        found = files.scan or "_files"
+        arrived = self.execute(f"INSERT INTO {target} ({listed}) SELECT {listed} FROM {found}")
+        if files.scan is None:
             self.con.unregister("_files")
         check_arrived(target, files, arrived)
 
