@@ -149,12 +149,11 @@ class LakeFed(WarehouseTables):
 
         The lake does not know of these, and so cannot tell that they are gone.
         """
-        agreed = {
+        disputed = [
             month
             for month, state in self.months().items()
-            if state == state_of(self.manifest.months.get(month))
-        }
-        disputed = [month for month in self.months() if month not in agreed and month not in span]
+            if month not in span and state != state_of(self.manifest.months.get(month))
+        ]
         if not disputed:
             return selection
         listing: dict[str, list[ObjectInfo]] = {name: [] for name in selection.listed}

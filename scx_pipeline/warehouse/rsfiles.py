@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from scx_pipeline.warehouse.redshift import RedshiftSession
 
 PART_BYTES = 128 << 20  # of the files that rows go up in: some for each slice of the cluster
+# What is said where the cluster may not read what whoever runs this may: a role without the right, another region.
+FORBIDDEN = ("accessdenied", "permanentredirect", "must be addressed using the specified endpoint")
 FILES = "_files"  # the temporary table of what the files hold, where that is not all of a table's columns
 
 
@@ -59,7 +61,8 @@ def _read(session: RedshiftSession, target: str, files: ParquetFiles) -> None:
     try:
         session.copy_parquet(target, [Entry(url, size) for url, size in files.objects], files.rows)
     except psycopg2.InternalError as error:
-        if session.warehouse.is_ours(error):
+        forbidden = any(sign in str(error).lower() for sign in FORBIDDEN)
+        if session.warehouse.is_ours(error) and not forbidden:
             raise
         raise UnreadError(f"COPY of the files for {target} failed: {first_line(error)}") from error
 

@@ -44,6 +44,7 @@ ALLOWED = {
     "cli_lake": {"lake", "engine", "orchestration", "cli_options", "cli_runs", "settings", "show", *LEAVES},
     "cli_runs": {"engine", "orchestration", "cli_options", "settings", "show", *LEAVES},
     "cli": {
+        "lake",
         "engine",
         "warehouse",
         "orchestration",
