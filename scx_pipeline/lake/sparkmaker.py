@@ -45,6 +45,7 @@ FILE_ROWS = 1 << 22  # of a file at most: four row groups, some hundreds of mega
 LITTLE = 64 << 20
 _FOR_LITTLE = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 _FOR_MUCH = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
+GROUP_ROWS = 1 << 17  # of a folder, below which more tasks than cores are not worth their start
 SCAN_FILES = 16  # of the lake that a task reads, at least
 
 
@@ -188,16 +189,12 @@ class SparkMaker(SparkRelations, Maker):
         from pyspark.sql import functions as F  # noqa: N812
 
         folders = [column.name for column in unload.folders]
-        counts = (
-            frame.groupBy(*folders).count().agg(F.max("count"), F.sum("count"), F.count("*")).collect()[0]
-        )
-        largest, rows, number = (value or 0 for value in counts)
-        files = max(1, math.ceil(largest / FILE_ROWS))
-        tasks = max(1, min(number * files, max(math.ceil(rows / FILE_ROWS), self.cores * SHARES)))
+        files = max(1, math.ceil(unload.largest / FILE_ROWS))
         if files == 1 and not folders:
             return frame.coalesce(1)
         salt = F.pmod(F.xxhash64(*frame.columns), F.lit(files)).alias("_salt")
-        return frame.repartition(tasks, *folders, salt)
+        tasks = files if not folders else self.cores * (SHARES if unload.largest > GROUP_ROWS else 1)
+        return frame.repartition(max(tasks, files), *folders, salt)
 
     def _remove_others(self, url: str, parts: set[str]) -> None:
         """Remove what tasks have written that were broken off, and done again."""

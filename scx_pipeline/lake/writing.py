@@ -39,7 +39,8 @@ def write_table(
     columns = file_columns(table)
     for part, folders, url in _parts(engine, table, span, counts, turn.url_of(name)):
         select = select_of(schema, table, part, folders)
-        engine.unload(Unload(select, columns, tuple(folders), url, table.sort or _moment(table)))
+        largest = max(counts.values(), default=0)
+        engine.unload(Unload(select, columns, tuple(folders), url, largest, table.sort or _moment(table)))
     files = look(turn, name, columns, counts)
     return NewFiles(name, span if table.sliced else None, files, shape_of(table)), counts
 

@@ -41,9 +41,8 @@ class Unload:
     columns: tuple[Column, ...]
     folders: tuple[Column, ...]
     url: str  # of a folder in which there is nothing yet, with a / at its end
-    order: tuple[
-        str, ...
-    ] = ()  # by which a file's rows are best read, where the engine has no order of its own
+    largest: int = 0  # rows of the largest month, or of all where there are none, as far as they were counted
+    order: tuple[str, ...] = ()  # by which a file's rows are best read, if the engine has no order of its own
 
     @property
     def given(self) -> tuple[Column, ...]:
