@@ -6,33 +6,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from functools import partial
-from typing import TYPE_CHECKING
 
-from scx_pipeline.engine import history, publish
+from scx_pipeline.engine import history
 from scx_pipeline.engine.accounts import Ingested, ObjectCount, Rejected
 from scx_pipeline.engine.checks import CheckResult, check_ingested
 from scx_pipeline.engine.load import LoadReport, LoadRun, Progress, RefreshRun, Road
 from scx_pipeline.engine.objects import ObjectInfo
-from scx_pipeline.engine.publish import touched_name
 from scx_pipeline.engine.select import MonthState, SelectedObject, Selection, select_objects
 from scx_pipeline.engine.sql import CompiledStar
-from scx_pipeline.engine.tables import WarehouseTables
 from scx_pipeline.engine.target import Target
 from scx_pipeline.errors import LakeError, PipelineError
-from scx_pipeline.lake.datafiles import GoneError, LakeFiles, told
-from scx_pipeline.lake.layout import ACCOUNTS
+from scx_pipeline.lake.datafiles import GoneError
+from scx_pipeline.lake.feeding import NEVER, LakeFed
 from scx_pipeline.lake.loadable import WHOLE, check_made, check_whole, lake_of, stands_in, state_of
 from scx_pipeline.lake.manifest import Manifest
 from scx_pipeline.lake.place import Place
 from scx_pipeline.spec import Month, Source, Span, Table
-from scx_pipeline.warehouse.base import STATE_SCHEMA, Session, Warehouse, in_span, names, qualified
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-_NEVER = datetime(1970, 1, 1, tzinfo=UTC)  # when an object was written is in no account
+from scx_pipeline.warehouse.base import Session, Warehouse
 
 
 class LakeLoader(Road):
@@ -87,92 +77,6 @@ class LakeLoader(Road):
         return _WholeFromLake(self, target, None, names, run_id)
 
 
-class LakeFed(WarehouseTables):
-    """A star's tables in a warehouse, and the lake that they are filled from."""
-
-    def __init__(self, compiled: CompiledStar, session: Session, place: Place, manifest: Manifest) -> None:
-        super().__init__(compiled, session, 0)
-        self.place, self.manifest = place, manifest
-
-    def take(self, table: Table, span: Span | None) -> None:
-        """Have a table's slice stand as it is in the lake. Raises LakeError where a file is gone or damaged."""
-        if table.sliced or table.whole:
-            self._take(self.star.schema_name, table, table.name, span)
-            return
-        assert span is not None
-        replace_rows = partial(self._take_month_rows, table, span)
-        publish.publish_newest(self.session, self.compiled, table, span, replace_rows)
-
-    def _take_month_rows(self, table: Table, span: Span) -> None:
-        folder, kept = stands_in(self.compiled, table)
-        self._take(STATE_SCHEMA, kept, folder, span)
-        key, rows = names(table.key), f"{qualified(STATE_SCHEMA, kept)} WHERE {in_span(kept.moment, span)}"
-        doubled = self.session.rows(
-            f"SELECT {names(kept.key)} FROM {rows} GROUP BY {names(kept.key)} HAVING COUNT(*) > 1 LIMIT 1"
-        )
-        if doubled:
-            month, *values = doubled[0]
-            which = ", ".join(f"{name} {value}" for name, value in zip(table.key, values, strict=True))
-            raise LakeError(
-                f"{self.place.url}/{folder}: {which} stands twice in {Month.of(month)}; nothing was changed: "
-                f"run `scx lake build {self.star.name} --month {Month.of(month)}`"
-            )
-        self.session.execute(f"INSERT INTO {touched_name(table)} SELECT DISTINCT {key} FROM {rows}")
-
-    def _take(self, schema: str, table: Table, folder: str, span: Span | None) -> None:
-        files = LakeFiles(self.place, table, self.manifest.of(folder, span))
-        with told(files):
-            self.session.take_files(schema, table, span, files)
-
-    def account(
-        self, table: Table, columns: Sequence[str], sources: Collection[str]
-    ) -> list[tuple[object, ...]]:
-        """These columns of what the lake knows of the sources' objects, or of their rejected rows."""
-        import pyarrow.compute as pc
-
-        listed = self.manifest.of(f"{ACCOUNTS}/{table.name}")
-        files = LakeFiles(self.place, table, listed)
-        rows: list[tuple[object, ...]] = []
-        with told(files):
-            for batch in files.batches([table.column(name) for name in ("source", *columns)]):
-                found = batch.filter(pc.is_in(batch.column("source"), _texts(sources)))
-                rows += zip(*(column.to_pylist() for column in found.columns), strict=True)
-        return rows
-
-    def record(self, report: LoadReport, ingested: Sequence[Ingested], selection: Selection | None) -> None:
-        if report.span is not None and selection is not None:
-            selection = self._with_disputed(report.span, selection)
-        super().record(report, ingested, selection)
-
-    def _with_disputed(self, span: Span, selection: Selection) -> Selection:
-        """The selection, and the objects that stand in the warehouse for months which are not as the lake has them.
-
-        The lake does not know of these, and so cannot tell that they are gone.
-        """
-        disputed = [
-            month
-            for month, state in self.months().items()
-            if month not in span and state != state_of(self.manifest.months.get(month))
-        ]
-        if not disputed:
-            return selection
-        listing: dict[str, list[ObjectInfo]] = {name: [] for name in selection.listed}
-        present = {(item.source, item.info.key) for item in selection.objects}
-        known = history.known_objects(self.session, self.star.name, sorted(selection.listed))
-        for source, key, etag, size in known:
-            if (source, key) not in present:
-                listing[source].append(ObjectInfo(key, size, etag, _NEVER))
-        others = select_objects(self.star.sources, listing).objects
-        kept = [item for item in others if any(item.may_hold(month) for month in disputed)]
-        return replace(selection, objects=(*selection.objects, *kept))
-
-
-def _texts(values: Collection[str]) -> pa.Array:
-    import pyarrow as pa
-
-    return pa.array(sorted(values), pa.string())
-
-
 class _FromLake(LoadRun):
     """A load from the lake while it runs: objects are accounted for as the lake does, staging rows are its files'."""
 
@@ -196,7 +100,7 @@ class _FromLake(LoadRun):
         listing: dict[str, list[ObjectInfo]] = {name: [] for name in sources}
         self.counts: dict[tuple[str, str], Sequence[int]] = {}
         for source, key, etag, size, *found in rows:
-            listing[str(source)].append(ObjectInfo(str(key), int(str(size)), str(etag), _NEVER))
+            listing[str(source)].append(ObjectInfo(str(key), int(str(size)), str(etag), NEVER))
             self.counts[str(source), str(key)] = [int(str(count)) for count in found]
         chosen = select_objects(self.star.sources, listing)
         states: dict[Month | None, MonthState] = {
