@@ -160,6 +160,15 @@ def s3_bucket(s3: S3Server, isolated_environment: None) -> Iterator[str]:
         s3.delete_bucket(name)
 
 
+@pytest.fixture(scope="session")
+def linted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all processes of this run tell which statements are Redshift's to sqlfluff."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "linted"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 @pytest.fixture
 def redshift(
     request: pytest.FixtureRequest, tmp_path: Path, postgres_url: str, s3: S3Server
@@ -174,7 +183,7 @@ def redshift(
 
 
 @pytest.fixture
-def redshift_url(request: pytest.FixtureRequest) -> Iterator[str]:
+def redshift_url(request: pytest.FixtureRequest, linted: Path) -> Iterator[str]:
     """The stand-in's URL for the pipeline, with a bucket of its own to stage what COPY reads; or a real one's.
 
     Whatever the pipeline sends must be Redshift's to sqlfluff too.
@@ -191,7 +200,7 @@ def redshift_url(request: pytest.FixtureRequest) -> Iterator[str]:
     redshift: StandIn = request.getfixturevalue("redshift")
     bucket = request.getfixturevalue("s3_bucket")
     yield f"{redshift.url()}&staging={bucket}/staging"
-    assert unparsable(redshift.statements) == []
+    assert unparsable(redshift.statements, linted) == []
 
 
 @pytest.fixture(params=["duckdb", *engines.SERVERS])
