@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal, InvalidOperation
+from functools import cached_property
 
 RANGES = {"smallint": 1 << 15, "integer": 1 << 31, "bigint": 1 << 63}
 # What TIMEFORMAT 'auto' reads, of the formats that logs have.
@@ -44,15 +45,16 @@ class Target:
     type: str
     nullable: bool
 
-    @property
+    # asked of every field of every record
+    @cached_property
     def kind(self) -> str:
         return self.type.partition("(")[0].strip()
 
-    @property
+    @cached_property
     def is_text(self) -> bool:
         return self.kind in ("character varying", "character", "text", "bpchar")
 
-    @property
+    @cached_property
     def sizes(self) -> tuple[int, ...]:
         return tuple(map(int, re.findall(r"\d+", self.type)))
 
@@ -90,6 +92,9 @@ def _without(text: str | None, column: Target, options: Mapping[str, str]) -> st
 
 
 def _text(text: str, column: Target, options: Mapping[str, str]) -> str:
+    limit = column.sizes[0] if column.sizes else 65_535
+    if len(text) <= limit and text.isascii() and "\0" not in text:  # most: none of what follows can be
+        return text
     data = text.encode("utf-8", "surrogatepass")
     try:
         data.decode("utf-8")
@@ -98,7 +103,6 @@ def _text(text: str, column: Target, options: Mapping[str, str]) -> str:
         raise LoadError(1220, f"String contains invalid or unsupported UTF8 codepoints. Bad UTF8 hex sequence: {bad} (error 3)") from None  # fmt: skip
     if "\0" in text:
         raise LoadError(1216, "Missing newline: Unexpected character 0x0 found")
-    limit = column.sizes[0] if column.sizes else 65_535
     if len(data) > limit:
         if "truncatecolumns" not in options:
             raise LoadError(1204, "String length exceeds DDL length")
