@@ -15,6 +15,8 @@ RANGES = {"smallint": 1 << 15, "integer": 1 << 31, "bigint": 1 << 63}
 MOMENTS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%Y/%m/%d %H:%M:%S", "%m/%d/%Y %H:%M:%S", "%Y%m%d %H%M%S", "%Y%m%d")  # fmt: skip
 _ZONE = re.compile(r"\s?(Z|[+-]\d{2}(?::?\d{2})?)$")
 _FRACTION = re.compile(r"\.(\d{1,6})\d*$")
+_DIGITS = re.compile(r"[+-]?[0-9]+").fullmatch
+_USUAL = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}", re.ASCII).fullmatch
 BOOLEANS = {
     "t": "t",
     "true": "t",
@@ -111,8 +113,8 @@ def _text(text: str, column: Target, options: Mapping[str, str]) -> str:
 
 
 def _integer(text: str, column: Target) -> str:
-    wrong = re.search(r"[^0-9]", text.lstrip("+-") or "?")
-    if wrong or not re.fullmatch(r"[+-]?\d+", text):
+    if not (text.isascii() and text.isdigit()) and not _DIGITS(text):
+        wrong = re.search(r"[^0-9]", text.lstrip("+-") or "?")
         position = wrong.start() if wrong else 0
         shown = {"smallint": "Smallint", "integer": "Integer", "bigint": "Long"}[column.kind]
         raise LoadError(
@@ -174,7 +176,7 @@ def _moment(text: str, column: Target, timeformat: str) -> str:
     plain = _FRACTION.sub("", plain)
     for shape in MOMENTS:
         try:
-            moment = datetime.strptime(plain, shape)
+            moment = _parsed(plain, shape)
         except ValueError:
             continue
         moment += timedelta(microseconds=int(fraction[1].ljust(6, "0")) if fraction else 0)
@@ -185,6 +187,15 @@ def _moment(text: str, column: Target, timeformat: str) -> str:
         shown = moment.replace(tzinfo=UTC) if column.kind.endswith("with time zone") else moment
         return shown.isoformat(" ")
     raise LoadError(1206, "Invalid timestamp format or value [YYYY-MM-DD HH24:MI:SS]")
+
+
+def _parsed(text: str, shape: str) -> datetime:
+    """As strptime, which takes ten times as long for the usual shape."""
+    return (
+        datetime.fromisoformat(text)
+        if shape == MOMENTS[0] and _USUAL(text)
+        else datetime.strptime(text, shape)
+    )
 
 
 _TYPED: dict[str, Callable[[str, Target], str]] = {
