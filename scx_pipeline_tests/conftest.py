@@ -71,6 +71,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for name, meaning in MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {meaning} (set by conftest.py)")
+    config.addinivalue_line("markers", "histories: tries random histories, which takes a minute or so")
     if config.getoption("--redshift-url"):
         THE_DEVELOPERS.discard("AWS_")
         for name in [name for name in OURS if name.startswith("AWS_")]:
@@ -162,7 +163,7 @@ def s3_bucket(s3: S3Server, isolated_environment: None) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def linted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all processes of this run tell which statements are Redshift's to sqlfluff."""
+    """Where all processes of this run tell which statements they have shown to sqlfluff."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "linted"
     folder.mkdir(exist_ok=True)
