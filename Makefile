@@ -33,7 +33,7 @@ demo: setup
 # others; but half of the time they wait for Dagster's daemon, which is when random histories are tried.
 test: setup
 	$(BIN)/python -m pytest $(or $(ARGS),-n 3 --dist worksteal -m "not (ui or histories)")
-	$(if $(ARGS),,$(BIN)/python -m pytest -n 3 --dist loadfile -m "ui or histories")
+	$(if $(ARGS),,$(BIN)/python -m pytest -n 4 --dist loadfile -m "ui or histories")
 
 ui: setup
 	@$(BIN)/python -m scx_pipeline.orchestration.instance
