@@ -173,7 +173,7 @@ def _with_kept(compiled: CompiledStar, tables: Sequence[Table]) -> list[tuple[st
 
 def read_months(session: Session, star: str) -> dict[Month, MonthState]:
     """The months that stand, and what they were made from; none where nothing was ever loaded."""
-    if not session.existing_columns(STATE_SCHEMA, MONTHS.name):
+    if not session.stands(STATE_SCHEMA, MONTHS.name):
         return {}
     mark = session.capabilities.placeholder
     rows = session.rows(
@@ -184,7 +184,7 @@ def read_months(session: Session, star: str) -> dict[Month, MonthState]:
 
 def read_whole(session: Session, star: str) -> MonthState | None:
     """What the tables without months were made from; None where they never were."""
-    if not session.existing_columns(STATE_SCHEMA, WHOLES.name):
+    if not session.stands(STATE_SCHEMA, WHOLES.name):
         return None
     mark = session.capabilities.placeholder
     rows = session.rows(
@@ -195,7 +195,7 @@ def read_whole(session: Session, star: str) -> MonthState | None:
 
 def read_stale(session: Session, star: str) -> dict[Month, tuple[str, str]]:
     """The months that stand, but whose rows another table's change has made wrong: why, and since which load."""
-    if not session.existing_columns(STATE_SCHEMA, STALE.name):
+    if not session.stands(STATE_SCHEMA, STALE.name):
         return {}
     mark = session.capabilities.placeholder
     rows = session.rows(

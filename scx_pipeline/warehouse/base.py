@@ -282,6 +282,10 @@ class Session(Relations):
         """The columns of a table in order as (name, the engine's type); empty where there is no such table."""
         return self.columns_of(schema, [table]).get(table, [])
 
+    def stands(self, schema: str, table: str) -> bool:
+        """Whether there is such a table."""
+        return bool(self.existing_columns(schema, table))
+
     def differs(self, schema: str, table: Table, standing: Sequence[tuple[str, str]] | None = None) -> bool:
         """Whether the table stands otherwise than it is declared: with other columns, types, or in another order.
 
@@ -294,7 +298,7 @@ class Session(Relations):
 
     def has_state(self) -> bool:
         """Whether anything was ever published here."""
-        return bool(self.existing_columns(STATE_SCHEMA, "months"))
+        return self.stands(STATE_SCHEMA, "months")
 
     @abstractmethod
     def landing(self, schema: str, table: Table, span: Span | None) -> AbstractContextManager[Landing]:

@@ -239,6 +239,18 @@ class DuckDBSession(Session):
         ).fetchall()
         return by_table((table, name, kind) for table, _, name, kind in sorted(found))
 
+    def stands(self, schema: str, table: str) -> bool:
+        if self.begun:  # a transaction would not survive the answer no
+            return super().stands(schema, table)
+        import duckdb
+
+        # The catalog's views would be made first, which takes as long as to open the file.
+        try:
+            self.con.execute(f"DESCRIBE {quote(schema)}.{quote(table)}")
+        except duckdb.CatalogException:
+            return False
+        return True
+
     def engine_type(self, column: Column) -> str:
         return duckdb_type(column)
 
