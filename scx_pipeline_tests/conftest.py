@@ -162,10 +162,11 @@ def s3_bucket(s3: S3Server, isolated_environment: None) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def linted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def linted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where all processes of this run tell which statements they have shown to sqlfluff."""
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "linted"
+    # not by xdist's variable, which a pytest that a test starts has too
+    folder = (base.parent if hasattr(request.config, "workerinput") else base) / "linted"
     folder.mkdir(exist_ok=True)
     return folder
 
