@@ -29,10 +29,11 @@ $(READY): requirements.lock pyproject.toml
 demo: setup
 	@$(BIN)/scx demo
 
-# Three at a time, as many of them wait for servers; a browser's pages are looked at apart, as they are slow beside others.
+# Three at a time, as many of them wait for servers. A browser's pages are looked at apart, as they are slow beside all
+# others; but half of the time they wait for Dagster's daemon, which is when random histories are tried.
 test: setup
-	$(BIN)/python -m pytest $(or $(ARGS),-n 3 --dist worksteal -m "not ui")
-	$(if $(ARGS),,$(BIN)/python -m pytest -n 2 --dist loadfile -m ui)
+	$(BIN)/python -m pytest $(or $(ARGS),-n 3 --dist worksteal -m "not (ui or histories)")
+	$(if $(ARGS),,$(BIN)/python -m pytest -n 4 --dist loadfile -m "ui or histories")
 
 ui: setup
 	@$(BIN)/python -m scx_pipeline.orchestration.instance

@@ -71,6 +71,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for name, meaning in MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {meaning} (set by conftest.py)")
+    config.addinivalue_line("markers", "histories: tries random histories, which takes a minute or so")
     if config.getoption("--redshift-url"):
         THE_DEVELOPERS.discard("AWS_")
         for name in [name for name in OURS if name.startswith("AWS_")]:
@@ -160,6 +161,16 @@ def s3_bucket(s3: S3Server, isolated_environment: None) -> Iterator[str]:
         s3.delete_bucket(name)
 
 
+@pytest.fixture(scope="session")
+def linted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all processes of this run tell which statements they have shown to sqlfluff."""
+    base = tmp_path_factory.getbasetemp()
+    # not by xdist's variable, which a pytest that a test starts has too
+    folder = (base.parent if hasattr(request.config, "workerinput") else base) / "linted"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 @pytest.fixture
 def redshift(
     request: pytest.FixtureRequest, tmp_path: Path, postgres_url: str, s3: S3Server
@@ -174,7 +185,7 @@ def redshift(
 
 
 @pytest.fixture
-def redshift_url(request: pytest.FixtureRequest) -> Iterator[str]:
+def redshift_url(request: pytest.FixtureRequest, linted: Path) -> Iterator[str]:
     """The stand-in's URL for the pipeline, with a bucket of its own to stage what COPY reads; or a real one's.
 
     Whatever the pipeline sends must be Redshift's to sqlfluff too.
@@ -191,7 +202,7 @@ def redshift_url(request: pytest.FixtureRequest) -> Iterator[str]:
     redshift: StandIn = request.getfixturevalue("redshift")
     bucket = request.getfixturevalue("s3_bucket")
     yield f"{redshift.url()}&staging={bucket}/staging"
-    assert unparsable(redshift.statements) == []
+    assert unparsable(redshift.statements, linted) == []
 
 
 @pytest.fixture(params=["duckdb", *engines.SERVERS])

@@ -68,6 +68,7 @@ STALE = _state_table(
     "stale_months", ["star", "month"], star="varchar(64)!", month="varchar(7)!", load_id="varchar(64)!", reason="varchar(max)!",
 )  # fmt: skip
 STATE_TABLES = (LOADS, MONTHS, MONTH_ROWS, OBJECTS, REJECTED, CHECKS, WHOLES, STALE)
+_Standing = dict[tuple[str, str], list[tuple[str, str]]]  # columns, by schema and table
 ALL = "all"  # in the place of a month, of a table that has none
 
 
@@ -99,15 +100,29 @@ def prepare_tables(
     for schema in dict.fromkeys((star.schema_name, STATE_SCHEMA)):
         if schema not in standing:  # asked for one that stands, PostgreSQL would want the right to create it
             session.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
+    wanted = _with_kept(compiled, compiled.star.tables)
+    found = _columns(session, [*((STATE_SCHEMA, table) for table in STATE_TABLES), *wanted])
     for table in STATE_TABLES:
-        if not session.existing_columns(STATE_SCHEMA, table.name):
+        if (STATE_SCHEMA, table.name) not in found:
             session.create_table(STATE_SCHEMA, table)
     # Months read the tables without months, which must be as declared; the other way round nothing is read.
     for tables in (compiled.star.whole, compiled.star.monthly) if span else (compiled.star.whole,):
-        _drop_changed(session, compiled, tables, span, names)
-    for schema, table in _with_kept(compiled, compiled.star.tables):
-        if not session.existing_columns(schema, table.name):
+        _drop_changed(session, compiled, tables, span, names, found)
+    for schema, table in wanted:
+        if (schema, table.name) not in found:
             session.create_table(schema, table)
+
+
+def _columns(session: Session, tables: Sequence[tuple[str, Table]]) -> _Standing:
+    """The columns of those of the tables that stand, asked for once of each schema."""
+    names: dict[str, list[str]] = {}
+    for schema, table in tables:
+        names.setdefault(schema, []).append(table.name)
+    return {
+        (schema, name): columns
+        for schema, wanted in names.items()
+        for name, columns in session.columns_of(schema, wanted).items()
+    }
 
 
 def _drop_changed(
@@ -116,10 +131,15 @@ def _drop_changed(
     tables: Sequence[Table],
     span: Span | None,
     names: Collection[str],
+    found: _Standing,
 ) -> None:
-    """Drop these tables, to be made anew, if any stands otherwise than declared."""
+    """Drop these tables, to be made anew, if any stands otherwise than declared; they are then not found any more."""
     all_of_them = _with_kept(compiled, tables)
-    changed = [(schema, table) for schema, table in all_of_them if session.differs(schema, table)]
+    changed = [
+        (schema, table)
+        for schema, table in all_of_them
+        if session.differs(schema, table, found.get((schema, table.name), ()))
+    ]
     if not changed:
         return
     schema, table = changed[0]
@@ -134,11 +154,14 @@ def _drop_changed(
     session.begin()
     for schema, table in all_of_them:
         session.execute(f"DROP TABLE IF EXISTS {qualified(schema, table)}")
+        found.pop((schema, table.name), None)
 
 
 def stands_as_declared(session: Session, compiled: CompiledStar, tables: Sequence[Table]) -> bool:
     """Whether none of the tables stands otherwise than the star declares."""
-    return not any(session.differs(compiled.star.schema_name, table) for table in tables)
+    schema = compiled.star.schema_name
+    found = _columns(session, [(schema, table) for table in tables])
+    return not any(session.differs(schema, table, found.get((schema, table.name), ())) for table in tables)
 
 
 def _with_kept(compiled: CompiledStar, tables: Sequence[Table]) -> list[tuple[str, Table]]:
@@ -150,7 +173,7 @@ def _with_kept(compiled: CompiledStar, tables: Sequence[Table]) -> list[tuple[st
 
 def read_months(session: Session, star: str) -> dict[Month, MonthState]:
     """The months that stand, and what they were made from; none where nothing was ever loaded."""
-    if not session.existing_columns(STATE_SCHEMA, MONTHS.name):
+    if not session.stands(STATE_SCHEMA, MONTHS.name):
         return {}
     mark = session.capabilities.placeholder
     rows = session.rows(
@@ -161,7 +184,7 @@ def read_months(session: Session, star: str) -> dict[Month, MonthState]:
 
 def read_whole(session: Session, star: str) -> MonthState | None:
     """What the tables without months were made from; None where they never were."""
-    if not session.existing_columns(STATE_SCHEMA, WHOLES.name):
+    if not session.stands(STATE_SCHEMA, WHOLES.name):
         return None
     mark = session.capabilities.placeholder
     rows = session.rows(
@@ -172,7 +195,7 @@ def read_whole(session: Session, star: str) -> MonthState | None:
 
 def read_stale(session: Session, star: str) -> dict[Month, tuple[str, str]]:
     """The months that stand, but whose rows another table's change has made wrong: why, and since which load."""
-    if not session.existing_columns(STATE_SCHEMA, STALE.name):
+    if not session.stands(STATE_SCHEMA, STALE.name):
         return {}
     mark = session.capabilities.placeholder
     rows = session.rows(

@@ -78,7 +78,7 @@ class CompiledStar:
 
     def reads(self, table: Table) -> set[str]:
         """The star's tables that a derived table's SQL reads."""
-        return {node.name for node in _own_tables(self._selects[table.name], self.star)}
+        return set(self._reads[table.name])
 
     def stands_alone(self, table: Table) -> bool:
         """Whether a staging table has no key, nothing is made from it, and it neither points nor is pointed to."""
@@ -100,7 +100,10 @@ class CompiledStar:
 
     def select(self, table: Table, span: Span | None, engine: Capabilities) -> str:
         """The table's SELECT in an engine's dialect, its sliced inputs narrowed to the span."""
-        return _generate(self._selects[table.name], self.star, engine, span)
+        wanted = (table.name, span, engine.dialect, engine.collation)
+        if wanted not in self._generated:
+            self._generated[wanted] = _generate(self._selects[table.name], self.star, engine, span)
+        return self._generated[wanted]
 
     def query(self, query: Query, engine: Capabilities) -> str:
         """An analysts' query in an engine's dialect, or as it is written where it says so."""
@@ -170,6 +173,18 @@ class CompiledStar:
     def _selects(self) -> dict[str, exp.Query]:
         return {
             table.name: _compile(self.tables[table.name], self.star, table) for table in self.star.derived
+        }
+
+    @cached_property
+    def _generated(self) -> dict[tuple[str, Span | None, str, str], str]:
+        """What `select` gave so far: a process that loads a span again need not make it again."""
+        return {}
+
+    @cached_property
+    def _reads(self) -> dict[str, set[str]]:
+        return {
+            name: {node.name for node in _own_tables(select, self.star)}
+            for name, select in self._selects.items()
         }
 
     @cached_property

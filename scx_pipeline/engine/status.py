@@ -92,5 +92,5 @@ def read_rejected(session: Session, star: str, limit: int | None) -> tuple[int, 
 
 
 def _check_loaded(session: Session, star: str) -> None:
-    if not session.existing_columns(STATE_SCHEMA, MONTHS.name):
+    if not session.stands(STATE_SCHEMA, MONTHS.name):
         raise WarehouseError(f"{star} was never loaded into this warehouse: run `scx load {star}` first")

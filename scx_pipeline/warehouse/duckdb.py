@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from scx_pipeline.warehouse.base import (
     Notify,
     Session,
     Warehouse,
+    by_table,
     first_line,
     inside,
     names,
@@ -230,12 +231,26 @@ class DuckDBSession(Session):
     def unload(self, unload: Unload) -> int:
         return write_parquet(self.con, unload.select, unload)
 
-    def existing_columns(self, schema: str, table: str) -> list[tuple[str, str]]:
-        return self.con.execute(
-            "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = current_database()"
-            " AND schema_name = ? AND table_name = ? ORDER BY column_index",
-            [schema, table],
+    def columns_of(self, schema: str, tables: Collection[str]) -> dict[str, list[tuple[str, str]]]:
+        # Without a join and an order, which need more memory than a small limit has.
+        found = self.con.execute(
+            "SELECT table_name, column_index, column_name, data_type FROM duckdb_columns()"
+            " WHERE database_name = current_database() AND schema_name = ? AND list_contains(?, table_name)",
+            [schema, list(tables)],
         ).fetchall()
+        return by_table((table, name, kind) for table, _, name, kind in sorted(found))
+
+    def stands(self, schema: str, table: str) -> bool:
+        if self.begun:  # a transaction would not survive the answer no
+            return super().stands(schema, table)
+        import duckdb
+
+        # The catalog's views would be made first, which takes as long as to open the file.
+        try:
+            self.con.execute(f"DESCRIBE {quote(schema)}.{quote(table)}")
+        except duckdb.CatalogException:
+            return False
+        return True
 
     def engine_type(self, column: Column) -> str:
         return duckdb_type(column)

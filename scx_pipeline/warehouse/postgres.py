@@ -252,11 +252,11 @@ class PostgresSession(WireSession):
             return self.bench
         return self
 
-    def differs(self, schema: str, table: Table) -> bool:
+    def differs(self, schema: str, table: Table, standing: Sequence[tuple[str, str]] | None = None) -> bool:
         partitioned = self.rows(
             "SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass(%s)", [qualified(schema, table)]
         )
-        return super().differs(schema, table) or partitioned not in ([], [(by_partition(table),)])
+        return super().differs(schema, table, standing) or partitioned not in ([], [(by_partition(table),)])
 
     def create_table(self, schema: str, table: Table) -> None:
         name = qualified(schema, table)

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.spec import Column
-from scx_pipeline.warehouse.base import Limits, Session
+from scx_pipeline.warehouse.base import Limits, Session, by_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,13 +46,15 @@ class WireSession(Session):
         with self.con.cursor() as cursor:
             yield cursor
 
-    def existing_columns(self, schema: str, table: str) -> list[tuple[str, str]]:
-        return self.rows(
-            "SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a"
+    def columns_of(self, schema: str, tables: Collection[str]) -> dict[str, list[tuple[str, str]]]:
+        found = self.rows(
+            "SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a"
             " JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace"
-            " WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
-            [schema, table],
+            f" WHERE n.nspname = %s AND c.relname IN ({', '.join(['%s'] * len(tables))})"
+            " AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.relname, a.attnum",
+            [schema, *tables],
         )
+        return by_table(found)
 
     def engine_type(self, column: Column) -> str:
         # As format_type writes it, so that a standing table can be compared with its declaration.

@@ -82,9 +82,9 @@ def _cluster(
     request: pytest.FixtureRequest, folder: Path, postgres: PostgresServer, opened: ExitStack
 ) -> Callable[[], str]:
     """What gives the URL of a stand-in whose database is empty."""
-    bucket = request.getfixturevalue("s3_bucket")
+    bucket, linted = request.getfixturevalue("s3_bucket"), request.getfixturevalue("linted")
     redshift = opened.enter_context(stand_in(folder, postgres.url("cluster"), request.getfixturevalue("s3")))
-    opened.callback(lambda: _assert_parsable(redshift))
+    opened.callback(lambda: _assert_parsable(redshift, linted))
 
     def fresh() -> str:
         postgres.create_database("cluster")
@@ -93,8 +93,8 @@ def _cluster(
     return fresh
 
 
-def _assert_parsable(redshift: StandIn) -> None:
-    assert unparsable(redshift.statements) == []
+def _assert_parsable(redshift: StandIn, linted: Path) -> None:
+    assert unparsable(redshift.statements, linted) == []
 
 
 @pytest.fixture

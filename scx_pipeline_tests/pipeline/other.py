@@ -1,20 +1,29 @@
 """A load in a process of its own, which can be made to stop, or to die, at a given moment.
-Run by test_concurrency.py: python -m scx_pipeline_tests.pipeline.other BUCKET WAREHOUSE FIRST LAST [stop|die MOMENT]."""
+It is forked from one that has everything imported already, which takes longer than the load; used by test_concurrency.py."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
-import sys
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from subprocess import PIPE, Popen
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
 from threading import Timer
-from typing import IO
 
-ROOT = Path(__file__).parents[2]
+import pytest
+
+from scx_pipeline.engine import history
+from scx_pipeline_tests.pipeline.world import World, span_of
+
+# Not from the tests' own process, whose threads a fork would lose.
+NURSERY = multiprocessing.get_context("forkserver")
+NURSERY.set_forkserver_preload([__name__, "duckdb", "pyarrow.parquet", "psycopg2", "sqlglot"])
+SECONDS = 60  # after which a load that hangs fails its test
 # What the load says when it is there; "commit" is the moment just before it.
 MOMENTS = {
     "listed": "objects, ",
@@ -30,51 +39,77 @@ MOMENTS = {
 class Other:
     """The process that loads, seen from the one that tests."""
 
-    process: Popen[str]
+    process: ForkServerProcess
+    wire: Connection
 
     def wait_for(self, word: str) -> None:
         """Wait until it says so."""
-        for line in _opened(self.process.stdout):
-            if line.strip() == word:
-                return
-        raise AssertionError(f"it ended ({self.process.wait()}) before it was {word}")
+        try:
+            while self.wire.recv() != word:
+                pass
+        except EOFError:
+            raise AssertionError(f"it ended ({self.end()}) before it was {word}") from None
 
     def go_on(self) -> None:
         """Let it go on after its stop."""
-        pipe = _opened(self.process.stdin)
-        pipe.write("\n")
-        pipe.flush()
+        self.wire.send("go on")
 
     def end(self) -> int:
         """Wait for its end; its exit code."""
-        return self.process.wait(60)
+        self.process.join(SECONDS)
+        assert self.process.exitcode is not None, "it does not end"
+        return self.process.exitcode
 
 
 @contextmanager
 def loading_elsewhere(bucket: str, warehouse: str, span: Sequence[str], *how: str) -> Iterator[Other]:
     """Start a process that loads; it is gone afterwards."""
-    command = [sys.executable, "-m", __name__, bucket, warehouse, *span, *how]
-    with Popen(command, cwd=ROOT, stdin=PIPE, stdout=PIPE, text=True) as process:
-        watchdog = Timer(60, process.kill)  # so that a load that hangs fails its test
-        watchdog.start()
-        try:
-            yield Other(process)
-        finally:
-            watchdog.cancel()
-            process.kill()
+    _start_nursery()
+    wire, others_wire = NURSERY.Pipe()
+    arguments = (dict(os.environ), tempfile.gettempdir(), others_wire, bucket, warehouse, *span, *how)
+    process = NURSERY.Process(target=main, args=arguments)
+    process.start()
+    others_wire.close()
+    watchdog = Timer(SECONDS, process.kill)
+    watchdog.start()
+    try:
+        yield Other(process, wire)
+    finally:
+        watchdog.cancel()
+        process.kill()
+        process.join()
+        wire.close()
 
 
-def _opened(pipe: IO[str] | None) -> IO[str]:
-    assert pipe is not None
-    return pipe
+def _start_nursery() -> None:
+    """Start it, unless it runs: its socket is in the system's temporary folder, as the name of a test's may be too long."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("TMPDIR", raising=False)
+        patch.setattr(tempfile, "tempdir", None)
+        forkserver.ensure_running()
 
 
-def main(bucket: str, warehouse: str, first: str, last: str, what: str = "", moment: str = "commit") -> None:
-    """Load; stop until a line comes in, or die, at the moment."""
-    from scx_pipeline.engine import history
-    from scx_pipeline_tests.pipeline.world import World, span_of
+def main(
+    environment: Mapping[str, str],
+    temporary: str,
+    wire: Connection,
+    bucket: str,
+    warehouse: str,
+    first: str,
+    last: str,
+    what: str = "",
+    moment: str = "commit",
+) -> None:
+    """Load; stop until a word comes in, or die, at the moment."""
+    os.environ.clear()
+    os.environ.update(environment)
+    tempfile.tempdir = temporary
 
-    reach = {"stop": _stop, "die": _die, "": _pass}[what]
+    def stop() -> None:
+        wire.send("stopped")
+        wire.recv()
+
+    reach = {"stop": stop, "die": _die, "": _pass}[what]
 
     def say(message: str) -> None:
         if MOMENTS[moment] and MOMENTS[moment] in message:
@@ -92,12 +127,3 @@ def _pass() -> None:
 
 def _die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _stop() -> None:
-    print("stopped", flush=True)
-    sys.stdin.readline()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -368,8 +368,8 @@ def test_a_role_needs_no_right_to_create_schemas_that_stand(pg: World, postgres:
 
 def test_too_little_memory_is_told_with_its_setting(march: World) -> None:
     march.put_raw("2021/04/a.csv", BIG + b"not a job\n")  # which no warehouse reads by itself
-    march.limits = Limits(memory="2MB", threads=2, lock_timeout=5)
-    refused(march, WarehouseError, "Out of Memory", "raise SCX_MEMORY_LIMIT (2MB)")
+    march.limits = Limits(memory="6MB", threads=2, lock_timeout=5)
+    refused(march, WarehouseError, "Out of Memory", "raise SCX_MEMORY_LIMIT (6MB)")
 
 
 @pytest.mark.parametrize("kind", ["folder", "text", "below a file"])

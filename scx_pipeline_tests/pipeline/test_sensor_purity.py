@@ -156,6 +156,7 @@ class Driver:
 
 
 @pytest.mark.redshift
+@pytest.mark.histories
 @given(history=histories())
 @tried(examples=12)
 def test_any_history_of_readings_ends_as_a_build_from_nothing(

@@ -220,14 +220,17 @@ def take_snapshot(session: Session, compiled: CompiledStar, load_ids: bool = Tru
         {name: f"{what}, load_id" for name, what in _OF_STATE.items()} | _OF_LOADS if load_ids else _OF_STATE
     )
     found: Snapshot = {}
+    kept = {table.name: f"{compiled.star.name}__{table.name}" for table in compiled.star.tables}
+    own = session.columns_of(compiled.star.schema_name, kept)
+    engines = session.columns_of(STATE_SCHEMA, [*kept.values(), *state])
     for table in compiled.star.tables:
-        if session.existing_columns(compiled.star.schema_name, table.name):
+        if table.name in own:
             found[table.name] = session.rows(f"SELECT * FROM {qualified(compiled.star.schema_name, table)}")
-        kept = f"{compiled.star.name}__{table.name}"
-        if session.existing_columns(STATE_SCHEMA, kept):
-            found[f"{table.name} by month"] = session.rows(f'SELECT * FROM {STATE_SCHEMA}."{kept}"')
+        if kept[table.name] in engines:
+            by_month = session.rows(f'SELECT * FROM {STATE_SCHEMA}."{kept[table.name]}"')
+            found[f"{table.name} by month"] = by_month
     for name, what in state.items():
-        if session.existing_columns(STATE_SCHEMA, name):
+        if name in engines:
             found[name] = session.rows(f"SELECT {what} FROM {STATE_SCHEMA}.{name}")
     return {name: in_order(rows) for name, rows in found.items() if rows}
 

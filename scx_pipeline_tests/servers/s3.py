@@ -37,6 +37,7 @@ class S3Server:
     secret_key: str = field(repr=False)
     pid: int
     log: Path
+    _stores: dict[str, S3Store] = field(default_factory=dict, repr=False)
 
     def environment(self) -> dict[str, str]:
         """What makes boto3, obstore, DuckDB, Spark and the aws command use this server."""
@@ -59,15 +60,17 @@ class S3Server:
         self._request("DELETE", name)
 
     def store(self, bucket: str) -> S3Store:
-        """obstore's view of a bucket, whatever the environment says."""
-        return S3Store(
-            bucket,
-            endpoint=self.endpoint,
-            access_key_id=self.access_key,
-            secret_access_key=self.secret_key,
-            region=REGION,
-            client_options={"allow_http": True},
-        )
+        """obstore's view of a bucket, whatever the environment says; made once, which takes longer than most requests."""
+        if bucket not in self._stores:
+            self._stores[bucket] = S3Store(
+                bucket,
+                endpoint=self.endpoint,
+                access_key_id=self.access_key,
+                secret_access_key=self.secret_key,
+                region=REGION,
+                client_options={"allow_http": True},
+            )
+        return self._stores[bucket]
 
     def answers(self) -> bool:
         """Only a server that knows our key counts: another one may have taken the port."""

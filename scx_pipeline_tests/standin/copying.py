@@ -4,6 +4,7 @@ The statement is taken apart in `options`, files in `records`, values in `fields
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import StringIO
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 BATCH = 2_000
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+_SPECIAL = re.compile(r"[\\\t\n\r]").search
 _COLUMNS = """
 SELECT a.attname, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull
 FROM pg_attribute AS a WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
@@ -93,9 +95,7 @@ class Copying:
             for record in self._records(content, len(targets), url):
                 values = self._values(record, targets, url, copied)
                 if values is not None:
-                    lines.append(
-                        "\t".join(r"\N" if v is None else v.translate(_ESCAPES) for v in values) + "\n"
-                    )
+                    lines.append(_line(values))
                     copied.rows += 1
                 if len(lines) >= BATCH:
                     flush()
@@ -228,3 +228,11 @@ class Copying:
             return bytes(found.bytes()), str(found.meta["e_tag"]).strip('"')
         except FileNotFoundError:
             raise Failure("XX000", f"S3ServiceException:The specified key does not exist.,Status 404,Error NoSuchKey,Key {address}") from None  # fmt: skip
+
+
+def _line(values: Sequence[str | None]) -> str:
+    """The values as a line of PostgreSQL's COPY; to look for what is escaped takes less time than to escape."""
+    return (
+        "\t".join([r"\N" if v is None else v.translate(_ESCAPES) if _SPECIAL(v) else v for v in values])
+        + "\n"
+    )

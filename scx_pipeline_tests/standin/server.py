@@ -115,7 +115,6 @@ class Session:
             extensions.register_type(_RAW, con)
             with con.cursor() as cursor:
                 cursor.execute("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-                cursor.execute(FNV_HASH)
             yield con
         finally:
             con.close()
@@ -154,6 +153,8 @@ class Session:
         open_transaction = self.con.info.transaction_status == extensions.TRANSACTION_STATUS_INTRANS
         translated = translate(self._with_functions(sql), open_transaction)
         with self.con.cursor() as cursor:
+            if "fnv_hash" in translated.sql:  # few sessions need it, and each would wait for it
+                cursor.execute(FNV_HASH)
             cursor.execute(with_system_views(translated.sql, self.server.loads))
             columns = None
             rows: list[Any] = []

@@ -305,6 +305,6 @@ def _fnv_hash(node: exp.Anonymous) -> exp.Expression:
 
 # Another hash than Redshift's, of 64 bits as well; NULL leaves the seed as it is.
 FNV_HASH = """
-CREATE FUNCTION pg_temp.fnv_hash(value text, seed bigint) RETURNS bigint IMMUTABLE
+CREATE OR REPLACE FUNCTION pg_temp.fnv_hash(value text, seed bigint) RETURNS bigint IMMUTABLE
 RETURN COALESCE(hashtextextended(value, seed), seed)
 """

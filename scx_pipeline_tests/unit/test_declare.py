@@ -315,7 +315,7 @@ def test_a_table_that_is_read_in_two_ways_is_told_with_its_line(
          "table staging_songs: event_time must be left out, as in source song_data"),
         ("      source: log_data\n", "      source: song_data\n", "table staging_events: event_time must be left out, as in source song_data"),
         ("      format: json_lines\n", "      format: csv\n", "table staging_events: first_name names a field, which a csv source has none of: its header names columns"),
-        ("      latest_by: [year]\n      distribution: all\n      sort: [song_id]\n      columns:\n        - {name: song_id,", "      latest_by: [year]\n      distribution: all\n      sort: [song_id]\n      columns:\n        - {name: song_id, references: time,",
+        ("      latest_by: [year]\n      distribution: all\n      sort: [song_id]\n      partition_by: [year, artist_id]\n      columns:\n        - {name: song_id,", "      latest_by: [year]\n      distribution: all\n      sort: [song_id]\n      partition_by: [year, artist_id]\n      columns:\n        - {name: song_id, references: time,",
          "table songs: it has no months, and song_id references time, which has"),
     ],
 )  # fmt: skip

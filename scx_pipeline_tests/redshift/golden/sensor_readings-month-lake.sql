@@ -1,21 +1,13 @@
 SET timezone TO 'UTC';
 SET query_group TO 'scx_pipeline';
-SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'scx_pipeline' AND c.relname = 'lock_sensor_readings' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;
+SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'scx_pipeline' AND c.relname IN ('lock_sensor_readings') AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.relname, a.attnum;
 BEGIN;
 SET statement_timeout TO 2000;
 LOCK "scx_pipeline"."lock_sensor_readings";
 SET statement_timeout TO 0;
 SELECT nspname FROM pg_namespace;
-SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'scx_pipeline' AND c.relname = 'loads' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;
-SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'scx_pipeline' AND c.relname = 'months' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;
-SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'scx_pipeline' AND c.relname = 'month_rows' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;
-SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'scx_pipeline' AND c.relname = 'objects' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;
-SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'scx_pipeline' AND c.relname = 'rejected_rows' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;
-SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'scx_pipeline' AND c.relname = 'check_results' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;
-SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'scx_pipeline' AND c.relname = 'unpartitioned' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;
-SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'scx_pipeline' AND c.relname = 'stale_months' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;
-SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'dwh' AND c.relname = 'data_sample' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;
-SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'dwh' AND c.relname = 'data_sample' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;
+SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'scx_pipeline' AND c.relname IN ('loads', 'months', 'month_rows', 'objects', 'rejected_rows', 'check_results', 'unpartitioned', 'stale_months') AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.relname, a.attnum;
+SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'dwh' AND c.relname IN ('data_sample') AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.relname, a.attnum;
 DELETE FROM "dwh"."data_sample" WHERE ("create_at" >= TIMESTAMP '2023-01-01 00:00:00' AND "create_at" < TIMESTAMP '2023-02-01 00:00:00');
 COPY "dwh"."data_sample" FROM 's3://bucket/staging/sensor_readings/<id>-manifest.json'
 IAM_ROLE default
@@ -23,7 +15,7 @@ FORMAT AS PARQUET
 MANIFEST;
 SELECT pg_last_copy_count();
 SELECT TIMESTAMP '2023-01-01 00:00:00', COUNT(*), COUNT(*) - COUNT("department_name"), COUNT(*) - COUNT("sensor_serial"), COUNT(*) - COUNT("create_at"), COUNT(*) - COUNT("product_name"), COUNT(*) - COUNT("product_expire"), COUNT(CASE WHEN "product_expire" < "create_at" + INTERVAL '87 days' OR "product_expire" > "create_at" + INTERVAL '89 days' THEN 1 END) FROM (SELECT * FROM "dwh"."data_sample" WHERE ("create_at" >= TIMESTAMP '2023-01-01 00:00:00' AND "create_at" < TIMESTAMP '2023-02-01 00:00:00')) AS s GROUP BY 1;
-SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'scx_pipeline' AND c.relname = 'months' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;
+SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'scx_pipeline' AND c.relname IN ('months') AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.relname, a.attnum;
 SELECT month, fingerprint, code_version FROM scx_pipeline.months WHERE star = 'sensor_readings';
 INSERT INTO "scx_pipeline"."loads" ("load_id", "star", "first_month", "last_month", "run_id", "started_at", "finished_at", "objects", "bytes", "rows_read", "rows_loaded", "rows_rejected", "rows_deduplicated", "rows_filtered") VALUES ('<id>', 'sensor_readings', '2023-01', '2023-01', NULL, '<now>'::timestamp, '<now>'::timestamp, 1, 1572, 2, 2, 0, 0, 0);
 DELETE FROM "scx_pipeline"."months" WHERE star = 'sensor_readings' AND month BETWEEN '2023-01' AND '2023-01';
