@@ -47,7 +47,7 @@ class LakeLoader(Road):
     ) -> LoadReport:
         """See `Road.load`; raises PipelineError for some of the tables only, as all of a month must be of one make."""
         known = {table.name for table in self.compiled.star.monthly}
-        if tables is not None and not known.issubset(tables):
+        if tables and not known.issubset(tables):
             raise PipelineError(
                 f"a load from the lake makes all of the tables of {self.compiled.star.name} that have months: choose all of them"
             )

@@ -91,7 +91,9 @@ def _whole_assets(compiled: CompiledStar, kind: str) -> dg.AssetsDefinition:
         bucket: BucketResource,
         lake: LakeResource,
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-        yield from _publish(context, lambda: _road(context, compiled, warehouse, bucket, lake), None)
+        yield from _publish(
+            context, star.name, lambda: _road(context, compiled, warehouse, bucket, lake), None
+        )
 
     return refresh
 
@@ -118,7 +120,9 @@ def _monthly_assets(compiled: CompiledStar, kind: str) -> dg.AssetsDefinition:
         if not (context.has_partition_key or context.has_partition_key_range):  # "Execute" on a check's page
             raise dg.Failure(NO_MONTH, allow_retries=False)
         span = span_of(context.partition_keys)
-        yield from _publish(context, lambda: _road(context, compiled, warehouse, bucket, lake), span)
+        yield from _publish(
+            context, star.name, lambda: _road(context, compiled, warehouse, bucket, lake), span
+        )
 
     return load
 
@@ -170,10 +174,10 @@ def _road(
 
 
 def _publish(
-    context: dg.AssetExecutionContext, open_road: Callable[[], Road], span: Span | None
+    context: dg.AssetExecutionContext, star: str, open_road: Callable[[], Road], span: Span | None
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     selected = {key.path[-1] for key in context.selected_asset_keys}
-    key = partial(asset_key, next(iter(context.selected_asset_keys)).path[0])
+    key = partial(asset_key, star)
     try:
         road = open_road()
         report = road.load(span, selected, context.run_id) if span else road.refresh(context.run_id)
