@@ -138,7 +138,9 @@ def _spec(compiled: CompiledStar, table: Table, kind: str) -> dg.AssetSpec:
         owners=list(star.owners),
         kinds={kind, "table"},
         code_version=compiled.code_version(table),
-        metadata=table_metadata(compiled, table) | code_references(compiled, table),
+        metadata={"dagster/table_name": f"dev.{star.schema_name}.{table.name}"}
+        | table_metadata(compiled, table, partial(asset_key, star.name))
+        | code_references(compiled, table),
         tags={"role": table.role},
     )
 

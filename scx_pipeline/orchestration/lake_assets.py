@@ -72,9 +72,7 @@ def _spec(compiled: CompiledStar, table: Table) -> dg.AssetSpec:
     source = [asset_key(star.name, table.source)] if table.source else []
     tables = [lake_key(star.name, name) for name in sorted(compiled.reads(table))] if not table.source else []
     folders = ", ".join(column.name for column in folders_of(table)) or "none"
-    known = {
-        name: value for name, value in table_metadata(compiled, table).items() if name not in _OF_WAREHOUSE
-    }
+    known = table_metadata(compiled, table, partial(lake_key, star.name))
     return dg.AssetSpec(
         key=lake_key(star.name, table.name),
         deps=[*source, *tables],
@@ -86,9 +84,6 @@ def _spec(compiled: CompiledStar, table: Table) -> dg.AssetSpec:
         metadata=known | code_references(compiled, table) | {"folders": folders},
         tags={"role": table.role},
     )
-
-
-_OF_WAREHOUSE = {"dagster/table_name", "dagster/column_lineage"}
 
 
 def _check_specs(compiled: CompiledStar, tables: Sequence[Table]) -> list[dg.AssetCheckSpec]:

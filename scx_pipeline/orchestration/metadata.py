@@ -3,7 +3,7 @@ Nothing here computes a number; loads and declarations are only rendered."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import dagster as dg
@@ -11,6 +11,8 @@ import dagster as dg
 from scx_pipeline.engine.load import LoadReport
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.spec import Month, Table
+
+Key = Callable[[str], dg.AssetKey]  # a table's asset
 
 
 def asset_key(star: str, name: str) -> dg.AssetKey:
@@ -23,18 +25,16 @@ def lake_key(star: str, name: str) -> dg.AssetKey:
     return dg.AssetKey([star, "lake", name])
 
 
-def table_metadata(compiled: CompiledStar, table: Table) -> dict[str, Any]:
-    """What is known of a table before any load."""
-    star = compiled.star
+def table_metadata(compiled: CompiledStar, table: Table, key: Key) -> dict[str, Any]:
+    """What is known of a table before any load, wherever it stands; `key` gives the assets of tables there."""
     metadata: dict[str, Any] = {
-        "dagster/table_name": f"dev.{star.schema_name}.{table.name}",
         "dagster/column_schema": _column_schema(table),
         "role": table.role,
         "key": ", ".join(table.key),
     }
     if table.role != "staging":
         metadata |= {
-            "dagster/column_lineage": _column_lineage(compiled, table),
+            "dagster/column_lineage": _column_lineage(compiled, table, key),
             "lineage": dg.MetadataValue.md(_lineage_markdown(compiled, table)),
             "sql": dg.MetadataValue.md(f"```sql\n{compiled.tables[table.name].text}```"),
         }
@@ -100,13 +100,10 @@ def _column_schema(table: Table) -> dg.TableSchema:
     )
 
 
-def _column_lineage(compiled: CompiledStar, table: Table) -> dg.TableColumnLineage:
+def _column_lineage(compiled: CompiledStar, table: Table, key: Key) -> dg.TableColumnLineage:
     return dg.TableColumnLineage(
         deps_by_column={
-            column: [
-                dg.TableColumnDep(asset_key=asset_key(compiled.star.name, source), column_name=name)
-                for source, name in sources
-            ]
+            column: [dg.TableColumnDep(asset_key=key(source), column_name=name) for source, name in sources]
             for column, sources in compiled.lineage(table).items()
         }
     )

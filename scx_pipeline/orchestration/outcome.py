@@ -3,15 +3,13 @@ What a load does is in `engine.load`; which assets there are, in `assets` and `l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 
 from scx_pipeline.engine.load import LoadReport
-from scx_pipeline.orchestration.metadata import load_metadata
-
-Key = Callable[[str], dg.AssetKey]  # a table's asset
+from scx_pipeline.orchestration.metadata import Key, load_metadata
 
 
 def results(

@@ -46,8 +46,9 @@ def music(project: dg.Definitions) -> dict[str, dg.AssetSpec]:
 
 
 def specs_of(project: dg.Definitions, star: str) -> dict[str, dg.AssetSpec]:
-    """What is told of the assets of one star, by their names."""
-    return {spec.key.path[-1]: spec for spec in project.resolve_all_asset_specs() if spec.key.path[0] == star}
+    """What is told of the assets of one star, its lake aside, by their names."""
+    specs = [spec for spec in project.resolve_all_asset_specs() if spec.key.path[0] == star]
+    return {spec.key.path[-1]: spec for spec in specs if "lake" not in spec.key.path}
 
 
 def test_every_source_and_table_and_the_report_is_an_asset_below_its_star(project: dg.Definitions) -> None:
@@ -57,6 +58,9 @@ def test_every_source_and_table_and_the_report_is_an_asset_below_its_star(projec
         *(f"scx/{name}" for name in [*TABLES, "auto_classify_jobs", "report"]),
         *(f"songplays/{name}" for name in [*others, "log_data", "song_data", "report"]),
         *(f"sensor_readings/{name}" for name in ("readings", "data_sample", "report")),
+        *(f"scx/lake/{name}" for name in TABLES),
+        *(f"songplays/lake/{name}" for name in others),
+        "sensor_readings/lake/data_sample",
     }
 
 
@@ -127,7 +131,8 @@ def test_a_star_has_a_job_for_its_months_and_one_for_what_has_none(project: dg.D
 def test_a_star_with_tables_without_months_has_a_job_and_a_schedule_for_them(project: dg.Definitions) -> None:
     repository = project.get_repository_def()
     jobs = {name for name in repository.job_names if not name.startswith("__")}
-    assert jobs == {"scx", "songplays", "songplays_refresh_job", "sensor_readings"}
+    lakes = {"scx_lake_job", "songplays_lake_job", "songplays_lake_refresh_job", "sensor_readings_lake_job"}
+    assert jobs == {"scx", "songplays", "songplays_refresh_job", "sensor_readings", *lakes}
     assert {item.name: item.cron_schedule for item in repository.schedule_defs} == {
         "scx_hourly": "0 * * * *",
         "songplays_hourly": "0 * * * *",
