@@ -64,7 +64,7 @@ class Other:
 @contextmanager
 def loading_elsewhere(bucket: str, warehouse: str, span: Sequence[str], *how: str) -> Iterator[Other]:
     """Start a process that loads; it is gone afterwards."""
-    _start_nursery()
+    start_nursery()
     wire, others_wire = NURSERY.Pipe()
     arguments = (dict(os.environ), tempfile.gettempdir(), others_wire, bucket, warehouse, *span, *how)
     process = NURSERY.Process(target=main, args=arguments)
@@ -81,7 +81,7 @@ def loading_elsewhere(bucket: str, warehouse: str, span: Sequence[str], *how: st
         wire.close()
 
 
-def _start_nursery() -> None:
+def start_nursery() -> None:
     """Start it, unless it runs: its socket is in the system's temporary folder, as the name of a test's may be too long."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("TMPDIR", raising=False)

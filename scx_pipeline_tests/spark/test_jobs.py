@@ -13,10 +13,10 @@ from scx_pipeline.orchestration import spark as jobs
 from scx_pipeline.orchestration.execute import RunOutcome, open_runner
 from scx_pipeline.orchestration.lake_assets import lake_job_name
 from scx_pipeline.settings import Settings
+from scx_pipeline_tests.lake.contents import contents
 from scx_pipeline_tests.lake.loads import Loads, change_sensors, open_loads, put_sensors
 from scx_pipeline_tests.pipeline.sensors import SensorWorld, readings
 from scx_pipeline_tests.pipeline.world import span_of
-from scx_pipeline_tests.spark.test_maker import contents
 
 # What a build says when it is there.
 MOMENTS = ("Spark ", "objects, ", "data_sample: made in", "checks in", "putting files in their places")

@@ -8,23 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pyarrow.parquet as pq
 import pytest
 
 from scx_pipeline.engine import sql
 from scx_pipeline.engine.load import LoadReport
-from scx_pipeline.engine.publish import month_rows
 from scx_pipeline.errors import GateError, LakeError, PipelineError, SourceFileError
 from scx_pipeline.lake.build import Builder
-from scx_pipeline.lake.layout import ACCOUNTS, NEWEST, file_columns, folders_of
-from scx_pipeline.lake.reading import local_scan, schema_of
+from scx_pipeline.lake.layout import file_columns, folders_of
+from scx_pipeline.lake.reading import schema_of
 from scx_pipeline.lake.sparkmaker import SCHEMA, SparkEngine, reason_of
 from scx_pipeline.samples.scx import ScxLogOptions, generate
-from scx_pipeline.spec import Span, Table
-from scx_pipeline.warehouse.base import names
+from scx_pipeline.spec import Span
 from scx_pipeline.warehouse.spark import CAPABILITIES
 from scx_pipeline_tests.cases.test_dialects import BY_ROW, COLUMNS, OF_ALL_ROWS, ROWS
+from scx_pipeline_tests.lake.contents import contents, counts
 from scx_pipeline_tests.lake.loads import STARS, Loads, open_loads, published, standing
 from scx_pipeline_tests.pipeline.music import MusicWorld
 from scx_pipeline_tests.pipeline.world import Row, folder_world, in_order, job, scx_star
@@ -33,11 +31,6 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 MUSIC = Path(__file__).parents[3] / "shared" / "data" / "music"
-# What accounts say, but for who made them.
-_OF_ACCOUNTS = {
-    "objects": "source, object_key, etag, size_bytes, rows_read, rows_loaded, rows_rejected, rows_deduplicated, rows_filtered",
-    "rejected_rows": 'source, object_key, line, column_name, reason, "raw"',
-}
 
 
 @dataclass
@@ -55,44 +48,6 @@ class SparkLoads(Loads):
         """All months that are due at once, and those between: a build takes Spark longer than a month does."""
         months = [month for span in super()._due_in_lake() if span for month in span]
         return [Span(min(months), max(months))] if months else super()._due_in_lake()
-
-
-def contents(loads: Loads) -> Mapping[str, list[Row]]:
-    """All rows of a lake, table by table, as its manifest lists them."""
-    star = loads.world.compiled.star
-    kept = {
-        f"{NEWEST}/{table.name}": month_rows(loads.world.compiled, table)
-        for table in star.monthly
-        if not table.sliced
-    }
-    tables = {**{table.name: table for table in star.tables}, **kept}
-    found = {name: _rows(loads, name, table, names(table.column_names)) for name, table in tables.items()}
-    for name, what in _OF_ACCOUNTS.items():
-        folder = f"{ACCOUNTS}/{name}"
-        found[folder] = _rows(
-            loads,
-            folder,
-            Table.model_construct(name=name, partition_by=(), event_time=None, columns=()),
-            what,
-        )
-    return found
-
-
-def _rows(loads: Loads, folder: str, table: Table, what: str) -> list[Row]:
-    keys = [item.key for item in loads.manifest.of(folder)]
-    if not keys:
-        return []
-    with duckdb.connect() as con:
-        return in_order(con.execute(f"SELECT {what} FROM {local_scan(loads.place, keys, table)}").fetchall())
-
-
-def counts(loads: Loads) -> Mapping[str, Mapping[str, int]]:
-    """How many rows the manifest says that each month gives to each table."""
-    return {
-        str(month): dict(made.rows)
-        for month, made in loads.manifest.months.items()
-        if any(made.rows.values())
-    }
 
 
 def both(loads: Loads, spark: SparkSession) -> SparkLoads:
