@@ -82,3 +82,63 @@ def test_a_mistake_gets_one_clear_message_and_no_traceback(
     assert MISTAKES[arguments] in told.err
     assert "Traceback" not in told.err + told.out
     assert not list(home.rglob("*.parquet"))
+
+
+# Building
+
+
+def test_build_makes_what_is_due_and_then_nothing(scx: Scx, bucket: Path) -> None:
+    told = scx("lake", "build", "scx", "--month", "2021-02")
+    assert told.code == 0, told.err
+    assert "scx 2021-02: published" in told.out
+    told = scx("lake", "build", "scx", "--json")
+    report = json.loads(told.out)
+    assert all(run["published"] for run in report)
+    assert sum(sum(run["rows"]["auto_classification_logs"].values()) for run in report) >= 200
+    assert (
+        scx("lake", "build", "scx").out
+        == "scx: nothing to build, every month of the lake stands as its objects are\n"
+    )
+    assert json.loads(scx("lake", "build", "scx", "--json").out) == []
+    assert scx("lake", "verify", "scx").code == 0
+    assert scx("load", "scx", "--from", "lake").code == 0
+
+
+def test_a_build_that_fails_says_so_in_one_line_and_by_its_exit_code(scx: Scx, bucket: Path) -> None:
+    (bucket / "auto_classify_jobs" / "2021" / "02" / "bad.csv").write_text("job_id,job_id\n1,2\n")
+    told = scx("lake", "build", "scx", "--month", "2021-02")
+    assert told.code == 1
+    assert "auto_classify_jobs/2021/02/bad.csv" in told.err
+    assert "Traceback" not in told.err + told.out
+
+
+BUILD_MISTAKES = {
+    ("sxc",): "did you mean scx?",
+    ("scx", "--month", "2021-01", "--all"): "choose one of --month, --from/--to, --changed and --all",
+    (
+        "scx",
+        "--lake",
+        "ftp://x",
+    ): "SCX_LAKE_URL (or --lake) is 'ftp://x': write file:///folder or s3://bucket/prefix",
+    ("scx",): "upload some, or run `scx generate scx`",
+}
+
+
+@pytest.mark.parametrize("arguments", BUILD_MISTAKES, ids=" ".join)
+def test_a_mistake_with_build_gets_one_clear_message(
+    scx: Scx, home: Path, arguments: tuple[str, ...]
+) -> None:
+    (home / "bucket").mkdir(parents=True)
+    told = scx("lake", "build", *arguments)
+    assert told.code == 1
+    assert BUILD_MISTAKES[arguments] in told.err
+    assert "Traceback" not in told.err + told.out
+
+
+def test_spark_without_java_is_one_line(scx: Scx, bucket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCX_SPARK", "local")
+    monkeypatch.setenv("JAVA_HOME", str(bucket / "nowhere"))
+    told = scx("lake", "build", "scx", "--month", "2021-02")
+    assert told.code == 1
+    assert "Spark needs Java" in told.err
+    assert "Traceback" not in told.err + told.out
