@@ -3,6 +3,8 @@ That Spark makes the right rows is in test_maker."""
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +17,8 @@ from scx_pipeline.orchestration.lake_assets import lake_job_name
 from scx_pipeline.settings import Settings
 from scx_pipeline_tests.lake.contents import contents
 from scx_pipeline_tests.lake.loads import Loads, change_sensors, open_loads, put_sensors
-from scx_pipeline_tests.pipeline.sensors import SensorWorld, readings
+from scx_pipeline_tests.pipeline.other import NURSERY, start_nursery
+from scx_pipeline_tests.pipeline.sensors import SensorWorld, readings, sensor_world
 from scx_pipeline_tests.pipeline.world import span_of
 
 # What a build says when it is there.
@@ -78,6 +81,42 @@ def test_a_driver_killed_at_any_moment_leaves_the_old_months_and_the_next_run_co
     loads.build()
     assert contents(loads) == new
     assert not loads.place.list("_writing/")
+
+
+def elsewhere(environment: dict[str, str], folder: str, moment: str) -> None:
+    """A run in a process of its own, which dies at the moment, and leaves the driver behind."""
+    os.environ.clear()
+    os.environ.update(environment)
+
+    def say(message: str) -> None:
+        if moment in message:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    loads = Loads(sensor_world(Path(folder)), (Path(folder) / "lake").as_uri())
+    run(loads, Path(folder), "2023-01", "2023-03", say)
+
+
+def test_a_driver_that_outlives_its_killed_run_cannot_undo_what_the_next_run_has_published(
+    java: None, tmp_path: Path
+) -> None:
+    loads = open_loads("sensor_readings", tmp_path)
+    put_sensors(loads.world)
+    loads.build()
+    start_nursery()
+    process = NURSERY.Process(target=elsewhere, args=(dict(os.environ), str(tmp_path), "data_sample: "))
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+    drivers = [
+        item for item in psutil.process_iter(["cmdline"]) if str(jobs.JOB) in (item.info["cmdline"] or ())
+    ]
+    assert drivers
+    change_sensors(loads.world)
+    loads.build()
+    new = contents(loads)
+    psutil.wait_procs(drivers, timeout=90)
+    assert contents(loads) == new
+    assert loads.build() == []
 
 
 def test_a_bucket_and_a_lake_in_s3_are_read_and_written_by_the_workers(
