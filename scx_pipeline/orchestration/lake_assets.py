@@ -77,7 +77,7 @@ def _spec(compiled: CompiledStar, table: Table) -> dg.AssetSpec:
         key=lake_key(star.name, table.name),
         deps=[*source, *tables],
         description=f"{table.description} As Parquet in the lake, in folders by: {folders}.",
-        group_name=star.name,
+        group_name=f"{star.name}_lake",  # so that all of a group can be materialized at once
         owners=list(star.owners),
         kinds={"parquet"},
         code_version=compiled.code_version(table),
