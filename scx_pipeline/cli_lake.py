@@ -49,6 +49,8 @@ LakeUrl = Annotated[
     ),
 ]
 Reader = Literal["duckdb", "athena", "redshift", "spark"]
+Python = Literal["3.11", "3.12", "3.13"]
+Architecture = Literal["x86_64", "arm64"]
 SHOWN = 50  # findings
 
 
@@ -94,7 +96,9 @@ def _build(
     if not parts:
         return []
     from scx_pipeline.orchestration.lake_assets import lake_job_name
+    from scx_pipeline.orchestration.lake_resource import lake_resource
 
+    lake_resource(settings).check(settings.bucket)
     return run_parts(
         compiled, settings, parts, quiet=quiet, job_of=lambda span: lake_job_name(compiled.star, span)
     )
@@ -117,6 +121,45 @@ def _parts(compiled: CompiledStar, settings: Settings, choice: str | tuple[str, 
         [span_of(compiled, *choice)] if isinstance(choice, tuple) else spans_due(compiled, planned, choice)
     )
     return [*first, *named]
+
+
+@app.command(
+    epilog="Example: scx lake package   Example: scx lake package --python 3.12 --architecture arm64 --out environment.tar.gz"
+)
+def package(
+    python: Annotated[Python, typer.Option(help="Of the workers; EMR 7 has 3.11.")] = "3.11",
+    architecture: Annotated[
+        Architecture, typer.Option(help="Their processor; arm64 is Graviton's.")
+    ] = "x86_64",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the archive there, and put nothing into SCX_SPARK_CODE."),
+    ] = None,
+) -> None:
+    """Make the archive that Spark jobs on EMR run from, and put it into SCX_SPARK_CODE unless it is there.
+
+    It holds this version of the project and the packages that its workers import, fetched by pip for their Python and processor. Run it
+    once for each version: a build says so where the archive is missing.
+    """
+    from scx_pipeline.lake.code import names_of, open_code
+    from scx_pipeline.lake.package import JOB, Target, make_archive
+
+    target = Target(python, architecture)
+    place = None if out else open_code(read_settings().spark_code)
+    with show.err.status(f"{target}: fetching packages"):
+        if place:
+            made = place.put(target)
+        elif out:
+            make_archive(target, out)
+    if place:
+        _say(
+            f"{made.archive}: {f'put there, {show.size(made.size)}' if made.size else 'is there already'}, for {target}"
+        )
+    elif out:
+        archive, entry = names_of(target)
+        _say(
+            f"{out}: {show.size(out.stat().st_size)}, for {target}; put it into SCX_SPARK_CODE as {archive}, and {JOB} as {entry}"
+        )
 
 
 @app.command(

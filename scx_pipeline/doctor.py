@@ -1,4 +1,4 @@
-"""What `scx doctor` looks at: settings, versions, the bucket, the warehouse and Dagster's home, each with advice.
+"""What `scx doctor` looks at: settings, versions, the bucket, the warehouse, Spark and Dagster's home, each with advice.
 Nothing is changed but for a table that is made and rolled back; how the findings are shown is the command's."""
 
 from __future__ import annotations
@@ -48,6 +48,12 @@ def examine(settings: Settings) -> Iterator[Finding]:
         lambda: _warehouse(settings),
         "set SCX_WAREHOUSE_URL, and grant CREATE on the database to its user",
     )
+    if settings.spark:
+        yield _tried(
+            "spark",
+            lambda: _spark(settings),
+            "see docs/emr.md, or unset SCX_SPARK: DuckDB builds the same lake",
+        )
 
 
 def _tried(name: str, look: Callable[[], str], advice: str) -> Finding:
@@ -94,6 +100,12 @@ def _warehouse(settings: Settings) -> str:
             raise _RollBackError
     except _RollBackError:
         return f"{warehouse.url}: connected, may create schemas and tables, and load rows"
+
+
+def _spark(settings: Settings) -> str:
+    from scx_pipeline.orchestration.lake_resource import lake_resource
+
+    return f"{settings.spark}: {lake_resource(settings).examine(settings.bucket)}"
 
 
 class _RollBackError(Exception):

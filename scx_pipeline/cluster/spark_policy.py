@@ -37,6 +37,7 @@ def job_policy(plan: SparkPlan, application: str) -> Policy:
     return policy_of(
         allow("s3:GetObject", logs.objects, code.objects),
         logs.listing(),
+        allow("s3:PutObject", place_of(f"{plan.code_place}/messages").objects),
         allow(["s3:GetObject", "s3:PutObject", "s3:DeleteObject", *parts], lake.objects),
         lake.listing(),
         *written,
@@ -61,7 +62,8 @@ def runner_policy(plan: SparkPlan, application: str) -> Policy:
             ["logs:DescribeLogStreams", "logs:FilterLogEvents", "logs:GetLogEvents"],
             _log_group(plan, application),
         ),
-        allow("s3:PutObject", code.objects),
+        allow(["s3:GetObject", "s3:PutObject"], code.objects),
+        code.listing(),
         allow("s3:GetObject", logs.objects),
         logs.listing(),
         allow(["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], lake.objects),

@@ -3,21 +3,36 @@ How a Spark job is started is in `spark`; what a build does, in the lake package
 
 from __future__ import annotations
 
+from typing import Any
+from urllib.parse import urlsplit
+
 import dagster as dg
 from pydantic import Field
 
 from scx_pipeline.engine.load import LoadReport
 from scx_pipeline.engine.sql import CompiledStar
-from scx_pipeline.errors import GateError, LakeError
+from scx_pipeline.errors import GateError, LakeError, SettingsError
 from scx_pipeline.lake.build import Builder
 from scx_pipeline.lake.duckmaker import DuckEngine
 from scx_pipeline.lake.place import open_place
 from scx_pipeline.lake.reporting import Answer, Order
 from scx_pipeline.orchestration.resources import BucketResource
-from scx_pipeline.orchestration.spark import run_here
+from scx_pipeline.orchestration.spark import check_java, find_submit, run_here
 from scx_pipeline.settings import Settings
 from scx_pipeline.spec import Span
 from scx_pipeline.warehouse.base import Limits
+
+# What each way to run Spark needs beside it, and what these settings look like.
+_NEEDED = {
+    "emr-serverless": ("spark_application", "spark_role", "spark_code"),
+    "emr": ("spark_cluster", "spark_code"),
+}
+_EXAMPLES = {
+    "spark_application": "00f1abcdefghijkl (scx cluster spark create prints it)",
+    "spark_role": "arn:aws:iam::123456789012:role/scx-spark-eu-west-1",
+    "spark_code": "s3://scx-logs/_scx_pipeline/code",
+    "spark_cluster": "emr.yaml (docs/emr.md has an example)",
+}
 
 
 class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -45,6 +60,7 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         span: Span | None,
     ) -> LoadReport:
         """Build months of the star, or its tables without months. Raises PipelineError, and the lake is as it was."""
+        self.check(bucket.url)
         limits = Limits(self.memory_limit, self.threads, self.batch_files)
         if not self.spark:
             place = open_place(self.url, compiled.star.name)
@@ -59,7 +75,52 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         raise LakeError(str(answer.error))
 
     def _spark(self, context: dg.AssetExecutionContext, order: Order) -> Answer:
-        return run_here(context, order, self.spark_master, self.conf)
+        if self.spark == "local":
+            return run_here(context, order, self.spark_master, self.conf)
+        answer: Answer = self._on_aws().run(context, order)
+        return answer
+
+    def _on_aws(self) -> Any:
+        """What runs jobs on AWS."""
+        if self.spark == "emr":
+            from scx_pipeline.orchestration.emr import EMR
+
+            return EMR(self.spark_cluster, self.spark_code, self.conf)
+        from scx_pipeline.orchestration.emr_serverless import EMRServerless
+
+        return EMRServerless(self.spark_application, self.spark_role, self.spark_code, self.conf)
+
+    def check(self, bucket: str) -> None:
+        """Raise SettingsError where a setting is missing or does not go with another; nothing is asked or started."""
+        for name in _NEEDED.get(self.spark, ()):
+            if not getattr(self, name):
+                raise SettingsError(
+                    f"SCX_SPARK={self.spark} needs SCX_{name.upper()}, such as {_EXAMPLES[name]}"
+                )
+        if self.spark in _NEEDED:
+            for setting, url in (
+                ("SCX_BUCKET_URL", bucket),
+                ("SCX_LAKE_URL (or --lake)", self.url),
+                ("SCX_SPARK_CODE", self.spark_code),
+            ):
+                if urlsplit(url).scheme != "s3":
+                    raise SettingsError(
+                        f"{setting} is {url!r}, which a job of SCX_SPARK={self.spark} cannot reach: write s3://bucket/prefix"
+                    )
+        if self.spark == "emr-serverless" and not self.spark_role.startswith("arn:"):
+            raise SettingsError(
+                f"SCX_SPARK_ROLE is {self.spark_role!r}: write its ARN, such as {_EXAMPLES['spark_role']}"
+            )
+
+    def examine(self, bucket: str) -> str:
+        """What Spark jobs would run on, if any would. Raises PipelineError where they could not; nothing is started."""
+        self.check(bucket)
+        if self.spark == "local":
+            submit = find_submit()
+            check_java()
+            return f"{submit}, on {self.spark_master}"
+        examined: str = self._on_aws().examine()
+        return examined
 
     @property
     def conf(self) -> dict[str, str]:

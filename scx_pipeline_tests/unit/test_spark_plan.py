@@ -136,6 +136,7 @@ def test_only_job_runs_of_this_application_may_use_the_role() -> None:
         ("s3:ListBucket", "arn:aws:s3:::logs", "", False),
         ("s3:GetObject", "arn:aws:s3:::logs/code/job.py", "", True),
         ("s3:PutObject", "arn:aws:s3:::logs/code/job.py", "", False),
+        ("s3:PutObject", "arn:aws:s3:::logs/code/messages/run/scx_lake-0/1.json", "", True),
         ("s3:GetObject", "arn:aws:s3:::lake/stars/scx/users/a.parquet", "", True),
         ("s3:PutObject", "arn:aws:s3:::lake/stars/scx/users/a.parquet", "", True),
         ("s3:DeleteObject", "arn:aws:s3:::lake/stars/scx/users/a.parquet", "", True),
@@ -185,7 +186,7 @@ def test_a_whole_bucket_may_be_the_place() -> None:
     ("action", "resource", "allowed"),
     [
         ("emr-serverless:StartJobRun", ARN, True),
-        ("emr-serverless:GetApplication", ARN, True),  # Dagster asks where the logs are
+        ("emr-serverless:GetApplication", ARN, True),  # a build asks which processor it has
         ("emr-serverless:StartJobRun", ARN.replace("00abc", "00def"), False),
         ("emr-serverless:GetJobRun", f"{ARN}/jobruns/1", True),
         ("emr-serverless:CancelJobRun", f"{ARN}/jobruns/1", True),
@@ -200,6 +201,7 @@ def test_a_whole_bucket_may_be_the_place() -> None:
         ("logs:DescribeLogStreams", GROUP, True),
         ("logs:PutLogEvents", GROUP, False),
         ("s3:PutObject", "arn:aws:s3:::logs/code/job.py", True),
+        ("s3:GetObject", "arn:aws:s3:::logs/code/messages/run/scx_lake-0/1.json", True),
         ("s3:PutObject", "arn:aws:s3:::logs/raw/a.csv", False),
         ("s3:GetObject", "arn:aws:s3:::logs/raw/a.csv", True),
         ("s3:PutObject", "arn:aws:s3:::lake/stars/scx/_manifests/1.json", True),
@@ -209,6 +211,12 @@ def test_whoever_runs_the_pipeline_may_start_jobs_and_hear_from_them(
     action: str, resource: str, allowed: bool
 ) -> None:
     assert allows(runner_policy(plan(), ARN), action, resource) is allowed
+
+
+def test_whoever_runs_the_pipeline_may_see_which_code_there_is() -> None:
+    policy = runner_policy(plan(), ARN)
+    assert allows(policy, "s3:ListBucket", "arn:aws:s3:::logs", s3_prefix="code/")
+    assert not allows(policy, "s3:ListBucket", "arn:aws:s3:::logs", s3_prefix="")
 
 
 @pytest.mark.parametrize(
