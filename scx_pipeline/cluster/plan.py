@@ -90,32 +90,36 @@ def trust_policy() -> Policy:
 
 
 def read_policy(plan: ClusterPlan) -> Policy:
-    """What the role may do: read objects of the log bucket and of the staging place, and list those.
+    """What the role may do: read objects of the log bucket, of the staging place and of the lake, and list the first two.
 
     Into the lake it may write what is not in its place yet: files get there, and older ones go, by the pipeline.
     """
-    places = dict.fromkeys((plan.bucket, plan.staged))
-    objects, lists = [], []
-    for place in places:
+    objects, lists, buckets = [], [], []
+    for place in dict.fromkeys((plan.bucket, plan.staged)):
         bucket, _, prefix = place.removeprefix("s3://").partition("/")
         below = f"{prefix}/*" if prefix else "*"
         objects.append(f"arn:aws:s3:::{bucket}/{below}")
+        buckets.append(f"arn:aws:s3:::{bucket}")
         lists.append(
-            allow(["s3:ListBucket", "s3:GetBucketLocation"], f"arn:aws:s3:::{bucket}")
+            allow("s3:ListBucket", f"arn:aws:s3:::{bucket}")
             | ({"Condition": {"StringLike": {"s3:prefix": [below]}}} if prefix else {})
         )
-    return policy_of(allow("s3:GetObject", *objects), *lists, *_unloading(plan))
+    # Apart, as a request for a bucket's region names no prefix, and would not meet a condition on one.
+    regions = allow("s3:GetBucketLocation", *dict.fromkeys(buckets))
+    return policy_of(allow("s3:GetObject", *objects), *lists, regions, *_lake(plan))
 
 
-def _unloading(plan: ClusterPlan) -> list[Policy]:
-    """What UNLOAD needs of the lake: to see that there is nothing where it writes, to write, and to give up a file."""
+def _lake(plan: ClusterPlan) -> list[Policy]:
+    """What COPY needs of the lake, to read files; and UNLOAD: to see that there is nothing where it writes, to write, and to
+    give up a file."""
     if not plan.lake:
         return []
     bucket, _, prefix = plan.lake.removeprefix("s3://").partition("/")
     below = f"{prefix}/*/_writing/*" if prefix else "*/_writing/*"
-    actions = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
+    actions = ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
     condition = {"Condition": {"StringLike": {"s3:prefix": [below]}}}
     return [
+        allow("s3:GetObject", f"arn:aws:s3:::{bucket}/{prefix}/*" if prefix else f"arn:aws:s3:::{bucket}/*"),
         allow(actions, f"arn:aws:s3:::{bucket}/{below}"),
         allow("s3:GetBucketLocation", f"arn:aws:s3:::{bucket}"),
         allow("s3:ListBucket", f"arn:aws:s3:::{bucket}") | condition,

@@ -84,10 +84,14 @@ def test_the_role_may_read_the_bucket_and_nothing_else() -> None:
 
 
 def test_below_a_prefix_the_role_sees_nothing_else() -> None:
-    objects, logs, staging = read_policy(plan(bucket="s3://all/scx", staging="s3://tmp"))["Statement"]
+    objects, logs, staging, regions = read_policy(plan(bucket="s3://all/scx", staging="s3://tmp"))[
+        "Statement"
+    ]
     assert objects["Resource"] == ["arn:aws:s3:::all/scx/*", "arn:aws:s3:::tmp/*"]
     assert logs["Condition"] == {"StringLike": {"s3:prefix": ["scx/*"]}}
     assert "Condition" not in staging
+    assert (regions["Action"], "Condition" in regions) == ("s3:GetBucketLocation", False)
+    assert regions["Resource"] == ["arn:aws:s3:::all", "arn:aws:s3:::tmp"]
 
 
 def test_the_pipeline_may_write_only_where_it_stages() -> None:
@@ -99,7 +103,8 @@ def test_into_a_lake_the_role_may_write_only_what_is_not_in_its_place_yet() -> N
     with_lake, without = (
         read_policy(plan(**more))["Statement"] for more in ({"lake": "s3://lake/stars/"}, {})
     )
-    writing, place, listing = with_lake[len(without) :]
+    reading, writing, place, listing = with_lake[len(without) :]
+    assert (reading["Action"], reading["Resource"]) == ("s3:GetObject", ["arn:aws:s3:::lake/stars/*"])
     assert with_lake[: len(without)] == without
     assert writing["Resource"] == ["arn:aws:s3:::lake/stars/*/_writing/*"]
     assert not {"s3:DeleteObject", "s3:*"} & set(writing["Action"])
