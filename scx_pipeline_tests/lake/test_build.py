@@ -13,6 +13,7 @@ from scx_pipeline.lake.build import Builder
 from scx_pipeline.lake.duckmaker import DuckEngine
 from scx_pipeline.lake.place import open_place
 from scx_pipeline.spec import MONTH_FOLDERS, Column, Month, Table
+from scx_pipeline.warehouse import unloading
 from scx_pipeline_tests.lake.contents import contents, counts
 from scx_pipeline_tests.lake.loads import STARS, Loads, change_scx, open_loads, put_music, put_scx
 from scx_pipeline_tests.pipeline.music import MusicWorld, song
@@ -167,3 +168,30 @@ def test_folders_that_cannot_be_are_refused_where_they_are_declared(
             name="t", role="staging", description="x", source="s", event_time=event_time,
             partition_by=tuple(partition_by), columns=COLUMNS,
         )  # fmt: skip
+
+
+# Files
+
+
+def test_a_large_month_is_cut_into_files_and_a_small_one_is_one_row_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads = open_loads("scx", tmp_path)
+    many = [
+        job(number, f"2021-03-{1 + number % 28:02d} 10:00:00", summary=f"{number:x}" * 9)
+        for number in range(9000)
+    ]
+    loads.world.put("2021/03/a.csv", many)
+    loads.world.put("2021/04/a.csv", [job(10_000, "2021-04-01 10:00:00")])
+    monkeypatch.setattr(unloading, "ROW_GROUP_ROWS", 2048)
+    monkeypatch.setattr(unloading, "LARGEST_FILE", "20KB")
+    loads.build()
+    files = loads.manifest.of("staging_cleansed_logs")
+    of_month = {
+        month: [item for item in files if str(item.month) == month] for month in ("2021-03", "2021-04")
+    }
+    assert len(of_month["2021-03"]) > 1
+    assert len(of_month["2021-04"]) == 1
+    assert sum(item.rows for item in of_month["2021-03"]) == 9000
+    loads.load()
+    assert len(loads.world.table(FACTS)) == 9001

@@ -14,12 +14,13 @@ import pytest
 from scx_pipeline.engine import sql
 from scx_pipeline.engine.load import LoadReport
 from scx_pipeline.errors import GateError, LakeError, PipelineError, SourceFileError
+from scx_pipeline.lake import sparkmaker
 from scx_pipeline.lake.build import Builder
 from scx_pipeline.lake.layout import file_columns, folders_of
 from scx_pipeline.lake.reading import schema_of
 from scx_pipeline.lake.sparkmaker import SCHEMA, SparkEngine, reason_of
 from scx_pipeline.samples.scx import ScxLogOptions, generate
-from scx_pipeline.spec import Span
+from scx_pipeline.spec import Month, Span
 from scx_pipeline.warehouse.spark import CAPABILITIES
 from scx_pipeline_tests.cases.test_dialects import BY_ROW, COLUMNS, OF_ALL_ROWS, ROWS
 from scx_pipeline_tests.lake.contents import contents, counts
@@ -138,6 +139,18 @@ def jobs(tmp_path: Path, spark: SparkSession) -> SparkLoads:
     STARS["scx"][1](made.world)
     Loads(made.world, made.lake).build()
     return made
+
+
+def test_a_large_month_is_cut_into_files_by_spark_too(
+    jobs: SparkLoads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = contents(jobs)
+    monkeypatch.setattr(sparkmaker, "FILE_ROWS", 10)
+    jobs.builder().load(Span(Month(2021, 2), Month(2021, 6)))
+    assert contents(jobs) == before
+    files = [item for item in jobs.manifest.of("staging_cleansed_logs") if item.month == Month(2021, 3)]
+    assert len(files) > 1
+    assert max(item.rows for item in files) < sum(item.rows for item in files)
 
 
 def test_spark_itself_reads_what_the_folders_hold(jobs: SparkLoads, spark: SparkSession) -> None:
