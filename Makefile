@@ -30,10 +30,11 @@ demo: setup
 	@$(BIN)/scx demo
 
 # Three at a time, as many of them wait for servers. A browser's pages are looked at apart, as they are slow beside all
-# others; but half of the time they wait for Dagster's daemon, which is when random histories are tried.
+# others; but half of the time they wait for Dagster's daemon, which is when random histories are tried, and lakes are built by
+# Spark, a file in a process.
 test: setup
-	$(BIN)/python -m pytest $(or $(ARGS),-n 3 --dist worksteal -m "not (ui or histories)")
-	$(if $(ARGS),,$(BIN)/python -m pytest -n 4 --dist loadfile -m "ui or histories")
+	$(BIN)/python -m pytest $(or $(ARGS),-n 3 --dist worksteal -m "not (ui or histories or spark)")
+	$(if $(ARGS),,$(BIN)/python -m pytest -n 4 --dist loadfile -m "ui or histories or spark")
 
 ui: setup
 	@$(BIN)/python -m scx_pipeline.orchestration.instance
