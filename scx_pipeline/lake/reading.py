@@ -3,6 +3,7 @@ Which files a table has is in the manifest; who reads them, and what for, is dec
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -14,8 +15,6 @@ from scx_pipeline.spec import Column, Table
 from scx_pipeline.warehouse.rscopy import arrow_type
 
 if TYPE_CHECKING:
-    import io
-
     import pyarrow as pa
     from obstore.store import ObjectStore
 
@@ -44,7 +43,9 @@ def read_batches(
     inside = [column.name for column in columns if column.name not in named]
     for key in keys:
         try:
-            with pq.ParquetFile(_Seekable.open(place.store, key), pre_buffer=True) as file:
+            with pq.ParquetFile(
+                io.BufferedReader(_Object(place.store, key), READ_AHEAD), pre_buffer=True
+            ) as file:
                 for batch in file.iter_batches(BATCH_ROWS, columns=inside):
                     yield _completed(batch, columns, folder_values(key))
         except FileNotFoundError:
@@ -93,33 +94,27 @@ def _hive_type(column: Column) -> str:
     return "INTEGER" if column in FOLDERS else "VARCHAR" if column.max_bytes else column.type.upper()
 
 
-class _Seekable:
-    """Opens an object as the file that Arrow reads from."""
+class _Object(io.RawIOBase):
+    """An object as a file that can be read anywhere, which is what Arrow asks for."""
 
-    @staticmethod
-    def open(store: ObjectStore, key: str) -> io.BufferedReader:
-        import io
-
+    def __init__(self, store: ObjectStore, key: str) -> None:
         import obstore
 
-        source = obstore.open_reader(store, key, buffer_size=READ_AHEAD)
+        self.source = obstore.open_reader(store, key, buffer_size=READ_AHEAD)
 
-        class Raw(io.RawIOBase):
-            def readable(self) -> bool:
-                return True
+    def readable(self) -> bool:
+        return True
 
-            def seekable(self) -> bool:
-                return True
+    def seekable(self) -> bool:
+        return True
 
-            def seek(self, offset: int, whence: int = 0) -> int:
-                return int(source.seek(offset, whence))
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return int(self.source.seek(offset, whence))
 
-            def tell(self) -> int:
-                return int(source.tell())
+    def tell(self) -> int:
+        return int(self.source.tell())
 
-            def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-                found = bytes(source.read(len(buffer)))
-                buffer[: len(found)] = found
-                return len(found)
-
-        return io.BufferedReader(Raw(), READ_AHEAD)
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        found = bytes(self.source.read(len(buffer)))
+        buffer[: len(found)] = found
+        return len(found)
