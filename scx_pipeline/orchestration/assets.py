@@ -13,6 +13,7 @@ from scx_pipeline.errors import GateError, PipelineError
 from scx_pipeline.lake.loading import LakeLoader
 from scx_pipeline.orchestration.lake_resource import LakeResource
 from scx_pipeline.orchestration.metadata import (
+    Key,
     asset_key,
     code_references,
     table_metadata,
@@ -80,7 +81,7 @@ def _whole_assets(compiled: CompiledStar, kind: str) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"{star.name}_refresh",
         specs=[_spec(compiled, table, kind) for table in star.whole],
-        check_specs=_check_specs(compiled, star.whole),
+        check_specs=check_specs(compiled, star.whole, partial(asset_key, star.name)),
         backfill_policy=dg.BackfillPolicy.single_run(),  # or else no range could be launched with the months' tables
         can_subset=True,
         op_tags={"star": star.name},
@@ -105,7 +106,7 @@ def _monthly_assets(compiled: CompiledStar, kind: str) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"{star.name}_load",
         specs=[_spec(compiled, table, kind) for table in star.monthly],
-        check_specs=_check_specs(compiled, star.monthly),
+        check_specs=check_specs(compiled, star.monthly, partial(asset_key, star.name)),
         partitions_def=monthly(star),
         backfill_policy=dg.BackfillPolicy.single_run(),
         can_subset=True,
@@ -145,12 +146,11 @@ def _spec(compiled: CompiledStar, table: Table, kind: str) -> dg.AssetSpec:
     )
 
 
-def _check_specs(compiled: CompiledStar, tables: Sequence[Table]) -> list[dg.AssetCheckSpec]:
-    star, names = compiled.star.name, {table.name for table in tables}
+def check_specs(compiled: CompiledStar, tables: Sequence[Table], key: Key) -> list[dg.AssetCheckSpec]:
+    """The checks that are declared of these tables, wherever they stand; `key` gives their assets there."""
+    names = {table.name for table in tables}
     return [
-        dg.AssetCheckSpec(
-            check.name, asset=asset_key(star, check.table), description=check.description, blocking=True
-        )
+        dg.AssetCheckSpec(check.name, asset=key(check.table), description=check.description, blocking=True)
         for check in declared_checks(compiled.star)
         if check.table in names
     ]

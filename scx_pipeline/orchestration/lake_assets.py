@@ -7,12 +7,11 @@ from functools import partial
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from scx_pipeline.engine.checks import declared_checks
 from scx_pipeline.engine.load import LoadReport
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.errors import GateError, PipelineError
 from scx_pipeline.lake.layout import folders_of
-from scx_pipeline.orchestration.assets import NO_MONTH
+from scx_pipeline.orchestration.assets import NO_MONTH, check_specs
 from scx_pipeline.orchestration.lake_resource import LakeResource
 from scx_pipeline.orchestration.metadata import asset_key, code_references, lake_key, table_metadata
 from scx_pipeline.orchestration.outcome import check_results, results
@@ -32,7 +31,7 @@ def _monthly(compiled: CompiledStar) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"{star.name}_lake",
         specs=[_spec(compiled, table) for table in star.monthly],
-        check_specs=_check_specs(compiled, star.monthly),
+        check_specs=check_specs(compiled, star.monthly, partial(lake_key, star.name)),
         partitions_def=monthly(star),
         backfill_policy=dg.BackfillPolicy.single_run(),
         op_tags={"star": star.name},
@@ -54,7 +53,7 @@ def _whole(compiled: CompiledStar) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"{star.name}_lake_refresh",
         specs=[_spec(compiled, table) for table in star.whole],
-        check_specs=_check_specs(compiled, star.whole),
+        check_specs=check_specs(compiled, star.whole, partial(lake_key, star.name)),
         backfill_policy=dg.BackfillPolicy.single_run(),
         op_tags={"star": star.name},
         pool=f"{star.name}_lake",
@@ -84,17 +83,6 @@ def _spec(compiled: CompiledStar, table: Table) -> dg.AssetSpec:
         metadata=known | code_references(compiled, table) | {"folders": folders},
         tags={"role": table.role},
     )
-
-
-def _check_specs(compiled: CompiledStar, tables: Sequence[Table]) -> list[dg.AssetCheckSpec]:
-    star, names = compiled.star.name, {table.name for table in tables}
-    return [
-        dg.AssetCheckSpec(
-            check.name, asset=lake_key(star, check.table), description=check.description, blocking=True
-        )
-        for check in declared_checks(compiled.star)
-        if check.table in names
-    ]
 
 
 def _build(
