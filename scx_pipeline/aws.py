@@ -82,4 +82,5 @@ def told(what: str, kind: type[PipelineError], advice: Sequence[tuple[str, str]]
     except NoCredentialsError:
         raise kind(f"cannot {what}: there are no credentials: {_LOGIN}") from None
     except BotoCoreError as error:
-        raise kind(f"cannot {what}: {error}") from None
+        reason = " ".join(str(error).split())  # what is wrong with a parameter takes lines of its own
+        raise kind(f"cannot {what}: {reason}") from None

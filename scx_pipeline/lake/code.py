@@ -103,16 +103,17 @@ class CodePlace:
         try:
             yield
         except Exception as error:
-            advice = ": let this user or role do so (docs/emr.md)" if _refused(error) else ""
-            raise LakeError(
-                f"cannot {what} {self.url}/{name} ({SETTING}): {reason_of(error)}{advice}"
-            ) from None
+            raise LakeError(f"cannot {what} {self.url}/{name} ({SETTING}): {_why(error)}") from None
 
 
-def _refused(error: Exception) -> bool:
-    from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
-
-    return isinstance(error, (PermissionDeniedError, UnauthenticatedError))
+def _why(error: Exception) -> str:
+    """The reason in short; of a list that is refused, obstore knows only the text."""
+    text = str(error)
+    if any(sign in text for sign in ("403 Forbidden", "401 Unauthorized", "AccessDenied")):
+        return "access is denied: let this user or role do so (docs/emr.md)"
+    if "NoSuchBucket" in text:
+        return "there is no such bucket"
+    return reason_of(error)
 
 
 def names_of(target: Target) -> tuple[str, str]:

@@ -29,6 +29,7 @@ PYTHONS = ("3.11", "3.12", "3.13")
 MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}  # as AWS calls a processor, and as wheels do
 GLIBC = range(17, 35)  # 2.17 is that of manylinux2014, 2.34 that of Amazon Linux 2023, which EMR 7 is on
 UNUSED = ("bin", "pandas/tests", "pyarrow/include", "pyarrow/tests")  # a sixth of it all
+_PIP = (sys.executable, "-m", "pip")
 _COMPRESSION = 3  # half the time of gzip's own choice, for a fifteenth more bytes
 
 
@@ -125,7 +126,7 @@ def make_archive(target: Target, file: Path) -> None:
 
 def _fetch(packages: Sequence[str], target: Target, folder: Path) -> None:
     command = [
-        *(sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"),
+        *(*_PIP, "install", "--quiet", "--no-input", "--disable-pip-version-check"),
         *("--no-deps", "--only-binary=:all:", "--no-compile", "--target", str(folder)),
         *("--implementation", "cp", "--python-version", target.python),
         *(f"--platform={platform}" for platform in target.platforms),
