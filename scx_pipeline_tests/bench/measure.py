@@ -8,9 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+
+from scx_pipeline_tests.bench.memory import Peak, watched
 
 
 @dataclass(frozen=True)
@@ -54,20 +57,22 @@ class Failed(Exception):
     """A command that did not end well, with what it printed."""
 
 
-def run(command: Sequence[str], environment: Mapping[str, str]) -> Timing:
-    """Run a command to its end and time it; Failed with its output when it fails."""
+def run(command: Sequence[str], environment: Mapping[str, str], watch: bool = False) -> Timing:
+    """Run a command to its end and time it; Failed with its output when it fails. Watched, its peak is that of all
+    processes that it starts, together."""
     begun = time.monotonic()
     process = subprocess.Popen(
         list(command), env=_environment(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     assert process.stdout is not None
-    output = process.stdout.read()
+    with watched(process.pid) if watch else nullcontext(Peak()) as tree:
+        output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.monotonic() - begun
     if os.waitstatus_to_exitcode(status):
         raise Failed(f"{' '.join(command)} failed:\n{output.decode()}")
     peak = usage.ru_maxrss / (1e3 if sys.platform != "darwin" else 1e6)
-    return Timing(seconds, peak, output.decode())
+    return Timing(seconds, max(peak, tree.mb), output.decode())
 
 
 def kill(command: Sequence[str], environment: Mapping[str, str], after: float) -> None:

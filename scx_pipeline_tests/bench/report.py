@@ -20,7 +20,7 @@ What `make bench` measured, each ratio side by side in one run on one machine. T
 tenth from run to run. A scenario that is run again with `--write` replaces its section here.
 """
 PACKAGES = (
-    "duckdb", "pyarrow", "pgpq", "psycopg2-binary", "pandas", "dagster", "adbc-driver-postgresql", "polars", "dlt",
+    "duckdb", "pyarrow", "pgpq", "psycopg2-binary", "pandas", "dagster", "adbc-driver-postgresql", "polars", "dlt", "pyspark",
 )  # fmt: skip
 
 
