@@ -29,8 +29,9 @@ def log(site: Site) -> dict[str, int]:
 
 
 def node(page: Page, name: str) -> Locator:
-    """An asset's box in the graph."""
-    return page.locator("foreignObject").filter(has=page.get_by_text(name, exact=True))
+    """An asset's box in the graph of its group; one of another group, such as the lake's, has nothing but its name."""
+    boxes = page.locator("foreignObject").filter(has=page.get_by_text(name, exact=True))
+    return boxes.filter(has_text="Latest event")
 
 
 def test_the_graph_goes_from_the_source_over_staging_to_dimensions_and_fact_and_the_report(
