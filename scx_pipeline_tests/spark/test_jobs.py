@@ -74,12 +74,10 @@ def test_a_driver_killed_at_any_moment_leaves_the_old_months_and_the_next_run_co
             assert "the Spark job ended without an answer" in str(outcome.error), moment
             assert "\n" not in str(outcome.error)
             assert found == old or moment == MOMENTS[-1], moment
-    outcome = run(loads, tmp_path, "2023-01", "2023-03")
-    assert outcome.success, outcome.error
-    new = contents(loads)
-    assert new != old
-    loads.build()
-    assert contents(loads) == new
+    loads.build()  # by the other engine, as any may come next
+    fresh = Loads(loads.world, f"{loads.lake}-fresh")
+    fresh.build()
+    assert contents(loads) == contents(fresh) != old
     assert not loads.place.list("_writing/")
 
 
