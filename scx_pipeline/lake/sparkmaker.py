@@ -47,6 +47,9 @@ _FOR_LITTLE = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.facto
 _FOR_MUCH = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
 GROUP_ROWS = 1 << 17  # of a folder, below which more tasks than cores are not worth their start
 SCAN_FILES = 16  # of the lake that a task reads, at least
+# Of a scan's files, up to which its rows are read once and kept: Spark then knows before a join how few they are, and does not
+# share out what they are joined with.
+KEPT_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,10 @@ class SparkMaker(SparkRelations, Maker):
             [[item.key for item in files[number::shares]] for number in range(shares)], "key string"
         )
         read = Read(self.place.url, table, tuple(columns))
-        keys.mapInArrow(read, self.struct(columns)).createOrReplaceTempView(name)
+        frame = keys.mapInArrow(read, self.struct(columns))
+        if sum(item.bytes for item in files) <= KEPT_BYTES:
+            frame = self._kept(frame)
+        frame.createOrReplaceTempView(name)
         return f"SELECT {names([column.name for column in columns])} FROM {quote(name)}"
 
     def spread(self, shares: Sequence[Sequence[Any]], schema: str) -> DataFrame:

@@ -28,7 +28,7 @@ TABLES = ("songplays", "time", "users", "songs", "artists")
 
 @dataclass(frozen=True)
 class Size:
-    """How many times the public music data: 8,056 events in a month's files, and 71 songs. The largest takes minutes once."""
+    """How many times the public music data: 8,056 events in a month's files, and 71 songs. The larger ones take minutes, once."""
 
     times: int
     months: int
@@ -39,7 +39,7 @@ class Size:
         return f"{self.times}×"
 
 
-SIZES = (Size(1, 1, 3), Size(10, 10, 3), Size(100, 24, 1))
+SIZES = (Size(1, 1, 3), Size(10, 10, 1), Size(100, 24, 1))
 
 
 @dataclass
