@@ -4,7 +4,6 @@ Runs whose job is really run are in spark/test_emr_jobs.py; the requests' texts,
 from __future__ import annotations
 
 import json
-import signal
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import obstore
 import pytest
+from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.pipes import utils as pipes
 from dagster_pipes import decode_param
 
@@ -236,8 +236,7 @@ def test_a_bucket_that_is_absent_is_told(act: str, s3_bucket: str) -> None:
 
 def test_a_run_that_is_cancelled_cancels_its_job(aws_desk: Desk, serverless: Service) -> None:
     def interrupt(params: Mapping[str, Any]) -> dict[str, Any]:
-        signal.raise_signal(signal.SIGINT)
-        return states("RUNNING")(params)
+        raise DagsterExecutionInterruptedError  # as Dagster's handler of SIGINT and SIGTERM does, wherever a step is
 
     serverless.answers["GetJobRun"] = interrupt
     serverless.answers["CancelJobRun"] = answering(applicationId=APPLICATION, jobRunId="00run")
@@ -302,8 +301,7 @@ def test_a_cluster_is_made_for_the_job_and_followed(aws_desk: Desk, cluster: Ser
 
 def test_a_run_that_is_cancelled_ends_its_cluster(aws_desk: Desk, cluster: Service) -> None:
     def interrupt(params: Mapping[str, Any]) -> dict[str, Any]:
-        signal.raise_signal(signal.SIGINT)
-        return {}
+        raise DagsterExecutionInterruptedError
 
     cluster.answers["ListSteps"] = interrupt
     cluster.answers["TerminateJobFlows"] = answering()
