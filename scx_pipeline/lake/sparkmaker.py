@@ -168,14 +168,10 @@ class SparkMaker(SparkRelations, Maker):
         rdd = self.spark.sparkContext.parallelize(shares, max(1, len(shares))).flatMap(_each)
         return self.spark.createDataFrame(rdd, schema)
 
-    @staticmethod
-    def struct(columns: Sequence[Column]) -> StructType:
+    def struct(self, columns: Sequence[Column]) -> StructType:
         """Columns as Spark's."""
-        from pyspark.sql.types import StructType
-
-        struct = StructType.fromDDL(", ".join(f"`{column.name}` {spark_type(column)}" for column in columns))
-        assert isinstance(struct, StructType)
-        return struct
+        listed = ", ".join(f"`{column.name}` {spark_type(column)}" for column in columns)
+        return self.spark.createDataFrame([], listed).schema  # which Spark 3.5 has, too
 
     def unload(self, unload: Unload) -> int:
         frame = self._shared_out(self.spark.sql(unload.select), unload)
