@@ -3,6 +3,7 @@ What a build does is in `build`; how the job is started, in `orchestration.spark
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from scx_pipeline.lake.build import Builder
 from scx_pipeline.lake.place import open_place
 from scx_pipeline.lake.reporting import Answer, Order
 from scx_pipeline.lake.sparkmaker import SparkEngine, told
+from scx_pipeline.warehouse.base import first_line
 
 if TYPE_CHECKING:
     from dagster_pipes import PipesMessageWriter
@@ -44,6 +46,14 @@ def execute(order: Order, progress: Callable[[str], None]) -> Answer:
         return Answer(error.report, str(error))
     except PipelineError as error:
         return Answer(None, str(error))
+    except (
+        Exception
+    ) as error:  # told in one line as well; the rest is for whoever reads the driver's own output
+        traceback.print_exc()
+        return Answer(
+            None,
+            f"the Spark job stumbled over {type(error).__name__}: {first_line(error)}; nothing was changed",
+        )
 
 
 def _build(order: Order, spark: SparkSession, progress: Callable[[str], None]) -> LoadReport:
