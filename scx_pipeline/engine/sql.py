@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -79,6 +79,12 @@ class CompiledStar:
     def reads(self, table: Table) -> set[str]:
         """The star's tables that a derived table's SQL reads."""
         return set(self._reads[table.name])
+
+    def in_schema(self, name: str) -> CompiledStar:
+        """The same star in a schema of another name; itself, with what it has worked out, where that is its own."""
+        if name == self.star.schema_name:
+            return self
+        return replace(self, star=self.star.model_copy(update={"schema_name": name}))
 
     def stands_alone(self, table: Table) -> bool:
         """Whether a staging table has no key, nothing is made from it, and it neither points nor is pointed to."""

@@ -3,8 +3,7 @@ The counts themselves are the ingestion's; the columns are those of the warehous
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.engine import history
@@ -16,7 +15,7 @@ from scx_pipeline.lake.reading import read_batches, schema_of
 from scx_pipeline.lake.writing import look
 from scx_pipeline.spec import Table
 from scx_pipeline.warehouse.base import Limits, names
-from scx_pipeline.warehouse.duckdb import configured
+from scx_pipeline.warehouse.duckdb import scratch
 from scx_pipeline.warehouse.unloading import Unload, write_parquet
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def write_accounts(
     present = {(item.source, item.info.key) for item in selection.objects}
     objects = history.object_rows(star, load_id, counts)
     rejected = history.rejected_rows(star, load_id, ingested)
-    with _scratch() as con:
+    with scratch(Limits()) as con:
         _register(con, "read", read)
         _register(con, "present", present)
         con.execute(
@@ -42,14 +41,6 @@ def write_accounts(
             _write(con, turn, history.OBJECTS, objects),
             _write(con, turn, history.REJECTED, rejected),
         ]
-
-
-@contextmanager
-def _scratch() -> Iterator[duckdb.DuckDBPyConnection]:
-    import duckdb
-
-    with duckdb.connect() as con:
-        yield configured(con, Limits())
 
 
 def _register(con: duckdb.DuckDBPyConnection, name: str, keys: Iterable[tuple[str, str]]) -> None:
@@ -74,7 +65,7 @@ def _write(
 
     name = f"{ACCOUNTS}/{account.name}"
     schema, columns = schema_of(account.columns), names(account.column_names)
-    files = [item.key for item in turn.before.of(name)]
+    files = turn.before.of(name)
     con.register(
         "before", pa.Table.from_batches(read_batches(turn.place, files, account, account.columns), schema)
     )

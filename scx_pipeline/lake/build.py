@@ -4,7 +4,6 @@ What a load does is in `engine.load`, where its tables stand in `tables`, how th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from scx_pipeline.engine.load import LoadReport, Plan, Progress, Road, Standing, compare, list_selection
 from scx_pipeline.engine.objects import Bucket
@@ -23,8 +22,7 @@ class Builder(Road):
     def __init__(
         self, compiled: CompiledStar, bucket: Bucket, place: Place, engine: Engine, progress: Progress
     ) -> None:
-        schema = engine.schema_of(compiled.star)
-        self.compiled = replace(compiled, star=compiled.star.model_copy(update={"schema_name": schema}))
+        self.compiled = compiled.in_schema(engine.schema_of(compiled.star))
         self.bucket, self.place, self.engine, self.progress = bucket, place, engine, progress
 
     def publish(self, work: Callable[[Target], LoadReport]) -> LoadReport:
@@ -52,5 +50,4 @@ def plan_build(compiled: CompiledStar, bucket: Bucket, url: str) -> Plan:
 
 def standing_of(manifest: Manifest) -> Standing:
     """What stands in a lake, as its manifest says."""
-    months = {month: made.state for month, made in manifest.months.items()}
-    return Standing(months, manifest.whole.state if manifest.whole else None, manifest.stale)
+    return Standing(manifest.states, manifest.whole.state if manifest.whole else None, manifest.stale)

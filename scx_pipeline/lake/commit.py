@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 
 from scx_pipeline.errors import LakeError
 from scx_pipeline.lake.layout import WRITING, Shape, folder_of, month_of_key, new_run, place_of, run_of
@@ -170,7 +169,7 @@ def _tidy(place: Place, mine: Manifest, notify: Callable[[str], None]) -> None:
     if left:
         notify(f"removing {len(left):,} files that a run which was broken off left in {place.url}")
     place.each(
-        partial(place.remove_folder),
+        place.remove_folder,
         sorted({"/".join(key.split("/")[:2]) + "/" for key in left if key.startswith(WRITING)}),
     )
     place.remove([key for key in left if not key.startswith(WRITING)])

@@ -45,7 +45,7 @@ class LakeFiles(ParquetFiles):
 
     def _read(self, columns: Sequence[Column]) -> Iterator[pa.RecordBatch]:
         try:
-            yield from read_batches(self.place, [item.key for item in self.files], self.table, columns)
+            yield from read_batches(self.place, self.files, self.table, columns)
         except LakeError as error:  # who reads it may tell of it in words of his own
             self.damaged = error
             raise

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scx_pipeline.engine.tables import LandingStage
 from scx_pipeline.engine.target import Stage
@@ -18,8 +18,7 @@ from scx_pipeline.lake.place import Place
 from scx_pipeline.lake.reading import local_scan, read_batches, schema_of
 from scx_pipeline.spec import Column, Source, Span, Star, Table
 from scx_pipeline.warehouse.base import Limits, names, quote
-from scx_pipeline.warehouse.duckdb import CAPABILITIES, DuckDBSession, configured, translated
-from scx_pipeline.warehouse.unloading import Unload
+from scx_pipeline.warehouse.duckdb import DuckDBSession, configured, translated
 
 if TYPE_CHECKING:
     import duckdb
@@ -44,40 +43,20 @@ class DuckEngine(Engine):
                 yield DuckMaker(configured(con, self.limits), schema, place, self.limits.batch_files)
 
 
-class DuckMaker(Maker):
+class DuckMaker(DuckDBSession, Maker):
     """Relations in a scratch file, as tables and views of one schema."""
 
-    capabilities = CAPABILITIES
-
     def __init__(self, con: duckdb.DuckDBPyConnection, schema: str, place: Place, batch_files: int) -> None:
-        self.con, self.schema, self.place, self.batch_files = con, schema, place, batch_files
-        self.session = DuckDBSession(con)
+        super().__init__(con)
+        self.schema, self.place, self.batch_files = schema, place, batch_files
         self.scans = 0
         con.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
-
-    def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        return self.session.rows(sql, parameters)
-
-    def create_temporary(self, name: str, select: str) -> None:
-        self.session.create_temporary(name, select)
-
-    def drop_temporary(self, name: str) -> None:
-        self.session.drop_temporary(name)
-
-    def row_hash(self, columns: Sequence[Column]) -> str:
-        return self.session.row_hash(columns)
-
-    def engine_type(self, column: Column) -> str:
-        return self.session.engine_type(column)
-
-    def unload(self, unload: Unload) -> int:
-        return self.session.unload(unload)
 
     @contextmanager
     def stage(self, source: Source, table: Table, span: Span | None, name: str) -> Iterator[Stage]:
         made = table.model_copy(update={"name": name})
-        self.session.create_table(self.schema, made)
-        with self.session.landing(self.schema, made, span) as landing:
+        self.create_table(self.schema, made)
+        with self.landing(self.schema, made, span) as landing:
             yield LandingStage(landing, made, span)
 
     def keep(self, name: str, select: str) -> None:
@@ -87,17 +66,17 @@ class DuckMaker(Maker):
         self.con.execute(f"CREATE OR REPLACE VIEW {self._own(name)} AS {select}")
 
     def scan(self, table: Table, files: Sequence[DataFile], columns: Sequence[Column]) -> str:
-        keys, listed = [item.key for item in files], names([column.name for column in columns])
+        listed = names([column.name for column in columns])
         if self.place.folder is not None:
-            return f"SELECT {listed} FROM {local_scan(self.place, keys, table)}"
+            return f"SELECT {listed} FROM {local_scan(self.place, [item.key for item in files], table)}"
         self.scans += 1
-        return f"SELECT {listed} FROM {self._fetched(f'scan {self.scans}', table, keys, columns)}"
+        return f"SELECT {listed} FROM {self._fetched(f'scan {self.scans}', table, files, columns)}"
 
-    def _fetched(self, name: str, table: Table, keys: Sequence[str], columns: Sequence[Column]) -> str:
+    def _fetched(self, name: str, table: Table, files: Sequence[DataFile], columns: Sequence[Column]) -> str:
         """A table of these columns of files that DuckDB cannot reach itself."""
         import pyarrow as pa
 
-        batches = read_batches(self.place, keys, table, columns)
+        batches = read_batches(self.place, files, table, columns)
         self.con.register("fetched", pa.RecordBatchReader.from_batches(schema_of(columns), batches))
         self.con.execute(f"CREATE TABLE {self._own(name)} AS FROM fetched")
         self.con.unregister("fetched")

@@ -19,8 +19,8 @@ from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.engine.tables import WarehouseTables
 from scx_pipeline.errors import LakeError
 from scx_pipeline.lake.datafiles import LakeFiles, told
-from scx_pipeline.lake.layout import ACCOUNTS
-from scx_pipeline.lake.loadable import stands_in, state_of
+from scx_pipeline.lake.layout import ACCOUNTS, stands_in
+from scx_pipeline.lake.loadable import state_of
 from scx_pipeline.lake.manifest import Manifest
 from scx_pipeline.lake.place import Place
 from scx_pipeline.spec import Month, Span, Table

@@ -8,9 +8,16 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from scx_pipeline.engine.publish import month_rows
 from scx_pipeline.engine.sql import CompiledStar
-from scx_pipeline.lake.layout import NEWEST, file_columns, folders_of, month_of_key, run_of, shape_of
+from scx_pipeline.lake.layout import (
+    all_in,
+    file_columns,
+    folders_of,
+    month_of_key,
+    months_in,
+    run_of,
+    shape_of,
+)
 from scx_pipeline.lake.manifest import DataFile, Made, Manifest
 from scx_pipeline.spec import Month, Star, Table
 from scx_pipeline.warehouse.rscopy import arrow_type
@@ -41,10 +48,8 @@ def anew(month: Month | str | None) -> str:
 
 def tables_in(compiled: CompiledStar) -> dict[str, Table]:
     """What each folder of the star's tables holds; also the months' newest rows of tables kept by key."""
-    star = compiled.star
-    kept = [table for table in star.monthly if not table.sliced]
-    return {table.name: table for table in star.tables} | {
-        f"{NEWEST}/{table.name}": month_rows(compiled, table) for table in kept
+    return {
+        folder: held for table in compiled.star.tables for folder, held in all_in(compiled, table).items()
     }
 
 
@@ -112,7 +117,7 @@ def misplaced(folder: str, table: Table, files: Sequence[DataFile]) -> Iterator[
 def miscounted(star: Star, manifest: Manifest) -> Iterator[Finding]:
     """Months whose files have other rows than the manifest says, and files of months that do not stand."""
     for table in star.monthly:
-        folder = table.name if table.sliced else f"{NEWEST}/{table.name}"
+        folder = months_in(table)
         found: dict[Month | None, int] = defaultdict(int)
         for item in manifest.of(folder):
             found[item.month] += item.rows

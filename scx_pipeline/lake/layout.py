@@ -6,10 +6,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from scx_pipeline.engine.publish import month_rows
 from scx_pipeline.spec import Column, Month, Span, Table
 from scx_pipeline.warehouse.base import in_span, names, qualified, quote
+
+if TYPE_CHECKING:
+    from scx_pipeline.engine.sql import CompiledStar
 
 YEAR = Column(name="year", type="integer", description="The year of the event time, UTC.")
 MONTH = Column(name="month", type="integer", description="The month of the event time, UTC.")
@@ -23,6 +28,22 @@ Shape = tuple[tuple[str, str, str], ...]
 _RUN = re.compile(r"(\d{8}T\d{12}-[0-9a-f]{8})[-/.]")  # in a file's name, or as a folder's
 _TIME = "%Y%m%dT%H%M%S%f"
 _IN_MONTH = re.compile(r"year=(\d+)/month=(\d+)/.+")
+
+
+def months_in(table: Table) -> str:
+    """The folder in which a table has its files by month, or all of them: of one kept by key, that of its newest rows."""
+    return table.name if table.sliced or table.whole else f"{NEWEST}/{table.name}"
+
+
+def stands_in(compiled: CompiledStar, table: Table) -> tuple[str, Table]:
+    """That folder, and what is in it: of a table kept by key, its month rows."""
+    folder = months_in(table)
+    return folder, table if folder == table.name else month_rows(compiled, table)
+
+
+def all_in(compiled: CompiledStar, table: Table) -> dict[str, Table]:
+    """Every folder in which a table has files, and what is in it."""
+    return {table.name: table} | dict([stands_in(compiled, table)])
 
 
 def folders_of(table: Table) -> tuple[Column, ...]:

@@ -7,11 +7,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from scx_pipeline.engine.load import Standing, standing_in
-from scx_pipeline.engine.publish import month_rows
 from scx_pipeline.engine.select import MonthState
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.errors import LakeError
-from scx_pipeline.lake.layout import NEWEST, shape_of
+from scx_pipeline.lake.layout import shape_of, stands_in
 from scx_pipeline.lake.manifest import Made, Manifest
 from scx_pipeline.lake.place import Place
 from scx_pipeline.lake.status import nothing_of, standing_lake
@@ -104,10 +103,3 @@ def _check_shapes(compiled: CompiledStar, place: Place, manifest: Manifest, tabl
                 f"{folder} of {compiled.star.name} in {place.url} has other columns or folders than the star declares: "
                 f"run `scx lake build {compiled.star.name} --all` first, which makes it anew"
             )
-
-
-def stands_in(compiled: CompiledStar, table: Table) -> tuple[str, Table]:
-    """The folder that a warehouse's table is filled from, and what is in it: of one kept by key, its month rows."""
-    if table.sliced or table.whole:
-        return table.name, table
-    return f"{NEWEST}/{table.name}", month_rows(compiled, table)

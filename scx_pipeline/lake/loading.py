@@ -18,7 +18,8 @@ from scx_pipeline.engine.target import Target
 from scx_pipeline.errors import LakeError, PipelineError
 from scx_pipeline.lake.datafiles import GoneError
 from scx_pipeline.lake.feeding import NEVER, LakeFed
-from scx_pipeline.lake.loadable import WHOLE, check_made, check_whole, lake_of, stands_in, state_of
+from scx_pipeline.lake.layout import months_in
+from scx_pipeline.lake.loadable import WHOLE, check_made, check_whole, lake_of, state_of
 from scx_pipeline.lake.manifest import Manifest
 from scx_pipeline.lake.place import Place
 from scx_pipeline.spec import Month, Source, Span, Table
@@ -103,9 +104,7 @@ class _FromLake(LoadRun):
             listing[str(source)].append(ObjectInfo(str(key), int(str(size)), str(etag), NEVER))
             self.counts[str(source), str(key)] = [int(str(count)) for count in found]
         chosen = select_objects(self.star.sources, listing)
-        states: dict[Month | None, MonthState] = {
-            month: made.state for month, made in manifest.months.items()
-        }
+        states: dict[Month | None, MonthState] = dict(manifest.states.items())
         if manifest.whole:
             states[None] = manifest.whole.state
         return LakeSelection(chosen.objects, (), chosen.listed, chosen.whole, states)
@@ -145,9 +144,8 @@ class _FromLake(LoadRun):
 
     def _rows_in_lake(self, table: Table) -> Mapping[Month | None, int]:
         """How many rows the lake has of the table, by month where it has months."""
-        folder, _ = stands_in(self.compiled, table)
         rows: dict[Month | None, int] = dict.fromkeys(self.span or [None], 0)
-        for item in self.target.manifest.of(folder, self.span):
+        for item in self.target.manifest.of(months_in(table), self.span):
             rows[item.month] += item.rows
         return rows
 

@@ -72,6 +72,11 @@ class Manifest:
         return {**self.files, table: tuple(sorted((*kept, *files), key=lambda item: item.key))}
 
     @property
+    def states(self) -> Mapping[Month, MonthState]:
+        """What the months that stand were made from."""
+        return {month: made.state for month, made in self.months.items()}
+
+    @property
     def keys(self) -> set[str]:
         """The keys of all that stands."""
         return {item.key for files in self.files.values() for item in files}

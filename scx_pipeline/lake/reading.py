@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from obstore.store import ObjectStore
 
+    from scx_pipeline.lake.manifest import DataFile
     from scx_pipeline.lake.place import Place
 
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 BATCH_ROWS = 65_536
-READ_AHEAD = 8 << 20  # bytes asked for at a time
 
 
 def schema_of(columns: Sequence[Column]) -> pa.Schema:
@@ -33,7 +33,7 @@ def schema_of(columns: Sequence[Column]) -> pa.Schema:
 
 
 def read_batches(
-    place: Place, keys: Sequence[str], table: Table, columns: Sequence[Column]
+    place: Place, files: Sequence[DataFile], table: Table, columns: Sequence[Column]
 ) -> Iterator[pa.RecordBatch]:
     """These columns of a table's files, in this order and of the declared types. Raises LakeError for a file that is gone."""
     import pyarrow as pa
@@ -41,11 +41,11 @@ def read_batches(
 
     named = {column.name for column in folders_of(table)}
     inside = [column.name for column in columns if column.name not in named]
-    for key in keys:
+    for item in files:
+        key = item.key
         try:
-            with pq.ParquetFile(
-                io.BufferedReader(_Object(place.store, key), READ_AHEAD), pre_buffer=True
-            ) as file:
+            # Arrow asks for what it needs of a file in few pieces, so nothing is read ahead.
+            with pq.ParquetFile(_Object(place.store, key, item.bytes), pre_buffer=True) as file:
                 for batch in file.iter_batches(BATCH_ROWS, columns=inside):
                     yield _completed(batch, columns, folder_values(key))
         except FileNotFoundError:
@@ -95,12 +95,10 @@ def _hive_type(column: Column) -> str:
 
 
 class _Object(io.RawIOBase):
-    """An object as a file that can be read anywhere, which is what Arrow asks for."""
+    """An object of a known size as a file that can be read anywhere, which is what Arrow asks for."""
 
-    def __init__(self, store: ObjectStore, key: str) -> None:
-        import obstore
-
-        self.source = obstore.open_reader(store, key, buffer_size=READ_AHEAD)
+    def __init__(self, store: ObjectStore, key: str, size: int) -> None:
+        self.store, self.key, self.size, self.position = store, key, size, 0
 
     def readable(self) -> bool:
         return True
@@ -108,13 +106,23 @@ class _Object(io.RawIOBase):
     def seekable(self) -> bool:
         return True
 
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return int(self.source.seek(offset, whence))
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self.position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.position, io.SEEK_END: self.size}[whence]
+        return self.position
 
     def tell(self) -> int:
-        return int(self.source.tell())
+        return self.position
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        found = bytes(self.source.read(len(buffer)))
+        import obstore
+
+        end = min(self.position + len(buffer), self.size)
+        if self.position >= end:
+            return 0
+        got = obstore.get(self.store, self.key, options={"range": (self.position, end)})
+        if got.meta["size"] != self.size:
+            raise OSError(f"it has {got.meta['size']:,} bytes, and {self.size:,} in the lake's manifest")
+        found = bytes(got.bytes())
         buffer[: len(found)] = found
+        self.position += len(found)
         return len(found)

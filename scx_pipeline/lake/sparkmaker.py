@@ -153,20 +153,19 @@ class SparkMaker(SparkRelations, Maker):
     def scan(self, table: Table, files: Sequence[DataFile], columns: Sequence[Column]) -> str:
         self.scans += 1
         name, shares = f"_scan{self.scans}", max(1, min(len(files) // SCAN_FILES, self.cores * SHARES))
-        keys = self.spread(
-            [[item.key for item in files[number::shares]] for number in range(shares)], "key string"
-        )
         read = Read(self.place.url, table, tuple(columns))
-        frame = keys.mapInArrow(read, self.struct(columns))
+        spread = self.spread([files[number::shares] for number in range(shares)])
+        frame = spread.mapInArrow(read, self.struct(columns))
         if sum(item.bytes for item in files) <= KEPT_BYTES:
             frame = self._kept(frame)
         frame.createOrReplaceTempView(name)
         return f"SELECT {names([column.name for column in columns])} FROM {quote(name)}"
 
-    def spread(self, shares: Sequence[Sequence[Any]], schema: str) -> DataFrame:
-        """A frame of one column with a partition for each share."""
-        rdd = self.spark.sparkContext.parallelize(shares, max(1, len(shares))).flatMap(_each)
-        return self.spark.createDataFrame(rdd, schema)
+    def spread(self, shares: Sequence[Any]) -> DataFrame:
+        """A frame with a partition for each share, which is in its only column, pickled."""
+        rows = [(bytearray(pickle.dumps(share)),) for share in shares]
+        rdd = self.spark.sparkContext.parallelize(rows, max(1, len(rows)))
+        return self.spark.createDataFrame(rdd, "share binary")
 
     def struct(self, columns: Sequence[Column]) -> StructType:
         """Columns as Spark's."""
@@ -236,11 +235,11 @@ class SparkStage(Stage):
         size = min(SHARE_BYTES, max(LEAST_BYTES, total // (self.maker.cores * SHARES)))
         shares, first = [], 0
         for batch in split_batches(objects, size, SHARE_FILES):
-            shares.append([bytearray(pickle.dumps((first, batch)))])
+            shares.append((first, batch))
             first += len(batch)
         columns = [*self.table.columns, OBJECT]
         schema = self.maker.struct(columns).add(ACCOUNT, "binary")
-        return self.maker._kept(self.maker.spread(shares, "share binary").mapInArrow(parse, schema))
+        return self.maker._kept(self.maker.spread(shares).mapInArrow(parse, schema))
 
     @staticmethod
     def _gather(ingested: Ingested, accounts: Sequence[Account]) -> None:
@@ -268,10 +267,6 @@ class SparkStage(Stage):
             single = f"SELECT {columns} FROM ({rows}) AS r LEFT ANTI JOIN ({doubled}) AS d USING ({key})"
             rows = f"{single} UNION ALL SELECT {columns} FROM ({newest}) AS n"
         self.maker.define(self.name, f"SELECT {columns} FROM ({rows}) AS q")
-
-
-def _each(share: Sequence[Any]) -> list[tuple[Any]]:
-    return [(item,) for item in share]
 
 
 @contextmanager

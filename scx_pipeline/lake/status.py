@@ -124,8 +124,7 @@ def states_of(
     found: dict[Month | None, State] = dict.fromkeys(manifest.months, (CURRENT, ""))
     for month, (why, _) in manifest.stale.items():
         found[month] = (STALE, why)
-    standing = {month: made.state for month, made in manifest.months.items()}
-    for item in changed_months(selection, compiled.star.months(), standing, compiled.version):
+    for item in changed_months(selection, compiled.star.months(), manifest.states, compiled.version):
         found[item.month] = (CHANGED, NOT_BUILT.get(item.reason, item.reason))
     if selection.whole:
         state = manifest.whole.state if manifest.whole else None

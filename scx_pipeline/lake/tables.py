@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from scx_pipeline.engine.accounts import Ingested
 from scx_pipeline.engine.ingest import Ingestion
-from scx_pipeline.engine.publish import Rows, month_rows, same_rows, touched_name
+from scx_pipeline.engine.publish import Rows, same_rows, touched_name
 from scx_pipeline.engine.select import MonthState, SelectedObject, Selection
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.engine.target import Stage, Target
 from scx_pipeline.errors import LakeError
 from scx_pipeline.lake.accounts import write_accounts
 from scx_pipeline.lake.commit import NewFiles, Turn
-from scx_pipeline.lake.layout import NEWEST, shape_of
+from scx_pipeline.lake.layout import all_in, shape_of, stands_in
 from scx_pipeline.lake.maker import Maker
 from scx_pipeline.lake.manifest import DataFile, Made, Manifest
 from scx_pipeline.lake.writing import write_table
@@ -49,7 +49,7 @@ class LakeTables(Target):
         return self.turn.run
 
     def months(self) -> Mapping[Month, MonthState]:
-        return {month: made.state for month, made in self.before.months.items()}
+        return self.before.states
 
     # Relations
 
@@ -82,7 +82,7 @@ class LakeTables(Target):
         for table in self.star.tables:
             if span is None and not table.whole:
                 continue  # months of another make are due anyway, and compared with nothing
-            for folder, kept in self._folders(table):
+            for folder, kept in all_in(self.compiled, table).items():
                 remade = table.name in names and (span is None or not kept.sliced)
                 stays = (
                     [] if remade else self.before.outside(folder, span) if span else self.before.of(folder)
@@ -93,12 +93,6 @@ class LakeTables(Target):
                         f"{table.name} stands in {self.turn.place.url} with other columns or folders than the star {self.star.name} declares, "
                         f"and {part} is not part of this build: run `scx lake build {self.star.name} --all`, which makes it anew"
                     )
-
-    def _folders(self, table: Table) -> list[tuple[str, Table]]:
-        """The folders in which a table has files, and what it has there."""
-        if table.sliced or table.whole:
-            return [(table.name, table)]
-        return [(table.name, table), (f"{NEWEST}/{table.name}", month_rows(self.compiled, table))]
 
     def _scan(self, table: Table, files: Sequence[DataFile], columns: Sequence[Column]) -> str:
         if not files:
@@ -158,10 +152,10 @@ class LakeTables(Target):
         return f"CAST(NULL AS {self.maker.engine_type(column)}) AS {quote(column.name)}"
 
     def _derive_newest(self, table: Table, span: Span, select: str) -> None:
-        kept, maker = month_rows(self.compiled, table), self.maker
+        (folder, kept), maker = stands_in(self.compiled, table), self.maker
         ordering = maker.ordering(table, self.compiled.output_types(table))
         by_month = f"SELECT m.*, {month_of(table.moment)} AS _month FROM ({select}) AS m"
-        columns, folder = names(kept.column_names), f"{NEWEST}/{table.name}"
+        columns = names(kept.column_names)
         maker.keep(kept.name, f"SELECT {columns} FROM ({numbered_first(by_month, kept.key, ordering)}) AS q")
         own = f"SELECT {columns} FROM {self._own(kept.name)}"
         others = self._scan(kept, self.before.outside(folder, span), kept.columns)
@@ -189,7 +183,7 @@ class LakeTables(Target):
         return 1
 
     def count_rows(self, table: Table, span: Span) -> Rows:
-        kept = table if table.sliced else month_rows(self.compiled, table)
+        _, kept = stands_in(self.compiled, table)
         if table.sliced and table.name not in self.slices:
             rows = {month: made.rows.get(table.name, 0) for month, made in self.before.months.items()}
         else:
@@ -231,7 +225,7 @@ class LakeTables(Target):
 
     def _write(self, table: Table, span: Span | None) -> None:
         if table.name not in self.unchanged:
-            for folder, kept in self._folders(table):
+            for folder, kept in all_in(self.compiled, table).items():
                 self.new.append(write_table(self.turn, self.maker, self.schema, kept, folder, span)[0])
 
     def record_stale(self, load_id: str, stale: Mapping[Month, str]) -> None:

@@ -9,15 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from scx_pipeline.engine import history
-from scx_pipeline.engine.publish import month_rows
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.errors import LakeError
 from scx_pipeline.lake.commit import NewFiles, Turn, begin, commit, give_up
-from scx_pipeline.lake.layout import (
-    ACCOUNTS,
-    NEWEST,
-    shape_of,
-)
+from scx_pipeline.lake.layout import ACCOUNTS, all_in, months_in, shape_of
 from scx_pipeline.lake.manifest import DataFile, Made, Manifest
 from scx_pipeline.lake.place import Place, open_place
 from scx_pipeline.lake.writing import Counts, look, write_table
@@ -114,11 +109,10 @@ class _Unload:
         for table in self.star.tables:
             self.progress(table.name)
             self._check(table)
-            files = self._write(table, table.name, self.star.schema_name)
-            self._tell(table, files)
-            if not table.sliced and not table.whole:
-                kept = month_rows(self.compiled, table)
-                self._write(kept, f"{NEWEST}/{table.name}", STATE_SCHEMA)
+            for folder, held in all_in(self.compiled, table).items():
+                files = self._write(held, folder, self.star.schema_name if held is table else STATE_SCHEMA)
+                if held is table:
+                    self._tell(table, files)
         for account in (history.OBJECTS, history.REJECTED):
             self._account(account)
 
@@ -168,8 +162,4 @@ class _Unload:
         """How many rows a month gives to each of the tables with months; None: those of the tables without."""
         if month is None:
             return {table.name: self.rows[table.name].get(None, 0) for table in self.star.whole}
-        kept = {
-            table.name: table.name if table.sliced else f"{NEWEST}/{table.name}"
-            for table in self.star.monthly
-        }
-        return {table: self.rows[name].get(month, 0) for table, name in kept.items()}
+        return {table.name: self.rows[months_in(table)].get(month, 0) for table in self.star.monthly}

@@ -6,7 +6,6 @@ from __future__ import annotations
 import pickle
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -22,7 +21,7 @@ from scx_pipeline.lake.place import open_place
 from scx_pipeline.lake.reading import BATCH_ROWS, read_batches, schema_of
 from scx_pipeline.spec import Column, Source, Span, Table
 from scx_pipeline.warehouse.base import OBJECT, Landing, Limits, inside, names, quote
-from scx_pipeline.warehouse.duckdb import configured, duckdb_type
+from scx_pipeline.warehouse.duckdb import duckdb_type, scratch
 from scx_pipeline.warehouse.unloading import Unload, write_parquet
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ class Parse:
                 yield from self._share(first, objects)
 
     def _share(self, first: int, objects: Sequence[SelectedObject]) -> Batches:
-        with _scratch(self.limits) as con:
+        with scratch(_alone(self.limits)) as con:
             landing = _Spool(con, self.table, self.span, first)
             try:
                 found = self._job().run(objects, landing)
@@ -96,14 +95,9 @@ class Parse:
         )
 
 
-@contextmanager
-def _scratch(limits: Limits) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB for one task, which has one core."""
-    import duckdb
-
-    with tempfile.TemporaryDirectory(prefix="scx-") as folder, duckdb.connect() as con:
-        con.execute("SET temp_directory = ?", [folder])
-        yield configured(con, replace(limits, threads=1))
+def _alone(limits: Limits) -> Limits:
+    """The limits of a task, which has one core."""
+    return replace(limits, threads=1)
 
 
 class _Spool(Landing):
@@ -150,7 +144,7 @@ class _Spool(Landing):
 
 @dataclass(frozen=True)
 class Read:
-    """The keys of a table's files into these columns of them."""
+    """Shares of a table's files into these columns of them."""
 
     place: str
     table: Table
@@ -159,7 +153,8 @@ class Read:
     def __call__(self, batches: Batches) -> Batches:
         place = open_place(self.place, "")
         for batch in batches:
-            yield from read_batches(place, batch.column(0).to_pylist(), self.table, self.columns)
+            for share in batch.column(0).to_pylist():
+                yield from read_batches(place, pickle.loads(share), self.table, self.columns)
 
 
 @dataclass(frozen=True)
@@ -177,7 +172,7 @@ class Write:
             return
         part = f"{PART}{uuid4().hex[:12]}"
         reader = pa.RecordBatchReader.from_batches(first.schema, _chained(first, batches))
-        with _scratch(self.limits) as con:
+        with scratch(_alone(self.limits)) as con:
             con.register("given", reader)
             rows = write_parquet(
                 con, "SELECT * FROM given", replace(self.unload, url=f"{self.unload.url}{part}/")

@@ -9,7 +9,7 @@ import dagster as dg
 from scx_pipeline.engine.checks import declared_checks
 from scx_pipeline.engine.load import Loader, LoadReport, Road, list_selection
 from scx_pipeline.engine.sql import CompiledStar
-from scx_pipeline.errors import GateError, PipelineError
+from scx_pipeline.errors import PipelineError
 from scx_pipeline.lake.loading import LakeLoader
 from scx_pipeline.orchestration.lake_resource import LakeResource
 from scx_pipeline.orchestration.metadata import (
@@ -18,7 +18,7 @@ from scx_pipeline.orchestration.metadata import (
     code_references,
     table_metadata,
 )
-from scx_pipeline.orchestration.outcome import check_results, results
+from scx_pipeline.orchestration.outcome import recorded
 from scx_pipeline.orchestration.partitions import monthly, span_of
 from scx_pipeline.orchestration.resources import BucketResource, WarehouseResource
 from scx_pipeline.spec import Source, Span, Table
@@ -179,14 +179,9 @@ def _publish(
     context: dg.AssetExecutionContext, star: str, open_road: Callable[[], Road], span: Span | None
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     selected = {key.path[-1] for key in context.selected_asset_keys}
-    key = partial(asset_key, star)
-    try:
+
+    def work() -> LoadReport:
         road = open_road()
-        report = road.load(span, selected, context.run_id) if span else road.refresh(context.run_id)
-    except GateError as error:
-        assert isinstance(error.report, LoadReport)
-        yield from check_results(context, error.report, key)
-        raise dg.Failure(str(error), allow_retries=False) from None
-    except PipelineError as error:
-        raise dg.Failure(str(error), allow_retries=False) from None
-    yield from results(context, report, selected, key)
+        return road.load(span, selected, context.run_id) if span else road.refresh(context.run_id)
+
+    yield from recorded(context, work, selected, partial(asset_key, star))

@@ -7,14 +7,12 @@ from functools import partial
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from scx_pipeline.engine.load import LoadReport
 from scx_pipeline.engine.sql import CompiledStar
-from scx_pipeline.errors import GateError, PipelineError
 from scx_pipeline.lake.layout import folders_of
 from scx_pipeline.orchestration.assets import NO_MONTH, check_specs
 from scx_pipeline.orchestration.lake_resource import LakeResource
 from scx_pipeline.orchestration.metadata import asset_key, code_references, lake_key, table_metadata
-from scx_pipeline.orchestration.outcome import check_results, results
+from scx_pipeline.orchestration.outcome import recorded
 from scx_pipeline.orchestration.partitions import monthly, span_of
 from scx_pipeline.orchestration.resources import BucketResource
 from scx_pipeline.spec import Span, Star, Table
@@ -93,15 +91,7 @@ def _build(
     span: Span | None,
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     key = partial(lake_key, compiled.star.name)
-    try:
-        report = lake.build(context, compiled, bucket, span)
-    except GateError as error:
-        assert isinstance(error.report, LoadReport)
-        yield from check_results(context, error.report, key)
-        raise dg.Failure(str(error), allow_retries=False) from None
-    except PipelineError as error:
-        raise dg.Failure(str(error), allow_retries=False) from None
-    yield from results(context, report, set(report.tables), key)
+    yield from recorded(context, lambda: lake.build(context, compiled, bucket, span), None, key)
 
 
 def lake_job_name(star: Star, span: Span | None) -> str:

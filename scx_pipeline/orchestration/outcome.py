@@ -3,16 +3,32 @@ What a load does is in `engine.load`; which assets there are, in `assets` and `l
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import dagster as dg
 
 from scx_pipeline.engine.load import LoadReport
+from scx_pipeline.errors import GateError, PipelineError
 from scx_pipeline.orchestration.metadata import Key, load_metadata
 
 
-def results(
+def recorded(
+    context: dg.AssetExecutionContext, work: Callable[[], LoadReport], selected: set[str] | None, key: Key
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+    """Do the work, and tell Dagster what it did to these of the tables (None: all), or why it did nothing."""
+    try:
+        report = work()
+    except GateError as error:
+        assert isinstance(error.report, LoadReport)
+        yield from _check_results(context, error.report, key)
+        raise dg.Failure(str(error), allow_retries=False) from None
+    except PipelineError as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
+    yield from _results(context, report, set(report.tables) if selected is None else selected, key)
+
+
+def _results(
     context: dg.AssetExecutionContext, report: LoadReport, selected: set[str], key: Key
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """What a load that was published did, to its tables' assets and checks."""
@@ -21,7 +37,7 @@ def results(
         yield from _materialized(context, part, set(), key)
         for outcome in _outcomes(part, key):
             context.log_event(dg.AssetCheckEvaluation(**outcome))
-    yield from check_results(context, report, key)
+    yield from _check_results(context, report, key)
 
 
 def _materialized(
@@ -41,7 +57,7 @@ def _materialized(
             yield dg.MaterializeResult(asset_key=asset)
 
 
-def check_results(
+def _check_results(
     context: dg.AssetExecutionContext, report: LoadReport, key: Key
 ) -> Iterator[dg.AssetCheckResult]:
     """How the checks came out of a load, published or not."""

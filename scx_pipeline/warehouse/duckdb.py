@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import re
+import tempfile
 import threading
 import time
 from collections import defaultdict
@@ -190,6 +191,17 @@ def configured(con: duckdb.DuckDBPyConnection, limits: Limits) -> duckdb.DuckDBP
     if limits.threads:
         con.execute(f"SET threads = {int(limits.threads)}")
     return con
+
+
+@contextmanager
+def scratch(limits: Limits) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB without tables, in memory, and beyond the limit in a folder that is gone at the end."""
+    import duckdb
+
+    with tempfile.TemporaryDirectory(prefix="scx-") as folder, duckdb.connect() as con:
+        con.execute("SET temp_directory = ?", [folder])
+        with translated(f"the temporary folder {folder} (TMPDIR)", limits):
+            yield configured(con, limits)
 
 
 class DuckDBSession(Session):

@@ -4,18 +4,15 @@ How they are written from there is in `unloading`."""
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from scx_pipeline.warehouse.base import Limits
-from scx_pipeline.warehouse.duckdb import configured, duckdb_type, translated
+from scx_pipeline.warehouse.duckdb import duckdb_type
 from scx_pipeline.warehouse.unloading import Unload
 
 if TYPE_CHECKING:
-    import duckdb
     from psycopg2.extensions import connection
 
 BUFFER = 1 << 20  # bytes on their way into the pipe
@@ -26,17 +23,6 @@ _READ = (
     r"""auto_detect = false, header = false, delim = ',', quote = '"', escape = '"', nullstr = '\N', """
     rf"allow_quoted_nulls = false, new_line = '\n', max_line_size = {LONGEST_ROW}, buffer_size = {LONGEST_ROW}"
 )
-
-
-@contextmanager
-def writing(limits: Limits) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB without tables, to write files by."""
-    import duckdb
-
-    with tempfile.TemporaryDirectory(prefix="scx-") as folder, duckdb.connect() as con:
-        con.execute("SET temp_directory = ?", [folder])
-        with translated(f"the temporary folder {folder} (TMPDIR)", limits):
-            yield configured(con, limits)
 
 
 @contextmanager

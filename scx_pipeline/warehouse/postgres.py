@@ -26,13 +26,13 @@ from scx_pipeline.warehouse.base import (
     qualified,
     quote,
 )
-from scx_pipeline.warehouse.duckdb import DuckDBSession
+from scx_pipeline.warehouse.duckdb import DuckDBSession, scratch
 from scx_pipeline.warehouse.heldrows import open_rows
 from scx_pipeline.warehouse.parquetfiles import ParquetFiles, check_arrived
 from scx_pipeline.warehouse.pgcopy import COPY_BATCH_ROWS, Encoded, Jobs
 from scx_pipeline.warehouse.pglandings import CopyLanding, PassingLanding, check_count
 from scx_pipeline.warehouse.pgslices import Slice, by_partition, open_slice
-from scx_pipeline.warehouse.pgunload import rows_of, writing
+from scx_pipeline.warehouse.pgunload import rows_of
 from scx_pipeline.warehouse.unloading import Unload, write_parquet
 from scx_pipeline.warehouse.wire import Address, WireSession, parse_url, stopped, unreadable
 from scx_pipeline.warehouse.workbench import Workbench, open_workbench, told
@@ -244,7 +244,7 @@ class PostgresSession(WireSession):
             yield cursor
 
     def unload(self, unload: Unload) -> int:
-        with writing(self.limits) as con, rows_of(self.con, unload) as query:
+        with scratch(self.limits) as con, rows_of(self.con, unload) as query:
             return write_parquet(con, query, unload)
 
     def workbench(self, tables: Collection[str]) -> Session:

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 import duckdb
 
 from scx_pipeline.engine import history
-from scx_pipeline.engine.publish import month_rows
-from scx_pipeline.lake.layout import ACCOUNTS, NEWEST
+from scx_pipeline.lake.layout import ACCOUNTS, all_in
 from scx_pipeline.lake.reading import local_scan
 from scx_pipeline.spec import Table
 from scx_pipeline.warehouse.base import names
@@ -28,10 +27,8 @@ def contents(loads: Loads) -> Mapping[str, list[Row]]:
     compiled = loads.world.compiled
     found: dict[str, list[Row]] = {}
     for table in compiled.star.tables:
-        found[table.name] = _rows(loads, table.name, table, names(table.column_names))
-        if not table.sliced and not table.whole:
-            kept, folder = month_rows(compiled, table), f"{NEWEST}/{table.name}"
-            found[folder] = _rows(loads, folder, kept, names(kept.column_names))
+        for folder, held in all_in(compiled, table).items():
+            found[folder] = _rows(loads, folder, held, names(held.column_names))
     for account, what in _OF_ACCOUNTS.items():
         folder = f"{ACCOUNTS}/{account.name}"
         found[folder] = _rows(loads, folder, account, what)

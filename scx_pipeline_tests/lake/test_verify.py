@@ -232,8 +232,8 @@ def test_a_table_that_was_declared_otherwise_is_told_as_one(lake: Lake) -> None:
     findings = found(replace(lake, world=world))
     assert [(f.table, f.month, f.file, f.what) for f in findings] == [
         ("users", "", "", "the star declares other columns or folders now: plan_id"),
-        ("time", "", "", "the star declares other columns or folders now: day"),
         ("_newest/users", "", "", "the star declares other columns or folders now: plan_id"),
+        ("time", "", "", "the star declares other columns or folders now: day"),
     ]
 
 
