@@ -72,6 +72,9 @@ def pytest_configure(config: pytest.Config) -> None:
     for name, meaning in MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {meaning} (set by conftest.py)")
     config.addinivalue_line("markers", "histories: tries random histories, which takes a minute or so")
+    config.addinivalue_line(
+        "markers", "whoever_reads: does not depend on whether Redshift reads the objects, or we do"
+    )
     if config.getoption("--redshift-url"):
         THE_DEVELOPERS.discard("AWS_")
         for name in [name for name in OURS if name.startswith("AWS_")]:
@@ -164,11 +167,16 @@ def s3_bucket(s3: S3Server, isolated_environment: None) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def linted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where all processes of this run tell which statements they have shown to sqlfluff."""
-    base = tmp_path_factory.getbasetemp()
-    # not by xdist's variable, which a pytest that a test starts has too
-    folder = (base.parent if hasattr(request.config, "workerinput") else base) / "linted"
+    folder = shared_folder(request, tmp_path_factory) / "linted"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+def shared_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that all processes of this run share."""
+    base = tmp_path_factory.getbasetemp()
+    # not by xdist's variable, which a pytest that a test starts has too
+    return base.parent if hasattr(request.config, "workerinput") else base
 
 
 @pytest.fixture

@@ -31,13 +31,20 @@ def pg(tmp_path: Path, postgres_url: str) -> World:
     return folder_world(tmp_path / "pg", postgres_url)
 
 
-READING = [pytest.mark.postgres, pytest.mark.s3, pytest.mark.redshift]
+READING = pytest.param("redshift-reading", marks=[pytest.mark.postgres, pytest.mark.s3, pytest.mark.redshift])
 Place = tuple[str, str]  # the URL of a bucket, and that of a warehouse
 
 
-@pytest.fixture(params=["duckdb", *engines.SERVERS, pytest.param("redshift-reading", marks=READING)])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Once of each engine; and once more of Redshift, unless nothing depends on who reads the objects."""
+    if "place" in metafunc.fixturenames:
+        more = [] if metafunc.definition.get_closest_marker("whoever_reads") else [READING]
+        metafunc.parametrize("place", ["duckdb", *engines.SERVERS, *more], indirect=True)
+
+
+@pytest.fixture
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    """A local bucket and a warehouse, once of each engine; and a Redshift that reads the objects of a bucket in S3 itself."""
+    """A local bucket and a warehouse of an engine; or a Redshift that reads the objects of a bucket in S3 itself."""
     if request.param == "redshift-reading":
         warehouse_url = request.getfixturevalue("redshift_url")
         with reading_bucket(warehouse_url) as bucket_url:

@@ -24,6 +24,8 @@ from scx_pipeline_tests.pipeline.world import (
     scx_star,
 )
 
+pytestmark = pytest.mark.whoever_reads
+
 Facts = Mapping[str, Mapping[str, object]]
 
 

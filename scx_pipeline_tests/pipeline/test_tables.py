@@ -21,6 +21,8 @@ from scx_pipeline_tests.pipeline.world import (
     scx_star,
 )
 
+pytestmark = pytest.mark.whoever_reads
+
 
 def user(world: World) -> list[tuple[int, int]]:
     return [(user_id, plan) for user_id, plan in world.table("users", "user_id, plan_id")]

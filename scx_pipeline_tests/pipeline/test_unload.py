@@ -42,6 +42,7 @@ from scx_pipeline_tests.pipeline.world import (
     job,
 )
 
+pytestmark = pytest.mark.whoever_reads
 TEXTS = ["", r"\N", "NULL", 'say "so"', "a,b\nc\r\nd", r"back\slash", "it's 100%", "서울 🌲", " blank "]
 
 

@@ -10,9 +10,11 @@ import venv
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from scx_pipeline.errors import LakeError
 from scx_pipeline.lake.package import Target, make_archive
+from scx_pipeline_tests.conftest import shared_folder
 
 HERE = Target(
     f"{sys.version_info.major}.{sys.version_info.minor}",
@@ -21,15 +23,17 @@ HERE = Target(
 
 
 @pytest.fixture(scope="session")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The archive for this machine."""
-    file = tmp_path_factory.mktemp("archive") / "environment.tar.gz"
-    try:
-        make_archive(HERE, file)
-    except LakeError as error:
-        if "index cannot be reached" not in str(error):
-            raise
-        pytest.skip(f"needs a package index: {error}")
+def archive(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The archive for this machine, made once for all processes of this run."""
+    file = shared_folder(request, tmp_path_factory) / "environment.tar.gz"
+    with FileLock(f"{file}.lock"):
+        try:
+            if not file.exists():
+                make_archive(HERE, file)
+        except LakeError as error:
+            if "index cannot be reached" not in str(error):
+                raise
+            pytest.skip(f"needs a package index: {error}")
     return file
 
 
