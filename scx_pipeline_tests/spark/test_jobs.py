@@ -45,9 +45,19 @@ def run(
         return runner(span_of(first, last))
 
 
+def drivers() -> list[psutil.Process]:
+    """What runs the job, of any run."""
+    return [
+        item for item in psutil.process_iter(["cmdline"]) if str(jobs.JOB) in (item.info["cmdline"] or ())
+    ]
+
+
 def spark_processes() -> list[psutil.Process]:
-    """The driver, its Java, and its workers."""
-    return psutil.Process().children(recursive=True)
+    """The driver, its Java, and its workers; the servers of the tests are no part of it."""
+    ours = {process.pid for process in psutil.Process().children(recursive=True)}
+    submitted = [process for process in drivers() if process.pid in ours]
+    assert submitted
+    return [*submitted, *(below for process in submitted for below in process.children(recursive=True))]
 
 
 def test_a_driver_killed_at_any_moment_leaves_the_old_months_and_the_next_run_converges(
@@ -105,14 +115,12 @@ def test_a_driver_that_outlives_its_killed_run_cannot_undo_what_the_next_run_has
     process.start()
     process.join(120)
     assert process.exitcode == -signal.SIGKILL
-    drivers = [
-        item for item in psutil.process_iter(["cmdline"]) if str(jobs.JOB) in (item.info["cmdline"] or ())
-    ]
-    assert drivers
+    left = drivers()
+    assert left
     change_sensors(loads.world)
     loads.build()
     new = contents(loads)
-    psutil.wait_procs(drivers, timeout=90)
+    psutil.wait_procs(left, timeout=90)
     assert contents(loads) == new
     assert loads.build() == []
 
