@@ -18,13 +18,14 @@ from scx_pipeline.orchestration.metadata import (
     code_references,
     table_metadata,
 )
-from scx_pipeline.orchestration.outcome import recorded
+from scx_pipeline.orchestration.outcome import failure, recorded
 from scx_pipeline.orchestration.partitions import monthly, span_of
 from scx_pipeline.orchestration.resources import BucketResource, WarehouseResource
 from scx_pipeline.spec import Source, Span, Table
 
 # The run's tags by which its rows come from the lake: the one of the settings, or of a URL.
 ROWS_FROM, FROM_LAKE, LAKE_URL = "scx/from", "lake", "scx/lake"
+POOL = "warehouse"  # how many loads a warehouse serves at once is a deployment's to limit
 NO_MONTH = (
     "no month was chosen: blocking checks run inside a load, so materialize the months they shall look at"
 )
@@ -53,7 +54,7 @@ def _source_asset(compiled: CompiledStar, source: Source) -> dg.AssetsDefinition
         try:
             selection = list_selection(star, bucket.open(), star.whole if whole else star.monthly)
         except PipelineError as error:
-            raise dg.Failure(str(error), allow_retries=False) from None
+            raise failure(error) from None
         context.log.info(
             f"{len(selection.objects):,} objects, {len(selection.ignored):,} match no pattern of their source"
         )
@@ -85,6 +86,7 @@ def _whole_assets(compiled: CompiledStar, kind: str) -> dg.AssetsDefinition:
         backfill_policy=dg.BackfillPolicy.single_run(),  # or else no range could be launched with the months' tables
         can_subset=True,
         op_tags={"star": star.name},
+        pool=POOL,
     )
     def refresh(
         context: dg.AssetExecutionContext,
@@ -111,6 +113,7 @@ def _monthly_assets(compiled: CompiledStar, kind: str) -> dg.AssetsDefinition:
         backfill_policy=dg.BackfillPolicy.single_run(),
         can_subset=True,
         op_tags={"star": star.name},
+        pool=POOL,
     )
     def load(
         context: dg.AssetExecutionContext,
@@ -119,7 +122,7 @@ def _monthly_assets(compiled: CompiledStar, kind: str) -> dg.AssetsDefinition:
         lake: LakeResource,
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         if not (context.has_partition_key or context.has_partition_key_range):  # "Execute" on a check's page
-            raise dg.Failure(NO_MONTH, allow_retries=False)
+            raise failure(PipelineError(NO_MONTH))
         span = span_of(context.partition_keys)
         yield from _publish(
             context, star.name, lambda: _road(context, compiled, warehouse, bucket, lake), span

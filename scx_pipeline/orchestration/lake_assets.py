@@ -8,11 +8,12 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from scx_pipeline.engine.sql import CompiledStar
+from scx_pipeline.errors import PipelineError
 from scx_pipeline.lake.layout import folders_of
 from scx_pipeline.orchestration.assets import NO_MONTH, check_specs
 from scx_pipeline.orchestration.lake_resource import LakeResource
 from scx_pipeline.orchestration.metadata import asset_key, code_references, lake_key, table_metadata
-from scx_pipeline.orchestration.outcome import recorded
+from scx_pipeline.orchestration.outcome import failure, recorded
 from scx_pipeline.orchestration.partitions import monthly, span_of
 from scx_pipeline.orchestration.resources import BucketResource
 from scx_pipeline.spec import Span, Star, Table
@@ -39,7 +40,7 @@ def _monthly(compiled: CompiledStar) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, lake: LakeResource, bucket: BucketResource
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         if not (context.has_partition_key or context.has_partition_key_range):  # "Execute" on a check's page
-            raise dg.Failure(NO_MONTH, allow_retries=False)
+            raise failure(PipelineError(NO_MONTH))
         yield from _build(context, compiled, lake, bucket, span_of(context.partition_keys))
 
     return build

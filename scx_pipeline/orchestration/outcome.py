@@ -12,6 +12,8 @@ from scx_pipeline.engine.load import LoadReport
 from scx_pipeline.errors import GateError, PipelineError
 from scx_pipeline.orchestration.metadata import Key, load_metadata
 
+FAILURE_KIND = "kind"  # of a failure's metadata
+
 
 def recorded(
     context: dg.AssetExecutionContext, work: Callable[[], LoadReport], selected: set[str] | None, key: Key
@@ -22,10 +24,15 @@ def recorded(
     except GateError as error:
         assert isinstance(error.report, LoadReport)
         yield from _check_results(context, error.report, key)
-        raise dg.Failure(str(error), allow_retries=False) from None
+        raise failure(error) from None
     except PipelineError as error:
-        raise dg.Failure(str(error), allow_retries=False) from None
+        raise failure(error) from None
     yield from _results(context, report, set(report.tables) if selected is None else selected, key)
+
+
+def failure(error: PipelineError) -> dg.Failure:
+    """What fails a step with the error's message, and tells its kind to who may not see that (`alerting`)."""
+    return dg.Failure(str(error), metadata={FAILURE_KIND: error.kind}, allow_retries=False)
 
 
 def _results(

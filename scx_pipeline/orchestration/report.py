@@ -10,6 +10,7 @@ from scx_pipeline.engine.analyze import draw, run_query
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.orchestration.metadata import asset_key
+from scx_pipeline.orchestration.outcome import failure
 from scx_pipeline.orchestration.resources import WarehouseResource
 from scx_pipeline.spec import Query
 from scx_pipeline.warehouse.base import Session
@@ -43,7 +44,7 @@ def report_asset(compiled: CompiledStar) -> list[dg.AssetsDefinition]:
             with warehouse.open(context.log.info).reading() as session:
                 metadata = _answers(session, compiled)
         except PipelineError as error:
-            raise dg.Failure(str(error), allow_retries=False) from None
+            raise failure(error) from None
         return dg.MaterializeResult(metadata=metadata)
 
     return [report]

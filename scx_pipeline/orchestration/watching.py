@@ -9,6 +9,7 @@ from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.engine.watch import declared_watches, watch
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.orchestration.metadata import asset_key
+from scx_pipeline.orchestration.outcome import failure
 from scx_pipeline.orchestration.resources import WarehouseResource
 
 
@@ -32,7 +33,7 @@ def watching_checks(compiled: CompiledStar) -> dg.AssetChecksDefinition:
             with warehouse.open(context.log.info).reading() as session:
                 results = watch(session, star)
         except PipelineError as error:
-            raise dg.Failure(str(error), allow_retries=False) from None
+            raise failure(error) from None
         for result in results:
             key = asset_key(star.name, result.table)
             if dg.AssetCheckKey(key, result.name) in selected:

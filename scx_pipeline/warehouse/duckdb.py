@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from scx_pipeline.errors import WarehouseError
+from scx_pipeline.errors import WarehouseBusyError, WarehouseError
 from scx_pipeline.spec import Column, Span, Table
+from scx_pipeline.warehouse import duckroles
 from scx_pipeline.warehouse.base import (
     OBJECT,
     Capabilities,
@@ -59,6 +60,9 @@ _WRITERS: dict[Path, threading.Lock] = defaultdict(threading.Lock)
 # pause would keep it out for ever; but for COURTESY seconds only, as one of them may itself be what it waits for.
 _AWAITED: set[Path] = set()
 COURTESY = 1.0
+
+
+roles_sql = duckroles.roles_sql
 
 
 def open_url(url: str, limits: Limits, notify: Notify) -> Warehouse:
@@ -158,7 +162,7 @@ class DuckDBWarehouse(Warehouse):
                 if who is None:
                     raise WarehouseError(f"cannot open {self.url}: {first_line(error)}") from None
                 if time.monotonic() >= deadline:
-                    raise WarehouseError(
+                    raise WarehouseBusyError(
                         f"{self.url} is in use by {who}; waited {self.limits.lock_timeout:g} s (SCX_LOCK_TIMEOUT): "
                         "wait for that run, or stop it"
                     ) from None

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from scx_pipeline.errors import WarehouseError
+from scx_pipeline.errors import WarehouseBusyError
 from scx_pipeline.spec import Month, Span, Table
 from scx_pipeline.warehouse.base import in_span, inside, qualified, quote
 
@@ -163,7 +163,7 @@ class Months(Slice):
             except psycopg2.errors.LockNotAvailable:
                 session.execute("ROLLBACK TO SAVEPOINT readers")
                 if time.monotonic() >= deadline:
-                    raise WarehouseError(
+                    raise WarehouseBusyError(
                         f"{self.name} is being read by a query that does not end; waited {limit:g} s (SCX_LOCK_TIMEOUT): "
                         "wait for it, or end it; nothing was changed"
                     ) from None

@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from scx_pipeline.errors import WarehouseError
+from scx_pipeline.errors import WarehouseBusyError, WarehouseError
 from scx_pipeline.spec import Column, Month, Span, Table
+from scx_pipeline.warehouse import pgroles
 from scx_pipeline.warehouse.base import (
     OBJECT,
     Capabilities,
@@ -34,7 +35,7 @@ from scx_pipeline.warehouse.pglandings import CopyLanding, PassingLanding, check
 from scx_pipeline.warehouse.pgslices import Slice, by_partition, open_slice
 from scx_pipeline.warehouse.pgunload import rows_of
 from scx_pipeline.warehouse.unloading import Unload, write_parquet
-from scx_pipeline.warehouse.wire import Address, WireSession, parse_url, stopped, unreadable
+from scx_pipeline.warehouse.wire import Address, WireSession, forbidden, parse_url, stopped, unreadable
 from scx_pipeline.warehouse.workbench import Workbench, open_workbench, told
 
 if TYPE_CHECKING:
@@ -56,6 +57,9 @@ LOAD_SETTINGS = {
     # A load that was killed must not go on in the server: its lock would keep the next one waiting.
     "client_connection_check_interval": "5s",
 }
+
+
+roles_sql = pgroles.roles_sql
 
 
 def open_url(url: str, limits: Limits, notify: Notify) -> Warehouse:
@@ -172,7 +176,7 @@ class PostgresWarehouse(Warehouse):
         try:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [key])
         except psycopg2.errors.LockNotAvailable:
-            raise WarehouseError(
+            raise WarehouseBusyError(
                 f"{lock} in {self.url} is being loaded by {who}; waited {self.limits.lock_timeout:g} s "
                 "(SCX_LOCK_TIMEOUT): wait for that run, or stop it"
             ) from None
@@ -195,7 +199,7 @@ class PostgresWarehouse(Warehouse):
         try:
             yield
         except operational as error:
-            advice = stopped(error, self.limits)
+            advice = stopped(error, self.limits) or forbidden(error)
             line = f"{first_line(error)}{f' ({advice})' if advice else ''}"
             raise WarehouseError(f"{self.url}: {line}; nothing was changed") from error
 

@@ -12,8 +12,9 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scx_pipeline.errors import WarehouseError
+from scx_pipeline.errors import WarehouseBusyError, WarehouseError
 from scx_pipeline.spec import Column, Span, Table
+from scx_pipeline.warehouse import rsroles
 from scx_pipeline.warehouse.base import (
     OBJECT,
     STATE_SCHEMA,
@@ -38,7 +39,7 @@ from scx_pipeline.warehouse.rslogin import Login, log_in
 from scx_pipeline.warehouse.rsreader import GroupReader
 from scx_pipeline.warehouse.rsunload import told_of, unload_sql
 from scx_pipeline.warehouse.unloading import Unload
-from scx_pipeline.warehouse.wire import Address, WireSession, parse_url, stopped
+from scx_pipeline.warehouse.wire import Address, WireSession, forbidden, parse_url, stopped
 from scx_pipeline.warehouse.workbench import Workbench, open_workbench, told
 
 if TYPE_CHECKING:
@@ -77,6 +78,9 @@ FILE_BYTES = "128MB"  # of the Parquet files that rows go up in: some for each s
 
 class BrokenOffError(WarehouseError):
     """A transaction that was broken off through no fault of ours: the same may go well when it is begun anew."""
+
+
+roles_sql = rsroles.roles_sql
 
 
 def open_url(url: str, limits: Limits, notify: Notify) -> Warehouse:
@@ -216,7 +220,7 @@ class RedshiftWarehouse(Warehouse):
                 con.rollback()
                 if patience < timeout:
                     self.notify(f"waiting for {who}, which is loading {lock}")
-        raise WarehouseError(
+        raise WarehouseBusyError(
             f"{lock} in {self.url} is being loaded by {who}; waited {timeout:g} s (SCX_LOCK_TIMEOUT): "
             "wait for that run, or stop it"
         )
@@ -242,7 +246,7 @@ class RedshiftWarehouse(Warehouse):
             psycopg2.errors.UniqueViolation, psycopg2.errors.DuplicateTable
         ):  # by another run, just now
             if STATE_SCHEMA not in session.schemas():
-                session.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(STATE_SCHEMA)}")
+                session.make_schema(STATE_SCHEMA)
             session.execute(f"CREATE TABLE IF NOT EXISTS {name} (nothing smallint)")
 
     @contextmanager
@@ -257,7 +261,7 @@ class RedshiftWarehouse(Warehouse):
             line = first_line(error)
             kind = BrokenOffError if _may_go_well(error) else WarehouseError
             advice = next((advice for sign, advice in _ADVICE if sign.lower() in str(error).lower()), "")
-            advice = stopped(error, self.limits) or advice
+            advice = stopped(error, self.limits) or advice or forbidden(error)
             raise kind(
                 f"{self.url}: {line}{f' ({advice})' if advice else ''}; nothing was changed"
             ) from error
@@ -306,9 +310,6 @@ class RedshiftSession(WireSession):
             self.execute(unload_sql(unload, self.warehouse.access))
         [(rows,)] = self.rows("SELECT pg_last_unload_count()")
         return int(rows)
-
-    def schemas(self) -> set[str]:
-        return {name for (name,) in self.rows("SELECT nspname FROM pg_namespace")}
 
     def create_table(self, schema: str, table: Table) -> None:
         """Without keys: the planner would believe them, also while they do not hold yet."""
