@@ -50,9 +50,12 @@ lint: setup
 bench: setup
 	$(BIN)/python -m scx_pipeline_tests.bench $(ARGS)
 
+COMPILE := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-strip-extras --universal --python-version 3.11
+
 # Needs uv (https://docs.astral.sh/uv/); no registry host may stand in the lock file.
 lock:
-	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-strip-extras --universal --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
+	$(COMPILE) --extra dev pyproject.toml -o requirements.lock
+	$(COMPILE) --extra deploy --constraint requirements.lock pyproject.toml -o deploy/requirements.lock
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

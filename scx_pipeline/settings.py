@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
@@ -77,6 +78,13 @@ class Settings(BaseSettings):
         ge=0,
         description="source files read at a time, which is a matter of memory only; 0: as many as suits the warehouse",
     )
+    sensors: Literal["stopped", "running"] = Field(
+        "stopped",
+        description="whether the sensors of objects and reports run where nobody has started or stopped them in the UI: running in a deployment",
+    )
+    sensor_seconds: int = Field(
+        30, ge=5, le=86400, description="seconds between two looks of a sensor at the bucket, such as 300"
+    )
 
     @property
     def bucket(self) -> str:
@@ -111,6 +119,11 @@ def read_settings() -> Settings:
         name = f"SCX_{first['loc'][0]}".upper()
         field = Settings.model_fields[str(first["loc"][0])]
         raise SettingsError(f"{name}: {first['msg']} ({field.description})") from None
+
+
+def environment() -> Mapping[str, str]:
+    """The environment, for what of it belongs to others: the variables that Dagster's own files name."""
+    return os.environ
 
 
 def redact(url: str) -> str:

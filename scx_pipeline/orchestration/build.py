@@ -11,7 +11,13 @@ from scx_pipeline.orchestration.lake_assets import lake_assets, lake_jobs
 from scx_pipeline.orchestration.lake_resource import lake_resource
 from scx_pipeline.orchestration.report import report_asset
 from scx_pipeline.orchestration.resources import resources
-from scx_pipeline.orchestration.triggers import hourly_schedule, object_sensor, report_sensor, star_jobs
+from scx_pipeline.orchestration.triggers import (
+    Rhythm,
+    hourly_schedule,
+    object_sensor,
+    report_sensor,
+    star_jobs,
+)
 from scx_pipeline.orchestration.watching import watching_checks
 from scx_pipeline.settings import Settings, read_settings
 
@@ -20,15 +26,20 @@ _KINDS = {"postgres": "postgresql"}
 
 def build_star(compiled: CompiledStar) -> dg.Definitions:
     """Everything Dagster knows of a star, its resources aside."""
-    scheme = read_settings().warehouse.partition(":")[0]
+    settings = read_settings()
+    scheme = settings.warehouse.partition(":")[0]
     tables = table_assets(compiled, _KINDS.get(scheme, scheme))
     jobs, report = star_jobs(compiled), report_asset(compiled)
+    rhythm = Rhythm(settings.sensor_seconds, dg.DefaultSensorStatus(settings.sensors.upper()))
     return dg.Definitions(
         assets=[*source_assets(compiled), *tables, *report, *lake_assets(compiled)],
         asset_checks=[watching_checks(compiled)],
         jobs=[*jobs, *lake_jobs(compiled)],
         schedules=[hourly_schedule(compiled, job) for job in jobs],
-        sensors=[object_sensor(compiled, jobs), *([report_sensor(compiled)] if report else [])],
+        sensors=[
+            object_sensor(compiled, jobs, rhythm),
+            *([report_sensor(compiled, rhythm)] if report else []),
+        ],
     )
 
 

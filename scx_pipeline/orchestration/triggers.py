@@ -2,6 +2,7 @@
 Which months are due is decided in `due`; what a run does is in `assets`."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 
@@ -28,6 +29,14 @@ from scx_pipeline.spec import Star, Table
 RUN_KEY = "dagster/run_key"  # the tag that Dagster gives a run for its request's key
 TICK_LOCK_TIMEOUT = 5.0  # a tick rather comes again than waits for a run that writes the warehouse
 _FAILED = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """How a deployment's sensors look: how often, and whether before anybody has started them in the UI."""
+
+    seconds: int
+    status: dg.DefaultSensorStatus
 
 
 def refresh_name(star: Star) -> str:
@@ -60,7 +69,7 @@ def _selection(star: Star, tables: Sequence[Table]) -> dg.AssetSelection:
 
 
 def object_sensor(
-    compiled: CompiledStar, jobs: Sequence[UnresolvedAssetJobDefinition]
+    compiled: CompiledStar, jobs: Sequence[UnresolvedAssetJobDefinition], rhythm: Rhythm
 ) -> dg.SensorDefinition:
     """Ask for every month whose objects are new, changed or gone, each contiguous span in one run.
 
@@ -72,8 +81,8 @@ def object_sensor(
     @dg.sensor(
         name=f"{star.name}_objects",
         jobs=jobs,
-        minimum_interval_seconds=30,
-        default_status=dg.DefaultSensorStatus.STOPPED,
+        minimum_interval_seconds=rhythm.seconds,
+        default_status=rhythm.status,
         description=f"Loads what has changed of {star.name}: months whose objects are new, changed or gone.",
     )
     def watch(
@@ -126,14 +135,14 @@ def hourly_schedule(compiled: CompiledStar, job: UnresolvedAssetJobDefinition) -
     return load_changed
 
 
-def report_sensor(compiled: CompiledStar) -> dg.AutomationConditionSensorDefinition:
+def report_sensor(compiled: CompiledStar, rhythm: Rhythm) -> dg.AutomationConditionSensorDefinition:
     """Renew the report after every load, by a name that says so (Dagster's own is default_automation_condition_sensor)."""
     star = compiled.star
     return dg.AutomationConditionSensorDefinition(
         f"{star.name}_report",
         target=dg.AssetSelection.assets(asset_key(star.name, "report")),
-        minimum_interval_seconds=30,
-        default_status=dg.DefaultSensorStatus.STOPPED,
+        minimum_interval_seconds=rhythm.seconds,
+        default_status=rhythm.status,
         description=f"Renews the report of {star.name} after every load.",
     )
 
