@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from scx_pipeline.alerts.address import check_hook, check_mail, check_token, check_ui
 from scx_pipeline.errors import SettingsError
 
 _SECRET = re.compile("pass|secret|token|key", re.IGNORECASE)
@@ -86,6 +87,61 @@ class Settings(BaseSettings):
         30, ge=5, le=86400, description="seconds between two looks of a sensor at the bucket, such as 300"
     )
 
+    ui_url: str = Field(
+        "http://127.0.0.1:3000",
+        description="the base of the UI's address, for the links of alerts, such as https://dagster.example.com",
+    )
+    alert_slack_url: SecretStr = Field(
+        SecretStr(""),
+        description="a Slack incoming webhook that is told of problems, such as https://hooks.slack.com/services/T000/B000/XXXX",
+    )
+    alert_smtp_url: SecretStr = Field(
+        SecretStr(""),
+        description="a mail server that tells of problems, such as smtp://user:password@mail.example.com:587?from=scx@example.com&to=data@example.com; smtps:// for TLS from the start",
+    )
+    alert_webhook_url: SecretStr = Field(
+        SecretStr(""),
+        description="a webhook that is told of problems as JSON (docs/alerts.md), such as https://alerts.example.com/scx",
+    )
+    alert_webhook_token: SecretStr = Field(
+        SecretStr(""), description="sent to the webhook as Authorization: Bearer, such as 3f9c…"
+    )
+    alert_stale_hours: float = Field(
+        6,
+        gt=0,
+        le=8760,
+        description="hours after which a month that is due and not loaded is a problem, such as 6",
+    )
+    alert_rejected: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="the share of a load's rows from which on rejected rows are a problem, such as 0.01 for 1%",
+    )
+
+    @field_validator("alert_slack_url", "alert_webhook_url")
+    @classmethod
+    def _hook(cls, url: SecretStr) -> SecretStr:
+        check_hook(url.get_secret_value())
+        return url
+
+    @field_validator("alert_smtp_url")
+    @classmethod
+    def _mail(cls, url: SecretStr) -> SecretStr:
+        check_mail(url.get_secret_value())
+        return url
+
+    @field_validator("alert_webhook_token")
+    @classmethod
+    def _token(cls, token: SecretStr) -> SecretStr:
+        check_token(token.get_secret_value())
+        return token
+
+    @field_validator("ui_url")
+    @classmethod
+    def _ui(cls, url: str) -> str:
+        return check_ui(url)
+
     @property
     def bucket(self) -> str:
         """The bucket's URL, the default resolved to an absolute one."""
@@ -118,7 +174,8 @@ def read_settings() -> Settings:
         first = error.errors(include_url=False, include_input=False)[0]
         name = f"SCX_{first['loc'][0]}".upper()
         field = Settings.model_fields[str(first["loc"][0])]
-        raise SettingsError(f"{name}: {first['msg']} ({field.description})") from None
+        what = first["msg"].removeprefix("Value error, ")  # of our own
+        raise SettingsError(f"{name}: {what} ({field.description})") from None
 
 
 def environment() -> Mapping[str, str]:
