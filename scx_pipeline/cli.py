@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from scx_pipeline import cli_cluster, cli_lake, show
+from scx_pipeline import cli_care, cli_cluster, cli_lake, cli_serve, show
 from scx_pipeline.cli_options import (
     AsJson,
     LastMonth,
@@ -47,6 +47,8 @@ generate = typer.Typer(no_args_is_help=True, help="Generate a realistic sample b
 app.add_typer(generate, name="generate")
 app.add_typer(cli_lake.app, name="lake")
 app.add_typer(cli_cluster.app, name="cluster")
+app.add_typer(cli_serve.app, name="serve")
+cli_care.register(app)
 
 FROM_LAKE = "lake"  # the one word that --from takes beside months
 Layout = Literal["monthly", "concatenated", "both"]
@@ -441,12 +443,13 @@ def _generate(star: str, options: Any, settings: Settings, *, quiet: bool) -> An
     from scx_pipeline.engine.objects import create_bucket
 
     write = import_module(f"scx_pipeline.samples.{star}").generate
-    store = create_bucket(settings.bucket).store
+    bucket = create_bucket(settings.bucket)
+    bucket.list_objects(f"{star}-is-not-here/")  # one that is absent or refuses us says so at once
     try:
         if quiet:
-            return write(options, store)
+            return write(options, bucket.store)
         with show.err.status("generating") as line:
-            return write(options, store, line.update)
+            return write(options, bucket.store, line.update)
     except ValueError as error:
         raise PipelineError(str(error)) from None
 

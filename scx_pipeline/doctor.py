@@ -1,11 +1,11 @@
 """What `scx doctor` looks at: settings, versions, the bucket, the warehouse, Spark and Dagster's home, each with advice.
-Nothing is changed but for a table that is made and rolled back; how the findings are shown is the command's."""
+Nothing is changed but for tables that are made and rolled back; how the findings are shown is the command's."""
 
 from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -14,7 +14,7 @@ from scx_pipeline.engine.objects import open_bucket
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.settings import Settings, redact
 from scx_pipeline.spec import Column
-from scx_pipeline.warehouse.base import MANY_ROWS, Limits, open_warehouse
+from scx_pipeline.warehouse.base import MANY_ROWS, STATE_SCHEMA, Limits, Session, open_warehouse, quote
 
 PACKAGES = ("scx_pipeline", "dagster", "duckdb", "psycopg2-binary", "obstore", "sqlglot", "pandas")
 
@@ -46,7 +46,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _tried(
         "warehouse",
         lambda: _warehouse(settings),
-        "set SCX_WAREHOUSE_URL, and grant CREATE on the database to its user",
+        "set SCX_WAREHOUSE_URL, and have an administrator run what `scx roles` prints",
     )
     if settings.spark:
         yield _tried(
@@ -89,17 +89,28 @@ def _warehouse(settings: Settings) -> str:
         settings.memory_limit, settings.threads, settings.batch_files, min(settings.lock_timeout, 5)
     )
     warehouse = open_warehouse(settings.warehouse, limits)
+    schemas = {load_star(stars_folder() / name).star.schema_name for name in star_names()}
     try:
         with warehouse.transaction("doctor") as session:
             session.begin()
-            session.execute("CREATE SCHEMA scx_pipeline_doctor")
-            session.execute("CREATE TABLE scx_pipeline_doctor.written (n INTEGER)")
-            # So many that they come in as a load's rows do.
-            number = Column(name="n", type="integer", description="A number.")
-            session.insert_rows("scx_pipeline_doctor.written", [number], [(n,) for n in range(MANY_ROWS + 1)])
+            _try_writing(session, [*sorted(schemas), STATE_SCHEMA])
             raise _RollBackError
     except _RollBackError:
-        return f"{warehouse.url}: connected, may create schemas and tables, and load rows"
+        return f"{warehouse.url}: connected, may create tables in {', '.join(sorted(schemas))}, and load rows"
+
+
+def _try_writing(session: Session, schemas: Sequence[str]) -> None:
+    """Do what every load does, in the schemas of them all: who loads may have a right to these, and to nothing else."""
+    standing = session.schemas()
+    for schema in schemas:
+        if schema not in standing:
+            session.make_schema(schema)
+        session.execute(f"CREATE TABLE {quote(schema)}.scx_pipeline_doctor (n INTEGER)")
+    # So many that they come in as a load's rows do.
+    number = Column(name="n", type="integer", description="A number.")
+    written = f"{quote(schemas[-1])}.scx_pipeline_doctor"
+    session.insert_rows(written, [number], [(n,) for n in range(MANY_ROWS + 1)])
+    session.create_temporary("_doctor", f"SELECT n FROM {written}")
 
 
 def _spark(settings: Settings) -> str:

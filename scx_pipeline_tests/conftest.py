@@ -15,6 +15,7 @@ from scx_pipeline_tests import engines
 from scx_pipeline_tests.servers.postgres import FAST, PostgresServer, postgres_server
 from scx_pipeline_tests.servers.redshift import emptied
 from scx_pipeline_tests.servers.s3 import S3Server, s3_server
+from scx_pipeline_tests.standin.cluster import fresh_cluster
 from scx_pipeline_tests.standin.linter import unparsable
 from scx_pipeline_tests.standin.server import StandIn, stand_in
 
@@ -22,7 +23,7 @@ from scx_pipeline_tests.standin.server import StandIn, stand_in
 TIERS = {
     "unit": 0,
     "cases": 1,
-    "cluster": 1,
+    "dev": 1,
     "duckdb": 2,
     "pipeline": 2,
     "postgres": 3,
@@ -142,7 +143,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
 
 @pytest.fixture
 def postgres_url(postgres: PostgresServer) -> str:
-    """An empty database `dev`, and a role that owns it."""
+    """An empty database `dev`, for the role that loads."""
     return postgres.fresh_dev()
 
 
@@ -181,14 +182,15 @@ def shared_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
 @pytest.fixture
 def redshift(
-    request: pytest.FixtureRequest, tmp_path: Path, postgres_url: str, s3: S3Server
+    request: pytest.FixtureRequest, tmp_path: Path, postgres: PostgresServer, s3: S3Server
 ) -> Iterator[StandIn]:
     """A stand-in for Redshift over an empty database `dev`, and the tests' S3 server."""
     if request.config.getoption("--redshift-url"):
         pytest.skip("looks into the stand-in, which --redshift-url takes the place of")
     folder = tmp_path / "redshift"
     folder.mkdir()
-    with stand_in(folder, postgres_url, s3) as server:
+    fresh_cluster(postgres, "dev")
+    with stand_in(folder, postgres, "dev", s3) as server:
         yield server
 
 

@@ -14,7 +14,7 @@ from scx_pipeline.engine.select import MonthState, Selection
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.spec import Column, Month, Span, Table
-from scx_pipeline.warehouse.base import STATE_SCHEMA, Session, qualified, quote
+from scx_pipeline.warehouse.base import STATE_SCHEMA, Session, qualified
 
 
 def _state_table(name: str, key: Sequence[str], **columns: str) -> Table:
@@ -99,7 +99,7 @@ def prepare_tables(
     standing = session.schemas()
     for schema in dict.fromkeys((star.schema_name, STATE_SCHEMA)):
         if schema not in standing:  # asked for one that stands, PostgreSQL would want the right to create it
-            session.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
+            session.make_schema(schema)
     wanted = _with_kept(compiled, compiled.star.tables)
     found = _columns(session, [*((STATE_SCHEMA, table) for table in STATE_TABLES), *wanted])
     for table in STATE_TABLES:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from scx_pipeline.warehouse.parquetfiles import ParquetFiles
+    from scx_pipeline.warehouse.roles import Roles
     from scx_pipeline.warehouse.unloading import Unload
 
 STATE_SCHEMA = (
@@ -272,6 +273,10 @@ class Session(Relations):
         )
         return {name for (name,) in found}
 
+    def make_schema(self, name: str) -> None:
+        """Create a schema that does not stand. Raises WarehouseError where that is not allowed."""
+        self.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(name)}")
+
     @abstractmethod
     def columns_of(self, schema: str, tables: Collection[str]) -> dict[str, list[tuple[str, str]]]:
         """Of those of these tables that stand, the columns in order as (name, the engine's type).
@@ -452,6 +457,11 @@ def shown_facts(url: str) -> tuple[str, dict[str, str | int | None]]:
     """The engine's name, and of the URL what is no secret, by name. Raises WarehouseError as `open_warehouse`."""
     engine = _engine(url)
     return engine.CAPABILITIES.name, engine.shown_facts(url)
+
+
+def roles_sql(url: str, roles: Roles) -> str:
+    """What an administrator of a URL's engine runs, so that one may load and another only read."""
+    return str(_engine(url).roles_sql(roles))
 
 
 def _engine(url: str) -> Any:

@@ -46,6 +46,21 @@ class WireSession(Session):
         with self.con.cursor() as cursor:
             yield cursor
 
+    def schemas(self) -> set[str]:
+        # The information schema shows only those that the user has a right to.
+        return {name for (name,) in self.rows("SELECT nspname FROM pg_namespace")}
+
+    def make_schema(self, name: str) -> None:
+        import psycopg2
+
+        try:
+            super().make_schema(name)
+        except psycopg2.errors.InsufficientPrivilege as error:
+            raise WarehouseError(
+                f"there is no schema {name}, and this user may not create one: have an administrator run what `scx roles` prints "
+                "(again, after a star was added); nothing was changed"
+            ) from error
+
     def columns_of(self, schema: str, tables: Collection[str]) -> dict[str, list[tuple[str, str]]]:
         found = self.rows(
             "SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a"
@@ -112,6 +127,14 @@ def unreadable(sample: str) -> str:
         f"SCX_WAREHOUSE_URL cannot be read: write {sample}, "
         "with @ : / ? # % in the password as %40 %3A %2F %3F %23 %25"
     )
+
+
+def forbidden(error: Exception) -> str:
+    """What to do about a statement that the user has no right to; nothing of other errors."""
+    import psycopg2
+
+    known = isinstance(error, psycopg2.errors.InsufficientPrivilege)
+    return "have an administrator run what `scx roles` prints" if known else ""
 
 
 def stopped(error: Exception, limits: Limits) -> str:

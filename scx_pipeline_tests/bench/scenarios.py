@@ -300,17 +300,9 @@ def _fresh_database(bench: Bench, bucket: str, server: PostgresServer) -> dict[s
 def _copy_ready(server: PostgresServer, file: Path, table: str) -> Timing:
     """Take a table's rows out into a binary file, and time how long they take into a new one without its helpers."""
     psql = [str(binary("psql")), "-q", "-v", "ON_ERROR_STOP=1", server.url("dev")]
-    schema = table.partition(".")[0]
     run([*psql, "-c", f"CREATE TABLE readings (LIKE {table})"], {})
     run([*psql, "-c", f"\\copy (TABLE {table}) TO '{file}' (FORMAT binary)"], {})
-    run(
-        [
-            *psql,
-            "-c",
-            f"DROP TABLE {table} CASCADE" if schema == "public" else f"DROP SCHEMA {schema} CASCADE",
-        ],
-        {},
-    )
+    run([*psql, "-c", f"DROP TABLE {table} CASCADE"], {})
     os.sync()  # or the file would still be on its way to the disk, which slows the COPY that it is for
     try:
         return run([*psql, "-c", f"\\copy readings FROM '{file}' (FORMAT binary)"], {})

@@ -179,3 +179,22 @@ def test_the_process_ends_with_the_command_s_code(home: Path, arguments: list[st
     ended = subprocess.run([script, *arguments], capture_output=True, text=True)
     assert ended.returncode == code
     assert ended.stdout or ended.stderr
+
+
+@pytest.mark.parametrize("engine", ["postgresql", "redshift", "duckdb"])
+def test_the_committed_roles_are_what_the_command_prints(scx: Scx, engine: str) -> None:
+    """After a star was added: scx roles --engine … > deploy/roles/….sql"""
+    path = Path(__file__).parents[2] / "deploy" / "roles" / f"{engine}.sql"
+    assert scx("roles", "--engine", engine).out == path.read_text("utf-8")
+
+
+def test_roles_are_those_of_the_warehouse_and_of_the_names_given(
+    scx: Scx, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert scx("roles").out.startswith("-- DuckDB has no roles")
+    monkeypatch.setenv("SCX_WAREHOUSE_URL", "redshift://scx:pl4nted@127.0.0.1:1/dev")
+    told = scx("roles", "--loader", "IAMR:loader", "--analyst", 'an"alyst', "--database", "other")
+    assert 'CREATE USER "IAMR:loader" PASSWORD DISABLE;' in told.out
+    assert 'GRANT TEMP ON DATABASE "other" TO "IAMR:loader";' in told.out
+    assert 'TO "an""alyst";' in told.out
+    assert "pl4nted" not in told.out

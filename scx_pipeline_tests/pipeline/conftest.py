@@ -15,6 +15,7 @@ from scx_pipeline_tests.pipeline.sensors import SensorWorld
 from scx_pipeline_tests.pipeline.world import World, folder_world
 from scx_pipeline_tests.servers.postgres import PostgresServer
 from scx_pipeline_tests.servers.redshift import emptied, reading_bucket
+from scx_pipeline_tests.standin.cluster import fresh_cluster
 from scx_pipeline_tests.standin.linter import unparsable
 from scx_pipeline_tests.standin.server import StandIn, stand_in
 
@@ -90,11 +91,11 @@ def _cluster(
 ) -> Callable[[], str]:
     """What gives the URL of a stand-in whose database is empty."""
     bucket, linted = request.getfixturevalue("s3_bucket"), request.getfixturevalue("linted")
-    redshift = opened.enter_context(stand_in(folder, postgres.url("cluster"), request.getfixturevalue("s3")))
+    redshift = opened.enter_context(stand_in(folder, postgres, "cluster", request.getfixturevalue("s3")))
     opened.callback(lambda: _assert_parsable(redshift, linted))
 
     def fresh() -> str:
-        postgres.create_database("cluster")
+        fresh_cluster(postgres, "cluster")
         return f"{redshift.url()}&staging={bucket}/staging"
 
     return fresh

@@ -121,16 +121,18 @@ def test_what_an_owner_grants_and_indexes_outlives_a_reload(
 ) -> None:
     put(sensors, JANUARY, "s1")
     sensors.january()
-    postgres.create_database("other", "analyst")  # makes the role
+    postgres.create_role("auditor")
+    with postgres.superuser("dev") as run:
+        run.execute("GRANT CONNECT ON DATABASE dev TO auditor")
+        run.execute("GRANT USAGE ON SCHEMA dwh TO auditor")
     with another(sensors) as con, con, con.cursor() as cursor:
-        cursor.execute("GRANT USAGE ON SCHEMA dwh TO analyst")
-        cursor.execute("GRANT SELECT ON dwh.data_sample TO analyst")
+        cursor.execute("GRANT SELECT ON dwh.data_sample TO auditor")
         cursor.execute("CREATE INDEX ON dwh.data_sample (sensor_serial)")
     put(sensors, JANUARY, "s2")
     sensors.january()
     indexed = "SELECT indexdef FROM pg_indexes WHERE tablename = 'data_sample_2023_01'"
     assert "(sensor_serial)" in sensors.rows(indexed)[0][0]
-    with closing(psycopg2.connect(postgres.url("dev", "analyst"))) as con:
+    with closing(psycopg2.connect(postgres.url("dev", "auditor"))) as con:
         assert counted(con) == 1
 
 

@@ -11,13 +11,15 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from scx_pipeline_tests.standin.server import StandIn
+from scx_pipeline_tests.standin.server import ADMIN, StandIn
 
 ROOT = Path(__file__).parents[2]
 LOADS = "scx_pipeline_tests/pipeline/test_load.py"
 
 
 def suite(url: str, *tests: str) -> subprocess.CompletedProcess[str]:
+    """Run tests there as an administrator, who alone may drop what is there and make schemas."""
+    url = url.replace("redshift://scx:", f"redshift://{ADMIN}:")
     command = [
         sys.executable,
         "-m",
@@ -32,7 +34,7 @@ def suite(url: str, *tests: str) -> subprocess.CompletedProcess[str]:
 
 
 def execute(redshift: StandIn, sql: str) -> None:
-    with closing(psycopg2.connect(redshift.url().replace("redshift://", "postgresql://"))) as con:
+    with closing(psycopg2.connect(redshift.url(ADMIN).replace("redshift://", "postgresql://"))) as con:
         con.autocommit = True
         with con.cursor() as cursor:
             cursor.execute(sql)
@@ -72,7 +74,7 @@ def test_a_database_with_tables_is_emptied_only_if_it_says_so(
 
 def test_a_cluster_that_cannot_be_reached_ends_the_run_with_one_line() -> None:
     done = suite(
-        "redshift://scx:pl4nted@127.0.0.1:1/dev", f"{LOADS}::test_times_are_utc_with_iso_weeks[redshift]"
+        "redshift://other:pl4nted@127.0.0.1:1/dev", f"{LOADS}::test_times_are_utc_with_iso_weeks[redshift]"
     )
     assert done.returncode != 0
     assert "--redshift-url: cannot connect to redshift://127.0.0.1:1/dev" in done.stdout

@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection
 
-from scx_pipeline_tests.standin.server import StandIn
+from scx_pipeline_tests.standin.server import ADMIN, StandIn
 
 GUIDE = "https://docs.aws.amazon.com/redshift/latest/dg/"
 FEATURES, TYPES, FUNCTIONS = (
@@ -79,6 +79,14 @@ REFUSED = [
     ("SET work_mem = '1GB'", "cm_chap_ConfigurationRef"),
     ("LOCK t IN ACCESS SHARE MODE", "r_LOCK"),
     ("SELECT a FROM " + "n" * 128, "r_names"),
+    ("CREATE USER IF NOT EXISTS x PASSWORD DISABLE", "r_CREATE_USER"),
+    ("CREATE USER x", "r_CREATE_USER"),
+    ("CREATE ROLE IF NOT EXISTS x", "r_CREATE_ROLE"),
+    ("ALTER USER scx SET default_transaction_read_only TO on", "r_ALTER_USER"),
+    ("GRANT CONNECT ON DATABASE dev TO scx", "r_GRANT"),
+    ("GRANT SELECT ON t TO CURRENT_USER", "r_GRANT"),
+    ("GRANT SELECT ON SCHEMA public TO scx", "r_GRANT"),
+    ("ALTER DEFAULT PRIVILEGES FOR ROLE scx GRANT SELECT ON TABLES TO scx_reader", "r_ALTER_DEFAULT_PRIVILEGES"),
 ]  # fmt: skip
 
 TAKEN = [
@@ -122,13 +130,18 @@ TAKEN = [
     ("SELECT PG_BACKEND_PID()", "PG_BACKEND_PID"),
     ("SELECT nspname FROM pg_namespace", "c_join_PG"),
     ("EXPLAIN SELECT a FROM t", "r_EXPLAIN"),
+    ("CREATE USER x PASSWORD DISABLE", "r_CREATE_USER"),
+    ("ALTER USER scx SET statement_timeout TO 1000", "r_ALTER_USER"),
+    ("GRANT SELECT ON ALL TABLES IN SCHEMA public TO scx_reader", "r_GRANT"),
+    ("REVOKE TEMP ON DATABASE dev FROM PUBLIC", "r_REVOKE"),
+    ("ALTER DEFAULT PRIVILEGES FOR USER scx GRANT SELECT ON TABLES TO scx_reader", "r_ALTER_DEFAULT_PRIVILEGES"),
 ]  # fmt: skip
 
 
 @pytest.fixture
 def con(redshift: StandIn) -> Iterator[connection]:
-    """A session in which every statement commits by itself, and two small tables."""
-    with closing(psycopg2.connect(redshift.url().replace("redshift://", "postgresql://"))) as con:
+    """An administrator's session in which every statement commits by itself, and two small tables."""
+    with closing(psycopg2.connect(redshift.url(ADMIN).replace("redshift://", "postgresql://"))) as con:
         con.autocommit = True
         with con.cursor() as run:
             run.execute("CREATE TABLE t (a integer, b varchar(20))")

@@ -21,10 +21,17 @@ import psycopg2
 from psycopg2.extensions import cursor
 from psycopg2.sql import SQL, Identifier, Literal
 
+from scx_pipeline.warehouse import pgroles
+from scx_pipeline.warehouse.roles import Roles
 from scx_pipeline_tests.servers.ports import LOOPBACK, Account, Launch, enter, free_ports, running, wait_until
 
 SUPERUSER = "postgres"
-OWNER = "scx"  # an ordinary role: nothing the pipeline does may need a superuser
+LOADER, ANALYST = (
+    "scx_loader",
+    "scx_analyst",
+)  # as `scx roles` has them: nothing the pipeline does may need more
+ROLES = Path(__file__).parents[2] / "deploy" / "roles"
+TEMPLATE = "with_roles"  # the database that others are copies of
 
 # Everything is as in production except what survives a power cut.
 FAST: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
@@ -45,32 +52,53 @@ class PostgresServer:
     def superuser_url(self) -> str:
         return self.url("postgres", SUPERUSER)
 
-    def url(self, database: str, user: str = OWNER) -> str:
-        """The URL of a database, for the role that owns it unless said otherwise."""
+    def url(self, database: str, user: str = LOADER) -> str:
+        """The URL of a database, for the role that loads unless said otherwise."""
         name, password = quote(database, safe=""), quote(self.password, safe="")
         return f"postgresql://{quote(user, safe='')}:{password}@{LOOPBACK}:{self.port}/{name}"
 
-    def create_database(self, name: str, owner: str | None = None) -> str:
-        """Make the database anew, and its owner if need be; an older one of that name is dropped first."""
-        owner = owner or OWNER
-        role, database = Identifier(owner), Identifier(name)
+    def create_template(self) -> None:
+        """Make what databases are copied from: with the roles that the project's own file makes, as it stands."""
         with self.superuser() as run:
-            run.execute("SELECT FROM pg_roles WHERE rolname = %s", (owner,))
-            if not run.rowcount:
-                run.execute(SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, Literal(self.password)))
+            run.execute("CREATE DATABASE dev")
+        with self.superuser("dev") as run:
+            run.execute((ROLES / "postgresql.sql").read_text("utf-8"))
+            for role in (LOADER, ANALYST):
+                run.execute(f"ALTER ROLE {role} PASSWORD %s", (self.password,))
+        with self.superuser() as run:
+            run.execute(f"ALTER DATABASE dev RENAME TO {TEMPLATE}")
+
+    def create_database(self, name: str) -> str:
+        """Make the database anew, and nobody has more rights in it than in production; the URL for the one who loads."""
+        self.copy_database(name, TEMPLATE, pgroles.database_sql(Roles((), LOADER, ANALYST, name)))
+        return self.url(name)
+
+    def copy_database(self, name: str, template: str, rights: str) -> None:
+        """Make a copy of a database, and run what says who may connect, which is not copied; an older one is dropped first."""
+        database = Identifier(name)
+        with self.superuser() as run:
             run.execute(SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database))
-            run.execute(SQL("CREATE DATABASE {} OWNER {}").format(database, role))
-        return self.url(name, owner)
+            run.execute(SQL("CREATE DATABASE {} TEMPLATE {}").format(database, Identifier(template)))
+            run.execute(rights)
+
+    def create_role(self, name: str) -> None:
+        """Make another role, with no rights, unless there is one."""
+        with self.superuser() as run:
+            run.execute("SELECT FROM pg_roles WHERE rolname = %s", (name,))
+            if not run.rowcount:
+                password = Literal(self.password)
+                run.execute(SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(Identifier(name), password))
 
     def fresh_dev(self) -> str:
         """The database `dev`, which the analysts' query names, empty."""
         return self.create_database("dev")
 
     @contextmanager
-    def superuser(self) -> Iterator[cursor]:
+    def superuser(self, database: str = SUPERUSER) -> Iterator[cursor]:
         """A superuser's cursor in which every statement commits by itself."""
         # a stranger who took the port may keep us waiting for an answer
-        with closing(psycopg2.connect(self.superuser_url, connect_timeout=2)) as connection:
+        url = self.url(database, SUPERUSER)
+        with closing(psycopg2.connect(url, connect_timeout=2)) as connection:
             connection.autocommit = True
             with connection.cursor() as run:
                 yield run
@@ -116,6 +144,7 @@ def _serve(directory: Path, settings: Mapping[str, str]) -> Iterator[PostgresSer
         with running(launch) as process:
             server = PostgresServer(port, password, process.pid, launch.log)
             wait_until(server.answers, process, launch.log)
+            server.create_template()
             yield server
 
 

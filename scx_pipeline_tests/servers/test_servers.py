@@ -20,6 +20,7 @@ import psutil  # type: ignore[import-untyped, unused-ignore]
 import psycopg2
 import pytest
 from obstore.store import S3Store
+from psycopg2.sql import SQL, Identifier
 
 from scx_pipeline_tests.servers import ports
 from scx_pipeline_tests.servers.postgres import FAST, PostgresServer, binary, postgres_server
@@ -74,7 +75,7 @@ def test_dev_is_fresh_even_while_somebody_is_connected(attempt: int, postgres: P
     with closing(psycopg2.connect(postgres.fresh_dev())):
         url = postgres.fresh_dev()
         assert query(url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(0,)]
-        query(url, "CREATE SCHEMA dwh", "CREATE TABLE t (n int)", "SELECT 1")
+        query(url, "CREATE TABLE dwh.t (n int)", "CREATE TABLE public.t (n int)", "SELECT 1")
 
 
 def test_postgres_is_the_same_on_every_machine(postgres_url: str) -> None:
@@ -94,8 +95,13 @@ def test_the_pipelines_role_is_ordinary(postgres_url: str, postgres: PostgresSer
 
 
 def test_databases_of_other_names_and_owners(postgres: PostgresServer) -> None:
-    url = postgres.create_database('odd "name"/é', owner="reader")
-    assert query(url, "SELECT current_database(), current_user") == [('odd "name"/é', "reader")]
+    name = 'odd "name"/é'
+    postgres.create_database(name)
+    postgres.create_role("reader")
+    with postgres.superuser() as run:
+        run.execute(SQL("ALTER DATABASE {} OWNER TO reader").format(Identifier(name)))
+    url = postgres.url(name, "reader")
+    assert query(url, "SELECT current_database(), current_user") == [(name, "reader")]
 
 
 @pytest.mark.parametrize("password", ["", "wrong"])

@@ -21,10 +21,11 @@ from obstore.store import S3Store
 from psycopg2 import extensions
 
 from scx_pipeline_tests.servers.ports import LOOPBACK
+from scx_pipeline_tests.servers.postgres import SUPERUSER, PostgresServer
 from scx_pipeline_tests.servers.s3 import S3Server
 from scx_pipeline_tests.standin.copying import Copied, CopyFailed, Copying
 from scx_pipeline_tests.standin.options import parse_copy, parse_unload
-from scx_pipeline_tests.standin.statements import FNV_HASH, translate
+from scx_pipeline_tests.standin.statements import FNV_HASH, Translated, translate
 from scx_pipeline_tests.standin.unloading import Unloading
 from scx_pipeline_tests.standin.views import with_system_views
 from scx_pipeline_tests.standin.wire import Failure, Gone, Result, Wire
@@ -44,6 +45,9 @@ _STATES = {
     extensions.TRANSACTION_STATUS_INTRANS: b"T",
     extensions.TRANSACTION_STATUS_INERROR: b"E",
 }
+# Who loads, who only reads, and who may do everything; and who is another on the PostgreSQL behind.
+USER, READER, ADMIN = "scx", "scx_reader", "admin"
+ROLES = {ADMIN: SUPERUSER}
 DEFAULT_ROLE = "arn:aws:iam::123456789012:role/scx-copy"
 
 
@@ -52,7 +56,8 @@ class StandIn:
     """A running stand-in, and what a test may set or look at."""
 
     port: int
-    backend_url: str
+    backend: PostgresServer = field(repr=False)
+    backend_database: str
     s3: S3Server | None
     certificate: Path
     database: str = "dev"
@@ -67,7 +72,12 @@ class StandIn:
     before: Callable[[str], None] = lambda sql: None
     _queries: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
-    def url(self, user: str = "scx") -> str:
+    @property
+    def backend_url(self) -> str:
+        """The database behind, for the role that loads."""
+        return self.backend.url(self.backend_database, USER)
+
+    def url(self, user: str = USER) -> str:
         """The URL by which a client comes in, its certificate checked."""
         login = f"{quote(user)}:{quote(self.users[user], safe='')}"
         return f"redshift://{login}@localhost:{self.port}/{self.database}?sslrootcert={quote(str(self.certificate), safe='')}"
@@ -98,7 +108,7 @@ class Session:
         if start.get("database", user) != self.server.database:
             self.wire.fail(Failure("3D000", f'database "{start.get("database")}" does not exist'), fatal=True)
             return
-        with self._backend() as con:
+        with self._backend(ROLES.get(user, user)) as con:
             self.con = con
             self.process = con.info.backend_pid
             self.wire.welcome(PARAMETERS, self.process)
@@ -106,9 +116,12 @@ class Session:
             self._loop()
 
     @contextmanager
-    def _backend(self) -> Iterator[extensions.connection]:
+    def _backend(self, role: str) -> Iterator[extensions.connection]:
+        server = self.server
         con = psycopg2.connect(
-            self.server.backend_url, options="-c TimeZone=UTC", application_name="stand-in"
+            server.backend.url(server.backend_database, role),
+            options="-c TimeZone=UTC",
+            application_name="stand-in",
         )
         try:
             con.autocommit = True  # a client's BEGIN and COMMIT go through as they are
@@ -155,7 +168,7 @@ class Session:
         with self.con.cursor() as cursor:
             if "fnv_hash" in translated.sql:  # few sessions need it, and each would wait for it
                 cursor.execute(FNV_HASH)
-            cursor.execute(with_system_views(translated.sql, self.server.loads))
+            cursor.execute(with_system_views(self._of_backend(translated), self.server.loads))
             columns = None
             rows: list[Any] = []
             if cursor.description is not None:
@@ -166,6 +179,13 @@ class Session:
                 cursor.execute("COMMIT")
                 cursor.execute("BEGIN")
             return Result(tag, columns, rows)
+
+    def _of_backend(self, translated: Translated) -> str:
+        """The statement with the name that the database has behind, where it is about the database."""
+        if translated.kind not in ("GRANT", "REVOKE"):
+            return translated.sql
+        name = rf'(?i)\bon database "?{self.server.database}"?(?= )'
+        return re.sub(name, f'ON DATABASE "{self.server.backend_database}"', translated.sql)
 
     def _with_functions(self, sql: str) -> str:
         """The statement with what only Redshift knows of the session in it."""
@@ -228,11 +248,12 @@ def _told(error: psycopg2.Error) -> Failure:
 
 
 @contextmanager
-def stand_in(folder: Path, backend_url: str, s3: S3Server | None) -> Iterator[StandIn]:
+def stand_in(folder: Path, backend: PostgresServer, database: str, s3: S3Server | None) -> Iterator[StandIn]:
     """A stand-in in front of a PostgreSQL database, for as long as the block lasts."""
     certificate, tls = _certificate(folder)
     with socket.create_server((LOOPBACK, 0)) as listener:
-        server = StandIn(listener.getsockname()[1], backend_url, s3, certificate, users={"scx": "s3cret/@:%"})
+        users = dict.fromkeys((USER, READER, ADMIN), "s3cret/@:%")
+        server = StandIn(listener.getsockname()[1], backend, database, s3, certificate, users=users)
         clients: list[socket.socket] = []
         threading.Thread(target=partial(_accept, listener, server, tls, clients), daemon=True).start()
         try:

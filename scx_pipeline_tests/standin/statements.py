@@ -13,6 +13,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.tokens import Token, TokenType
 
+from scx_pipeline_tests.standin.grants import alter_user, create_user, default_privileges, grant
 from scx_pipeline_tests.standin.tables import create_table
 from scx_pipeline_tests.standin.wire import Failure
 
@@ -193,6 +194,8 @@ def _merge(sql: str, tokens: Sequence[Token], in_transaction: bool) -> Translate
 def _create(sql: str, tokens: Sequence[Token], in_transaction: bool) -> Translated:
     words = [token.text.lower() for token in tokens]
     head = words[: words.index("(")] if "(" in words else words
+    if head[1] == "user":
+        return Translated("CREATE USER", create_user(sql))
     if "schema" in head[:3]:
         return Translated("CREATE SCHEMA", to_postgres(_parse(sql, tokens)))
     if "view" in head:
@@ -205,6 +208,11 @@ def _create(sql: str, tokens: Sequence[Token], in_transaction: bool) -> Translat
 
 
 def _alter(sql: str, tokens: Sequence[Token], in_transaction: bool) -> Translated:
+    what = tokens[1].text.lower()
+    if what == "user":
+        return Translated("ALTER USER", alter_user(sql, _SETTINGS))
+    if what == "default":
+        return Translated("ALTER DEFAULT PRIVILEGES", default_privileges(sql))
     words = " ".join(token.text.lower() for token in tokens)
     if re.search(r" append from ", words) or re.search(r" alter column .* type ", words):
         if in_transaction:
@@ -244,6 +252,10 @@ def _set(sql: str, tokens: Sequence[Token], in_transaction: bool) -> Translated:
     return Translated("SET", re.sub(rf"\b{name}\b", ours.get(name, name), sql, count=1, flags=re.IGNORECASE))
 
 
+def _grant(sql: str, tokens: Sequence[Token], in_transaction: bool) -> Translated:
+    return Translated(tokens[0].text.upper(), grant(sql))
+
+
 def _as_is(sql: str, tokens: Sequence[Token], in_transaction: bool) -> Translated:
     return Translated(tokens[0].text.upper(), sql)
 
@@ -251,8 +263,8 @@ def _as_is(sql: str, tokens: Sequence[Token], in_transaction: bool) -> Translate
 Handler = Callable[[str, Sequence[Token], bool], Translated]
 _HANDLERS: dict[str, Handler] = {
     "select": _query, "with": _query, "insert": _query, "delete": _query, "update": _query, "(": _query,
-    "merge": _merge, "create": _create, "alter": _alter, "drop": _query, "comment": _query, "grant": _as_is,
-    "revoke": _as_is, "analyze": _query, "truncate": _truncate, "vacuum": _vacuum, "lock": _lock, "set": _set,
+    "merge": _merge, "create": _create, "alter": _alter, "drop": _query, "comment": _query, "grant": _grant,
+    "revoke": _grant, "analyze": _query, "truncate": _truncate, "vacuum": _vacuum, "lock": _lock, "set": _set,
     "show": _as_is, "reset": _as_is, "explain": _as_is,
     "begin": _as_is, "start": _as_is, "commit": _as_is, "end": _as_is, "rollback": _as_is, "abort": _as_is,
 }  # fmt: skip

@@ -2,7 +2,6 @@ SET timezone TO 'UTC';
 SET query_group TO 'scx_pipeline';
 SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'scx_pipeline' AND c.relname IN ('lock_scx') AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.relname, a.attnum;
 SELECT nspname FROM pg_namespace;
-CREATE SCHEMA IF NOT EXISTS "scx_pipeline";
 CREATE TABLE IF NOT EXISTS "scx_pipeline"."lock_scx" (nothing smallint);
 BEGIN;
 SET statement_timeout TO 2000;
