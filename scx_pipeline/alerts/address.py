@@ -67,7 +67,7 @@ def parse_mail(url: str) -> MailAddress:
     parts = _split(url)
     if parts.scheme not in _PORTS or not parts.hostname or parts.path.strip("/"):
         raise ValueError("it must be smtp://, or smtps:// for TLS from the start")
-    asked = parse_qs(parts.query)
+    asked = parse_qs(parts.query.replace("+", "%2B"))  # a plus belongs to many an address
     senders, recipients = _mailboxes(asked.pop("from", [])), _mailboxes(asked.pop("to", []))
     if asked or len(senders) != 1 or not recipients:
         raise ValueError("it must say from=, one address, and to=, one or more with commas between")

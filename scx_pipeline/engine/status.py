@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from scx_pipeline.engine.history import ALL, MONTHS, read_stale
+from scx_pipeline.engine.history import ALL, MONTHS, WHOLES, read_stale
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.warehouse.base import STATE_SCHEMA, Session
@@ -89,6 +89,38 @@ def read_rejected(session: Session, star: str, limit: int | None) -> tuple[int, 
         [star],
     )
     return int(count), rows
+
+
+@dataclass(frozen=True)
+class RejectedRows:
+    """How many rows a load rejected that something stands by: a month, or the tables without months (`history.ALL`)."""
+
+    part: str
+    load_id: str
+    run_id: str | None
+    rows_read: int
+    rows_rejected: int
+    finished_at: datetime
+
+
+def read_rejecting(session: Session, star: str) -> list[RejectedRows]:
+    """The loads that rejected rows, of each month that stands by one; none where nothing was ever loaded."""
+    if not session.stands(STATE_SCHEMA, MONTHS.name):
+        return []
+    mark = session.capabilities.placeholder
+    rows = [
+        row
+        for part, table in (("m.month", MONTHS.name), (f"'{ALL}'", WHOLES.name))
+        for row in session.rows(
+            f"SELECT {part}, l.load_id, l.run_id, l.rows_read, l.rows_rejected, l.finished_at FROM {STATE_SCHEMA}.{table} m"
+            f" JOIN {STATE_SCHEMA}.loads l ON l.load_id = m.load_id WHERE m.star = {mark} AND l.rows_rejected > 0",
+            [star],
+        )
+    ]
+    return [
+        RejectedRows(part, load, run, int(read), int(rejected), finished)
+        for part, load, run, read, rejected, finished in rows
+    ]
 
 
 def _check_loaded(session: Session, star: str) -> None:

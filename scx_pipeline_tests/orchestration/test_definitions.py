@@ -25,7 +25,7 @@ DERIVED = [table.name for table in STAR.derived]
 WHOLE = {"staging_songs", "songs", "artists"}
 SENSORS = {
     f"{star}_{what}" for star in ("scx", "songplays", "sensor_readings") for what in ("objects", "report")
-}
+} | {"alerts"}
 PASSWORD = "hunter2-is-no-secret"
 
 
