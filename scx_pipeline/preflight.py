@@ -91,7 +91,7 @@ def check_passwords(settings: Settings, environment: Mapping[str, str]) -> None:
     hosts = {
         "SCX_WAREHOUSE_URL": _warehouse_host(settings),
         "DAGSTER_POSTGRES_PASSWORD": environment.get("DAGSTER_POSTGRES_HOST", ""),
-        "AWS_SECRET_ACCESS_KEY": _host_of(environment.get("AWS_ENDPOINT_URL", "https://amazonaws.com")),
+        "AWS_SECRET_ACCESS_KEY": _host_of(environment.get("AWS_ENDPOINT_URL") or "https://amazonaws.com"),
     }
     for name, host in hosts.items():
         if LOCAL_ONLY in environment.get(name, "") and host not in LOCAL_HOSTS:
