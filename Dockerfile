@@ -33,6 +33,6 @@ ENV PATH=/opt/scx/venv/bin:$PATH \
 WORKDIR /var/lib/scx
 USER 10001:10001
 VOLUME /var/lib/scx
-# A deployment names the service: `serve code`, `serve webserver`, `serve daemon`, or any other command of scx.
-ENTRYPOINT ["scx"]
-CMD ["--help"]
+# A deployment names the command: `scx serve code`, `scx serve webserver`, `scx serve daemon`, or any other. No ENTRYPOINT:
+# Dagster's Helm chart and its launcher for Kubernetes give a container arguments alone, which begin with `dagster`.
+CMD ["scx", "--help"]
