@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def open_s3(bucket: str, prefix: str = "") -> ObjectStore:
-    """A bucket, or what is below a prefix of it. Raises BucketError where no credentials are found."""
+    """A bucket, or what is below a prefix of it. Raises BucketError where no credentials are found, or no address is one."""
     from obstore.store import S3Store
 
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    endpoint = _endpoint()
     return S3Store(
         bucket,
         prefix=prefix or None,
@@ -25,6 +25,17 @@ def open_s3(bucket: str, prefix: str = "") -> ObjectStore:
         client_options={"allow_http": bool(endpoint and endpoint.startswith("http://")), "timeout": "300s"},
         credential_provider=_credential_provider(),
     )
+
+
+def _endpoint() -> str | None:
+    """The address of another server than AWS's; the library would end the process for one that is no URL."""
+    for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+        value = os.environ.get(name)
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise BucketError(
+                f"{name} is {value!r}: give a URL, such as https://s3.example.com, or unset it for AWS itself"
+            )
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
 
 
 def _credential_provider() -> Boto3CredentialProvider | None:

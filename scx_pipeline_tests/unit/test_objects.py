@@ -572,3 +572,12 @@ def test_folders_are_listed_side_by_side_and_told_in_one_order(bucket: Bucket) -
         put(bucket, key, b"{}")
     assert [info.key for info in bucket.list_objects("")] == sorted(keys)
     assert [info.key for info in bucket.list_objects("B/")] == ["B/1/x.json", "B/2/x.json"]
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+@pytest.mark.parametrize("value", ["", "s3.example.com"])
+def test_an_endpoint_that_is_no_url_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    with pytest.raises(BucketError, match=f"{name} is '{value}': give a URL, such as https://"):
+        open_bucket("s3://scx-raw")
