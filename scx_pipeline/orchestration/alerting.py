@@ -8,6 +8,7 @@ from datetime import UTC
 from functools import cache
 
 import dagster as dg
+from dagster._core.scheduler.instigation import InstigatorType, SensorInstigatorData
 from dagster._grpc.utils import default_sensor_grpc_timeout
 
 from scx_pipeline.alerts.channels import SETTINGS, Channel, open_channels
@@ -23,7 +24,7 @@ from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.engine.status import RejectedRows, read_rejecting
 from scx_pipeline.errors import AlertError, PipelineError
 from scx_pipeline.orchestration.ended import read_checks, read_ended
-from scx_pipeline.orchestration.resources import BucketResource, WarehouseResource
+from scx_pipeline.orchestration.resources import BucketResource, WarehouseResource, resources
 from scx_pipeline.orchestration.triggers import TICK_LOCK_TIMEOUT
 from scx_pipeline.settings import Settings
 from scx_pipeline.spec import Month
@@ -51,6 +52,15 @@ class Place:
 def declared_stars() -> tuple[CompiledStar, ...]:
     """The project's stars."""
     return tuple(load_star(stars_folder() / name) for name in star_names())
+
+
+def place_of(settings: Settings, instance: dg.DagsterInstance) -> Place:
+    """All stars, with the warehouse and the bucket of the settings."""
+    given = resources(settings)
+    warehouse, bucket = given["warehouse"], given["bucket"]
+    assert isinstance(warehouse, WarehouseResource)
+    assert isinstance(bucket, BucketResource)
+    return Place(instance, declared_stars(), warehouse, bucket)
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -112,6 +122,17 @@ def look(place: Place, memory: Memory, limits: Limits) -> tuple[Found, Memory, l
     facts = Facts(now, ended.runs, checks, tuple(looks), ended.watermark)
     found, remembered = find_problems(facts, replace(memory, seen=ended.seen), limits)
     return found, remembered, remarks
+
+
+def remembered(instance: dg.DagsterInstance) -> Memory:
+    """What the sensor remembers, for whoever wants to know beside it."""
+    states = instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
+    cursors = [
+        state.instigator_data.cursor
+        for state in states
+        if state.instigator_name == SENSOR and isinstance(state.instigator_data, SensorInstigatorData)
+    ]
+    return read_memory(cursors[0] if cursors else None)
 
 
 def tell_channel(
