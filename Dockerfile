@@ -32,7 +32,8 @@ ENV PATH=/opt/scx/venv/bin:$PATH \
     MPLCONFIGDIR=/tmp/matplotlib
 WORKDIR /var/lib/scx
 USER 10001:10001
-VOLUME /var/lib/scx
+# Fargate makes a volume root's, unless the image declares it: then it has the owner of the folder here.
+VOLUME ["/tmp", "/var/lib/scx"]
 # A deployment names the command: `scx serve code`, `scx serve webserver`, `scx serve daemon`, or any other. No ENTRYPOINT:
 # Dagster's Helm chart and its launcher for Kubernetes give a container arguments alone, which begin with `dagster`.
 CMD ["scx", "--help"]
