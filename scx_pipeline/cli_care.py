@@ -1,13 +1,22 @@
-"""The commands by which a warehouse is kept: `scx roles`.
-What they do is in `warehouse`; the other commands are in `cli`."""
+"""The commands by which a warehouse is looked after: `scx roles` and `scx maintain`.
+What they do is in `warehouse` and `engine.upkeep`; the other commands are in `cli`."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import json
+from contextlib import nullcontext
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from scx_pipeline.settings import read_settings
+from scx_pipeline import show
+from scx_pipeline.cli_options import AsJson, find_star, warehouse_of
+from scx_pipeline.errors import PipelineError
+from scx_pipeline.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from scx_pipeline.engine.upkeep import Policy, Upkept
 
 Engine = Literal["postgresql", "redshift", "duckdb"]
 
@@ -35,8 +44,99 @@ def roles(
     print(roles_sql(url, Roles(schemas, loader, analyst, database)), end="")
 
 
+def maintain(
+    stars: Annotated[
+        list[str] | None, typer.Argument(metavar="[STAR]...", help="Stars; default: all.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would do, and change nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Vacuum, analyze or checkpoint the warehouse, say what else to do, and remove what is not kept. Waits for loads.
+
+    Everything is kept unless SCX_KEEP_STAGING_MONTHS, SCX_KEEP_REJECTED_DAYS, SCX_KEEP_LOADS_DAYS or SCX_KEEP_RUNS_DAYS
+    says otherwise (docs/maintain.md).
+    """
+    from scx_pipeline.engine.declare import star_names
+
+    settings = read_settings()
+    outcomes: list[Upkept] = []
+    failed = False
+    for name in stars or star_names():
+        try:
+            outcomes.append(_foreseen(name, settings) if dry_run else _maintained(name, settings, as_json))
+        except PipelineError as error:
+            show.error(f"{name}: {error}")
+            failed = True
+            continue
+        if not as_json:
+            _show(outcomes[-1], dry_run)
+    runs = _runs(settings, dry_run) if settings.keep_runs_days else 0
+    if as_json:
+        found = [asdict(item) | {"removed": not dry_run} for item in outcomes]
+        print(json.dumps({"stars": found, "runs": runs}, indent=2, default=str))
+    elif runs:
+        show.out.print(f"Dagster: {runs:,} runs {'would be removed' if dry_run else 'removed'}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def policy_of(settings: Settings) -> Policy:
+    """What is kept, as the settings say."""
+    from scx_pipeline.engine.upkeep import Policy
+
+    return Policy(settings.keep_staging_months, settings.keep_rejected_days, settings.keep_loads_days)
+
+
+def _foreseen(name: str, settings: Settings) -> Upkept:
+    from scx_pipeline.engine.upkeep import foresee
+
+    return foresee(find_star(name), warehouse_of(settings), policy_of(settings))
+
+
+def _maintained(name: str, settings: Settings, quiet: bool) -> Upkept:
+    from scx_pipeline.engine.upkeep import maintain as upkeep
+
+    line = show.err.status(f"{name}: looking")
+    with nullcontext() if quiet else line:
+        return upkeep(find_star(name), warehouse_of(settings), policy_of(settings), line.update)
+
+
+def _runs(settings: Settings, dry_run: bool) -> int:
+    """How many of Dagster's old runs are removed, or would be."""
+    from scx_pipeline.orchestration.instance import open_instance
+    from scx_pipeline.orchestration.upkeep import old_runs, remove_runs
+
+    with open_instance(settings.dagster_home) as instance:
+        found = old_runs(instance, settings.keep_runs_days)
+        return len(found) if dry_run else remove_runs(instance, found)
+
+
+def _show(upkept: Upkept, dry_run: bool) -> None:
+    found = upkept.found
+    if found is None:
+        show.out.print(f"{upkept.star}: never loaded, nothing to do")
+        return
+    columns, rows = found.as_rows()
+    shown = [
+        (name, count, show.size(size) if isinstance(size, int) else None, *rest)
+        for name, count, size, *rest in rows
+    ]
+    did = "would run" if dry_run else f"ran in {upkept.seconds:.1f} s"
+    show.out.print(show.table(f"{upkept.star}: {len(upkept.statements)} statements {did}", columns, shown))
+    for name, value in found.facts.items():
+        before = upkept.before.facts[name] if upkept.before else value
+        show.out.print(f"{name}: {show.plain(before)}{'' if dry_run else f' → {show.plain(value)}'}")
+    for line in upkept.surplus.told():
+        show.out.print(f"{'not kept' if dry_run else 'removed'}: {line}")
+    for line in found.all_advice:
+        show.out.print(f"→ {line}", style="yellow", markup=False, soft_wrap=True)
+
+
 def register(app: typer.Typer) -> None:
     """Give the commands to the app."""
     app.command(
         epilog="Example: scx roles --engine postgresql > roles.sql   Example: scx roles --loader IAMR:loader"
     )(roles)
+    app.command(epilog="Example: scx maintain   Example: scx maintain scx --dry-run --json")(maintain)

@@ -1,4 +1,4 @@
-"""The only wiring: every star's definitions, the sensor that watches all of them, the resources, and the executor.
+"""The only wiring: every star's definitions, the sensor that watches all of them, their upkeep, the resources, and the executor.
 What any of them does lives elsewhere."""
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import dagster as dg
 
 from scx_pipeline.orchestration.alerting import alert_sensor
 from scx_pipeline.orchestration.build import with_resources
+from scx_pipeline.orchestration.upkeep import upkeep
 from scx_pipeline.settings import read_settings
 
 
@@ -18,4 +19,4 @@ def defs() -> dg.Definitions:
     settings = read_settings()
     stars = dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
     alerts = dg.Definitions(sensors=[alert_sensor(settings)])
-    return with_resources(dg.Definitions.merge(stars, alerts), settings)
+    return with_resources(dg.Definitions.merge(stars, alerts, upkeep()), settings)

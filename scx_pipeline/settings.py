@@ -87,6 +87,28 @@ class Settings(BaseSettings):
         30, ge=5, le=86400, description="seconds between two looks of a sensor at the bucket, such as 300"
     )
 
+    keep_staging_months: int = Field(
+        0,
+        ge=0,
+        le=1200,
+        description="how many of the newest months keep their staging rows in the warehouse, such as 24; 0: all of them",
+    )
+    keep_rejected_days: int = Field(
+        0, ge=0, le=36500, description="days for which rejected rows are kept, such as 90; 0: for ever"
+    )
+    keep_loads_days: int = Field(
+        0,
+        ge=0,
+        le=36500,
+        description="days for which the history keeps loads of which nothing stands any more, such as 400; 0: for ever",
+    )
+    keep_runs_days: int = Field(
+        0,
+        ge=0,
+        le=36500,
+        description="days for which Dagster keeps runs that have ended, but for those that made what stands, such as 60; 0: for ever",
+    )
+
     ui_url: str = Field(
         "http://127.0.0.1:3000",
         description="the base of the UI's address, for the links of alerts, such as https://dagster.example.com",

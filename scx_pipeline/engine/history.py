@@ -204,6 +204,29 @@ def read_stale(session: Session, star: str) -> dict[Month, tuple[str, str]]:
     return {Month.parse(month): (reason, load_id) for month, reason, load_id in rows}
 
 
+def read_emptied(session: Session, star: str, tables: Collection[str]) -> dict[str, set[Month]]:
+    """Of staging tables, the months that stand but whose rows were removed since (`upkeep`): they have no count of rows."""
+    standing, mark = set(read_months(session, star)), session.capabilities.placeholder
+    if not standing or not tables:
+        return {table: set() for table in tables}
+    counted = session.rows(
+        f"SELECT table_name, month FROM {STATE_SCHEMA}.month_rows WHERE star = {mark}"
+        f" AND table_name IN ({', '.join([mark] * len(tables))})",
+        [star, *tables],
+    )
+    kept = {table: {Month.parse(month) for name, month in counted if name == table} for table in tables}
+    return {table: standing - months for table, months in kept.items()}
+
+
+def forget_rows(session: Session, star: str, table: Table, span: Span) -> None:
+    """Note that a table has no rows of the span any more; the months stand all the same."""
+    mark = session.capabilities.placeholder
+    session.execute(
+        f"DELETE FROM {STATE_SCHEMA}.month_rows WHERE star = {mark} AND table_name = {mark} AND month BETWEEN {mark} AND {mark}",
+        [star, table.name, str(span.first), str(span.last)],
+    )
+
+
 def rejecting_objects(session: Session, star: str, source: str) -> frozenset[tuple[str, str]]:
     """The keys and ETags of a source's objects of which rows were rejected when they were read last."""
     mark = session.capabilities.placeholder

@@ -299,6 +299,19 @@ class LoadRun:
                 f"{missing[0]} of {self.star.name} was never loaded, so {', '.join(sorted(self.names))} cannot be made from it: "
                 "load the whole star for that month first"
             )
+        read = {
+            name
+            for table in self.compiled.order
+            if table.name in self.names
+            for name in self.compiled.reads(table)
+        }
+        emptied = self.target.emptied([table.name for table in self.star.staging if table.name in read])
+        gone = [month for month in self.span if month in emptied]
+        if gone:
+            raise PipelineError(
+                f"the staging rows of {gone[0]} of {self.star.name} are not kept any more (SCX_KEEP_STAGING_MONTHS), so "
+                f"{', '.join(sorted(self.names))} cannot be made from them: load the whole star for that month instead"
+            )
 
     def _ingest(self, stack: ExitStack, table: Table, selection: Selection | None) -> None:
         assert selection is not None

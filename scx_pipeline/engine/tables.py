@@ -37,6 +37,9 @@ class WarehouseTables(Target):
     def months(self) -> Mapping[Month, MonthState]:
         return history.read_months(self.session, self.star.name)
 
+    def emptied(self, tables: Collection[str]) -> Collection[Month]:
+        return set().union(*history.read_emptied(self.session, self.star.name, tables).values())
+
     def prepare(self, span: Span | None, names: Collection[str]) -> None:
         history.prepare_tables(self.session, self.compiled, span, names)
 

@@ -50,6 +50,10 @@ class Target(ABC):
     def months(self) -> Mapping[Month, MonthState]:
         """The months that stand, and what they were made from."""
 
+    def emptied(self, tables: Collection[str]) -> Collection[Month]:
+        """Months that stand, but of which one of these staging tables keeps no rows any more."""
+        return ()
+
     @abstractmethod
     def prepare(self, span: Span | None, names: Collection[str]) -> None:
         """Be ready for a load that makes these tables. Raises PipelineError where rows would be lost."""

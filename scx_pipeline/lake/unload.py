@@ -16,7 +16,7 @@ from scx_pipeline.lake.layout import ACCOUNTS, all_in, months_in, shape_of
 from scx_pipeline.lake.manifest import DataFile, Made, Manifest
 from scx_pipeline.lake.place import Place, open_place
 from scx_pipeline.lake.writing import Counts, look, write_table
-from scx_pipeline.spec import Month, Span, Table
+from scx_pipeline.spec import Month, Span, Table, contiguous_spans
 from scx_pipeline.warehouse.base import STATE_SCHEMA, Session, Warehouse, names, qualified
 from scx_pipeline.warehouse.unloading import Unload
 
@@ -106,6 +106,7 @@ class _Unload:
         self.months = history.read_months(self.session, self.star.name)
         self.whole = history.read_whole(self.session, self.star.name)
         self.stale = history.read_stale(self.session, self.star.name)
+        self._check_kept()
         for table in self.star.tables:
             self.progress(table.name)
             self._check(table)
@@ -115,6 +116,22 @@ class _Unload:
                     self._tell(table, files)
         for account in (history.OBJECTS, history.REJECTED):
             self._account(account)
+
+    def _check_kept(self) -> None:
+        """Raise LakeError where months are wanted whose staging rows were removed: the lake would have half of them."""
+        name = self.star.name
+        tables = [table.name for table in self.star.staging if table.sliced]
+        emptied = set().union(*history.read_emptied(self.session, name, tables).values())
+        gone = sorted(month for month in emptied if self.span is None or month in self.span)
+        if not gone:
+            return
+        kept = [span for span in contiguous_spans(list(self.months)) if span.last > gone[-1]]
+        first = gone[-1].shift(1)
+        others = f", or unload the others: --from {first} --to {kept[-1].last}" if kept else ""
+        raise LakeError(
+            f"{', '.join(map(str, contiguous_spans(gone)))} of {name} cannot be unloaded, as their staging rows are not kept any more "
+            f"(SCX_KEEP_STAGING_MONTHS): run `scx load {name} --from {gone[0]} --to {gone[-1]}`, which brings them back{others}"
+        )
 
     def _write(self, table: Table, name: str, schema: str) -> Sequence[DataFile]:
         new, self.rows[name] = write_table(self.turn, self.session, schema, table, name, self.span)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import duckdb
     import pandas as pd
 
+    from scx_pipeline.warehouse.care import Condition
     from scx_pipeline.warehouse.parquetfiles import ParquetFiles
     from scx_pipeline.warehouse.roles import Roles
     from scx_pipeline.warehouse.unloading import Unload
@@ -307,6 +308,18 @@ class Session(Relations):
         return self.stands(STATE_SCHEMA, "months")
 
     @abstractmethod
+    def condition(self, tables: Sequence[str]) -> Condition:
+        """What the engine tells of these tables (qualified names), and what to do about it."""
+
+    @abstractmethod
+    def tidying(self, tables: Sequence[str]) -> list[str]:
+        """The statements, each of which commits by itself, that leave these tables in good condition."""
+
+    def empty_slice(self, schema: str, table: Table, span: Span) -> None:
+        """Remove the rows of the span from a table that is kept by month."""
+        self.execute(f"DELETE FROM {qualified(schema, table)} WHERE {inside(table, span)}")
+
+    @abstractmethod
     def landing(self, schema: str, table: Table, span: Span | None) -> AbstractContextManager[Landing]:
         """Open a landing for a staging table's slice, or the whole of one without months; only `finish` needs `begin`."""
 
@@ -432,6 +445,10 @@ class Warehouse(ABC):
         """Do the work in a transaction. An engine that may break one off through no fault of ours begins it anew."""
         with self.transaction(lock) as session:
             return work(session)
+
+    @abstractmethod
+    def alone(self, lock: str) -> AbstractContextManager[Session]:
+        """Wait as `transaction`, and keep others waiting; each statement of this session commits by itself."""
 
     @abstractmethod
     def reader(self) -> AbstractContextManager[Session | None]:

@@ -10,14 +10,14 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from scx_pipeline.errors import WarehouseBusyError, WarehouseError
 from scx_pipeline.spec import Column, Span, Table
-from scx_pipeline.warehouse import duckroles
+from scx_pipeline.warehouse import duckcare, duckroles
 from scx_pipeline.warehouse.base import (
     OBJECT,
     Capabilities,
@@ -35,6 +35,7 @@ from scx_pipeline.warehouse.base import (
     qualified,
     quote,
 )
+from scx_pipeline.warehouse.care import Condition
 from scx_pipeline.warehouse.parquetfiles import ParquetFiles, check_arrived
 from scx_pipeline.warehouse.unloading import Unload, write_parquet
 
@@ -119,6 +120,10 @@ class DuckDBWarehouse(Warehouse):
                     session.drop_landings()
         finally:
             writer.release()
+
+    def alone(self, lock: str) -> AbstractContextManager[Session]:
+        """See `Warehouse.alone`: before a session has begun, each of its statements commits by itself."""
+        return self.transaction(lock)
 
     @contextmanager
     def reader(self) -> Iterator[Session | None]:
@@ -305,6 +310,12 @@ class DuckDBSession(Session):
 
     def keys_hold(self, schema: str, table: Table) -> bool:
         return surely_unique(self.con, qualified(schema, table), [table.column(name) for name in table.key])
+
+    def condition(self, tables: Sequence[str]) -> Condition:
+        return duckcare.condition(self, tables)
+
+    def tidying(self, tables: Sequence[str]) -> list[str]:
+        return duckcare.tidying(tables)
 
     @contextmanager
     def landing(self, schema: str, table: Table, span: Span | None) -> Iterator[Landing]:

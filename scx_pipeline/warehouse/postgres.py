@@ -6,12 +6,12 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.errors import WarehouseBusyError, WarehouseError
 from scx_pipeline.spec import Column, Month, Span, Table
-from scx_pipeline.warehouse import pgroles
+from scx_pipeline.warehouse import pgcare, pgroles
 from scx_pipeline.warehouse.base import (
     OBJECT,
     Capabilities,
@@ -27,6 +27,7 @@ from scx_pipeline.warehouse.base import (
     qualified,
     quote,
 )
+from scx_pipeline.warehouse.care import Condition
 from scx_pipeline.warehouse.duckdb import DuckDBSession, scratch
 from scx_pipeline.warehouse.heldrows import open_rows
 from scx_pipeline.warehouse.parquetfiles import ParquetFiles, check_arrived
@@ -121,6 +122,15 @@ class PostgresWarehouse(Warehouse):
                 session.analyze_swapped()
             finally:
                 session.close()
+
+    @contextmanager
+    def alone(self, lock: str) -> Iterator[Session]:
+        """See `Warehouse.alone`. The lock is another connection's, as VACUUM wants no transaction; that one sees no rows, so
+        it keeps none from being removed."""
+        with self.transaction(lock), self._connect() as con, self._translated():
+            con.autocommit = True
+            with closing(PostgresSession(con, self.limits, self.notify)) as session:
+                yield session
 
     @contextmanager
     def reader(self) -> Iterator[Session | None]:
@@ -304,6 +314,11 @@ class PostgresSession(WireSession):
         self.execute("DROP TABLE _made")
         target.stand()
 
+    def empty_slice(self, schema: str, table: Table, span: Span) -> None:
+        target = open_slice(self, schema, table, span)
+        target.begin()
+        target.stand()
+
     def take_files(self, schema: str, table: Table, span: Span | None, files: ParquetFiles) -> None:
         target = open_slice(self, schema, table, span)
         target.begin()
@@ -442,6 +457,12 @@ class PostgresSession(WireSession):
                 f" FROM {qualified(schema, table)}"
             )
         return statements
+
+    def condition(self, tables: Sequence[str]) -> Condition:
+        return pgcare.condition(self, tables)
+
+    def tidying(self, tables: Sequence[str]) -> list[str]:
+        return pgcare.tidying(tables)
 
     @contextmanager
     def landing(self, schema: str, table: Table, span: Span | None) -> Iterator[Landing]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.errors import WarehouseBusyError, WarehouseError
 from scx_pipeline.spec import Column, Span, Table
-from scx_pipeline.warehouse import rsroles
+from scx_pipeline.warehouse import rscare, rsroles
 from scx_pipeline.warehouse.base import (
     OBJECT,
     STATE_SCHEMA,
@@ -32,6 +32,7 @@ from scx_pipeline.warehouse.base import (
     qualified,
     quote,
 )
+from scx_pipeline.warehouse.care import Condition
 from scx_pipeline.warehouse.parquetfiles import ParquetFiles
 from scx_pipeline.warehouse.rscopy import Access, Entry, Place, arrow_table, copy_sql, open_place
 from scx_pipeline.warehouse.rsfiles import append_files
@@ -150,6 +151,14 @@ class RedshiftWarehouse(Warehouse):
                 yield session
                 con.commit()
                 session.analyze_loaded()
+
+    @contextmanager
+    def alone(self, lock: str) -> Iterator[Session]:
+        """See `Warehouse.alone`. The lock is another connection's, as VACUUM is barred from transactions."""
+        with self.transaction(lock), self._translated(), self._connect() as con:
+            con.autocommit = True
+            with closing(RedshiftSession(con, self, "")) as session:
+                yield session
 
     @contextmanager
     def reader(self) -> Iterator[Session | None]:
@@ -373,6 +382,12 @@ class RedshiftSession(WireSession):
         # Blanks at the end count for nothing when texts are compared.
         equal = super().same(left, right, column)
         return f"({equal} AND LEN({left}) = LEN({right}))" if column.max_bytes is not None else equal
+
+    def condition(self, tables: Sequence[str]) -> Condition:
+        return rscare.condition(self, tables)
+
+    def tidying(self, tables: Sequence[str]) -> list[str]:
+        return rscare.tidying(tables)
 
     @contextmanager
     def landing(self, schema: str, table: Table, span: Span | None) -> Iterator[Landing]:
