@@ -176,8 +176,11 @@ def _tls(host: str) -> ssl.SSLContext:
 def _unreached(error: Exception) -> AlertError:
     """What is told of an error that is no answer: its class, since its text may hold an address."""
     import ssl
+    from urllib.error import URLError
 
-    cause = getattr(error, "reason", error)
+    cause = error.reason if isinstance(error, URLError) else error
+    if isinstance(error.__context__, TimeoutError):  # smtplib calls it a disconnection
+        cause = error.__context__
     if isinstance(cause, ssl.SSLCertVerificationError):
         return AlertError("its certificate is not one that this machine trusts for its name")
     if isinstance(cause, TimeoutError):
