@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -74,8 +73,8 @@ def maintain(
             _show(outcomes[-1], dry_run)
     runs = _runs(settings, dry_run) if settings.keep_runs_days else 0
     if as_json:
-        found = [asdict(item) | {"removed": not dry_run} for item in outcomes]
-        print(json.dumps({"stars": found, "runs": runs}, indent=2, default=str))
+        found = {"dry_run": dry_run, "stars": [item.as_json() for item in outcomes], "runs": runs}
+        print(json.dumps(found, indent=2, default=str))
     elif runs:
         show.out.print(f"Dagster: {runs:,} runs {'would be removed' if dry_run else 'removed'}")
     if failed:

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from scx_pipeline.engine import history
 from scx_pipeline.engine.history import STATE_TABLES
@@ -62,6 +63,14 @@ class Upkept:
     @property
     def found(self) -> Condition | None:
         return self.after or self.before
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for a script."""
+        staging = {name: [str(month) for month in months] for name, months in self.surplus.staging.items()}
+        return asdict(replace(self, surplus=replace(self.surplus, staging={}))) | {
+            "surplus": {**asdict(replace(self.surplus, staging={})), "staging": staging},
+            "advice": self.found.all_advice if self.found else [],
+        }
 
 
 def foresee(

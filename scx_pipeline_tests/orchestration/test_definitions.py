@@ -132,12 +132,13 @@ def test_a_star_with_tables_without_months_has_a_job_and_a_schedule_for_them(pro
     repository = project.get_repository_def()
     jobs = {name for name in repository.job_names if not name.startswith("__")}
     lakes = {"scx_lake_job", "songplays_lake_job", "songplays_lake_refresh_job", "sensor_readings_lake_job"}
-    assert jobs == {"scx", "songplays", "songplays_refresh_job", "sensor_readings", *lakes}
+    assert jobs == {"scx", "songplays", "songplays_refresh_job", "sensor_readings", "maintain", *lakes}
     assert {item.name: item.cron_schedule for item in repository.schedule_defs} == {
         "scx_hourly": "0 * * * *",
         "songplays_hourly": "0 * * * *",
         "songplays_refresh_hourly": "50 * * * *",
         "sensor_readings_hourly": "0 * * * *",
+        "maintain_weekly": "0 3 * * 0",
     }
     sensor = repository.get_sensor_def("songplays_objects")
     assert {target.job_name for target in sensor.targets} == {"songplays", "songplays_refresh_job"}
