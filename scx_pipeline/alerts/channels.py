@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from scx_pipeline.alerts.address import MailAddress, is_loopback, parse_mail
 from scx_pipeline.alerts.shapes import mail, slack_json, webhook_json
@@ -134,7 +134,7 @@ def _post(url: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> None
     content = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "scx_pipeline"}
     request = Request(url, json.dumps(body).encode(), {**content, **headers}, method="POST")
     try:
-        with _opener(urlsplit(url).hostname or "").open(request, timeout=TIMEOUT):
+        with _opener(urlsplit(url)).open(request, timeout=TIMEOUT):
             return
     except HTTPError as error:
         error.close()
@@ -143,7 +143,7 @@ def _post(url: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> None
         raise _unreached(error) from None
 
 
-def _opener(host: str) -> Any:
+def _opener(url: SplitResult) -> Any:
     """What opens URLs. It follows no redirect, which would take the message and its token to where nobody sent them."""
     from urllib.request import HTTPRedirectHandler, HTTPSHandler, ProxyHandler, build_opener
 
@@ -151,8 +151,11 @@ def _opener(host: str) -> Any:
         def redirect_request(self, *args: Any, **options: Any) -> None:
             return None
 
-    handlers: list[Any] = [Stay(), HTTPSHandler(context=_tls(host))]
-    if is_loopback(host):
+    host = url.hostname or ""
+    handlers: list[Any] = [Stay()]
+    if url.scheme == "https":
+        handlers.append(HTTPSHandler(context=_tls(host)))
+    if is_loopback(host):  # which no proxy reaches
         handlers.append(ProxyHandler({}))
     return build_opener(*handlers)
 

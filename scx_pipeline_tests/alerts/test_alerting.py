@@ -5,17 +5,22 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.storage.dagster_run import DagsterRun
 from dagster._core.utils import make_new_run_id
 
+from scx_pipeline.alerts.channels import SETTINGS
+from scx_pipeline.alerts.facts import Target
+from scx_pipeline.alerts.finding import Memory
 from scx_pipeline.orchestration import alerting
-from scx_pipeline.orchestration.alerting import NO_CHANNEL, alert_sensor
+from scx_pipeline.orchestration.alerting import alert_sensor
+from scx_pipeline.orchestration.ended import read_ended
 from scx_pipeline.orchestration.partitions import range_tags
 from scx_pipeline.settings import Settings
 from scx_pipeline_tests.alerts.conftest import Receivers
@@ -33,7 +38,7 @@ from scx_pipeline_tests.alerts.watch import (
     watch_at,
 )
 from scx_pipeline_tests.orchestration.test_triggers import HOLD_THE_FILE
-from scx_pipeline_tests.pipeline.world import FACTS, STAGING
+from scx_pipeline_tests.pipeline.world import FACTS, STAGING, scx_star
 from scx_pipeline_tests.redshift.leaks import leaks
 
 Watching = Callable[..., Watch]
@@ -90,16 +95,18 @@ def test_a_file_that_was_taken_away_mends_its_failed_run_too(watch: Watch) -> No
 
 
 def test_a_bucket_that_is_not_there_is_told_once_with_the_run_that_failed_of_it(watch: Watch) -> None:
-    for _ in range(2):  # and again when it has been there in between
-        bucket = watch.world.bucket_path
-        bucket.rename(bucket.with_name("away"))
-        failed = watch.run_now()
-        assert watch.tick(3) == [BLIND]
-        assert (watch.last["kind"], watch.last["failure"]) == ("unreachable", "bucket")
-        assert watch.last["run_id"] == failed.run_id
-        assert str(bucket) in watch.said, "the full text stands in the UI"
-        bucket.with_name("away").rename(bucket)
-        assert watch.tick(2) == []
+    bucket = watch.world.bucket_path
+    bucket.rename(bucket.with_name("away"))
+    failed = watch.run_now()
+    assert watch.tick(3) == [BLIND]
+    assert (watch.last["kind"], watch.last["failure"]) == ("unreachable", "bucket")
+    assert watch.last["run_id"] == failed.run_id
+    assert str(bucket) in watch.said, "the full text stands in the UI"
+    bucket.with_name("away").rename(bucket)
+    assert watch.tick(2) == []
+    bucket.rename(bucket.with_name("away"))
+    assert watch.tick(2) == [BLIND]
+    assert watch.last["run_id"] is None
 
 
 def test_a_run_that_failed_of_a_bucket_that_is_back_is_told(watch: Watch) -> None:
@@ -144,22 +151,19 @@ def test_a_month_that_is_due_for_too_long_is_told_once_until_it_is_loaded(watchi
 
 def test_a_month_whose_load_failed_is_told_as_a_failed_run_and_not_as_stale_too(watching: Watching) -> None:
     watch = watching(alert_stale_hours=AT_ONCE)
-    watch.put(nobody(2))
-    watch.run_now()
+    watch.put(person(1))
+    ended(watch)
     assert watch.tick(3) == [FAILED]
 
 
 def test_rejected_rows_above_the_limit_are_told_once_and_those_below_are_not(watching: Watching) -> None:
     watch = watching(alert_rejected=0.02)
-    many, told = [person(number) for number in range(1, 98)], f"scx {SPAN}: rows were rejected"
-    for _ in range(2):
-        watch.put(*many, *(nobody(number) for number in (98, 99, 100)))
+    many, told = [person(number) for number in range(1, 101)], f"scx {SPAN}: rows were rejected"
+    for bad, news in ((3, [told]), (1, []), (3, [told])):
+        watch.put(*many[bad:], *map(nobody, range(101, 101 + bad)))
         assert watch.run_now().success
-        assert watch.tick(2) == [told]
-        assert watch.last["counts"] == {"rows_read": 100, "rows_rejected": 3}
-        watch.put(*many, nobody(98))
-        assert watch.run_now().success
-        assert watch.tick(2) == []
+        assert watch.tick(2) == news
+    assert watch.last["counts"] == {"rows_read": 100, "rows_rejected": 3}
 
 
 def test_a_warehouse_that_cannot_be_read_is_told_once(watch: Watch) -> None:
@@ -243,18 +247,22 @@ def test_a_run_that_dagster_tries_again_is_told_when_its_last_attempt_has_failed
     assert watch.last["run_id"] == last.run_id
 
 
-def test_a_run_of_another_code_location_is_not_ours_to_tell(
-    watch: Watch, instance: dg.DagsterInstance
-) -> None:
+def test_a_cursor_that_is_lost_tells_what_stands_once_more_and_nothing_is_lost(watch: Watch) -> None:
     ended(watch)
     assert watch.tick() == [FAILED]
-    watch.cursor = None
-    run = DagsterRun("elsewhere", make_new_run_id(), status=dg.DagsterRunStatus.STARTED)
-    instance.add_run(run)
-    instance.report_run_failed(run)
-    assert sorted(watch.tick()) == ["elsewhere failed", FAILED], (
-        "a lost cursor: what stands is told once more"
-    )
+    watch.cursor = "corrupt"
+    assert watch.tick(2) == [FAILED]
+
+
+def test_a_run_of_another_code_location_is_not_ours_to_tell(instance: dg.DagsterInstance) -> None:
+    for location in ("ours", "elsewhere"):
+        repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(location), "__repository__")
+        origin = RemoteJobOrigin(repository, "a_job")
+        run = DagsterRun("a_job", make_new_run_id(), remote_job_origin=origin, job_code_origin=None)
+        instance.add_run(run)
+        instance.report_run_failed(run)
+    [found] = read_ended(instance, [scx_star()], Memory(), time.time(), "ours").runs
+    assert (found.target, found.failure) == (Target("", "a_job"), "process")
 
 
 def test_a_channel_that_is_down_is_told_later_and_the_others_are_not_told_twice(watch: Watch) -> None:
@@ -294,13 +302,13 @@ def test_more_problems_than_one_tick_tells_come_with_the_next_ones(
     assert watch.tick(2) == []
 
 
-def test_where_no_channel_is_set_the_sensor_is_stopped_and_names_the_settings(tmp_path: Path) -> None:
-    sensor = alert_sensor(Settings(home=tmp_path))
+def test_where_no_channel_is_set_the_sensor_is_stopped_and_names_the_settings(watch: Watch) -> None:
+    sensor = alert_sensor(Settings(home=watch.settings.home))
     assert sensor.default_status == dg.DefaultSensorStatus.STOPPED
-    given: dict[str, Any] = {"resources": {"warehouse": None, "bucket": None}}
-    assert all(name in NO_CHANNEL for name in ("ALERT_SLACK_URL", "ALERT_SMTP_URL", "ALERT_WEBHOOK_URL")), (
-        given
-    )
+    given = dict(watch.definitions.resources or {})
+    with dg.build_sensor_context(instance=watch.instance, resources=given) as context:
+        said = sensor.evaluate_tick(context).skip_message or ""
+    assert all(setting in said for setting in SETTINGS.values())
 
 
 def test_where_a_channel_is_set_the_sensor_runs_and_its_definition_has_no_secret(watch: Watch) -> None:
@@ -311,8 +319,8 @@ def test_where_a_channel_is_set_the_sensor_runs_and_its_definition_has_no_secret
 
 def test_what_the_sensor_remembers_holds_no_secret_and_nobody(watching: Watching) -> None:
     watch = watching(alert_stale_hours=AT_ONCE)
-    watch.put(person(1), nobody(2))
-    watch.run_now()
+    watch.world.put("2021/03/jobs.csv", [person(1, "2021-03-05")])
+    watch.put(person(1))
     ended(watch)
     watch.tick(2)
     assert "run:scx:load" in (watch.cursor or "")
