@@ -86,7 +86,6 @@ def _of_model(value: Any, model: Any, where: str) -> Iterator[str]:
 def instance(values: Any) -> dict[str, Any]:
     """The dagster.yaml that the chart writes."""
     daemon, logs = values["dagsterDaemon"], values["computeLogManager"]["config"]["s3ComputeLogManager"]
-    coordinator = daemon["runCoordinator"]["config"]["queuedRunCoordinator"]
     storage = {"postgres_db": _database(values["postgresql"])}
     return {
         "run_storage": _class("dagster_postgres.run_storage", "PostgresRunStorage", storage),
@@ -94,12 +93,12 @@ def instance(values: Any) -> dict[str, Any]:
         "schedule_storage": _class("dagster_postgres.schedule_storage", "PostgresScheduleStorage", storage),
         "scheduler": {"module": "dagster.core.scheduler", "class": "DagsterDaemonScheduler"},
         "run_launcher": _class("dagster_k8s", "K8sRunLauncher", launcher(values)),
-        "run_coordinator": _class(
-            "dagster.core.run_coordinator", "QueuedRunCoordinator", _snake(coordinator)
+        "run_coordinator": daemon["runCoordinator"]["config"]["customRunCoordinator"],
+        "compute_logs": _class(
+            "dagster_aws.s3.compute_log_manager", "S3ComputeLogManager", {**_snake(logs), "verify": True}
         ),
-        "compute_logs": _class("dagster_aws.s3.compute_log_manager", "S3ComputeLogManager", _snake(logs)),
         **{name: _snake(daemon[_camel(name)]) for name in _OF_DAEMON},
-        **{name: _without_enabled(_snake(values[name])) for name in ("concurrency", "retention")},
+        "retention": _without_enabled(_snake(values["retention"])),
         "telemetry": values["telemetry"],
         **values["additionalInstanceConfig"],
     }
