@@ -164,11 +164,12 @@ def rejected(
     as_json: AsJson = False,
 ) -> None:
     """Show the rows that were not loaded: file, line, column, reason and raw text."""
-    from scx_pipeline.engine.status import read_rejected
+    from scx_pipeline.engine.status import count_rejected, read_rejected
 
     compiled = find_star(star)
     with warehouse_of(read_settings()).reading() as session:
         count, rows = read_rejected(session, compiled.star.name, None if as_json else limit)
+        gone = count_rejected(session, compiled.star.name) - count
     names = ["file", "line", "column", "reason", "raw"]
     if as_json:
         print(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=2))
@@ -176,6 +177,8 @@ def rejected(
     show.out.print(
         show.table(f"{star}: {count:,} rejected rows", names, [(*row[:4], str(row[4])[:80]) for row in rows])
     )
+    if gone > 0:
+        show.out.print(f"{gone:,} more are not kept any more (SCX_KEEP_REJECTED_DAYS)", style="dim")
 
 
 @app.command(epilog="Example: scx analyze scx ground_profile_by_month")

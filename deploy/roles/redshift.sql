@@ -23,5 +23,7 @@ GRANT USAGE ON SCHEMA "dwh", "public", "songplays" TO "scx_analyst";
 GRANT SELECT ON ALL TABLES IN SCHEMA "dwh", "public", "songplays" TO "scx_analyst";
 ALTER DEFAULT PRIVILEGES FOR USER "scx_loader" IN SCHEMA "dwh", "public", "songplays" GRANT SELECT ON TABLES TO "scx_analyst";
 
+-- Where ASSUMEROLE is controlled, for COPY and UNLOAD by the cluster's default role:
+-- GRANT ASSUMEROLE ON DEFAULT TO "scx_loader" FOR COPY, UNLOAD;
 -- What `scx maintain` gives its advice by.
 GRANT SELECT ON svv_table_info TO "scx_loader";

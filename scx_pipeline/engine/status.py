@@ -123,6 +123,15 @@ def read_rejecting(session: Session, star: str) -> list[RejectedRows]:
     ]
 
 
+def count_rejected(session: Session, star: str) -> int:
+    """How many rows of the star's objects were rejected, whether they are still kept or not (`upkeep`)."""
+    mark = session.capabilities.placeholder
+    [(count,)] = session.rows(
+        f"SELECT SUM(rows_rejected) FROM {STATE_SCHEMA}.objects WHERE star = {mark}", [star]
+    )
+    return int(count or 0)
+
+
 def _check_loaded(session: Session, star: str) -> None:
     if not session.stands(STATE_SCHEMA, MONTHS.name):
         raise WarehouseError(f"{star} was never loaded into this warehouse: run `scx load {star}` first")

@@ -39,6 +39,8 @@ def roles_sql(roles: Roles) -> str:
         f"GRANT SELECT ON ALL TABLES IN SCHEMA {names(roles.schemas)} TO {analyst};",
         f"ALTER DEFAULT PRIVILEGES FOR USER {loader} IN SCHEMA {names(roles.schemas)} GRANT SELECT ON TABLES TO {analyst};",
         "",
+        "-- Where ASSUMEROLE is controlled, for COPY and UNLOAD by the cluster's default role:",
+        f"-- GRANT ASSUMEROLE ON DEFAULT TO {loader} FOR COPY, UNLOAD;",
         "-- What `scx maintain` gives its advice by.",
         f"GRANT SELECT ON svv_table_info TO {loader};",
         "",

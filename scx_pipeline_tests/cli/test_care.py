@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from scx_pipeline_tests.cli.conftest import Scx
@@ -33,6 +34,14 @@ def test_maintain_tells_what_it_would_do_and_then_does_it(
     months = json.loads(scx("status", "scx", "--json").out)["months"]
     assert ["staging_cleansed_logs" in month["rows"] for month in months] == [False, False, True, True]
     assert json.loads(scx("plan", "scx", "--json").out)["due"] == []
+
+
+def test_rejected_rows_that_are_not_kept_are_still_counted(scx: Scx, bucket: Path, home: Path) -> None:
+    assert scx("load", "scx").code == 0
+    assert "not kept any more" not in scx("rejected", "scx").out
+    with duckdb.connect(home / "dev.duckdb") as con:
+        con.execute("DELETE FROM scx_pipeline.rejected_rows")  # as upkeep does after some days
+    assert "6 more are not kept any more (SCX_KEEP_REJECTED_DAYS)" in scx("rejected", "scx").out
 
 
 def test_maintain_goes_on_after_a_star_that_fails(scx: Scx, home: Path) -> None:
