@@ -53,7 +53,9 @@ class Found:
 
 def find_problems(facts: Facts, memory: Memory, limits: Limits) -> tuple[Found, Memory]:
     """What stands, and what to remember of it; whom it is told to is not decided yet."""
-    failures, over = follow(memory.failures, facts.runs, facts.looks)
+    kept = forget_idle(memory.failures, facts.now)
+    failures, over = follow(kept, facts.runs, facts.looks)
+    over |= {item.unit for item in memory.failures if item not in kept}
     due = {look.star: _aged(memory.due.get(look.star, {}), look, facts.now) for look in facts.looks}
     unclear = {
         f"{kind}:{look.star}" for look in facts.looks if look.failure for kind in ("stale", "rejected")
@@ -69,9 +71,7 @@ def find_problems(facts: Facts, memory: Memory, limits: Limits) -> tuple[Found, 
         problems += [item for item in stale if item.units[0] not in failing]
         unclear |= failing  # told as a failed run: no second message says that nothing was loaded
         problems += _rejecting(look, limits.rejected)
-    remembered = replace(
-        memory, failures=tuple(forget_idle(failures, facts.now)), due=due, watermark=facts.next_watermark
-    )
+    remembered = replace(memory, failures=tuple(failures), due=due, watermark=facts.next_watermark)
     return Found(tuple(problems), frozenset(unclear), over), remembered
 
 
