@@ -59,25 +59,23 @@ def maintain(
     """
     from scx_pipeline.engine.declare import star_names
 
-    settings = read_settings()
-    outcomes: list[Upkept] = []
-    failed = False
-    for name in stars or star_names():
+    settings, named = read_settings(), stars or star_names()
+    outcomes = []
+    for name in named:
         try:
             outcomes.append(_foreseen(name, settings) if dry_run else _maintained(name, settings, as_json))
         except PipelineError as error:
             show.error(f"{name}: {error}")
-            failed = True
-            continue
-        if not as_json:
-            _show(outcomes[-1], dry_run)
+        else:
+            if not as_json:
+                _show(outcomes[-1], dry_run)
     runs = _runs(settings, dry_run) if settings.keep_runs_days else 0
     if as_json:
         found = {"dry_run": dry_run, "stars": [item.as_json() for item in outcomes], "runs": runs}
         print(json.dumps(found, indent=2, default=str))
     elif runs:
         show.out.print(f"Dagster: {runs:,} runs {'would be removed' if dry_run else 'removed'}")
-    if failed:
+    if len(outcomes) < len(named):
         raise typer.Exit(1)
 
 

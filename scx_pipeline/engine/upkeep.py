@@ -177,6 +177,7 @@ def _emptied_next(session: Session, compiled: CompiledStar, keep: int) -> dict[s
     standing = sorted(history.read_months(session, compiled.star.name))
     if not tables or not standing:
         return {}
+    tables = [table for table in tables if history.stands_as_declared(session, compiled, [table])]
     emptied = history.read_emptied(session, compiled.star.name, [table.name for table in tables])
     first_kept = standing[-1].shift(1 - keep)
     return {

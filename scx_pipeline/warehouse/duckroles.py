@@ -23,6 +23,14 @@ def roles_sql(roles: Roles) -> str:
         "-- 2. Analysts open it read-only, also where they may write it, since one writer keeps all others out:",
         f"--        ATTACH '/warehouse/{file}' AS {quote(roles.database)} (READ_ONLY);",
         f"--        duckdb -readonly /warehouse/{file}",
+        _copies(roles, file),
+        "",
+    )
+
+
+def _copies(roles: Roles, file: str) -> str:
+    """What of it is for analysts who must not see rejected rows."""
+    return lines(
         f"-- 3. The schema {STATE_SCHEMA} is in the same file, with the rejected rows as they were. Who must not read them is given a",
         "--    file of his own instead, made anew after loads:",
         f"--        ATTACH '/warehouse/{file}' AS {quote(roles.database)} (READ_ONLY);",
@@ -33,5 +41,4 @@ def roles_sql(roles: Roles) -> str:
             for schema in roles.schemas
         ],
         f"--    and then: mv /analysts/new.duckdb /analysts/{file}; or the data lake (`scx lake`) but for its folders _accounts.",
-        "",
     )

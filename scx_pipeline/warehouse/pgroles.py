@@ -3,8 +3,8 @@ Nothing is connected here."""
 
 from __future__ import annotations
 
-from scx_pipeline.warehouse.base import STATE_SCHEMA, names, quote
-from scx_pipeline.warehouse.roles import ANALYST_TIMEOUT, Roles, lines
+from scx_pipeline.warehouse.base import names, quote
+from scx_pipeline.warehouse.roles import ANALYST_MINUTES, Roles, lines, schemas_sql
 
 
 def roles_sql(roles: Roles) -> str:
@@ -19,23 +19,11 @@ def roles_sql(roles: Roles) -> str:
         _role(roles.loader),
         _role(roles.analyst),
         f"ALTER ROLE {quote(roles.analyst)} SET default_transaction_read_only = on;",
-        f"ALTER ROLE {quote(roles.analyst)} SET statement_timeout = '{ANALYST_TIMEOUT}';",
+        f"ALTER ROLE {quote(roles.analyst)} SET statement_timeout = '{ANALYST_MINUTES}min';",
         "",
         "-- By default everybody may connect, make temporary tables and look into the schema public.",
         database_sql(roles),
-        "REVOKE ALL ON SCHEMA public FROM PUBLIC;",
-        "",
-        "-- Schemas are made here, so that whoever loads need not be allowed to make any; what it makes in them is its own.",
-        [
-            f"CREATE SCHEMA IF NOT EXISTS {quote(schema)};"
-            for schema in roles.all_schemas
-            if schema != "public"
-        ],
-        f"GRANT USAGE, CREATE ON SCHEMA {names(roles.all_schemas)} TO {quote(roles.loader)};",
-        "",
-        f"-- The stars' tables, those there are and those to come, are read; {STATE_SCHEMA} is not, as rejected rows are raw data.",
-        f"GRANT USAGE ON SCHEMA {names(roles.schemas)} TO {quote(roles.analyst)};",
-        f"GRANT SELECT ON ALL TABLES IN SCHEMA {names(roles.schemas)} TO {quote(roles.analyst)};",
+        schemas_sql(roles),
         "-- Who is no superuser sets a role's defaults as a member of it.",
         f"GRANT {quote(roles.loader)} TO CURRENT_USER;",
         f"ALTER DEFAULT PRIVILEGES FOR ROLE {quote(roles.loader)} IN SCHEMA {names(roles.schemas)}",

@@ -6,11 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from scx_pipeline.warehouse.base import STATE_SCHEMA
+from scx_pipeline.warehouse.base import STATE_SCHEMA, names, quote
 
-ANALYST_TIMEOUT = (
-    "30min"  # of a statement of the analyst's: one that is forgotten must not keep a load waiting
-)
+ANALYST_MINUTES = 30  # of a statement: one that is forgotten must not keep a load waiting
 
 
 @dataclass(frozen=True)
@@ -32,3 +30,20 @@ def lines(*parts: str | Iterable[str]) -> str:
     """The lines as one text."""
     every = [[part] if isinstance(part, str) else part for part in parts]
     return "\n".join(line for part in every for line in part)
+
+
+def schemas_sql(roles: Roles) -> str:
+    """The statements about schemas and the tables that stand in them, which PostgreSQL and Redshift have in common."""
+    loader, analyst = quote(roles.loader), quote(roles.analyst)
+    made = [schema for schema in roles.all_schemas if schema != "public"]
+    return lines(
+        "REVOKE ALL ON SCHEMA public FROM PUBLIC;",
+        "",
+        "-- Schemas are made here, so that whoever loads need not be allowed to make any; what it makes in them is its own.",
+        [f"CREATE SCHEMA IF NOT EXISTS {quote(schema)};" for schema in made],
+        f"GRANT USAGE, CREATE ON SCHEMA {names(roles.all_schemas)} TO {loader};",
+        "",
+        f"-- The stars' tables, those there are and those to come, are read; {STATE_SCHEMA} is not, as rejected rows are raw data.",
+        f"GRANT USAGE ON SCHEMA {names(roles.schemas)} TO {analyst};",
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA {names(roles.schemas)} TO {analyst};",
+    )

@@ -3,10 +3,10 @@ Nothing is connected here."""
 
 from __future__ import annotations
 
-from scx_pipeline.warehouse.base import STATE_SCHEMA, names, quote
-from scx_pipeline.warehouse.roles import Roles, lines
+from scx_pipeline.warehouse.base import names, quote
+from scx_pipeline.warehouse.roles import ANALYST_MINUTES, Roles, lines, schemas_sql
 
-ANALYST_TIMEOUT = 30 * 60 * 1000  # ms; this server takes no unit
+ANALYST_TIMEOUT = ANALYST_MINUTES * 60 * 1000  # ms; this server takes no unit
 
 
 def roles_sql(roles: Roles) -> str:
@@ -24,19 +24,7 @@ def roles_sql(roles: Roles) -> str:
         "",
         "-- By default everybody may make temporary tables, and tables in the schema public.",
         database_sql(roles),
-        "REVOKE ALL ON SCHEMA public FROM PUBLIC;",
-        "",
-        "-- Schemas are made here, so that whoever loads need not be allowed to make any; what it makes in them is its own.",
-        [
-            f"CREATE SCHEMA IF NOT EXISTS {quote(schema)};"
-            for schema in roles.all_schemas
-            if schema != "public"
-        ],
-        f"GRANT USAGE, CREATE ON SCHEMA {names(roles.all_schemas)} TO {loader};",
-        "",
-        f"-- The stars' tables, those there are and those to come, are read; {STATE_SCHEMA} is not, as rejected rows are raw data.",
-        f"GRANT USAGE ON SCHEMA {names(roles.schemas)} TO {analyst};",
-        f"GRANT SELECT ON ALL TABLES IN SCHEMA {names(roles.schemas)} TO {analyst};",
+        schemas_sql(roles),
         f"ALTER DEFAULT PRIVILEGES FOR USER {loader} IN SCHEMA {names(roles.schemas)} GRANT SELECT ON TABLES TO {analyst};",
         "",
         "-- Where ASSUMEROLE is controlled, for COPY and UNLOAD by the cluster's default role:",
