@@ -7,7 +7,7 @@ SCX_HOME ?= .scx
 export SCX_HOME
 export DAGSTER_DISABLE_TELEMETRY = true
 
-.PHONY: help setup demo test ui lint bench lock clean
+.PHONY: help setup demo test ui lint bench docs lock clean
 
 help:
 	@echo "make demo    generate a bucket, load every star into DuckDB, show the report and the analysts' answer"
@@ -15,6 +15,7 @@ help:
 	@echo "make ui      the Dagster UI on http://127.0.0.1:3000"
 	@echo "make lint    formatter, linter, type checker and SQL linter"
 	@echo "make bench   the measured promises, as ratios"
+	@echo "make docs    write docs/cli.md and docs/settings.md anew"
 	@echo "make setup   only the virtual environment in $(VENV)"
 
 setup: $(READY)
@@ -49,6 +50,10 @@ lint: setup
 
 bench: setup
 	$(BIN)/python -m scx_pipeline_tests.bench $(ARGS)
+
+# The pages that follow from the command and the settings.
+docs: setup
+	$(BIN)/python -m scx_pipeline_tests.documents
 
 COMPILE := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-strip-extras --universal --python-version 3.11
 
