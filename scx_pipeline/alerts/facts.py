@@ -31,19 +31,8 @@ class Target:
 
 
 @dataclass(frozen=True)
-class EndedRun:
-    """A run that ended, well (no failure) or not: then the kind of failure, and the blocking checks that failed."""
-
-    run_id: str
-    target: Target
-    ended: float
-    failure: str = ""
-    checks: tuple[tuple[str, str], ...] = ()  # table, check
-
-
-@dataclass(frozen=True)
 class CheckState:
-    """How a check came out last, where the star's table stands."""
+    """How a check came out, where the star's table stands."""
 
     star: str
     table: str
@@ -52,6 +41,23 @@ class CheckState:
     lake: bool = False
     run_id: str = ""
     at: float = 0.0
+
+    @property
+    def unit(self) -> str:
+        """What names the check."""
+        return f"check:{self.star}:{'lake/' if self.lake else ''}{self.table}:{self.name}"
+
+
+@dataclass(frozen=True)
+class EndedRun:
+    """A run that ended, well (no failure) or not: then the kind of failure, and the blocking checks that failed."""
+
+    run_id: str
+    target: Target
+    ended: float
+    failure: str = ""
+    checks: tuple[tuple[str, str], ...] = ()  # table, check
+    states: tuple[CheckState, ...] = ()  # how all its checks came out, if none kept it from being published
 
 
 @dataclass(frozen=True)

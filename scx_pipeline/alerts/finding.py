@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from scx_pipeline.alerts.facts import ALL, LOAD, REFRESH, REJECTED, CheckState, Facts, StarLook
+from scx_pipeline.alerts.facts import ALL, LOAD, REFRESH, REJECTED, CheckState, EndedRun, Facts, StarLook
 from scx_pipeline.alerts.failures import OpenFailure, follow, forget_idle
 from scx_pipeline.alerts.kinds import BUSY
 from scx_pipeline.alerts.problem import FoundCheck, Problem
@@ -31,7 +31,7 @@ class Memory:
     """
 
     watermark: float = 0.0
-    seen: Mapping[str, float] = field(default_factory=dict)  # runs that failed, lately → when
+    seen: Mapping[str, float] = field(default_factory=dict)  # runs that ended lately → when
     failures: tuple[OpenFailure, ...] = ()
     due: Mapping[str, Due] = field(default_factory=dict)  # by star
     told: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by channel
@@ -55,14 +55,14 @@ def find_problems(facts: Facts, memory: Memory, limits: Limits) -> tuple[Found, 
     """What stands, and what to remember of it; whom it is told to is not decided yet."""
     kept = forget_idle(memory.failures, facts.now)
     failures, over = follow(kept, facts.runs, facts.looks)
-    over |= {item.unit for item in memory.failures if item not in kept}
+    over |= {item.unit for item in memory.failures if item not in kept} | _warned_anew(facts.runs)
     due = {look.star: _aged(memory.due.get(look.star, {}), look, facts.now) for look in facts.looks}
     unclear = {
         f"{kind}:{look.star}" for look in facts.looks if look.failure for kind in ("stale", "rejected")
     }
     unclear |= {f"unreachable:{look.star}" for look in facts.looks if look.failure}
-    unclear |= {_check_unit(state) for state in _not_known(facts.checks)}
-    problems = [*_unreachable(facts), *map(_failed, failures), *_checks(facts.checks)]
+    unclear |= {state.unit for state in _not_known(facts.checks)}
+    problems = [*_unreachable(facts), *map(_failed, failures), *_checks(facts, not memory.watermark)]
     for look in facts.looks:
         if look.failure:
             continue
@@ -105,18 +105,36 @@ def _failed(item: OpenFailure) -> Problem:
     )  # fmt: skip
 
 
-def _checks(states: Iterable[CheckState]) -> Iterator[Problem]:
-    """Checks that did not pass and kept nothing from being published; the others are told with the run that they failed.
+def _checks(facts: Facts, first: bool) -> Iterator[Problem]:
+    """Checks that warned and kept nothing from being published; the others are told with the run that they failed.
 
+    Of each the last result counts, and what warned since the last look: the next load, of other months, may have passed it.
     Rejected rows have a limit of their own.
     """
-    gates = _gates(states := list(states))
-    for state in states:
-        if state.result == "warned" and state.run_id not in gates and state.name != REJECTED:
+    warned = {state.unit: state for state in facts.checks if state.result == "warned"}
+    passed = {state.unit for state in facts.checks if state.result == "passed"} if first else ()
+    for state in (state for run in facts.runs for state in run.states):
+        if state.result == "warned" and state.unit not in passed:
+            warned.setdefault(state.unit, state)
+    gates = _gates(facts.checks)
+    for unit, state in warned.items():
+        if state.run_id not in gates and state.name != REJECTED:
             yield Problem(
-                "check", (_check_unit(state),), f"check:{state.star}:{state.run_id}", state.at, (state.star,),
+                "check", (unit,), f"check:{state.star}:{state.run_id}", state.at, (state.star,),
                 lake=state.lake, checks=(FoundCheck(state.table, state.name),), run_id=state.run_id,
             )  # fmt: skip
+
+
+def _warned_anew(runs: Iterable[EndedRun]) -> set[str]:
+    """The checks that warned after they had passed, since the last look."""
+    passed: set[str] = set()
+    anew: set[str] = set()
+    for state in (state for run in sorted(runs, key=lambda run: run.ended) for state in run.states):
+        if state.result == "passed":
+            passed.add(state.unit)
+        elif state.unit in passed:
+            anew.add(state.unit)
+    return anew
 
 
 def _not_known(states: Iterable[CheckState]) -> list[CheckState]:
@@ -128,10 +146,6 @@ def _not_known(states: Iterable[CheckState]) -> list[CheckState]:
 def _gates(states: Iterable[CheckState]) -> set[str]:
     """The runs that blocking checks failed."""
     return {state.run_id for state in states if state.result == "failed"}
-
-
-def _check_unit(state: CheckState) -> str:
-    return f"check:{state.star}:{'lake/' if state.lake else ''}{state.table}:{state.name}"
 
 
 def _failing(failures: Iterable[OpenFailure], star: str) -> set[str]:

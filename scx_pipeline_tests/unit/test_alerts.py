@@ -265,6 +265,28 @@ def test_a_check_that_warned_is_told_until_it_has_passed(listener: Listener) -> 
     assert listener.look(checks=[check("warned")]) == [unit]
 
 
+def test_a_check_that_warned_and_passed_between_two_looks_is_told_once(listener: Listener) -> None:
+    """As when one load warns, and the next one, of other months, does not."""
+    listener.look()
+    runs = [replace(listener.run(MARCH), states=(check(result),)) for result in ("warned", "passed")]
+    assert listener.look(runs, [check("passed")]) == [check("passed").unit]
+    assert listener.look(checks=[check("passed")]) == []
+
+
+def test_a_check_that_passed_and_warned_again_between_two_looks_is_told_again(listener: Listener) -> None:
+    listener.look(checks=[check("warned")])
+    runs = [replace(listener.run(MARCH), states=(check(result),)) for result in ("passed", "warned")]
+    assert listener.look(runs, [check("warned")]) == [check("passed").unit]
+    assert listener.look(checks=[check("warned")]) == []
+
+
+def test_a_first_look_tells_no_warning_of_a_check_that_has_passed_since(listener: Listener) -> None:
+    run = replace(listener.run(MARCH), states=(check("warned"), check("warned", "freshness")))
+    assert listener.look([run], [check("passed"), check("unknown", "freshness")]) == [
+        "check:scx:users:freshness"
+    ]
+
+
 def test_the_checks_of_one_run_are_one_message(listener: Listener) -> None:
     listener.look(checks=[check("warned"), check("warned", "freshness")])
     assert [[item.name for item in problem.checks] for problem in listener.told] == [["volume", "freshness"]]
