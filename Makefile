@@ -7,12 +7,13 @@ SCX_HOME ?= .scx
 export SCX_HOME
 export DAGSTER_DISABLE_TELEMETRY = true
 
-.PHONY: help setup demo test ui lint bench docs lock clean
+.PHONY: help setup demo test ui up lint bench docs lock clean
 
 help:
 	@echo "make demo    generate a bucket, load every star into DuckDB, show the report and the analysts' answer"
 	@echo "make test    run every test against real servers"
 	@echo "make ui      the Dagster UI on http://127.0.0.1:3000"
+	@echo "make up      the services of docker-compose.yaml as processes, without Docker"
 	@echo "make lint    formatter, linter, type checker and SQL linter"
 	@echo "make bench   the measured promises, as ratios"
 	@echo "make docs    write docs/cli.md and docs/settings.md anew"
@@ -41,6 +42,10 @@ test: setup
 ui: setup
 	@$(BIN)/python -m scx_pipeline.orchestration.instance
 	DAGSTER_HOME=$${DAGSTER_HOME:-$(abspath $(SCX_HOME))/dagster} $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
+
+# As docker-compose.yaml says, without Docker: PostgreSQL and the S3 server are those of the tests.
+up: setup
+	@$(BIN)/python -m scx_pipeline_tests.deploy
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -1,10 +1,12 @@
-"""docs/cli.md and docs/settings.md, made from the command and the settings themselves: `make docs` writes them.
+"""docs/cli.md, errors.md and settings.md, made from the code itself: `make docs` writes them.
 That they are as written is tested in cli/test_documents.py; what is written by hand is not touched here."""
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import yaml
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from scx_pipeline.alerts.kinds import WHY
 from scx_pipeline.cli import app
 from scx_pipeline.settings import Settings
 
@@ -109,7 +112,92 @@ def _table(title: str, head: tuple[str, ...], rows: Any) -> str:
     return "\n".join(lines)
 
 
-PAGES = {"cli.md": cli_page, "settings.md": settings_page}
+@dataclass(frozen=True)
+class Refusal:
+    """A class of errors, as its module declares it."""
+
+    base: str
+    meaning: str
+    kind: str | None
+
+
+def errors_page() -> str:
+    """Every message with which the project refuses something, by kind; … stands for what differs."""
+    trees = [ast.parse(path.read_text("utf-8")) for path in sorted((ROOT / "scx_pipeline").rglob("*.py"))]
+    known = _refusals(trees)
+    messages: dict[str, set[str]] = {name: set() for name in known}
+    for tree in trees:
+        for name, message in _raised(tree):
+            if name in known:
+                messages[name].add(message)
+    parts = [
+        MADE + "# Messages\n\nEach says what is wrong and what to do; … stands for what differs. By kind, "
+        "what to look at first: [operate.md](operate.md)."
+    ]
+    for name in sorted(known):
+        guide = _guide(name, known)
+        parts.append(f"## {name}\n\n{known[name].meaning} What to do: [{guide}](operate.md#{guide}).")
+        parts.append("\n".join(f"- {message}" for message in sorted(messages[name])))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _refusals(trees: list[ast.Module]) -> dict[str, Refusal]:
+    """PipelineError and what is derived from it, wherever."""
+    found = {
+        node.name: _refusal(node)
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+    }
+
+    def ours(name: str) -> bool:
+        return name == "PipelineError" or (name in found and ours(found[name].base))
+
+    return {name: item for name, item in found.items() if ours(name) and not name.startswith("_")}
+
+
+def _refusal(node: ast.ClassDef) -> Refusal:
+    base = node.bases[0].id if node.bases and isinstance(node.bases[0], ast.Name) else ""
+    kinds = [
+        part.value.value
+        for part in node.body
+        if isinstance(part, ast.AnnAssign)
+        and isinstance(part.value, ast.Constant)
+        and ast.unparse(part.target) == "kind"
+    ]
+    meaning = (ast.get_docstring(node) or "").split("\n\n")[0]
+    return Refusal(base, " ".join(meaning.split()), str(kinds[0]) if kinds else None)
+
+
+def _guide(name: str, known: dict[str, Refusal]) -> str:
+    """The handbook's section about a class of errors: its own, or that of what it is derived from."""
+    kind = known[name].kind
+    if kind is None:
+        return _guide(known[name].base, known)
+    return "alerts" if kind == "alert" else WHY[kind].anchor
+
+
+def _raised(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """The errors that a module raises or makes with a text of its own."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
+            text = _text(node.args[0])
+            if len(text.replace("…", "").strip()) > 8:
+                yield node.func.id, " ".join(text.split()).replace("<", "\\<")
+
+
+def _text(node: ast.expr) -> str:
+    """What an expression says, as far as it stands there."""
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_text(part) if isinstance(part, ast.Constant) else "…" for part in node.values)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return _text(node.left) + _text(node.right)
+    return "…"
+
+
+PAGES = {"errors.md": errors_page, "cli.md": cli_page, "settings.md": settings_page}
 
 if __name__ == "__main__":
     for file, page in PAGES.items():

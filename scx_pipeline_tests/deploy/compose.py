@@ -20,12 +20,35 @@ from scx_pipeline_tests.servers.ports import LOOPBACK, free_ports
 from scx_pipeline_tests.servers.s3 import GRPC_OFFSET
 
 ROOT = Path(__file__).parents[2]
-# Where services listen in their containers; one of each number is free here.
+_VARIABLE = re.compile(r"\$\{(\w+):([?-])([^}]*)\}")
+# Where services listen in their containers.
 PORTS = {"postgres": 5432, "s3": 8333, "filer": 8888, "code": 4000, "webserver": 3000}
 
 
+def filled(env_file: Path) -> dict[str, Any]:
+    """The compose file with its variables filled in from a .env file. That docker-compose does the same is tested."""
+    lines = [line for line in env_file.read_text("utf-8").splitlines() if "=" in line and line[0] != "#"]
+    known = dict(line.split("=", 1) for line in lines)
+
+    def fill(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {key: fill(value) for key, value in part.items()}
+        if isinstance(part, list):
+            return [fill(value) for value in part]
+        return _VARIABLE.sub(value_of, part).replace("$$", "$") if isinstance(part, str) else part
+
+    def value_of(found: re.Match[str]) -> str:
+        name, sign, rest = found.groups()
+        if not known.get(name) and sign == "?":
+            raise ValueError(rest)
+        return known.get(name) or rest
+
+    found: dict[str, Any] = fill(yaml.safe_load((ROOT / "docker-compose.yaml").read_text("utf-8")))
+    return found
+
+
 def resolved(env_file: Path) -> dict[str, Any]:
-    """The compose file with its variables filled in, by docker-compose itself. Skips where there is none."""
+    """The same by docker-compose itself. Skips where there is none."""
     command = compose_command()
     done = subprocess.run(
         [*command, "--env-file", str(env_file), "-f", str(ROOT / "docker-compose.yaml"), "config"],
@@ -36,8 +59,6 @@ def resolved(env_file: Path) -> dict[str, Any]:
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = yaml.safe_load(done.stdout)
-    samples = found["services"]["samples"]
-    samples["command"] = [word.replace("$$", "$") for word in samples["command"]]  # as it prints a $
     return found
 
 
@@ -66,10 +87,10 @@ class Here:
     ports: Mapping[str, int]
 
     @classmethod
-    def in_folder(cls, folder: Path) -> Here:
-        """With ports that are free now. SeaweedFS wants its port plus 10,000 too."""
+    def in_folder(cls, folder: Path, wanted: Mapping[str, int]) -> Here:
+        """With these ports, and others that are free now. SeaweedFS wants a port's number plus 10,000 too."""
         others = free_ports(len(PORTS), offset=GRPC_OFFSET)
-        return cls(folder, dict(zip(PORTS, others, strict=True)))
+        return cls(folder, {**dict(zip(PORTS, others, strict=True)), **wanted})
 
     def text(self, text: str, service: str) -> str:
         """An argument or a variable of a service, with this machine's addresses and folders."""

@@ -89,7 +89,7 @@ class Service:
 
 
 class Deployment:
-    """All services of a resolved compose file."""
+    """All services of a compose file whose variables are filled in."""
 
     def __init__(self, config: Mapping[str, Any], here: Here, postgres_home: Path) -> None:
         self.here, self.config, self._home = here, config["services"], postgres_home
@@ -219,10 +219,10 @@ class Deployment:
 
 
 @contextmanager
-def deployed(config: Mapping[str, Any], folder: Path) -> Iterator[Deployment]:
-    """The services of a resolved compose file, all started."""
+def deployed(config: Mapping[str, Any], folder: Path, ports: Mapping[str, int] = {}) -> Iterator[Deployment]:
+    """The services of a compose file whose variables are filled in, all started; those ports are theirs."""
     with postgres._home(folder) as home:
-        deployment = Deployment(config, Here.in_folder(folder), home)
+        deployment = Deployment(config, Here.in_folder(folder, ports), home)
         try:
             deployment.up()
             yield deployment

@@ -14,7 +14,7 @@ import psycopg2
 import pytest
 from obstore.store import S3Store
 
-from scx_pipeline_tests.deploy.compose import ROOT, resolved
+from scx_pipeline_tests.deploy.compose import ROOT, filled
 from scx_pipeline_tests.deploy.services import Deployment, deployed
 from scx_pipeline_tests.pipeline.world import PREFIX, csv_text, job
 from scx_pipeline_tests.servers.ports import LOOPBACK
@@ -47,7 +47,7 @@ def env_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def deployment(env_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     folder = tmp_path_factory.mktemp("compose")
-    with deployed(resolved(env_file), folder) as running:
+    with deployed(filled(env_file), folder) as running:
         yield running
 
 

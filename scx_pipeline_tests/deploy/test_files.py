@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from scx_pipeline.settings import Settings
-from scx_pipeline_tests.deploy.compose import ROOT, compose_command, image_environment, resolved
+from scx_pipeline_tests.deploy.compose import ROOT, compose_command, filled, image_environment, resolved
 from scx_pipeline_tests.servers import postgres
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yaml").read_text("utf-8"))
@@ -31,7 +31,13 @@ def test_the_dockerfile_passes_hadolint() -> None:
 
 def test_docker_compose_takes_the_file_with_the_example_as_it_is(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(EXAMPLE, "utf-8")
-    assert resolved(tmp_path / ".env")["services"].keys() == SERVICES.keys()
+    theirs, ours = (read(tmp_path / ".env")["services"] for read in (resolved, filled))
+    assert theirs.keys() == ours.keys()
+    for name, said in ours.items():
+        assert theirs[name]["environment"] == said["environment"]
+        # It prints a $ as it is written.
+        assert [word.replace("$$", "$") for word in theirs[name]["command"]] == said["command"]
+        assert theirs[name].get("healthcheck", {}).get("test") == said.get("healthcheck", {}).get("test")
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"\$\{(\w+):\?", str(COMPOSE)))))

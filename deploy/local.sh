@@ -1,0 +1,18 @@
+# shellcheck shell=sh
+# The settings of the services of `make up` or `docker compose up`, for `scx` commands in this terminal: source deploy/local.sh
+# Run from the project's folder, which has .env. It names what docker-compose.yaml names, by the ports of this machine.
+while IFS='=' read -r name value; do # not by `. ./.env`: a URL has an & in it
+    case $name in '' | '#'*) ;; *) export "$name=$value" ;; esac
+done <.env
+export AWS_ENDPOINT_URL="http://127.0.0.1:${SCX_S3_PORT:-8333}"
+export AWS_ACCESS_KEY_ID="$S3_ACCESS_KEY" AWS_SECRET_ACCESS_KEY="$S3_SECRET_KEY"
+export AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
+export SCX_BUCKET_URL=s3://scx-raw SCX_LAKE_URL=s3://scx-lake/stars
+export SCX_WAREHOUSE_URL="postgresql://scx_loader:$SCX_LOADER_PASSWORD@127.0.0.1:${SCX_POSTGRES_PORT:-5432}/dev"
+export SCX_UI_URL="http://127.0.0.1:${SCX_UI_PORT:-3000}"
+export DAGSTER_POSTGRES_HOST=127.0.0.1 DAGSTER_POSTGRES_PORT="${SCX_POSTGRES_PORT:-5432}"
+export DAGSTER_POSTGRES_USER=dagster DAGSTER_POSTGRES_DB=dagster DAGSTER_LOGS_BUCKET=scx-dagster-logs
+export DAGSTER_POSTGRES_PASSWORD
+export SCX_HOME="$PWD/.scx/local" DAGSTER_HOME="$PWD/.scx/local/dagster"
+mkdir -p "$DAGSTER_HOME" && cp dagster.yaml "$DAGSTER_HOME/dagster.yaml"
+export PATH="$PWD/.venv/bin:$PATH"
