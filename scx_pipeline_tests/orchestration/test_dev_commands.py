@@ -63,6 +63,7 @@ def test_dg_lists_assets_checks_job_schedule_and_sensors(environment: dict[str, 
         "songplays_hourly",
         "songplays_refresh_hourly",
         "sensor_readings_hourly",
+        "maintain_weekly",
     }
     assert {"scx_objects", "scx_report", "songplays_objects"} <= {item["name"] for item in listed["sensors"]}
 
