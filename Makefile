@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Python compiles what it imports, and most of what is installed is never imported.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 SCX_HOME ?= .scx
 export SCX_HOME
 export DAGSTER_DISABLE_TELEMETRY = true
@@ -21,23 +23,25 @@ help:
 
 setup: $(READY)
 
-# Python compiles what it imports, and most of what is installed is never imported.
+# uv installs in half the time, and pip where it cannot: uv does not know pip's settings, such as a registry of one's own.
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scx_pipeline needs Python 3.11 or newer: make PYTHON=python3.12 …")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.lock
+	$(PIP) --require-hashes -r $(VENV)/uv.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock || $(PIP) --require-hashes -r requirements.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
 	touch $(READY)
 
 demo: setup
 	@$(BIN)/scx demo
 
-# Three at a time, as many of them wait for servers. A browser's pages are looked at apart, as they are slow beside all
-# others; but half of the time they wait for Dagster's daemon, which is when random histories are tried, and lakes are built by
-# Spark, a file in a process.
+# Three at a time, as many of them wait for servers. A browser's pages and a deployment's services are looked at apart, as they
+# are slow beside all others; but half of the time they wait for Dagster's daemon, which is when random histories are tried, and
+# lakes are built by Spark, a file in a process.
 test: setup
-	$(BIN)/python -m pytest $(or $(ARGS),-n 3 --dist worksteal -m "not (ui or histories or spark)")
-	$(if $(ARGS),,$(BIN)/python -m pytest -n 4 --dist loadfile -m "ui or histories or spark")
+	$(BIN)/python -m pytest $(or $(ARGS),-n 3 --dist worksteal -m "not (ui or histories or spark or services)")
+	$(if $(ARGS),,$(BIN)/python -m pytest -n 4 --dist loadfile -m "ui or histories or spark or services")
 
 ui: setup
 	@$(BIN)/python -m scx_pipeline.orchestration.instance
@@ -60,10 +64,10 @@ bench: setup
 docs: setup
 	$(BIN)/python -m scx_pipeline_tests.documents
 
-COMPILE := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-strip-extras --universal --python-version 3.11
+COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-strip-extras --universal --python-version 3.11
 
-# Needs uv (https://docs.astral.sh/uv/); no registry host may stand in the lock file.
-lock:
+# No registry host may stand in the lock file.
+lock: setup
 	$(COMPILE) --extra dev pyproject.toml -o requirements.lock
 	$(COMPILE) --extra deploy --constraint requirements.lock pyproject.toml -o deploy/requirements.lock
 

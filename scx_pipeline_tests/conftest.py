@@ -72,6 +72,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for name, meaning in MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {meaning} (set by conftest.py)")
+    config.addinivalue_line("markers", "services: starts all of a deployment's services, and waits for them")
     config.addinivalue_line("markers", "histories: tries random histories, which takes a minute or so")
     config.addinivalue_line(
         "markers", "whoever_reads: does not depend on whether Redshift reads the objects, or we do"

@@ -19,6 +19,8 @@ from scx_pipeline_tests.deploy.services import Deployment, deployed
 from scx_pipeline_tests.pipeline.world import PREFIX, csv_text, job
 from scx_pipeline_tests.servers.ports import LOOPBACK
 
+pytestmark = pytest.mark.services
+
 SAMPLES = "SCX_SAMPLES=scx songplays sensor_readings"
 PASSWORDS = (
     "POSTGRES_PASSWORD",

@@ -163,6 +163,7 @@ def test_scx_load_in_a_process_of_its_own_leaves_no_secret_whether_it_succeeds_o
     _nothing_leaked(place, "stderr")
 
 
+@pytest.mark.parametrize("place", ["password"], indirect=True)
 def test_runs_of_the_daemon_leave_no_secret_whether_they_succeed_or_fail(place: Place, s3: S3Server) -> None:
     bucket = place.settings["SCX_BUCKET_URL"].removeprefix("s3://")
     more = {name: value for name, value in place.settings.items() if name != "SCX_HOME"}

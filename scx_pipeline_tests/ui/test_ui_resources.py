@@ -1,11 +1,10 @@
-"""The page of the warehouse's resource in the Dagster UI: what it shows of each server's URL, and that no password is sent to it.
-Which values there are, and what a run does with them, is in orchestration/."""
+"""The page of the warehouse's resource in the Dagster UI: what it shows of a Redshift's URL, and that no password is sent to it.
+Which values there are of each engine, and what a run does with them, is in orchestration/."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -18,39 +17,24 @@ from scx_pipeline_tests.ui.site import Site, dagster_dev
 PASSWORD = "pl4nted/@:% in a URL"
 LOGIN = f"scx:{quote(PASSWORD, safe='')}"
 RESOURCE = "/locations/scx_pipeline/resources/warehouse"
-SERVERS = {
-    "redshift": (
-        f"redshift://{LOGIN}@rs.example:5440/dev?staging=s3://logs/staging&region=eu-west-1&iam_role=arn:aws:iam::1:role/copy",
-        {
-            "host": "rs.example", "port": "5440", "database": "dev", "user": "scx", "staging": "s3://logs/staging",
-            "region": "eu-west-1", "iam_role": "arn:aws:iam::1:role/copy", "query_group": "scx_pipeline",
-            "sslmode": "verify-full",
-        },
-    ),
-    "postgres": (
-        f"postgresql://{LOGIN}@db.example/dev?sslmode=require",
-        {"host": "db.example", "port": "5432", "database": "dev", "user": "scx", "sslmode": "require"},
-    ),
+URL = f"redshift://{LOGIN}@rs.example:5440/dev?staging=s3://logs/staging&region=eu-west-1&iam_role=arn:aws:iam::1:role/copy"
+SHOWN = {
+    "host": "rs.example", "port": "5440", "database": "dev", "user": "scx", "staging": "s3://logs/staging",
+    "region": "eu-west-1", "iam_role": "arn:aws:iam::1:role/copy", "query_group": "scx_pipeline",
+    "sslmode": "verify-full",
 }  # fmt: skip
 LIMITS = {"statement_timeout": "60", "lock_timeout": "7", "memory_limit": "300MB"}
 
 
-@pytest.fixture(scope="module", params=SERVERS)
-def server(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.fixture(scope="module")
-def site(
-    chromium: str, s3: S3Server, server: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Site]:
+def site(chromium: str, s3: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The UI with the URL of a server that nobody need reach, in place of the folder's own site."""
     settings = {f"SCX_{name.upper()}": value for name, value in LIMITS.items()}
     with dagster_dev(
         tmp_path_factory.mktemp("resources"),
         s3,
         "none",
-        {**settings, "SCX_WAREHOUSE_URL": SERVERS[server][0]},
+        {**settings, "SCX_WAREHOUSE_URL": URL},
     ) as site:
         yield site
 
@@ -71,17 +55,17 @@ def answers(page: Page) -> Iterator[list[str]]:
 
 
 def test_the_resource_shows_what_is_no_secret_of_the_url_and_nothing_tells_the_password(
-    page: Page, site: Site, shoot: Shoot, server: str, tmp_path: Path
+    page: Page, site: Site, shoot: Shoot
 ) -> None:
     with answers(page) as told:
         page.goto(site.address + RESOURCE)
         page.set_viewport_size({"width": 1600, "height": 1900})
-        for name, value in {**SERVERS[server][1], **LIMITS}.items():
+        for name, value in {**SHOWN, **LIMITS}.items():
             row = page.locator("tr").filter(has=page.get_by_text(name, exact=True)).first
             expect(row).to_contain_text(value)
         url = page.locator("tr").filter(has=page.get_by_text("url", exact=True)).first
         expect(url).to_contain_text("SCX_WAREHOUSE_URL")
-        shoot(f"31-resource-{server}")
+        shoot("31-resource-redshift")
         seen = [page.content()]
         for path in (
             "/deployment/locations/scx_pipeline/resources",
@@ -91,6 +75,6 @@ def test_the_resource_shows_what_is_no_secret_of_the_url_and_nothing_tells_the_p
             page.wait_for_load_state("networkidle")
             seen.append(page.content())
     everything = "\n".join([*told, *seen])
-    assert SERVERS[server][1]["host"] in everything
+    assert SHOWN["host"] in everything
     for secret in (PASSWORD, quote(PASSWORD, safe=""), "pl4nted"):
         assert secret not in everything
