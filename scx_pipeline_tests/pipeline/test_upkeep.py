@@ -197,7 +197,7 @@ def test_what_is_broken_off_removes_nothing(spring: World) -> None:
         if spring.snapshot() != before:
             break
         assert broken
-        statements += 2
+        statements += 3
     assert statements > 8
     assert months_of_staging(spring) == [5]
     assert spring.state("rejected_rows") == []
