@@ -51,24 +51,10 @@ def alerts(context: typer.Context, as_json: AsJson = False) -> None:
 @app.command("try", epilog="Example: scx alerts try")
 def try_channels(as_json: AsJson = False) -> None:
     """Send a trial message to every channel that is set, and say whether it arrived; exit code 1 if one did not."""
-    from scx_pipeline.alerts.channels import SETTINGS
-    from scx_pipeline.alerts.finding import Limits
-    from scx_pipeline.alerts.problem import Problem
-    from scx_pipeline.alerts.wording import word
-    from scx_pipeline.orchestration.alerting import channels_of
-
-    settings = read_settings()
-    message = word(Problem("trial", ("trial",), "trial", time.time()), Limits(), settings.ui_url)
-    outcomes = []
-    for channel in channels_of(settings):
-        try:
-            remark = channel.send(message)
-            outcomes.append((channel.name, not remark, remark or "it arrived"))
-        except AlertError as error:
-            outcomes.append((channel.name, False, f"{error} ({SETTINGS[channel.name]})"))
+    outcomes = _tried(read_settings())
     if not outcomes:
         raise SettingsError(
-            f"there is no channel to try: set {', '.join(SETTINGS.values())}, one or more; for example "
+            "there is no channel to try: set SCX_ALERT_SLACK_URL, SCX_ALERT_SMTP_URL or SCX_ALERT_WEBHOOK_URL; for example "
             "SCX_ALERT_SLACK_URL=https://hooks.slack.com/services/T000/B000/XXXX"
         )
     if as_json:
@@ -78,6 +64,25 @@ def try_channels(as_json: AsJson = False) -> None:
         show.out.print(show.table("a trial message", ["channel", "arrived", ""], outcomes))
     if not all(arrived for _, arrived, _ in outcomes):
         raise typer.Exit(1)
+
+
+def _tried(settings: Settings) -> list[tuple[str, bool, str]]:
+    """Each channel, whether a trial message arrived there, and what is to be said of it."""
+    from scx_pipeline.alerts.channels import SETTINGS
+    from scx_pipeline.alerts.finding import Limits
+    from scx_pipeline.alerts.problem import Problem
+    from scx_pipeline.alerts.wording import word
+    from scx_pipeline.orchestration.alerting import channels_of
+
+    message = word(Problem("trial", ("trial",), "trial", time.time()), Limits(), settings.ui_url)
+    outcomes = []
+    for channel in channels_of(settings):
+        try:
+            remark = channel.send(message)
+            outcomes.append((channel.name, not remark, remark or "it arrived"))
+        except AlertError as error:
+            outcomes.append((channel.name, False, f"{error} ({SETTINGS[channel.name]})"))
+    return outcomes
 
 
 def _standing(settings: Settings) -> tuple[list[Message], list[str], Memory]:

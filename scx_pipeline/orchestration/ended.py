@@ -67,8 +67,7 @@ def read_ended(
     runs, declared = [], declared_states(stars)
     for record in records:
         run, ended = record.dagster_run, record.end_time or record.update_timestamp.timestamp()
-        origin = run.remote_job_origin
-        if location and origin and origin.location_name != location:
+        if location and run.remote_job_origin and run.remote_job_origin.location_name != location:
             continue
         found = EndedRun(run.run_id, target_of(run, stars), ended)
         if run.run_id not in seen and ended > since - OVERLAP and _is_final(instance, record, now):
