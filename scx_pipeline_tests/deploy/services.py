@@ -95,6 +95,7 @@ class Deployment:
         self.here, self.config, self._home = here, config["services"], postgres_home
         _instance(here)
         self.services = {name: self._service(name, said) for name, said in self.config.items()}
+        self._seen: set[str] = set()  # healthy, as Docker keeps it of what others depend on
         self._keeping = threading.Event()
 
     def _service(self, name: str, said: Mapping[str, Any]) -> Service:
@@ -163,8 +164,9 @@ class Deployment:
                 self.wait(f"{other} is done", self.services[other].gone)
                 code = self.services[other].process.returncode  # type: ignore[union-attr]
                 assert code == 0, self.services[other].output()
-            else:
+            elif other not in self._seen:
                 self.wait(f"{other} is healthy", self.services[other].healthy)
+                self._seen.add(other)
         self.services[name].start()
 
     def up(self) -> None:

@@ -36,7 +36,7 @@ def env_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example, as a person fills it in; sensors look more often, and at one star's samples."""
     path = tmp_path_factory.mktemp("env") / ".env"
     text = (ROOT / ".env.example").read_text("utf-8")
-    for ours, theirs in (("SCX_SENSOR_SECONDS=5", "SCX_SENSOR_SECONDS=30"), ("SCX_SAMPLES=scx", SAMPLES)):
+    for ours, theirs in (("SCX_SENSOR_SECONDS=8", "SCX_SENSOR_SECONDS=30"), ("SCX_SAMPLES=scx", SAMPLES)):
         assert theirs in text
         text = text.replace(theirs, ours)
     for name in PASSWORDS:
