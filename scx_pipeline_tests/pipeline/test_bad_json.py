@@ -114,6 +114,7 @@ def test_nesting_of_any_depth_is_read_over_or_quarantined(music: MusicWorld) -> 
     ]
 
 
+@pytest.mark.whoever_reads
 def test_a_bad_line_is_found_in_a_large_file_that_threads_share(music: MusicWorld) -> None:
     many = [json.dumps(event(7, item, f"{DAY} 10:00:00")) for item in range(60_000)]
     many[54_321] = many[54_321][:50]

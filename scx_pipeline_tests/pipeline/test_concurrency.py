@@ -86,6 +86,7 @@ def holder(world: World, other: Other) -> str:
 # ------------------------------------------------------------------ two loads
 
 
+@pytest.mark.whoever_reads
 def test_a_second_process_waits_and_then_loads(spring: World) -> None:
     with stopped_elsewhere(spring, MARCH, APRIL) as other:
         thread = let_go_when(lambda: bool(spring.told), other)
@@ -97,6 +98,7 @@ def test_a_second_process_waits_and_then_loads(spring: World) -> None:
     assert spring.snapshot(load_ids=False) == rebuilt(spring)
 
 
+@pytest.mark.whoever_reads
 def test_who_waits_too_long_is_told_the_holder(spring: World) -> None:
     before = spring.snapshot()
     spring.limits = IMPATIENT
@@ -110,6 +112,7 @@ def test_who_waits_too_long_is_told_the_holder(spring: World) -> None:
     assert spring.snapshot() == before, "the other was stopped for good"
 
 
+@pytest.mark.whoever_reads
 def test_the_same_month_twice_at_once_has_no_duplicates(spring: World) -> None:
     with stopped_elsewhere(spring, MARCH, MAY, "half way") as other:
         thread = let_go_when(lambda: bool(spring.told), other)
@@ -121,6 +124,7 @@ def test_the_same_month_twice_at_once_has_no_duplicates(spring: World) -> None:
     assert spring.snapshot(load_ids=False) == rebuilt(spring)
 
 
+@pytest.mark.whoever_reads
 def test_a_load_that_waited_takes_the_bucket_as_it_is_then(spring: World) -> None:
     with stopped_elsewhere(spring, MAY) as other:
 
@@ -136,6 +140,7 @@ def test_a_load_that_waited_takes_the_bucket_as_it_is_then(spring: World) -> Non
     assert MAY not in spring.changed()
 
 
+@pytest.mark.whoever_reads
 def test_threads_of_a_process_load_one_after_the_other(spring: World) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(spring.load, [MARCH, APRIL, MAY, MAY]))
@@ -143,6 +148,7 @@ def test_threads_of_a_process_load_one_after_the_other(spring: World) -> None:
     assert spring.snapshot(load_ids=False) == rebuilt(spring)
 
 
+@pytest.mark.whoever_reads
 def test_a_thread_waits_no_longer_than_it_may(spring: World) -> None:
     spring.limits = IMPATIENT
     with spring.warehouse.transaction("scx"), ThreadPoolExecutor(1) as pool:
@@ -157,6 +163,7 @@ def test_a_thread_waits_no_longer_than_it_may(spring: World) -> None:
 # ------------------------------------------------------------------ readers
 
 
+@pytest.mark.whoever_reads
 def test_readers_in_threads_see_one_load_or_the_other(spring: World) -> None:
     """And never part of one, nor an error."""
     done: list[bool] = []
@@ -181,6 +188,7 @@ def test_readers_in_threads_see_one_load_or_the_other(spring: World) -> None:
     assert seen <= {(6, 6), (9, 9), (10, 10), (11, 11)}
 
 
+@pytest.mark.whoever_reads
 @pytest.mark.parametrize("last", [APRIL, MAY])
 def test_a_long_reader_sees_its_snapshot_while_a_load_commits(last: str, pg: World) -> None:
     """Whether the load replaces one of the months that stand or all of them."""
@@ -200,6 +208,7 @@ def test_a_long_reader_sees_its_snapshot_while_a_load_commits(last: str, pg: Wor
     assert sorted(jobs_of(pg)) == [4, 5, 33]
 
 
+@pytest.mark.whoever_reads
 def test_a_load_waits_for_a_reader_of_the_same_process(duck: World) -> None:
     duck.put("2021/03/a.csv", [job(3, "2021-03-05 10:00:00")])
     duck.load(MARCH)
@@ -212,6 +221,7 @@ def test_a_load_waits_for_a_reader_of_the_same_process(duck: World) -> None:
     assert "another thread of this process" in duck.told[0]
 
 
+@pytest.mark.whoever_reads
 def test_readers_of_a_process_may_have_different_limits(duck: World) -> None:
     duck.put("a.csv", [job(1, "2021-03-05 10:00:00")])
     duck.load(MARCH)
@@ -223,6 +233,7 @@ def test_readers_of_a_process_may_have_different_limits(duck: World) -> None:
         )
 
 
+@pytest.mark.whoever_reads
 def test_readers_that_take_turns_do_not_keep_a_load_of_the_same_process_out(duck: World) -> None:
     """Each reads until the next one does, so that the file is never without a reader unless one lets the load go first."""
     duck.put("2021/03/a.csv", [job(3, "2021-03-05 10:00:00")])
@@ -281,6 +292,7 @@ def test_a_killed_first_load_leaves_nothing_that_counts(moment: str, world: Worl
 # ------------------------------------------------------------------ cut connections and odd servers
 
 
+@pytest.mark.whoever_reads
 @pytest.mark.parametrize("moment", [moment for moment in MOMENTS if moment != "commit"])
 def test_a_connection_that_is_cut_changes_nothing(moment: str, pg: World, postgres: PostgresServer) -> None:
     pg.put("2021/03/a.csv", [job(30, "2021-03-05 10:00:00")])
@@ -300,6 +312,7 @@ def test_a_connection_that_is_cut_changes_nothing(moment: str, pg: World, postgr
     assert jobs_of(pg) == [30, 40]
 
 
+@pytest.mark.whoever_reads
 def test_the_settings_of_a_server_do_not_matter(pg: World, duck: World, postgres: PostgresServer) -> None:
     settings = {
         "TimeZone": "Asia/Seoul",

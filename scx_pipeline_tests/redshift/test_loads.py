@@ -149,16 +149,16 @@ def cut(redshift: StandIn, at: int) -> None:
     redshift.before = before
 
 
-def cut_at_every_statement(redshift: StandIn, world: World, change: Callable[[int], object]) -> int:
+def cut_at_statements(redshift: StandIn, world: World, change: Callable[[int], object], step: int = 1) -> int:
     """Change April's objects and load it, the connection cut after ever more statements, until the load goes through.
 
-    Nothing may have changed each time it does not. How many statements the load needed.
+    Nothing may have changed each time it does not. How many times it was cut.
     """
     before: Snapshot = world.snapshot()
     number = 0
     while True:
         change(number)
-        cut(redshift, number)
+        cut(redshift, number * step)
         try:
             world.load(APRIL)
         except WarehouseError as error:
@@ -167,7 +167,7 @@ def cut_at_every_statement(redshift: StandIn, world: World, change: Callable[[in
             return number
         finally:
             redshift.before = lambda sql: None
-        assert world.snapshot() == before, f"after {number} statements"
+        assert world.snapshot() == before, f"after {number * step} statements"
         number += 1
 
 
@@ -177,7 +177,7 @@ def test_a_connection_cut_at_any_statement_leaves_the_tables_as_they_were_and_th
     monkeypatch.setattr(adapter, "ATTEMPTS", 1)
     put_april(world, 1)
     world.load(APRIL)
-    number = cut_at_every_statement(redshift, world, lambda number: put_april(world, 2 + number % 2))
+    number = cut_at_statements(redshift, world, lambda number: put_april(world, 2 + number % 2))
     assert number > 80
     assert jobs_of(world) == [2 + number % 2]
     assert staged(redshift, world) == []
