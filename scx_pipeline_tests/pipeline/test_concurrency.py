@@ -263,6 +263,7 @@ def test_readers_that_take_turns_do_not_keep_a_load_of_the_same_process_out(duck
 # ------------------------------------------------------------------ kill -9
 
 
+@pytest.mark.whoever_reads
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_killed_load_changes_nothing_and_the_next_one_converges(moment: str, spring: World) -> None:
     before, tables = spring.snapshot(), spring.tables()

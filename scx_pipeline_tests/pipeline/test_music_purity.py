@@ -360,7 +360,7 @@ def expected_by_month(world: MusicWorld) -> dict[str, list[Row]]:
 @pytest.mark.redshift
 @pytest.mark.histories
 @given(history=_HISTORIES)
-@tried(examples=5)
+@tried(examples=4)
 def test_any_history_of_songs_and_events_ends_as_a_build_from_nothing(
     fresh_places: Callable[[Path], list[tuple[str, str]]], history: list[Step]
 ) -> None:

@@ -162,7 +162,7 @@ def changed(world: World) -> list[Month]:
 @pytest.mark.redshift
 @pytest.mark.histories
 @given(history=histories(steps=10))
-@tried(examples=5)
+@tried(examples=4)
 def test_any_history_ends_as_a_build_from_nothing(
     fresh_places: Callable[[Path], list[tuple[str, str]]], history: list[Step]
 ) -> None:

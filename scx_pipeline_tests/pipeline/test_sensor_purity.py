@@ -158,7 +158,7 @@ class Driver:
 @pytest.mark.redshift
 @pytest.mark.histories
 @given(history=histories())
-@tried(examples=6)
+@tried(examples=4)
 def test_any_history_of_readings_ends_as_a_build_from_nothing(
     fresh_places: Callable[[Path], list[tuple[str, str]]], history: list[Step]
 ) -> None:

@@ -15,6 +15,7 @@ from scx_pipeline.spec import Span
 from scx_pipeline_tests.pipeline.music import EVENTS, SONGS, MusicWorld, event, lines, month, song
 
 PUBLIC = Path(__file__).parents[3] / "shared" / "data" / "music"
+pytestmark = pytest.mark.whoever_reads  # that Redshift reads JSON as we do is tested beside it
 public_data = pytest.mark.skipif(
     not PUBLIC.is_dir(),
     reason=f"needs the public music data set (log_data/ and song_data/) as {PUBLIC}",
