@@ -1,6 +1,10 @@
 # shellcheck shell=sh
 # The settings of the services of `make up` or `docker compose up`, for `scx` commands in this terminal: source deploy/local.sh
 # Run from the project's folder, which has .env. It names what docker-compose.yaml names, by the ports of this machine.
+if [ ! -f .env ] || [ ! -f dagster.yaml ]; then
+    echo "error: source deploy/local.sh in the project's folder, which has .env" >&2
+    return 1
+fi
 while IFS='=' read -r name value; do # not by `. ./.env`: a URL has an & in it
     case $name in '' | '#'*) ;; *) export "$name=$value" ;; esac
 done <.env

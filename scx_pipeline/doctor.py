@@ -41,12 +41,12 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _tried(
         "bucket",
         lambda: _bucket(settings),
-        "run `scx generate scx` for a sample bucket, or set SCX_BUCKET_URL",
+        "set SCX_BUCKET_URL, and AWS's own settings for one in S3; `scx generate scx` makes samples in a folder",
     )
     yield _tried(
         "warehouse",
         lambda: _warehouse(settings),
-        "set SCX_WAREHOUSE_URL, and have an administrator run what `scx roles` prints",
+        "set SCX_WAREHOUSE_URL; where a right is missing, have an administrator run what `scx roles` prints",
     )
     if settings.spark:
         yield _tried(

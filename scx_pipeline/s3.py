@@ -4,6 +4,7 @@ What lies in them, and what it is for, is decided by whoever opens them."""
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 from scx_pipeline.errors import BucketError
@@ -54,10 +55,12 @@ def _credential_provider() -> Boto3CredentialProvider | None:
 
 
 def reason_of(error: Exception) -> str:
-    """The first line of a library's message: the rest of obstore's are debug dumps."""
+    """The first line of a library's message, with the store's own word for it; the rest of obstore's are debug dumps."""
     if isinstance(error, BucketError):
         return str(error)
-    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    told = str(error).strip() or type(error).__name__
+    text = told.splitlines()[0].partition("<?xml")[0].rstrip(" :")
     if "precondition" in text.lower() or "412" in text:
         return "it was overwritten after the listing; run again"
-    return text[:300]
+    code = re.search(r"<Code>(\w+)</Code>", told)
+    return text[:300] + (f" ({code[1]})" if code else "")

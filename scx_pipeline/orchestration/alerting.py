@@ -60,6 +60,8 @@ def place_of(settings: Settings, instance: dg.DagsterInstance) -> Place:
     warehouse, bucket = given["warehouse"], given["bucket"]
     assert isinstance(warehouse, WarehouseResource)
     assert isinstance(bucket, BucketResource)
+    # What a run would do for itself: a server's URL is named by its variable until then.
+    warehouse = warehouse.process_config_and_initialize()
     return Place(instance, declared_stars(), warehouse, bucket)
 
 

@@ -63,3 +63,12 @@ def test_a_malformed_address_is_named_and_not_shown(scx: Scx, monkeypatch: pytes
     assert told.code == 1
     assert "SCX_ALERT_SLACK_URL: it must begin with https://" in told.err
     assert "pl4nted" not in told.err
+
+
+def test_a_warehouse_on_a_server_is_looked_at(
+    scx: Scx, bucket: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCX_WAREHOUSE_URL", postgres_url)
+    told = scx("alerts")
+    assert told.code == 0, told.err
+    assert "cannot be looked at" not in told.out + told.err

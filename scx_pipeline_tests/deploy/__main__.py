@@ -4,12 +4,16 @@ How they are started is in services.py; nothing of them stays when they stop."""
 from __future__ import annotations
 
 import signal
+import socket
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
+from scx_pipeline.errors import PipelineError, SettingsError
 from scx_pipeline_tests.deploy.compose import ROOT, filled
-from scx_pipeline_tests.deploy.services import Deployment, deployed
+from scx_pipeline_tests.deploy.services import Deployment, ServiceEnded, deployed
+from scx_pipeline_tests.servers.ports import LOOPBACK
 
 PORTS = {"webserver": "SCX_UI_PORT", "postgres": "SCX_POSTGRES_PORT", "s3": "SCX_S3_PORT"}
 
@@ -19,19 +23,42 @@ def main() -> None:
     env_file = ROOT / ".env"
     if not env_file.exists():
         sys.exit("error: there is no .env: cp .env.example .env")
-    config = filled(env_file)
-    published = {name: config["services"][name]["ports"][0].split(":")[1] for name in PORTS}
-    ports = {name: int(port) for name, port in published.items()}
+    try:
+        config = filled(env_file)
+        ports = {
+            name: free(config["services"][name]["ports"][0].split(":")[1], PORTS[name]) for name in PORTS
+        }
+    except (ValueError, PipelineError) as error:
+        sys.exit(f"error: {error}")
     print("starting PostgreSQL, S3, code server, UI and daemon; a minute or less", flush=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # which a script's background would not have reach us
+        signal.signal(number, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="scx-up-") as folder:
+        print(f"output    {folder}/*-log/start-*/server.log", flush=True)
         try:
             with deployed(config, Path(folder), ports) as deployment:
                 deployment.wait_healthy()
                 print(where(deployment), flush=True)
                 signal.pause()
+        except ServiceEnded as error:
+            sys.exit(f"error: {error}")
         except KeyboardInterrupt:
             print("stopped")
+
+
+def free(port: str, setting: str) -> int:
+    """A port of .env that nobody listens on. Raises SettingsError otherwise."""
+    if not port.isdigit():
+        raise SettingsError(f"{setting} is {port!r}, which is no number; such as 3000")
+    with closing(socket.socket()) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((LOOPBACK, int(port)))
+        except OSError as error:
+            raise SettingsError(
+                f"{setting} is {port}: {error.strerror}; stop what listens there, another `make up` perhaps, or choose another port in .env"
+            ) from None
+    return int(port)
 
 
 def where(deployment: Deployment) -> str:
@@ -42,7 +69,6 @@ def where(deployment: Deployment) -> str:
             f"UI        http://127.0.0.1:{ports['webserver']}",
             f"database  postgresql://scx_analyst@127.0.0.1:{ports['postgres']}/dev (SCX_ANALYST_PASSWORD of .env)",
             f"bucket    {known['SCX_BUCKET_URL']} at http://127.0.0.1:{ports['s3']} (S3_ACCESS_KEY, S3_SECRET_KEY of .env)",
-            f"output    {deployment.here.folder}/*-log/start-*/server.log",
             "Ctrl-C stops all, and removes what they hold",
         ]
     )

@@ -20,8 +20,16 @@ from scx_pipeline_tests.servers.ports import LOOPBACK, Account, Launch, free_por
 
 VENV = ROOT / ".venv" / "bin"
 PATIENCE = 90.0
+MOST_STARTS = 20
 # What only a power cut would show; the rest stays, as a database that is killed must have what it said it has.
 QUICK = {"fsync": "off", "full_page_writes": "off"}
+
+
+class ServiceEnded(Exception):
+    """A service ends whenever it is started: its name, and the last line that it printed."""
+
+    def __init__(self, name: str, said: Sequence[str]) -> None:
+        super().__init__(f"{name} ended: {' '.join(said) or 'it said nothing'}")
 
 
 @dataclass
@@ -64,6 +72,7 @@ class Service:
     def bury(self) -> None:
         """Keep what an ended process printed, and forget it."""
         self.log = self.output()
+        (self.folder / "earlier.log").write_text(self.log)
         self._stack.close()
         self._stack, self.process = ExitStack(), None
 
@@ -96,7 +105,7 @@ class Deployment:
         _instance(here)
         self.services = {name: self._service(name, said) for name, said in self.config.items()}
         self._seen: set[str] = set()  # healthy, as Docker keeps it of what others depend on
-        self._keeping = threading.Event()
+        self._kept, self._keeping = False, threading.Event()
 
     def _service(self, name: str, said: Mapping[str, Any]) -> Service:
         make: Callable[[str, Mapping[str, Any]], Service] = {"postgres": self._postgres, "s3": self._s3}.get(
@@ -162,8 +171,8 @@ class Deployment:
         for other, wanted in self.config[name].get("depends_on", {}).items():
             if wanted["condition"] == "service_completed_successfully":
                 self.wait(f"{other} is done", self.services[other].gone)
-                code = self.services[other].process.returncode  # type: ignore[union-attr]
-                assert code == 0, self.services[other].output()
+                if self.services[other].process.returncode:  # type: ignore[union-attr]
+                    raise ServiceEnded(other, self.services[other].output().strip().splitlines()[-1:])
             elif other not in self._seen:
                 self.wait(f"{other} is healthy", self.services[other].healthy)
                 self._seen.add(other)
@@ -177,6 +186,7 @@ class Deployment:
         _first_start(self.services["postgres"])
         for name in ("samples", "code", "webserver", "daemon"):
             self.start(name)
+        self._kept = True
         threading.Thread(target=self._keep, daemon=True).start()
 
     def _keep(self) -> None:
@@ -199,11 +209,20 @@ class Deployment:
         while time.monotonic() < deadline:
             if condition():
                 return
+            self._look_for_ended()
             time.sleep(0.5)
         last = "\n".join(
             f"--- {name}\n{item.output()[-3000:]}" for name, item in self.services.items() if item.starts
         )
         raise AssertionError(f"not in {seconds:.0f} s: {what}\n{last}")
+
+    def _look_for_ended(self) -> None:
+        """One that ends as often as it is started never becomes healthy; what it said last is why."""
+        for service in self.services.values():
+            code = service.process.poll() if service.process else None
+            starting = not self._kept and code not in (None, 0)
+            if starting or service.starts > MOST_STARTS:
+                raise ServiceEnded(service.name, service.output().strip().splitlines()[-1:])
 
     def down(self) -> dict[str, int]:
         """Stop all in the reverse order; the exit codes."""
