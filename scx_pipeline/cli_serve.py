@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from scx_pipeline.cli_options import limits_of
 from scx_pipeline.settings import Settings, environment, read_settings
 
 app = typer.Typer(
@@ -35,7 +36,7 @@ def code(
     from scx_pipeline import preflight
 
     settings = _checked()
-    preflight.check_location(settings, environment())
+    preflight.check_location(settings, limits_of(settings), environment())
     preflight.check_port(preflight.Address(host, port))
     # Not `dagster code-server`: it would load the code anew at a click, which an image never changes, and it does not
     # tell which runs it has (orchestration/launcher.py asks).

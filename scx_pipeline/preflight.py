@@ -70,7 +70,7 @@ def check_workspace(path: Path, environment: Mapping[str, str]) -> None:
     check_variables(_read_yaml(path, "--workspace", "give deploy/dagster/workspace.yaml"), path, environment)
 
 
-def check_location(settings: Settings, environment: Mapping[str, str]) -> None:
+def check_location(settings: Settings, limits: Limits, environment: Mapping[str, str]) -> None:
     """What runs need is there: the stars, the bucket, the warehouse. Raises PipelineError."""
     for name in ("SCX_BUCKET_URL", "SCX_WAREHOUSE_URL"):
         if not environment.get(name):
@@ -78,7 +78,6 @@ def check_location(settings: Settings, environment: Mapping[str, str]) -> None:
     for star in star_names():
         load_star(stars_folder() / star)
     _look_into(settings.bucket, "SCX_BUCKET_URL")
-    limits = Limits(settings.memory_limit, settings.threads, settings.batch_files, settings.lock_timeout)
     try:
         with open_warehouse(settings.warehouse, limits).reader():
             pass
@@ -101,8 +100,8 @@ def check_passwords(settings: Settings, environment: Mapping[str, str]) -> None:
             )
 
 
-def check_port(address: Address) -> None:
-    """Nobody listens there yet. Raises SettingsError."""
+def check_port(address: Address, setting: str = "--port") -> None:
+    """Nobody listens there yet. Raises SettingsError, which names the setting that says so."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     with closing(socket.socket(family, socket.SOCK_STREAM)) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -110,28 +109,28 @@ def check_port(address: Address) -> None:
             trial.bind((address.host, address.port))
         except OSError as error:
             raise SettingsError(
-                f"--port {address.port}: cannot listen on {address.host}:{address.port} ({error.strerror}); stop what "
-                f"listens there, or choose another, such as --port {address.port + 1}"
+                f"{setting} {address.port}: cannot listen on {address.host}:{address.port} ({error.strerror}); stop what "
+                f"listens there, or choose another, such as {setting} {address.port + 1}"
             ) from None
 
 
 def check_variables(config: Any, path: Path, environment: Mapping[str, str]) -> None:
     """Every variable that a file of Dagster's names is set. Raises SettingsError for the first that is not."""
-    for way, name in _variables(config):
+    for way, name in named_variables(config):
         if not environment.get(name):
             raise _unset(name, f"{path} needs it for {'.'.join(way)}")
 
 
-def _variables(config: Any, way: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+def named_variables(config: Any, way: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
     """The variables that are named as {env: NAME}, and where."""
     if isinstance(config, dict):
         if set(config) == {"env"}:
             yield way, str(config["env"])
         for key, part in config.items():
-            yield from _variables(part, (*way, str(key)))
+            yield from named_variables(part, (*way, str(key)))
     elif isinstance(config, list):
         for part in config:
-            yield from _variables(part, way)
+            yield from named_variables(part, way)
 
 
 def _value(said: Any, environment: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ import yaml
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from scx_pipeline import preflight
 from scx_pipeline.alerts.kinds import WHY
 from scx_pipeline.cli import app
 from scx_pipeline.settings import Settings
@@ -83,18 +84,9 @@ def settings_page() -> str:
 def named_variables() -> set[str]:
     """The variables that the files of Dagster's instance name."""
 
-    def found(part: Any) -> Iterator[str]:
-        if isinstance(part, dict):
-            if set(part) == {"env"}:
-                yield part["env"]
-            for value in part.values():
-                yield from found(value)
-        elif isinstance(part, list):
-            for value in part:
-                yield from found(value)
-
     files = (ROOT / "dagster.yaml", ROOT / "deploy" / "dagster" / "workspace.yaml")
-    return {name for file in files for name in found(yaml.safe_load(file.read_text("utf-8")))}
+    found = (preflight.named_variables(yaml.safe_load(file.read_text("utf-8"))) for file in files)
+    return {name for of_file in found for _, name in of_file}
 
 
 def _row(name: str, field: FieldInfo) -> tuple[str, ...]:

@@ -4,13 +4,12 @@ How they are started is in services.py; nothing of them stays when they stop."""
 from __future__ import annotations
 
 import signal
-import socket
 import sys
 import tempfile
-from contextlib import closing
 from pathlib import Path
 
 from scx_pipeline.errors import PipelineError, SettingsError
+from scx_pipeline.preflight import Address, check_port
 from scx_pipeline_tests.deploy.compose import ROOT, filled
 from scx_pipeline_tests.deploy.services import Deployment, ServiceEnded, deployed
 from scx_pipeline_tests.servers.ports import LOOPBACK
@@ -50,14 +49,7 @@ def free(port: str, setting: str) -> int:
     """A port of .env that nobody listens on. Raises SettingsError otherwise."""
     if not port.isdigit():
         raise SettingsError(f"{setting} is {port!r}, which is no number; such as 3000")
-    with closing(socket.socket()) as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind((LOOPBACK, int(port)))
-        except OSError as error:
-            raise SettingsError(
-                f"{setting} is {port}: {error.strerror}; stop what listens there, another `make up` perhaps, or choose another port in .env"
-            ) from None
+    check_port(Address(LOOPBACK, int(port)), setting)
     return int(port)
 
 

@@ -43,7 +43,7 @@ ALLOWED = {
     "cli_cluster_spark": {"cluster", "cli_cluster_options", "show", *LEAVES},
     "cli_cluster": {"cluster", "cli_cluster_options", "cli_cluster_spark", "show", *LEAVES},
     "cli_options": {"engine", "warehouse", "settings", "show", *LEAVES},
-    "cli_serve": {"preflight", "settings"},
+    "cli_serve": {"preflight", "cli_options", "settings"},
     "cli_care": {"engine", "warehouse", "orchestration", "cli_options", "settings", "show", *LEAVES},
     "cli_alerts": {"alerts", "engine", "orchestration", "cli_options", "settings", "show", *LEAVES},
     "cli_lake": {"lake", "engine", "orchestration", "cli_options", "cli_runs", "settings", "show", *LEAVES},
