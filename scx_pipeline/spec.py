@@ -1,5 +1,5 @@
 """The facts of a star as frozen types: Star, Source, Table, Column, Query, and Month and Span.
-No I/O, no SQL and no engine lives here; it imports nothing of ours."""
+No I/O, no SQL and no engine lives here; of ours, it imports the names that nobody may declare."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from scx_pipeline.internal_names import PREFIX, RESERVED, SYSTEM_COLUMNS
+
 MAX_TEXT_BYTES = 65535  # Redshift's VARCHAR(MAX), so that a text that fits one engine fits all
 MONTH_FOLDERS = ("year", "month")  # that a table kept by month has in the lake, of its event time in UTC
-RESERVED = {"_object", "_n", "file_index", "rowid"}  # names that stand beside a table's own while it is made
 _TYPE = re.compile(
     r"^(?:smallint|integer|bigint|double|boolean|date|timestamp|varchar\((?:max|[1-9]\d{0,4})\)|decimal\(\d+,\s*\d+\))$"
 )
@@ -121,6 +122,16 @@ def _identifier(text: str) -> str:
         raise ValueError(
             f"{text!r} is not a name that every engine takes: use lower-case letters, digits and _, at most 63"
         )
+    if text.startswith(PREFIX):
+        raise ValueError(f"{text!r} begins with {PREFIX}, as only names of the pipeline itself do: choose another name")
+    return text
+
+
+def _no_system_column(text: str) -> str:
+    if text in SYSTEM_COLUMNS:
+        raise ValueError(
+            f"{text!r} is not a name that every engine takes: PostgreSQL or Redshift has a system column of that name"
+        )
     return text
 
 
@@ -154,6 +165,7 @@ def _month(value: Any) -> Month:
 
 
 Name = Annotated[str, AfterValidator(_identifier)]
+ColumnName = Annotated[Name, AfterValidator(_no_system_column)]
 NeutralType = Annotated[str, AfterValidator(_neutral_type)]
 FieldPath = Annotated[str, AfterValidator(_field_path)]
 Unit = Literal["seconds", "milliseconds", "microseconds"]
@@ -179,7 +191,7 @@ class DaysAfter(_Fact):
 class Column(_Fact):
     """A column: its neutral type, and what must hold for every value."""
 
-    name: Name
+    name: ColumnName
     type: NeutralType
     description: str
     nullable: bool = True
