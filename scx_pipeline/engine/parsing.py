@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+from typing import IO, TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from scx_pipeline.engine.objects import Document, LocalFile, ObjectInfo
 from scx_pipeline.engine.records import open_plain
@@ -65,6 +65,12 @@ class Parser(ABC, Generic[Brought]):
     ) -> None:
         self.source, self.table, self.landing, self.uri = source, table, landing, uri
         self.con = landing.con
+        self.limit = source.max_stored_rejects
+        self.counts: dict[int, int] = {}  # records by number, as they are counted independently of the reader
+        self.others: int | None = (
+            None  # the most rows that other batches of the load may have; None: not known
+        )
+        self.ended_early = False  # since the load cannot be published any more, whatever comes
         self.strangers: dict[int, Strangers] = {}
 
     @abstractmethod
@@ -76,28 +82,37 @@ class Parser(ABC, Generic[Brought]):
 
     @abstractmethod
     def land(self, first: int, files: Sequence[Brought]) -> Mapping[int, int]:
-        """Land the files of one group, numbered from `first`; how many records of which were refused without landing."""
+        """Land the files of one group, numbered from `first`; how many records of which were refused without landing.
+
+        Raises SourceFileError for a file of which another number of records was read than was counted.
+        """
 
     @abstractmethod
     def explain(self, number: int, file: Brought, records: int, outside: Outside | None) -> list[Refused]:
-        """Every row of a file that stays out: the bad ones, those refused, and those outside; `records` in all.
+        """The first rows of a file that stay out, up to `limit`: bad ones, those refused, and those outside; `records` in all.
 
         Called after all of a batch has landed, and before anything of it is removed.
         """
+
+
+@contextmanager
+def decompressing(file: LocalFile, uri: str) -> Iterator[IO[bytes]]:
+    """The file's bytes, decompressed. Raises SourceFileError for a file that cannot be read, or is damaged or cut off."""
+    try:
+        with open_plain(file.path) as stream:
+            yield stream
+    except (OSError, EOFError, zlib.error) as error:
+        what = "the compressed file is damaged or cut off" if file.suffix else "the file cannot be read"
+        raise SourceFileError(f"{uri}: {what} ({error}); upload it again") from None
 
 
 def check_compressed(file: LocalFile, uri: str) -> None:
     """Read a compressed file to its end: DuckDB takes a zstd file that was cut off, or a wrong gzip checksum, as it is."""
     if not file.suffix:
         return
-    try:
-        with open_plain(file.path) as stream:
-            while stream.read(1 << 20):
-                pass
-    except (OSError, EOFError, zlib.error) as error:
-        raise SourceFileError(
-            f"{uri}: the compressed file is damaged or cut off ({error}); upload it again"
-        ) from None
+    with decompressing(file, uri) as stream:
+        while stream.read(1 << 20):
+            pass
 
 
 def paths_of(files: Sequence[LocalFile]) -> str:
