@@ -3,7 +3,6 @@ The formats are in modules of their own; counting rows, months and keys is the i
 
 from __future__ import annotations
 
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,10 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
+from scx_pipeline.engine.compression import check_content, open_plain, unpacking
 from scx_pipeline.engine.objects import Document, LocalFile, ObjectInfo
-from scx_pipeline.engine.records import open_plain
 from scx_pipeline.engine.values import literal
-from scx_pipeline.errors import SourceFileError
 from scx_pipeline.spec import Source, Table
 from scx_pipeline.warehouse.base import Landing
 
@@ -87,17 +85,16 @@ class Parser(ABC, Generic[Brought]):
 
 
 def check_compressed(file: LocalFile, uri: str) -> None:
-    """Read a compressed file to its end: DuckDB takes a zstd file that was cut off, or a wrong gzip checksum, as it is."""
+    """Refuse a file whose bytes are not what its name says, and read a compressed one to its end.
+
+    DuckDB takes a zstd file that was cut off, or a wrong gzip checksum, as it is.
+    """
+    check_content(file, uri)
     if not file.suffix:
         return
-    try:
-        with open_plain(file.path) as stream:
-            while stream.read(1 << 20):
-                pass
-    except (OSError, EOFError, zlib.error) as error:
-        raise SourceFileError(
-            f"{uri}: the compressed file is damaged or cut off ({error}); upload it again"
-        ) from None
+    with unpacking(uri), open_plain(file.path, file.unpacked) as stream:
+        while stream.read(1 << 20):
+            pass
 
 
 def paths_of(files: Sequence[LocalFile]) -> str:

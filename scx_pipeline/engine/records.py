@@ -4,13 +4,15 @@ Only dirty files come here; what makes a record bad is decided elsewhere."""
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TypeAlias, cast
+from typing import IO, TYPE_CHECKING, TypeAlias
+
+from scx_pipeline.engine.compression import decompressed as decompressed
+from scx_pipeline.engine.compression import open_plain as open_plain
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,22 +37,6 @@ class Record:
     def fields(self) -> list[str]:
         """The record's values, unquoted."""
         return next(csv.reader(io.StringIO(self.raw, newline="")), [])
-
-
-def open_plain(path: Path) -> IO[bytes]:
-    """The file's bytes, decompressed; the suffix tells how."""
-    return decompressed(path, path.suffix)
-
-
-def decompressed(source: Path | IO[bytes], suffix: str) -> IO[bytes]:
-    """The bytes of a file or stream, decompressed; the suffix tells how."""
-    if suffix == ".gz":
-        return cast("IO[bytes]", gzip.open(source, "rb"))
-    if suffix == ".zst":
-        import pyarrow as pa
-
-        return pa.input_stream(str(source) if isinstance(source, Path) else source, compression="zstd")  # type: ignore[no-any-return]
-    return source.open("rb") if isinstance(source, Path) else source
 
 
 @dataclass(frozen=True)
