@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scx_pipeline.engine import csvexact, csvfile, values
+from scx_pipeline.engine.compression import check_content
 from scx_pipeline.engine.csvbytes import RecordCount, count_records, count_records_by_pattern, locate_records
 from scx_pipeline.engine.csvexact import Batch
 from scx_pipeline.engine.csvfile import FILE, Header
@@ -70,6 +71,7 @@ class CsvParser(Parser[LocalFile]):
 
     def _count(self, file: LocalFile) -> Counted | None:
         uri = self.uri(file.object)
+        check_content(file, uri)
         header = csvfile.read_header(file, uri, self.table)
         with decompressing(file, uri) as stream:  # to its end, even if there is nothing to count
             count = count_records(

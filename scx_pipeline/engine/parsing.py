@@ -3,7 +3,6 @@ The formats are in modules of their own; counting rows, months and keys is the i
 
 from __future__ import annotations
 
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, ClassVar, Generic, TypeVar
 
+from scx_pipeline.engine.compression import check_content, open_plain, unpacking
 from scx_pipeline.engine.objects import Document, LocalFile, ObjectInfo
-from scx_pipeline.engine.records import open_plain
 from scx_pipeline.engine.values import literal
 from scx_pipeline.errors import SourceFileError
 from scx_pipeline.spec import Source, Table
@@ -97,17 +96,24 @@ class Parser(ABC, Generic[Brought]):
 
 @contextmanager
 def decompressing(file: LocalFile, uri: str) -> Iterator[IO[bytes]]:
-    """The file's bytes, decompressed. Raises SourceFileError for a file that cannot be read, or is damaged or cut off."""
+    """The file's bytes, decompressed. Raises SourceFileError for one that cannot be read, is damaged, or has too many."""
+    if file.suffix:
+        with unpacking(uri), open_plain(file.path, file.unpacked) as stream:
+            yield stream
+        return
     try:
         with open_plain(file.path) as stream:
             yield stream
-    except (OSError, EOFError, zlib.error) as error:
-        what = "the compressed file is damaged or cut off" if file.suffix else "the file cannot be read"
-        raise SourceFileError(f"{uri}: {what} ({error}); upload it again") from None
+    except OSError as error:
+        raise SourceFileError(f"{uri}: the file cannot be read ({error}); upload it again") from None
 
 
 def check_compressed(file: LocalFile, uri: str) -> None:
-    """Read a compressed file to its end: DuckDB takes a zstd file that was cut off, or a wrong gzip checksum, as it is."""
+    """Refuse a file whose bytes are not what its name says, and read a compressed one to its end.
+
+    DuckDB takes a zstd file that was cut off, or a wrong gzip checksum, as it is.
+    """
+    check_content(file, uri)
     if not file.suffix:
         return
     with decompressing(file, uri) as stream:
