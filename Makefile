@@ -40,8 +40,8 @@ demo: setup
 # are slow beside all others; but half of the time they wait for Dagster's daemon, which is when random histories are tried, and
 # lakes are built by Spark, a file in a process.
 test: setup
-	$(BIN)/python -m pytest $(or $(ARGS),-n 3 --dist worksteal -m "not (ui or histories or spark or services)")
-	$(if $(ARGS),,$(BIN)/python -m pytest -n 4 --dist loadfile -m "ui or histories or spark or services")
+	$(BIN)/python -m pytest $(or $(ARGS),-n 3 --dist worksteal -m "not (ui or histories or fuzz or spark or services)")
+	$(if $(ARGS),,$(BIN)/python -m pytest -n 4 --dist loadfile -m "ui or histories or fuzz or spark or services")
 
 ui: setup
 	@$(BIN)/python -m scx_pipeline.orchestration.instance

@@ -257,6 +257,9 @@ class Source(_Fact):
         "fail",
         description="what a Parquet file does that is damaged or has other columns: fail the load, or count as a rejected row",
     )
+    max_stored_rejects: int = Field(
+        1000, ge=1, le=100_000, description="rejected rows of a file that are stored; further ones are only counted"
+    )
     rows_per_file: int | None = Field(None, ge=1, description="warn of a file that has not as many rows")
     files_per_day: int | None = Field(None, ge=1, description="warn of a day that has not as many files")
 

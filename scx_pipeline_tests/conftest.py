@@ -45,8 +45,8 @@ SERVERS = (
 )  # the fixtures that start one; what is built on them has them in its closure
 
 THE_DEVELOPERS = {"SCX_", "DAGSTER_", "AWS_", "PG"}
-# Where ui/ leaves its pictures, and whether texts that are compared with files are written anew.
-FOR_THE_TESTS = {"SCX_SCREENSHOTS", "SCX_GOLDEN"}
+# Where ui/ leaves its pictures, whether texts that are compared with files are written anew, how long fuzz/ goes on.
+FOR_THE_TESTS = {"SCX_SCREENSHOTS", "SCX_GOLDEN", "SCX_FUZZ_SECONDS", "SCX_FUZZ_SEED", "SCX_FUZZ_START"}
 NOWHERE = f"{os.devnull}/none"
 OURS = {
     "AWS_CONFIG_FILE": os.devnull,
@@ -74,6 +74,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{name}: {meaning} (set by conftest.py)")
     config.addinivalue_line("markers", "services: starts all of a deployment's services, and waits for them")
     config.addinivalue_line("markers", "histories: tries random histories, which takes a minute or so")
+    config.addinivalue_line("markers", "fuzz: reads random files for as long as SCX_FUZZ_SECONDS says")
     config.addinivalue_line(
         "markers", "whoever_reads: does not depend on whether Redshift reads the objects, or we do"
     )

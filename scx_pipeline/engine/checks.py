@@ -197,6 +197,8 @@ def check_ingested(source: Source, ingested: Ingested) -> list[CheckResult]:
     read, rejected = ingested.total("read"), ingested.total("rejected")
     share = rejected / read if read else 0.0
     told = f"{rejected:,} of {read:,} rows were rejected ({share:.2%})"
+    if ingested.ended_early:
+        told += ", and no more rows were read"
     if rejected:
         told += f", the limit is {source.reject_limit:.0%}: {_examples(ingested)}"
     results = [
@@ -214,7 +216,7 @@ def check_ingested(source: Source, ingested: Ingested) -> list[CheckResult]:
             "rejected_rows",
             rejected == 0,
             told,
-            "error" if share > source.reject_limit else "warn",
+            "error" if share > source.reject_limit or ingested.ended_early else "warn",
         ),
     ]
     strange = _strange(ingested)
@@ -258,7 +260,7 @@ def _examples(ingested: Ingested) -> str:
         f"{row.key}, line {row.line if row.line is not None else '?'}: {f'{row.column} ' if row.column else ''}{row.reason}"
         for row in ingested.rejected[:3]
     ]
-    more = len(ingested.rejected) - len(shown)
+    more = ingested.total("rejected") - len(shown)
     return "; ".join(shown) + (f"; and {more:,} more" if more else "")
 
 

@@ -14,12 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.engine import csvfile
 from scx_pipeline.engine.accounts import Ingested, ObjectCount, bounds_of
+from scx_pipeline.engine.compression import (
+    HEAD_BYTES,
+    check_head,
+    check_unpacked,
+    decompressed,
+    suffix_of,
+)
 from scx_pipeline.engine.jsonfile import FieldMap
-from scx_pipeline.engine.objects import suffix_of
 from scx_pipeline.engine.pace import Pace
 from scx_pipeline.engine.parquetfile import Contract, field_of
 from scx_pipeline.engine.parsing import Strangers
-from scx_pipeline.engine.records import BOM, decompressed
+from scx_pipeline.engine.records import BOM
 from scx_pipeline.engine.select import SelectedObject, split_batches
 from scx_pipeline.errors import BucketError
 from scx_pipeline.spec import Column
@@ -272,8 +278,13 @@ def _starts(job: Ingestion, objects: Sequence[SelectedObject]) -> list[bytes]:
     packed = [item for item in objects if suffix_of(item.info.key)]
     plain = [item for item in objects if not suffix_of(item.info.key)]
     heads = dict(zip(plain, job.bucket.heads([item.info for item in plain], HEAD), strict=True))
+    for item, head in heads.items():
+        check_head(head[:HEAD_BYTES], "", job.uri(item.info))
     for item, head in zip(packed, job.bucket.heads([item.info for item in packed], PACKED_HEAD), strict=True):
-        heads[item] = unpacked(head, suffix_of(item.info.key))
+        suffix, uri = suffix_of(item.info.key), job.uri(item.info)
+        check_head(head[:HEAD_BYTES], suffix, uri)
+        heads[item] = unpacked(head, suffix)
+        check_unpacked(heads[item][:HEAD_BYTES], suffix, uri)
     return [heads[item] for item in objects]
 
 

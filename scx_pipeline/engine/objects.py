@@ -7,7 +7,6 @@ import io
 import os
 import shutil
 import tempfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,7 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from scx_pipeline.engine.records import decompressed
+from scx_pipeline.engine.compression import (
+    DEFAULT_LIMITS,
+    HEAD_BYTES,
+    UnpackedLimits,
+    check_head,
+    check_unpacked,
+    decompressed,
+    unpacking,
+)
+from scx_pipeline.engine.compression import suffix_of as suffix_of
 from scx_pipeline.errors import BucketError, SourceFileError
 from scx_pipeline.s3 import open_s3, reason_of
 
@@ -30,7 +38,6 @@ READ_PIECE = 64  # objects that a worker reads in a row: a task each would cost 
 MAX_DOCUMENT_BYTES = 16 << 20
 _TOO_LARGE = "{uri}: the document is larger than 16 MiB; write its objects one a line, and declare the format json_lines"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_COMPRESSED = {".gz": ".gz", ".gzip": ".gz", ".zst": ".zst", ".zstd": ".zst"}
 
 _MISREAD = frozenset("*?[]{}=")  # in a path: patterns to DuckDB, or columns
 
@@ -52,14 +59,15 @@ class ObjectInfo:
 class LocalFile:
     """An object at a local path whose name is safe for any reader, whatever its key is.
 
-    `suffix` tells how it is compressed. The path may be the bucket's own file: a reader that needs it otherwise writes
-    a copy at `aside`, and sets `path` to it.
+    `suffix` tells how it is compressed, and `unpacked` how large it may become. The path may be the bucket's own file: a
+    reader that needs it otherwise writes a copy at `aside`, and sets `path` to it.
     """
 
     object: ObjectInfo
     path: Path
     suffix: str
     aside: Path
+    unpacked: UnpackedLimits = DEFAULT_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +85,7 @@ class Bucket:
     url: str
     store: ObjectStore = field(repr=False)
     folder: Path | None = None
+    unpacked: UnpackedLimits = DEFAULT_LIMITS
 
     def uri(self, key: str) -> str:
         """The full address of a key, for people and links."""
@@ -202,7 +211,7 @@ class Bucket:
         targets = []
         for number, item in enumerate(objects):
             suffix, name = suffix_of(item.key), f"{folder}/{number:06d}"
-            targets.append(LocalFile(item, Path(name + suffix), suffix, Path(f"{name}.plain")))
+            targets.append(LocalFile(item, Path(name + suffix), suffix, Path(f"{name}.plain"), self.unpacked))
         if self.folder is not None:
             for target in targets:
                 self._point_to(target, f"{self.folder}/{target.object.key}")
@@ -255,15 +264,12 @@ def _one_ahead(
 
 def _plain(content: bytes, uri: str, suffix: str) -> bytes:
     """An object's bytes, decompressed as its suffix says, to no more than a document may have."""
+    check_head(content[:HEAD_BYTES], suffix, uri)
     if not suffix:
         return content
-    try:
-        with decompressed(io.BytesIO(content), suffix) as stream:
-            plain = stream.read(MAX_DOCUMENT_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise SourceFileError(
-            f"{uri}: the compressed file is damaged or cut off ({error}); upload it again"
-        ) from None
+    with unpacking(uri), decompressed(io.BytesIO(content), suffix) as stream:
+        plain = stream.read(MAX_DOCUMENT_BYTES + 1)
+    check_unpacked(plain[:HEAD_BYTES], suffix, uri)
     if len(plain) > MAX_DOCUMENT_BYTES:
         raise SourceFileError(_TOO_LARGE.format(uri=uri))
     return plain
@@ -310,8 +316,3 @@ def _open_folder(url: str, folder: Path) -> Bucket:
 
 def _info(meta: Any) -> ObjectInfo:
     return ObjectInfo(meta["path"], meta["size"], meta["e_tag"] or "", meta["last_modified"])
-
-
-def suffix_of(key: str) -> str:
-    """How an object is compressed, by its key: .gz, .zst or nothing."""
-    return _COMPRESSED.get(Path(key).suffix.lower(), "")

@@ -1,0 +1,101 @@
+"""Reads the files of a case with our own reader, as a load does: a folder bucket, Ingestion, and a landing in DuckDB."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from scx_pipeline.engine.accounts import Ingested
+from scx_pipeline.engine.ingest import Ingestion
+from scx_pipeline.engine.objects import open_bucket
+from scx_pipeline.engine.select import SelectedObject
+from scx_pipeline.errors import PipelineError
+from scx_pipeline.spec import Column, Month, Span
+from scx_pipeline.warehouse.base import Limits, inside, qualified, quote
+from scx_pipeline.warehouse.duckdb import DuckDBSession, scratch
+from scx_pipeline_tests.fuzz.case import STAR, Case
+from scx_pipeline_tests.fuzz.outcome import Given, Row, differences
+
+SCHEMA = "main"
+MEMORY = "1GB"
+
+
+def faults(case: Case, folder: Path) -> list[str]:
+    """What our reader does wrong with the case; nothing where all agrees."""
+    for file in case.files:
+        path = folder / file.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.content)
+    must = [file for file in case.files if file.expected.refusal == "must"]
+    may = [file for file in case.files if file.expected.refusal != "never"]
+    try:
+        given = read(case, folder)
+    except PipelineError as error:
+        told = str(error)
+        if not may:
+            return [f"refused, and need not be: {told}"]
+        return [] if any(file.name in told for file in case.files) else [f"the refusal names no file: {told}"]
+    except Exception as error:
+        return [f"{type(error).__name__}: {str(error)[:500]}"]
+    if must:
+        return [f"{must[0].name} was read, and must be refused: {must[0].expected.why}"]
+    if set(given) != {file.name for file in case.files}:
+        return [f"the files counted are {sorted(given)}"]
+    return [
+        f"{file.name}: {text}" for file in case.files for text in differences(file.expected, given[file.name])
+    ]
+
+
+def read(case: Case, folder: Path) -> dict[str, Given]:
+    """What our reader makes of the files, by name."""
+    bucket = open_bucket(folder.as_uri())
+    objects = [SelectedObject(case.source.name, info, None) for info in bucket.list_objects("")]
+    months = STAR if case.span else Span(Month(1, 1), Month(9999, 11))
+    job = Ingestion(bucket, case.source, case.table, case.span, months)
+    with scratch(Limits(MEMORY, case.threads)) as con:
+        session = DuckDBSession(con)
+        session.execute(session.create_table_sql(qualified(SCHEMA, case.table), case.table.columns))
+        with session.landing(SCHEMA, case.table, case.span) as landing:
+            ingested = job.run(objects, landing)
+            return dict(_given(ingested, landing, case))
+
+
+def _given(ingested: Ingested, landing: Any, case: Case) -> Iterator[tuple[str, Given]]:
+    rows = _rows(landing, case)
+    for number, count in enumerate(ingested.counts):
+        lines = [row.line for row in ingested.rejected if row.key == count.object.info.key]
+        yield (
+            count.object.info.key,
+            Given(
+                rows.pop(number, Counter()),
+                count.read,
+                count.loaded,
+                count.rejected,
+                count.deduplicated,
+                count.filtered,
+                lines,
+            ),
+        )
+    assert not rows, f"rows of files that are not there: {sorted(rows)}"
+
+
+def _rows(landing: Any, case: Case) -> dict[int, Counter[Row]]:
+    columns = ", ".join(_shown(column) for column in case.table.columns)
+    found = landing.con.execute(
+        f"SELECT _object, {columns} FROM {landing.rows} WHERE {inside(case.table, case.span)}"
+    )
+    rows: dict[int, Counter[Row]] = {}
+    while part := found.fetchmany(20_000):
+        for number, *row in part:
+            rows.setdefault(number, Counter())[tuple(row)] += 1
+    return rows
+
+
+def _shown(column: Column) -> str:
+    """The column as the rules' values: moments and dates as counts, which Python has for every year."""
+    name = quote(column.name)
+    if column.type == "timestamp":
+        return f"epoch_us({name})"
+    return f"datediff('day', DATE '1970-01-01', {name})" if column.type == "date" else name
