@@ -14,13 +14,14 @@ from scx_pipeline.engine.objects import LocalFile
 from scx_pipeline.engine.parsing import compression_of, decompressing, paths_of
 from scx_pipeline.engine.records import BOM
 from scx_pipeline.errors import SourceFileError
+from scx_pipeline.internal_names import internal
 from scx_pipeline.spec import Table
 from scx_pipeline.warehouse.base import quote
 
 HEADER_BYTES = 64 << 10  # that are read at first; few headers are longer
 # A buffer must hold a few records of the longest kind. Larger ones are no faster, and a file that is decompressed takes several.
 BUFFER_BYTES = 4 * MAX_RECORD_BYTES
-FILE = '"the file"'  # the place of a row's file among those of a scan, from 0; no declared name has a space
+FILE = internal("file")  # the place of a row's file among those of a scan, from 0
 
 _HEADER = re.compile(rb'(?:"[^"]*+(?:""[^"]*+)*+"|[^"\r\n]++)*+(\r\n|\n|\r)?')
 

@@ -26,12 +26,13 @@ from scx_pipeline.engine.parsing import (
 )
 from scx_pipeline.engine.records import RAW_LIMIT
 from scx_pipeline.errors import SourceFileError
+from scx_pipeline.internal_names import internal
 from scx_pipeline.warehouse.base import names, quote
 
 MAX_SHORT = 1000  # short records of a file that is scanned: the scan keeps something of each in memory
 COUNTERS = 2  # files are counted by as many threads
 Rule = tuple[str, str | None, str]
-RECORDS, LINE = "_csv_records", '"the line"'  # no declared name has a space
+RECORDS, LINE = "_csv_records", internal("line")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import zlib
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from scx_pipeline.engine import jsonfile
+from scx_pipeline.engine.compression import check_content
 from scx_pipeline.engine.jsonfile import FieldMap, element_starts
 from scx_pipeline.engine.linescan import BLANK, MAX_LINE_BYTES, Lines, count_lines
 from scx_pipeline.engine.objects import Document, LocalFile
@@ -26,8 +26,8 @@ from scx_pipeline.engine.parsing import (
     Parser,
     Refused,
     Strangers,
-    check_compressed,
     compression_of,
+    decompressing,
     in_any_order,
     marked,
     paths_of,
@@ -38,8 +38,10 @@ from scx_pipeline.engine.values import IN_CALENDAR, first_violations, literal, t
 from scx_pipeline.errors import SourceFileError
 from scx_pipeline.warehouse.base import names, quote
 
-BUFFER_BYTES = MAX_LINE_BYTES  # of DuckDB's: a line of so many it reads in any case, and longer ones at times
-SLACK = 1 << 20  # bytes before the end of a buffer from which on a file is as large as one
+# Of DuckDB's scan: it reads a line of so many bytes in any case. A file with long lines is read alone and through smaller
+# buffers, so that few of these come at a time: JSON takes several times its size while it is taken apart.
+BUFFER_BYTES = MAX_LINE_BYTES
+SLACK = 1 << 10  # bytes that a buffer has more than the longest line
 ODD = 1 << 30  # added to the number of an odd record's file until its fields were looked at
 DOCUMENTS = "_documents"
 
@@ -132,27 +134,23 @@ class JsonLinesParser(_JsonParser[LocalFile]):
         self.uniform: set[Path] = set()  # of these, the regular ones
 
     def groups(self, files: Sequence[LocalFile]) -> Sequence[Sequence[int]]:
-        groups: dict[str, list[int]] = {}
+        groups: dict[object, list[int]] = {}
         self.counted.clear()
         self.uniform.clear()
-        for file in files:
-            check_compressed(file, self.uri(file.object))
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:  # more would wait for each other
             counted = list(pool.map(self._count, files))
         for index, (file, lines) in enumerate(zip(files, counted, strict=True)):
             _prepare(file, lines, self.uri(file.object))
-            self.counted[file.path] = lines
-            groups.setdefault(file.suffix, []).append(index)
+            self.counted[file.path] = lines  # now that the path is the one which is read
+            groups.setdefault(index if lines.longest else file.suffix, []).append(index)
         return [part for group in groups.values() for part in self._split(files, group) if part]
 
     def _count(self, file: LocalFile) -> Lines:
         """Count a file's lines and records by its bytes. Raises SourceFileError where a line is too long."""
         uri = self.uri(file.object)
-        try:
-            with open_plain(file.path) as stream:
-                lines = count_lines(stream)
-        except (OSError, EOFError, zlib.error) as error:
-            raise SourceFileError(f"{uri}: the file cannot be read ({error}); upload it again") from None
+        check_content(file, uri)
+        with decompressing(file, uri) as stream:
+            lines = count_lines(stream)
         if lines.too_long is not None:
             raise SourceFileError(
                 f"{uri}, line {lines.too_long}: a line is longer than {MAX_LINE_BYTES >> 20} MiB; write one object a line,"
@@ -163,7 +161,9 @@ class JsonLinesParser(_JsonParser[LocalFile]):
     def _split(self, files: Sequence[LocalFile], group: Sequence[int]) -> tuple[list[int], list[int]]:
         """The regular files of a group, and the others."""
         some = [files[index] for index in group]
-        found = self.fields.can_be_regular and self.regular.find(some, [self.counted[file.path] for file in some])
+        found = self.fields.can_be_regular and self.regular.find(
+            some, [self.counted[file.path] for file in some]
+        )
         regular = [group[place] for place in sorted(found or ())]
         self.uniform |= {files[index].path for index in regular}
         return regular, [index for index in group if index not in set(regular)]
@@ -175,7 +175,7 @@ class JsonLinesParser(_JsonParser[LocalFile]):
             if files[0].path in self.uniform:
                 self._land_regular(first, files)
             else:
-                self._insert(f"(SELECT {first} + file_index::INTEGER AS number, json FROM {_scan(files)})")
+                self._insert(f"(SELECT {first} + file_index::INTEGER AS number, json FROM {self._scan(files)})")
         except duckdb.Error as error:
             raise self._unreadable(error, files) from error
         self._check_counts(first, files)
@@ -184,7 +184,7 @@ class JsonLinesParser(_JsonParser[LocalFile]):
     def _land_regular(self, first: int, files: Sequence[LocalFile]) -> None:
         fields = ", ".join(f"{literal(column.field_path[0])}: 'VARCHAR'" for column in self.table.columns)
         number = f"{first} + file_index::INTEGER AS {jsonfile.NUMBER}"
-        records = f"(SELECT {self.fields.regular_fields}, {number} FROM {_scan(files, fields)})"
+        records = f"(SELECT {self.fields.regular_fields}, {number} FROM {self._scan(files, fields)})"
         with in_any_order(self.con):
             self.landing.add(
                 f"SELECT {names(self.table.column_names)}, {marked(self.fields.regular_rules, jsonfile.NUMBER)}"
@@ -209,7 +209,16 @@ class JsonLinesParser(_JsonParser[LocalFile]):
                 )
 
     def _numbered(self, file: LocalFile) -> str:
-        return f"(SELECT row_number() OVER () AS number, json FROM {_scan([file])})"
+        return f"(SELECT row_number() OVER () AS number, json FROM {self._scan([file])})"
+
+    def _scan(self, files: Sequence[LocalFile], fields: str = "") -> str:
+        """A scan of the records: each as JSON, or of these fields' values where they are named."""
+        reader, columns = ("read_json", f" columns={{{fields}}},") if fields else ("read_json_objects", "")
+        longest = self.counted[files[0].path].longest
+        return (
+            f"{reader}({paths_of(files)},{columns} format='newline_delimited', ignore_errors=true, compression='{compression_of(files)}',"
+            f" maximum_object_size={longest + SLACK if longest else BUFFER_BYTES})"
+        )
 
     def _places(self, file: LocalFile, wanted: Collection[int], records: int) -> dict[int, Place]:
         places: dict[int, Place] = {}
@@ -296,15 +305,6 @@ class JsonParser(_JsonParser[Document]):
         }
 
 
-def _scan(files: Sequence[LocalFile], fields: str = "") -> str:
-    """A scan of the records: each as JSON, or of these fields' values where they are named."""
-    reader, columns = ("read_json", f" columns={{{fields}}},") if fields else ("read_json_objects", "")
-    return (
-        f"{reader}({paths_of(files)},{columns} format='newline_delimited', ignore_errors=true, compression='{compression_of(files)}',"
-        f" maximum_object_size={BUFFER_BYTES})"
-    )
-
-
 def _prepare(file: LocalFile, lines: Lines, uri: str) -> None:
     """Refuse other encodings than UTF-8 that would make every line a bad one, and write aside what DuckDB would misread.
 
@@ -317,7 +317,7 @@ def _prepare(file: LocalFile, lines: Lines, uri: str) -> None:
         raise SourceFileError(
             f"{uri}: not UTF-8 (it looks like UTF-16); convert the file and upload it again"
         )
-    unended = not lines.ended and lines.size > BUFFER_BYTES - SLACK
+    unended = not lines.ended and (lines.longest or lines.size > BUFFER_BYTES - SLACK)
     if start.startswith(BOM) or unended:
         _write_aside(file, len(BOM) if start.startswith(BOM) else 0, b"\n" if unended else b"")
 

@@ -31,6 +31,7 @@ class Lines:
     names: int = 0
     apart: int = 0
     ended: bool = True  # whether the last line has an end
+    longest: int = 0  # bytes of the longest line, if it has more than a chunk
     too_long: int | None = None
 
 
@@ -74,9 +75,11 @@ class _Counter:
 
         before, chunk = codes[:-1], codes[1:]
         starts = np.flatnonzero(before == ord("\n"))
-        found, end = self.found, self.found.size + len(chunk) - (chunk[-1] == ord("\n"))
+        found, end = self.found, self.found.size + len(chunk) - int(chunk[-1] == ord("\n"))
         if len(starts):
             end = found.size + int(starts[0]) - 1
+        if end - self.start > CHUNK:
+            found.longest = max(found.longest, end - self.start)
         if end - self.start > MAX_LINE_BYTES:
             found.too_long = max(found.lines, 1)
             return
