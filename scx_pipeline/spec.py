@@ -123,7 +123,9 @@ def _identifier(text: str) -> str:
             f"{text!r} is not a name that every engine takes: use lower-case letters, digits and _, at most 63"
         )
     if text.startswith(PREFIX):
-        raise ValueError(f"{text!r} begins with {PREFIX}, as only names of the pipeline itself do: choose another name")
+        raise ValueError(
+            f"{text!r} begins with {PREFIX}, as only names of the pipeline itself do: choose another name"
+        )
     return text
 
 
@@ -258,7 +260,10 @@ class Source(_Fact):
         description="what a Parquet file does that is damaged or has other columns: fail the load, or count as a rejected row",
     )
     max_stored_rejects: int = Field(
-        1000, ge=1, le=100_000, description="rejected rows of a file that are stored; further ones are only counted"
+        1000,
+        ge=1,
+        le=100_000,
+        description="rejected rows of a file that are stored; further ones are only counted",
     )
     rows_per_file: int | None = Field(None, ge=1, description="warn of a file that has not as many rows")
     files_per_day: int | None = Field(None, ge=1, description="warn of a day that has not as many files")

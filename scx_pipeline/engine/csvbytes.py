@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 BLOCK = 1 << 20  # bytes that are looked at together: few enough for a processor's cache
 MAX_RECORD_BYTES = 4 << 20  # Redshift's row limit, the line end excluded
 
-_FIELD = rb'(?:"[^"]*+(?:""[^"]*+)*+"[^,\r\n]*+|[^",\r\n][^,\r\n]*+|)'
-_RECORD = re.compile(rb"%b(?:,%b)*+(\r\n|\n|\r)" % (_FIELD, _FIELD))
+FIELD = rb'(?:"[^"]*+(?:""[^"]*+)*+"[^,\r\n]*+|[^",\r\n][^,\r\n]*+|)'
+_RECORD = re.compile(rb"%b(?:,%b)*+(\r\n|\n|\r)" % (FIELD, FIELD))
 
 
 @dataclass(frozen=True)

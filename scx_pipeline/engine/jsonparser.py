@@ -163,7 +163,9 @@ class JsonLinesParser(_JsonParser[LocalFile]):
     def _split(self, files: Sequence[LocalFile], group: Sequence[int]) -> tuple[list[int], list[int]]:
         """The regular files of a group, and the others."""
         some = [files[index] for index in group]
-        found = self.fields.can_be_regular and self.regular.find(some, [self.counted[file.path] for file in some])
+        found = self.fields.can_be_regular and self.regular.find(
+            some, [self.counted[file.path] for file in some]
+        )
         regular = [group[place] for place in sorted(found or ())]
         self.uniform |= {files[index].path for index in regular}
         return regular, [index for index in group if index not in set(regular)]

@@ -29,7 +29,9 @@ from scx_pipeline.warehouse.base import names, quote
 if TYPE_CHECKING:
     import duckdb
 
-NUMBER, ROW, SCAN = map(internal, ("number", "row", "scan"))  # of a row's file, its place in it from 0, and a scan
+NUMBER, ROW, SCAN = map(
+    internal, ("number", "row", "scan")
+)  # of a row's file, its place in it from 0, and a scan
 # What a footer says of a column that decides how it is read; its place as well, as DuckDB may take columns by that.
 FACTS = "name, type, type_length, num_children, converted_type, scale, precision, logical_type, column_id"
 
@@ -114,7 +116,8 @@ class ParquetParser(Parser[LocalFile]):
     def _exact_names(self, file: LocalFile) -> list[str]:
         """The names of a file's columns, as its footer has them; of nested ones, the outermost."""
         rows = self.con.execute(
-            "SELECT name, COALESCE(num_children, 0) FROM parquet_schema(?) ORDER BY column_id", [str(file.path)]
+            "SELECT name, COALESCE(num_children, 0) FROM parquet_schema(?) ORDER BY column_id",
+            [str(file.path)],
         ).fetchall()
         found, inner = [], 0
         for name, children in rows[1:]:  # the first is all of them together
@@ -134,7 +137,9 @@ class ParquetParser(Parser[LocalFile]):
                     lambda left: self.landing.add(
                         self._select(contract, {file: numbers[file] for file in left})
                     ),
-                    lambda left: self.con.execute(f"SELECT max(hash({SCAN})) FROM {_scan(left)} AS {SCAN}").fetchall(),
+                    lambda left: self.con.execute(
+                        f"SELECT max(hash({SCAN})) FROM {_scan(left)} AS {SCAN}"
+                    ).fetchall(),
                 )
             if contract.strangers:
                 self.strangers |= {

@@ -263,7 +263,11 @@ def _exactly(reason: str, text: str) -> str:
     if reason == "is not a timestamp" and _OTHER_ZONE.fullmatch(text):
         return "has a zone that is not Z or an offset such as +02:00"
     unit = MICROSECONDS.get(reason.removeprefix("is not a number of "))
-    if _places(text) > unit if unit is not None else reason == "is not a timestamp" and _FINER.fullmatch(text):
+    if (
+        _places(text) > unit
+        if unit is not None
+        else reason == "is not a timestamp" and _FINER.fullmatch(text)
+    ):
         return "is more exact than a microsecond"
     return reason
 
