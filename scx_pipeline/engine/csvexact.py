@@ -171,13 +171,10 @@ def _refuse_quotes(record: Record, header: Header, uri: str, batch: Batch) -> No
     quoted = _OPEN_QUOTE.match(raw, good.end()) if good else None
     assert good is not None
     assert quoted is not None
-    if "\n" in quoted[0] or "\r" in quoted[0]:
+    if quoted.end() == len(raw) or "\n" in quoted[0] or "\r" in quoted[0]:
         raise SourceFileError(
             f"{uri}, line {record.line}: a quote is opened and never closed; correct the file and upload it again"
         )
-    if quoted.end() == len(raw):
-        batch.refuse(record, "has a quote that is never closed")
-        return
     place = len(_VALUES.findall(raw, 0, good.end())) - 1
     column = header.columns[place] if place < len(header.columns) else None
     batch.refuse(record, "has text between a closing quote and the next comma", column)
