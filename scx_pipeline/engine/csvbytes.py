@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 BLOCK = 1 << 20  # bytes that are looked at together: few enough for a processor's cache
 MAX_RECORD_BYTES = 4 << 20  # Redshift's row limit, the line end excluded
 
-_FIELD = rb'(?:"[^"]*+(?:""[^"]*+)*+"[^,\r\n]*+|[^",\r\n][^,\r\n]*+|)'
-_RECORD = re.compile(rb"%b(?:,%b)*+(\r\n|\n|\r)" % (_FIELD, _FIELD))
+FIELD = rb'(?:"[^"]*+(?:""[^"]*+)*+"[^,\r\n]*+|[^",\r\n][^,\r\n]*+|)'
+_RECORD = re.compile(rb"%b(?:,%b)*+(\r\n|\n|\r)" % (FIELD, FIELD))
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,13 @@ def count_records(stream: IO[bytes], newline: bytes, values: int) -> RecordCount
     import numpy as np
 
     scanner, records, short, surplus, too_long = _Scanner(newline), 0, 0, 0, None
-    for _, found in scanner.scan(stream):
+    for block, found in scanner.scan(stream):
         records += len(found.ends)
         short += int(np.count_nonzero(found.values < values))
         surplus += int(np.count_nonzero(found.values > values))
         # A record is longer than a block only if it began in an earlier one.
         if too_long is None and len(found.ends) and found.ends[0] - found.starts[0] > MAX_RECORD_BYTES:
-            length = int(found.ends[0] - found.starts[0]) - len(newline)
+            length = int(found.ends[0] - found.starts[0]) - (len(newline) if block else 0)
             too_long = int(found.starts[0]) if length > MAX_RECORD_BYTES else None
     mixed = scanner.mixed or (newline == b"\r\n" and bool(scanner.returned))
     unclosed = scanner.start if scanner.inside else None

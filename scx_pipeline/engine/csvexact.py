@@ -166,16 +166,15 @@ def _sort(record: Record, values: Sequence[str], header: Header, uri: str, batch
 
 
 def _refuse_quotes(record: Record, header: Header, uri: str, batch: Batch) -> None:
-    raw = record.raw
-    if "\n" in raw or "\r" in raw:
+    """Refuse a record with text after a quoted value. Raises SourceFileError if that one has lines, which may be others' records."""
+    raw, good = record.raw, _GOOD_VALUES.match(record.raw)
+    quoted = _OPEN_QUOTE.match(raw, good.end()) if good else None
+    assert good is not None
+    assert quoted is not None
+    if quoted.end() == len(raw) or "\n" in quoted[0] or "\r" in quoted[0]:
         raise SourceFileError(
             f"{uri}, line {record.line}: a quote is opened and never closed; correct the file and upload it again"
         )
-    good = _GOOD_VALUES.match(raw)
-    assert good is not None
-    if _OPEN_QUOTE.fullmatch(raw, good.end()):
-        batch.refuse(record, "has a quote that is never closed")
-        return
     place = len(_VALUES.findall(raw, 0, good.end())) - 1
     column = header.columns[place] if place < len(header.columns) else None
     batch.refuse(record, "has text between a closing quote and the next comma", column)

@@ -8,8 +8,9 @@ import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import StringIO
 
-from scx_pipeline.engine.csvbytes import MAX_RECORD_BYTES
+from scx_pipeline.engine.csvbytes import FIELD, MAX_RECORD_BYTES
 from scx_pipeline.engine.objects import LocalFile
 from scx_pipeline.engine.parsing import compression_of, decompressing, paths_of
 from scx_pipeline.engine.records import BOM
@@ -23,7 +24,7 @@ HEADER_BYTES = 64 << 10  # that are read at first; few headers are longer
 BUFFER_BYTES = 4 * MAX_RECORD_BYTES
 FILE = internal("file")  # the place of a row's file among those of a scan, from 0
 
-_HEADER = re.compile(rb'(?:"[^"]*+(?:""[^"]*+)*+"|[^"\r\n]++)*+(\r\n|\n|\r)?')
+_HEADER = re.compile(rb"(%b(?:,%b)*+)(\r\n|\n|\r|\Z)" % (FIELD, FIELD))
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def read_header(file: LocalFile, uri: str, table: Table) -> Header | None:
     """
     with decompressing(file, uri) as stream:
         start = stream.read(HEADER_BYTES)
-        if len(start) == HEADER_BYTES and not _line_end(start):
+        if len(start) == HEADER_BYTES and not _has_line_end(start):
             start += stream.read(MAX_RECORD_BYTES)
     return header_in(start.removeprefix(BOM), uri, table)
 
@@ -57,12 +58,15 @@ def header_in(start: bytes, uri: str, table: Table) -> Header | None:
     if not start.strip():
         return None
     match = _HEADER.match(start)
-    assert match is not None
-    line, newline = start[: match.start(1) if match[1] else None], match[1] or b"\n"
+    if match is None:
+        raise SourceFileError(
+            f"{uri}, line 1: a quote is opened in the header and never closed; correct the file and upload it again"
+        )
+    line, newline = match[1], match[2] or b"\n"
     if not line.strip():
         raise SourceFileError(f"{uri}, line 1 is empty; the header must stand there")
     try:
-        columns = tuple(name.strip() for name in next(csv.reader([line.decode("utf-8")])))
+        columns = tuple(name.strip() for name in next(csv.reader(StringIO(line.decode("utf-8"), newline=""))))
     except UnicodeDecodeError:
         raise SourceFileError(
             f"{uri}, line 1: not UTF-8; convert the file to UTF-8 and upload it again"
@@ -75,10 +79,10 @@ def header_in(start: bytes, uri: str, table: Table) -> Header | None:
     return Header(columns, newline.decode().replace("\r", "\\r").replace("\n", "\\n"))
 
 
-def _line_end(start: bytes) -> bytes | None:
-    """The line end that ends the header; None where it is not in these bytes."""
+def _has_line_end(start: bytes) -> bool:
+    """Whether the header ends before these bytes do."""
     match = _HEADER.match(start)
-    return match[1] if match and match.end() < len(start) else None
+    return match is not None and match.end() < len(start)
 
 
 def _check_columns(columns: Sequence[str], uri: str, table: Table) -> None:

@@ -32,7 +32,7 @@ from scx_pipeline.warehouse.base import names, quote
 MAX_SHORT = 1000  # short records of a file that is scanned: the scan keeps something of each in memory
 COUNTERS = 2  # files are counted by as many threads
 Rule = tuple[str, str | None, str]
-RECORDS, LINE = "_csv_records", internal("line")
+RECORDS, LINE = internal("records"), internal("line")
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class CsvParser(Parser[LocalFile]):
         number = "CASE WHEN _object < 0 THEN -1 - _object ELSE _object END"
         return dict(
             self.con.execute(
-                f"SELECT {number} AS n, count(*) FROM {self.landing.rows} WHERE n BETWEEN {first} AND {last} GROUP BY 1"
+                f"SELECT {number}, count(*) FROM {self.landing.rows} WHERE ({number}) BETWEEN {first} AND {last} GROUP BY 1"
             ).fetchall()
         )
 
@@ -187,11 +187,11 @@ class CsvParser(Parser[LocalFile]):
             for name, place in zip(self.table.column_names, places, strict=True)
         }
         lines = pa.array([record.line for record in part.records], pa.int64())
-        self.con.register(RECORDS, pa.table({**texts, LINE.strip('"'): lines}))
+        self.con.register(RECORDS.strip('"'), pa.table({**texts, LINE.strip('"'): lines}))
         try:
             yield RECORDS
         finally:
-            self.con.unregister(RECORDS)
+            self.con.unregister(RECORDS.strip('"'))
 
     def explain(self, number: int, file: LocalFile, records: int, outside: Outside | None) -> list[Refused]:
         exact = number in self.exact
@@ -257,7 +257,7 @@ class CsvParser(Parser[LocalFile]):
         of_file = f"_object IN ({number}, {-1 - number})"
         bad = "_object < 0" + (f" OR {outside.condition}" if outside else "")
         found = self.con.execute(
-            f"SELECT rowid - (SELECT min(rowid) FROM {rows} WHERE {of_file}) AS place FROM {rows}"
-            f" WHERE {of_file} AND ({bad}) ORDER BY place LIMIT {self.limit}"
+            f"SELECT rowid - (SELECT min(rowid) FROM {rows} WHERE {of_file}) FROM {rows}"
+            f" WHERE {of_file} AND ({bad}) ORDER BY 1 LIMIT {self.limit}"
         ).fetchall()
         return [place for (place,) in found]
