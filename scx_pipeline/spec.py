@@ -335,11 +335,6 @@ class Table(_Fact):
         doubled = {name for name in names if names.count(name) > 1}
         if doubled:
             raise ValueError(f"table {self.name}: column {sorted(doubled)[0]} is declared twice")
-        for name in names:
-            if name in RESERVED:
-                raise ValueError(
-                    f"table {self.name}: a column cannot be named {name}, which a reader has a use for"
-                )
         for name in self.key:
             if name not in names:
                 raise ValueError(f"table {self.name}: key column {name} is not among its columns")
@@ -502,6 +497,11 @@ class Star(_Fact):
         if len(tables) < len(self.tables) or len(sources) < len(self.sources):
             raise ValueError(f"star {self.name}: two tables or two sources have the same name")
         for table in self.tables:
+            reserved = sorted(RESERVED.intersection(table.column_names))
+            if reserved:
+                raise ValueError(
+                    f"table {table.name}: a column cannot be named {reserved[0]}, which the pipeline itself uses"
+                )
             if table.source is not None:
                 self._check_staging(table, sources)
             for column in table.columns:
