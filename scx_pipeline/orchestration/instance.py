@@ -36,8 +36,13 @@ concurrency:
     max_concurrent_runs: 4
 run_queue:
   dequeue_interval_seconds: 1
-run_monitoring:  # a run whose process died with its machine would otherwise count as on its way for ever
+run_launcher:  # it notices when a run's process is gone
+  module: scx_pipeline.orchestration.launcher
+  class: CodeServerRunLauncher
+run_monitoring:  # which asks it; a run that was launched and has not started is given up after two minutes
   enabled: true
+  poll_interval_seconds: 10
+  start_timeout_seconds: 120
   max_runtime_seconds: 21600
 """
 
