@@ -76,7 +76,7 @@ def _end(program: subprocess.Popen[bytes]) -> None:
     try:
         program.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
-        print(f"it did not end within {STOP_SECONDS:.0f} seconds and was killed", file=sys.stderr, flush=True)
+        sys.stderr.write(f"{program.args[0]} did not end within {STOP_SECONDS:.0f} seconds: killed\n")
     _signal(program, signal.SIGKILL)
     program.wait()
 
