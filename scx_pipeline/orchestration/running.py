@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Literal
 
+from scx_pipeline.orchestration.private import private_folder
+
 FOLDER = "running"  # below SCX_HOME
 
 Process = Literal["alive", "gone", "unknown"]
@@ -21,7 +23,7 @@ def hold(home: Path, run_id: str) -> IO[bytes] | None:
     path = _path(home, run_id)
     unlocked = path.with_suffix(f".{os.getpid()}")
     with suppress(OSError):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(path.parent)
         file = unlocked.open("wb")
         fcntl.flock(file, fcntl.LOCK_EX)
         unlocked.replace(path)  # it gets its name once it is locked, so that no other process finds it free

@@ -34,7 +34,9 @@ from scx_pipeline_tests.servers.ports import LOOPBACK, Launch, free_ports, runni
 pytestmark = pytest.mark.services
 
 ROOT = Path(__file__).parents[2]
-STOP_SECONDS = 30.0  # supervise.STOP_SECONDS, on a slow machine; before there was a supervisor, it took for ever
+STOP_SECONDS = (
+    30.0  # supervise.STOP_SECONDS, on a slow machine; before there was a supervisor, it took for ever
+)
 LOADING, SERVING = "Starting Dagster code server", "Started Dagster code server"
 
 
@@ -132,5 +134,3 @@ def status_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun
     found = instance.get_run_by_id(run.run_id)
     assert found
     return found.status
-
-

@@ -39,7 +39,15 @@ def supervised(
 ) -> Iterator[subprocess.Popen[str]]:
     """A program under the supervisor, with a process of its own; none of them outlives the block."""
     (folder / "program.py").write_text(program)
-    command = [sys.executable, "-I", "-S", supervise.__file__, sys.executable, str(folder / "program.py"), "x"]
+    command = [
+        sys.executable,
+        "-I",
+        "-S",
+        supervise.__file__,
+        sys.executable,
+        str(folder / "program.py"),
+        "x",
+    ]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         preexec_fn=before,
@@ -47,7 +55,9 @@ def supervised(
     try:
         yield process
     finally:
-        for other in [*psutil.Process(process.pid).children(recursive=True)] if process.poll() is None else []:
+        for other in (
+            [*psutil.Process(process.pid).children(recursive=True)] if process.poll() is None else []
+        ):
             other.kill()
         process.kill()
         process.communicate()
