@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
         _signal(program, signal.SIGKILL)  # what it started must not go on without it
         return code if code >= 0 else 128 - code
     except Stopped:
-        _end(program)
+        _end(program, arguments[0])
         return 0
 
 
@@ -70,13 +70,13 @@ def _prepare() -> None:
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
 
 
-def _end(program: subprocess.Popen[bytes]) -> None:
+def _end(program: subprocess.Popen[bytes], name: str) -> None:
     """Ask the program and all that it has started to end, and kill what does not."""
     _signal(program, signal.SIGTERM)
     try:
         program.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
-        sys.stderr.write(f"{program.args[0]} did not end within {STOP_SECONDS:.0f} seconds: killed\n")
+        sys.stderr.write(f"{name} did not end within {STOP_SECONDS:.0f} seconds: killed\n")
     _signal(program, signal.SIGKILL)
     program.wait()
 

@@ -33,13 +33,17 @@ def hold(home: Path, run_id: str) -> IO[bytes] | None:
 
 @contextmanager
 def held(home: Path, run_id: str) -> Iterator[None]:
-    """Lock the run's file while the run is executed by a process that may go on after it."""
+    """Lock the run's file while the run is executed by a process that may go on after it.
+
+    An interrupted run, such as by Ctrl-C, leaves the file, so that the run is reported as failed if it has not been.
+    """
     file = hold(home, run_id)
     try:
         yield
-    finally:
         if file:
             _path(home, run_id).unlink(missing_ok=True)
+    finally:
+        if file:
             file.close()
 
 

@@ -72,7 +72,7 @@ def test_a_load_that_was_killed_with_dagster_dev_is_failed_and_its_month_is_load
             assert run.status == dg.DagsterRunStatus.STARTED
         assert world.rows(FACTS) == [(1,)]
         with dagster_dev(tmp_path / "second"):
-            wait_for("the month is loaded", lambda: world.rows(FACTS) == [(1,), (2,)], 240)
+            wait_for("the month is loaded", lambda: world.rows(FACTS) == [(1,), (2,)])
         again, lost = instance.get_runs(dg.RunsFilter(job_name="scx"))
     assert (lost.run_id, lost.status) == (run.run_id, dg.DagsterRunStatus.FAILURE)
     assert again.tags["dagster/run_key"] != lost.tags["dagster/run_key"]

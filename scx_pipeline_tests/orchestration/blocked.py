@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 
 import psycopg2
 
-PATIENCE = 120.0
+PATIENCE = 300.0  # a slow machine starts Dagster in two minutes
 _WAITING = (
     "SELECT COUNT(*) FROM pg_stat_activity JOIN pg_locks USING (pid)"
     " WHERE locktype = 'advisory' AND granted AND wait_event_type = 'Lock' AND datname = current_database()"

@@ -72,6 +72,12 @@ def test_a_run_that_ended_leaves_no_file(tmp_path: Path) -> None:
     assert not list((tmp_path / "running").iterdir())
 
 
+def test_a_run_that_was_interrupted_has_no_process_any_more(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), held(tmp_path, "a-run"):
+        raise KeyboardInterrupt
+    assert process_of(tmp_path, "a-run") == "gone"
+
+
 def test_a_run_goes_on_where_no_file_can_be_written(tmp_path: Path) -> None:
     (tmp_path / "running").write_text("")
     with held(tmp_path, "a-run"):
