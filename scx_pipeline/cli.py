@@ -24,7 +24,15 @@ from scx_pipeline.cli_options import (
     span_of,
     warehouse_of,
 )
-from scx_pipeline.cli_runs import CHANGED, EVERYTHING, choose, outcome_json, run_parts, spans_due
+from scx_pipeline.cli_runs import (
+    CHANGED,
+    EVERYTHING,
+    choose,
+    outcome_json,
+    report_lost_runs,
+    run_parts,
+    spans_due,
+)
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.settings import Settings, read_settings
 from scx_pipeline.spec import Month, Span, contiguous_spans
@@ -143,6 +151,7 @@ def status(star: StarName, as_json: AsJson = False) -> None:
     from scx_pipeline.engine.status import read_status
 
     settings, compiled = read_settings(), find_star(star)
+    report_lost_runs(settings)
     with warehouse_of(settings).reading() as session:
         found = read_status(session, compiled)
     if as_json:

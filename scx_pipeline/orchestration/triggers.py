@@ -21,9 +21,11 @@ from scx_pipeline.orchestration.due import (
     read_memory,
     write_memory,
 )
+from scx_pipeline.orchestration.lost_runs import fail_lost_runs
 from scx_pipeline.orchestration.metadata import asset_key
 from scx_pipeline.orchestration.partitions import monthly, range_tags
 from scx_pipeline.orchestration.resources import BucketResource, WarehouseResource
+from scx_pipeline.settings import read_settings
 from scx_pipeline.spec import Star, Table
 
 RUN_KEY = "dagster/run_key"  # the tag that Dagster gives a run for its request's key
@@ -158,6 +160,7 @@ def _due(
     """What is due, and the cursor that remembers it: of the tables without months alone, or of the months alone, if
     `whole` says so. A schedule remembers nothing, so its months could not know that the songs' run has failed."""
     now = datetime.now(UTC)
+    fail_lost_runs(instance, read_settings().home)  # or their months would wait for them
     plan = plan_star(compiled, bucket.open(), warehouse.open(lock_timeout=TICK_LOCK_TIMEOUT))
     changed: dict[Part, str] = {
         item.month: f"{plan.selection.fingerprint(item.month)} {compiled.version} {plan.stale.get(item.month, '')}".rstrip()

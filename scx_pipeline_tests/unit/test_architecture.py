@@ -44,6 +44,7 @@ ALLOWED = {
     "cli_cluster_spark": {"cluster", "cli_cluster_options", "show", *LEAVES},
     "cli_cluster": {"cluster", "cli_cluster_options", "cli_cluster_spark", "show", *LEAVES},
     "cli_options": {"engine", "warehouse", "settings", "show", *LEAVES},
+    "supervise": set(),  # it runs without the package
     "cli_serve": {"preflight", "cli_options", "settings"},
     "cli_care": {"engine", "warehouse", "orchestration", "cli_options", "settings", "show", *LEAVES},
     "cli_alerts": {"alerts", "engine", "orchestration", "cli_options", "settings", "show", *LEAVES},
