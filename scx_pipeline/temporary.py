@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PREFIX = "scx-"
-LOCK = "lock"
+LOCK = "scx.lock"  # also the mark of our folders: another with such a name is not ours to remove
 SETTLED_SECONDS = 60.0  # after which a folder has its lock, or never will
 
 
@@ -30,6 +30,14 @@ def temporary_folder(prefix: str = PREFIX) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder, and those above it that are not there, for their owner alone; one that is there stays as it is."""
+    if not folder.parent.is_dir():
+        make_private(folder.parent)
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
 
 
 def _remove_left() -> None:

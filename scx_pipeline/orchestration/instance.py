@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 
 from scx_pipeline.errors import SettingsError
 from scx_pipeline.settings import read_settings
+from scx_pipeline.temporary import make_private
 
 CONFIG = "dagster.yaml"
 BUSY_SECONDS = 60
@@ -116,7 +117,7 @@ def _relax(connection: Any, record: object) -> None:
 def prepare_home(home: Path) -> None:
     """Make $DAGSTER_HOME with a dagster.yaml that has no telemetry, unless there is one."""
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        make_private(home)
         if not (home / CONFIG).exists():
             (home / CONFIG).write_text(DEFAULT_CONFIG, "utf-8")
     except OSError as error:

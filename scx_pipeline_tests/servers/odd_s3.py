@@ -66,8 +66,7 @@ class OddS3:
 def odd_s3() -> Iterator[OddS3]:
     """A server without objects, for as long as the block lasts."""
     store = OddS3()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"store": store}))
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"store": store}))
     store.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
@@ -79,8 +78,14 @@ def odd_s3() -> Iterator[OddS3]:
         thread.join()
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # as many connections as a reader opens at once
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # an answer in two packets would wait for the first one's acknowledgement
     store: OddS3
 
     def log_message(self, *_: Any) -> None:
