@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -20,6 +21,7 @@ from scx_pipeline.cli_options import (
     LastMonth,
     MonthOption,
     StarName,
+    bucket_of,
     find_star,
     span_of,
     warehouse_of,
@@ -36,6 +38,7 @@ from scx_pipeline.cli_runs import (
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.settings import Settings, read_settings
 from scx_pipeline.spec import Month, Span, contiguous_spans
+from scx_pipeline.temporary import make_private
 
 if TYPE_CHECKING:
     from scx_pipeline.engine.load import Plan
@@ -332,6 +335,7 @@ def demo() -> None:
     from scx_pipeline.engine.objects import create_bucket
 
     settings = read_settings()
+    _make_home(settings)
     for name in star_names():
         compiled = find_star(name)
         if not any(
@@ -351,9 +355,8 @@ def demo() -> None:
 
 def _plan(compiled: CompiledStar, settings: Settings) -> Plan:
     from scx_pipeline.engine.load import plan_star
-    from scx_pipeline.engine.objects import open_bucket
 
-    planned = plan_star(compiled, open_bucket(settings.bucket), warehouse_of(settings))
+    planned = plan_star(compiled, bucket_of(settings), warehouse_of(settings))
     if not planned.selection.objects and not planned.loaded:
         prefixes = ", ".join(source.prefix for source in compiled.star.sources)
         raise PipelineError(
@@ -450,12 +453,20 @@ def _tell_generated(star: str, options: Any, as_json: bool) -> None:
     )
 
 
+def _make_home(settings: Settings) -> None:
+    """Make SCX_HOME for its owner alone, if the bucket is to be in it; whether it can be made, the bucket says."""
+    if not settings.bucket_url:
+        with suppress(OSError):
+            make_private(settings.home)
+
+
 def _generate(star: str, options: Any, settings: Settings, *, quiet: bool) -> Any:
     from importlib import import_module
 
     from scx_pipeline.engine.objects import create_bucket
 
     write = import_module(f"scx_pipeline.samples.{star}").generate
+    _make_home(settings)
     bucket = create_bucket(settings.bucket)
     bucket.list_objects(f"{star}-is-not-here/")  # one that is absent or refuses us says so at once
     try:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from scx_pipeline.engine.declare import load_star, star_names, stars_folder
-from scx_pipeline.engine.objects import open_bucket
+from scx_pipeline.engine.objects import BucketOptions, open_bucket
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.settings import Settings, redact
 from scx_pipeline.spec import Column
@@ -76,7 +76,7 @@ def _stars() -> str:
 
 
 def _bucket(settings: Settings) -> str:
-    bucket = open_bucket(settings.bucket)
+    bucket = open_bucket(settings.bucket, BucketOptions(retry_seconds=min(settings.bucket_retry_seconds, 5)))
     prefixes = {
         source.prefix for name in star_names() for source in load_star(stars_folder() / name).star.sources
     }

@@ -175,7 +175,9 @@ class JsonLinesParser(_JsonParser[LocalFile]):
             if files[0].path in self.uniform:
                 self._land_regular(first, files)
             else:
-                self._insert(f"(SELECT {first} + file_index::INTEGER AS number, json FROM {self._scan(files)})")
+                self._insert(
+                    f"(SELECT {first} + file_index::INTEGER AS number, json FROM {self._scan(files)})"
+                )
         except duckdb.Error as error:
             raise self._unreadable(error, files) from error
         self._check_counts(first, files)

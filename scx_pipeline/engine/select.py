@@ -13,10 +13,21 @@ from datetime import date, timedelta
 from functools import cache, cached_property
 from operator import attrgetter
 
-from scx_pipeline.engine.objects import ObjectInfo
+from scx_pipeline.engine.listing import ObjectInfo, shown
 from scx_pipeline.spec import FilePattern, Month, Source, Span
 
 _FIELDS = {"year": r"[1-9]\d{3}", "month": r"(?:0[1-9]|1[0-2])", "day": r"(?:0[1-9]|[12]\d|3[01])"}
+# Files beside the data that tools make: checksums, and what is not written to its end.
+_SIDECAR = re.compile(
+    r"(?:\.(?:md5|sha1|sha256|sha512|crc|tmp|part|partial|filepart|crdownload|swp)|~|_\$folder\$)$",
+    re.IGNORECASE,
+)
+_SHOWN = "(?![._])"  # at the beginning of a name
+_WILDCARDS = {
+    "**/": f"(?:{_SHOWN}[^/]*/)*",
+    "**": f"[^/]*(?:/{_SHOWN}[^/]*)*",
+    "*": "[^/]*",
+}
 _TOKEN = re.compile(r"\{(year|month|day)\}|\*\*/|\*\*|\*|[^*{]+|\{")
 
 
@@ -115,9 +126,11 @@ def select_objects(sources: Sequence[Source], listing: Mapping[str, Iterable[Obj
         if source.name not in listing:
             continue
         for info in listing[source.name]:
-            months = _months_of(source, info.key)
+            months = (
+                _months_below(source, info.key) if info.key.endswith("/") else _months_of(source, info.key)
+            )
             if months is _NO_MATCH:
-                ignored.append((source.name, info.key))
+                ignored.append((source.name, shown(info.key)))
             else:
                 assert months is None or isinstance(months, Span)
                 chosen.append(SelectedObject(source.name, info, months))
@@ -127,7 +140,10 @@ def select_objects(sources: Sequence[Source], listing: Mapping[str, Iterable[Obj
 
 @cache
 def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """The regular expression of a key pattern; a field that is named twice must have the same value twice."""
+    """The regular expression of a key pattern; a field that is named twice must have the same value twice.
+
+    As in a shell, no wildcard matches a `.` at the beginning of a name; nor a `_`, as in Spark, Hive and Redshift.
+    """
     seen: set[str] = set()
     parts: list[str] = []
     for match in _TOKEN.finditer(pattern):
@@ -135,8 +151,11 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
         if name:
             parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>{_FIELDS[name]})")
             seen.add(name)
+        elif "*" in text:
+            begins_name = not parts or parts[-1].endswith("/")
+            parts.append((_SHOWN if begins_name and text != "**/" else "") + _WILDCARDS[text])
         else:
-            parts.append({"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*"}.get(text, re.escape(text)))
+            parts.append(re.escape(text))
     unknown = re.search(r"\{(\w*)\}?", _TOKEN.sub(lambda match: "" if match[1] else match[0], pattern))
     if unknown:
         raise ValueError(
@@ -200,7 +219,7 @@ def _named(source: Source, key: str) -> tuple[FilePattern, dict[str, str]] | Non
     below = key.removeprefix(source.prefix)
     for declared in source.files:
         match = compile_pattern(declared.pattern).fullmatch(below)
-        if match:
+        if match and not _is_sidecar(declared.pattern, below):
             return declared, match.groupdict()
     return None
 
@@ -214,6 +233,31 @@ def _months_of(source: Source, key: str) -> object:
         return _named_months(declared, *(named.get(field) for field in _FIELDS))
     except (ValueError, OverflowError):  # no calendar has that day
         return _NO_MATCH
+
+
+def _is_sidecar(pattern: str, key: str) -> bool:
+    """Whether a key's ending is that of a file beside the data, and the pattern does not ask for it."""
+    ending = _SIDECAR.search(key)
+    return ending is not None and not pattern.lower().endswith(ending[0].lower())
+
+
+def _months_below(source: Source, folder: str) -> object:
+    """The months of what may be in a folder that cannot be opened; _NO_MATCH where no pattern matches anything in it."""
+    parts = folder.removeprefix(source.prefix).strip("/").split("/")
+    for declared in source.files:
+        wanted = declared.pattern.split("/")
+        deep = next((place for place, part in enumerate(wanted) if "**" in part), len(wanted))
+        if deep == len(wanted) and len(parts) >= len(wanted):
+            continue
+        level = min(deep, len(parts))
+        try:
+            match = compile_pattern("/".join(wanted[:level])).fullmatch("/".join(parts[:level]))
+        except ValueError:  # half a month
+            return None
+        if match:
+            named = match.groupdict()
+            return _named_months(declared, *(named.get(field) for field in _FIELDS))
+    return _NO_MATCH
 
 
 def day_of(source: Source, key: str) -> date | None:
@@ -243,7 +287,8 @@ def _named_months(
 def _digest(objects: Iterable[SelectedObject]) -> str:
     digest = hashlib.sha256()
     for item in sorted(objects, key=attrgetter("source", "info.key")):
-        digest.update(f"{item.source}\0{item.info.key}\0{item.info.etag}\0{item.info.size}\n".encode())
+        facts = f"{item.source}\0{item.info.key}\0{item.info.etag}\0{item.info.size}\n"
+        digest.update(facts.encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 

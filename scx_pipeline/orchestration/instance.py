@@ -18,8 +18,8 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventL
 from sqlalchemy import Connection, Engine, create_engine, event
 
 from scx_pipeline.errors import SettingsError
-from scx_pipeline.orchestration.private import private_folder
 from scx_pipeline.settings import read_settings
+from scx_pipeline.temporary import make_private
 
 CONFIG = "dagster.yaml"
 BUSY_SECONDS = 60
@@ -122,7 +122,7 @@ def _relax(connection: Any, record: object) -> None:
 def prepare_home(home: Path) -> None:
     """Make $DAGSTER_HOME, which its owner alone can read, with a dagster.yaml that has no telemetry, unless there is one."""
     try:
-        private_folder(home)
+        make_private(home)
         if not (home / CONFIG).exists():
             (home / CONFIG).write_text(DEFAULT_CONFIG, "utf-8")
     except OSError as error:

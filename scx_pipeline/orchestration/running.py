@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Literal
 
-from scx_pipeline.orchestration.private import private_folder
+from scx_pipeline.temporary import make_private
 
 FOLDER = "running"  # below SCX_HOME
 
@@ -23,7 +23,7 @@ def hold(home: Path, run_id: str) -> IO[bytes] | None:
     path = _path(home, run_id)
     unlocked = path.with_suffix(f".{os.getpid()}")
     with suppress(OSError):
-        private_folder(path.parent)
+        make_private(path.parent)
         file = unlocked.open("wb")
         fcntl.flock(file, fcntl.LOCK_EX)
         unlocked.replace(path)  # it gets its name once it is locked, so that no other process finds it free

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 import re
-import tempfile
 import threading
 import time
 from collections import defaultdict
@@ -17,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from scx_pipeline.errors import WarehouseBusyError, WarehouseError
 from scx_pipeline.spec import Column, Span, Table
+from scx_pipeline.temporary import make_private, temporary_folder
 from scx_pipeline.warehouse import duckcare, duckroles
 from scx_pipeline.warehouse.base import (
     OBJECT,
@@ -143,7 +143,7 @@ class DuckDBWarehouse(Warehouse):
 
     def _make_folder(self) -> None:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_private(self.path.parent)
         except OSError as error:
             raise WarehouseError(f"cannot create the folder of {self.url}: {error.strerror}") from None
 
@@ -179,8 +179,12 @@ class DuckDBWarehouse(Warehouse):
     def _open(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         import duckdb
 
+        is_new = not read_only and not self.path.exists()
         try:
-            return duckdb.connect(self.path, read_only=read_only)
+            con = duckdb.connect(self.path, read_only=read_only)
+            if is_new:
+                self.path.chmod(0o600)  # nothing is in it yet
+            return con
         except duckdb.ConnectionException:
             # This process has the file open in the other mode already, and one process has one mode: a reader may
             # share a writer's, a writer has to wait until the readers are done.
@@ -207,8 +211,8 @@ def scratch(limits: Limits) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB without tables, in memory, and beyond the limit in a folder that is gone at the end."""
     import duckdb
 
-    with tempfile.TemporaryDirectory(prefix="scx-") as folder, duckdb.connect() as con:
-        con.execute("SET temp_directory = ?", [folder])
+    with temporary_folder() as folder, duckdb.connect() as con:
+        con.execute("SET temp_directory = ?", [str(folder)])
         with translated(f"the temporary folder {folder} (TMPDIR)", limits):
             yield configured(con, limits)
 

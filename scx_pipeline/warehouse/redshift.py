@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import io
 import random
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.errors import WarehouseBusyError, WarehouseError
 from scx_pipeline.spec import Column, Span, Table
+from scx_pipeline.temporary import temporary_folder
 from scx_pipeline.warehouse import rscare, rsroles
 from scx_pipeline.warehouse.base import (
     OBJECT,
@@ -420,7 +420,7 @@ class UploadLanding(Landing):
         if self.reader is None or not self.reader.landed:
             return self.rows
         columns = [*self.table.columns, OBJECT]
-        with tempfile.TemporaryDirectory(prefix="scx-") as folder:
+        with temporary_folder() as folder:
             self._bring(self.reader.target, columns, Path(folder))
         self.bench.execute(f"DELETE FROM {self.rows}")
         return self.reader.target
@@ -441,7 +441,7 @@ class UploadLanding(Landing):
         if doubled_keys:
             self.bench.keep_newest(self.rows, self.table, doubled_keys, self.span)
         self.session.execute(f"DELETE FROM {self.rows} WHERE {slice_}")
-        with tempfile.TemporaryDirectory(prefix="scx-") as folder:
+        with temporary_folder() as folder:
             self._bring(self.rows, self.table.columns, Path(folder))
         self.bench.execute(f"DROP TABLE {self.rows}")
 

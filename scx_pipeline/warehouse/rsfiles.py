@@ -3,12 +3,12 @@ COPY's text is in `rscopy`; which rows take which rows' place is decided in `bas
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scx_pipeline.spec import Column
+from scx_pipeline.temporary import temporary_folder
 from scx_pipeline.warehouse.base import UnreadError, first_line, names, quote
 from scx_pipeline.warehouse.parquetfiles import ParquetFiles
 from scx_pipeline.warehouse.rscopy import Entry
@@ -72,7 +72,7 @@ def _bring(session: RedshiftSession, target: str, columns: Sequence[Column], fil
     import pyarrow.parquet as pq
 
     entries: list[Entry] = []
-    with tempfile.TemporaryDirectory(prefix="scx-") as folder, files.batches(columns) as rows:
+    with temporary_folder() as folder, files.batches(columns) as rows:
         path, batch = Path(folder) / "rows.parquet", next(rows, None)
         while batch is not None:
             with pq.ParquetWriter(path, rows.schema, compression="zstd") as writer:

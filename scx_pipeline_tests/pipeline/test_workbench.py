@@ -16,6 +16,7 @@ import psycopg2
 import pytest
 
 from scx_pipeline.errors import GateError, WarehouseError
+from scx_pipeline.temporary import LOCK
 from scx_pipeline.warehouse.postgres import PostgresSession
 from scx_pipeline_tests.pipeline.other import loading_elsewhere
 from scx_pipeline_tests.pipeline.world import APRIL, MARCH, World, job
@@ -92,9 +93,9 @@ def test_what_a_killed_load_left_is_removed_by_the_next_one(spring: World, tempo
 
 
 def test_what_another_load_works_on_is_not_removed(spring: World, temporary: Path) -> None:
-    other = temporary / "scx-workbench-other"
+    other = temporary / "scx-other"
     other.mkdir()
-    with (other / "lock").open("w") as lock:
+    with (other / LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         long_ago(other)
         spring.load(MARCH)
