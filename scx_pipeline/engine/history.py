@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from scx_pipeline.engine.accounts import Ingested, ObjectCount
 from scx_pipeline.engine.checks import CheckResult
 from scx_pipeline.engine.publish import Rows, month_rows
-from scx_pipeline.engine.select import MonthState, Selection
+from scx_pipeline.engine.select import MonthState, SelectedObject, Selection
 from scx_pipeline.engine.sql import CompiledStar
-from scx_pipeline.errors import WarehouseError
+from scx_pipeline.errors import BucketError, WarehouseError
 from scx_pipeline.spec import Column, Month, Span, Table
 from scx_pipeline.warehouse.base import STATE_SCHEMA, Session, qualified
 
@@ -69,6 +69,7 @@ STALE = _state_table(
 )  # fmt: skip
 STATE_TABLES = (LOADS, MONTHS, MONTH_ROWS, OBJECTS, REJECTED, CHECKS, WHOLES, STALE)
 _Standing = dict[tuple[str, str], list[tuple[str, str]]]  # columns, by schema and table
+MAX_KEY_BYTES = 1024  # of an object's key, as in S3; the path of a file may be longer
 ALL = "all"  # in the place of a month, of a table that has none
 
 
@@ -258,6 +259,18 @@ def known_objects(session: Session, star: str, sources: Sequence[str]) -> list[t
         f" AND source IN ({', '.join([mark] * len(sources))})",
         [star, *sources],
     )
+
+
+def check_keys(objects: Iterable[SelectedObject]) -> None:
+    """Raise BucketError for an object whose key is longer than the history keeps, before anything is read."""
+    for item in objects:
+        key = item.info.key
+        size = len(key.encode(errors="surrogateescape"))
+        if size > MAX_KEY_BYTES:
+            raise BucketError(
+                f"cannot read {key[:200]}…{key[-100:]}: its key has {size:,} bytes, and may have {MAX_KEY_BYTES:,}, as in S3: "
+                "give it a shorter path; nothing was changed"
+            )
 
 
 def record_stale(session: Session, star: str, load_id: str, stale: Mapping[Month, str]) -> None:

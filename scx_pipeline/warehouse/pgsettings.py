@@ -4,7 +4,7 @@ Set for the transaction alone, so that it holds behind a pooler, and changes not
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.warehouse.base import Limits
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from psycopg2.extensions import connection
 
 # Of the connection. A pooler in transaction mode follows the encoding, and refuses `options`, also the environment's.
-CONNECTION: Mapping[str, str | int] = {
+CONNECTION: Mapping[str, Any] = {
     "client_encoding": "UTF8",
     "application_name": "scx_pipeline",
     "connect_timeout": 15,
 }
 # What counts unless the URL says otherwise. A router forgets a connection on which nothing is said for long.
-CONNECTION_DEFAULTS: Mapping[str, str | int] = {
+CONNECTION_DEFAULTS: Mapping[str, Any] = {
     "options": "",
     "keepalives_idle": 30,
     "keepalives_interval": 10,

@@ -32,7 +32,7 @@ from scx_pipeline.warehouse.base import (
     quote,
 )
 from scx_pipeline.warehouse.care import Condition
-from scx_pipeline.warehouse.duckdb import DuckDBSession, scratch
+from scx_pipeline.warehouse.duckdb import DuckDBSession, refused, scratch
 from scx_pipeline.warehouse.heldrows import open_rows
 from scx_pipeline.warehouse.parquetfiles import ParquetFiles, check_arrived
 from scx_pipeline.warehouse.pgcopy import COPY_BATCH_ROWS, Encoded, Jobs
@@ -116,7 +116,7 @@ class PostgresWarehouse(Warehouse):
 
         Each statement sees what was committed before it: what a load that was waited for has published, too.
         """
-        with self._connect() as con, self._translated(), told(self.limits):
+        with self._connect() as con, self._translated(), refused(self.url), told(self.limits):
             con.set_session(isolation_level="READ COMMITTED", readonly=False, deferrable=False)
             self._set(con, pgsettings.of_load(self.limits))
             self._wait_for(con, lock)
