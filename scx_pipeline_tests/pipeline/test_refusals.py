@@ -11,7 +11,6 @@ from scx_pipeline.errors import BucketError, WarehouseError
 from scx_pipeline_tests.pipeline.test_workbench import files_of_at_most
 from scx_pipeline_tests.pipeline.world import APRIL, LIMITS, MARCH, PREFIX, World, job, jobs_of
 
-
 JUNE = "2021-06"
 
 
