@@ -443,6 +443,8 @@ def raising(state: str, message: str = "as if") -> str:
         ("22001", "a text is longer than its column"),
         ("25P03", "ends transactions that pause"),
         ("25P04", "ends long transactions"),
+        ("57014", "the role's statement_timeout"),
+        ("2BP01", "drop that, and make it again"),
         ("57P01", "an administrator ended the session"),
         ("42P01", "dropped or renamed"),
         ("42601", "SQLSTATE 42601"),
