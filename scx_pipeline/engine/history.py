@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from scx_pipeline.engine.accounts import Ingested, ObjectCount
 from scx_pipeline.engine.checks import CheckResult
 from scx_pipeline.engine.publish import Rows, month_rows
-from scx_pipeline.engine.select import MonthState, Selection
+from scx_pipeline.engine.select import MonthState, SelectedObject, Selection
 from scx_pipeline.engine.sql import CompiledStar
-from scx_pipeline.errors import WarehouseError
+from scx_pipeline.errors import BucketError, WarehouseError
 from scx_pipeline.spec import Column, Month, Span, Table
 from scx_pipeline.warehouse.base import STATE_SCHEMA, Session, qualified
 
@@ -69,6 +69,7 @@ STALE = _state_table(
 )  # fmt: skip
 STATE_TABLES = (LOADS, MONTHS, MONTH_ROWS, OBJECTS, REJECTED, CHECKS, WHOLES, STALE)
 _Standing = dict[tuple[str, str], list[tuple[str, str]]]  # columns, by schema and table
+MAX_KEY_BYTES = 1024  # of an object's key, as in S3; the path of a file may be longer
 ALL = "all"  # in the place of a month, of a table that has none
 
 
@@ -96,21 +97,34 @@ def prepare_tables(
     WarehouseError says so, since rows would be lost.
     """
     star = compiled.star
-    standing = session.schemas()
-    for schema in dict.fromkeys((star.schema_name, STATE_SCHEMA)):
-        if schema not in standing:  # asked for one that stands, PostgreSQL would want the right to create it
-            session.make_schema(schema)
+    if any(_missing(session, star.schema_name)):
+        with session.apart() as shared:  # or else a first load of another star would make the same
+            _create_shared(shared, star.schema_name)
     wanted = _with_kept(compiled, compiled.star.tables)
-    found = _columns(session, [*((STATE_SCHEMA, table) for table in STATE_TABLES), *wanted])
-    for table in STATE_TABLES:
-        if (STATE_SCHEMA, table.name) not in found:
-            session.create_table(STATE_SCHEMA, table)
+    found = _columns(session, wanted)
     # Months read the tables without months, which must be as declared; the other way round nothing is read.
     for tables in (compiled.star.whole, compiled.star.monthly) if span else (compiled.star.whole,):
         _drop_changed(session, compiled, tables, span, names, found)
     for schema, table in wanted:
         if (schema, table.name) not in found:
             session.create_table(schema, table)
+
+
+def _missing(session: Session, schema: str) -> tuple[list[str], list[Table]]:
+    """The schemas and state tables that do not exist yet."""
+    existing = session.schemas()
+    found = session.columns_of(STATE_SCHEMA, [table.name for table in STATE_TABLES])
+    schemas = [name for name in dict.fromkeys((schema, STATE_SCHEMA)) if name not in existing]
+    return schemas, [table for table in STATE_TABLES if table.name not in found]
+
+
+def _create_shared(session: Session, schema: str) -> None:
+    """Create those schemas and state tables; what exists is left out, as PostgreSQL would want the right to create it."""
+    schemas, tables = _missing(session, schema)
+    for name in schemas:
+        session.make_schema(name)
+    for table in tables:
+        session.create_table(STATE_SCHEMA, table)
 
 
 def _columns(session: Session, tables: Sequence[tuple[str, Table]]) -> _Standing:
@@ -245,6 +259,18 @@ def known_objects(session: Session, star: str, sources: Sequence[str]) -> list[t
         f" AND source IN ({', '.join([mark] * len(sources))})",
         [star, *sources],
     )
+
+
+def check_keys(objects: Iterable[SelectedObject]) -> None:
+    """Raise BucketError for an object whose key is longer than the history keeps, before anything is read."""
+    for item in objects:
+        key = item.info.key
+        size = len(key.encode(errors="surrogateescape"))
+        if size > MAX_KEY_BYTES:
+            raise BucketError(
+                f"cannot read {key[:200]}…{key[-100:]}: its key has {size:,} bytes, and may have {MAX_KEY_BYTES:,}, as in S3: "
+                "give it a shorter path; nothing was changed"
+            )
 
 
 def record_stale(session: Session, star: str, load_id: str, stale: Mapping[Month, str]) -> None:

@@ -158,9 +158,7 @@ def publish_newest(
     """
     kept, touched = month_rows(compiled, table), touched_name(table)
     history, key = qualified(STATE_SCHEMA, kept), names(table.key)
-    session.execute(
-        f"CREATE TEMPORARY TABLE {touched} AS SELECT DISTINCT {key} FROM {history} WHERE {in_span('_month', span)}"
-    )
+    session.create_temporary(touched, f"SELECT DISTINCT {key} FROM {history} WHERE {in_span('_month', span)}")
     replace()
     session.analyze(touched)
     candidates = f"SELECT * FROM {history} WHERE {_has_key_in(table, touched)}"
@@ -187,7 +185,7 @@ def _replace_changed(session: Session, compiled: CompiledStar, table: Table, tou
     target = qualified(compiled.star.schema_name, table)
     same = " AND ".join(_equal(session, column) for column in table.columns)
     stays = f"SELECT {', '.join(f'n.{quote(name)}' for name in table.key)} FROM _now AS n JOIN {target} AS t ON {same}"
-    session.execute(f"CREATE TEMPORARY TABLE _stays AS {stays}")
+    session.create_temporary("_stays", stays)
     may_differ = _has_key_in(table, touched) if touched else "TRUE"
     changed = session.execute(
         f"DELETE FROM {target} WHERE {may_differ} AND NOT {_has_key_in(table, '_stays')}"

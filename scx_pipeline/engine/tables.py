@@ -92,6 +92,7 @@ class LandingStage(Stage):
         self.scanned = RowScan(table, span) if landing.passing else None
 
     def ingest(self, job: Ingestion, objects: Sequence[SelectedObject]) -> Ingested:
+        history.check_keys(objects)
         ingested = replace(job, inspect=self._inspect).run(objects, self.landing)
         self.superseded = ingested.superseded
         return ingested

@@ -278,6 +278,14 @@ class Session(Relations):
         """Create a schema that does not stand. Raises WarehouseError where that is not allowed."""
         self.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(name)}")
 
+    @contextmanager
+    def apart(self) -> Iterator[Session]:
+        """A session for what the loads of all stars share, such as the state tables, so that two do not create it at once.
+
+        It is this one, unless the engine has loads run at once: then what is done in it is committed at its end, before the load.
+        """
+        yield self
+
     @abstractmethod
     def columns_of(self, schema: str, tables: Collection[str]) -> dict[str, list[tuple[str, str]]]:
         """Of those of these tables that stand, the columns in order as (name, the engine's type).
@@ -397,7 +405,7 @@ class Session(Relations):
 
         A term orders descending, NULL last; the terms must order all rows, so that every engine takes the same one.
         """
-        self.execute(f"CREATE TEMPORARY TABLE {target} AS {numbered_first(select, keys, newest_first)}")
+        self.create_temporary(target, numbered_first(select, keys, newest_first))
 
     def analyze(self, table: str) -> None:
         """Tell the planner what is in a temporary table, where it would guess; a wrong guess costs hours."""

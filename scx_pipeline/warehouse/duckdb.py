@@ -106,7 +106,7 @@ class DuckDBWarehouse(Warehouse):
             )
         try:
             self._make_folder()
-            with self._connect_to_write() as con, translated(self.url, self.limits):
+            with self._connect_to_write() as con, refused(self.url), translated(self.url, self.limits):
                 session = DuckDBSession(con)
                 try:
                     yield session
@@ -132,7 +132,7 @@ class DuckDBWarehouse(Warehouse):
             yield None
             return
         self._let_a_writer_go_first()
-        with self._connect(read_only=True) as con, translated(self.url, self.limits):
+        with self._connect(read_only=True) as con, refused(self.url), translated(self.url, self.limits):
             session = DuckDBSession(con)
             yield session if session.has_state() else None
 
@@ -447,9 +447,31 @@ def translated(url: str, limits: Limits) -> Iterator[None]:
         duckdb.IOException,
         duckdb.InternalException,
         duckdb.FatalException,
+        duckdb.TransactionException,
     ) as error:
-        raise WarehouseError(f"{url}: {first_line(error)}; nothing was changed") from error
+        advice = next((advice for sign, advice in _ADVICE if sign in str(error)), "")
+        raise WarehouseError(f"{url}: {first_line(error)}{advice}; nothing was changed") from error
     except duckdb.InvalidInputException as error:
         if "read-only" not in str(error):
             raise
         raise WarehouseError(f"{url} is read-only: {first_line(error)}; nothing was changed") from error
+
+
+@contextmanager
+def refused(url: str) -> Iterator[None]:
+    """Whatever else DuckDB raises, such as of a statement that is wrong, as a WarehouseError of one line."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise WarehouseError(f"{url}: {first_line(error)}; nothing was changed") from error
+
+
+# What DuckDB says → what to do.
+_ADVICE = (
+    ("No space left on device", " (make room on its disk, and run again)"),
+    ("File too large", " (let files grow larger there, and run again)"),
+    ("Disk quota exceeded", " (make room on its disk, and run again)"),
+    ("database has been invalidated", " (an error before this one closed it: run again)"),
+)

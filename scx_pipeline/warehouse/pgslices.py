@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from scx_pipeline.errors import WarehouseBusyError
 from scx_pipeline.spec import Month, Span, Table
+from scx_pipeline.warehouse import pgsettings
 from scx_pipeline.warehouse.base import in_span, inside, qualified, quote
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ class Months(Slice):
                 session.jobs.notify(f"waiting for queries that read {self.name}")
                 time.sleep(PAUSE)
                 continue
-            session.execute("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout TO DEFAULT")
+            pgsettings.apply(session.con, pgsettings.timeouts(session.limits))
             return
 
 

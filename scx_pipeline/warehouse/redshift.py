@@ -40,7 +40,7 @@ from scx_pipeline.warehouse.rslogin import Login, log_in
 from scx_pipeline.warehouse.rsreader import GroupReader
 from scx_pipeline.warehouse.rsunload import told_of, unload_sql
 from scx_pipeline.warehouse.unloading import Unload
-from scx_pipeline.warehouse.wire import Address, WireSession, forbidden, parse_url, stopped
+from scx_pipeline.warehouse.wire import Address, BrokenOffError, WireSession, forbidden, parse_url, stopped
 from scx_pipeline.warehouse.workbench import Workbench, open_workbench, told
 
 if TYPE_CHECKING:
@@ -75,10 +75,6 @@ DEFAULTS = {
     "copy_from": str(COPY_FROM),
 }
 FILE_BYTES = "128MB"  # of the Parquet files that rows go up in: some for each slice of the cluster
-
-
-class BrokenOffError(WarehouseError):
-    """A transaction that was broken off through no fault of ours: the same may go well when it is begun anew."""
 
 
 roles_sql = rsroles.roles_sql

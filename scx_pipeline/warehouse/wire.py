@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from psycopg2.extensions import connection
 
 
+class BrokenOffError(WarehouseError):
+    """A transaction that was broken off through no fault of ours: the same may go well when it is begun anew."""
+
+
 class WireSession(Session):
     """Statements on one connection."""
 
@@ -112,10 +116,18 @@ def parse_url(url: str, port: int, sample: str, instead_of_host: Collection[str]
             dict(parse_qsl(parts.query)),
         )
     except ValueError:
-        raise WarehouseError(unreadable(sample)) from None
+        several = "," in url.partition("://")[2].rpartition("@")[2].partition("/")[0]
+        raise WarehouseError(
+            f"SCX_WAREHOUSE_URL names several hosts: write the one that takes writes, {sample}"
+            if several
+            else unreadable(sample)
+        ) from None
     if not found.database or not (found.host or found.query.keys() & set(instead_of_host)):
         raise WarehouseError(f"SCX_WAREHOUSE_URL names no host or no database: write {sample}")
     strays = [item for item in parts.query.split("&") if "@" in item.partition("=")[0]]
+    # The driver takes the first @ for the end of the password, and names what is behind it as the host.
+    if parts.netloc.count("@") > 1:
+        raise WarehouseError(unreadable(sample))
     if "@" in parts.path or "/" in parts.path.strip("/") or "@" in parts.fragment or strays:
         raise WarehouseError(unreadable(sample))
     return found
