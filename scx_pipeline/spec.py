@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from scx_pipeline.internal_names import MONTH, PREFIX, RESERVED, SYSTEM_COLUMNS
+from scx_pipeline.internal_names import PREFIX, RESERVED, SYSTEM_COLUMNS
 
 MAX_TEXT_BYTES = 65535  # Redshift's VARCHAR(MAX), so that a text that fits one engine fits all
 MONTH_FOLDERS = ("year", "month")  # that a table kept by month has in the lake, of its event time in UTC
@@ -335,11 +335,6 @@ class Table(_Fact):
         doubled = {name for name in names if names.count(name) > 1}
         if doubled:
             raise ValueError(f"table {self.name}: column {sorted(doubled)[0]} is declared twice")
-        for name in names:
-            if name in RESERVED:
-                raise ValueError(
-                    f"table {self.name}: a column cannot be named {name}, which a reader has a use for"
-                )
         for name in self.key:
             if name not in names:
                 raise ValueError(f"table {self.name}: key column {name} is not among its columns")
@@ -502,9 +497,10 @@ class Star(_Fact):
         if len(tables) < len(self.tables) or len(sources) < len(self.sources):
             raise ValueError(f"star {self.name}: two tables or two sources have the same name")
         for table in self.tables:
-            if MONTH in table.column_names:
+            reserved = sorted(RESERVED.intersection(table.column_names))
+            if reserved:
                 raise ValueError(
-                    f"table {table.name}: a column cannot be named {MONTH}, which the state of a load has a use for"
+                    f"table {table.name}: a column cannot be named {reserved[0]}, which the pipeline itself uses"
                 )
             if table.source is not None:
                 self._check_staging(table, sources)

@@ -32,8 +32,9 @@ from scx_pipeline_tests.fuzz.outcome import REJECT, REJECTED, SKIPPED, Expected,
 MAX_RECORD = 4 << 20
 SLACK = 8  # bytes about a limit in which either is right: line ends may count or not
 BOM = b"\xef\xbb\xbf"
-_QUOTED = re.compile('"([^"]*(?:""[^"]*)*)"')
+_QUOTED = re.compile('"([^"]*+(?:""[^"]*+)*+)"')
 _PLAIN = re.compile(r"[^,\r\n]*")
+_LED = re.compile(' +"')
 _END = re.compile(r"\r\n|\r|\n|\Z")
 _LINE = re.compile(r"\r\n|\r|\n")
 SURROGATE = re.compile("[\udc80-\udcff]")
@@ -48,7 +49,7 @@ class Record:
 
     values: list[str]
     quoted: list[bool]
-    flaw: str = ""  # "unclosed"; "after": text after a closing quote; "spaces" after one; "hard": a flaw whose extent is open
+    flaw: str = ""  # "unclosed"; "after": text after a closing quote; "spaces" after one; "lead": spaces before a quote; "hard": a flaw whose extent is open
     start: int = 0
     end: int = 0
     newline: str = ""
@@ -80,6 +81,8 @@ def _value(text: str, position: int, record: Record) -> int:
         assert end is not None
         record.values.append(end[0])
         record.quoted.append(False)
+        if _LED.match(end[0]):
+            record.flaw = record.flaw or "lead"
         return end.end()
     match = _QUOTED.match(text, position)
     if not match:
@@ -146,6 +149,12 @@ def _check_header(header: Record, names: Sequence[str], table: Table, expected: 
         expected.refuse("may", "names that differ in case only")
 
 
+def _bare(value: str) -> str:
+    """The value as a reader takes it that reads over spaces about quotes."""
+    led = re.fullmatch(' +"([^"]*)" *', value)
+    return led[1] if led else value.rstrip(" ")
+
+
 class _Body:
     """The records after the header."""
 
@@ -181,7 +190,9 @@ class _Body:
     def _outcomes(self, record: Record) -> list[tuple[str, tuple[object, ...]]]:
         self._check_size(record)
         if record.flaw == "unclosed":
-            self.expected.refuse("must", "a quote that is never closed")
+            # In the last line it takes no other record with it, so that rejecting the record is right as well.
+            last = not _LINE.search(self.text[record.start :].rstrip("\r\n"))
+            self.expected.refuse("may" if last else "must", "a quote that is never closed")
             return [REJECTED]
         wrong_number = len(record.values) != len(self.names)
         raw = self.text[record.start : record.end]
@@ -206,8 +217,9 @@ class _Body:
             ],
             self.months,
         )
-        if record.flaw == "spaces":
-            trimmed = Record([value.rstrip(" ") for value in record.values], record.quoted)
+        if record.flaw in ("spaces", "lead"):
+            self.expected.refuse("may", "spaces about a quoted value")
+            trimmed = Record([_bare(value) for value in record.values], record.quoted)
             found += outcomes_of(
                 [
                     self._cell(trimmed, place, column)
