@@ -5,8 +5,9 @@ from __future__ import annotations
 
 PREFIX = "_scx_"
 
-# Names without the prefix that are in use beside a table's own, some of them in tables that exist: nobody may declare them.
-RESERVED = frozenset({"_object", "_n", "_month", "_first", "_last", "file_index", "rowid"})
+MONTH = "_month"  # in tables of the state schema that exist
+# Names without the prefix that are in use next to a table's own: they cannot be declared either.
+RESERVED = frozenset({"_object", "_n", MONTH, "_first", "_last", "file_index", "rowid"})
 
 # Every table of PostgreSQL has these, and CREATE TABLE refuses them; oid and the last two are Redshift's.
 SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid", "insertxid", "deletexid"})  # fmt: skip

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from scx_pipeline.engine.sql import CompiledStar
+from scx_pipeline.internal_names import MONTH
 from scx_pipeline.spec import Column, Month, Span, Table
 from scx_pipeline.warehouse.base import (
     STATE_SCHEMA,
@@ -113,7 +114,7 @@ def month_rows(compiled: CompiledStar, table: Table) -> Table:
         Column(name=name, type=kind, nullable=name not in table.key, description="")
         for name, kind in compiled.output_types(table).items()
     ]
-    month = Column(name="_month", type="timestamp", nullable=False, description="The month.")
+    month = Column(name=MONTH, type="timestamp", nullable=False, description="The month.")
     return Table(
         name=f"{compiled.star.name}__{table.name}",
         role="fact",
@@ -135,8 +136,8 @@ def count_rows(session: Session, compiled: CompiledStar, table: Table, span: Spa
         month, source = month_of(table.moment), qualified(compiled.star.schema_name, table)
         condition = in_span(table.moment, span)
     else:
-        month, source = quote("_month"), qualified(STATE_SCHEMA, month_rows(compiled, table))
-        condition = in_span("_month", span)
+        month, source = quote(MONTH), qualified(STATE_SCHEMA, month_rows(compiled, table))
+        condition = in_span(MONTH, span)
     counted = session.rows(f"SELECT {month}, COUNT(*) FROM {source} WHERE {condition} GROUP BY 1")
     rows = {Month.of(start): count for start, count in counted}
     return {month: rows.get(month, 0) for month in span}
@@ -145,7 +146,7 @@ def count_rows(session: Session, compiled: CompiledStar, table: Table, span: Spa
 def _create_slice(bench: Session, compiled: CompiledStar, table: Table, select: str) -> None:
     """The temporary table of each month's newest row of every key, typed as the month rows are."""
     kept = month_rows(compiled, table)
-    by_month = f"SELECT m.*, {month_of(table.moment)} AS _month FROM ({select}) AS m"
+    by_month = f"SELECT m.*, {month_of(table.moment)} AS {MONTH} FROM ({select}) AS m"
     bench.create_newest(SLICE, by_month, kept.key, bench.ordering(table, compiled.output_types(table)))
 
 
@@ -158,7 +159,7 @@ def publish_newest(
     """
     kept, touched = month_rows(compiled, table), touched_name(table)
     history, key = qualified(STATE_SCHEMA, kept), names(table.key)
-    session.create_temporary(touched, f"SELECT DISTINCT {key} FROM {history} WHERE {in_span('_month', span)}")
+    session.create_temporary(touched, f"SELECT DISTINCT {key} FROM {history} WHERE {in_span(MONTH, span)}")
     replace()
     session.analyze(touched)
     candidates = f"SELECT * FROM {history} WHERE {_has_key_in(table, touched)}"
@@ -171,7 +172,7 @@ def publish_newest(
 def _take_slice(session: Session, compiled: CompiledStar, table: Table, span: Span) -> None:
     """Put what a span gives in the place of its month rows."""
     kept = month_rows(compiled, table)
-    session.execute(f"DELETE FROM {qualified(STATE_SCHEMA, kept)} WHERE {in_span('_month', span)}")
+    session.execute(f"DELETE FROM {qualified(STATE_SCHEMA, kept)} WHERE {in_span(MONTH, span)}")
     session.insert(STATE_SCHEMA, kept, f"SELECT * FROM {SLICE}")
     session.execute(f"INSERT INTO {touched_name(table)} SELECT DISTINCT {names(table.key)} FROM {SLICE}")
     session.execute(f"DROP TABLE {SLICE}")

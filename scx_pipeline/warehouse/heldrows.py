@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.heap import share_heaps
+from scx_pipeline.internal_names import internal
 from scx_pipeline.spec import Column
 from scx_pipeline.temporary import temporary_folder
 from scx_pipeline.warehouse.base import Limits, names, quote
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 MEMORY = 64 << 20  # bytes of one SELECT's rows that are held in memory
 BATCH_ROWS = 8192
-NAME = '"held rows"'  # no declared name has a space
+NAME = internal("held_rows")
 
 
 class HeldRows:

@@ -7,6 +7,7 @@ import json
 import uuid
 from typing import TYPE_CHECKING
 
+from scx_pipeline.internal_names import internal
 from scx_pipeline.spec import Column, Span, Table
 from scx_pipeline.warehouse import rstexts
 from scx_pipeline.warehouse.base import (
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from scx_pipeline.warehouse.redshift import RedshiftSession
 
 MAX_ERRORS = 100_000  # that COPY lets pass at most
-OUTER = '"the outer %d"'  # what a nested JSON field is in; no declared name has a space
+OUTER = internal("outer %d")  # what a nested JSON field is in
 _COMPRESSED = {"": [], ".gz": ["GZIP"], ".zst": ["ZSTD"]}
 
 
@@ -87,7 +88,7 @@ class GroupReader(ObjectReader):
     def _columns(self, group: ObjectGroup) -> list[tuple[str, Column | None]]:
         """The names of the columns that COPY fills, in the files' order."""
         found = [
-            (quote(column.name) if column else quote(f"not declared {number}"), column)
+            (quote(column.name) if column else internal(f"undeclared {number}"), column)
             for number, column in enumerate(group.columns)
         ]
         outer = self._outer() if group.format == "json_lines" else []

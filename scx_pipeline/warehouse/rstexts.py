@@ -6,11 +6,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from scx_pipeline.internal_names import internal
 from scx_pipeline.spec import Column
 from scx_pipeline.warehouse.base import names, quote
 from scx_pipeline.warehouse.rscopy import quoted
 
-DOUBTFUL = '"is doubtful"'  # no declared name has a space
+DOUBTFUL, UNTOLD = map(internal, ("doubtful", "untold"))
 SHORT = 64  # bytes of a text that is no text in the end; of what is longer, the parser judges
 _EPOCH = "CAST('1970-01-01' AS TIMESTAMP)"
 _DIGITS = {"seconds": 0, "milliseconds": 3, "microseconds": 6}  # behind the second, of a count
@@ -36,8 +37,17 @@ def has_break(texts: Sequence[str]) -> str:
 
 
 def typed_texts(columns: Sequence[Column], source: str, null_texts: Sequence[str]) -> str:
-    """A SELECT of each column's value out of a table of texts, and of whether its row is in doubt."""
-    return _typed(columns, source, null_texts, [_rule(column, doubt_of(column)) for column in columns])
+    """A SELECT of each column's value out of a table of texts, and of whether its row is in doubt.
+
+    COPY does not tell a quoted empty text from nothing. Where that makes a difference, such a row is in doubt.
+    """
+    rules = [_rule(column, doubt_of(column)) for column in columns]
+    if "" in null_texts:
+        return _typed(columns, source, null_texts, rules)
+    untold = " OR ".join(
+        f"{quote(column.name)} IS NULL OR LEN({quote(column.name)}) = 0" for column in columns
+    )
+    return _typed(columns, source, null_texts, [*rules, UNTOLD], [f"({untold}) AS {UNTOLD}"])
 
 
 def typed_fields(
@@ -87,12 +97,10 @@ def _any(rules: Sequence[str]) -> str:
 
 
 def without(column: Column, null_texts: Sequence[str]) -> str:
-    """The text of a column, NULL where it stands for no value; an empty one is NULL already where it does."""
+    """The text of a column, NULL where it stands for no value."""
     name = quote(column.name)
     # Blanks at the end count for nothing when texts are compared.
-    empty = " OR ".join(
-        f"({name} = {quoted(text)} AND LEN({name}) = {len(text)})" for text in null_texts if text
-    )
+    empty = " OR ".join(f"({name} = {quoted(text)} AND LEN({name}) = {len(text)})" for text in null_texts)
     return f"CASE WHEN {empty} THEN NULL ELSE {name} END" if empty else name
 
 

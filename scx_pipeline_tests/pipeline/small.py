@@ -17,6 +17,7 @@ from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline_tests.pipeline.world import Row, World
 
 NAME = "small"
+SCHEMA = "public"  # which the role that loads may write
 Facts = Mapping[str, object]
 
 
@@ -26,7 +27,7 @@ def small_star(folder: Path, kind: str, columns: Sequence[Facts], **source: obje
     star = {
         "name": NAME,
         "description": "x",
-        "schema": NAME,
+        "schema": SCHEMA,
         "first_month": "2015-01",
         "owners": ["team:data"],
         "sources": [
