@@ -11,13 +11,14 @@ from scx_pipeline.errors import LakeError
 from scx_pipeline.lake.layout import FOLDERS, file_columns, part_of
 from scx_pipeline.lake.manifest import DataFile
 from scx_pipeline.lake.place import Place
-from scx_pipeline.lake.reading import local_scan, read_batches, schema_of
+from scx_pipeline.lake.reading import local_scan, read_batches, read_footer, schema_of
 from scx_pipeline.spec import Column, Month, Table
 from scx_pipeline.warehouse.base import first_line
 from scx_pipeline.warehouse.parquetfiles import ParquetFiles
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyarrow.parquet import FileMetaData
 
 
 class GoneError(LakeError):
@@ -49,6 +50,10 @@ class LakeFiles(ParquetFiles):
         except LakeError as error:  # who reads it may tell of it in words of his own
             self.damaged = error
             raise
+
+    def footers(self) -> Iterator[FileMetaData]:
+        for item in self.files:
+            yield read_footer(self.place, item)
 
     def by_month(self) -> Mapping[Month, LakeFiles]:
         parts: dict[Month, list[DataFile]] = {}

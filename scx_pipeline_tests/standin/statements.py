@@ -302,8 +302,18 @@ def _adapted(node: exp.Expression) -> exp.Expression | None:
 
 def _try_cast(node: exp.TryCast) -> exp.Expression:
     text, kind = node.this, node.to.sql(dialect="postgres")
-    valid = exp.func("pg_input_is_valid", exp.cast(text.copy(), "text"), exp.Literal.string(kind))
-    return exp.Case().when(valid, exp.cast(text.copy(), node.to.copy()))
+    text = exp.cast(text.copy(), "text")
+    valid = exp.func("pg_input_is_valid", text.copy(), exp.Literal.string(kind))
+    # "The expression cannot contain blank or empty strings": such a one is cast after all, with what makes the error say why.
+    blank = exp.EQ(this=exp.func("btrim", text.copy()), expression=exp.Literal.string(""))
+    refused = exp.DPipe(
+        this=exp.Literal.string("TRY_CAST of a blank text:"), expression=text.copy(), safe=True
+    )
+    return (
+        exp.Case()
+        .when(valid, exp.cast(node.this.copy(), node.to.copy()))
+        .when(blank, exp.cast(refused, node.to.copy()))
+    )
 
 
 def _fnv_hash(node: exp.Anonymous) -> exp.Expression:
