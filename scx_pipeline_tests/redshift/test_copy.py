@@ -23,6 +23,11 @@ from scx_pipeline_tests.standin.server import StandIn
 
 REFUSED = [
     "COPY t FROM STDIN",
+    "COPY t TO STDOUT",
+    "COPY (SELECT a FROM t) TO STDOUT",
+    "COPY t TO 's3://b/x' IAM_ROLE default CSV",
+    "COPY t FROM PROGRAM 'cat' CSV",
+    "COPY t FROM 's3://b/x' IAM_ROLE default CSV WHERE a > 1",
     "COPY t FROM 's3://b/x' CSV",
     "COPY t FROM 's3://b/x' IAM_ROLE 'arn:aws:iam::1:role/nobody' CSV",
     "COPY t FROM '/tmp/x' IAM_ROLE default CSV",

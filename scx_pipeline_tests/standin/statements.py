@@ -14,6 +14,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokens import Token, TokenType
 
 from scx_pipeline_tests.standin.grants import alter_user, create_user, default_privileges, grant
+from scx_pipeline_tests.standin.refusals import check_form
 from scx_pipeline_tests.standin.tables import create_table
 from scx_pipeline_tests.standin.wire import Failure
 
@@ -69,6 +70,10 @@ _REFUSED: Sequence[tuple[str, Check]] = (
     ("TABLESAMPLE is not supported", lambda n: isinstance(n, exp.TableSample)),
     ("COLLATE in an expression is not supported", lambda n: isinstance(n, exp.Collate)),
     ("WITH ORDINALITY is not supported", lambda n: isinstance(n, exp.Unnest)),
+    ("a window's frame counts ROWS", lambda n: isinstance(n, exp.WindowSpec) and n.args.get("kind") != "ROWS"),
+    ("WINDOW is not supported", lambda n: isinstance(n, exp.Select) and bool(n.args.get("windows"))),
+    ("~* is not supported", lambda n: isinstance(n, exp.RegexpILike)),
+    ("WITH goes before the query of INSERT", lambda n: isinstance(n, exp.Insert) and bool(n.ctes)),
 )  # fmt: skip
 
 
@@ -92,6 +97,7 @@ def translate(sql: str, in_transaction: bool) -> Translated:
     for pattern, message in _KINDS_REFUSED:
         if re.match(pattern, " ".join(words)):
             raise Failure(UNSUPPORTED, message)
+    check_form(sql, tokens)
     _check_names(tokens)
     handler = _HANDLERS.get(kind)
     if handler is None:
@@ -218,8 +224,6 @@ def _alter(sql: str, tokens: Sequence[Token], in_transaction: bool) -> Translate
         if in_transaction:
             raise Failure(IN_TRANSACTION, "ALTER TABLE of this kind cannot run inside a transaction block")
         raise Failure(UNSUPPORTED, "the stand-in does not run this ALTER TABLE")
-    if words.count(" add column ") > 1 or words.count(" add ") > 1:
-        raise Failure(SYNTAX, 'syntax error at or near ","')
     return Translated("ALTER TABLE", to_postgres(_parse(sql, tokens)))
 
 
@@ -264,7 +268,7 @@ Handler = Callable[[str, Sequence[Token], bool], Translated]
 _HANDLERS: dict[str, Handler] = {
     "select": _query, "with": _query, "insert": _query, "delete": _query, "update": _query, "(": _query,
     "merge": _merge, "create": _create, "alter": _alter, "drop": _query, "comment": _query, "grant": _grant,
-    "revoke": _grant, "analyze": _query, "truncate": _truncate, "vacuum": _vacuum, "lock": _lock, "set": _set,
+    "revoke": _grant, "analyze": _as_is, "truncate": _truncate, "vacuum": _vacuum, "lock": _lock, "set": _set,
     "show": _as_is, "reset": _as_is, "explain": _as_is,
     "begin": _as_is, "start": _as_is, "commit": _as_is, "end": _as_is, "rollback": _as_is, "abort": _as_is,
 }  # fmt: skip
