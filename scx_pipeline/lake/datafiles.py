@@ -4,7 +4,9 @@ How files are read is in `reading`; which of them a load takes is decided in `lo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from scx_pipeline.errors import LakeError
@@ -19,6 +21,8 @@ from scx_pipeline.warehouse.parquetfiles import ParquetFiles
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow.parquet import FileMetaData
+
+FOOTERS_AT_ONCE = 16  # that are read: each is a request or two
 
 
 class GoneError(LakeError):
@@ -52,8 +56,8 @@ class LakeFiles(ParquetFiles):
             raise
 
     def footers(self) -> Iterator[FileMetaData]:
-        for item in self.files:
-            yield read_footer(self.place, item)
+        with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
+            yield from pool.map(partial(read_footer, self.place), self.files)
 
     def by_month(self) -> Mapping[Month, LakeFiles]:
         parts: dict[Month, list[DataFile]] = {}

@@ -33,12 +33,12 @@ def condition(session: Session, tables: Sequence[str]) -> Condition:
     listed = ", ".join(f'i."{name}"' for name in _COLUMNS)
     rows = session.rows(f'SELECT i."schema", i.table_id, {listed} FROM {INFO} AS i')
     known = {f"{row[0]}.{row[2]}": (row[1], dict(zip(_COLUMNS, row[2:], strict=True))) for row in rows}
-    recommended, advice = _recommended(session)  # last: who may not read it loses nothing else
+    recommended, notes = _recommended(session)  # last: who may not read it loses nothing else
     found = []
     for name in map(_plain, tables):
         number, facts = known.get(name, (None, {}))
         found.append(_told(name, facts, recommended.get(number, [])))
-    return Condition(found, {}, advice)
+    return Condition(found, {}, notes)
 
 
 def _plain(table: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import gzip
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ def _zstd(content: bytes) -> bytes:
     return bytes(pa.compress(content, codec="zstd", asbytes=True))
 
 
-_PACK = {"": bytes, ".gz": gzip.compress, ".zst": _zstd}
+_PACK: Mapping[str, Callable[[bytes], bytes]] = {"": bytes, ".gz": gzip.compress, ".zst": _zstd}
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Account:
     etags: Mapping[str, str] = field(default_factory=dict)
 
 
-def account_of(session: RedshiftSession, rows: int, refused: str | None) -> Account:
+def account_of(session: RedshiftSession, group: ObjectGroup, rows: int, refused: str | None) -> Account:
     """What is told of the last COPY, by which a table has so many rows; `refused` is the URL of the file with the record."""
     [(query, copied)] = session.rows("SELECT pg_last_copy_id(), pg_last_copy_count()")
     if copied != rows:
@@ -55,8 +55,8 @@ def account_of(session: RedshiftSession, rows: int, refused: str | None) -> Acco
     lines, etags = _files(session, query)
     if refused is None:
         return Account(lines=lines, etags=etags)
-    header = lines.pop(refused, 0) - 1
     doubt = _refused(session, query, refused) or _unlike(session.con.notices, rows)
+    header = lines.get(refused, 0) - 1 if group.format == "csv" else 0
     if not doubt and header not in (0, 1):
         doubt = "the cluster does not show how many lines COPY read of each file"
     return Account(doubt, header, lines, etags)

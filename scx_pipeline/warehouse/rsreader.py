@@ -180,7 +180,7 @@ class GroupReader(ObjectReader):
             f"SELECT COUNT(*), SUM(CASE WHEN {DOUBTFUL} THEN 1 ELSE 0 END), SUM(CASE WHEN {self.inside} THEN 1 ELSE 0 END),"
             f" MIN({time}), MAX({time}) FROM ({self._values}) AS q"
         )
-        told = account_of(self.session, rows, refused)
+        told = account_of(self.session, group, rows, refused)
         doubt = told.doubt or (f"{doubtful:,} rows are in doubt" if doubtful else "")
         if doubt:
             return GroupRead(rows, 0, None, None, doubt)

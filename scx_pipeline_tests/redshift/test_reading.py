@@ -396,6 +396,22 @@ def test_a_record_that_is_not_as_declared_is_the_parser_s_to_refuse(place: Place
     assert music.table("staging_events", "COUNT(*)") == [(28,)]
 
 
+@pytest.mark.parametrize("shown", ["refused", "nothing"], ids=["the one that COPY must refuse", "none"])
+def test_json_records_that_copy_refused_are_rejected_whatever_the_views_hide(
+    redshift: StandIn, place: Place, shown: str
+) -> None:
+    redshift.hides, redshift.tells = (
+        lambda view, url: view.endswith("error_detail") and shown not in url,
+        False,
+    )
+    music = MusicWorld(*place)
+    events = [json.dumps(event(1, n, "2018-11-05 10:00:00")) for n in range(2, 30)]
+    music.put_key(f"{EVENTS}2018/11/2018-11-05-events.json", "\n".join([*events, "no JSON"]).encode())
+    music.load("2018-11")
+    assert music.state("rejected_rows", "line") == [(29,)]
+    assert music.table("staging_events", "COUNT(*)") == [(28,)]
+
+
 def test_a_field_that_is_not_declared_is_told(place: Place) -> None:
     music = MusicWorld(*place)
     music.put_day("2018-11-05", [event(1, 0, "2018-11-05 10:00:00") | {"mood": "good"}])
