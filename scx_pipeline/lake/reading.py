@@ -57,7 +57,6 @@ def _opened(place: Place, item: DataFile) -> Iterator[ParquetFile]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    name = f"{place.url}/{item.key}"
     try:
         # Arrow asks for what it needs of a file in few pieces, so nothing is read ahead. Redshift and Spark may write moments of
         # 96 bits, whose years nanoseconds do not reach.
@@ -65,9 +64,9 @@ def _opened(place: Place, item: DataFile) -> Iterator[ParquetFile]:
         with pq.ParquetFile(content, pre_buffer=True, coerce_int96_timestamp_unit="us") as file:
             yield file
     except FileNotFoundError:
-        raise LakeError(f"{name} is gone: another run has replaced it; run again") from None
+        raise LakeError(f"{place.url}/{item.key} is gone: another run has replaced it; run again") from None
     except (OSError, pa.ArrowException) as error:
-        raise LakeError(f"cannot read {name}: {reason_of(error)}") from error
+        raise LakeError(f"cannot read {place.url}/{item.key}: {reason_of(error)}") from error
 
 
 def _completed(
