@@ -100,9 +100,10 @@ class GroupRead:
     first: datetime | None  # event time
     last: datetime | None
     doubt: str = ""  # what was refused or doubtful; empty where nothing was
-    broken: int = 0  # rows with a line break in a text: their records have several lines
+    broken: int = 0  # line breaks in texts: each makes its record a line longer
     lines: Mapping[str, int] = field(default_factory=dict)  # by URL, as far as they are told
     etags: Mapping[str, str] = field(default_factory=dict)
+    header: int = 0  # lines of each file that are no records
 
 
 class ObjectReader(ABC):

@@ -34,7 +34,16 @@ from scx_pipeline.warehouse.base import (
 )
 from scx_pipeline.warehouse.care import Condition
 from scx_pipeline.warehouse.parquetfiles import ParquetFiles
-from scx_pipeline.warehouse.rscopy import Access, Entry, Place, arrow_table, copy_sql, open_place
+from scx_pipeline.warehouse.rscopy import (
+    CODEC,
+    Access,
+    Entry,
+    Place,
+    arrow_table,
+    copy_sql,
+    copyable,
+    open_place,
+)
 from scx_pipeline.warehouse.rsfiles import append_files
 from scx_pipeline.warehouse.rslogin import Login, log_in
 from scx_pipeline.warehouse.rsreader import GroupReader
@@ -335,8 +344,8 @@ class RedshiftSession(WireSession):
     def _insert_many(self, table: str, columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> None:
         import pyarrow.parquet as pq
 
-        content = io.BytesIO()
-        pq.write_table(arrow_table(columns, rows), content)
+        content, made = io.BytesIO(), arrow_table(columns, rows)
+        pq.write_table(made.cast(copyable(made.schema)), content, compression=CODEC)
         self.copy_parquet(table, [self.place.put("rows.parquet", content.getvalue())], len(rows))
 
     def copy_parquet(self, table: str, entries: Sequence[Entry], rows: int) -> None:
@@ -464,7 +473,8 @@ class UploadLanding(Landing):
         )
         target = folder / "rows"
         self.con.execute(
-            f"COPY (SELECT {columns} FROM {self.rows}) TO '{target}' (FORMAT parquet, COMPRESSION zstd, FILE_SIZE_BYTES '{FILE_BYTES}')"
+            f"COPY (SELECT {columns} FROM {self.rows}) TO '{target}' (FORMAT parquet, COMPRESSION {CODEC},"
+            f" TIMESTAMP_IS_ADJUSTED_TO_UTC true, FILE_SIZE_BYTES '{FILE_BYTES}')"
         )
         files = sorted(target.glob("*.parquet")) if target.is_dir() else [target]
         return [self.session.place.put("rows.parquet", file) for file in files]

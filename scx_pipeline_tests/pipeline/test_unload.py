@@ -161,7 +161,7 @@ def test_every_type_and_no_value_of_it_come_through(server_url: str, tmp_path: P
 
 def _read(place: Place, key: str, schema: pa.Schema) -> pa.Table:
     content = pa.BufferReader(bytes(obstore.get(place.store, key).bytes()))
-    table = pq.ParquetFile(content).read()
+    table = pq.ParquetFile(content, coerce_int96_timestamp_unit="us").read()
     assert table.schema.remove_metadata() == schema
     return table
 
