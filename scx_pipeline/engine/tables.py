@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from scx_pipeline.engine import history, publish
+from scx_pipeline.engine import history, prepare, publish
 from scx_pipeline.engine.accounts import Ingested
 from scx_pipeline.engine.checks import RowScan
 from scx_pipeline.engine.ingest import Ingestion, may_pass
@@ -41,7 +41,7 @@ class WarehouseTables(Target):
         return set().union(*history.read_emptied(self.session, self.star.name, tables).values())
 
     def prepare(self, span: Span | None, names: Collection[str]) -> None:
-        history.prepare_tables(self.session, self.compiled, span, names)
+        prepare.prepare_tables(self.session, self.compiled, span, names)
 
     @contextmanager
     def stage(self, source: Source, table: Table, span: Span | None) -> Iterator[Stage]:
@@ -63,7 +63,7 @@ class WarehouseTables(Target):
         return publish.count_rows(self.session, self.compiled, table, span)
 
     def stands_as_declared(self, tables: Sequence[Table]) -> bool:
-        return history.stands_as_declared(self.session, self.compiled, tables)
+        return prepare.stands_as_declared(self.session, self.compiled, tables)
 
     def record(self, report: LoadReport, ingested: Sequence[Ingested], selection: Selection | None) -> None:
         session, name, load_id = self.session, self.star.name, report.load_id

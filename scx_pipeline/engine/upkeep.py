@@ -11,6 +11,7 @@ from typing import Any
 
 from scx_pipeline.engine import history
 from scx_pipeline.engine.history import STATE_TABLES
+from scx_pipeline.engine.prepare import stands_as_declared
 from scx_pipeline.engine.publish import month_rows
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.spec import Month, Table, contiguous_spans
@@ -177,7 +178,7 @@ def _emptied_next(session: Session, compiled: CompiledStar, keep: int) -> dict[s
     standing = sorted(history.read_months(session, compiled.star.name))
     if not tables or not standing:
         return {}
-    tables = [table for table in tables if history.stands_as_declared(session, compiled, [table])]
+    tables = [table for table in tables if stands_as_declared(session, compiled, [table])]
     emptied = history.read_emptied(session, compiled.star.name, [table.name for table in tables])
     first_kept = standing[-1].shift(1 - keep)
     return {

@@ -24,6 +24,7 @@ from scx_pipeline.warehouse.base import (
     Landing,
     Limits,
     Notify,
+    Relation,
     Session,
     Warehouse,
     by_table,
@@ -126,15 +127,14 @@ class DuckDBWarehouse(Warehouse):
         return self.transaction(lock)
 
     @contextmanager
-    def reader(self) -> Iterator[Session | None]:
-        """See `Warehouse.reader`."""
+    def inspecting(self) -> Iterator[Session | None]:
+        """See `Warehouse.inspecting`."""
         if not self.path.exists():
             yield None
             return
         self._let_a_writer_go_first()
         with self._connect(read_only=True) as con, translated(self.url, self.limits):
-            session = DuckDBSession(con)
-            yield session if session.has_state() else None
+            yield DuckDBSession(con)
 
     def _let_a_writer_go_first(self) -> None:
         deadline = time.monotonic() + COURTESY
@@ -234,6 +234,19 @@ class DuckDBSession(Session):
             self.con.execute("COMMIT")
             self.begun = False
 
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        if self.begun:
+            yield
+            return
+        self.con.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self.con.execute("ROLLBACK")
+            raise
+        self.con.execute("COMMIT")
+
     def drop_landings(self) -> None:
         """Remove the landings of a load that failed; after one that did not, there are none."""
         for name in self.landings:
@@ -260,6 +273,21 @@ class DuckDBSession(Session):
             [schema, list(tables)],
         ).fetchall()
         return by_table((table, name, kind) for table, _, name, kind in sorted(found))
+
+    def relations_of(self, schema: str, names: Collection[str]) -> dict[str, Relation]:
+        # DuckDB finds a table by its name in any case of letters.
+        wanted = {name.lower(): name for name in names}
+        relations: dict[str, Relation] = {}
+        for kind in ("table", "view"):
+            found = self.con.execute(
+                f"SELECT {kind}_name FROM duckdb_{kind}s() WHERE database_name = current_database()"
+                f" AND schema_name = ? AND list_contains(?, lower({kind}_name)) AND NOT internal",
+                [schema, list(wanted)],
+            ).fetchall()
+            columns = self.columns_of(schema, [name for (name,) in found]) if found else {}
+            for (name,) in found:
+                relations[wanted[name.lower()]] = Relation(kind, "", tuple(columns.get(name, ())))
+        return relations
 
     def stands(self, schema: str, table: str) -> bool:
         if self.begun:  # a transaction would not survive the answer no

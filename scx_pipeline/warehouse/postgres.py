@@ -133,12 +133,12 @@ class PostgresWarehouse(Warehouse):
                 yield session
 
     @contextmanager
-    def reader(self) -> Iterator[Session | None]:
-        """See `Warehouse.reader`; all its queries see the same commit."""
+    def inspecting(self) -> Iterator[Session | None]:
+        """See `Warehouse.inspecting`; all its queries see the same commit."""
         with self._connect() as con, self._translated():
             con.set_session(isolation_level="REPEATABLE READ", readonly=True)
             session = PostgresSession(con, self.limits, self.notify)
-            yield session if session.has_state() else None
+            yield session
 
     @contextmanager
     def _connect(self) -> Iterator[connection]:
@@ -218,6 +218,7 @@ class PostgresSession(WireSession):
     """A connection to a PostgreSQL database, and in a load the workbench beside it."""
 
     capabilities = CAPABILITIES
+    owner_name = "pg_get_userbyid(c.relowner)"  # pg_user lacks roles that cannot log in
 
     def __init__(self, con: connection, limits: Limits, notify: Notify) -> None:
         self.con, self.limits = con, limits

@@ -161,12 +161,12 @@ class RedshiftWarehouse(Warehouse):
                 yield session
 
     @contextmanager
-    def reader(self) -> Iterator[Session | None]:
-        """See `Warehouse.reader`; all its queries see the same commit."""
+    def inspecting(self) -> Iterator[Session | None]:
+        """See `Warehouse.inspecting`; all its queries see the same commit."""
         with self._translated(), self._connect() as con:
             con.set_session(readonly=True)
             with closing(RedshiftSession(con, self, "")) as session:
-                yield session if session.has_state() else None
+                yield session
 
     @contextmanager
     def _connect(self) -> Iterator[connection]:
@@ -327,6 +327,10 @@ class RedshiftSession(WireSession):
             for column in table.columns
         )
         self.execute(f"CREATE TABLE {qualified(schema, table)} ({columns}){_layout(table)}")
+
+    def layout(self, table: Table) -> str:
+        encodings = [f"{column.name} {column.encoding}" for column in table.columns if column.encoding]
+        return ", ".join([_layout(table).strip(), *encodings])
 
     def insert(self, schema: str, table: Table, select: str) -> int:
         inserted = super().insert(schema, table, select)
