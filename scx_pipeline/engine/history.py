@@ -183,7 +183,8 @@ def forget_months(session: Session, star: Star) -> None:
     for table in (MONTHS, STALE):
         session.execute(f"DELETE FROM {qualified(STATE_SCHEMA, table)} WHERE star = {mark}", [star.name])
     session.execute(
-        f"DELETE FROM {qualified(STATE_SCHEMA, MONTH_ROWS)} WHERE star = {mark} AND month <> '{ALL}'", [star.name]
+        f"DELETE FROM {qualified(STATE_SCHEMA, MONTH_ROWS)} WHERE star = {mark} AND month <> '{ALL}'",
+        [star.name],
     )
     kept = [source.name for source in star.sources if source.event_time is None]
     others = f" AND source NOT IN ({', '.join([mark] * len(kept))})" if kept else ""

@@ -83,6 +83,15 @@ class Leftover:
     def name(self) -> str:
         return f"{self.schema}.{self.table}"
 
+    @property
+    def state(self) -> str:
+        if not self.exists:
+            return "does not exist any more"
+        return "was changed by others, and is left alone" if self.changed else "as the pipeline made it"
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
 
 @dataclass(frozen=True)
 class Inspection:
@@ -149,7 +158,9 @@ def declared_tables(compiled: CompiledStar) -> list[tuple[str, Table, str]]:
     """The tables that a load of the star makes: schema, table, and the declared table that it belongs to."""
     star = compiled.star
     own = [(star.schema_name, table, table.name) for table in star.tables]
-    return own + [(STATE_SCHEMA, month_rows(compiled, table), table.name) for table in kept_by_key(star.tables)]
+    return own + [
+        (STATE_SCHEMA, month_rows(compiled, table), table.name) for table in kept_by_key(star.tables)
+    ]
 
 
 def kept_by_key(tables: Iterable[Table]) -> list[Table]:
@@ -186,7 +197,9 @@ def _was_loaded(session: Session, star: str) -> bool:
 def _check_state(session: Session, found: Mapping[str, Relation]) -> None:
     for table in STATE_TABLES:
         relation = found.get(table.name)
-        if relation and not (relation.is_table and not session.differs(STATE_SCHEMA, table, relation.columns)):
+        if relation and not (
+            relation.is_table and not session.differs(STATE_SCHEMA, table, relation.columns)
+        ):
             owner = f" of {relation.owner}" if relation.owner else ""
             raise WarehouseError(
                 f"the schema {STATE_SCHEMA}, where the load history is kept, has a {relation.kind} {table.name}{owner} with other columns "
@@ -219,7 +232,9 @@ def record_tables(session: Session, star: str, made: Sequence[tuple[str, Table]]
         for table in tables:
             layout = session.layout(table)
             key, text = ", ".join(table.key), _columns_text(columns[table.name])
-            _record(session, RecordedTable(star, schema, table.name, text, key, table.event_time or "", layout))
+            _record(
+                session, RecordedTable(star, schema, table.name, text, key, table.event_time or "", layout)
+            )
 
 
 def forget_tables(session: Session, names: Iterable[Name]) -> None:
@@ -336,9 +351,7 @@ def _leftover(session: Session, item: RecordedTable) -> Leftover:
     return Leftover(item.star, item.schema, item.table, relation is not None, changed)
 
 
-def drop_leftovers(
-    warehouse: Warehouse, star: str, compiled: CompiledStar | None
-) -> list[Leftover]:
+def drop_leftovers(warehouse: Warehouse, star: str, compiled: CompiledStar | None) -> list[Leftover]:
     """Drop a star's leftovers, all in one transaction; of a star that is not declared any more, also its load history."""
 
     def work(session: Session) -> list[Leftover]:

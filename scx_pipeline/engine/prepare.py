@@ -28,7 +28,9 @@ from scx_pipeline.warehouse.base import Session
 class Readiness:
     """How a star's tables in a warehouse are, held against the declaration."""
 
-    rebuild: str = ""  # why the tables with months must be rebuilt, all months in one load; empty where they need not
+    rebuild: str = (
+        ""  # why the tables with months must be rebuilt, all months in one load; empty where they need not
+    )
     rebuild_whole: str = ""  # the same of the tables without months
     foreign: Sequence[ForeignTable] = ()
     leftovers: Sequence[Leftover] = ()
@@ -106,7 +108,9 @@ def _rebuild(
     reason = _rebuild_reason(session, look, tables, loaded)
     if not reason:
         return set()
-    others = [str(month) for month in sorted(loaded or ()) if month in star.months() and month not in (span or ())]
+    others = [
+        str(month) for month in sorted(loaded or ()) if month in star.months() and month not in (span or ())
+    ]
     others += [table.name for table in tables if table.name not in names] if loaded is not None else []
     if others:
         raise WarehouseError(

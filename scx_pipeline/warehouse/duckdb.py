@@ -8,6 +8,7 @@ import re
 import tempfile
 import threading
 import time
+import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -53,6 +54,7 @@ CAPABILITIES = Capabilities(
     max_text="VARCHAR",
 )  # and no keys: its indexes refuse one that the same transaction deleted; the checks decide
 
+LANDING = "scx_pipeline: rows of a load that has not ended"  # the comment of a table that is ours to remove
 KEPT_BLOCKS = "200MB"  # the same for all connections: it cannot be reduced
 MAX_BITMAP = 1 << 28  # bits: 32 MiB
 
@@ -349,10 +351,20 @@ class DuckDBSession(Session):
     def landing(self, schema: str, table: Table, span: Span | None) -> Iterator[Landing]:
         """Land in a table of the same file: aside and swapped in when the span is all there is, else a temporary one."""
         target = qualified(schema, table)
-        self.execute(f"DROP TABLE IF EXISTS {_aside(schema, table)}")  # what a crash left
+        self._drop_left_landings(schema, table)
         others = self.rows(f"SELECT 1 FROM {target} WHERE NOT {inside(table, span)} LIMIT 1")
         kind = _SliceLanding if others else _SwapLanding
         yield kind(self, schema, table, span)
+
+    def _drop_left_landings(self, schema: str, table: Table) -> None:
+        """Remove what a crash left; a table of that name without our mark is somebody else's."""
+        left = self.rows(
+            "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() AND schema_name = ?"
+            " AND starts_with(table_name, ?) AND comment = ?",
+            [schema, _aside(table), LANDING],
+        )
+        for (name,) in left:
+            self.execute(f"DROP TABLE {quote(schema)}.{quote(name)}")
 
 
 class _SliceLanding(Landing):
@@ -399,9 +411,13 @@ class _SwapLanding(_SliceLanding):
     """
 
     def _create(self) -> str:
-        name = _aside(self.schema, self.table)
+        taken = self.session.relations_of(self.schema, [_aside(self.table)])
+        own = f"{_aside(self.table)}{f'_{uuid.uuid4().hex[:8]}' if taken else ''}"
+        name = f"{quote(self.schema)}.{quote(own)}"
+        with self.session.at_once():
+            self.session.execute(self._create_sql(name, ""))
+            self.session.execute(f"COMMENT ON TABLE {name} IS '{LANDING}'")
         self.session.landings.append(name)
-        self.session.execute(self._create_sql(name, ""))
         return name
 
     def _publish(self) -> None:
@@ -409,6 +425,7 @@ class _SwapLanding(_SliceLanding):
         self.session.execute(f"DELETE FROM {self.rows} WHERE NOT {self.inside}")
         self.session.execute(f"ALTER TABLE {self.rows} DROP COLUMN _object")
         self.session.execute(f"DROP TABLE {target}")
+        self.session.execute(f"COMMENT ON TABLE {self.rows} IS NULL")
         self.session.execute(f"ALTER TABLE {self.rows} RENAME TO {quote(self.table.name)}")
 
 
@@ -443,9 +460,9 @@ def surely_unique(con: duckdb.DuckDBPyConnection, source: str, key: Sequence[Col
     return bits is not None and bool(bits[0] == count)
 
 
-def _aside(schema: str, table: Table) -> str:
-    """The table in which rows land that will take the place of the table."""
-    return f"{quote(schema)}.{quote(table.name + '__landing')}"
+def _aside(table: Table) -> str:
+    """The name of the table in which rows land that will take the place of the table."""
+    return f"{table.name}__landing"
 
 
 def _holder(error: duckdb.Error) -> str | None:

@@ -47,6 +47,7 @@ ALLOWED = {
     "cli_care": {"engine", "warehouse", "orchestration", "cli_options", "settings", "show", *LEAVES},
     "cli_alerts": {"alerts", "engine", "orchestration", "cli_options", "settings", "show", *LEAVES},
     "cli_lake": {"lake", "engine", "orchestration", "cli_options", "cli_runs", "settings", "show", *LEAVES},
+    "cli_tables": {"engine", "cli_options", "settings", "show", *LEAVES},
     "cli_runs": {"engine", "orchestration", "cli_options", "settings", "show", *LEAVES},
     "cli": {
         "lake",
@@ -65,6 +66,7 @@ ALLOWED = {
         "cli_options",
         "cli_runs",
         "cli_serve",
+        "cli_tables",
         *LEAVES,
     },
 }
