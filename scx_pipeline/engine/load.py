@@ -249,12 +249,17 @@ class LoadRun:
         self, road: Road, target: Target, span: Span | None, names: set[str], run_id: str | None
     ) -> None:
         self.road, self.target, self.span, self.names = road, target, span, names
-        self.compiled, self.star = road.compiled, road.compiled.star
+        self.star = road.compiled.star
         self.started = time.monotonic()
         self.report = LoadReport(self.star.name, span, target.new_load_id(), run_id)
         self.ingested: dict[str, Ingested] = {}
         self.stages: dict[str, Stage] = {}
         self.seconds: dict[str, float] = {}
+
+    @property
+    def compiled(self) -> CompiledStar:
+        """The star, as its tables are named for now where they are made."""
+        return self.target.compiled
 
     def execute(self) -> LoadReport:
         staging = [table for table in self.star.staging if table.name in self.names]
@@ -272,6 +277,7 @@ class LoadRun:
         self._check()
         self._record(selection)
         self._record_stale()
+        self.target.swap()
         self.report.seconds = time.monotonic() - self.started
         return self.report
 

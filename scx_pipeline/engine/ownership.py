@@ -163,6 +163,13 @@ def declared_tables(compiled: CompiledStar) -> list[tuple[str, Table, str]]:
     ]
 
 
+def stored_tables(compiled: CompiledStar) -> list[tuple[str, Table]]:
+    """The same in the same order, as they are named for now: schema and table."""
+    star = compiled.star
+    own = [(star.schema_name, compiled.stored(table)) for table in star.tables]
+    return own + [(STATE_SCHEMA, month_rows(compiled, table)) for table in kept_by_key(star.tables)]
+
+
 def kept_by_key(tables: Iterable[Table]) -> list[Table]:
     """Those of the tables of which each month's newest rows are kept as well."""
     return [table for table in tables if not table.sliced and not table.whole]
@@ -224,14 +231,14 @@ def read_tables(session: Session, star: str | None = None) -> list[RecordedTable
     return [RecordedTable(*row) for row in rows]
 
 
-def record_tables(session: Session, star: str, made: Sequence[tuple[str, Table]]) -> None:
-    """Record tables that were just created, in the same transaction."""
-    for schema in dict.fromkeys(schema for schema, _ in made):
-        tables = [table for other, table in made if other == schema]
-        columns = session.columns_of(schema, [table.name for table in tables])
-        for table in tables:
+def record_tables(session: Session, star: str, made: Sequence[tuple[str, Table, Table]]) -> None:
+    """Record tables that were just created, in the same transaction: the schema, the table, and as it is named for now."""
+    for schema in dict.fromkeys(schema for schema, _, _ in made):
+        tables = [(table, stored) for other, table, stored in made if other == schema]
+        columns = session.columns_of(schema, [stored.name for _, stored in tables])
+        for table, stored in tables:
+            key, text = ", ".join(table.key), _columns_text(columns[stored.name])
             layout = session.layout(table)
-            key, text = ", ".join(table.key), _columns_text(columns[table.name])
             _record(
                 session, RecordedTable(star, schema, table.name, text, key, table.event_time or "", layout)
             )

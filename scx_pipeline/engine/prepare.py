@@ -3,6 +3,7 @@ Whose a table is, and what of it differs, is told in `ownership`."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -14,9 +15,9 @@ from scx_pipeline.engine.ownership import (
     create_state,
     declared_tables,
     find_leftovers,
-    forget_tables,
     inspect,
     record_tables,
+    stored_tables,
 )
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.errors import WarehouseError
@@ -59,12 +60,13 @@ def stands_as_declared(session: Session, compiled: CompiledStar, tables: Sequenc
 
 def prepare_tables(
     session: Session, compiled: CompiledStar, span: Span | None, names: Collection[str]
-) -> None:
-    """Create what is missing, in the star's schema and the state schema, and record it.
+) -> CompiledStar:
+    """Create what is missing, in the star's schema and the state schema, and record it; the star as it is named then.
 
     Where a table is otherwise than declared, all of its kind (with months, or without) are rebuilt, if the load makes
-    all of them (`names`) and the span covers every month that was loaded. Raises WarehouseError otherwise, and for a
-    table that has a declared name and is not ours, before anything is changed.
+    all of them (`names`) and the span covers every month that was loaded: under other names, where readers of the old
+    ones would wait for the commit. Raises WarehouseError otherwise, and for a table that has a declared name and is not
+    ours, before anything is changed.
     """
     look, star = inspect(session, compiled), compiled.star
     look.check()
@@ -72,20 +74,65 @@ def prepare_tables(
     if star.schema_name not in session.schemas():
         session.make_schema(star.schema_name)
     create_state(session)
-    gone: set[tuple[str, str]] = set()
+    rebuilt: list[Table] = []
     # A load of months reads the tables without months, which must be as declared; the other way round nothing is read.
     for tables in (star.whole, star.monthly) if span else (star.whole,):
-        gone |= _rebuild(session, look, tables, span, names)
+        if _must_rebuild(session, look, tables, span, names):
+            rebuilt += tables
+    if rebuilt:
+        session.begin()
+        if star.monthly[:1] and star.monthly[0] in rebuilt:
+            forget_months(session, star)
+    renamed = compiled.rebuilt_aside(_start_rebuild(session, look, rebuilt))
+    _create(session, look, renamed, rebuilt)
+    return renamed
+
+
+def _start_rebuild(session: Session, look: Inspection, tables: Sequence[Table]) -> dict[str, str]:
+    """Drop these tables, or find a name for each to be built under, where readers of it would wait for the commit."""
+    standing = [
+        (schema, table.name)
+        for schema, table, _ in _declared(look.compiled, tables)
+        if (schema, table.name) in look.found
+    ]
+    for schema, name in standing:
+        dependents = session.dependents(schema, name)
+        if dependents:
+            raise WarehouseError(
+                f"{schema}.{name} must be rebuilt, and {', '.join(dependents)} selects from it: drop that, and create it again after "
+                "the load; nothing was changed"
+            )
+    if session.capabilities.readers_wait and standing:
+        return {table.name: f"{table.name[:24]}__{uuid.uuid4().hex[:6]}" for table in tables}
+    for schema, name in standing:
+        session.drop_table(schema, name)
+    return {}
+
+
+def _create(session: Session, look: Inspection, renamed: CompiledStar, rebuilt: Sequence[Table]) -> None:
+    """Create and record the tables that are missing, and those that are rebuilt."""
+    again = {table.name for table in rebuilt}
     missing = [
-        (schema, table)
-        for schema, table, _ in declared_tables(compiled)
-        if (schema, table.name) not in look.found or (schema, table.name) in gone
+        (schema, table, stored)
+        for (schema, table, declared), (_, stored) in zip(
+            declared_tables(look.compiled), stored_tables(renamed), strict=True
+        )
+        if (schema, table.name) not in look.found or declared in again
     ]
     if missing:
         with session.at_once():
-            for schema, table in missing:
-                session.create_table(schema, table)
-            record_tables(session, star.name, missing)
+            for schema, _, stored in missing:
+                session.create_table(schema, stored)
+            record_tables(session, look.compiled.star.name, missing)
+
+
+def swap_rebuilt(session: Session, compiled: CompiledStar, renamed: CompiledStar) -> None:
+    """Put the tables that were rebuilt under other names in the place of the star's."""
+    for (schema, table, _), (_, stored) in zip(
+        declared_tables(compiled), stored_tables(renamed), strict=True
+    ):
+        if stored.name != table.name:
+            session.swap_in(schema, stored, table)
 
 
 def _check_names(session: Session, look: Inspection, span: Span | None) -> None:
@@ -99,34 +146,23 @@ def _check_names(session: Session, look: Inspection, span: Span | None) -> None:
             )
 
 
-def _rebuild(
+def _must_rebuild(
     session: Session, look: Inspection, tables: Sequence[Table], span: Span | None, names: Collection[str]
-) -> set[tuple[str, str]]:
-    """Drop these tables, to be rebuilt, if any is otherwise than declared; which were dropped."""
-    star, monthly = look.compiled.star, tables is not look.compiled.star.whole
+) -> bool:
+    """Whether these tables are otherwise than declared. Raises WarehouseError where the load does not make all of them."""
+    star, monthly = look.compiled.star, not all(table.whole for table in tables)
     loaded = _loaded(session, star.name, monthly)
     reason = _rebuild_reason(session, look, tables, loaded)
     if not reason:
-        return set()
-    others = [
-        str(month) for month in sorted(loaded or ()) if month in star.months() and month not in (span or ())
-    ]
+        return False
+    others = [str(m) for m in sorted(loaded or ()) if m in star.months() and m not in (span or ())]
     others += [table.name for table in tables if table.name not in names] if loaded is not None else []
     if others:
         raise WarehouseError(
             f"{reason}, so all of {star.name} must be rebuilt in one load, of which {others[0]} is not part: "
             f"run `scx load {star.name}`; nothing was changed"
         )
-    session.begin()
-    dropped = set()
-    for schema, table, _ in _declared(look.compiled, tables):
-        if (schema, table.name) in look.found:
-            session.drop_table(schema, table.name)
-            dropped.add((schema, table.name))
-    forget_tables(session, dropped)
-    if monthly:
-        forget_months(session, star)
-    return dropped
+    return True
 
 
 def _loaded(session: Session, star: str, monthly: bool) -> Collection[Month] | None:

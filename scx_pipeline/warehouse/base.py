@@ -53,6 +53,7 @@ class Capabilities:
     folders_at_once: bool = (
         False  # whether it writes all folders of a table to a lake at once; others, month by month
     )
+    readers_wait: bool = False  # whether readers of a dropped table wait for the commit, so that one that is rebuilt is replaced last
     writes_to: str = ""  # what a lake's URL must begin with; anything: a folder's and a bucket's
 
 
@@ -398,6 +399,16 @@ class Session(Relations):
     def drop_table(self, schema: str, name: str) -> None:
         """Drop a table of ours."""
         self.execute(f"DROP TABLE {quote(schema)}.{quote(name)}")
+
+    def dependents(self, schema: str, name: str) -> list[str]:
+        """What keeps a table from being dropped, such as views of others."""
+        return []
+
+    def swap_in(self, schema: str, built: Table, table: Table) -> None:
+        """Put a table that was built under another name in the place of the table, at the end of the transaction."""
+        if self.stands(schema, table.name):
+            self.drop_table(schema, table.name)
+        self.execute(f"ALTER TABLE {qualified(schema, built)} RENAME TO {quote(table.name)}")
 
     def insert(self, schema: str, table: Table, select: str) -> int:
         """Insert what the SELECT gives, columns by name."""
