@@ -178,32 +178,28 @@ def kept_by_key(tables: Iterable[Table]) -> list[Table]:
 def inspect(session: Session, compiled: CompiledStar) -> Inspection:
     """Look up the star's tables. Raises WarehouseError for a state schema that is another application's."""
     star = compiled.star
-    engines = _relations(session, STATE_SCHEMA, [table.name for table in STATE_TABLES])
-    _check_state(session, engines)
-    found: dict[Name, Relation] = {}
-    names: dict[str, list[str]] = {}
+    names: dict[str, list[str]] = {STATE_SCHEMA: [table.name for table in STATE_TABLES]}
     for schema, table, _ in declared_tables(compiled):
         names.setdefault(schema, []).append(table.name)
-    for schema, tables in names.items():
-        relations = _relations(session, schema, tables)
-        found |= {(schema, name): relation for name, relation in relations.items()}
-    knows = TABLES.name in engines
-    earlier = not knows and WHOLES.name in engines and _was_loaded(session, star.name)
-    recorded = {(item.schema, item.table): item for item in read_tables(session)} if knows else {}
+    found = {
+        (schema, name): relation
+        for schema, wanted in names.items()
+        for name, relation in session.relations_of(schema, wanted).items()
+    }
+    _check_state(session, found)
+    knows = (STATE_SCHEMA, TABLES.name) in found
+    earlier = not knows and (STATE_SCHEMA, WHOLES.name) in found and _was_loaded(session, star.name)
+    recorded = {(item.schema, item.table): item for item in _read_tables(session, None)} if knows else {}
     return Inspection(compiled, found, recorded, earlier)
-
-
-def _relations(session: Session, schema: str, names: Collection[str]) -> Mapping[str, Relation]:
-    return session.relations_of(schema, names) if names else {}
 
 
 def _was_loaded(session: Session, star: str) -> bool:
     return bool(read_months(session, star)) or read_whole(session, star) is not None
 
 
-def _check_state(session: Session, found: Mapping[str, Relation]) -> None:
+def _check_state(session: Session, found: Mapping[Name, Relation]) -> None:
     for table in STATE_TABLES:
-        relation = found.get(table.name)
+        relation = found.get((STATE_SCHEMA, table.name))
         if relation and not (
             relation.is_table and not session.differs(STATE_SCHEMA, table, relation.columns)
         ):
@@ -220,8 +216,10 @@ def _check_state(session: Session, found: Mapping[str, Relation]) -> None:
 
 def read_tables(session: Session, star: str | None = None) -> list[RecordedTable]:
     """The tables that were recorded, of one star or of all; none where nothing was ever loaded."""
-    if not session.stands(STATE_SCHEMA, TABLES.name):
-        return []
+    return _read_tables(session, star) if session.stands(STATE_SCHEMA, TABLES.name) else []
+
+
+def _read_tables(session: Session, star: str | None) -> list[RecordedTable]:
     mark = session.capabilities.placeholder
     rows = session.rows(
         "SELECT star, schema_name, table_name, column_list, key_columns, event_time, layout"
@@ -308,7 +306,7 @@ def _adopt(session: Session, compiled: CompiledStar, tables: Collection[str], ye
     adopted = [_adoption(session, item) for item in chosen]
     if yes and chosen:
         session.begin()
-        create_state(session)
+        create_state(session, look)
         for item in chosen:
             columns = _columns_text(item.relation.columns)
             _record(session, RecordedTable(item.star, item.schema, item.table, columns, "", "", ADOPTED))
@@ -321,16 +319,16 @@ def _adoption(session: Session, item: ForeignTable) -> Adoption:
     return Adoption(item.name, item.relation.kind, item.relation.owner, columns, int(rows))
 
 
-def create_state(session: Session) -> None:
+def create_state(session: Session, look: Inspection) -> None:
     """Create the state schema and those of its tables that are missing."""
+    missing = [table for table in STATE_TABLES if (STATE_SCHEMA, table.name) not in look.found]
+    if not missing:
+        return
     if STATE_SCHEMA not in session.schemas():  # PostgreSQL would ask for the right to create one that exists
         session.make_schema(STATE_SCHEMA)
-    found = session.columns_of(STATE_SCHEMA, [table.name for table in STATE_TABLES])
-    missing = [table for table in STATE_TABLES if table.name not in found]
-    if missing:
-        with session.at_once():
-            for table in missing:
-                session.create_table(STATE_SCHEMA, table)
+    with session.at_once():
+        for table in missing:
+            session.create_table(STATE_SCHEMA, table)
 
 
 # ------------------------------------------------------------------ leftovers

@@ -71,9 +71,10 @@ def prepare_tables(
     look, star = inspect(session, compiled), compiled.star
     look.check()
     _check_names(session, look, span)
-    if star.schema_name not in session.schemas():
+    standing = any((star.schema_name, table.name) in look.found for table in star.tables)
+    if not standing and star.schema_name not in session.schemas():
         session.make_schema(star.schema_name)
-    create_state(session)
+    create_state(session, look)
     rebuilt: list[Table] = []
     # A load of months reads the tables without months, which must be as declared; the other way round nothing is read.
     for tables in (star.whole, star.monthly) if span else (star.whole,):
@@ -150,6 +151,8 @@ def _must_rebuild(
     session: Session, look: Inspection, tables: Sequence[Table], span: Span | None, names: Collection[str]
 ) -> bool:
     """Whether these tables are otherwise than declared. Raises WarehouseError where the load does not make all of them."""
+    if not tables:
+        return False
     star, monthly = look.compiled.star, not all(table.whole for table in tables)
     loaded = _loaded(session, star.name, monthly)
     reason = _rebuild_reason(session, look, tables, loaded)

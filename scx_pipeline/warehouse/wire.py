@@ -75,15 +75,17 @@ class WireSession(Session):
 
     def relations_of(self, schema: str, names: Collection[str]) -> dict[str, Relation]:
         found = self.rows(
-            f"SELECT c.relname, c.relkind, {self.owner_name} FROM pg_class AS c"
-            " JOIN pg_namespace AS n ON n.oid = c.relnamespace LEFT JOIN pg_user AS u ON u.usesysid = c.relowner"
-            f" WHERE n.nspname = %s AND c.relname IN ({', '.join(['%s'] * len(names))})",
+            f"SELECT c.relname, c.relkind, {self.owner_name}, a.attname, format_type(a.atttypid, a.atttypmod)"
+            " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+            " LEFT JOIN pg_user AS u ON u.usesysid = c.relowner"
+            " LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
+            f" WHERE n.nspname = %s AND c.relname IN ({', '.join(['%s'] * len(names))}) ORDER BY c.relname, a.attnum",
             [schema, *names],
         )
-        columns = self.columns_of(schema, [name for name, _, _ in found]) if found else {}
+        columns = by_table((name, column, kind) for name, _, _, column, kind in found if column is not None)
         return {
             name: Relation(_KINDS.get(kind, "relation"), owner or "", tuple(columns.get(name, ())))
-            for name, kind, owner in found
+            for name, kind, owner, _, _ in found
         }
 
     def engine_type(self, column: Column) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from scx_pipeline.doctor import _tables as examine_tables
 from scx_pipeline.engine.declare import load_star, stars_folder
 from scx_pipeline.engine.ownership import adopt, drop_leftovers, find_leftovers
 from scx_pipeline.engine.sql import CompiledStar
-from scx_pipeline.errors import GateError, PipelineError, WarehouseError
+from scx_pipeline.errors import GateError, PipelineError, WarehouseBusyError, WarehouseError
 from scx_pipeline.spec import contiguous_spans
+from scx_pipeline.warehouse.base import Session
 from scx_pipeline_tests.pipeline.sensors import SensorWorld, readings
 from scx_pipeline_tests.pipeline.world import (
     APRIL,
@@ -28,6 +30,7 @@ from scx_pipeline_tests.pipeline.world import (
     filled,
     job,
     scx_star,
+    span_of,
 )
 
 pytestmark = pytest.mark.whoever_reads
@@ -417,3 +420,55 @@ def test_a_table_that_has_the_name_of_a_partition_is_refused_and_kept(pg: World)
     with pytest.raises(WarehouseError, match="dwh.data_sample_2023_01 was not made by this pipeline"):
         sensors.january()
     assert ask(pg, "SELECT * FROM dwh.data_sample_2023_01") == [(7,)]
+
+
+# ------------------------------------------------------------------ readers while a table is rebuilt
+
+
+def test_readers_see_the_old_rows_until_a_rebuild_commits(world: World, tmp_path: Path) -> None:
+    put_months(world, MARCH)
+    world.load(MARCH)
+    world.compiled = edited_star(tmp_path, {"users.plan_id": {"type": "bigint"}})
+    seen = []
+
+    def read(message: str) -> None:
+        if "checks in" in message:
+            with world.warehouse.reading() as session:
+                seen.append((session.rows("SELECT COUNT(*) FROM public.users"), _type_of_plan(session)))
+
+    world.loader(read).load(span_of("2021-02", MARCH))
+    assert seen == [([(2,)], "integer")]
+    with world.reading() as session:
+        assert _type_of_plan(session) == "bigint"
+    assert not [name for name in world.tables() if name.count("__") > ("scx__" in name)]
+
+
+def _type_of_plan(session: Session) -> str:
+    return dict(session.existing_columns("public", "users"))["plan_id"].lower()
+
+
+def test_a_rebuild_waits_for_a_reader_as_long_as_set_and_then_changes_nothing(
+    pg: World, tmp_path: Path
+) -> None:
+    put_months(pg, MARCH)
+    pg.load(MARCH)
+    before = pg.snapshot()
+    pg.compiled = edited_star(tmp_path, {"users.plan_id": {"type": "bigint"}})
+    pg.limits = replace(pg.limits, lock_timeout=0.5)
+    with pg.reading() as session:
+        session.rows("SELECT COUNT(*) FROM public.users")
+        with pytest.raises(WarehouseBusyError, match=r"public.*users.* is being read .*SCX_LOCK_TIMEOUT"):
+            pg.load_changed()
+    assert pg.snapshot() == before
+
+
+def test_a_view_that_selects_from_a_table_to_be_rebuilt_is_named_first(pg: World, tmp_path: Path) -> None:
+    put_months(pg, MARCH)
+    pg.load(MARCH)
+    run(pg, "CREATE VIEW dwh.mine AS SELECT user_id FROM public.users")
+    before = pg.snapshot()
+    pg.compiled = edited_star(tmp_path, {"users.plan_id": {"type": "bigint"}})
+    with pytest.raises(WarehouseError, match=r"public.users must be rebuilt, and dwh.mine selects from it"):
+        pg.load_changed()
+    assert pg.snapshot() == before
+    assert len(ask(pg, "SELECT * FROM dwh.mine")) == 2
