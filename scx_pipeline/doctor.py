@@ -59,7 +59,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     )
     yield _tried(
         "tables",
-        lambda: _tables(open_warehouse(settings.warehouse, Limits(settings.memory_limit, settings.threads))),
+        lambda: _tables(open_warehouse(settings.warehouse, _limits(settings))),
         "nothing that the pipeline did not make is ever replaced, unless `scx adopt` says so",
     )
     if settings.spark:
@@ -99,10 +99,7 @@ def _bucket(settings: Settings) -> str:
 
 
 def _warehouse(settings: Settings) -> str:
-    limits = Limits(
-        settings.memory_limit, settings.threads, settings.batch_files, min(settings.lock_timeout, 5)
-    )
-    warehouse = open_warehouse(settings.warehouse, limits)
+    warehouse = open_warehouse(settings.warehouse, _limits(settings))
     schemas = {load_star(stars_folder() / name).star.schema_name for name in star_names()}
     try:
         with warehouse.transaction("doctor") as session:
@@ -111,6 +108,12 @@ def _warehouse(settings: Settings) -> str:
             raise _RollBackError
     except _RollBackError:
         return f"{warehouse.url}: connected, may create tables in {', '.join(sorted(schemas))}, and load rows"
+
+
+def _limits(settings: Settings) -> Limits:
+    """As a load's, but for the wait for others."""
+    wait = min(settings.lock_timeout, 5)
+    return Limits(settings.memory_limit, settings.threads, settings.batch_files, wait)
 
 
 def _try_writing(session: Session, schemas: Sequence[str]) -> None:

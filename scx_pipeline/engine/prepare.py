@@ -49,12 +49,12 @@ def read_readiness(session: Session, compiled: CompiledStar) -> Readiness:
 
 
 def stands_as_declared(session: Session, compiled: CompiledStar, tables: Sequence[Table]) -> bool:
-    """Whether all of the tables exist and are as declared."""
-    look, wanted = inspect(session, compiled), {table.name for table in tables}
-    own = [item for item in declared_tables(compiled) if item[2] in wanted]
+    """Whether all of the tables are ours, and as declared."""
+    look = inspect(session, compiled)
+    foreign = {(item.schema, item.table) for item in look.foreign()}
     return all(
-        (schema, table.name) in look.found and not look.difference(session, schema, table)
-        for schema, table, _ in own
+        (schema, table.name) in look.found.keys() - foreign and not look.difference(session, schema, table)
+        for schema, table, _ in _declared(compiled, tables)
     )
 
 

@@ -16,9 +16,11 @@ from scx_pipeline.doctor import _tables as examine_tables
 from scx_pipeline.engine.declare import load_star, stars_folder
 from scx_pipeline.engine.ownership import adopt, drop_leftovers, find_leftovers
 from scx_pipeline.engine.sql import CompiledStar
+from scx_pipeline.engine.upkeep import Policy, foresee
 from scx_pipeline.errors import GateError, PipelineError, WarehouseBusyError, WarehouseError
 from scx_pipeline.spec import contiguous_spans
 from scx_pipeline.warehouse.base import Session
+from scx_pipeline_tests.pipeline.music import MusicWorld, event, song
 from scx_pipeline_tests.pipeline.sensors import SensorWorld, readings
 from scx_pipeline_tests.pipeline.world import (
     APRIL,
@@ -472,3 +474,66 @@ def test_a_view_that_selects_from_a_table_to_be_rebuilt_is_named_first(pg: World
         pg.load_changed()
     assert pg.snapshot() == before
     assert len(ask(pg, "SELECT * FROM dwh.mine")) == 2
+
+
+def with_type(compiled: CompiledStar, table: str, column: str, kind: str) -> CompiledStar:
+    """The star with another type of a column."""
+    columns = [
+        item.model_copy(update={"type": kind}) if item.name == column else item
+        for item in compiled.star.table(table).columns
+    ]
+    changed = compiled.star.table(table).model_copy(update={"columns": tuple(columns)})
+    tables = tuple(changed if item.name == table else item for item in compiled.star.tables)
+    return replace(compiled, star=compiled.star.model_copy(update={"tables": tables}))
+
+
+def test_tables_without_months_are_rebuilt_by_the_refresh_that_the_plan_asks_for(
+    music: MusicWorld, tmp_path: Path
+) -> None:
+    music.put_song("a", song("S1"))
+    music.put_day("2018-11-05", [event(1, 0, "2018-11-05 10:00:00")])
+    music.settle()
+    music.compiled = with_type(music.compiled, "songs", "year", "bigint")
+    assert "public" not in str(music.plan().whole)
+    assert "songs has other columns" in str(music.plan().whole)
+    music.settle()
+    fresh = MusicWorld(music.bucket_url, f"duckdb://{tmp_path}/built.duckdb", music.compiled)
+    fresh.settle()
+    assert filled(music) == filled(fresh)
+    music.compiled = with_type(music.compiled, "songplays", "session_id", "bigint")
+    fresh = MusicWorld(music.bucket_url, f"duckdb://{tmp_path}/again.duckdb", music.compiled)
+    music.settle()
+    fresh.settle()
+    assert filled(music) == filled(fresh)
+    assert not [name for name in music.tables() if name.count("__") > ("songplays__" in name)]
+
+
+def test_a_table_that_is_partitioned_is_rebuilt_with_its_months(sensors: SensorWorld, tmp_path: Path) -> None:
+    for minute in ("2023-01-01 00:00", "2023-02-01 00:00"):
+        sensors.put_minute(minute, readings(minute, "ab"))
+    sensors.load("2023-01", "2023-02")
+    sensors.compiled = with_type(sensors.compiled, "data_sample", "product_name", "varchar(64)")
+    if sensors.warehouse.capabilities.name != "duckdb":  # which has no lengths of texts
+        assert "data_sample has other columns" in sensors.plan().changed[0].reason
+    sensors.load_changed()
+    for letters in ("abc", "c"):
+        sensors.put_minute("2023-02-01 00:00", readings("2023-02-01 00:00", letters))
+        sensors.load_changed()
+    assert [row[1] for row in sensors.readings()] == ["a", "b", "c"]
+    assert sensors.changed() == []
+    assert filled(sensors) == built(sensors, tmp_path)
+    if sensors.warehouse.capabilities.name == "postgres":
+        partitions = "SELECT inhrelid::regclass::text FROM pg_inherits ORDER BY 1"
+        assert ask(sensors, partitions) == [("dwh.data_sample_2023_01",), ("dwh.data_sample_2023_02",)]
+
+
+def test_upkeep_leaves_tables_of_others_alone(pg: World) -> None:
+    run(pg, SAME_COLUMNS)
+    assert foresee(pg.compiled, pg.warehouse, Policy()).before is None
+    put_months(pg, MARCH)
+    adopt(pg.compiled, pg.warehouse, [], yes=True)
+    pg.load_changed()
+    run(pg, "DROP TABLE public.projects", "CREATE TABLE public.projects (who INTEGER)")
+    statements = " ".join(foresee(pg.compiled, pg.warehouse, Policy()).statements)
+    assert "users" in statements
+    assert '"public"."projects"' not in statements
