@@ -306,7 +306,7 @@ def _adopt(session: Session, compiled: CompiledStar, tables: Collection[str], ye
     adopted = [_adoption(session, item) for item in chosen]
     if yes and chosen:
         session.begin()
-        create_state(session, look)
+        create_shared(session, look)
         for item in chosen:
             columns = _columns_text(item.relation.columns)
             _record(session, RecordedTable(item.star, item.schema, item.table, columns, "", "", ADOPTED))
@@ -319,16 +319,23 @@ def _adoption(session: Session, item: ForeignTable) -> Adoption:
     return Adoption(item.name, item.relation.kind, item.relation.owner, columns, int(rows))
 
 
-def create_state(session: Session, look: Inspection) -> None:
-    """Create the state schema and those of its tables that are missing."""
-    missing = [table for table in STATE_TABLES if (STATE_SCHEMA, table.name) not in look.found]
-    if not missing:
+def create_shared(session: Session, look: Inspection) -> None:
+    """Create what the loads of all stars share, where it is missing: the schemas and the state tables."""
+    schema = look.compiled.star.schema_name
+    if {(STATE_SCHEMA, table.name) for table in STATE_TABLES} <= look.found.keys() and any(
+        name[0] == schema for name in look.found
+    ):
         return
-    if STATE_SCHEMA not in session.schemas():  # PostgreSQL would ask for the right to create one that exists
-        session.make_schema(STATE_SCHEMA)
-    with session.at_once():
-        for table in missing:
-            session.create_table(STATE_SCHEMA, table)
+    existing = session.schemas()
+    for name in dict.fromkeys((schema, STATE_SCHEMA)):
+        if name not in existing:  # PostgreSQL would ask for the right to create one that exists
+            session.make_schema(name)
+    found = session.columns_of(STATE_SCHEMA, [table.name for table in STATE_TABLES])
+    missing = [table for table in STATE_TABLES if table.name not in found]
+    if missing:
+        with session.at_once():
+            for table in missing:
+                session.create_table(STATE_SCHEMA, table)
 
 
 # ------------------------------------------------------------------ leftovers

@@ -12,7 +12,7 @@ from scx_pipeline.engine.ownership import (
     ForeignTable,
     Inspection,
     Leftover,
-    create_state,
+    create_shared,
     declared_tables,
     find_leftovers,
     inspect,
@@ -71,10 +71,7 @@ def prepare_tables(
     look, star = inspect(session, compiled), compiled.star
     look.check()
     _check_names(session, look, span)
-    standing = any((star.schema_name, table.name) in look.found for table in star.tables)
-    if not standing and star.schema_name not in session.schemas():
-        session.make_schema(star.schema_name)
-    create_state(session, look)
+    create_shared(session, look)
     rebuilt: list[Table] = []
     # A load of months reads the tables without months, which must be as declared; the other way round nothing is read.
     for tables in (star.whole, star.monthly) if span else (star.whole,):
