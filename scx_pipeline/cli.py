@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from scx_pipeline import cli_alerts, cli_care, cli_cluster, cli_lake, cli_serve, show
+from scx_pipeline import cli_alerts, cli_care, cli_cluster, cli_lake, cli_serve, cli_tables, show
 from scx_pipeline.cli_options import (
     AsJson,
     LastMonth,
@@ -61,6 +61,7 @@ app.add_typer(cli_cluster.app, name="cluster")
 app.add_typer(cli_alerts.app, name="alerts")
 app.add_typer(cli_serve.app, name="serve")
 cli_care.register(app)
+cli_tables.register(app)
 
 FROM_LAKE = "lake"  # the one word that --from takes beside months
 Layout = Literal["monthly", "concatenated", "both"]
@@ -113,10 +114,23 @@ def load(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: scx plan scx --json")
-def plan(star: StarName, as_json: AsJson = False) -> None:
-    """Show which months a load is due for, why, and what it would read; nothing is changed."""
-    settings, compiled = read_settings(), find_star(star)
+@app.command(epilog="Example: scx plan scx --json   Example: scx plan")
+def plan(
+    star: Annotated[
+        str | None, typer.Argument(metavar="[STAR]", help="The star's name; all of them if left out.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show which months a load is due for, why, and what it would read; nothing is changed.
+
+    Tables that keep a load from starting, as others made them, are named, and tables that are not declared any more: of
+    the star; without a star, of all stars and of those that were removed.
+    """
+    settings = read_settings()
+    if star is None:
+        _plan_all(settings, as_json)
+        return
+    compiled = find_star(star)
     planned = _plan(compiled, settings)
     rows = []
     if planned.whole:
@@ -130,7 +144,12 @@ def plan(star: StarName, as_json: AsJson = False) -> None:
         ignored = [key for _, key in planned.selection.ignored]
         print(
             json.dumps(
-                {"due": [dict(zip(names, row, strict=True)) for row in rows], "ignored": ignored}, indent=2
+                {
+                    "due": [dict(zip(names, row, strict=True)) for row in rows],
+                    "ignored": ignored,
+                    **cli_tables.as_json(planned.readiness),
+                },
+                indent=2,
             )
         )
         return
@@ -142,9 +161,38 @@ def plan(star: StarName, as_json: AsJson = False) -> None:
     )
     for _, key in planned.selection.ignored[:5]:
         show.out.print(f"ignored: {key} matches no pattern of its source", style="dim")
+    cli_tables.show_readiness(planned.readiness)
     show.out.print(
         f"{len(planned.selection.objects):,} objects in all, {len(planned.loaded)} months stand", style="dim"
     )
+
+
+def _plan_all(settings: Settings, as_json: bool) -> None:
+    """Show how many months of each star are due, and the tables of stars that were removed."""
+    from scx_pipeline.engine.declare import star_names
+
+    found: dict[str, Any] = {}
+    for name in star_names():
+        try:
+            planned = _plan(find_star(name), settings)
+        except PipelineError as error:
+            found[name] = {"error": str(error)}
+            continue
+        months = [str(item.month) for item in planned.changed]
+        found[name] = {"due": months, "whole": planned.whole, **cli_tables.as_json(planned.readiness)}
+        if not as_json:
+            whole = f", and {show.WHOLE}" if planned.whole else ""
+            show.out.print(f"{name}: {len(months)} months are due{whole}")
+            cli_tables.show_readiness(planned.readiness)
+    removed = cli_tables.removed_stars(settings)
+    if as_json:
+        left = [item.as_json() for item in removed]
+        print(json.dumps({"stars": found, "leftovers_of_removed_stars": left}, indent=2))
+        return
+    for name, item in found.items():
+        if "error" in item:
+            show.out.print(f"{name}: {item['error']}", markup=False, soft_wrap=True)
+    cli_tables.show_leftovers(removed)
 
 
 @app.command(epilog="Example: scx status scx")

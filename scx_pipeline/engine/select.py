@@ -185,6 +185,14 @@ def changed_months(
     return found
 
 
+def rebuilt_months(
+    selection: Selection, months: Span, loaded: Iterable[Month], reason: str
+) -> list[ChangedMonth]:
+    """The months of a rebuild: one span, from the first to the last that has objects or was loaded."""
+    wanted = [month for month in months if selection.has_objects(month) or month in loaded] or [months.first]
+    return [ChangedMonth(month, reason) for month in Span(wanted[0], wanted[-1])]
+
+
 def whole_change(selection: Selection, state: MonthState | None, code_version: str) -> str | None:
     """Why the tables without months must be made anew; None where they need not."""
     if not selection.whole:

@@ -1,6 +1,7 @@
 """A star's job, hourly schedule, and sensors of its objects and report: what makes a run start by itself.
 Which months are due is decided in `due`; what a run does is in `assets`."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -166,6 +167,9 @@ def _due(
         item.month: f"{plan.selection.fingerprint(item.month)} {compiled.version} {plan.stale.get(item.month, '')}".rstrip()
         for item in plan.changed
     }
+    if plan.together:  # one request: what changes of a month asks for all of them again
+        state = hashlib.sha256("\n".join(map(str, changed.values())).encode()).hexdigest()[:16]
+        changed = dict.fromkeys(changed, f"rebuild {state}")
     if plan.whole:
         changed[WHOLE] = f"{plan.selection.whole_fingerprint} {compiled.whole_version}"
     if whole is not None:

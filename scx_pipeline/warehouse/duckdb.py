@@ -7,6 +7,7 @@ import math
 import re
 import threading
 import time
+import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -24,6 +25,7 @@ from scx_pipeline.warehouse.base import (
     Landing,
     Limits,
     Notify,
+    Relation,
     Session,
     Warehouse,
     by_table,
@@ -52,6 +54,7 @@ CAPABILITIES = Capabilities(
     max_text="VARCHAR",
 )  # and no keys: its indexes refuse one that the same transaction deleted; the checks decide
 
+LANDING = "scx_pipeline: rows of a load that has not ended"  # the comment of a table that is ours to remove
 KEPT_BLOCKS = "200MB"  # the same for all connections: it cannot be reduced
 MAX_BITMAP = 1 << 28  # bits: 32 MiB
 
@@ -126,15 +129,14 @@ class DuckDBWarehouse(Warehouse):
         return self.transaction(lock)
 
     @contextmanager
-    def reader(self) -> Iterator[Session | None]:
-        """See `Warehouse.reader`."""
+    def inspecting(self) -> Iterator[Session | None]:
+        """See `Warehouse.inspecting`."""
         if not self.path.exists():
             yield None
             return
         self._let_a_writer_go_first()
         with self._connect(read_only=True) as con, refused(self.url), translated(self.url, self.limits):
-            session = DuckDBSession(con)
-            yield session if session.has_state() else None
+            yield DuckDBSession(con)
 
     def _let_a_writer_go_first(self) -> None:
         deadline = time.monotonic() + COURTESY
@@ -238,6 +240,19 @@ class DuckDBSession(Session):
             self.con.execute("COMMIT")
             self.begun = False
 
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        if self.begun:
+            yield
+            return
+        self.con.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self.con.execute("ROLLBACK")
+            raise
+        self.con.execute("COMMIT")
+
     def drop_landings(self) -> None:
         """Remove the landings of a load that failed; after one that did not, there are none."""
         for name in self.landings:
@@ -264,6 +279,21 @@ class DuckDBSession(Session):
             [schema, list(tables)],
         ).fetchall()
         return by_table((table, name, kind) for table, _, name, kind in sorted(found))
+
+    def relations_of(self, schema: str, names: Collection[str]) -> dict[str, Relation]:
+        # DuckDB finds a table by its name in any case of letters.
+        wanted = {name.lower(): name for name in names}
+        relations: dict[str, Relation] = {}
+        for kind in ("table", "view"):
+            found = self.con.execute(
+                f"SELECT {kind}_name FROM duckdb_{kind}s() WHERE database_name = current_database()"
+                f" AND schema_name = ? AND list_contains(?, lower({kind}_name)) AND NOT internal",
+                [schema, list(wanted)],
+            ).fetchall()
+            columns = self.columns_of(schema, [name for (name,) in found]) if found else {}
+            for (name,) in found:
+                relations[wanted[name.lower()]] = Relation(kind, "", tuple(columns.get(name, ())))
+        return relations
 
     def stands(self, schema: str, table: str) -> bool:
         if self.begun:  # a transaction would not survive the answer no
@@ -325,10 +355,20 @@ class DuckDBSession(Session):
     def landing(self, schema: str, table: Table, span: Span | None) -> Iterator[Landing]:
         """Land in a table of the same file: aside and swapped in when the span is all there is, else a temporary one."""
         target = qualified(schema, table)
-        self.execute(f"DROP TABLE IF EXISTS {_aside(schema, table)}")  # what a crash left
+        self._drop_left_landings(schema, table)
         others = self.rows(f"SELECT 1 FROM {target} WHERE NOT {inside(table, span)} LIMIT 1")
         kind = _SliceLanding if others else _SwapLanding
         yield kind(self, schema, table, span)
+
+    def _drop_left_landings(self, schema: str, table: Table) -> None:
+        """Remove what a crash left; a table of that name without our mark is somebody else's."""
+        left = self.rows(
+            "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() AND schema_name = ?"
+            " AND starts_with(table_name, ?) AND comment = ?",
+            [schema, _aside(table), LANDING],
+        )
+        for (name,) in left:
+            self.execute(f"DROP TABLE {quote(schema)}.{quote(name)}")
 
 
 class _SliceLanding(Landing):
@@ -375,9 +415,13 @@ class _SwapLanding(_SliceLanding):
     """
 
     def _create(self) -> str:
-        name = _aside(self.schema, self.table)
+        taken = self.session.relations_of(self.schema, [_aside(self.table)])
+        own = f"{_aside(self.table)}{f'_{uuid.uuid4().hex[:8]}' if taken else ''}"
+        name = f"{quote(self.schema)}.{quote(own)}"
+        with self.session.at_once():
+            self.session.execute(self._create_sql(name, ""))
+            self.session.execute(f"COMMENT ON TABLE {name} IS '{LANDING}'")
         self.session.landings.append(name)
-        self.session.execute(self._create_sql(name, ""))
         return name
 
     def _publish(self) -> None:
@@ -385,6 +429,7 @@ class _SwapLanding(_SliceLanding):
         self.session.execute(f"DELETE FROM {self.rows} WHERE NOT {self.inside}")
         self.session.execute(f"ALTER TABLE {self.rows} DROP COLUMN _object")
         self.session.execute(f"DROP TABLE {target}")
+        self.session.execute(f"COMMENT ON TABLE {self.rows} IS NULL")
         self.session.execute(f"ALTER TABLE {self.rows} RENAME TO {quote(self.table.name)}")
 
 
@@ -419,9 +464,9 @@ def surely_unique(con: duckdb.DuckDBPyConnection, source: str, key: Sequence[Col
     return bits is not None and bool(bits[0] == count)
 
 
-def _aside(schema: str, table: Table) -> str:
-    """The table in which rows land that will take the place of the table."""
-    return f"{quote(schema)}.{quote(table.name + '__landing')}"
+def _aside(table: Table) -> str:
+    """The name of the table in which rows land that will take the place of the table."""
+    return f"{table.name}__landing"
 
 
 def _holder(error: duckdb.Error) -> str | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.errors import WarehouseBusyError, WarehouseError
 from scx_pipeline.spec import Column, Month, Span, Table
-from scx_pipeline.warehouse import pgcare, pgcommit, pgerrors, pgroles, pgsettings
+from scx_pipeline.warehouse import pgcare, pgcommit, pgerrors, pgroles, pgsettings, pgshape
 from scx_pipeline.warehouse.base import (
     OBJECT,
     STATE_SCHEMA,
@@ -37,7 +37,14 @@ from scx_pipeline.warehouse.heldrows import open_rows
 from scx_pipeline.warehouse.parquetfiles import ParquetFiles, check_arrived
 from scx_pipeline.warehouse.pgcopy import COPY_BATCH_ROWS, Encoded, Jobs
 from scx_pipeline.warehouse.pglandings import CopyLanding, PassingLanding, check_count
-from scx_pipeline.warehouse.pgslices import Slice, by_partition, open_slice
+from scx_pipeline.warehouse.pgslices import (
+    Slice,
+    by_partition,
+    lock_out_readers,
+    open_slice,
+    partition_name,
+    partition_names,
+)
 from scx_pipeline.warehouse.pgunload import rows_of
 from scx_pipeline.warehouse.unloading import Unload, write_parquet
 from scx_pipeline.warehouse.wire import Address, BrokenOffError, WireSession, parse_url, unreadable
@@ -53,6 +60,7 @@ CAPABILITIES = Capabilities(
     placeholder="%s",
     collation="C",  # the database's collation would break ties otherwise than the other engines do
     max_text="text",
+    readers_wait=True,
 )
 SAMPLE = "postgresql://user:password@host:5432/dev"
 SHARED = "what all stars share"  # the lock under which it is made; no star has this name
@@ -163,13 +171,12 @@ class PostgresWarehouse(Warehouse):
                 yield session
 
     @contextmanager
-    def reader(self) -> Iterator[Session | None]:
-        """See `Warehouse.reader`; all its queries see the same commit."""
+    def inspecting(self) -> Iterator[Session | None]:
+        """See `Warehouse.inspecting`; all its queries see the same commit."""
         with self._connect() as con, self._translated():
             con.set_session(isolation_level="REPEATABLE READ", readonly=True, deferrable=False)
             self._set(con, pgsettings.of_reader(self.limits))
-            session = PostgresSession(con, self)
-            yield session if session.has_state() else None
+            yield PostgresSession(con, self)
 
     @contextmanager
     def _connect(self) -> Iterator[connection]:
@@ -260,6 +267,7 @@ class PostgresSession(WireSession):
     """A connection to a PostgreSQL database, and in a load the workbench beside it."""
 
     capabilities = CAPABILITIES
+    owner_name = "pg_get_userbyid(c.relowner)"  # pg_user lacks roles that cannot log in
 
     def __init__(self, con: connection, warehouse: PostgresWarehouse) -> None:
         self.con, self.warehouse, self.limits = con, warehouse, warehouse.limits
@@ -268,6 +276,9 @@ class PostgresSession(WireSession):
         self.bench: Workbench | None = None
         self.passed: list[Slice] = []  # what is swapped in at the end
         self.swapped: set[str] = set()  # tables of which months were
+        self.rebuilt: list[
+            tuple[str, Table, Table]
+        ] = []  # schema, the table as it was built, and its own name
         self.opened = ExitStack()
 
     def close(self) -> None:
@@ -280,6 +291,24 @@ class PostgresSession(WireSession):
         self.jobs.wait()
         for target in self.passed:
             target.swap()
+        for schema, built, table in self.rebuilt:
+            self._take_place(schema, built, table)
+
+    def swap_in(self, schema: str, built: Table, table: Table) -> None:
+        self.rebuilt.append((schema, built, table))  # after the months that are swapped in
+
+    def _take_place(self, schema: str, built: Table, table: Table) -> None:
+        months = pgshape.partitions(self, schema, built)
+        super().swap_in(schema, built, table)
+        for old, month in months:
+            new = partition_name(table, month)
+            self.execute(f"ALTER TABLE {quote(schema)}.{quote(old)} RENAME TO {quote(new)}")
+        if qualified(schema, built) in self.swapped:
+            self.swapped.remove(qualified(schema, built))
+            self.swapped.add(qualified(schema, table))
+
+    def dependents(self, schema: str, name: str) -> list[str]:
+        return pgshape.dependents(self, schema, name)
 
     def analyze_swapped(self) -> None:
         """Tell the planner of tables whose months were swapped in, which the server does by itself for months only.
@@ -319,10 +348,18 @@ class PostgresSession(WireSession):
         return self
 
     def differs(self, schema: str, table: Table, standing: Sequence[tuple[str, str]] | None = None) -> bool:
-        partitioned = self.rows(
-            "SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass(%s)", [qualified(schema, table)]
+        return super().differs(schema, table, standing) or not pgshape.is_partitioned_as_declared(
+            self, schema, table
         )
-        return super().differs(schema, table, standing) or partitioned not in ([], [(by_partition(table),)])
+
+    def taken_names(self, schema: str, table: Table, span: Span | None) -> list[str]:
+        if span is None or not by_partition(table):
+            return []
+        return pgshape.relations_in_the_way(self, schema, table, partition_names(table, span))
+
+    def drop_table(self, schema: str, name: str) -> None:
+        lock_out_readers(self, f"{quote(schema)}.{quote(name)}")
+        super().drop_table(schema, name)
 
     def create_temporary(self, name: str, select: str) -> None:
         self.execute(self._temporary(name, select))
@@ -340,7 +377,7 @@ class PostgresSession(WireSession):
         months = f" PARTITION BY RANGE ({quote(table.moment)})" if by_partition(table) else ""
         self.execute(self.create_table_sql(name, table.columns) + months)
         self.created.add(name)
-        for statement in self._helpers(schema, table):
+        for statement in pgshape.missing_helpers(self, schema, table):
             self.execute(statement)
 
     def insert(self, schema: str, table: Table, select: str) -> int:
@@ -448,20 +485,31 @@ class PostgresSession(WireSession):
         name = qualified(schema, table)
         new = not self.rows("SELECT pg_relation_size(to_regclass(%s))", [name])[0][0]
         if new:
-            self.execute(f"ALTER TABLE {name} DROP CONSTRAINT IF EXISTS {quote(_key_name(table))}")
-            if _needs_brin(table):
-                self.execute(f"DROP INDEX IF EXISTS {quote(schema)}.{quote(_brin_name(table))}")
-            if table.sliced:
-                self.execute(f"DROP STATISTICS IF EXISTS {quote(schema)}.{quote(_months_name(table))}")
+            self._drop_helpers(schema, table)
         yield
         if new:
-            self._unless_doubled(*self._helpers(schema, table))  # the gate tells which rows are
+            # the gate tells which rows are doubled
+            self._unless_doubled(*pgshape.missing_helpers(self, schema, table))
             self.execute(f"ANALYZE {name}")
-        elif _needs_brin(table):
-            # Pages that BRIN has not summarised are read on every search.
-            self.execute(
-                f"SELECT brin_summarize_new_values('{quote(schema)}.{quote(_brin_name(table))}'::regclass)"
-            )
+        elif pgshape.needs_brin(table):
+            self._complete_brin(schema, table)
+
+    def _drop_helpers(self, schema: str, table: Table) -> None:
+        key, brin = pgshape.find_key(self, schema, table), None
+        if key is not None:
+            self.execute(f"ALTER TABLE {qualified(schema, table)} DROP CONSTRAINT {key.name}")
+        if pgshape.needs_brin(table):
+            brin = pgshape.find_brin(self, schema, table)
+        if brin is not None:
+            self.execute(f"DROP INDEX {brin}")
+
+    def _complete_brin(self, schema: str, table: Table) -> None:
+        """Have all pages summarised, or else they are read on every search; an index that was dropped is built again."""
+        brin = pgshape.find_brin(self, schema, table)
+        if brin is None:
+            self.execute(pgshape.create_brin(schema, table))
+        else:
+            self.rows("SELECT brin_summarize_new_values(%s::regclass)", [brin])
 
     def analyze(self, table: str) -> None:
         self.execute(f"ANALYZE {table}")
@@ -476,13 +524,11 @@ class PostgresSession(WireSession):
         return f"hash_record_extended(ROW({names([column.name for column in columns])}), 0)"
 
     def keys_hold(self, schema: str, table: Table) -> bool:
-        name = _key_name(table)
-        found = self.rows(
-            "SELECT 1 FROM pg_constraint WHERE conname = %s AND conrelid = to_regclass(%s)",
-            [name, qualified(schema, table)],
-        )
-        return bool(found) and self._unless_doubled(
-            f"SET CONSTRAINTS {quote(schema)}.{quote(name)} IMMEDIATE"
+        key = pgshape.find_key(self, schema, table)
+        if key is None or set(key.columns) != set(table.key):
+            return False
+        return not key.deferrable or self._unless_doubled(
+            f"SET CONSTRAINTS {quote(schema)}.{key.name} IMMEDIATE"
         )
 
     def _unless_doubled(self, *statements: str) -> bool:
@@ -497,29 +543,6 @@ class PostgresSession(WireSession):
             return False
         self.execute("RELEASE SAVEPOINT keys")
         return True
-
-    @staticmethod
-    def _helpers(schema: str, table: Table) -> list[str]:
-        """The statements that make the key, what finds a slice, and what tells the planner how many months there are."""
-        # Deferred, so that a month's doubled rows may stand until the newest was kept; checked before the commit.
-        statements = []
-        if table.key:
-            statements.append(
-                f"ALTER TABLE {qualified(schema, table)} ADD CONSTRAINT {quote(_key_name(table))}"
-                f" PRIMARY KEY ({names(table.key)}) DEFERRABLE INITIALLY DEFERRED"
-            )
-        if _needs_brin(table):
-            statements.append(
-                f"CREATE INDEX {quote(_brin_name(table))} ON {qualified(schema, table)}"
-                f" USING brin ({quote(table.moment)}) WITH (pages_per_range = 32)"
-            )
-        if table.sliced and not by_partition(table):
-            # It would expect as many months as there are moments, and neither hash nor count them in parallel.
-            statements.append(
-                f"CREATE STATISTICS {quote(schema)}.{quote(_months_name(table))} ON ({month_of(table.moment)})"
-                f" FROM {qualified(schema, table)}"
-            )
-        return statements
 
     def condition(self, tables: Sequence[str]) -> Condition:
         return pgcare.condition(self, tables)
@@ -549,20 +572,3 @@ def _copy_text(value: object) -> str:
 
 
 _COPY_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
-
-
-def _key_name(table: Table) -> str:
-    return f"{table.name}_pkey"[-63:]
-
-
-def _brin_name(table: Table) -> str:
-    return f"{table.name}_{table.event_time}_brin"[-63:]
-
-
-def _months_name(table: Table) -> str:
-    return f"{table.name}_{table.event_time}_months"[-63:]
-
-
-def _needs_brin(table: Table) -> bool:
-    """A slice is found by its event time; where the key begins with it, the key's index serves, and a partition needs none."""
-    return table.sliced and not by_partition(table) and table.key[:1] != (table.event_time,)

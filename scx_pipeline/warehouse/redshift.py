@@ -63,6 +63,7 @@ CAPABILITIES = Capabilities(
     collation="",  # texts are compared by their bytes
     max_text="character varying(65535)",
     folders_at_once=True,
+    readers_wait=True,
     writes_to="s3://",
 )
 SAMPLE = "redshift://user:password@host:5439/dev?staging=s3://bucket/prefix"
@@ -166,12 +167,12 @@ class RedshiftWarehouse(Warehouse):
                 yield session
 
     @contextmanager
-    def reader(self) -> Iterator[Session | None]:
-        """See `Warehouse.reader`; all its queries see the same commit."""
+    def inspecting(self) -> Iterator[Session | None]:
+        """See `Warehouse.inspecting`; all its queries see the same commit."""
         with self._translated(), self._connect() as con:
             con.set_session(readonly=True)
             with closing(RedshiftSession(con, self, "")) as session:
-                yield session if session.has_state() else None
+                yield session
 
     @contextmanager
     def _connect(self) -> Iterator[connection]:
@@ -332,6 +333,30 @@ class RedshiftSession(WireSession):
             for column in table.columns
         )
         self.execute(f"CREATE TABLE {qualified(schema, table)} ({columns}){_layout(table)}")
+
+    def layout(self, table: Table) -> str:
+        encodings = [f"{column.name} {column.encoding}" for column in table.columns if column.encoding]
+        return ", ".join([_layout(table).strip(), *encodings])
+
+    def drop_table(self, schema: str, name: str) -> None:
+        import psycopg2
+
+        full, timeout = f"{quote(schema)}.{quote(name)}", self.warehouse.limits.lock_timeout
+        self.execute("SET statement_timeout TO %s", [int(timeout * 1000) or 1])
+        try:
+            self.execute(f"LOCK {full}")
+        except psycopg2.errors.QueryCanceled:
+            raise WarehouseBusyError(
+                f"{full} is being read by a query that does not end; waited {timeout:g} s (SCX_LOCK_TIMEOUT): "
+                "wait for it, or end it; nothing was changed"
+            ) from None
+        self.execute("SET statement_timeout TO %s", [self.warehouse.statement_timeout])
+        super().drop_table(schema, name)
+
+    def swap_in(self, schema: str, built: Table, table: Table) -> None:
+        super().swap_in(schema, built, table)
+        if qualified(schema, built) in self.loaded:
+            self.loaded[qualified(schema, table)] = self.loaded.pop(qualified(schema, built))
 
     def insert(self, schema: str, table: Table, select: str) -> int:
         inserted = super().insert(schema, table, select)

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.spec import Column
-from scx_pipeline.warehouse.base import Limits, Session, by_table
+from scx_pipeline.warehouse.base import Limits, Relation, Session, by_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,6 +75,23 @@ class WireSession(Session):
         )
         return by_table(found)
 
+    owner_name = "u.usename"  # of the pg_class row c, joined with the pg_user row u
+
+    def relations_of(self, schema: str, names: Collection[str]) -> dict[str, Relation]:
+        found = self.rows(
+            f"SELECT c.relname, c.relkind, {self.owner_name}, a.attname, format_type(a.atttypid, a.atttypmod)"
+            " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+            " LEFT JOIN pg_user AS u ON u.usesysid = c.relowner"
+            " LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
+            f" WHERE n.nspname = %s AND c.relname IN ({', '.join(['%s'] * len(names))}) ORDER BY c.relname, a.attnum",
+            [schema, *names],
+        )
+        columns = by_table((name, column, kind) for name, _, _, column, kind in found if column is not None)
+        return {
+            name: Relation(_KINDS.get(kind, "relation"), owner or "", tuple(columns.get(name, ())))
+            for name, kind, owner, _, _ in found
+        }
+
     def engine_type(self, column: Column) -> str:
         # As format_type writes it, so that a standing table can be compared with its declaration.
         neutral = super().engine_type(column)
@@ -86,6 +103,12 @@ class WireSession(Session):
             if neutral.startswith(short):
                 return neutral.replace(short, full, 1).replace(", ", ",")
         return neutral
+
+
+_KINDS = {
+    "r": "table", "p": "table", "v": "view", "m": "materialized view", "f": "foreign table", "S": "sequence", "i": "index",
+    "I": "index", "c": "type",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ ALLOWED = {
     "cli_care": {"engine", "warehouse", "orchestration", "cli_options", "settings", "show", *LEAVES},
     "cli_alerts": {"alerts", "engine", "orchestration", "cli_options", "settings", "show", *LEAVES},
     "cli_lake": {"lake", "engine", "orchestration", "cli_options", "cli_runs", "settings", "show", *LEAVES},
+    "cli_tables": {"engine", "cli_options", "settings", "show", *LEAVES},
     "cli_runs": {"engine", "orchestration", "cli_options", "settings", "show", *LEAVES},
     "cli": {
         "lake",
@@ -68,6 +69,7 @@ ALLOWED = {
         "cli_options",
         "cli_runs",
         "cli_serve",
+        "cli_tables",
         *LEAVES,
     },
 }
