@@ -1,4 +1,5 @@
-"""What exactness costs: the independent count of records, and the memory of files made to take much of it."""
+"""What exactness costs: the independent count of records, and the memory of files made to take much of it.
+How a process is measured is in `measure`."""
 
 from __future__ import annotations
 
