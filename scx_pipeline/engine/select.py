@@ -144,25 +144,32 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
 
     As in a shell, no wildcard matches a `.` at the beginning of a name; nor a `_`, as in Spark, Hive and Redshift.
     """
+    fields = {match[1] for match in _TOKEN.finditer(pattern) if match[1]}
+    unknown = re.search(r"\{(\w*)\}?", _TOKEN.sub(lambda match: "" if match[1] else match[0], pattern))
+    if unknown:
+        raise ValueError(
+            f"the pattern {pattern!r} has {unknown[0]}: the fields are {{year}}, {{month}} and {{day}}"
+        )
+    if fields and not {"year", "month"} <= fields:
+        raise ValueError(f"the pattern {pattern!r} must name both {{year}} and {{month}}, or neither")
+    return _expression(pattern)
+
+
+@cache
+def _expression(pattern: str) -> re.Pattern[str]:
+    """The same of a part of a pattern, which may have a year without its month."""
     seen: set[str] = set()
-    parts: list[str] = []
+    parts, before = [], "/"
     for match in _TOKEN.finditer(pattern):
         text, name = match[0], match[1]
         if name:
             parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>{_FIELDS[name]})")
             seen.add(name)
         elif "*" in text:
-            begins_name = not parts or parts[-1].endswith("/")
-            parts.append((_SHOWN if begins_name and text != "**/" else "") + _WILDCARDS[text])
+            parts.append((_SHOWN if before.endswith("/") and text != "**/" else "") + _WILDCARDS[text])
         else:
             parts.append(re.escape(text))
-    unknown = re.search(r"\{(\w*)\}?", _TOKEN.sub(lambda match: "" if match[1] else match[0], pattern))
-    if unknown:
-        raise ValueError(
-            f"the pattern {pattern!r} has {unknown[0]}: the fields are {{year}}, {{month}} and {{day}}"
-        )
-    if seen and not {"year", "month"} <= seen:
-        raise ValueError(f"the pattern {pattern!r} must name both {{year}} and {{month}}, or neither")
+        before = text
     return re.compile("".join(parts), re.DOTALL)
 
 
@@ -258,10 +265,7 @@ def _months_below(source: Source, folder: str) -> object:
         if deep == len(wanted) and len(parts) >= len(wanted):
             continue
         level = min(deep, len(parts))
-        try:
-            match = compile_pattern("/".join(wanted[:level])).fullmatch("/".join(parts[:level]))
-        except ValueError:  # half a month
-            return None
+        match = _expression("/".join(wanted[:level])).fullmatch("/".join(parts[:level]))
         if match:
             named = match.groupdict()
             return _named_months(declared, *(named.get(field) for field in _FIELDS))
