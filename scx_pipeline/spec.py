@@ -1,5 +1,5 @@
 """The facts of a star as frozen types: Star, Source, Table, Column, Query, and Month and Span.
-No I/O, no SQL and no engine lives here; it imports nothing of ours."""
+No I/O, no SQL and no engine lives here; of ours, it imports the names that nobody may declare."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from scx_pipeline.internal_names import PREFIX, RESERVED, SYSTEM_COLUMNS
+
 MAX_TEXT_BYTES = 65535  # Redshift's VARCHAR(MAX), so that a text that fits one engine fits all
 MONTH_FOLDERS = ("year", "month")  # that a table kept by month has in the lake, of its event time in UTC
-RESERVED = {"_object", "_n", "file_index", "rowid"}  # names that stand beside a table's own while it is made
 _TYPE = re.compile(
     r"^(?:smallint|integer|bigint|double|boolean|date|timestamp|varchar\((?:max|[1-9]\d{0,4})\)|decimal\(\d+,\s*\d+\))$"
 )
@@ -121,6 +122,18 @@ def _identifier(text: str) -> str:
         raise ValueError(
             f"{text!r} is not a name that every engine takes: use lower-case letters, digits and _, at most 63"
         )
+    if text.startswith(PREFIX):
+        raise ValueError(
+            f"{text!r} begins with {PREFIX}, as only names of the pipeline itself do: choose another name"
+        )
+    return text
+
+
+def _no_system_column(text: str) -> str:
+    if text in SYSTEM_COLUMNS:
+        raise ValueError(
+            f"{text!r} is not a name that every engine takes: PostgreSQL or Redshift has a system column of that name"
+        )
     return text
 
 
@@ -154,6 +167,7 @@ def _month(value: Any) -> Month:
 
 
 Name = Annotated[str, AfterValidator(_identifier)]
+ColumnName = Annotated[Name, AfterValidator(_no_system_column)]
 NeutralType = Annotated[str, AfterValidator(_neutral_type)]
 FieldPath = Annotated[str, AfterValidator(_field_path)]
 Unit = Literal["seconds", "milliseconds", "microseconds"]
@@ -179,7 +193,7 @@ class DaysAfter(_Fact):
 class Column(_Fact):
     """A column: its neutral type, and what must hold for every value."""
 
-    name: Name
+    name: ColumnName
     type: NeutralType
     description: str
     nullable: bool = True
@@ -244,6 +258,12 @@ class Source(_Fact):
     unfit_files: Literal["fail", "reject"] = Field(
         "fail",
         description="what a Parquet file does that is damaged or has other columns: fail the load, or count as a rejected row",
+    )
+    max_stored_rejects: int = Field(
+        1000,
+        ge=1,
+        le=100_000,
+        description="rejected rows of a file that are stored; further ones are only counted",
     )
     rows_per_file: int | None = Field(None, ge=1, description="warn of a file that has not as many rows")
     files_per_day: int | None = Field(None, ge=1, description="warn of a day that has not as many files")
@@ -315,11 +335,6 @@ class Table(_Fact):
         doubled = {name for name in names if names.count(name) > 1}
         if doubled:
             raise ValueError(f"table {self.name}: column {sorted(doubled)[0]} is declared twice")
-        for name in names:
-            if name in RESERVED:
-                raise ValueError(
-                    f"table {self.name}: a column cannot be named {name}, which a reader has a use for"
-                )
         for name in self.key:
             if name not in names:
                 raise ValueError(f"table {self.name}: key column {name} is not among its columns")
@@ -481,7 +496,20 @@ class Star(_Fact):
         sources = {source.name: source for source in self.sources}
         if len(tables) < len(self.tables) or len(sources) < len(self.sources):
             raise ValueError(f"star {self.name}: two tables or two sources have the same name")
+        for name in sorted(tables.keys() & sources.keys()):
+            raise ValueError(
+                f"star {self.name}: a source and a table are both named {name}, and must have names of their own: rename one"
+            )
+        if self.queries and "report" in (tables.keys() | sources.keys()):
+            raise ValueError(
+                f"star {self.name}: a table or source cannot be named report, which is its report's name"
+            )
         for table in self.tables:
+            reserved = sorted(RESERVED.intersection(table.column_names))
+            if reserved:
+                raise ValueError(
+                    f"table {table.name}: a column cannot be named {reserved[0]}, which the pipeline itself uses"
+                )
             if table.source is not None:
                 self._check_staging(table, sources)
             for column in table.columns:

@@ -3,11 +3,14 @@ How rows are read is in `ingest` and `copied`; what of it is kept in the warehou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from scx_pipeline.engine.parsing import Strangers
+from scx_pipeline.engine.parsing import Refused, Strangers
 from scx_pipeline.engine.select import SelectedObject
 from scx_pipeline.spec import Month, Span, Table
+
+MAX_STORED_CHARACTERS = 64 << 20  # of the raw texts of a table's rejected rows, in one load
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,23 @@ class Ingested:
     counts: list[ObjectCount] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     doubled: list[DoubledKey] = field(default_factory=list)
+    stored_characters: int = 0  # of the rejected rows' raw texts
+    ended_early: bool = False  # since more rows were rejected than the source's limit allows, whatever comes
     strangers: list[tuple[str, Strangers]] = field(
         default_factory=list
     )  # key, and its undeclared or absent fields
     superseded: str | None = (
         None  # the table, on the landing's connection, of the keys of which only the newest row stays
     )
+
+    def store(self, count: ObjectCount, refused: Sequence[Refused]) -> None:
+        """Keep an object's rows that stay out, as long as there is room for their texts."""
+        for row in sorted(refused, key=lambda row: row.line or 0):
+            if self.stored_characters > MAX_STORED_CHARACTERS:
+                return
+            raw = row.raw.replace("\0", "\\0")
+            self.stored_characters += len(raw)
+            self.rejected.append(Rejected(count.object.info.key, row.line, row.column, row.reason, raw))
 
     def total(self, name: str) -> int:
         """The sum of one of the counts over all objects."""

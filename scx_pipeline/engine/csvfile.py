@@ -5,19 +5,26 @@ from __future__ import annotations
 
 import csv
 import difflib
-import zlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import StringIO
 
+from scx_pipeline.engine.csvbytes import FIELD, MAX_RECORD_BYTES
 from scx_pipeline.engine.objects import LocalFile
-from scx_pipeline.engine.parsing import compression_of, paths_of
-from scx_pipeline.engine.records import BOM, open_plain
+from scx_pipeline.engine.parsing import compression_of, decompressing, paths_of
+from scx_pipeline.engine.records import BOM
 from scx_pipeline.errors import SourceFileError
+from scx_pipeline.internal_names import internal
 from scx_pipeline.spec import Table
 from scx_pipeline.warehouse.base import quote
 
-HEADER_BYTES = 64 << 10
-MAX_RECORD_BYTES = 4 << 20  # Redshift's row limit
+HEADER_BYTES = 64 << 10  # that are read at first; few headers are longer
+# A buffer must hold a few records of the longest kind. Larger ones are no faster, and a file that is decompressed takes several.
+BUFFER_BYTES = 4 * MAX_RECORD_BYTES
+FILE = internal("file")  # the place of a row's file among those of a scan, from 0
+
+_HEADER = re.compile(rb"(%b(?:,%b)*+)(\r\n|\n|\r|\Z)" % (FIELD, FIELD))
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,11 @@ class Header:
     columns: tuple[str, ...]
     newline: str
 
+    @property
+    def line_end(self) -> bytes:
+        """The line ending as bytes."""
+        return {"\\n": b"\n", "\\r\\n": b"\r\n", "\\r": b"\r"}[self.newline]
+
 
 def read_header(file: LocalFile, uri: str, table: Table) -> Header | None:
     """The file's header, checked against the declared columns; None for a file without any content.
@@ -34,23 +46,27 @@ def read_header(file: LocalFile, uri: str, table: Table) -> Header | None:
     Raises SourceFileError for a column that is missing (with the nearest name), doubled or unnamed, for another
     encoding than UTF-8, and for a compressed file that is damaged.
     """
-    try:
-        with open_plain(file.path) as stream:
-            start = stream.read(HEADER_BYTES).removeprefix(BOM)
-    except (OSError, EOFError, zlib.error) as error:
-        raise SourceFileError(f"{uri}: the file cannot be read ({error}); upload it again") from None
-    return header_in(start, uri, table)
+    with decompressing(file, uri) as stream:
+        start = stream.read(HEADER_BYTES)
+        if len(start) == HEADER_BYTES and not _has_line_end(start):
+            start += stream.read(MAX_RECORD_BYTES)
+    return header_in(start.removeprefix(BOM), uri, table)
 
 
 def header_in(start: bytes, uri: str, table: Table) -> Header | None:
     """The header that a file begins with, as `read_header`; `start` has no byte order mark."""
     if not start.strip():
         return None
-    line, newline = _first_line(start)
+    match = _HEADER.match(start)
+    if match is None:
+        raise SourceFileError(
+            f"{uri}, line 1: a quote is opened in the header and never closed; correct the file and upload it again"
+        )
+    line, newline = match[1], match[2] or b"\n"
     if not line.strip():
         raise SourceFileError(f"{uri}, line 1 is empty; the header must stand there")
     try:
-        columns = tuple(name.strip() for name in next(csv.reader([line.decode("utf-8")])))
+        columns = tuple(name.strip() for name in next(csv.reader(StringIO(line.decode("utf-8"), newline=""))))
     except UnicodeDecodeError:
         raise SourceFileError(
             f"{uri}, line 1: not UTF-8; convert the file to UTF-8 and upload it again"
@@ -60,28 +76,26 @@ def header_in(start: bytes, uri: str, table: Table) -> Header | None:
             f"{uri}, line 1: not UTF-8 (it looks like UTF-16); convert the file and upload it again"
         )
     _check_columns(columns, uri, table)
-    return Header(columns, newline)
+    return Header(columns, newline.decode().replace("\r", "\\r").replace("\n", "\\n"))
 
 
-def _first_line(start: bytes) -> tuple[bytes, str]:
-    found = [
-        (start.find(end), len(end), name)
-        for end, name in ((b"\r\n", "\\r\\n"), (b"\n", "\\n"), (b"\r", "\\r"))
-    ]
-    position, _, newline = min(
-        (item for item in found if item[0] >= 0), default=(len(start), 0, "\\n"), key=lambda i: (i[0], -i[1])
-    )
-    return start[:position], newline
+def _has_line_end(start: bytes) -> bool:
+    """Whether the header ends before these bytes do."""
+    match = _HEADER.match(start)
+    return match is not None and match.end() < len(start)
 
 
 def _check_columns(columns: Sequence[str], uri: str, table: Table) -> None:
-    for number, name in enumerate(columns, start=1):
-        if not name:
-            raise SourceFileError(f"{uri}, line 1: the header's column {number} has no name; name it")
-        if columns.count(name) > 1:
-            raise SourceFileError(
-                f"{uri}, line 1: the header has the column {name!r} twice; rename one of them"
-            )
+    if len(set(columns)) < len(columns) or not all(columns):
+        seen: set[str] = set()
+        for number, name in enumerate(columns, start=1):
+            if not name:
+                raise SourceFileError(f"{uri}, line 1: the header's column {number} has no name; name it")
+            if name in seen:
+                raise SourceFileError(
+                    f"{uri}, line 1: the header has the column {name!r} twice; rename one of them"
+                )
+            seen.add(name)
     missing = [name for name in table.column_names if name not in columns]
     if missing:
         unknown = [name for name in columns if name not in table.column_names]
@@ -94,11 +108,21 @@ def _check_columns(columns: Sequence[str], uri: str, table: Table) -> None:
         raise SourceFileError(f"{uri}, line 1: the column {missing[0]!r} of {table.name} is missing{hint}")
 
 
-def scan(files: Sequence[LocalFile], header: Header, rejects: str) -> str:
-    """The table function that reads the files, all values as text; refused records go to the table `rejects`."""
-    columns = ", ".join(f"{quote(name)}: 'VARCHAR'" for name in header.columns)
+def scan(files: Sequence[LocalFile], header: Header, columns: Sequence[str]) -> str:
+    """A relation of these columns of the files, as texts, and of FILE. Unquoted nothing is NULL.
+
+    Records that have another number of values than the header are left out, and so are those that the reader cannot
+    read: whoever uses the relation counts what came. One thread reads a file from its beginning to its end, since several
+    would have to guess where records begin in the middle of it.
+    """
+    # Named by their places: a header may have any names.
+    read = ", ".join(f"'c{place}': 'VARCHAR'" for place in range(len(header.columns)))
+    chosen = ", ".join(f"r.c{header.columns.index(name)} AS {quote(name)}" for name in columns)
+    # A blank line would be a record of a single column without a value.
+    some = " WHERE r.c0 IS NOT NULL" if len(header.columns) == 1 else ""
     return (
-        f"read_csv({paths_of(files)}, columns={{{columns}}}, header=true, auto_detect=false, delim=',', quote='\"', escape='\"',"
-        f" new_line='{header.newline}', compression='{compression_of(files)}', max_line_size={MAX_RECORD_BYTES},"
-        f" store_rejects=true, rejects_table='{rejects}', rejects_scan='{rejects}_scan')"
+        f"(SELECT {chosen}, r.file_index::INTEGER AS {FILE} FROM read_csv({paths_of(files)}, columns={{{read}}}, header=true,"
+        f" auto_detect=false, delim=',', quote='\"', escape='\"', new_line='{header.newline}', compression='{compression_of(files)}',"
+        f" max_line_size={MAX_RECORD_BYTES + HEADER_BYTES}, buffer_size={BUFFER_BYTES}, allow_quoted_nulls=false, ignore_errors=true,"
+        f" parallel=false) AS r{some})"
     )

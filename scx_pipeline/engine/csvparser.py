@@ -1,13 +1,19 @@
 """CSV files into a landing, and the bad records of a file with line, column, reason and raw text.
-What a header must be is in `csvfile`, how texts are typed in `values`, where a record stands in `records`."""
+What a header must be is in `csvfile`, how texts are typed in `values`, how records are counted in `csvbytes`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-from scx_pipeline.engine import csvfile, values
+from scx_pipeline.engine import csvexact, csvfile, values
+from scx_pipeline.engine.compression import check_content
+from scx_pipeline.engine.csvbytes import RecordCount, count_records, count_records_by_pattern, locate_records
+from scx_pipeline.engine.csvexact import Batch
+from scx_pipeline.engine.csvfile import FILE, Header
 from scx_pipeline.engine.objects import LocalFile
 from scx_pipeline.engine.parsing import (
     UNKNOWN_REASON,
@@ -15,184 +21,243 @@ from scx_pipeline.engine.parsing import (
     Parser,
     Refused,
     Strangers,
-    check_compressed,
+    decompressing,
     marked,
 )
-from scx_pipeline.engine.records import Found, Record, find_records, line_of
+from scx_pipeline.engine.records import RAW_LIMIT
 from scx_pipeline.errors import SourceFileError
+from scx_pipeline.internal_names import internal
 from scx_pipeline.warehouse.base import names, quote
+
+MAX_SHORT = 1000  # short records of a file that is scanned: the scan keeps something of each in memory
+COUNTERS = 2  # files are counted by as many threads
+Rule = tuple[str, str | None, str]
+RECORDS, LINE = internal("records"), internal("line")
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A file's header, and what was counted in it; nothing of a file without any content."""
+
+    header: Header
+    count: RecordCount
+
+    @property
+    def scanned(self) -> bool:
+        """Whether the scan may read the file. It leaves out short records, but takes a surplus of empty values for none."""
+        return self.count.plain and not self.count.surplus and self.count.short <= MAX_SHORT
 
 
 class CsvParser(Parser[LocalFile]):
-    """Reads CSV files with a header; those with the same header are read by one scan."""
+    """Reads CSV files with a header; those with the same header are read by one scan.
+
+    What a scan brings of a file is compared with what was counted in the file's bytes. A file that differs is read
+    again, record by record, and refused where that differs as well.
+    """
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
-        self.scans = 0
-        self.headers: dict[str, csvfile.Header | None] = {}  # by path
-        # Records that DuckDB refused, by the number of their file: position → column, reason, raw text.
-        self.refused: dict[int, dict[int, tuple[str | None, str, str]]] = {}
+        self.counted: dict[str, Counted | None] = {}  # by path
+        self.exact: set[int] = set()  # the numbers of the files that were read record by record
 
     def groups(self, files: Sequence[LocalFile]) -> Sequence[Sequence[int]]:
+        with ThreadPoolExecutor(COUNTERS) as pool:
+            counted = list(pool.map(self._count, files))
+        self.counted = {str(file.path): found for file, found in zip(files, counted, strict=True)}
         groups: dict[object, list[int]] = {}
-        self.headers.clear()
-        for index, file in enumerate(files):
-            check_compressed(file, self.uri(file.object))
-            header = csvfile.read_header(file, self.uri(file.object), self.table)
-            self.headers[str(file.path)] = header
-            groups.setdefault((header, file.suffix) if header else None, []).append(index)
+        for index, (file, found) in enumerate(zip(files, counted, strict=True)):
+            alike = (found.header, file.suffix) if found and found.scanned else index if found else None
+            groups.setdefault(alike, []).append(index)
         return list(groups.values())
 
-    def land(self, first: int, files: Sequence[LocalFile]) -> Mapping[int, int]:
-        header = self.headers[str(files[0].path)]
-        if header is None:  # files without any content
-            return {}
-        self._note_strangers(first, files, header)
-        self.scans += 1
-        rejects = f"_rejects{self.scans}"
-        self._insert(csvfile.scan(files, header, rejects), first, files)
-        self._collect(rejects, first, files)
-        self.con.execute(f"DROP TABLE {rejects}; DROP TABLE {rejects}_scan")
-        return {number: len(found) for number, found in self.refused.items() if number >= first}
+    def _count(self, file: LocalFile) -> Counted | None:
+        uri = self.uri(file.object)
+        check_content(file, uri)
+        header = csvfile.read_header(file, uri, self.table)
+        with decompressing(file, uri) as stream:  # to its end, even if there is nothing to count
+            count = count_records(
+                stream, header.line_end if header else b"\n", len(header.columns) if header else 1
+            )
+        return Counted(header, count) if header else None
 
-    def _note_strangers(self, first: int, files: Sequence[LocalFile], header: csvfile.Header) -> None:
+    def land(self, first: int, files: Sequence[LocalFile]) -> Mapping[int, int]:
+        counted = self.counted[str(files[0].path)]
+        if counted is None:  # files without any content
+            return {}
+        self._note_strangers(first, files, counted.header)
+        numbered = {first + index: file for index, file in enumerate(files)}
+        refused = self._land_scanned(first, numbered, counted.header) if counted.scanned else {}
+        for number in numbered.keys() - refused.keys():
+            refused[number] = self._land_exactly(number, numbered[number])
+        return refused
+
+    def _note_strangers(self, first: int, files: Sequence[LocalFile], header: Header) -> None:
         unknown = tuple(name for name in header.columns if name not in self.table.column_names)
         if unknown:
             self.strangers |= {first + index: Strangers(unknown) for index in range(len(files))}
 
-    def _insert(self, scan: str, first: int, files: Sequence[LocalFile]) -> None:
+    def _land_scanned(self, first: int, files: Mapping[int, LocalFile], header: Header) -> dict[int, int]:
+        """Land files by one scan; how many records of which were refused. Files that were not read right are left out."""
         import duckdb
 
-        columns = self.table.columns
-        # A bad row keeps its place, marked by a negative object number, so that its record can be found by counting.
-        number = marked(values.violations(columns), f"{first} + file_index::INTEGER")
-        rows = values.typed_rows(scan, columns, "file_index", self.source.null_texts)
+        scan = csvfile.scan(list(files.values()), header, self.table.column_names)
         try:
-            self.landing.add(f"SELECT {names(self.table.column_names)}, {number} FROM ({rows})")
-        except duckdb.Error as error:
-            raise self._unreadable(error, files) from error
+            self._insert(scan, FILE, f"{first} + {FILE}")
+        except (duckdb.OutOfMemoryException, duckdb.InterruptException):
+            raise
+        except duckdb.Error:  # nothing has landed; the exact reader says what is wrong with which file
+            return {}
+        landed = self._landed(first, first + len(files) - 1)
+        refused = {}
+        for number, file in files.items():
+            count = self._counted(file).count
+            if landed.get(number, 0) == count.records - 1 - count.short:
+                refused[number], self.counts[number] = count.short, count.records - 1
+            elif number in landed:
+                self.landing.remove(f"_object IN ({number}, {-1 - number})")
+        return refused
 
-    def _collect(self, rejects: str, base: int, files: Sequence[LocalFile]) -> None:
-        """Note what the scan refused."""
-        # A record has an error for each value that it lacks: the first one tells how many it has, and the others hide
-        # nothing, since what makes a whole file doubtful comes before them.
-        first = "error_type::VARCHAR IN ('MISSING COLUMNS', 'TOO MANY COLUMNS'), column_idx"
-        for index, position, column, kind, message, raw in self.con.execute(
-            "SELECT DISTINCT ON (file_id, line_byte_position) file_id, line_byte_position - 1, column_name,"
-            f" error_type::VARCHAR, error_message, csv_line FROM {rejects} ORDER BY file_id, line_byte_position, {first}"
-        ).fetchall():
-            reason = self._refusal(kind, message, raw or "", files[index], position)
-            # A value that is missing has no column of its own to blame.
-            blamed = column if kind == "UNQUOTED VALUE" else None
-            self.refused.setdefault(base + index, {})[position] = (blamed, reason, raw or "")
+    def _counted(self, file: LocalFile) -> Counted:
+        counted = self.counted[str(file.path)]
+        assert counted is not None
+        return counted
+
+    def _landed(self, first: int, last: int) -> dict[int, int]:
+        """How many rows of each file are in the landing."""
+        number = "CASE WHEN _object < 0 THEN -1 - _object ELSE _object END"
+        return dict(
+            self.con.execute(
+                f"SELECT {number}, count(*) FROM {self.landing.rows} WHERE ({number}) BETWEEN {first} AND {last} GROUP BY 1"
+            ).fetchall()
+        )
+
+    def _insert(self, texts: str, others: str, number: str) -> int:
+        """Land the rows of a relation of texts under the number of their file; how many.
+
+        A bad row keeps its place, marked by a negative number, so that its record can be found by counting.
+        """
+        columns = self.table.columns
+        mark = marked(values.violations(columns), number)
+        rows = values.typed_rows(texts, columns, others, self.source.null_texts)
+        return self.landing.add(f"SELECT {names(self.table.column_names)}, {mark} FROM ({rows})")
+
+    def _land_exactly(self, number: int, file: LocalFile) -> int:
+        """Land a file record by record; how many were refused. Raises SourceFileError unless it is in order."""
+        self.exact.add(number)
+        landed = refused = 0
+        for part in self._exact_parts(file):
+            refused += len(part.refused)
+            with self._registered(file, part) as relation:
+                landed += self._insert(relation, LINE, str(number))
+            if self._are_too_many(refused):
+                self.ended_early, self.counts[number] = True, landed + refused
+                return refused
+        counted = self.counts[number] = self._count_again(file)
+        if landed + refused != counted:
+            raise SourceFileError(
+                f"{self.uri(file.object)}: {landed + refused:,} records were read, but {counted:,} were counted, so its rows"
+                " would not be right; write the file again, with every value in quotes"
+            )
+        return refused
+
+    def _are_too_many(self, refused: int) -> bool:
+        """Whether the load cannot be published any more for the records of one file that were refused."""
+        if self.others is None or refused < self.limit:
+            return False
+        most = self.others + sum(found.count.records for found in self.counted.values() if found)
+        return refused > self.source.reject_limit * most
+
+    def _count_again(self, file: LocalFile) -> int:
+        """How many records a file has, its header excluded, counted in the way that suits it."""
+        count = self._counted(file).count
+        if count.plain:
+            return count.records - 1
+        with decompressing(file, self.uri(file.object)) as stream:
+            return count_records_by_pattern(stream) - 1
+
+    @contextmanager
+    def _registered(self, file: LocalFile, part: Batch) -> Iterator[str]:
+        """A relation of the records that fit the header: their texts by column, and the line that each begins on."""
+        import pyarrow as pa
+
+        columns = self._counted(file).header.columns
+        places = [columns.index(name) for name in self.table.column_names]
+        texts = {
+            name: pa.array([row[place] for row in part.rows], pa.string())
+            for name, place in zip(self.table.column_names, places, strict=True)
+        }
+        lines = pa.array([record.line for record in part.records], pa.int64())
+        self.con.register(RECORDS.strip('"'), pa.table({**texts, LINE.strip('"'): lines}))
+        try:
+            yield RECORDS
+        finally:
+            self.con.unregister(RECORDS.strip('"'))
 
     def explain(self, number: int, file: LocalFile, records: int, outside: Outside | None) -> list[Refused]:
-        bad = [row for row, _ in self._places(number, "_object < 0")]
-        misplaced = dict(self._places(number, f"_object >= 0 AND {outside.condition}")) if outside else {}
-        refused = self.refused.get(number, {})
-        found = find_records(file.path, [*bad, *misplaced], refused, records)
-        told = self._explain(found, bad)
-        rows = [_refused(found.parsed.get(row), *told.get(row, (None, UNKNOWN_REASON))) for row in bad]
-        for row, time in misplaced.items():
-            assert outside is not None
-            rows.append(_refused(found.parsed.get(row), self.table.moment, outside.tell(time)))
-        for position, (column, reason, raw) in refused.items():
-            rows.append(_refused(found.refused.get(position), column, reason, raw))
-        return rows
+        exact = number in self.exact
+        found: list[Refused] = []
+        for part in self._exact_parts(file) if exact else self._scanned_parts(number, file, outside):
+            explained = self._explain(file, part, outside)
+            # Of a file that was scanned, all records that come here are bad.
+            unknown = [] if exact else [item for item in part.records if item.line not in explained]
+            found += part.refused
+            found += explained.values()
+            found += [Refused(item.line, None, UNKNOWN_REASON, item.raw[:RAW_LIMIT]) for item in unknown]
+            if len(found) >= self.limit:
+                break
+        return found[: self.limit]
 
-    def _places(self, number: int, condition: str) -> list[tuple[int, datetime]]:
-        """The rows of a file that meet a condition: their number among its parsed ones, and a good one's event time."""
+    def _explain(self, file: LocalFile, part: Batch, outside: Outside | None) -> dict[int, Refused]:
+        """Which column of a bad row is wrong and why, by line: the same conditions that refused it, one by one."""
+        columns = self.table.columns
+        rules: list[Rule] = [*values.violations(columns)]
+        time = "NULL"
+        if outside:
+            # Python has no other years, and a bad row may be of any.
+            event = quote(self.table.moment)
+            time = f"CASE WHEN {event} {values.IN_CALENDAR} THEN {event} END"
+            rules.append((f"COALESCE({outside.condition}, FALSE)", self.table.moment, ""))
+        with self._registered(file, part) as relation:
+            rows = values.typed_rows(relation, columns, LINE, self.source.null_texts)
+            found = self.con.execute(
+                values.first_violations(rows, columns, rules, f"{LINE}, {time}")
+            ).fetchall()
+        raws = {record.line: record.raw[:RAW_LIMIT] for record in part.records} if found else {}
+        explained = {}
+        for line, moment, rule, value in found:
+            _, column, reason = rules[rule]
+            reason = outside.tell(moment) if outside and not reason else values.told(reason, value)
+            explained[line] = Refused(line, column, reason, raws[line])
+        return explained
+
+    def _exact_parts(self, file: LocalFile) -> Iterator[Batch]:
+        counted, uri = self._counted(file), self.uri(file.object)
+        with decompressing(file, uri) as stream:
+            yield from csvexact.read_batches(stream, counted.header, uri)
+
+    def _scanned_parts(self, number: int, file: LocalFile, outside: Outside | None) -> Iterator[Batch]:
+        """The misfits of a file that was scanned, and the records of its bad rows."""
+        header = self._counted(file).header
+        width, wanted, part = len(header.columns), self._places(number, outside), Batch()
+        with decompressing(file, self.uri(file.object)) as stream:
+            for found in locate_records(stream, header.line_end, width, wanted, self.limit):
+                record, texts = found.record, csvexact.split(found.record.raw)
+                if found.number is None:
+                    part.refuse(record, f"has {len(texts)} values, the header {width}")
+                else:
+                    part.add(record, texts)
+                if part.full:
+                    yield part
+                    part = Batch()
+        yield part
+
+    def _places(self, number: int, outside: Outside | None) -> list[int]:
+        """The first rows of a scanned file that stay out, by their number among those that landed."""
         rows = self.landing.rows
-        time = (
-            f"CASE WHEN _object >= 0 THEN {quote(self.table.event_time)} END"
-            if self.table.event_time
-            else "NULL"
-        )
         of_file = f"_object IN ({number}, {-1 - number})"
-        return self.con.execute(
-            f"SELECT rowid - (SELECT min(rowid) FROM {rows} WHERE {of_file}), {time} FROM {rows} WHERE {of_file} AND {condition}"
+        bad = "_object < 0" + (f" OR {outside.condition}" if outside else "")
+        found = self.con.execute(
+            f"SELECT rowid - (SELECT min(rowid) FROM {rows} WHERE {of_file}) FROM {rows}"
+            f" WHERE {of_file} AND ({bad}) ORDER BY 1 LIMIT {self.limit}"
         ).fetchall()
-
-    def _explain(self, found: Found, bad: Sequence[int]) -> dict[int, tuple[str | None, str]]:
-        """Which column of a bad row is wrong and why: the same conditions that refused it, one by one."""
-        records = {row: found.parsed[row] for row in bad if row in found.parsed}
-        if not records:
-            return {}
-        header = found.header
-        texts: dict[str, list[Any]] = {name: [] for name in header} | {"_n": list(records)}
-        for record in records.values():
-            fields = record.fields() + [""] * len(header)
-            for name, value in zip(header, fields, strict=False):
-                texts[name].append(value or None)
-        source = ", ".join(
-            f"unnest(?::{'INTEGER' if name == '_n' else 'VARCHAR'}[]) AS {quote(name)}" for name in texts
-        )
-        rules = values.violations(self.table.columns)
-        rows = values.typed_rows(f"(SELECT {source})", self.table.columns, "_n", self.source.null_texts)
-        explained = self.con.execute(
-            values.first_violations(rows, self.table.columns, rules, "_n"), list(texts.values())
-        ).fetchall()
-        return {row: (rules[rule][1], values.told(rules[rule][2], value)) for row, rule, value in explained}
-
-    def _refusal(self, kind: str, message: str, raw: str, file: LocalFile, position: int) -> str:
-        """The reason of a record that the parser refused; SourceFileError where it makes the whole file doubtful."""
-        uri = self.uri(file.object)
-        if kind == "INVALID ENCODING":
-            raise SourceFileError(
-                f"{uri}, line {_line(file, position)}: not UTF-8; convert the file to UTF-8 and upload it again"
-            )
-        if kind == "UNQUOTED VALUE" and _spans_lines(raw):
-            raise SourceFileError(
-                f"{uri}, line {_line(file, position)}: a quote is opened and never closed; mend the file"
-            )
-        if kind == "LINE SIZE OVER MAXIMUM":
-            raise SourceFileError(
-                f"{uri}, line {_line(file, position)}: the record is longer than {csvfile.MAX_RECORD_BYTES:,} bytes; mend the file"
-            )
-        if kind in ("MISSING COLUMNS", "TOO MANY COLUMNS"):
-            found = message.rsplit("Found:", 1)[-1].strip()
-            return f"has {found} values, the header {message.split('Columns:')[-1].split()[0]}"
-        if kind == "UNQUOTED VALUE":
-            return (
-                "has a quote that is never closed"
-                if raw.count('"') % 2
-                else "has text between a closing quote and the next comma"
-            )
-        return message.strip()
-
-    def _unreadable(self, error: Exception, files: Sequence[LocalFile]) -> Exception:
-        """A clear error where the parser's message is about a file, else the parser's error itself."""
-        text = str(error)
-        for file in files:
-            if str(file.path) in text:
-                uri = self.uri(file.object)
-                if "GZIP" in text or "zstd" in text.lower() or "frame" in text:
-                    return SourceFileError(
-                        f"{uri}: the compressed file is damaged or cut off; upload it again"
-                    )
-                if "state machine" in text:
-                    return SourceFileError(
-                        f"{uri}: the file mixes line endings; write all of them as \\n or all as \\r\\n"
-                    )
-                return SourceFileError(
-                    f"{uri}: {text.splitlines()[0].replace(str(file.path), file.object.key)}"
-                )
-        if any(file.suffix for file in files) and ("GZIP" in text or "frame" in text.lower()):
-            keys = ", ".join(file.object.key for file in files[:3])
-            return SourceFileError(f"a compressed file among {keys} is damaged or cut off; upload it again")
-        return error
-
-
-def _refused(record: Record | None, column: str | None, reason: str, raw: str = "") -> Refused:
-    return Refused(
-        record.line if record else None, column, reason, record.raw if record else raw.strip("\r\n")
-    )
-
-
-def _spans_lines(raw: str) -> bool:
-    """Whether a quote swallowed the lines after it; the parser says no more of it than of text after a closing quote."""
-    return not raw or any(end in raw.strip("\r\n") for end in "\r\n")
-
-
-def _line(file: LocalFile, position: int) -> int:
-    return line_of(file.path, [position])[position]
+        return [place for (place,) in found]

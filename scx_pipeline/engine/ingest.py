@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from scx_pipeline.engine.accounts import DoubledKey, Ingested, ObjectCount, Rejected, bounds_of
+from scx_pipeline.engine.accounts import DoubledKey, Ingested, ObjectCount, bounds_of
 from scx_pipeline.engine.copied import ObjectCopies
 from scx_pipeline.engine.csvparser import CsvParser
 from scx_pipeline.engine.jsonparser import JsonLinesParser, JsonParser
-from scx_pipeline.engine.objects import Bucket, ObjectInfo
+from scx_pipeline.engine.objects import Bucket, ObjectInfo, suffix_of
 from scx_pipeline.engine.pace import Pace
 from scx_pipeline.engine.parquetparser import ParquetParser
-from scx_pipeline.engine.parsing import Outside, Parser, Refused
+from scx_pipeline.engine.parsing import Outside, Parser
 from scx_pipeline.engine.select import SelectedObject, split_batches
 from scx_pipeline.engine.values import MICROSECONDS
 from scx_pipeline.spec import Month, Source, Span, Table
@@ -73,13 +73,24 @@ class Ingestion:
         files_read = rows = size = 0
         bring: Any = self.bucket.read if documents else self.bucket.fetch
         with bring([[item.info for item in batch] for batch in batches]) as fetched:
-            for batch, files in zip(batches, fetched, strict=True):
-                rows += reader.read(batch, files)
+            for number, (batch, files) in enumerate(zip(batches, fetched, strict=True), start=1):
+                later = self._most_rows([item for part in batches[number:] for item in part])
+                rows += reader.read(batch, files, None if later is None else rows + later)
+                if reader.is_hopeless(later):
+                    break
                 self.inspect(landing)
                 landing.flush()
                 files_read += len(batch)
                 size += sum(item.info.size for item in batch)
                 pace.at(files_read, rows, size)
+
+    def _most_rows(self, objects: Sequence[SelectedObject]) -> int | None:
+        """The most rows that objects may have; None where their sizes do not tell."""
+        # A separator or a line end for each value; two brackets and a line end.
+        least = {"csv": len(self.table.columns), "json_lines": 3}.get(self.source.format)
+        if objects and (least is None or any(suffix_of(item.info.key) for item in objects)):
+            return None
+        return sum(item.info.size // (least or 1) + 1 for item in objects)
 
     def uri(self, item: ObjectInfo) -> str:
         """The object's full address."""
@@ -121,11 +132,12 @@ class _Reader:
         self.parser: Parser[Any] = parser(ingestion.source, ingestion.table, landing, ingestion.uri)
         self.inside = inside(self.table, ingestion.span)
 
-    def read(self, batch: Sequence[SelectedObject], files: Sequence[Any]) -> int:
+    def read(self, batch: Sequence[SelectedObject], files: Sequence[Any], others: int | None) -> int:
         """Land one batch: the rows that may stand stay in the landing's table, all others are counted and leave it.
 
-        How many rows there were.
+        How many rows there were. `others` is the most that other batches have.
         """
+        self.parser.others = others
         first = len(self.ingested.counts)
         numbered: dict[int, Any] = {}
         refused: dict[int, int] = {}
@@ -138,26 +150,40 @@ class _Reader:
         self._take_strangers()
         return sum(count.read for count in self.ingested.counts[first:])
 
+    def is_hopeless(self, later: int | None) -> bool:
+        """Whether too many rows were rejected already, though there may be so many rows later; then nothing more is read."""
+        if later is not None:
+            rows = self.ingested.total("read") + later
+            rejected = self.ingested.total("rejected")
+            self.ingested.ended_early = rejected > self.job.source.reject_limit * rows and later > 0
+        self.ingested.ended_early = self.ingested.ended_early or self.parser.ended_early
+        return self.ingested.ended_early
+
     def _settle(self, first: int, files: Mapping[int, Any], refused: Mapping[int, int]) -> None:
         """Count what landed, and quarantine bad and misplaced rows."""
         counts = self.ingested.counts
         landed = self._look(first)
         for number in {*landed, *refused}:
             found = landed.get(number, _Landed())
-            counts[number].read = found.rows + refused.get(number, 0)
+            counts[number].read = self.parser.counts.get(number, found.rows + refused.get(number, 0))
             counts[number].loaded, counts[number].filtered = found.loaded, found.filtered
         bad = {number for number, found in landed.items() if found.bad}
         misplaced = {number for number, found in landed.items() if self._is_misplaced(number, found)}
-        for number in sorted({*bad, *misplaced, *refused}):
+        for number in sorted({*bad, *misplaced, *(number for number, rows in refused.items() if rows)}):
             outside = self._outside(number) if number in misplaced else None
             out = self.parser.explain(number, files[number], counts[number].read, outside)
-            self._quarantine(counts[number], out)
+            counts[number].rejected = len(out)
+            self.ingested.store(counts[number], out)
         if bad:
             self.landing.remove("_object < 0")
         for number in misplaced:
             self.landing.remove(f"_object = {number} AND {self._outside(number).condition}")
             left = self._look(number, number).get(number, _Landed())
             counts[number].loaded, counts[number].filtered = left.loaded, left.filtered
+        for number in {*landed, *refused}:
+            if counts[number].rejected == self.parser.limit:  # of more rows, only so many are explained
+                rows = landed.get(number, _Landed()).rows + refused.get(number, 0)
+                counts[number].rejected = rows - counts[number].loaded - counts[number].filtered
 
     def _take_strangers(self) -> None:
         for number, strangers in self.parser.strangers.items():
@@ -189,15 +215,6 @@ class _Reader:
 
     def _bounds(self, number: int) -> Span:
         return bounds_of(self.ingested.counts[number].object, self.job.months)
-
-    def _quarantine(self, count: ObjectCount, refused: Sequence[Refused]) -> None:
-        """Keep an object's rows that stay out."""
-        count.rejected = len(refused)
-        key = count.object.info.key
-        self.ingested.rejected += [
-            Rejected(key, row.line, row.column, row.reason, row.raw.replace("\0", "\\0"))
-            for row in sorted(refused, key=lambda row: row.line or 0)
-        ]
 
     def _misplacement(self, number: int, time: datetime) -> str:
         months, named = self.job.months, self.ingested.counts[number].object.months

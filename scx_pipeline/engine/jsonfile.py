@@ -11,11 +11,13 @@ from typing import Any
 
 from scx_pipeline.engine import values
 from scx_pipeline.engine.values import literal
+from scx_pipeline.internal_names import VIRTUAL_COLUMNS, internal
 from scx_pipeline.spec import Column, Source, Table
 from scx_pipeline.warehouse.base import quote
 
-# What is passed on beside the columns; no declared name has a space.
-NUMBER, JSON, KEYS, ODD, NUL = '"the number"', '"the json"', '"the keys"', '"is odd"', '"has nul"'
+# What is passed on beside the columns.
+NUMBER, JSON, KEYS, ODD, NUL = map(internal, ("number", "json", "keys", "odd", "nul"))
+TAKEN, STRICT, LOOSE = map(internal, ("taken", "strict", "loose"))  # on the way there
 PARSED = ", ".join([NUMBER, JSON, KEYS, ODD, NUL])
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},]|[^\s"\[\]{},:]+', re.DOTALL)
@@ -53,7 +55,7 @@ class FieldMap:
         found: list[Rule] = [(f"{JSON} IS NULL", None, "is no JSON")]
         found.append((f"({ODD} AND COALESCE(json_type({JSON}) <> 'OBJECT', FALSE))", None, "is no object"))
         for level in self.levels:
-            keys = KEYS if not level else f"json_keys({JSON}, {literal(_pointer(level))})"
+            keys = self._keys(level)
             doubled = f"({ODD} AND COALESCE(len(list_distinct({keys})) <> len({keys}), FALSE))"
             found.append((doubled, None, f"has a field twice{_within(level)}"))
             if level:
@@ -83,10 +85,13 @@ class FieldMap:
         """
         structure = literal(self._structure())
         # The strict way fails on a field that is absent, or stands twice, or is no number; it takes others unseen.
-        strict = f"SELECT number, json, TRY(json_transform_strict(json, {structure})) AS t, json_keys(json) AS keys FROM {records}"
+        strict = (
+            f"SELECT number AS {NUMBER}, json AS {JSON}, TRY(json_transform_strict(json, {structure})) AS {STRICT},"
+            f" json_keys(json) AS {KEYS} FROM {records}"
+        )
         taken = (
-            f"SELECT number, json, keys, t IS NULL AS loose, CASE WHEN t IS NULL THEN json_transform(json, {structure})"
-            f" ELSE t END AS s FROM ({strict})"
+            f"SELECT {NUMBER}, {JSON}, {KEYS}, {STRICT} IS NULL AS {LOOSE},"
+            f" CASE WHEN {STRICT} IS NULL THEN json_transform({JSON}, {structure}) ELSE {STRICT} END AS {TAKEN} FROM ({strict})"
         )
         fields = ", ".join(
             item for column in self.table.columns for item in _taken(column, self.source.null_texts)
@@ -95,9 +100,8 @@ class FieldMap:
             f"len({self._keys(level)}) <> {len(names)}" for level, names in self.levels.items()
         )
         texts = (
-            f"(SELECT {fields}, number AS {NUMBER}, json AS {JSON}, keys AS {KEYS},"
-            f" COALESCE(loose OR {counts}, TRUE) AS {ODD},"
-            f" COALESCE(contains(json::VARCHAR, '\\u0000'), FALSE) AS {NUL} FROM ({taken}))"
+            f"(SELECT {fields}, {NUMBER}, {JSON}, {KEYS}, COALESCE({LOOSE} OR {counts}, TRUE) AS {ODD},"
+            f" COALESCE(contains({JSON}::VARCHAR, '\\u0000'), FALSE) AS {NUL} FROM ({taken}))"
         )
         return values.typed_rows(
             texts,
@@ -111,11 +115,13 @@ class FieldMap:
     def can_be_regular(self) -> bool:
         """Whether `RegularFiles` can tell all that the rules ask of a record beside its values.
 
-        What is no JSON becomes a row without any value, so one column at least must not be empty.
+        What is no JSON becomes a row without any value, so one column at least must not be empty. A field with the name
+        of a column that tells which file a row is from would take its place.
         """
         columns = self.table.columns
         return (
             len(self.levels) == 1
+            and not any(name.lower() in VIRTUAL_COLUMNS for name in self.levels[()])
             and not all(column.nullable for column in columns)
             and not any(_may_round(column) for column in columns)
         )
@@ -126,12 +132,13 @@ class FieldMap:
         return [rule for rule in values.violations(self.table.columns) if rule[2] != values.HOLDS_NUL]
 
     def regular(self, records: str) -> str:
-        """A SELECT of the typed columns and NUMBER from the records of regular files: (number, a text of each field)."""
-        fields = ", ".join(
-            f"{quote(column.field_path[0])} AS {quote(column.name)}" for column in self.table.columns
-        )
-        texts = f"(SELECT {fields}, number AS {NUMBER} FROM {records})"
-        return values.typed_rows(texts, self.table.columns, NUMBER, self.source.null_texts)
+        """A SELECT of the typed columns and NUMBER from the records of regular files: their NUMBER, a text of each column."""
+        return values.typed_rows(records, self.table.columns, NUMBER, self.source.null_texts)
+
+    @property
+    def regular_fields(self) -> str:
+        """The columns' texts, out of a scan that has them under the names of their fields."""
+        return ", ".join(f"{quote(item.field_path[0])} AS {quote(item.name)}" for item in self.table.columns)
 
     @property
     def _numbers(self) -> list[Column]:
@@ -153,7 +160,7 @@ class FieldMap:
         return [".".join((*level, name)) for level, names in self.levels.items() for name in names]
 
     def _keys(self, level: Path) -> str:
-        return "keys" if not level else f"json_keys(json, {literal(_pointer(level))})"
+        return KEYS if not level else f"json_keys({JSON}, {literal(_pointer(level))})"
 
     def _structure(self) -> str:
         """What json_transform takes out: numbers as such, every other value as a text."""
@@ -182,14 +189,14 @@ class FieldMap:
 
 
 def _taken(column: Column, null_texts: Sequence[str]) -> list[str]:
-    """What is taken out of `s` for a column: its text, or its number and the text of one that is not plain."""
+    """What is taken out of TAKEN for a column: its text, or its number and the text of one that is not plain."""
     member, name = _member(column.field_path), quote(column.name)
     if not _is_number(column):
         return [f"{member} AS {name}"]
-    text = f"json_extract_string(json, {literal(_pointer(column.field_path))})"
-    plain = f"NOT loose AND ({values.is_plain(member, null_texts)})"
+    text = f"json_extract_string({JSON}, {literal(_pointer(column.field_path))})"
+    plain = f"NOT {LOOSE} AND ({values.is_plain(member, null_texts)})"
     return [
-        f"CASE WHEN {member} IS NULL AND NOT loose THEN NULL WHEN {plain} THEN NULL ELSE {text} END AS {name}",
+        f"CASE WHEN {member} IS NULL AND NOT {LOOSE} THEN NULL WHEN {plain} THEN NULL ELSE {text} END AS {name}",
         f"CASE WHEN {plain} THEN {member} END AS {values.number_of(column.name)}",
     ]
 
@@ -205,7 +212,7 @@ def _is_number(column: Column) -> bool:
 
 
 def _member(path: Path) -> str:
-    return "s." + ".".join(map(quote, path))
+    return f"{TAKEN}." + ".".join(map(quote, path))
 
 
 def _pointer(path: Path) -> str:

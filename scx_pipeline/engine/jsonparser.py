@@ -4,17 +4,21 @@ Which fields are taken, and what a record must not be, is in `jsonfile`; how tex
 from __future__ import annotations
 
 import json
+import os
 import re
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from scx_pipeline.engine import jsonfile
+from scx_pipeline.engine.compression import check_content
 from scx_pipeline.engine.jsonfile import FieldMap, element_starts
-from scx_pipeline.engine.objects import MAX_DOCUMENT_BYTES, Document, LocalFile
+from scx_pipeline.engine.linescan import BLANK, MAX_LINE_BYTES, Lines, count_lines
+from scx_pipeline.engine.objects import Document, LocalFile
 from scx_pipeline.engine.parsing import (
     UNKNOWN_REASON,
     Brought,
@@ -22,8 +26,8 @@ from scx_pipeline.engine.parsing import (
     Parser,
     Refused,
     Strangers,
-    check_compressed,
     compression_of,
+    decompressing,
     in_any_order,
     marked,
     paths_of,
@@ -34,10 +38,14 @@ from scx_pipeline.engine.values import IN_CALENDAR, first_violations, literal, t
 from scx_pipeline.errors import SourceFileError
 from scx_pipeline.warehouse.base import names, quote
 
-MAX_RECORD_BYTES = (
-    MAX_DOCUMENT_BYTES  # what fits DuckDB's buffers in any case; up to twice as much is read at times
-)
+# Of DuckDB's scan: it reads a line of so many bytes in any case. A file with long lines is read alone and through smaller
+# buffers, so that few of these come at a time: JSON takes several times its size while it is taken apart.
+BUFFER_BYTES = MAX_LINE_BYTES
+SLACK = 1 << 10  # bytes that a buffer has more than the longest line
 ODD = 1 << 30  # added to the number of an odd record's file until its fields were looked at
+KEPT_BYTES = (
+    64 << 10
+)  # of a bad record, while it is found out what is wrong: a longer one is no JSON, without more
 DOCUMENTS = "_documents"
 
 Place = tuple[int | None, str]  # the line that a record begins on, and its raw text
@@ -90,6 +98,7 @@ class _JsonParser(Parser[Brought]):
                 rules,
                 f"{jsonfile.NUMBER}, {time}",
             )
+            + f" ORDER BY 1 LIMIT {self.limit}"
         ).fetchall()
         places = self._places(file, {row for row, *_ in found}, records)
         refused = []
@@ -97,7 +106,7 @@ class _JsonParser(Parser[Brought]):
             line, raw = places.get(row, (None, ""))
             _, column, reason = rules[rule]
             if rule == 0:
-                reason = _mistake(raw) or reason
+                reason = (_mistake(raw) if len(raw) < KEPT_BYTES else None) or reason
             elif outside and rule == len(rules) - 1:
                 reason = outside.tell(moment)
             else:
@@ -125,61 +134,108 @@ class JsonLinesParser(_JsonParser[LocalFile]):
         super().__init__(*parts)
         texts = {column.field_path[0] for column in self.table.columns if column.max_bytes is not None}
         self.regular = RegularFiles(self.con, [column.field_path[0] for column in self.table.columns], texts)
-        self.lines: dict[Path, int] = {}  # of the regular files that were not landed yet
+        self.counted: dict[Path, Lines] = {}  # of the batch that is being read
+        self.uniform: set[Path] = set()  # of these, the regular ones
 
     def groups(self, files: Sequence[LocalFile]) -> Sequence[Sequence[int]]:
-        groups: dict[str, list[int]] = {}
-        for index, file in enumerate(files):
-            check_compressed(file, self.uri(file.object))
-            _prepare(file, self.uri(file.object))
-            groups.setdefault(file.suffix, []).append(index)
+        groups: dict[object, list[int]] = {}
+        self.counted.clear()
+        self.uniform.clear()
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:  # more would wait for each other
+            counted = list(pool.map(self._count, files))
+        for index, (file, lines) in enumerate(zip(files, counted, strict=True)):
+            _prepare(file, lines, self.uri(file.object))
+            self.counted[file.path] = lines  # now that the path is the one which is read
+            groups.setdefault(index if lines.longest else file.suffix, []).append(index)
         return [part for group in groups.values() for part in self._split(files, group) if part]
+
+    def _count(self, file: LocalFile) -> Lines:
+        """Count a file's lines and records by its bytes. Raises SourceFileError where a line is too long."""
+        uri = self.uri(file.object)
+        check_content(file, uri)
+        with decompressing(file, uri) as stream:
+            lines = count_lines(stream)
+        if lines.too_long is not None:
+            raise SourceFileError(
+                f"{uri}, line {lines.too_long}: a line is longer than {MAX_LINE_BYTES >> 20} MiB; write one object a line,"
+                " and upload the file again"
+            )
+        return lines
 
     def _split(self, files: Sequence[LocalFile], group: Sequence[int]) -> tuple[list[int], list[int]]:
         """The regular files of a group, and the others."""
-        found = self.regular.find([files[index] for index in group]) if self.fields.can_be_regular else {}
-        regular = [group[place] for place in sorted(found)]
-        self.lines |= {files[group[place]].path: count for place, count in found.items()}
-        return regular, [index for place, index in enumerate(group) if place not in found]
+        some = [files[index] for index in group]
+        found = self.fields.can_be_regular and self.regular.find(
+            some, [self.counted[file.path] for file in some]
+        )
+        regular = [group[place] for place in sorted(found or ())]
+        self.uniform |= {files[index].path for index in regular}
+        return regular, [index for index in group if index not in set(regular)]
 
     def land(self, first: int, files: Sequence[LocalFile]) -> Mapping[int, int]:
         import duckdb
 
-        lines = [self.lines.pop(file.path, None) for file in files]
         try:
-            if None not in lines:
-                self._land_regular(first, files, lines)
-                return {}
-            self._insert(f"(SELECT {first} + file_index::INTEGER AS number, json FROM {_scan(files)})")
+            if files[0].path in self.uniform:
+                self._land_regular(first, files)
+            else:
+                self._insert(
+                    f"(SELECT {first} + file_index::INTEGER AS number, json FROM {self._scan(files)})"
+                )
         except duckdb.Error as error:
             raise self._unreadable(error, files) from error
+        self._check_counts(first, files)
         return {}
 
-    def _land_regular(self, first: int, files: Sequence[LocalFile], lines: Sequence[int | None]) -> None:
+    def _land_regular(self, first: int, files: Sequence[LocalFile]) -> None:
         fields = ", ".join(f"{literal(column.field_path[0])}: 'VARCHAR'" for column in self.table.columns)
-        records = f"(SELECT *, {first} + file_index::INTEGER AS number FROM {_scan(files, fields)})"
+        number = f"{first} + file_index::INTEGER AS {jsonfile.NUMBER}"
+        records = f"(SELECT {self.fields.regular_fields}, {number} FROM {self._scan(files, fields)})"
         with in_any_order(self.con):
-            landed = self.landing.add(
+            self.landing.add(
                 f"SELECT {names(self.table.column_names)}, {marked(self.fields.regular_rules, jsonfile.NUMBER)}"
                 f" FROM ({self.fields.regular(records)})"
             )
-        if landed != sum(count or 0 for count in lines):
-            raise SourceFileError(
-                f"{self.uri(files[0].object)}, or one of {len(files)} files from there on, changed while it was read; load again"
-            )
+
+    def _check_counts(self, first: int, files: Sequence[LocalFile]) -> None:
+        """Raise SourceFileError unless of each file as many records landed as its bytes have."""
+        last = first + len(files) - 1
+        landed = dict(
+            self.con.execute(
+                f"SELECT greatest(_object, -1 - _object), count(*) FROM {self.landing.rows}"
+                f" WHERE _object BETWEEN {first} AND {last} OR _object BETWEEN {-1 - last} AND {-1 - first} GROUP BY 1"
+            ).fetchall()
+        )
+        for number, file in enumerate(files, start=first):
+            counted, read = self.counted[file.path].records, landed.get(number, 0)
+            if counted != read:
+                raise SourceFileError(
+                    f"{self.uri(file.object)}: {counted:,} records were counted, but {read:,} were read, so nothing is loaded;"
+                    " load again if the file was changed meanwhile, else split it into smaller ones"
+                )
+            self.counts[number] = counted
 
     def _numbered(self, file: LocalFile) -> str:
-        return f"(SELECT row_number() OVER () AS number, json FROM {_scan([file])})"
+        return f"(SELECT row_number() OVER () AS number, json FROM {self._scan([file])})"
+
+    def _scan(self, files: Sequence[LocalFile], fields: str = "") -> str:
+        """A scan of the records: each as JSON, or of these fields' values where they are named."""
+        reader, columns = ("read_json", f" columns={{{fields}}},") if fields else ("read_json_objects", "")
+        longest = self.counted[files[0].path].longest
+        return (
+            f"{reader}({paths_of(files)},{columns} format='newline_delimited', ignore_errors=true, compression='{compression_of(files)}',"
+            f" maximum_object_size={longest + SLACK if longest else BUFFER_BYTES})"
+        )
 
     def _places(self, file: LocalFile, wanted: Collection[int], records: int) -> dict[int, Place]:
         places: dict[int, Place] = {}
         count = 0
         with open_plain(file.path) as stream:
             for line, raw in enumerate(_lines(stream), start=1):
-                if raw.strip(b" \t\r\n"):
+                if raw.strip(BLANK):
                     count += 1
                     if count in wanted:
-                        places[count] = (line, raw.decode("utf-8", "replace").rstrip("\r\n"))
+                        places[count] = (line, raw[:KEPT_BYTES].decode("utf-8", "replace").rstrip("\r\n"))
         return places if count == records else {}
 
     def _unreadable(self, error: Exception, files: Sequence[LocalFile]) -> Exception:
@@ -188,8 +244,6 @@ class JsonLinesParser(_JsonParser[LocalFile]):
         for file in files:
             if str(file.path) in text:
                 what = text.splitlines()[0].replace(str(file.path), file.object.key)
-                if "maximum_object_size" in text:
-                    what = f"a line is longer than {MAX_RECORD_BYTES >> 20} MiB; mend the file"
                 return SourceFileError(f"{self.uri(file.object)}: {what}")
         return error
 
@@ -258,30 +312,32 @@ class JsonParser(_JsonParser[Document]):
         }
 
 
-def _scan(files: Sequence[LocalFile], fields: str = "") -> str:
-    """A scan of the records: each as JSON, or of these fields' values where they are named."""
-    reader, columns = ("read_json", f" columns={{{fields}}},") if fields else ("read_json_objects", "")
-    return (
-        f"{reader}({paths_of(files)},{columns} format='newline_delimited', ignore_errors=true, compression='{compression_of(files)}',"
-        f" maximum_object_size={MAX_RECORD_BYTES})"
-    )
+def _prepare(file: LocalFile, lines: Lines, uri: str) -> None:
+    """Refuse other encodings than UTF-8 that would make every line a bad one, and write aside what DuckDB would misread.
 
-
-def _prepare(file: LocalFile, uri: str) -> None:
-    """Refuse other encodings than UTF-8 that would make every line a bad one, and take a byte order mark away."""
+    It takes a byte order mark as a part of the first record, and may lose or refuse the last record of a file as large
+    as its buffer where no line end follows it.
+    """
     with open_plain(file.path) as stream:
         start = stream.read(4)
     if start[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in start:
         raise SourceFileError(
             f"{uri}: not UTF-8 (it looks like UTF-16); convert the file and upload it again"
         )
-    if start.startswith(BOM) and not file.suffix:
-        import shutil
+    unended = not lines.ended and (lines.longest or lines.size > BUFFER_BYTES - SLACK)
+    if start.startswith(BOM) or unended:
+        _write_aside(file, len(BOM) if start.startswith(BOM) else 0, b"\n" if unended else b"")
 
-        with file.path.open("rb") as source, file.aside.open("wb") as target:
-            source.seek(len(BOM))
-            shutil.copyfileobj(source, target, 1 << 20)
-        file.path = file.aside
+
+def _write_aside(file: LocalFile, skipped: int, end: bytes) -> None:
+    """Write the file's plain text aside, without its first bytes and with others at its end."""
+    import shutil
+
+    with open_plain(file.path) as source, file.aside.open("wb") as target:
+        source.read(skipped)
+        shutil.copyfileobj(source, target, 1 << 20)
+        target.write(end)
+    file.path, file.suffix = file.aside, ""
 
 
 def _lines(stream: Any) -> Iterator[bytes]:

@@ -7,11 +7,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scx_pipeline.engine import values
 from scx_pipeline.engine.parsing import Strangers
 from scx_pipeline.engine.values import literal, text_of
+from scx_pipeline.internal_names import internal
 from scx_pipeline.spec import Column, Source, Table
 from scx_pipeline.warehouse.base import quote
 from scx_pipeline.warehouse.duckdb import duckdb_type
@@ -30,25 +31,31 @@ _WHOLE = {
     "HUGEINT",
 }
 _EXACT_IN_DOUBLE = {"TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER"}
-_MOMENTS = {"TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE"}
+_ZONED = {"TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS"}
+_MOMENTS = {"TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", *_ZONED}
+_NOTHING = '"NULL"'  # the type of a column in which no value ever was
 
 
 @dataclass(frozen=True)
 class Contract:
     """How files of one schema are read into a table. `mistakes` says what keeps them out.
 
-    `types` are the files' columns, by their exact names, as DuckDB shows them. A column that a file lacks is empty, if
-    it may be; timestamps of any unit and zone become UTC, rounded to microseconds.
+    `types` are the files' columns, by their exact names, as DuckDB shows them; `doubled` those names that are there
+    twice; and `renamed` what DuckDB calls a column that it does not call by its name, as it tells no letters' cases
+    apart. A column that a file lacks is empty, if it may be; timestamps of any unit and zone become UTC, rounded to
+    microseconds.
     """
 
     source: Source
     table: Table
     types: Mapping[str, str]
+    doubled: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def mistakes(self) -> list[str]:
         """What is wrong with the schema; nothing where the files can be read."""
-        found = []
+        found = [f"has the column {name} twice" for name in self.doubled]
         for column in self.table.columns:
             kind = self.types.get(field_of(column))
             if kind is None:
@@ -80,19 +87,31 @@ class Contract:
             ]
         return found
 
-    def typed(self, records: str, other: str) -> str:
-        """A SELECT of each column's value, of what it is made from, of that as a text, and of another column of `records`."""
+    def typed(self, scan: str, other: str, name: str) -> str:
+        """A SELECT of each column's value, of what it is made from, of that as a text, and of what the scan gives as `other`.
+
+        That is called `name`. What the scan gives else is not selected: a file's column may be called anything.
+        """
+        taken = [
+            f"{quote(self.name_of(field_of(column)))} AS {_taken(column)}"
+            for column in self.table.columns
+            if field_of(column) in self.types
+        ]
         items = []
         for column in self.table.columns:
             kind = self.types.get(field_of(column))
-            raw = f"r.{quote(field_of(column))}" if kind is not None else f"NULL::{duckdb_type(column)}"
+            raw = _taken(column) if kind not in (None, _NOTHING) else f"NULL::{duckdb_type(column)}"
             if column.max_bytes is not None and self.source.null_texts:
                 empty = ", ".join(map(literal, self.source.null_texts))
                 raw = f"CASE WHEN {raw} IN ({empty}) THEN NULL ELSE {raw} END"
             items.append(f"{_value(column, raw, kind)} AS {quote(column.name)}, {raw} AS {_raw(column)}")
             if column.max_bytes is None:
                 items.append(f"{raw}::VARCHAR AS {text_of(column)}")
-        return f"SELECT {', '.join(items)}, r.{other} FROM {records} AS r"
+        return f"SELECT {', '.join(items)}, {name} FROM (SELECT {', '.join([*taken, f'{other} AS {name}'])} FROM {scan})"
+
+    def name_of(self, column: str) -> str:
+        """What DuckDB calls a file's column."""
+        return self.renamed.get(column, column)
 
     def _near(self, column: Column) -> str:
         near = difflib.get_close_matches(field_of(column).lower(), [name.lower() for name in self.types], n=1)
@@ -105,11 +124,17 @@ def field_of(column: Column) -> str:
     return column.field or column.name
 
 
+def _taken(column: Column) -> str:
+    return internal("taken", column.name)
+
+
 def _raw(column: Column) -> str:
-    return quote(f"{column.name} raw")
+    return internal("raw", column.name)
 
 
 def _fits(column: Column, kind: str) -> bool:
+    if kind == _NOTHING:
+        return True
     if column.max_bytes is not None:
         return kind == "VARCHAR"
     if column.unit is not None:
@@ -130,12 +155,12 @@ def _fits(column: Column, kind: str) -> bool:
 
 
 def _value(column: Column, raw: str, kind: str | None) -> str:
-    if kind is None or column.max_bytes is not None:
+    if kind in (None, _NOTHING) or column.max_bytes is not None:
         return raw
     if column.unit is not None:
         return f"TRY(make_timestamp({raw}::BIGINT * {10 ** values.MICROSECONDS[column.unit]}))"
-    if kind == "TIMESTAMP WITH TIME ZONE":
-        return f"({raw} AT TIME ZONE 'UTC')"
+    if kind in _ZONED:
+        return f"(TRY_CAST({raw} AS TIMESTAMPTZ) AT TIME ZONE 'UTC')"
     return raw if kind == duckdb_type(column) else f"TRY_CAST({raw} AS {duckdb_type(column)})"
 
 

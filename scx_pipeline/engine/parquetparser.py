@@ -3,7 +3,7 @@ What a schema must be, and which values a row may have, is in `parquetfile`."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -21,19 +21,19 @@ from scx_pipeline.engine.parsing import (
     paths_of,
 )
 from scx_pipeline.engine.records import RAW_LIMIT
-from scx_pipeline.engine.values import first_violations, told
+from scx_pipeline.engine.values import first_violations, literal, told
 from scx_pipeline.errors import SourceFileError
+from scx_pipeline.internal_names import VIRTUAL_COLUMNS, internal
 from scx_pipeline.warehouse.base import names, quote
 
 if TYPE_CHECKING:
     import duckdb
 
-NUMBER, ROW = (
-    '"the number"',
-    '"the row"',
-)  # of a row's file, and its place in it from 0; no declared name has a space
-# What a footer says of a column that decides how it is read.
-FACTS = "name, type, type_length, num_children, converted_type, scale, precision, logical_type"
+NUMBER, ROW, SCAN = map(
+    internal, ("number", "row", "scan")
+)  # of a row's file, its place in it from 0, and a scan
+# What a footer says of a column that decides how it is read; its place as well, as DuckDB may take columns by that.
+FACTS = "name, type, type_length, num_children, converted_type, scale, precision, logical_type, column_id"
 
 
 class ParquetParser(Parser[LocalFile]):
@@ -63,8 +63,18 @@ class ParquetParser(Parser[LocalFile]):
         for schema, same in alike.items():
             self._agree(schema, same)
         indices = {file: index for index, file in enumerate(files)}
-        groups = [[indices[file] for file in same if file not in self.refused] for same in alike.values()]
+        groups = [
+            [indices[file] for file in part if file not in self.refused]
+            for same in alike.values()
+            for part in self._readable_at_once(same)
+        ]
         return [group for group in [*groups, [indices[file] for file in self.refused]] if group]
+
+    def _readable_at_once(self, files: list[LocalFile]) -> list[list[LocalFile]]:
+        """Files of one schema, apart where a column of theirs takes the place of the one that tells them apart."""
+        contract = self.contracts.get(files[0])
+        alone = contract is not None and not _has_virtual(contract, "file_index")
+        return [[file] for file in files] if alone else [files]
 
     def _schemas(self, files: Sequence[LocalFile]) -> dict[LocalFile, int]:
         """The readable files, and a hash of what each one's footer says of its columns."""
@@ -84,14 +94,37 @@ class ParquetParser(Parser[LocalFile]):
     def _agree(self, schema: int, files: Sequence[LocalFile]) -> None:
         """How files of one schema are read, unless they cannot."""
         if schema not in self.known:
-            described = self.con.execute(f"DESCRIBE SELECT * FROM {_scan(files[:1])}").fetchall()
-            types = {name: kind for name, kind, *_ in described}
-            self.known[schema] = Contract(self.source, self.table, types)
+            self.known[schema] = self._contract(files[0])
         contract = self.known[schema]
         self.contracts |= dict.fromkeys(files, contract)
         mistakes = "; ".join(contract.mistakes)
         for file in files if mistakes else ():
             self._refuse(file, mistakes)
+
+    def _contract(self, file: LocalFile) -> Contract:
+        """How files such as this one are read. DuckDB numbers names that are there twice, or differ in case only."""
+        described = self.con.execute(f"DESCRIBE SELECT * FROM {_scan([file])}").fetchall()
+        shown = [name for name, *_ in described]
+        exact = self._exact_names(file)
+        if len(exact) != len(shown):  # as no file should have it
+            exact = shown
+        types = {name: kind for name, (_, kind, *_) in zip(exact, described, strict=True)}
+        doubled = tuple(name for name, count in Counter(exact).items() if count > 1)
+        renamed = {name: other for name, other in zip(exact, shown, strict=True) if name != other}
+        return Contract(self.source, self.table, types, doubled, renamed)
+
+    def _exact_names(self, file: LocalFile) -> list[str]:
+        """The names of a file's columns, as its footer has them; of nested ones, the outermost."""
+        rows = self.con.execute(
+            "SELECT name, COALESCE(num_children, 0) FROM parquet_schema(?) ORDER BY column_id",
+            [str(file.path)],
+        ).fetchall()
+        found, inner = [], 0
+        for name, children in rows[1:]:  # the first is all of them together
+            if not inner:
+                found.append(name)
+            inner = max(inner - 1, 0) + children
+        return found
 
     def land(self, first: int, files: Sequence[LocalFile]) -> Mapping[int, int]:
         numbers = {file: first + index for index, file in enumerate(files)}
@@ -104,7 +137,9 @@ class ParquetParser(Parser[LocalFile]):
                     lambda left: self.landing.add(
                         self._select(contract, {file: numbers[file] for file in left})
                     ),
-                    lambda left: self.con.execute(f"SELECT max(hash(r)) FROM {_scan(left)} AS r").fetchall(),
+                    lambda left: self.con.execute(
+                        f"SELECT max(hash({SCAN})) FROM {_scan(left)} AS {SCAN}"
+                    ).fetchall(),
                 )
             if contract.strangers:
                 self.strangers |= {
@@ -115,16 +150,14 @@ class ParquetParser(Parser[LocalFile]):
     def _select(self, contract: Contract, numbers: Mapping[LocalFile, int]) -> str:
         """The SELECT of the files' rows as they land, each file's under its number."""
         first, last = min(numbers.values()), max(numbers.values())
-        # A file that turned out to be damaged leaves a gap.
-        whole = last - first + 1 == len(numbers)
-        number = (
-            f"{first} + file_index::INTEGER" if whole else f"{list(numbers.values())}[file_index::BIGINT + 1]"
-        )
-        records = f"(SELECT *, {number} AS {NUMBER} FROM {_scan(list(numbers))})"
-        return (
-            f"SELECT {names(self.table.column_names)}, {marked(contract.rules, NUMBER)}"
-            f" FROM ({contract.typed(records, NUMBER)})"
-        )
+        if len(numbers) == 1:
+            number = str(first)
+        elif last - first + 1 == len(numbers):
+            number = f"{first} + file_index::INTEGER"
+        else:  # a file that turned out to be damaged leaves a gap
+            number = f"{list(numbers.values())}[file_index::BIGINT + 1]"
+        typed = contract.typed(_scan(list(numbers)), number, NUMBER)
+        return f"SELECT {names(self.table.column_names)}, {marked(contract.rules, NUMBER)} FROM ({typed})"
 
     def explain(self, number: int, file: LocalFile, records: int, outside: Outside | None) -> list[Refused]:
         if file in self.refused:
@@ -133,13 +166,13 @@ class ParquetParser(Parser[LocalFile]):
         if not contract.rules and not outside:
             return []
         rules = [*contract.rules, *([(outside.condition, self.table.moment, "")] if outside else [])]
-        scan = f"(SELECT *, file_row_number AS {ROW} FROM {_scan([file])})"
         time = quote(self.table.moment) if outside else "NULL"
-        others = f"{ROW}, {time}"
+        typed = contract.typed(_scan([file]), _row_number(contract), ROW)
         found = self.con.execute(
-            first_violations(contract.typed(scan, ROW), self.table.columns, rules, others)
+            first_violations(typed, self.table.columns, rules, f"{ROW}, {time}")
+            + f" ORDER BY 1 LIMIT {self.limit}"
         ).fetchall()
-        raws = self._raws(file, [row for row, *_ in found])
+        raws = self._raws(file, contract, [row for row, *_ in found])
         refused = []
         for row, moment, rule, value in found:
             _, column, reason = rules[rule]
@@ -147,13 +180,14 @@ class ParquetParser(Parser[LocalFile]):
             refused.append(Refused(row + 1, column, reason or UNKNOWN_REASON, raws[row]))
         return refused
 
-    def _raws(self, file: LocalFile, rows: Sequence[int]) -> dict[int, str]:
+    def _raws(self, file: LocalFile, contract: Contract, rows: Sequence[int]) -> dict[int, str]:
         """Rows of a file as JSON, by their numbers from 0."""
         listed = ", ".join(map(str, rows)) or "NULL"
+        members = ", ".join(f"{literal(name)}, {quote(contract.name_of(name))}" for name in contract.types)
         return dict(
             self.con.execute(
-                f"SELECT file_row_number, left(to_json(r)::VARCHAR, {RAW_LIMIT}) FROM {_scan([file])} AS r"
-                f" WHERE file_row_number IN ({listed})"
+                f"SELECT {ROW}, left({SCAN}::VARCHAR, {RAW_LIMIT}) FROM (SELECT {_row_number(contract)} AS {ROW},"
+                f" json_object({members}) AS {SCAN} FROM {_scan([file])}) WHERE {ROW} IN ({listed})"
             ).fetchall()
         )
 
@@ -223,6 +257,17 @@ def _failure(read: Callable[[Sequence[LocalFile]], object], files: Sequence[Loca
     except duckdb.Error as error:
         return error
     return None
+
+
+def _has_virtual(contract: Contract, name: str) -> bool:
+    """Whether DuckDB adds its own column of the name to the files', which it does unless they have one."""
+    assert name in VIRTUAL_COLUMNS
+    return name not in {column.lower() for column in contract.types}
+
+
+def _row_number(contract: Contract) -> str:
+    """A row's place in its file, from 0, in a scan of the file alone."""
+    return "file_row_number" if _has_virtual(contract, "file_row_number") else "row_number() OVER () - 1"
 
 
 def _scan(files: Sequence[LocalFile]) -> str:

@@ -3,16 +3,15 @@ The formats are in modules of their own; counting rows, months and keys is the i
 
 from __future__ import annotations
 
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+from typing import IO, TYPE_CHECKING, ClassVar, Generic, TypeVar
 
+from scx_pipeline.engine.compression import check_content, open_plain, unpacking
 from scx_pipeline.engine.objects import Document, LocalFile, ObjectInfo
-from scx_pipeline.engine.records import open_plain
 from scx_pipeline.engine.values import literal
 from scx_pipeline.errors import SourceFileError
 from scx_pipeline.spec import Source, Table
@@ -65,6 +64,12 @@ class Parser(ABC, Generic[Brought]):
     ) -> None:
         self.source, self.table, self.landing, self.uri = source, table, landing, uri
         self.con = landing.con
+        self.limit = source.max_stored_rejects
+        self.counts: dict[int, int] = {}  # records by number, as they are counted independently of the reader
+        self.others: int | None = (
+            None  # the most rows that other batches of the load may have; None: not known
+        )
+        self.ended_early = False  # since the load cannot be published any more, whatever comes
         self.strangers: dict[int, Strangers] = {}
 
     @abstractmethod
@@ -76,28 +81,44 @@ class Parser(ABC, Generic[Brought]):
 
     @abstractmethod
     def land(self, first: int, files: Sequence[Brought]) -> Mapping[int, int]:
-        """Land the files of one group, numbered from `first`; how many records of which were refused without landing."""
+        """Land the files of one group, numbered from `first`; how many records of which were refused without landing.
+
+        Raises SourceFileError for a file of which another number of records was read than was counted.
+        """
 
     @abstractmethod
     def explain(self, number: int, file: Brought, records: int, outside: Outside | None) -> list[Refused]:
-        """Every row of a file that stays out: the bad ones, those refused, and those outside; `records` in all.
+        """The first rows of a file that stay out, up to `limit`: bad ones, those refused, and those outside; `records` in all.
 
         Called after all of a batch has landed, and before anything of it is removed.
         """
 
 
-def check_compressed(file: LocalFile, uri: str) -> None:
-    """Read a compressed file to its end: DuckDB takes a zstd file that was cut off, or a wrong gzip checksum, as it is."""
-    if not file.suffix:
+@contextmanager
+def decompressing(file: LocalFile, uri: str) -> Iterator[IO[bytes]]:
+    """The file's bytes, decompressed. Raises SourceFileError for one that cannot be read, is damaged, or has too many."""
+    if file.suffix:
+        with unpacking(uri), open_plain(file.path, file.unpacked) as stream:
+            yield stream
         return
     try:
         with open_plain(file.path) as stream:
-            while stream.read(1 << 20):
-                pass
-    except (OSError, EOFError, zlib.error) as error:
-        raise SourceFileError(
-            f"{uri}: the compressed file is damaged or cut off ({error}); upload it again"
-        ) from None
+            yield stream
+    except OSError as error:
+        raise SourceFileError(f"{uri}: the file cannot be read ({error}); upload it again") from None
+
+
+def check_compressed(file: LocalFile, uri: str) -> None:
+    """Refuse a file whose bytes are not what its name says, and read a compressed one to its end.
+
+    DuckDB takes a zstd file that was cut off, or a wrong gzip checksum, as it is.
+    """
+    check_content(file, uri)
+    if not file.suffix:
+        return
+    with decompressing(file, uri) as stream:
+        while stream.read(1 << 20):
+            pass
 
 
 def paths_of(files: Sequence[LocalFile]) -> str:

@@ -4,12 +4,11 @@ Found by a look at the bytes, without parsing; what is made of such files, and o
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
+from scx_pipeline.engine.linescan import CHUNK, Lines
 from scx_pipeline.engine.objects import LocalFile
 from scx_pipeline.engine.parsing import compression_of, paths_of
 from scx_pipeline.engine.records import open_plain
@@ -18,7 +17,6 @@ from scx_pipeline.engine.values import literal
 if TYPE_CHECKING:
     import duckdb
 
-CHUNK = 1 << 18  # bytes that stay in a processor's cache while they are looked at several times
 MAX_SHAPES, ROUNDS = 16, 3  # of records, and of looks at all the files until they are known
 STYLES = ((",", ":"), (", ", ": "))  # what stands between fields, and after a name
 MARK = "\x01"  # stands nowhere in a regular file
@@ -40,16 +38,14 @@ class RegularFiles:
         self.con, self.names, self.texts = con, names, texts
         self.patterns: list[str] = []
 
-    def find(self, files: Sequence[LocalFile]) -> dict[int, int]:
+    def find(self, files: Sequence[LocalFile], counted: Sequence[Lines]) -> dict[int, int]:
         """The indices of regular files, and how many lines each has. All files have the same suffix."""
         import duckdb
 
         if any("%" in name for name in self.names):
             return {}
-        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:  # more would wait for each other
-            counted = list(pool.map(self._count_lines, files))
         found: dict[int, int] = {}
-        left = {index: count for index, count in enumerate(counted) if count}
+        left = {index: lines.lines for index, lines in enumerate(counted) if self._may_be(lines)}
         if left and not self.patterns:
             self._learn(_head(files[min(left)]))
         for _ in range(ROUNDS):
@@ -66,14 +62,9 @@ class RegularFiles:
                 break
         return found
 
-    def _count_lines(self, file: LocalFile) -> int:
-        """How many lines a file has; 0 where its bytes show that it is not regular."""
-        try:
-            with open_plain(file.path) as stream:
-                lines, names, apart = _count(stream)
-        except (OSError, EOFError, ValueError):
-            return 0
-        return lines if names == lines * len(self.names) and not apart else 0
+    def _may_be(self, lines: Lines) -> bool:
+        """Whether what was counted shows that a file has the names in all of its lines, and no others."""
+        return bool(lines.lines and lines.names == lines.lines * len(self.names) and not lines.apart)
 
     def _scan(self, files: Sequence[LocalFile]) -> dict[int, tuple[int, str | None]]:
         """By the place of a file: how many of its lines have a known shape, and one that has not."""
@@ -125,26 +116,3 @@ def _head(file: LocalFile) -> list[str]:
     """The first lines of a file."""
     with open_plain(file.path) as stream:
         return stream.read(CHUNK).decode("utf-8", "replace").split("\n")
-
-
-def _count(stream: IO[bytes]) -> tuple[int, int, int]:
-    """How many lines a file has, how often a quote stands before a colon, and a blank, where a name would not be counted.
-
-    Many times quicker than bytes.count where what is counted is so frequent.
-    """
-    import numpy as np
-
-    buffer = bytearray(CHUNK + 1)  # the byte before a chunk, and the chunk
-    buffer[0] = ord("\n")
-    codes = np.frombuffer(buffer, np.uint8)
-    pairs = (codes[:-1].view(np.uint16), codes[1:].view(np.uint16))
-    name, apart = np.frombuffer(b'": :', np.uint16)
-    counts = [0, 0, 0]
-    while size := stream.readinto(memoryview(buffer)[1:]):  # type: ignore[attr-defined]
-        buffer[size + 1 :] = bytes(CHUNK - size)
-        counts[0] += int(np.count_nonzero(codes[1:] == ord("\n")))
-        for part in pairs:
-            counts[1] += int(np.count_nonzero(part == name))
-            counts[2] += int(np.count_nonzero(part == apart))
-        buffer[0] = buffer[size]
-    return counts[0] + (buffer[0] != ord("\n")), counts[1], counts[2]

@@ -3,9 +3,12 @@ One set of rules for every format; where the texts come from, and where rows go,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
+from decimal import Decimal, InvalidOperation
 from math import isfinite
 
+from scx_pipeline.internal_names import PREFIX, internal
 from scx_pipeline.spec import Column
 from scx_pipeline.warehouse.base import quote
 
@@ -15,7 +18,15 @@ _MOMENT, _DAY = (
 )  # the shapes that nearly all have: a look is cheaper than a pattern
 
 
-_RULE = '"the rule"'  # no declared name has a space
+_RULE = internal("rule")
+# What is taken as a moment: a zone is Z or an offset, as names of zones mean different ones to different people; and
+# digits behind the microseconds are taken where they are zeros, as no engine could keep others.
+_DATE, _TIME = " *[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}", "(?: +|T)[0-9]{1,2}:[0-9]{1,2}"
+_ZONE = "(?:Z|[+-](?:0[0-9]|1[0-3])(?::?[0-5][0-9])?|[+-]14(?::?00)?)"
+_TAKEN = f"{_DATE}(?:{_TIME}(?::[0-9]{{1,2}}(?:[.][0-9]{{0,6}}0*)?)?{_ZONE}?)? *"
+_OTHER_ZONE = re.compile(rf"{_DATE}{_TIME}(?::[0-9]{{1,2}}(?:[.][0-9]*)?)?(?!{_ZONE} *$) *[A-Za-z+-].*")
+_FINER = re.compile(rf"{_DATE}{_TIME}:[0-9]{{1,2}}[.][0-9]{{7,}}{_ZONE}? *")
+_NUMBER = "^ *[+-]?([0-9]*)[.]?([0-9]*)(?:[eE]([+-]?[0-9]+))? *$"
 FIRST_MICROSECOND, LAST_MICROSECOND = (
     -62_135_596_800_000_000,
     253_402_300_799_999_999,
@@ -48,7 +59,9 @@ def typed_rows(
         if column.unit is not None
     ]
     if counts:  # once for all that is made of it
-        source = f"(SELECT *, {', '.join(counts)} FROM {source})"
+        # Not all of them by a *, which leaves out those that a reader adds to the files' own.
+        kept = ", ".join([*([others] if others else []), *map(number_of, numbers), *counts])
+        source = f"(SELECT {', '.join(quote(column.name) for column in columns)}, {kept} FROM {source})"
     items = []
     for column in columns:
         name = quote(column.name)
@@ -73,18 +86,18 @@ def _without(source: str, columns: Sequence[Column], others: str, null_texts: Se
 
 
 def text_of(column: Column) -> str:
-    """The name of a column's text in `typed_rows`; no declared name has a space."""
-    return quote(column.name if column.max_bytes is not None else f"{column.name} text")
+    """The name of a column's text in `typed_rows`."""
+    return quote(column.name) if column.max_bytes is not None else internal("text", column.name)
 
 
 def number_of(name: str) -> str:
     """The name of a column's number in the source of `typed_rows`."""
-    return quote(f"{name} number")
+    return internal("number of", name)
 
 
 def _count_of(column: Column) -> str:
     """The name of a moment's count of microseconds, or NULL, on the way to its value."""
-    return quote(f"{column.name} count")
+    return internal("count", column.name)
 
 
 def is_plain(number: str, null_texts: Sequence[str] = ()) -> str:
@@ -114,7 +127,33 @@ def _value(column: Column) -> str:
         # A value without an offset is UTC; one with an offset is converted, since a plain cast would drop the offset.
         zoned = f"(TRY_CAST({name} AS TIMESTAMPTZ) AT TIME ZONE 'UTC')"
         return f"CASE WHEN {name} LIKE '{_MOMENT}' THEN TRY_CAST({name} AS TIMESTAMP) ELSE {zoned} END"
-    return f"TRY_CAST({name} AS {column.type.upper()})"
+    kind = column.type.upper()
+    if column.type.startswith("decimal"):
+        # Of numbers with an exponent, a cast takes some that the type cannot hold, and refuses some that it can.
+        wide = f"TRY_CAST(TRY_CAST({name} AS DECIMAL(38, {_scale_of(column)})) AS {kind})"
+        return f"CASE WHEN {_has_exponent(name)} THEN {wide} ELSE TRY_CAST({name} AS {kind}) END"
+    return f"TRY_CAST({name} AS {kind})"
+
+
+def _scale_of(column: Column) -> int:
+    return int(re.findall(r"\d+", column.type)[1])
+
+
+def _has_exponent(text: str) -> str:
+    return f"(contains({text}, 'e') OR contains({text}, 'E'))"
+
+
+def _is_finer(text: str, scale: int) -> str:
+    """The condition that a decimal number's text has more places than the scale, zeros at its end aside."""
+    point = f"strpos({text}, '.')"
+    usual = f"({point} = 0 OR strlen({text}) - {point} <= {scale}) AND NOT {_has_exponent(text)}"
+    parts = f"regexp_extract({text}, '{_NUMBER}', ['whole', 'fraction', 'exponent'])"
+    part = f"{PREFIX}part"
+    digits = f"rtrim({part}.whole || {part}.fraction, '0')"
+    exponent = f"CASE WHEN {part}.exponent = '' THEN 0 ELSE TRY_CAST({part}.exponent AS BIGINT) END"
+    exact = f"ltrim({digits}, '0') = '' OR strlen({digits}) - strlen({part}.whole) - {exponent} <= {scale}"
+    slow = f"list_transform([{parts}], lambda {part}: COALESCE({exact}, FALSE))[1]"
+    return f"CASE WHEN {usual} THEN FALSE ELSE NOT {slow} END"
 
 
 def _microseconds(name: str, power: int) -> str:
@@ -152,9 +191,9 @@ def _value_rules(column: Column) -> list[tuple[str, str]]:
     if column.unit is not None:
         count = f"(epoch_us({value}) // {10 ** MICROSECONDS[column.unit]})::VARCHAR"
         usual = f"CASE WHEN suffix({text}, '.0') THEN {count} || '.0' ELSE {count} END = {text}"
-        wrong = (
-            f"CASE WHEN {usual} THEN FALSE ELSE NOT regexp_full_match({text}, ' *-?[0-9]+([.][0-9]*)? *') END"
-        )
+        places = MICROSECONDS[column.unit]
+        form = f" *-?[0-9]+([.][0-9]{{0,{places}}}0*)? *"
+        wrong = f"CASE WHEN {usual} THEN FALSE ELSE NOT regexp_full_match({text}, '{form}') END"
         return [(f"({value} IS NULL OR ({wrong}))", f"is not a number of {column.unit}")]
     if column.type in ("smallint", "integer", "bigint"):
         # A cast alone would take '2.7' as 3 and '1e3' as 1000; writing the number again is quicker than a pattern, and
@@ -166,19 +205,20 @@ def _value_rules(column: Column) -> list[tuple[str, str]]:
     elif column.type in ("timestamp", "date"):
         # A cast alone would take 'infinity', 'epoch' and years before Christ, and drop the time of a date.
         shape = _MOMENT if column.type == "timestamp" else _DAY
-        form = "^ *[0-9]{4}-" if column.type == "timestamp" else "^ *[0-9]{4}-[0-9]+-[0-9]+ *$"
+        form = _TAKEN if column.type == "timestamp" else " *[0-9]{4}-[0-9]+-[0-9]+ *"
         usual = f"{text} LIKE '{shape}' AND {value} >= TIMESTAMP '1000-01-01'"
         wrong = (
             f"NOT {value} {IN_CALENDAR}"
             f" OR contains({text}, ' :') OR contains({text}, ': ')"  # which a cast reads over
-            f" OR CASE WHEN {usual} THEN FALSE ELSE NOT regexp_matches({text}, '{form}') END"
+            f" OR CASE WHEN {usual} THEN FALSE ELSE NOT regexp_full_match({text}, '{form}') END"
         )
     elif column.type == "double":
         return [
             (f"({value} IS NULL OR NOT isfinite({value}) OR contains({text}, '_'))", "is not a finite number")
         ]
     elif column.type.startswith("decimal"):
-        wrong = f"contains({text}, '_')"
+        finer = _is_finer(text, _scale_of(column))
+        wrong = f"CASE WHEN {value}::VARCHAR = {text} THEN FALSE ELSE contains({text}, '_') OR {finer} END"
     else:
         wrong = "FALSE"
     return [(f"({value} IS NULL OR ({wrong}))", f"is not {_a(column.type)}")]
@@ -212,5 +252,30 @@ def first_violations(
 
 
 def told(reason: str, value: str | None) -> str:
-    """What is said of a value that breaks a rule."""
-    return f"{value!r} {reason}" if value is not None else reason
+    """What is said of a value that breaks a rule, as exactly as its text tells."""
+    return reason if value is None else f"{value!r} {_exactly(reason, value)}"
+
+
+def _exactly(reason: str, text: str) -> str:
+    decimal = re.fullmatch(r"is not a decimal\(\d+, *(\d+)\)", reason)
+    if decimal and _places(text) > int(decimal[1]):
+        return f"has more than {decimal[1]} decimal places"
+    if reason == "is not a timestamp" and _OTHER_ZONE.fullmatch(text):
+        return "has a zone that is not Z or an offset such as +02:00"
+    unit = MICROSECONDS.get(reason.removeprefix("is not a number of "))
+    if (
+        _places(text) > unit
+        if unit is not None
+        else reason == "is not a timestamp" and _FINER.fullmatch(text)
+    ):
+        return "is more exact than a microsecond"
+    return reason
+
+
+def _places(text: str) -> int:
+    """How many decimal places a number's text needs; none where it is no number."""
+    try:
+        exponent = Decimal("".join(text.split())).normalize().as_tuple().exponent
+    except InvalidOperation:
+        return 0
+    return -exponent if isinstance(exponent, int) else 0

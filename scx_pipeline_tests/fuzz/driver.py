@@ -1,4 +1,5 @@
-"""Reads the files of a case with our own reader, as a load does: a folder bucket, Ingestion, and a landing in DuckDB."""
+"""Reads the files of a case with our own reader, as a load does: a folder bucket, Ingestion, and a landing in DuckDB.
+What must come out is in `outcome`."""
 
 from __future__ import annotations
 

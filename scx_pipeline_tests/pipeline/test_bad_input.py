@@ -120,10 +120,13 @@ FILES: dict[str, tuple[str, bytes, list[str]]] = {
     "a gzip without its end": (NAME + ".gz", without(BIG, 4, ".gz"), [DAMAGED]),
     "a gzip of another checksum": (NAME + ".gz", flipped(BIG, ".gz", -6), [DAMAGED, "CRC"]),
     "a gzip with wrong bytes": (NAME + ".gz", flipped(BIG, ".gz", 9000), [DAMAGED]),
-    "no gzip at all": (NAME + ".gz", TEXT.encode(), [DAMAGED, "Not a gzipped file"]),
+    "no gzip at all": (NAME + ".gz", TEXT.encode(), ["is not compressed, but its name ends as that of a gzip file"]),
     "half a zstd": (NAME + ".zst", half(BIG, ".zst"), [DAMAGED]),
     "a zstd without its end": (NAME + ".zst", without(BIG, 3, ".zst"), [DAMAGED]),
-    "no zstd at all": (NAME + ".zst", b"garbage" * 99, [DAMAGED]),
+    "no zstd at all": (NAME + ".zst", b"garbage" * 99, ["is not compressed, but its name ends as that of a zstd file"]),
+    "a gzip without its suffix": (NAME, compress(BIG, ".gz"), ["is compressed (gzip), but its name does not end in .gz"]),
+    "a gzip of a gzip": (NAME + ".gz", compress(compress(BIG, ".gz"), ".gz"), ["is compressed twice, by gzip and gzip"]),
+    "a Parquet file": (NAME, b"PAR1\x15\x04\x15", ["is Parquet, not text"]),
 }  # fmt: skip
 
 

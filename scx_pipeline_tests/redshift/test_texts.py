@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from scx_pipeline.engine.values import typed_rows, violations
 from scx_pipeline.spec import Column
-from scx_pipeline.warehouse.rstexts import SHORT, doubt_of, value_of
+from scx_pipeline.warehouse.rstexts import DOUBTFUL, SHORT, doubt_of, typed_texts, value_of
 from scx_pipeline_tests.standin.server import StandIn
 
 TYPES = (
@@ -123,3 +123,23 @@ def test_usual_texts_are_in_no_doubt(judged: Judge, kind: str, texts: list[str])
     of_kind = column(kind)
     assert judged(of_kind, texts) == parsed(of_kind, texts)
     assert {refused for _, refused in parsed(of_kind, texts)} == {False}
+
+
+@pytest.mark.parametrize("kind", ["varchar(9)", "integer", "timestamp"])
+@pytest.mark.parametrize("null_texts", [(), ("n/a",), ("",), ("n/a", "")])
+def test_what_copy_cannot_tell_from_nothing_is_in_doubt_unless_the_empty_text_stands_for_none(
+    redshift: StandIn, kind: str, null_texts: tuple[str, ...]
+) -> None:
+    select = typed_texts([column(kind)], "texts", null_texts)
+    with (
+        closing(psycopg2.connect(redshift.url().replace("redshift://", "postgresql://"))) as con,
+        con.cursor() as cursor,
+    ):
+        cursor.execute(f"CREATE TEMPORARY TABLE texts (x VARCHAR({SHORT}))")
+        for text in (None, ""):  # as COPY may read an empty value, and a quoted one
+            cursor.execute("DELETE FROM texts")
+            cursor.execute("INSERT INTO texts VALUES (%s)", [text])
+            cursor.execute(f"SELECT x, {DOUBTFUL} FROM ({select}) AS q")
+            [(value, doubtful)] = cursor.fetchall()
+            assert doubtful is ("" not in null_texts)
+            assert doubtful or value is None

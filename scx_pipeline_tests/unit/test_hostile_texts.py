@@ -1,4 +1,5 @@
-"""Texts that others wrote are data wherever they are shown: no formulas in spreadsheets, no markup in the UI."""
+"""Texts that others wrote are data wherever they are shown: no formulas in spreadsheets, no markup in the UI.
+How rows are rejected is tested with the formats."""
 
 from __future__ import annotations
 

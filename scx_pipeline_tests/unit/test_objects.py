@@ -403,27 +403,24 @@ def test_the_end_of_a_documents_key_tells_how_it_is_compressed(
 @pytest.mark.parametrize(
     ("key", "content"),
     [
-        ("a.json.gz", TEXT),
         ("a.json.gz", gzip.compress(TEXT, mtime=0)[:-1]),
         ("a.json.gz", gzip.compress(TEXT, mtime=0)[:20]),
         ("a.json.gz", damaged(gzip.compress(TEXT, mtime=0), -6)),
         ("a.json.gz", damaged(gzip.compress(TEXT, mtime=0), 14)),
         ("a.json.gz", gzip.compress(TEXT, mtime=0) + b"more"),
-        ("a.json.zst", TEXT),
         ("a.json.zst", zstd(TEXT)[:-1]),
         ("a.json.zst", zstd(TEXT)[:3]),
         ("a.json.zst", zstd(TEXT) + b"more"),
     ],
     ids=[
         *(
-            "no gzip",
             "gzip cut off",
             "gzip cut off early",
             "gzip of another checksum",
             "gzip damaged",
             "gzip and more",
         ),
-        *("no zstd", "zstd cut off", "zstd cut off early", "zstd and more"),
+        *("zstd cut off", "zstd cut off early", "zstd and more"),
     ],
 )
 def test_a_compressed_document_that_is_damaged_is_named(bucket: Bucket, key: str, content: bytes) -> None:
@@ -470,7 +467,7 @@ def test_what_is_far_too_large_for_a_document_is_not_brought_to_memory(tmp_path:
     assert most < 64 << 20
 
 
-@given(st.lists(st.lists(st.binary(max_size=5), max_size=70), max_size=4))
+@given(st.lists(st.lists(st.binary(max_size=5).map(lambda content: b"{" + content), max_size=70), max_size=4))
 def test_batches_of_documents_come_in_order_each_once(contents: list[list[bytes]]) -> None:
     bucket = memory(
         **{f"{batch}-{number}": data for batch, row in enumerate(contents) for number, data in enumerate(row)}

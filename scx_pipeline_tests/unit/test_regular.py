@@ -16,7 +16,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scx_pipeline.engine.jsonparser import JsonLinesParser
+from scx_pipeline.engine.linescan import Lines, count_lines
 from scx_pipeline.engine.objects import LocalFile, ObjectInfo
+from scx_pipeline.engine.records import open_plain
 from scx_pipeline.engine.regular import RegularFiles
 from scx_pipeline.spec import FilePattern, Source, Table
 from scx_pipeline.warehouse.base import qualified
@@ -80,7 +82,15 @@ def file(folder: Path, content: bytes, name: str = "f.json") -> LocalFile:
 
 
 def find(con: duckdb.DuckDBPyConnection, *files: LocalFile) -> dict[int, int]:
-    return RegularFiles(con, NAMES, {"page", "song"}).find(files)
+    return RegularFiles(con, NAMES, {"page", "song"}).find(files, counted(*files))
+
+
+def counted(*files: LocalFile) -> list[Lines]:
+    found = []
+    for item in files:
+        with open_plain(item.path) as stream:
+            found.append(count_lines(stream))
+    return found
 
 
 @pytest.mark.parametrize(
@@ -161,7 +171,7 @@ def test_compressed_files_are_looked_into(con: duckdb.DuckDBPyConnection, tmp_pa
 
 def test_a_name_of_a_pattern_is_never_regular(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     content = file(tmp_path, b'{"100%":1}\n{"100% sure":1}\n')
-    assert RegularFiles(con, ["100%"], set()).find([content]) == {}
+    assert RegularFiles(con, ["100%"], set()).find([content], counted(content)) == {}
 
 
 # -- both ways of reading ----------------------------------------------------------------------------------------------

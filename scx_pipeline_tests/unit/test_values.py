@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from fractions import Fraction
 
 import duckdb
 import pytest
@@ -43,6 +44,13 @@ def typed(con: duckdb.DuckDBPyConnection, kind: str, text: str | None, nullable:
     return Refused(reasons[0]) if reasons else value
 
 
+# Names of zones, of which some are read as others elsewhere, and offsets that no place has.
+OTHER_ZONES = [
+    *(" PST", " BST", " CST", " AST", " EDT", " CEST", " UTC", " GMT", " Z", " Europe/Berlin", "z", "PST", " America/New_York"),
+    *("+25:00", "+15", "+14:01", "+1401", "-14:30", "+02:60", "+5", "+2:00", "+020", "+05:30:15", " +05:30", "+", "-", "+-2"),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("kind", "text", "value"),
     [
@@ -61,7 +69,15 @@ def typed(con: duckdb.DuckDBPyConnection, kind: str, text: str | None, nullable:
         ("double", " 2 ", 2.0),
         ("decimal(5,2)", "1.5", Decimal("1.50")),
         ("decimal(5,2)", "-999.99", Decimal("-999.99")),
-        ("decimal(5,2)", "1.005", Decimal("1.01")),
+        ("decimal(5,2)", "1.500", Decimal("1.50")),
+        ("decimal(5,2)", " 7. ", Decimal("7.00")),
+        ("decimal(5,2)", "1E2", Decimal("100.00")),
+        ("decimal(5,2)", "100000e-5", Decimal("1.00")),
+        ("decimal(5,2)", "12300e-4", Decimal("1.23")),
+        ("decimal(5,2)", "0.1230E+1", Decimal("1.23")),
+        ("decimal(5,2)", "0e-99", Decimal("0.00")),
+        ("decimal(5,2)", "-0.0000", Decimal("0.00")),
+        ("decimal(5,0)", "100.0", Decimal("100")),
         ("boolean", "true", True),
         ("boolean", "FALSE", False),
         ("boolean", "1", True),
@@ -72,12 +88,17 @@ def typed(con: duckdb.DuckDBPyConnection, kind: str, text: str | None, nullable:
         ("timestamp", "2021-02-28 10:11:12", datetime(2021, 2, 28, 10, 11, 12)),
         ("timestamp", "2021-02-28T10:11:12", datetime(2021, 2, 28, 10, 11, 12)),
         ("timestamp", "2021-02-28 10:11:12.123456", datetime(2021, 2, 28, 10, 11, 12, 123456)),
-        ("timestamp", "2021-02-28 23:59:59.9999999", datetime(2021, 2, 28, 23, 59, 59, 999999)),
+        ("timestamp", "2021-02-28 23:59:59.999999000", datetime(2021, 2, 28, 23, 59, 59, 999999)),
         ("timestamp", "2021-02-28 10:11", datetime(2021, 2, 28, 10, 11)),
         ("timestamp", "2021-02-28", datetime(2021, 2, 28)),
         ("timestamp", "2021-02-28T10:11:12Z", datetime(2021, 2, 28, 10, 11, 12)),
         ("timestamp", "2021-02-28 10:11:12+02", datetime(2021, 2, 28, 8, 11, 12)),
         ("timestamp", "2021-02-28T22:11:12-05:30", datetime(2021, 3, 1, 3, 41, 12)),
+        ("timestamp", "2021-02-28T22:11:12.5-0530", datetime(2021, 3, 1, 3, 41, 12, 500000)),
+        ("timestamp", "2021-02-28 22:11-00:00", datetime(2021, 2, 28, 22, 11)),
+        ("timestamp", "2021-02-28 22:11:12+14:00", datetime(2021, 2, 28, 8, 11, 12)),
+        ("timestamp", "2021-02-28 22:11:12-14", datetime(2021, 3, 1, 12, 11, 12)),
+        ("timestamp", "2021-02-28 22:11:12+13:59", datetime(2021, 2, 28, 8, 12, 12)),
         ("timestamp", "2020-12-31 24:00:00", datetime(2021, 1, 1)),
         ("timestamp", "0001-01-01 00:00:00", datetime(1, 1, 1)),
         ("timestamp", "9999-12-31 23:59:59.999999", datetime.max),
@@ -135,6 +156,11 @@ def test_values_that_are_taken(con: duckdb.DuckDBPyConnection, kind: str, text: 
             ]
         ),
         *(("decimal(5,2)", text) for text in ["", "1000", "999.995", "nan", "1e9", "0x10", "1_0", "1,5"]),
+        *(
+            ("decimal(5,2)", text)
+            for text in ["1.005", "12.349", "0.001", "1e-11", "1e-3", "12345e-4", "1.0001e1", "0.00000001"]
+        ),
+        *(("decimal(5,0)", text) for text in ["0.5", "1.0e-1", "1e-9999999999999999999", "12e-1"]),
         *(("boolean", text) for text in ["", "2", "on", "ja", "truee"]),
         *(
             ("date", text)
@@ -192,6 +218,9 @@ def test_values_that_are_taken(con: duckdb.DuckDBPyConnection, kind: str, text: 
             ("timestamp", text)
             for text in ["2021-02-03 10:00:00 PM", "2021-02-03 10:00:00 x", "2021-02-03 10"]
         ),
+        *(("timestamp", f"2021-02-03 10:00:00{zone}") for zone in OTHER_ZONES),
+        *(("timestamp", f"2021-02-03T10:00{zone}") for zone in OTHER_ZONES),
+        *(("timestamp", f"2021-02-03 10:00:00.{digits}") for digits in ["0000001", "9999999", "123456789Z"]),
         *(
             ("timestamp", text)
             for text in ["2021-02-03 10:1 :00", "2021-02-03 10: 1:00", "2021-02-03 10:00: 5"]
@@ -201,6 +230,31 @@ def test_values_that_are_taken(con: duckdb.DuckDBPyConnection, kind: str, text: 
 )
 def test_values_that_are_refused(con: duckdb.DuckDBPyConnection, kind: str, text: str) -> None:
     assert isinstance(typed(con, kind, text), Refused)
+
+
+@pytest.mark.parametrize(
+    ("reason", "text", "told"),
+    [
+        ("is not a decimal(5,2)", "1.005", "has more than 2 decimal places"),
+        ("is not a decimal(5, 2)", "1e-3", "has more than 2 decimal places"),
+        ("is not a decimal(5,2)", "1000.00", "is not a decimal(5,2)"),
+        ("is not a decimal(5,2)", "1,5", "is not a decimal(5,2)"),
+        ("is not a decimal(5,2)", "nan", "is not a decimal(5,2)"),
+        *(
+            ("is not a timestamp", f"2021-02-03 10:00:00{zone}", "has a zone that is not Z or an offset such as +02:00")
+            for zone in OTHER_ZONES
+        ),
+        ("is not a timestamp", "2021-02-30 10:00:00Z", "is not a timestamp"),
+        ("is not a timestamp", "2021-02-03 10:00:00.1234567Z", "is more exact than a microsecond"),
+        ("is not a timestamp", "noon", "is not a timestamp"),
+        ("is not a number of seconds", "1541105830.1234567", "is more exact than a microsecond"),
+        ("is not a number of seconds", "1,5", "is not a number of seconds"),
+        ("is not a number of microseconds", "5.5", "is more exact than a microsecond"),
+        ("is not an integer", "", "is not an integer"),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_a_value_is_as_exact_as_its_text(reason: str, text: str, told: str) -> None:
+    assert values.told(reason, text) == f"{text!r} {told}"
 
 
 @pytest.mark.parametrize(
@@ -274,6 +328,31 @@ def test_what_is_taken_as_a_whole_number_is_that_number_to_python_too(
 @given(value=st.floats(allow_nan=False, allow_infinity=False))
 def test_a_double_is_taken_to_the_last_bit(con: duckdb.DuckDBPyConnection, value: float) -> None:
     assert typed(con, "double", repr(value)) == value
+
+
+@given(
+    digits=st.integers(-(10**7), 10**7),
+    exponent=st.integers(-9, 9) | st.integers(-45, 45),
+    form=st.sampled_from(["{:f}", "{:E}", " {} ", "{:e}"]),
+)
+@pytest.mark.parametrize("kind", ["decimal(5,2)", "decimal(9,0)", "decimal(15,4)", "decimal(38,6)"])
+def test_a_decimal_is_taken_exactly_or_refused(
+    con: duckdb.DuckDBPyConnection, kind: str, digits: int, exponent: int, form: str
+) -> None:
+    exact = Decimal(digits).scaleb(exponent)
+    found = typed(con, kind, form.format(exact))
+    size, scale = map(int, kind.removeprefix("decimal(").removesuffix(")").split(","))
+    units = Fraction(exact) * 10**scale
+    fits = units.denominator == 1 and abs(units) < 10**size
+    assert found == (exact if fits else Refused(f"is not a {kind}"))
+
+
+@given(text=st.text(st.sampled_from("0123456789+-.eE "), max_size=12))
+def test_what_is_taken_as_a_decimal_is_that_number_to_python_too(
+    con: duckdb.DuckDBPyConnection, text: str
+) -> None:
+    value = typed(con, "decimal(9,3)", text)
+    assert isinstance(value, Refused) or value == Decimal(text.strip())
 
 
 @given(
@@ -380,7 +459,20 @@ def test_a_count_of_a_unit_is_its_moment(
     "text",
     [
         *("", " ", ".", "-", ".0", "-.5", "+5", "- 5", "5 6", "\t5", "5\n", "5\0", "٣"),
-        *("1e3", "1e12", "1E12", "1e3.0", "0x10", "0x10.0", "1_000", "1,5", "1.5.5", "1.-5"),
+        *(
+            "1e3",
+            "1e12",
+            "1E12",
+            "1e3.0",
+            "0x10",
+            "0x10.0",
+            "1_000",
+            "1,5",
+            "1.5.5",
+            "1.-5",
+            "1.0000001",
+            "-1.12345678",
+        ),
         *("noon", "true", "NaN", "infinity", "epoch", "2018-11-01 00:00:00", "2018-11-01"),
         *("9" * 18, "-" + "9" * 18, "9" * 18 + ".5", "9" * 20, "9" * 20 + ".0", "9" * 400),
     ],
@@ -429,7 +521,7 @@ def test_what_is_taken_as_a_count_is_that_count_to_python_too(
     if not isinstance(found, Refused):
         assert isinstance(found, datetime)
         exact = Decimal(text.strip()).scaleb(values.MICROSECONDS[unit])
-        assert abs((found - datetime(1970, 1, 1)) // timedelta(microseconds=1) - exact) <= Decimal("0.5")
+        assert (found - datetime(1970, 1, 1)) // timedelta(microseconds=1) == exact
 
 
 def test_texts_that_stand_for_no_value_are_none(con: duckdb.DuckDBPyConnection) -> None:
