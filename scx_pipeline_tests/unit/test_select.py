@@ -4,7 +4,7 @@ All of it pure functions over listings; no bucket is opened."""
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from itertools import pairwise
 
 import pytest
@@ -19,6 +19,7 @@ from scx_pipeline.engine.select import (
     Selection,
     changed_months,
     compile_pattern,
+    day_of,
     select_objects,
     split_batches,
     whole_change,
@@ -612,3 +613,16 @@ def test_a_batch_is_full_or_has_as_many_objects_as_it_may(
 def test_batches_hold_no_more_objects_than_allowed() -> None:
     objects = [SelectedObject("logs", info(f"{number}.json"), None) for number in range(7)]
     assert [len(batch) for batch in split_batches(objects, 1000, 3)] == [3, 3, 1]
+
+
+@pytest.mark.parametrize(
+    ("key", "day"),
+    [
+        ("2021-02-28 a.csv", date(2021, 2, 28)),
+        ("2021-12-01 b.csv", date(2021, 12, 1)),
+        ("2021-02.csv", None),
+        ("other.csv", None),
+    ],
+)
+def test_the_day_of_a_key_is_the_one_that_it_names(key: str, day: date | None) -> None:
+    assert day_of(source("{year}-{month}-{day} *.csv", "{year}-{month}.csv"), key) == day
