@@ -26,6 +26,7 @@ from scx_pipeline_tests.pipeline.world import (
     csv_text,
     job,
     jobs_of,
+    line_of,
     span_of,
 )
 from scx_pipeline_tests.redshift.test_loads import as_written, check_golden, cut_at_statements
@@ -371,9 +372,17 @@ def test_objects_without_rows_or_bytes_count_none(world: World) -> None:
 
 
 def test_a_text_that_copy_takes_for_no_value_is_a_text(world: World) -> None:
-    world.put("2021/04/a.csv", [april(1, summary="\\N"), april(2, summary="")])
+    world.put("2021/04/a.csv", [april(1, summary="\\N")])
     assert read_here(world) == []
-    assert world.table("staging_cleansed_logs", "summary") == [("\\N",), (None,)]
+    assert world.table("staging_cleansed_logs", "summary") == [("\\N",)]
+
+
+def test_nothing_and_a_quoted_empty_text_are_told_apart_by_the_parser(world: World) -> None:
+    quoted = line_of(april(2, summary="Q")).replace("Q", '""')
+    world.put("2021/04/a.csv", [april(1, summary=""), quoted])
+    [why] = read_here(world)
+    assert "2 rows are in doubt" in why
+    assert world.table("staging_cleansed_logs", "job_id, summary") == [(1, None), (2, "")]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ RULES = [line for line in PAGE.read_text("utf-8").splitlines() if line.startswit
 
 
 @cache
-def tests_in(path: Path) -> set[str]:
+def names_in(path: Path) -> set[str]:
     tree = ast.parse(path.read_text("utf-8"))
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
@@ -33,4 +33,4 @@ def test_a_rule_names_its_test(rule: str) -> None:
     assert named, "no test is named"
     for path, name in named:
         assert name.startswith("test_")
-        assert name in tests_in(TESTS / path), path
+        assert name in names_in(TESTS / path), path
