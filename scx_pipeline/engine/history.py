@@ -97,11 +97,12 @@ def prepare_tables(
     WarehouseError says so, since rows would be lost.
     """
     star = compiled.star
-    if any(_missing(session, star.schema_name)):
-        with session.apart() as shared:  # or else a first load of another star would make the same
-            _create_shared(shared, star.schema_name)
-    wanted = _with_kept(compiled, compiled.star.tables)
-    found = _columns(session, wanted)
+    schemas, wanted = session.schemas(), _with_kept(compiled, compiled.star.tables)
+    found = _columns(session, [*((STATE_SCHEMA, table) for table in STATE_TABLES), *wanted])
+    shared = {(STATE_SCHEMA, table.name) for table in STATE_TABLES}
+    if not schemas.issuperset((star.schema_name, STATE_SCHEMA)) or not found.keys() >= shared:
+        with session.apart() as apart:  # or else the first load of another star would create the same
+            _create_shared(apart, star.schema_name)
     # Months read the tables without months, which must be as declared; the other way round nothing is read.
     for tables in (compiled.star.whole, compiled.star.monthly) if span else (compiled.star.whole,):
         _drop_changed(session, compiled, tables, span, names, found)
@@ -110,21 +111,16 @@ def prepare_tables(
             session.create_table(schema, table)
 
 
-def _missing(session: Session, schema: str) -> tuple[list[str], list[Table]]:
-    """The schemas and state tables that do not exist yet."""
-    existing = session.schemas()
-    found = session.columns_of(STATE_SCHEMA, [table.name for table in STATE_TABLES])
-    schemas = [name for name in dict.fromkeys((schema, STATE_SCHEMA)) if name not in existing]
-    return schemas, [table for table in STATE_TABLES if table.name not in found]
-
-
 def _create_shared(session: Session, schema: str) -> None:
-    """Create those schemas and state tables; what exists is left out, as PostgreSQL would want the right to create it."""
-    schemas, tables = _missing(session, schema)
-    for name in schemas:
-        session.make_schema(name)
-    for table in tables:
-        session.create_table(STATE_SCHEMA, table)
+    """Create the schemas and state tables that do not exist."""
+    existing = session.schemas()
+    for name in dict.fromkeys((schema, STATE_SCHEMA)):
+        if name not in existing:  # PostgreSQL would want the right to create one that exists
+            session.make_schema(name)
+    found = session.columns_of(STATE_SCHEMA, [table.name for table in STATE_TABLES])
+    for table in STATE_TABLES:
+        if table.name not in found:
+            session.create_table(STATE_SCHEMA, table)
 
 
 def _columns(session: Session, tables: Sequence[tuple[str, Table]]) -> _Standing:
