@@ -197,3 +197,12 @@ def test_a_run_that_gives_up_leaves_nothing(place: Place) -> None:
     assert data_files(place) == set()
     assert not [key for key in place.list() if key.startswith("_writing")]
     assert turn.url_of("t") == f"{place.url}/_writing/{turn.run}/t/"
+
+
+def test_what_a_run_wrote_and_did_not_list_goes_with_its_commit(place: Place) -> None:
+    turn = begin(place, "scx", quiet)
+    files = [written(turn, MARCH)]
+    written(turn, APRIL)
+    made = commit(turn, [NewFiles("t", None, files, SHAPE)], turn.before)
+    assert data_files(place) == made.keys
+    assert not [key for key in place.list() if key.startswith("_writing")]
