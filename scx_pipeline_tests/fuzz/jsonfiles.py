@@ -211,7 +211,9 @@ def _number(value: Number, column: Column) -> Cell:
     written = re.search("[.eE]", text) is not None
     if kind.startswith("decimal"):
         precision = int(re.findall(r"\d+", kind)[0])
-        cell = rules.of_text(kind, None, text)
+        # As it is written, or as the double that docs/reading.md says it is read as.
+        ways = {*rules.of_text(kind, None, text), *rules.of_text(kind, None, repr(float(text)))}
+        cell = tuple(ways)
         rounds = precision > EXACT_DIGITS and (written or abs(int(text)) >= 1 << 63)
         return (*cell, REJECT) if rounds else cell
     if column.unit:

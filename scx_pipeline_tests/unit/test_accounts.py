@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from scx_pipeline.engine.accounts import Ingested, ObjectCount, Rejected, bounds_of
+from scx_pipeline.engine.accounts import DoubledKey, Ingested, ObjectCount, Rejected, bounds_of
 from scx_pipeline.engine.checks import SHOWN, CheckResult, check_ingested
 from scx_pipeline.engine.objects import ObjectInfo
 from scx_pipeline.engine.select import SelectedObject
@@ -151,3 +151,20 @@ def test_rows_belong_to_the_months_that_the_key_names_as_far_as_the_star_holds_t
 
     item = selected("a.csv", span(named) if named else None)
     assert bounds_of(item, span(("2020-01", "2021-12"))) == span(bounds)
+
+
+def test_keys_that_are_there_twice_fail_and_are_named_with_their_months() -> None:
+    table = TABLE.model_copy(update={"key": ("id",)})
+    march, april = Month(2021, 3), Month(2021, 4)
+    doubled = [DoubledKey((1,), (march, april)), DoubledKey((2,), (march, march)), DoubledKey((3,), None)]
+    [result] = [
+        check
+        for check in check_ingested(SOURCE, Ingested(table, doubled=doubled))
+        if check.name == "unique_id"
+    ]
+    assert (result.passed, result.severity) == (False, "error")
+    assert (
+        result.message
+        == "id 1 stands in 2021-03 and in 2021-04; id 2 stands twice in 2021-03; id 3 stands twice"
+    )
+    assert not [check for check in check_ingested(SOURCE, Ingested(table)) if check.name == "unique_id"]

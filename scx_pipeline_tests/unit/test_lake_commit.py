@@ -197,3 +197,31 @@ def test_a_run_that_gives_up_leaves_nothing(place: Place) -> None:
     assert data_files(place) == set()
     assert not [key for key in place.list() if key.startswith("_writing")]
     assert turn.url_of("t") == f"{place.url}/_writing/{turn.run}/t/"
+
+
+def test_what_a_run_wrote_and_did_not_list_goes_with_its_commit(place: Place) -> None:
+    turn = begin(place, "scx", quiet)
+    files = [written(turn, MARCH)]
+    written(turn, APRIL)
+    made = commit(turn, [NewFiles("t", None, files, SHAPE)], turn.before)
+    assert data_files(place) == made.keys
+    assert not [key for key in place.list() if key.startswith("_writing")]
+
+
+class RefusingPlace(Place):
+    """A store that refuses to write files of April."""
+
+    def move(self, source: str, target: str) -> bool:
+        if "month=4" in target:
+            raise LakeError("no right to write")
+        return super().move(source, target)
+
+
+def test_a_store_that_refuses_a_file_keeps_the_lake_as_it_was(place: Place) -> None:
+    before = publish(place, MARCH)
+    turn = begin(RefusingPlace(place.url, place.store, place.folder), "scx", quiet)
+    files = [written(turn, MARCH), written(turn, APRIL)]
+    with pytest.raises(LakeError, match="no right to write"):
+        commit(turn, [NewFiles("t", None, files, SHAPE)], turn.before)
+    assert data_files(place) == before.keys
+    assert read_manifest(place, "scx").files == before.files
