@@ -1,7 +1,7 @@
 # One image for the code server, the UI and the daemon (`scx serve …`), and for runs: see docker-compose.yaml.
 # Versions are exact: the base image's here, every package's in deploy/requirements.lock, with its hashes.
 
-FROM python:3.11.14-slim-bookworm AS build
+FROM python:3.11.14-slim-trixie AS build
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /build
@@ -14,7 +14,7 @@ COPY scx_pipeline ./scx_pipeline
 RUN /opt/scx/venv/bin/pip install --no-deps --no-build-isolation . \
     && /opt/scx/venv/bin/python -m compileall -q /opt/scx/venv
 
-FROM python:3.11.14-slim-bookworm
+FROM python:3.11.14-slim-trixie
 
 # Nobody may write what runs: root owns it, and uid 10001 runs it. It writes in /tmp and /var/lib/scx alone.
 RUN groupadd --gid 10001 scx \

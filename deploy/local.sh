@@ -18,5 +18,5 @@ export DAGSTER_POSTGRES_HOST=127.0.0.1 DAGSTER_POSTGRES_PORT="${SCX_POSTGRES_POR
 export DAGSTER_POSTGRES_USER=dagster DAGSTER_POSTGRES_DB=dagster DAGSTER_LOGS_BUCKET=scx-dagster-logs
 export DAGSTER_POSTGRES_PASSWORD
 export SCX_HOME="$PWD/.scx/local" DAGSTER_HOME="$PWD/.scx/local/dagster"
-mkdir -p "$DAGSTER_HOME" && cp dagster.yaml "$DAGSTER_HOME/dagster.yaml"
+(umask 077 && mkdir -p "$DAGSTER_HOME") && cp dagster.yaml "$DAGSTER_HOME/dagster.yaml"
 export PATH="$PWD/.venv/bin:$PATH"

@@ -9,25 +9,36 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from scx_pipeline import cli_alerts, cli_care, cli_cluster, cli_lake, cli_serve, show
+from scx_pipeline import cli_alerts, cli_care, cli_cluster, cli_lake, cli_serve, cli_tables, show
 from scx_pipeline.cli_options import (
     AsJson,
     LastMonth,
     MonthOption,
     StarName,
+    bucket_of,
     find_star,
     span_of,
     warehouse_of,
 )
-from scx_pipeline.cli_runs import CHANGED, EVERYTHING, choose, outcome_json, run_parts, spans_due
+from scx_pipeline.cli_runs import (
+    CHANGED,
+    EVERYTHING,
+    choose,
+    outcome_json,
+    report_lost_runs,
+    run_parts,
+    spans_due,
+)
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.settings import Settings, read_settings
 from scx_pipeline.spec import Month, Span, contiguous_spans
+from scx_pipeline.temporary import make_private
 
 if TYPE_CHECKING:
     from scx_pipeline.engine.load import Plan
@@ -50,6 +61,7 @@ app.add_typer(cli_cluster.app, name="cluster")
 app.add_typer(cli_alerts.app, name="alerts")
 app.add_typer(cli_serve.app, name="serve")
 cli_care.register(app)
+cli_tables.register(app)
 
 FROM_LAKE = "lake"  # the one word that --from takes beside months
 Layout = Literal["monthly", "concatenated", "both"]
@@ -102,10 +114,23 @@ def load(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: scx plan scx --json")
-def plan(star: StarName, as_json: AsJson = False) -> None:
-    """Show which months a load is due for, why, and what it would read; nothing is changed."""
-    settings, compiled = read_settings(), find_star(star)
+@app.command(epilog="Example: scx plan scx --json   Example: scx plan")
+def plan(
+    star: Annotated[
+        str | None, typer.Argument(metavar="[STAR]", help="The star's name; all of them if left out.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show which months a load is due for, why, and what it would read; nothing is changed.
+
+    Tables that keep a load from starting, as others made them, are named, and tables that are not declared any more: of
+    the star; without a star, of all stars and of those that were removed.
+    """
+    settings = read_settings()
+    if star is None:
+        _plan_all(settings, as_json)
+        return
+    compiled = find_star(star)
     planned = _plan(compiled, settings)
     rows = []
     if planned.whole:
@@ -119,7 +144,12 @@ def plan(star: StarName, as_json: AsJson = False) -> None:
         ignored = [key for _, key in planned.selection.ignored]
         print(
             json.dumps(
-                {"due": [dict(zip(names, row, strict=True)) for row in rows], "ignored": ignored}, indent=2
+                {
+                    "due": [dict(zip(names, row, strict=True)) for row in rows],
+                    "ignored": ignored,
+                    **cli_tables.as_json(planned.readiness),
+                },
+                indent=2,
             )
         )
         return
@@ -131,9 +161,38 @@ def plan(star: StarName, as_json: AsJson = False) -> None:
     )
     for _, key in planned.selection.ignored[:5]:
         show.out.print(f"ignored: {key} matches no pattern of its source", style="dim")
+    cli_tables.show_readiness(planned.readiness)
     show.out.print(
         f"{len(planned.selection.objects):,} objects in all, {len(planned.loaded)} months stand", style="dim"
     )
+
+
+def _plan_all(settings: Settings, as_json: bool) -> None:
+    """Show how many months of each star are due, and the tables of stars that were removed."""
+    from scx_pipeline.engine.declare import star_names
+
+    found: dict[str, Any] = {}
+    for name in star_names():
+        try:
+            planned = _plan(find_star(name), settings)
+        except PipelineError as error:
+            found[name] = {"error": str(error)}
+            continue
+        months = [str(item.month) for item in planned.changed]
+        found[name] = {"due": months, "whole": planned.whole, **cli_tables.as_json(planned.readiness)}
+        if not as_json:
+            whole = f", and {show.WHOLE}" if planned.whole else ""
+            show.out.print(f"{name}: {len(months)} months are due{whole}")
+            cli_tables.show_readiness(planned.readiness)
+    removed = cli_tables.removed_stars(settings)
+    if as_json:
+        left = [item.as_json() for item in removed]
+        print(json.dumps({"stars": found, "leftovers_of_removed_stars": left}, indent=2))
+        return
+    for name, item in found.items():
+        if "error" in item:
+            show.out.print(f"{name}: {item['error']}", markup=False, soft_wrap=True)
+    cli_tables.show_leftovers(removed)
 
 
 @app.command(epilog="Example: scx status scx")
@@ -143,6 +202,7 @@ def status(star: StarName, as_json: AsJson = False) -> None:
     from scx_pipeline.engine.status import read_status
 
     settings, compiled = read_settings(), find_star(star)
+    report_lost_runs(settings)
     with warehouse_of(settings).reading() as session:
         found = read_status(session, compiled)
     if as_json:
@@ -323,6 +383,7 @@ def demo() -> None:
     from scx_pipeline.engine.objects import create_bucket
 
     settings = read_settings()
+    _make_home(settings)
     for name in star_names():
         compiled = find_star(name)
         if not any(
@@ -342,9 +403,8 @@ def demo() -> None:
 
 def _plan(compiled: CompiledStar, settings: Settings) -> Plan:
     from scx_pipeline.engine.load import plan_star
-    from scx_pipeline.engine.objects import open_bucket
 
-    planned = plan_star(compiled, open_bucket(settings.bucket), warehouse_of(settings))
+    planned = plan_star(compiled, bucket_of(settings), warehouse_of(settings))
     if not planned.selection.objects and not planned.loaded:
         prefixes = ", ".join(source.prefix for source in compiled.star.sources)
         raise PipelineError(
@@ -441,12 +501,20 @@ def _tell_generated(star: str, options: Any, as_json: bool) -> None:
     )
 
 
+def _make_home(settings: Settings) -> None:
+    """Make SCX_HOME for its owner alone, if the bucket is to be in it; whether it can be made, the bucket says."""
+    if not settings.bucket_url:
+        with suppress(OSError):
+            make_private(settings.home)
+
+
 def _generate(star: str, options: Any, settings: Settings, *, quiet: bool) -> Any:
     from importlib import import_module
 
     from scx_pipeline.engine.objects import create_bucket
 
     write = import_module(f"scx_pipeline.samples.{star}").generate
+    _make_home(settings)
     bucket = create_bucket(settings.bucket)
     bucket.list_objects(f"{star}-is-not-here/")  # one that is absent or refuses us says so at once
     try:

@@ -18,6 +18,7 @@ from scx_pipeline.cli_options import (
     LastMonth,
     MonthOption,
     StarName,
+    bucket_of,
     find_star,
     limits_of,
     months_named,
@@ -106,10 +107,9 @@ def _build(
 
 def _parts(compiled: CompiledStar, settings: Settings, choice: str | tuple[str, str]) -> list[Span | None]:
     """The builds that it takes, one after the other; None is the one of the tables without months."""
-    from scx_pipeline.engine.objects import open_bucket
     from scx_pipeline.lake.build import plan_build
 
-    planned = plan_build(compiled, open_bucket(settings.bucket), settings.lake)
+    planned = plan_build(compiled, bucket_of(settings), settings.lake)
     if not planned.selection.objects and not planned.loaded:
         prefixes = ", ".join(source.prefix for source in compiled.star.sources)
         raise PipelineError(

@@ -12,6 +12,7 @@ from scx_pipeline.errors import PipelineError
 from scx_pipeline.spec import Month, Span
 
 if TYPE_CHECKING:
+    from scx_pipeline.engine.objects import Bucket
     from scx_pipeline.engine.sql import CompiledStar
     from scx_pipeline.settings import Settings
     from scx_pipeline.warehouse.base import Limits, Warehouse
@@ -48,6 +49,19 @@ def warehouse_of(settings: Settings) -> Warehouse:
     return open_warehouse(
         settings.warehouse,
         limits_of(settings),
+        lambda message: show.err.print(message, style="dim", markup=False),
+    )
+
+
+def bucket_of(settings: Settings) -> Bucket:
+    """The bucket of the settings; what it makes us wait for is told on standard error. Raises BucketError."""
+    from scx_pipeline.engine.compression import UnpackedLimits, bytes_of
+    from scx_pipeline.engine.objects import BucketOptions, open_bucket
+
+    limits = UnpackedLimits(bytes_of(settings.max_unpacked_size), settings.max_unpacked_ratio)
+    return open_bucket(
+        settings.bucket,
+        BucketOptions(limits, settings.bucket_retry_seconds),
         lambda message: show.err.print(message, style="dim", markup=False),
     )
 

@@ -84,6 +84,19 @@ def run_parts(
     return outcomes
 
 
+def report_lost_runs(settings: Settings) -> None:
+    """Report runs whose process is gone as failed; Dagster is imported only where there are any."""
+    from scx_pipeline.orchestration.running import runs_without_process
+
+    if any(True for _ in runs_without_process(settings.home)):
+        from scx_pipeline.orchestration.instance import open_instance
+        from scx_pipeline.orchestration.lost_runs import fail_lost_runs
+
+        with open_instance(settings.dagster_home) as instance:
+            for run_id in fail_lost_runs(instance, settings.home):
+                show.err.print(f"run {run_id} has no process any more: it is reported as failed")
+
+
 def _name(compiled: CompiledStar, part: Span | None) -> str:
     return f"{compiled.star.name} {part or show.WHOLE}"
 

@@ -1,5 +1,5 @@
-"""The `scx serve` commands: the services of a deployment, each looked over before it becomes Dagster's own process.
-What is looked at is in `preflight`; the other commands are in `cli`."""
+"""The `scx serve` commands: the services of a deployment, each looked over before Dagster's own program is started.
+What is looked at is in `preflight`, how a service stops in `supervise`; the other commands are in `cli`."""
 
 from __future__ import annotations
 
@@ -82,7 +82,9 @@ def _checked() -> Settings:
 
 
 def _become(program: str, *arguments: str) -> None:
-    """Go on as a program of the same installation, in this process: signals reach it, and its exit code is ours."""
+    """Go on as what supervises a program of the same installation, in this process: signals reach it, its exit code is ours."""
     path = str(Path(sys.executable).with_name(program))
     sys.stdout.flush()
-    os.execv(path, [path, *arguments])
+    supervisor = str(Path(__file__).with_name("supervise.py"))
+    # Isolated and without site-packages: it needs neither, and is small and quick that way.
+    os.execv(sys.executable, [sys.executable, "-I", "-S", supervisor, path, *arguments])

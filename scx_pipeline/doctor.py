@@ -10,11 +10,20 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from scx_pipeline.engine.declare import load_star, star_names, stars_folder
-from scx_pipeline.engine.objects import open_bucket
-from scx_pipeline.errors import PipelineError
+from scx_pipeline.engine.objects import BucketOptions, open_bucket
+from scx_pipeline.engine.ownership import find_leftovers, inspect
+from scx_pipeline.errors import PipelineError, WarehouseError
 from scx_pipeline.settings import Settings, redact
 from scx_pipeline.spec import Column
-from scx_pipeline.warehouse.base import MANY_ROWS, STATE_SCHEMA, Limits, Session, open_warehouse, quote
+from scx_pipeline.warehouse.base import (
+    MANY_ROWS,
+    STATE_SCHEMA,
+    Limits,
+    Session,
+    Warehouse,
+    open_warehouse,
+    quote,
+)
 
 PACKAGES = ("scx_pipeline", "dagster", "duckdb", "psycopg2-binary", "obstore", "sqlglot", "pandas")
 
@@ -48,6 +57,11 @@ def examine(settings: Settings) -> Iterator[Finding]:
         lambda: _warehouse(settings),
         "set SCX_WAREHOUSE_URL; where a right is missing, have an administrator run what `scx roles` prints",
     )
+    yield _tried(
+        "tables",
+        lambda: _tables(open_warehouse(settings.warehouse, _limits(settings))),
+        "nothing that the pipeline did not make is ever replaced, unless `scx adopt` says so",
+    )
     if settings.spark:
         yield _tried(
             "spark",
@@ -76,7 +90,7 @@ def _stars() -> str:
 
 
 def _bucket(settings: Settings) -> str:
-    bucket = open_bucket(settings.bucket)
+    bucket = open_bucket(settings.bucket, BucketOptions(retry_seconds=min(settings.bucket_retry_seconds, 5)))
     prefixes = {
         source.prefix for name in star_names() for source in load_star(stars_folder() / name).star.sources
     }
@@ -85,10 +99,7 @@ def _bucket(settings: Settings) -> str:
 
 
 def _warehouse(settings: Settings) -> str:
-    limits = Limits(
-        settings.memory_limit, settings.threads, settings.batch_files, min(settings.lock_timeout, 5)
-    )
-    warehouse = open_warehouse(settings.warehouse, limits)
+    warehouse = open_warehouse(settings.warehouse, _limits(settings))
     schemas = {load_star(stars_folder() / name).star.schema_name for name in star_names()}
     try:
         with warehouse.transaction("doctor") as session:
@@ -97,6 +108,12 @@ def _warehouse(settings: Settings) -> str:
             raise _RollBackError
     except _RollBackError:
         return f"{warehouse.url}: connected, may create tables in {', '.join(sorted(schemas))}, and load rows"
+
+
+def _limits(settings: Settings) -> Limits:
+    """As a load's, but for the wait for others."""
+    wait = min(settings.lock_timeout, 5)
+    return Limits(settings.memory_limit, settings.threads, settings.batch_files, wait)
 
 
 def _try_writing(session: Session, schemas: Sequence[str]) -> None:
@@ -117,6 +134,22 @@ def _spark(settings: Settings) -> str:
     from scx_pipeline.orchestration.lake_resource import lake_resource
 
     return f"{settings.spark}: {lake_resource(settings).examine(settings.bucket)}"
+
+
+def _tables(warehouse: Warehouse) -> str:
+    """Whether the stars' tables are ours; and those that no star declares any more."""
+    names = star_names()
+    stars = [load_star(stars_folder() / name) for name in names]
+    with warehouse.inspecting() as session:
+        if session is None:
+            return "none yet"
+        foreign = [item for compiled in stars for item in inspect(session, compiled).foreign()]
+        left = [item for compiled in stars for item in find_leftovers(session, compiled)]
+        left += find_leftovers(session, None, [compiled.star.name for compiled in stars])
+    if foreign:
+        raise WarehouseError("; ".join(item.message() for item in foreign))
+    listed = ", ".join(item.name for item in left)
+    return f"none of others has a declared name{f'; no longer declared: {listed} (see `scx drop`)' if left else ''}"
 
 
 class _RollBackError(Exception):

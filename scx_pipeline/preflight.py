@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from scx_pipeline.engine.declare import load_star, star_names, stars_folder
-from scx_pipeline.engine.objects import open_bucket
+from scx_pipeline.engine.objects import BucketOptions, open_bucket
 from scx_pipeline.errors import PipelineError, SettingsError
 from scx_pipeline.settings import Settings
 from scx_pipeline.warehouse.base import Limits, first_line, open_warehouse, shown_facts
@@ -177,7 +177,7 @@ def _check_database(parts: Mapping[str, str]) -> None:
 
 def _look_into(url: str, setting: str) -> None:
     try:
-        open_bucket(url).list_objects(_NOWHERE)
+        open_bucket(url, BucketOptions(retry_seconds=5)).list_objects(_NOWHERE)
     except PipelineError as error:
         raise SettingsError(f"{setting}: {error}; such as {EXAMPLES['SCX_BUCKET_URL']}") from None
 

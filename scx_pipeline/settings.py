@@ -79,6 +79,22 @@ class Settings(BaseSettings):
         ge=0,
         description="source files read at a time, which is a matter of memory only; 0: as many as suits the warehouse",
     )
+    max_unpacked_size: str = Field(
+        "20GB",
+        pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$",
+        description="what a compressed source file may unpack to; a larger one is refused",
+    )
+    max_unpacked_ratio: int = Field(
+        1000,
+        ge=1,
+        description="how many times its size a compressed source file may unpack to, beyond 256 MiB; another is refused",
+    )
+    bucket_retry_seconds: float = Field(
+        180,
+        ge=0,
+        le=86400,
+        description="seconds for which a bucket is asked again that answers 503 Slow Down, 429 or 500, or drops the connection",
+    )
     sensors: Literal["stopped", "running"] = Field(
         "stopped",
         description="whether the sensors of objects and reports run where nobody has started or stopped them in the UI: running in a deployment",

@@ -496,6 +496,14 @@ class Star(_Fact):
         sources = {source.name: source for source in self.sources}
         if len(tables) < len(self.tables) or len(sources) < len(self.sources):
             raise ValueError(f"star {self.name}: two tables or two sources have the same name")
+        for name in sorted(tables.keys() & sources.keys()):
+            raise ValueError(
+                f"star {self.name}: a source and a table are both named {name}, and must have names of their own: rename one"
+            )
+        if self.queries and "report" in (tables.keys() | sources.keys()):
+            raise ValueError(
+                f"star {self.name}: a table or source cannot be named report, which is its report's name"
+            )
         for table in self.tables:
             reserved = sorted(RESERVED.intersection(table.column_names))
             if reserved:

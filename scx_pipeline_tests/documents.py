@@ -1,4 +1,4 @@
-"""docs/cli.md, errors.md and settings.md, made from the code itself: `make docs` writes them.
+"""docs/cli.md, errors.md, reliability.md and settings.md, made from the code itself: `make docs` writes them.
 That they are as written is tested in cli/test_documents.py; what is written by hand is not touched here."""
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from scx_pipeline import preflight
 from scx_pipeline.alerts.kinds import WHY
 from scx_pipeline.cli import app
 from scx_pipeline.settings import Settings
+from scx_pipeline_tests.reliability import reliability_page
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -189,7 +190,12 @@ def _text(node: ast.expr) -> str:
     return "…"
 
 
-PAGES = {"errors.md": errors_page, "cli.md": cli_page, "settings.md": settings_page}
+PAGES: dict[str, Callable[[], str]] = {
+    "errors.md": errors_page,
+    "cli.md": cli_page,
+    "settings.md": settings_page,
+    "reliability.md": lambda: MADE + reliability_page(),
+}
 
 if __name__ == "__main__":
     for file, page in PAGES.items():

@@ -65,10 +65,15 @@ def tags(name: str) -> list[dict[str, str]]:
     return [{"Key": TAG, "Value": name}]
 
 
+def ours(name: str, found: Sequence[dict[str, str]]) -> bool:
+    """Whether a thing with these tags was made here, by the plan of this name."""
+    values = {item.get("Key", item.get("key")): item.get("Value", item.get("value")) for item in found}
+    return values.get(TAG) == name
+
+
 def check_ours(what: str, name: str, found: Sequence[dict[str, str]]) -> None:
     """Raise ClusterError for a thing that was not made here."""
-    values = {item.get("Key", item.get("key")): item.get("Value", item.get("value")) for item in found}
-    if values.get(TAG) != name:
+    if not ours(name, found):
         raise ClusterError(
             f"{what} stands, but was not made by `scx cluster` (it has no tag {TAG}={name}): take another --name"
         )

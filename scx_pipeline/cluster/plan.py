@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlencode
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from scx_pipeline.cluster.policy import Policy, allow, policy_of
 from scx_pipeline.cluster.reading import read_settings_of, s3_url
@@ -18,6 +18,12 @@ RPU_PRICE = 0.375
 NODE_PRICES = {
     "ra3.large": 0.543, "ra3.xlplus": 1.086, "ra3.4xlarge": 3.26, "ra3.16xlarge": 13.04,
 }  # fmt: skip
+# Nodes of a cluster when it is made, least and most, by AWS's guide; CreateCluster takes no more than 100 of any type.
+NODE_RANGES = {"ra3.large": (1, 16), "ra3.xlplus": (1, 16), "ra3.4xlarge": (2, 32), "ra3.16xlarge": (2, 100)}
+MOST_NODES = 100
+MOST_RPU, MOST_BASE_RPU = 5632, 1024
+ROLE_NAME = 64  # characters of an IAM role's name, at most
+_ROLE = "-redshift-copy"
 
 
 class ClusterPlan(BaseModel):
@@ -27,7 +33,8 @@ class ClusterPlan(BaseModel):
 
     name: str = Field(
         "scx",
-        pattern=r"^[a-z](?:-?[a-z0-9]){2,47}$",
+        max_length=ROLE_NAME - len(_ROLE),
+        pattern=r"^[a-z](?:-?[a-z0-9]){2,}$",
         description="of the workgroup or cluster, its namespace and its role",
     )
     kind: Literal["serverless", "provisioned"] = "serverless"
@@ -45,17 +52,13 @@ class ClusterPlan(BaseModel):
         description="its password is made and kept by AWS Secrets Manager",
     )
     capacity: int = Field(
-        8,
-        ge=4,
-        le=1024,
-        multiple_of=4,
-        description="serverless: Redshift processing units (RPU) to begin with",
+        8, ge=4, le=MOST_BASE_RPU, description="serverless: Redshift processing units (RPU) to begin with"
     )
     max_capacity: int | None = Field(
-        None, ge=4, le=5632, multiple_of=4, description="serverless: RPU at most, which bounds the price"
+        None, le=MOST_RPU, description="serverless: RPU at most, which bounds the price"
     )
     node_type: str = Field("ra3.large", description=f"provisioned: {', '.join(NODE_PRICES)}")
-    nodes: int = Field(1, ge=1, le=128, description="provisioned")
+    nodes: int = Field(1, ge=1, le=MOST_NODES, validate_default=True, description="provisioned")
     subnets: tuple[str, ...] = Field(
         (), description="where it can be reached from; default: the account's own"
     )
@@ -67,6 +70,41 @@ class ClusterPlan(BaseModel):
     def _s3(cls, text: str) -> str:
         return s3_url(text)
 
+    @field_validator("capacity")
+    @classmethod
+    def _base(cls, capacity: int) -> int:
+        if capacity != 4 and capacity % (8 if capacity <= 512 else 32):
+            raise ValueError(
+                f"{capacity} is none that AWS has: take 4, 8 to 512 in steps of 8, or to {MOST_BASE_RPU} in steps of 32"
+            )
+        return capacity
+
+    @field_validator("max_capacity")
+    @classmethod
+    def _most(cls, most: int | None, info: ValidationInfo) -> int | None:
+        base = info.data.get("capacity", 0)
+        if most is not None and most < base:
+            raise ValueError(f"{most} is less than the {base} that there are to begin with")
+        if most is not None and most != 4 and most % 8:
+            raise ValueError(f"{most} is none that AWS has: take a multiple of 8")
+        return most
+
+    @field_validator("nodes")
+    @classmethod
+    def _fits(cls, nodes: int, info: ValidationInfo) -> int:
+        kind = info.data.get("node_type", "")
+        least, most = NODE_RANGES.get(kind, (1, MOST_NODES))
+        if info.data.get("kind") == "provisioned" and not least <= nodes <= most:
+            raise ValueError(f"a cluster of {kind} has {least} to {most} nodes when it is made, not {nodes}")
+        return nodes
+
+    @field_validator("name", "admin_user")
+    @classmethod
+    def _free(cls, name: str) -> str:
+        if name in ("default", "public"):
+            raise ValueError(f"{name} is a name of AWS's own")
+        return name
+
     @property
     def staged(self) -> str:
         """Where what COPY reads is put."""
@@ -75,7 +113,7 @@ class ClusterPlan(BaseModel):
     @property
     def role(self) -> str:
         """The name of the role by which the cluster reads the bucket."""
-        return f"{self.name}-redshift-copy"
+        return f"{self.name}{_ROLE}"
 
 
 def read_plan(file: Path | None, flags: Mapping[str, object]) -> ClusterPlan:

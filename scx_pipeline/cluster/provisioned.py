@@ -12,6 +12,7 @@ from scx_pipeline.cluster.aws import (
     Notify,
     check_ours,
     client,
+    ours,
     present,
     tags,
     told,
@@ -21,6 +22,7 @@ from scx_pipeline.cluster.plan import ClusterPlan
 from scx_pipeline.cluster.state import Part, Standing, word
 
 ABSENT = ("ClusterNotFound", "ClusterNotFoundFault")
+NO_SUBNET_GROUP = ("ClusterSubnetGroupNotFoundFault", "ClusterSubnetGroupNotFound")
 FAILED = ("incompatible-hsm", "incompatible-network", "incompatible-parameters", "incompatible-restore", "hardware-failure", "storage-full")  # fmt: skip
 
 
@@ -73,7 +75,7 @@ class Provisioned:
         self._turn("resume", "available", "paused")
 
     def destroy(self, snapshot: str | None) -> None:
-        """Remove the cluster, with a last snapshot of this name if there is one, and its subnet group."""
+        """Remove the cluster, with a last snapshot of this name if there is one, and its subnet group, if that is ours."""
         name = self.plan.name
         with told(f"remove the cluster {name}"):
             found = self._cluster()
@@ -87,10 +89,20 @@ class Provisioned:
                     ABSENT,
                 )
         self._wait(None)
+        self._remove_subnet_group()
+
+    def _remove_subnet_group(self) -> None:
+        """Remove the subnet group of the cluster's name; one that others made is named, and stays."""
+        name = self.plan.name
         with told(f"remove the subnet group {name}"):
+            group = self._find_subnet_group()
+            if group is None:
+                return
+            if not ours(name, group.get("Tags", [])):
+                self.notify(f"the subnet group {name} stays: it was not made by `scx cluster`")
+                return
             present(
-                lambda: self.client.delete_cluster_subnet_group(ClusterSubnetGroupName=name),
-                ("ClusterSubnetGroupNotFoundFault",),
+                lambda: self.client.delete_cluster_subnet_group(ClusterSubnetGroupName=name), NO_SUBNET_GROUP
             )
 
     def _turn(self, action: str, wanted: str, before: str) -> None:
@@ -113,17 +125,22 @@ class Provisioned:
 
     def _subnet_group(self) -> str:
         name, subnets = self.plan.name, list(self.plan.subnets)
-        groups = present(
-            lambda: self.client.describe_cluster_subnet_groups(ClusterSubnetGroupName=name)[
-                "ClusterSubnetGroups"
-            ],
-            ("ClusterSubnetGroupNotFoundFault", "ClusterSubnetGroupNotFound"),
-        )
-        if not groups:
+        group = self._find_subnet_group()
+        if group is None:
             self.client.create_cluster_subnet_group(
                 ClusterSubnetGroupName=name, Description=f"of {TAG}", SubnetIds=subnets, Tags=tags(name)
             )
+        else:
+            check_ours(f"the subnet group {name}", name, group.get("Tags", []))
         return name
+
+    def _find_subnet_group(self) -> dict[str, Any] | None:
+        """What AWS says of the subnet group of the cluster's name; None where there is none."""
+        groups = present(
+            lambda: self.client.describe_cluster_subnet_groups(ClusterSubnetGroupName=self.plan.name),
+            NO_SUBNET_GROUP,
+        )
+        return next(iter((groups or {}).get("ClusterSubnetGroups", [])), None)
 
     def _check(self, found: dict[str, Any]) -> None:
         check_ours(f"the cluster {self.plan.name}", self.plan.name, found.get("Tags", []))

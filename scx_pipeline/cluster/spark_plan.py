@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from scx_pipeline.cluster.reading import read_settings_of, s3_url
 
+ROLE_NAME = 64  # characters of an IAM role's name, at most
 LOG_GROUP = "/aws/emr-serverless"  # of CloudWatch, where Dagster reads what a job run tells
 
 
@@ -106,6 +107,16 @@ class SparkPlan(BaseModel):
             if warm and most and warm.workers * getattr(warm, size) > most:
                 raise ValueError(f"{warm.workers} workers of {getattr(warm, size)} are more than max_{size}")
         return warm
+
+    @field_validator("region")
+    @classmethod
+    def _role_fits(cls, region: str, info: ValidationInfo) -> str:
+        role = f"{info.data.get('name', '')}-spark-{region}"
+        if len(role) > ROLE_NAME:
+            raise ValueError(
+                f"the role {role} has more than the {ROLE_NAME} characters of IAM: take a shorter name"
+            )
+        return region
 
     @property
     def code_place(self) -> str:

@@ -8,7 +8,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.engine.sql import CompiledStar
-from scx_pipeline.errors import PipelineError
+from scx_pipeline.errors import PipelineError, WarehouseError
 from scx_pipeline.spec import Chart, Query
 from scx_pipeline.warehouse.base import Session
 
@@ -19,7 +19,14 @@ LABEL_LENGTH = 40
 
 
 def run_query(session: Session, compiled: CompiledStar, name: str) -> pd.DataFrame:
-    """The result of one of the star's queries. Raises PipelineError for a name it does not have."""
+    """The result of one of the star's queries. Raises PipelineError for a name it does not have, and before a first load."""
+    found = session.columns_of(compiled.star.schema_name, [table.name for table in compiled.star.tables])
+    missing = [table.name for table in compiled.star.tables if table.name not in found]
+    if missing:
+        name = compiled.star.name
+        raise WarehouseError(
+            f"{compiled.star.schema_name}.{missing[0]} does not exist yet, so {name} cannot be asked: run `scx load {name}` first"
+        )
     return session.frame(compiled.query(find_query(compiled, name), session.capabilities))
 
 

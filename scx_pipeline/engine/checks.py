@@ -14,7 +14,7 @@ from scx_pipeline.engine.publish import Rows, touched_name
 from scx_pipeline.engine.select import day_of
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.spec import Column, Month, Source, Span, Star, Table
-from scx_pipeline.warehouse.base import Relations, inside, month_within, names, qualified, quote
+from scx_pipeline.warehouse.base import Relations, inside, month_within, names, quote
 
 Severity = Literal["error", "warn"]
 SHOWN = 5
@@ -390,7 +390,7 @@ class SliceChecks:
     def references(self, table: Table, targets: Collection[str], made: bool = True) -> list[CheckResult]:
         """The checks of the table's references to some tables; `made` says whether the load made the table itself."""
         whole = not made and not table.sliced
-        rows = qualified(self.compiled.star.schema_name, table) if whole else self._slice(table)
+        rows = self.compiled.full_name(table) if whole else self._slice(table)
         return [
             self._reference(table, column, rows) for column in table.columns if column.references in targets
         ]
@@ -431,12 +431,14 @@ class SliceChecks:
 
     def _unique(self, table: Table) -> CheckResult:
         doubled = (
-            [] if self.session.keys_hold(self.compiled.star.schema_name, table) else self._doubled(table)
+            []
+            if self.session.keys_hold(self.compiled.star.schema_name, self.compiled.stored(table))
+            else self._doubled(table)
         )
         return CheckResult(table.name, unique_name(table), not doubled, "; ".join(doubled) or "holds")
 
     def _doubled(self, table: Table) -> list[str]:
-        key, target = names(table.key), qualified(self.compiled.star.schema_name, table)
+        key, target = names(table.key), self.compiled.full_name(table)
         time = quote(table.moment) if table.sliced else "NULL"
         twice = f"FROM {self._slice(table)} AS s GROUP BY {key} HAVING COUNT(*) > 1"
         # Nearly always there is none, and that is found in half the time and memory without their moments.
@@ -476,7 +478,7 @@ class SliceChecks:
             session, within, values = self.session, "", self._values(table, column, rows)
         orphans = (
             f"FROM {values} AS s"
-            f" LEFT JOIN (SELECT {key} FROM {qualified(self.compiled.star.schema_name, target)}{within}) AS t"
+            f" LEFT JOIN (SELECT {key} FROM {self.compiled.full_name(target)}{within}) AS t"
             f" ON t.{key} = s.{name} WHERE t.{key} IS NULL"
         )
         count = int(session.rows(f"SELECT COALESCE(SUM(s._rows), 0) {orphans}")[0][0])
@@ -507,11 +509,11 @@ class SliceChecks:
 
     def _near(self, *tables: Table) -> Relations:
         """Where the tables' slices of this load stand for a query over them alone."""
-        return self.session.workbench([qualified(self.compiled.star.schema_name, table) for table in tables])
+        return self.session.workbench([self.compiled.full_name(table) for table in tables])
 
     def _slice(self, table: Table) -> str:
         """What the load may have changed of the table, as a relation."""
-        target = qualified(self.compiled.star.schema_name, table)
+        target = self.compiled.full_name(table)
         if table.sliced or table.whole:
             return f"(SELECT * FROM {target} WHERE {inside(table, self.span)})"
         key = names(table.key)

@@ -86,7 +86,14 @@ class UnpackedLimits:
 
 
 DEFAULT_LIMITS = UnpackedLimits()
+_UNITS = {"K": 1, "M": 2, "G": 3, "T": 4}
 NO_LIMITS = UnpackedLimits(size=1 << 62, ratio=1 << 62)  # for what was read within the limits before
+
+
+def bytes_of(size: str) -> int:
+    """How many bytes a size is that is written as 20GB or 20 GiB."""
+    number, unit, binary = re.fullmatch(r"([\d.]+)\s*([KMGT])(i?)B", size).groups()  # type: ignore[union-attr]
+    return int(float(number) * (1024 if binary else 1000) ** _UNITS[unit])
 
 
 def suffix_of(key: str) -> str:

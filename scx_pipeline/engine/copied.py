@@ -31,6 +31,7 @@ from scx_pipeline.errors import BucketError
 from scx_pipeline.spec import Column
 from scx_pipeline.warehouse.base import GroupRead, ObjectGroup, ObjectReader, UnreadError
 from scx_pipeline.warehouse.duckdb import duckdb_type
+from scx_pipeline.warehouse.rscopy import copies_as_it_is
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -205,22 +206,17 @@ class ObjectCopies:
 
 
 def rows_of(kind: str, group: Group, urls: Sequence[str], read: GroupRead) -> list[int] | None:
-    """How many rows each object of a format has; None where that is not known for sure, or not one to a line as it must be."""
-    lines = [read.lines.get(url, 0) for url in urls]
-    if kind == "json_lines":
-        return lines if sum(lines) == read.rows else None
-    if len(urls) == 1:
-        return [read.rows]
+    """How many rows each object of a format has; None where that is not known for sure, beside what was loaded of it."""
     if kind == "parquet":
-        rows = [look.rows or 0 for look in group.looks]
-        return rows if sum(rows) == read.rows else None
-    if read.broken:
+        footers = [look.rows for look in group.looks if look.rows is not None]
+        return footers if len(footers) == len(urls) and sum(footers) == read.rows else None
+    rows = [read.lines[url] - read.header for url in urls if url in read.lines]
+    if len(rows) < len(urls):
         return None
-    for header in (0, 1):  # of which it is not said whether it counts as a line
-        rows = [count - header for count in lines]
-        if sum(rows) == read.rows and min(rows) >= 0:
-            return rows
-    return None
+    # Whether a line break in a text makes another line is not said.
+    if len(rows) == 1 and rows[0] in (read.rows, read.rows + read.broken):
+        return [read.rows]
+    return rows if sum(rows) == read.rows and min(rows) >= 0 and not read.broken else None
 
 
 def _look_at_csv(job: Ingestion, objects: Sequence[SelectedObject]) -> Iterable[Look | None]:
@@ -317,12 +313,14 @@ def _look_at_parquet(job: Ingestion, objects: Sequence[SelectedObject]) -> Itera
 
 
 def schema_in(footer: bytes) -> tuple[pa.Schema, int] | None:
-    """The schema and the rows that the end of a Parquet file tells of."""
+    """The schema and the rows that the end of a Parquet file tells of, if COPY reads such a file right."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         metadata = pq.read_metadata(io.BytesIO(footer))
+        if not copies_as_it_is(metadata):
+            return None
         return metadata.schema.to_arrow_schema().remove_metadata(), metadata.num_rows
     except (OSError, ValueError, pa.ArrowException):
         return None
@@ -346,7 +344,7 @@ def _kind(kind: pa.DataType) -> str:
 
     names = {
         pa.string(): "VARCHAR", pa.int16(): "SMALLINT", pa.int32(): "INTEGER", pa.int64(): "BIGINT", pa.float64(): "DOUBLE",
-        pa.bool_(): "BOOLEAN", pa.date32(): "DATE", pa.timestamp("us"): "TIMESTAMP",
+        pa.bool_(): "BOOLEAN", pa.date32(): "DATE", pa.timestamp("us", "UTC"): "TIMESTAMP",
     }  # fmt: skip
     if pa.types.is_decimal128(kind):
         return f"DECIMAL({kind.precision},{kind.scale})"

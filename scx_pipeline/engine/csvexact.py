@@ -1,6 +1,6 @@
 """CSV files read record by record, as Python's csv module defines them, with the line and the raw text of each.
 
-A tenth as fast as the scan, and for the few files that the scan may not read right: with quotes inside of unquoted values,
+About a third as fast as the scan, and for the few files that the scan may not read right: with quotes inside of unquoted values,
 text after a quoted one, or many records that do not fit the header.
 """
 

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 
 from scx_pipeline.engine.accounts import Ingested, ObjectCount
 from scx_pipeline.engine.checks import CheckResult
-from scx_pipeline.engine.publish import Rows, month_rows
-from scx_pipeline.engine.select import MonthState, Selection
+from scx_pipeline.engine.publish import Rows
+from scx_pipeline.engine.select import MonthState, SelectedObject, Selection
 from scx_pipeline.engine.sql import CompiledStar
-from scx_pipeline.errors import WarehouseError
-from scx_pipeline.spec import Column, Month, Span, Table
+from scx_pipeline.errors import BucketError
+from scx_pipeline.spec import Column, Month, Span, Star, Table
 from scx_pipeline.warehouse.base import STATE_SCHEMA, Session, qualified
 
 
@@ -67,8 +67,13 @@ WHOLES = _state_table(
 STALE = _state_table(
     "stale_months", ["star", "month"], star="varchar(64)!", month="varchar(7)!", load_id="varchar(64)!", reason="varchar(max)!",
 )  # fmt: skip
-STATE_TABLES = (LOADS, MONTHS, MONTH_ROWS, OBJECTS, REJECTED, CHECKS, WHOLES, STALE)
-_Standing = dict[tuple[str, str], list[tuple[str, str]]]  # columns, by schema and table
+TABLES = _state_table(
+    "tables", ["schema_name", "table_name"], schema_name="varchar(64)!", table_name="varchar(160)!", star="varchar(64)!",
+    column_list="varchar(max)!", key_columns="varchar(max)!", event_time="varchar(64)!", layout="varchar(max)!",
+    made_at="timestamp!",
+)  # fmt: skip
+STATE_TABLES = (LOADS, MONTHS, MONTH_ROWS, OBJECTS, REJECTED, CHECKS, WHOLES, STALE, TABLES)
+MAX_KEY_BYTES = 1024  # of an object's key, as in S3; the path of a file may be longer
 ALL = "all"  # in the place of a month, of a table that has none
 
 
@@ -84,91 +89,6 @@ class LoadRecord:
 
     def total(self, name: str) -> int:
         return sum(getattr(count, name) for count in self.counts)
-
-
-def prepare_tables(
-    session: Session, compiled: CompiledStar, span: Span | None, names: Collection[str]
-) -> None:
-    """Create what is missing, in the star's schema and the engine's own.
-
-    Where a table stands otherwise than the star declares, all of its kind (with months, or without) are made
-    anew, if the load makes all of them (`names`) and the span covers every month that was loaded; otherwise
-    WarehouseError says so, since rows would be lost.
-    """
-    star = compiled.star
-    standing = session.schemas()
-    for schema in dict.fromkeys((star.schema_name, STATE_SCHEMA)):
-        if schema not in standing:  # asked for one that stands, PostgreSQL would want the right to create it
-            session.make_schema(schema)
-    wanted = _with_kept(compiled, compiled.star.tables)
-    found = _columns(session, [*((STATE_SCHEMA, table) for table in STATE_TABLES), *wanted])
-    for table in STATE_TABLES:
-        if (STATE_SCHEMA, table.name) not in found:
-            session.create_table(STATE_SCHEMA, table)
-    # Months read the tables without months, which must be as declared; the other way round nothing is read.
-    for tables in (compiled.star.whole, compiled.star.monthly) if span else (compiled.star.whole,):
-        _drop_changed(session, compiled, tables, span, names, found)
-    for schema, table in wanted:
-        if (schema, table.name) not in found:
-            session.create_table(schema, table)
-
-
-def _columns(session: Session, tables: Sequence[tuple[str, Table]]) -> _Standing:
-    """The columns of those of the tables that stand, asked for once of each schema."""
-    names: dict[str, list[str]] = {}
-    for schema, table in tables:
-        names.setdefault(schema, []).append(table.name)
-    return {
-        (schema, name): columns
-        for schema, wanted in names.items()
-        for name, columns in session.columns_of(schema, wanted).items()
-    }
-
-
-def _drop_changed(
-    session: Session,
-    compiled: CompiledStar,
-    tables: Sequence[Table],
-    span: Span | None,
-    names: Collection[str],
-    found: _Standing,
-) -> None:
-    """Drop these tables, to be made anew, if any stands otherwise than declared; they are then not found any more."""
-    all_of_them = _with_kept(compiled, tables)
-    changed = [
-        (schema, table)
-        for schema, table in all_of_them
-        if session.differs(schema, table, found.get((schema, table.name), ()))
-    ]
-    if not changed:
-        return
-    schema, table = changed[0]
-    standing = read_months(session, compiled.star.name) if span else ()
-    others = [str(month) for month in sorted(standing) if month not in (span or ())]
-    others += [other.name for other in tables if other.name not in names]
-    if others:
-        raise WarehouseError(
-            f"the table {schema}.{table.name} stands with other columns, or kept otherwise, than the star {compiled.star.name} "
-            f"declares, and {others[0]} is not part of this load: run `scx load {compiled.star.name} --all`, which rebuilds it"
-        )
-    session.begin()
-    for schema, table in all_of_them:
-        session.execute(f"DROP TABLE IF EXISTS {qualified(schema, table)}")
-        found.pop((schema, table.name), None)
-
-
-def stands_as_declared(session: Session, compiled: CompiledStar, tables: Sequence[Table]) -> bool:
-    """Whether none of the tables stands otherwise than the star declares."""
-    schema = compiled.star.schema_name
-    found = _columns(session, [(schema, table) for table in tables])
-    return not any(session.differs(schema, table, found.get((schema, table.name), ())) for table in tables)
-
-
-def _with_kept(compiled: CompiledStar, tables: Sequence[Table]) -> list[tuple[str, Table]]:
-    """The tables, and those that the engine keeps for them, by schema."""
-    by_key = [table for table in tables if not table.sliced and not table.whole]
-    kept = [(STATE_SCHEMA, month_rows(compiled, table)) for table in by_key]
-    return [*((compiled.star.schema_name, table) for table in tables), *kept]
 
 
 def read_months(session: Session, star: str) -> dict[Month, MonthState]:
@@ -247,6 +167,18 @@ def known_objects(session: Session, star: str, sources: Sequence[str]) -> list[t
     )
 
 
+def check_keys(objects: Iterable[SelectedObject]) -> None:
+    """Raise BucketError for an object whose key is longer than the history keeps, before anything is read."""
+    for item in objects:
+        key = item.info.key
+        size = len(key.encode(errors="surrogateescape"))
+        if size > MAX_KEY_BYTES:
+            raise BucketError(
+                f"cannot read {key[:200]}…{key[-100:]}: its key has {size:,} bytes, and may have {MAX_KEY_BYTES:,}, as in S3: "
+                "give it a shorter path; nothing was changed"
+            )
+
+
 def record_stale(session: Session, star: str, load_id: str, stale: Mapping[Month, str]) -> None:
     """Note which months are stale, and why; no others are."""
     mark = session.capabilities.placeholder
@@ -257,6 +189,23 @@ def record_stale(session: Session, star: str, load_id: str, stale: Mapping[Month
 def add_stale(session: Session, star: str, load_id: str, stale: Mapping[Month, str]) -> None:
     """Note that these months, none of which is noted, are stale as well, and why."""
     _insert(session, STALE, [(star, str(month), load_id, reason) for month, reason in stale.items()])
+
+
+def forget_months(session: Session, star: Star) -> None:
+    """Forget all that is known of a star's months and their objects, to be recorded again by a load of all of them."""
+    mark = session.capabilities.placeholder
+    for table in (MONTHS, STALE):
+        session.execute(f"DELETE FROM {qualified(STATE_SCHEMA, table)} WHERE star = {mark}", [star.name])
+    session.execute(
+        f"DELETE FROM {qualified(STATE_SCHEMA, MONTH_ROWS)} WHERE star = {mark} AND month <> '{ALL}'",
+        [star.name],
+    )
+    kept = [source.name for source in star.sources if source.event_time is None]
+    others = f" AND source NOT IN ({', '.join([mark] * len(kept))})" if kept else ""
+    for table in (OBJECTS, REJECTED):
+        session.execute(
+            f"DELETE FROM {qualified(STATE_SCHEMA, table)} WHERE star = {mark}{others}", [star.name, *kept]
+        )
 
 
 def forget_stale(session: Session, star: str, span: Span) -> None:

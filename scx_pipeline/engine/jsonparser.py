@@ -43,6 +43,9 @@ from scx_pipeline.warehouse.base import names, quote
 BUFFER_BYTES = MAX_LINE_BYTES
 SLACK = 1 << 10  # bytes that a buffer has more than the longest line
 ODD = 1 << 30  # added to the number of an odd record's file until its fields were looked at
+KEPT_BYTES = (
+    64 << 10
+)  # of a bad record, while it is found out what is wrong: a longer one is no JSON, without more
 DOCUMENTS = "_documents"
 
 Place = tuple[int | None, str]  # the line that a record begins on, and its raw text
@@ -95,6 +98,7 @@ class _JsonParser(Parser[Brought]):
                 rules,
                 f"{jsonfile.NUMBER}, {time}",
             )
+            + f" ORDER BY 1 LIMIT {self.limit}"
         ).fetchall()
         places = self._places(file, {row for row, *_ in found}, records)
         refused = []
@@ -102,7 +106,7 @@ class _JsonParser(Parser[Brought]):
             line, raw = places.get(row, (None, ""))
             _, column, reason = rules[rule]
             if rule == 0:
-                reason = _mistake(raw) or reason
+                reason = (_mistake(raw) if len(raw) < KEPT_BYTES else None) or reason
             elif outside and rule == len(rules) - 1:
                 reason = outside.tell(moment)
             else:
@@ -175,7 +179,9 @@ class JsonLinesParser(_JsonParser[LocalFile]):
             if files[0].path in self.uniform:
                 self._land_regular(first, files)
             else:
-                self._insert(f"(SELECT {first} + file_index::INTEGER AS number, json FROM {self._scan(files)})")
+                self._insert(
+                    f"(SELECT {first} + file_index::INTEGER AS number, json FROM {self._scan(files)})"
+                )
         except duckdb.Error as error:
             raise self._unreadable(error, files) from error
         self._check_counts(first, files)
@@ -207,6 +213,7 @@ class JsonLinesParser(_JsonParser[LocalFile]):
                     f"{self.uri(file.object)}: {counted:,} records were counted, but {read:,} were read, so nothing is loaded;"
                     " load again if the file was changed meanwhile, else split it into smaller ones"
                 )
+            self.counts[number] = counted
 
     def _numbered(self, file: LocalFile) -> str:
         return f"(SELECT row_number() OVER () AS number, json FROM {self._scan([file])})"
@@ -228,7 +235,7 @@ class JsonLinesParser(_JsonParser[LocalFile]):
                 if raw.strip(BLANK):
                     count += 1
                     if count in wanted:
-                        places[count] = (line, raw.decode("utf-8", "replace").rstrip("\r\n"))
+                        places[count] = (line, raw[:KEPT_BYTES].decode("utf-8", "replace").rstrip("\r\n"))
         return places if count == records else {}
 
     def _unreadable(self, error: Exception, files: Sequence[LocalFile]) -> Exception:

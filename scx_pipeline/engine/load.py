@@ -16,6 +16,7 @@ from scx_pipeline.engine.accounts import Ingested
 from scx_pipeline.engine.checks import CheckResult, SliceChecks, check_ingested
 from scx_pipeline.engine.ingest import Ingestion
 from scx_pipeline.engine.objects import Bucket
+from scx_pipeline.engine.prepare import Readiness, read_readiness
 from scx_pipeline.engine.publish import Rows
 from scx_pipeline.engine.select import (
     ChangedMonth,
@@ -23,6 +24,7 @@ from scx_pipeline.engine.select import (
     SelectedObject,
     Selection,
     changed_months,
+    rebuilt_months,
     select_objects,
     whole_change,
 )
@@ -93,6 +95,12 @@ class Plan:
     loaded: Collection[Month]
     whole: str | None = None  # why the tables without months must be made anew; None where they need not
     stale: Mapping[Month, str] = field(default_factory=dict)  # month → the load that made it stale
+    readiness: Readiness = field(default_factory=Readiness)
+
+    @property
+    def together(self) -> bool:
+        """Whether all months that are due must be loaded at once, as the tables are rebuilt."""
+        return bool(self.readiness.rebuild and self.loaded)
 
 
 @dataclass(frozen=True)
@@ -102,34 +110,42 @@ class Standing:
     months: Mapping[Month, MonthState]
     whole: MonthState | None
     stale: Mapping[Month, tuple[str, str]]  # why, and since which load
+    readiness: Readiness = field(default_factory=Readiness)
 
 
-def standing_in(star: Star, warehouse: Warehouse) -> Standing:
-    """What stands in a warehouse, as its load history says."""
-    with warehouse.reader() as session:
+def standing_in(compiled: CompiledStar, warehouse: Warehouse) -> Standing:
+    """What stands in a warehouse, as its load history says, and how its tables are."""
+    star = compiled.star
+    with warehouse.inspecting() as session:
         if session is None:
             return Standing({}, None, {})
+        ready = read_readiness(session, compiled)  # first: it refuses a load history of another application
         return Standing(
             history.read_months(session, star.name),
             history.read_whole(session, star.name),
             history.read_stale(session, star.name),
+            ready,
         )
 
 
 def plan_star(compiled: CompiledStar, bucket: Bucket, warehouse: Warehouse) -> Plan:
     """List the bucket and compare it with the load history; nothing is changed."""
     selection = list_selection(compiled.star, bucket)
-    return compare(compiled, selection, standing_in(compiled.star, warehouse))
+    return compare(compiled, selection, standing_in(compiled, warehouse))
 
 
 def compare(compiled: CompiledStar, selection: Selection, standing: Standing) -> Plan:
     """What must be made anew of what stands, now that the bucket holds these objects."""
     reasons = {month: reason for month, (reason, _) in standing.stale.items()}
-    months = compiled.star.months()
-    changed = changed_months(selection, months, standing.months, compiled.version, reasons)
-    whole = whole_change(selection, standing.whole, compiled.whole_version)
+    months, ready = compiled.star.months(), standing.readiness
+    if ready.rebuild and standing.months:
+        changed = rebuilt_months(selection, months, standing.months, f"{ready.rebuild}: all are rebuilt")
+    else:
+        changed = changed_months(selection, months, standing.months, compiled.version, reasons)
+    rebuild_whole = ready.rebuild_whole if standing.whole else ""
+    whole = rebuild_whole or whole_change(selection, standing.whole, compiled.whole_version)
     stale = {month: load for month, (_, load) in standing.stale.items()}
-    return Plan(selection, changed, set(standing.months), whole, stale)
+    return Plan(selection, changed, set(standing.months), whole, stale, ready)
 
 
 def list_selection(star: Star, bucket: Bucket, tables: Collection[Table] | None = None) -> Selection:
@@ -233,12 +249,17 @@ class LoadRun:
         self, road: Road, target: Target, span: Span | None, names: set[str], run_id: str | None
     ) -> None:
         self.road, self.target, self.span, self.names = road, target, span, names
-        self.compiled, self.star = road.compiled, road.compiled.star
+        self.star = road.compiled.star
         self.started = time.monotonic()
         self.report = LoadReport(self.star.name, span, target.new_load_id(), run_id)
         self.ingested: dict[str, Ingested] = {}
         self.stages: dict[str, Stage] = {}
         self.seconds: dict[str, float] = {}
+
+    @property
+    def compiled(self) -> CompiledStar:
+        """The star, as its tables are named for now where they are made."""
+        return self.target.compiled
 
     def execute(self) -> LoadReport:
         staging = [table for table in self.star.staging if table.name in self.names]
@@ -256,6 +277,7 @@ class LoadRun:
         self._check()
         self._record(selection)
         self._record_stale()
+        self.target.swap()
         self.report.seconds = time.monotonic() - self.started
         return self.report
 

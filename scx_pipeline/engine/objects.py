@@ -4,15 +4,15 @@ Which objects a month needs, and what is in them, is decided elsewhere."""
 from __future__ import annotations
 
 import io
+import logging
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from operator import attrgetter
+from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -27,8 +27,12 @@ from scx_pipeline.engine.compression import (
     unpacking,
 )
 from scx_pipeline.engine.compression import suffix_of as suffix_of
+from scx_pipeline.engine.etags import EtagTrust, is_same
+from scx_pipeline.engine.listing import EPOCH, in_order, list_folder, list_store, shown
+from scx_pipeline.engine.listing import ObjectInfo as ObjectInfo
 from scx_pipeline.errors import BucketError, SourceFileError
-from scx_pipeline.s3 import open_s3, reason_of
+from scx_pipeline.s3 import RETRY_SECONDS, Retries, list_exactly, open_s3, reason_of
+from scx_pipeline.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -37,22 +41,12 @@ FETCH_WORKERS = 16  # the measured knee for small objects on two cores
 READ_PIECE = 64  # objects that a worker reads in a row: a task each would cost more than reading one
 MAX_DOCUMENT_BYTES = 16 << 20
 _TOO_LARGE = "{uri}: the document is larger than 16 MiB; write its objects one a line, and declare the format json_lines"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _MISREAD = frozenset("*?[]{}=")  # in a path: patterns to DuckDB, or columns
+_log = logging.getLogger(__name__)
 
 Wanted = TypeVar("Wanted")
 Made = TypeVar("Made")
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class ObjectInfo:
-    """An object as the listing shows it; `key` is relative to the bucket URL."""
-
-    key: str
-    size: int
-    etag: str
-    last_modified: datetime
 
 
 @dataclass(eq=False)
@@ -79,17 +73,33 @@ class Document:
 
 
 @dataclass(frozen=True)
+class BucketOptions:
+    """What a bucket's reader may do: how far a compressed object is unpacked, and how long a busy store is asked again."""
+
+    unpacked: UnpackedLimits = DEFAULT_LIMITS
+    retry_seconds: float = RETRY_SECONDS
+
+
+DEFAULT_OPTIONS = BucketOptions()
+
+
+@dataclass(frozen=True)
 class Bucket:
-    """A folder or an S3 bucket (with an optional prefix); keys are taken literally."""
+    """A folder or an S3 bucket (with an optional prefix); keys are taken literally.
+
+    `notify` gets a line where the bucket makes us wait, or is not as buckets are.
+    """
 
     url: str
     store: ObjectStore = field(repr=False)
     folder: Path | None = None
-    unpacked: UnpackedLimits = DEFAULT_LIMITS
+    options: BucketOptions = DEFAULT_OPTIONS
+    notify: Callable[[str], None] = field(default=_log.warning, repr=False)
+    trust: EtagTrust = field(default_factory=EtagTrust, repr=False)
 
     def uri(self, key: str) -> str:
         """The full address of a key, for people and links."""
-        return f"{self.url.rstrip('/')}/{key}"
+        return f"{self.url.rstrip('/')}/{shown(key)}"
 
     def list_objects(self, prefix: str) -> list[ObjectInfo]:
         """Every object under the prefix, all listing pages, ordered by key; folder markers are left out.
@@ -97,17 +107,26 @@ class Bucket:
         Raises BucketError when the bucket is absent, unreachable or refuses the listing.
         """
         try:
-            top = self.store.list_with_delimiter(prefix or None)
-            # Folder by folder, many at a time: a page of a listing says only where the next one begins.
-            with ThreadPoolExecutor(FETCH_WORKERS) as pool:
-                below = pool.map(self._list_folder, top["common_prefixes"])
-                found = [info for part in ([*map(_info, top["objects"])], *below) for info in part]
+            if self.folder is not None:
+                return in_order(list_folder(self.folder, prefix, self.notify))
+            return in_order(self._ask(lambda: list_store(self.store, prefix, self._list_exactly)))
         except Exception as error:
             raise BucketError(f"cannot list {self.uri(prefix)}: {reason_of(error)}") from error
-        return sorted((info for info in found if not info.key.endswith("/")), key=attrgetter("key"))
 
-    def _list_folder(self, prefix: str) -> list[ObjectInfo]:
-        return [_info(meta) for page in self.store.list(prefix=prefix, chunk_size=5000) for meta in page]
+    def _list_exactly(self, prefix: str) -> Iterator[dict[str, Any]]:
+        parts = urlsplit(self.url)
+        own = parts.path.strip("/")
+        base = f"{own}/" if own else ""
+        below = f"{prefix.strip('/')}/" if prefix else ""
+        for item in list_exactly(parts.netloc, base + below):
+            yield item | {"path": item["path"].removeprefix(base)}
+
+    def _ask(self, ask: Callable[[], Made]) -> Made:
+        return self._retries.run(ask)
+
+    @cached_property
+    def _retries(self) -> Retries:
+        return Retries(self.options.retry_seconds, self.notify)
 
     @contextmanager
     def fetch(self, batches: Sequence[Sequence[ObjectInfo]]) -> Iterator[Iterator[list[LocalFile]]]:
@@ -117,8 +136,9 @@ class Bucket:
         was brought is gone when the next batch is asked for. Raises BucketError naming the key when an object is
         missing, refused, or was overwritten since the listing.
         """
-        with tempfile.TemporaryDirectory(prefix="scx-") as spool, ThreadPoolExecutor(1) as ahead:
-            yield self._fetch_ahead(batches, Path(spool), ahead)
+        self._check_readable(batches)
+        with temporary_folder() as spool, ThreadPoolExecutor(1) as ahead:
+            yield self._fetch_ahead(batches, spool, ahead)
 
     @contextmanager
     def read(self, batches: Sequence[Sequence[ObjectInfo]]) -> Iterator[Iterator[list[Document]]]:
@@ -126,6 +146,7 @@ class Bucket:
 
         Raises BucketError as `fetch` does, and SourceFileError for a compressed object that is damaged.
         """
+        self._check_readable(batches)
         with ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(FETCH_WORKERS) as pool:
             yield _one_ahead(ahead, lambda batch: self._read_batch(batch, pool), batches)
 
@@ -137,23 +158,35 @@ class Bucket:
         """The same of their last bytes."""
         return self._parts(objects, {"suffix": size})
 
+    def _check_readable(self, batches: Sequence[Sequence[ObjectInfo]]) -> None:
+        """Refuse objects whose keys or entries cannot be read, before anything is."""
+        for item in (item for batch in batches for item in batch if item.refused):
+            raise BucketError(f"cannot read {self.uri(item.key)}: {item.refused}")
+        if self.folder is None:
+            self.trust.report([item for batch in batches for item in batch], self.notify)
+
     def _parts(self, objects: Sequence[ObjectInfo], part: Any) -> list[bytes]:
+        self._check_readable([objects])
         with ThreadPoolExecutor(FETCH_WORKERS) as pool:
             return list(pool.map(lambda item: self._read_remote(item, range=part), objects))
 
     def changed(self, objects: Sequence[ObjectInfo]) -> ObjectInfo | None:
         """The first of these objects that is not there any more, or is another now."""
 
-        def is_same(item: ObjectInfo) -> bool:
+        def is_unchanged(item: ObjectInfo) -> bool:
             with self._reading(item):
                 try:
-                    return self.store.head(item.key)["e_tag"] == item.etag
+                    return self._is_listed(item, self._ask(lambda: self.store.head(item.key)))
                 except FileNotFoundError:
                     return False
 
         with ThreadPoolExecutor(FETCH_WORKERS) as pool:
             return next(
-                (item for item, same in zip(objects, pool.map(is_same, objects), strict=True) if not same),
+                (
+                    item
+                    for item, same in zip(objects, pool.map(is_unchanged, objects), strict=True)
+                    if not same
+                ),
                 None,
             )
 
@@ -184,9 +217,27 @@ class Bucket:
         return content
 
     def _read_remote(self, item: ObjectInfo, **part: Any) -> bytes:
-        options: Any = {"if_match": item.etag, **part}
+        options: Any = part
+
+        def get() -> bytes:
+            result = self.store.get(item.key, options=options)
+            self._check_listed(item, result.meta)
+            return bytes(result.bytes())
+
         with self._reading(item):
-            return bytes(self.store.get(item.key, options=options).bytes())
+            content = self._ask(get)
+        if not part and len(content) != item.size:
+            raise BucketError(f"cannot read {self.uri(item.key)}: it ended early; run again")
+        return content
+
+    def _check_listed(self, item: ObjectInfo, meta: Mapping[str, Any]) -> None:
+        # No If-Match is sent: not every store takes one, and the answer says of itself what it is.
+        if not self._is_listed(item, meta):
+            raise BucketError("it was overwritten after the listing; run again")
+
+    def _is_listed(self, item: ObjectInfo, meta: Mapping[str, Any]) -> bool:
+        """Whether an answer is about the object that was listed."""
+        return is_same(item, meta) or self.trust.is_same_after_all(self.store, item, meta, self.notify)
 
     @contextmanager
     def _reading(self, item: ObjectInfo) -> Iterator[None]:
@@ -211,7 +262,9 @@ class Bucket:
         targets = []
         for number, item in enumerate(objects):
             suffix, name = suffix_of(item.key), f"{folder}/{number:06d}"
-            targets.append(LocalFile(item, Path(name + suffix), suffix, Path(f"{name}.plain"), self.unpacked))
+            targets.append(
+                LocalFile(item, Path(name + suffix), suffix, Path(f"{name}.plain"), self.options.unpacked)
+            )
         if self.folder is not None:
             for target in targets:
                 self._point_to(target, f"{self.folder}/{target.object.key}")
@@ -229,11 +282,15 @@ class Bucket:
             target.path = Path(own)
 
     def _download(self, target: LocalFile) -> None:
-        with self._reading(target.object):
-            result = self.store.get(target.object.key, options={"if_match": target.object.etag})
-            with target.path.open("wb") as file:
+        def get() -> None:
+            result = self.store.get(target.object.key)
+            self._check_listed(target.object, result.meta)
+            with open(target.path, "wb", opener=_private) as file:
                 for chunk in result.stream(min_chunk_size=4 << 20):
                     file.write(chunk)
+
+        with self._reading(target.object):
+            self._ask(get)
         if target.path.stat().st_size != target.object.size:
             raise BucketError(f"cannot read {self.uri(target.object.key)}: it ended early; run again")
 
@@ -282,10 +339,15 @@ def _is_another(found: os.stat_result, item: ObjectInfo) -> bool:
 
 def _microseconds(moment: datetime) -> int:
     """Whole microseconds since 1970, exactly."""
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    return (moment - EPOCH) // timedelta(microseconds=1)
 
 
-def create_bucket(url: str) -> Bucket:
+def _private(path: str, flags: int) -> int:
+    """Open a file that its owner alone may read, whatever the process's mask is."""
+    return os.open(path, flags, 0o600)
+
+
+def create_bucket(url: str, options: BucketOptions = DEFAULT_OPTIONS) -> Bucket:
     """Open a bucket, making the folder of a `file:///` one that is not there yet."""
     parts = urlsplit(url)
     if parts.scheme == "file":
@@ -293,26 +355,26 @@ def create_bucket(url: str) -> Bucket:
             Path(unquote(parts.path)).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BucketError(f"cannot create the bucket {url}: {error.strerror}") from None
-    return open_bucket(url)
+    return open_bucket(url, options)
 
 
-def open_bucket(url: str) -> Bucket:
+def open_bucket(
+    url: str, options: BucketOptions = DEFAULT_OPTIONS, notify: Callable[[str], None] = _log.warning
+) -> Bucket:
     """Open `file:///folder` or `s3://bucket[/prefix]`; S3 credentials, region and endpoint are AWS's own settings."""
     parts = urlsplit(url)
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
-        return _open_folder(url, Path(unquote(parts.path)))
+        folder = Path(unquote(parts.path))
+        return Bucket(url, _open_folder(folder), folder, options, notify)
     if parts.scheme == "s3" and parts.netloc:
-        return Bucket(url, open_s3(parts.netloc, parts.path.strip("/")))
+        store = open_s3(parts.netloc, parts.path.strip("/"), own_retries=True)
+        return Bucket(url, store, None, options, notify)
     raise BucketError(f"SCX_BUCKET_URL is {url!r}: write file:///folder or s3://bucket")
 
 
-def _open_folder(url: str, folder: Path) -> Bucket:
+def _open_folder(folder: Path) -> ObjectStore:
     from obstore.store import LocalStore
 
     if not folder.is_dir():
         raise BucketError(f"the bucket {folder} is not a folder: create it, or set SCX_BUCKET_URL")
-    return Bucket(url, LocalStore(folder), folder)
-
-
-def _info(meta: Any) -> ObjectInfo:
-    return ObjectInfo(meta["path"], meta["size"], meta["e_tag"] or "", meta["last_modified"])
+    return LocalStore(folder)

@@ -170,6 +170,7 @@ class ParquetParser(Parser[LocalFile]):
         typed = contract.typed(_scan([file]), _row_number(contract), ROW)
         found = self.con.execute(
             first_violations(typed, self.table.columns, rules, f"{ROW}, {time}")
+            + f" ORDER BY 1 LIMIT {self.limit}"
         ).fetchall()
         raws = self._raws(file, contract, [row for row, *_ in found])
         refused = []

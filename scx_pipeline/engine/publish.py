@@ -3,6 +3,7 @@ What a table's SELECT is, and whether the result may be committed, is decided el
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
 from scx_pipeline.engine.sql import CompiledStar
@@ -34,12 +35,12 @@ def publish_table(session: Session, compiled: CompiledStar, table: Table, span: 
         return _publish_whole(session, compiled, table)
     assert span is not None
     bench = session.workbench(
-        [qualified(schema, compiled.star.table(name)) for name in compiled.reads(table)]
+        [compiled.full_name(compiled.star.table(name)) for name in compiled.reads(table)]
     )
     select = compiled.select(table, span, bench.capabilities)
     if table.sliced:
-        bench.replace_slice(schema, table, span, select)
-        session.take_slice(bench, schema, table, span)
+        bench.replace_slice(schema, compiled.stored(table), span, select)
+        session.take_slice(bench, schema, compiled.stored(table), span)
     else:
         _create_slice(bench, compiled, table, select)
         session.take_rows(bench, SLICE, month_rows(compiled, table).columns)
@@ -63,9 +64,7 @@ def differing_months(session: Relations, compiled: CompiledStar, table: Table, s
         f"CAST({quote(column.name)} AS {session.engine_type(column)}) AS {quote(column.name)}"
         for column in table.columns
     )
-    target = (
-        f"SELECT * FROM {qualified(compiled.star.schema_name, table)} WHERE {in_span(table.moment, span)}"
-    )
+    target = f"SELECT * FROM {compiled.full_name(table)} WHERE {in_span(table.moment, span)}"
     made, standing = (
         _hashes(session, table, relation) for relation in (f"SELECT {typed} FROM ({select}) AS q", target)
     )
@@ -95,9 +94,9 @@ def dangling_months(session: Relations, compiled: CompiledStar, table: Table, sp
     for column in table.columns:
         target = compiled.star.table(column.references) if column.references else None
         if target is not None and target.whole:
-            key = f"SELECT {quote(target.key[0])} FROM {qualified(compiled.star.schema_name, target)}"
+            key = f"SELECT {quote(target.key[0])} FROM {compiled.full_name(target)}"
             rows = session.rows(
-                f"SELECT DISTINCT {month} FROM {qualified(compiled.star.schema_name, table)}"
+                f"SELECT DISTINCT {month} FROM {compiled.full_name(table)}"
                 f" WHERE {in_span(table.moment, span)} AND {quote(column.name)} NOT IN ({key})"
             )
             found |= {Month.of(start) for (start,) in rows}
@@ -116,13 +115,18 @@ def month_rows(compiled: CompiledStar, table: Table) -> Table:
     ]
     month = Column(name=MONTH, type="timestamp", nullable=False, description="The month.")
     return Table(
-        name=f"{compiled.star.name}__{table.name}",
+        name=_short(f"{compiled.star.name}__{compiled.stored(table).name}"),
         role="fact",
         description=f"Each month's newest row of every key of {table.name}.",
         key=(month.name, *table.key),
         event_time=month.name,
         columns=(*columns, month),
     )
+
+
+def _short(name: str) -> str:
+    """The name, or one that stands for it, no longer than every engine takes it as it is."""
+    return name if len(name) <= 63 else f"{name[:54]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def touched_name(table: Table) -> str:
@@ -133,7 +137,7 @@ def touched_name(table: Table) -> str:
 def count_rows(session: Session, compiled: CompiledStar, table: Table, span: Span) -> Rows:
     """How many rows each month of the span gives to the table; a month without any counts 0."""
     if table.sliced:
-        month, source = month_of(table.moment), qualified(compiled.star.schema_name, table)
+        month, source = month_of(table.moment), compiled.full_name(table)
         condition = in_span(table.moment, span)
     else:
         month, source = quote(MONTH), qualified(STATE_SCHEMA, month_rows(compiled, table))
@@ -159,9 +163,7 @@ def publish_newest(
     """
     kept, touched = month_rows(compiled, table), touched_name(table)
     history, key = qualified(STATE_SCHEMA, kept), names(table.key)
-    session.execute(
-        f"CREATE TEMPORARY TABLE {touched} AS SELECT DISTINCT {key} FROM {history} WHERE {in_span(MONTH, span)}"
-    )
+    session.create_temporary(touched, f"SELECT DISTINCT {key} FROM {history} WHERE {in_span(MONTH, span)}")
     replace()
     session.analyze(touched)
     candidates = f"SELECT * FROM {history} WHERE {_has_key_in(table, touched)}"
@@ -185,16 +187,16 @@ def _replace_changed(session: Session, compiled: CompiledStar, table: Table, tou
 
     `touched` has the keys that may differ; None: all. How many rows were written or removed.
     """
-    target = qualified(compiled.star.schema_name, table)
+    target = compiled.full_name(table)
     same = " AND ".join(_equal(session, column) for column in table.columns)
     stays = f"SELECT {', '.join(f'n.{quote(name)}' for name in table.key)} FROM _now AS n JOIN {target} AS t ON {same}"
-    session.execute(f"CREATE TEMPORARY TABLE _stays AS {stays}")
+    session.create_temporary("_stays", stays)
     may_differ = _has_key_in(table, touched) if touched else "TRUE"
     changed = session.execute(
         f"DELETE FROM {target} WHERE {may_differ} AND NOT {_has_key_in(table, '_stays')}"
     )
     missing = f"SELECT * FROM _now WHERE NOT {_has_key_in(table, '_stays')}"
-    changed += session.insert(compiled.star.schema_name, table, missing)
+    changed += session.insert(compiled.star.schema_name, compiled.stored(table), missing)
     session.execute("DROP TABLE _stays")
     return changed
 

@@ -1,4 +1,5 @@
-"""A record of a text file, and what of it is kept."""
+"""A record of a text file, and what of it is kept.
+How records are found is decided by the format."""
 
 from __future__ import annotations
 

@@ -13,10 +13,21 @@ from datetime import date, timedelta
 from functools import cache, cached_property
 from operator import attrgetter
 
-from scx_pipeline.engine.objects import ObjectInfo
+from scx_pipeline.engine.listing import ObjectInfo, shown
 from scx_pipeline.spec import FilePattern, Month, Source, Span
 
 _FIELDS = {"year": r"[1-9]\d{3}", "month": r"(?:0[1-9]|1[0-2])", "day": r"(?:0[1-9]|[12]\d|3[01])"}
+# Files beside the data that tools make: checksums, and what is not written to its end.
+_SIDECAR = re.compile(
+    r"(?:\.(?:md5|sha1|sha256|sha512|crc|tmp|part|partial|filepart|crdownload|swp)|~|_\$folder\$)$",
+    re.IGNORECASE,
+)
+_SHOWN = "(?![._])"  # at the beginning of a name
+_WILDCARDS = {
+    "**/": f"(?:{_SHOWN}[^/]*/)*",
+    "**": f"[^/]*(?:/{_SHOWN}[^/]*)*",
+    "*": "[^/]*",
+}
 _TOKEN = re.compile(r"\{(year|month|day)\}|\*\*/|\*\*|\*|[^*{]+|\{")
 
 
@@ -115,9 +126,11 @@ def select_objects(sources: Sequence[Source], listing: Mapping[str, Iterable[Obj
         if source.name not in listing:
             continue
         for info in listing[source.name]:
-            months = _months_of(source, info.key)
+            months = (
+                _months_below(source, info.key) if info.key.endswith("/") else _months_of(source, info.key)
+            )
             if months is _NO_MATCH:
-                ignored.append((source.name, info.key))
+                ignored.append((source.name, shown(info.key)))
             else:
                 assert months is None or isinstance(months, Span)
                 chosen.append(SelectedObject(source.name, info, months))
@@ -127,23 +140,36 @@ def select_objects(sources: Sequence[Source], listing: Mapping[str, Iterable[Obj
 
 @cache
 def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """The regular expression of a key pattern; a field that is named twice must have the same value twice."""
-    seen: set[str] = set()
-    parts: list[str] = []
-    for match in _TOKEN.finditer(pattern):
-        text, name = match[0], match[1]
-        if name:
-            parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>{_FIELDS[name]})")
-            seen.add(name)
-        else:
-            parts.append({"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*"}.get(text, re.escape(text)))
+    """The regular expression of a key pattern; a field that is named twice must have the same value twice.
+
+    As in a shell, no wildcard matches a `.` at the beginning of a name; nor a `_`, as in Spark, Hive and Redshift.
+    """
+    fields = {match[1] for match in _TOKEN.finditer(pattern) if match[1]}
     unknown = re.search(r"\{(\w*)\}?", _TOKEN.sub(lambda match: "" if match[1] else match[0], pattern))
     if unknown:
         raise ValueError(
             f"the pattern {pattern!r} has {unknown[0]}: the fields are {{year}}, {{month}} and {{day}}"
         )
-    if seen and not {"year", "month"} <= seen:
+    if fields and not {"year", "month"} <= fields:
         raise ValueError(f"the pattern {pattern!r} must name both {{year}} and {{month}}, or neither")
+    return _expression(pattern)
+
+
+@cache
+def _expression(pattern: str) -> re.Pattern[str]:
+    """The same of a part of a pattern, which may have a year without its month."""
+    seen: set[str] = set()
+    parts, before = [], "/"
+    for match in _TOKEN.finditer(pattern):
+        text, name = match[0], match[1]
+        if name:
+            parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>{_FIELDS[name]})")
+            seen.add(name)
+        elif "*" in text:
+            parts.append((_SHOWN if before.endswith("/") and text != "**/" else "") + _WILDCARDS[text])
+        else:
+            parts.append(re.escape(text))
+        before = text
     return re.compile("".join(parts), re.DOTALL)
 
 
@@ -164,6 +190,14 @@ def changed_months(
         if reason:
             found.append(ChangedMonth(month, reason))
     return found
+
+
+def rebuilt_months(
+    selection: Selection, months: Span, loaded: Iterable[Month], reason: str
+) -> list[ChangedMonth]:
+    """The months of a rebuild: one span, from the first to the last that has objects or was loaded."""
+    wanted = [month for month in months if selection.has_objects(month) or month in loaded] or [months.first]
+    return [ChangedMonth(month, reason) for month in Span(wanted[0], wanted[-1])]
 
 
 def whole_change(selection: Selection, state: MonthState | None, code_version: str) -> str | None:
@@ -200,7 +234,7 @@ def _named(source: Source, key: str) -> tuple[FilePattern, dict[str, str]] | Non
     below = key.removeprefix(source.prefix)
     for declared in source.files:
         match = compile_pattern(declared.pattern).fullmatch(below)
-        if match:
+        if match and not _is_sidecar(declared.pattern, below):
             return declared, match.groupdict()
     return None
 
@@ -214,6 +248,28 @@ def _months_of(source: Source, key: str) -> object:
         return _named_months(declared, *(named.get(field) for field in _FIELDS))
     except (ValueError, OverflowError):  # no calendar has that day
         return _NO_MATCH
+
+
+def _is_sidecar(pattern: str, key: str) -> bool:
+    """Whether a key's ending is that of a file beside the data, and the pattern does not ask for it."""
+    ending = _SIDECAR.search(key)
+    return ending is not None and not pattern.lower().endswith(ending[0].lower())
+
+
+def _months_below(source: Source, folder: str) -> object:
+    """The months of what may be in a folder that cannot be opened; _NO_MATCH where no pattern matches anything in it."""
+    parts = folder.removeprefix(source.prefix).strip("/").split("/")
+    for declared in source.files:
+        wanted = declared.pattern.split("/")
+        deep = next((place for place, part in enumerate(wanted) if "**" in part), len(wanted))
+        if deep == len(wanted) and len(parts) >= len(wanted):
+            continue
+        level = min(deep, len(parts))
+        match = _expression("/".join(wanted[:level])).fullmatch("/".join(parts[:level]))
+        if match:
+            named = match.groupdict()
+            return _named_months(declared, *(named.get(field) for field in _FIELDS))
+    return _NO_MATCH
 
 
 def day_of(source: Source, key: str) -> date | None:
@@ -243,7 +299,8 @@ def _named_months(
 def _digest(objects: Iterable[SelectedObject]) -> str:
     digest = hashlib.sha256()
     for item in sorted(objects, key=attrgetter("source", "info.key")):
-        digest.update(f"{item.source}\0{item.info.key}\0{item.info.etag}\0{item.info.size}\n".encode())
+        facts = f"{item.source}\0{item.info.key}\0{item.info.etag}\0{item.info.size}\n"
+        digest.update(facts.encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 

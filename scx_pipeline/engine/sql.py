@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from scx_pipeline.errors import DeclarationError
 from scx_pipeline.spec import Query, Span, Star, Table
-from scx_pipeline.warehouse.base import Capabilities, in_span
+from scx_pipeline.warehouse.base import Capabilities, in_span, qualified
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -52,6 +52,9 @@ class CompiledStar:
     folder: Path
     tables: Mapping[str, SqlFile]
     queries: Mapping[str, SqlFile]
+    aside: Mapping[str, str] = field(
+        default_factory=dict
+    )  # by table, another name that it has in the warehouse while it is rebuilt
 
     @cached_property
     def order(self) -> list[Table]:
@@ -86,6 +89,19 @@ class CompiledStar:
             return self
         return replace(self, star=self.star.model_copy(update={"schema_name": name}))
 
+    def rebuilt_aside(self, names: Mapping[str, str]) -> CompiledStar:
+        """The same star while some of its tables are rebuilt under other names."""
+        return replace(self, aside=names)
+
+    def stored(self, table: Table) -> Table:
+        """The table under the name that it has in the warehouse now."""
+        name = self.aside.get(table.name)
+        return table.model_copy(update={"name": name}) if name else table
+
+    def full_name(self, table: Table) -> str:
+        """The qualified name that the table has in the warehouse now."""
+        return qualified(self.star.schema_name, self.stored(table))
+
     def stands_alone(self, table: Table) -> bool:
         """Whether a staging table has no key, nothing is made from it, and it neither points nor is pointed to."""
         pointing = {column.references for other in self.star.tables for column in other.columns}
@@ -108,14 +124,14 @@ class CompiledStar:
         """The table's SELECT in an engine's dialect, its sliced inputs narrowed to the span."""
         wanted = (table.name, span, engine.dialect, engine.collation)
         if wanted not in self._generated:
-            self._generated[wanted] = _generate(self._selects[table.name], self.star, engine, span)
+            self._generated[wanted] = _generate(self._selects[table.name], self, engine, span)
         return self._generated[wanted]
 
     def query(self, query: Query, engine: Capabilities) -> str:
         """An analysts' query in an engine's dialect, or as it is written where it says so."""
         if query.as_written:
             return self.queries[query.name].text
-        return _generate(self._queries[query.name], self.star, engine, None)
+        return _generate(self._queries[query.name], self, engine, None)
 
     def output_types(self, table: Table) -> dict[str, str]:
         """The columns that the table's SELECT gives, the declared ones and those it is ordered by, and their neutral types:
@@ -443,14 +459,16 @@ def _own_tables(select: exp.Query, star: Star) -> Iterator[exp.Table]:
     return (node for node in select.find_all(exp.Table) if node.name in names - local)
 
 
-def _generate(select: exp.Query, star: Star, engine: Capabilities, span: Span | None) -> str:
+def _generate(select: exp.Query, compiled: CompiledStar, engine: Capabilities, span: Span | None) -> str:
     from sqlglot import exp
+
+    star = compiled.star
 
     tree = select.copy()
     for node in list(_own_tables(tree, star)):
         table = star.table(node.name)
         alias = node.alias_or_name
-        source = exp.table_(node.name, db=star.schema_name, quoted=True)
+        source = exp.table_(compiled.stored(table).name, db=star.schema_name, quoted=True)
         if span is None or not table.sliced:
             node.replace(exp.alias_(source, alias, table=True, quoted=True))
         else:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from scx_pipeline.engine import history, publish
+from scx_pipeline.engine import history, prepare, publish
 from scx_pipeline.engine.accounts import Ingested
 from scx_pipeline.engine.checks import RowScan
 from scx_pipeline.engine.ingest import Ingestion, may_pass
@@ -28,7 +28,7 @@ class WarehouseTables(Target):
     """A star's tables in a warehouse, within one transaction."""
 
     def __init__(self, compiled: CompiledStar, session: Session, batch_files: int) -> None:
-        self.compiled, self.star, self.session = compiled, compiled.star, session
+        self.declared, self.compiled, self.star, self.session = compiled, compiled, compiled.star, session
         self.relations, self.batch_files = session, batch_files
 
     def new_load_id(self) -> str:
@@ -41,13 +41,16 @@ class WarehouseTables(Target):
         return set().union(*history.read_emptied(self.session, self.star.name, tables).values())
 
     def prepare(self, span: Span | None, names: Collection[str]) -> None:
-        history.prepare_tables(self.session, self.compiled, span, names)
+        self.compiled = prepare.prepare_tables(self.session, self.declared, span, names)
+
+    def swap(self) -> None:
+        prepare.swap_rebuilt(self.session, self.declared, self.compiled)
 
     @contextmanager
     def stage(self, source: Source, table: Table, span: Span | None) -> Iterator[Stage]:
         passes = may_pass(source) and self.compiled.stands_alone(table)
         opened = self.session.passing if passes else self.session.landing
-        with opened(self.star.schema_name, table, span) as landing:
+        with opened(self.star.schema_name, self.compiled.stored(table), span) as landing:
             yield LandingStage(landing, table, span)
 
     def rejecting(self, source: Source) -> Collection[tuple[str, str]]:
@@ -63,7 +66,7 @@ class WarehouseTables(Target):
         return publish.count_rows(self.session, self.compiled, table, span)
 
     def stands_as_declared(self, tables: Sequence[Table]) -> bool:
-        return history.stands_as_declared(self.session, self.compiled, tables)
+        return prepare.stands_as_declared(self.session, self.declared, tables)
 
     def record(self, report: LoadReport, ingested: Sequence[Ingested], selection: Selection | None) -> None:
         session, name, load_id = self.session, self.star.name, report.load_id
@@ -92,6 +95,7 @@ class LandingStage(Stage):
         self.scanned = RowScan(table, span) if landing.passing else None
 
     def ingest(self, job: Ingestion, objects: Sequence[SelectedObject]) -> Ingested:
+        history.check_keys(objects)
         ingested = replace(job, inspect=self._inspect).run(objects, self.landing)
         self.superseded = ingested.superseded
         return ingested

@@ -13,6 +13,7 @@ from scx_pipeline.engine.checks import RowScan
 from scx_pipeline.engine.ingest import Ingestion
 from scx_pipeline.engine.publish import Rows
 from scx_pipeline.engine.select import MonthState, SelectedObject, Selection
+from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.spec import Month, Source, Span, Table
 from scx_pipeline.warehouse.base import Relations
 
@@ -39,6 +40,7 @@ class Stage(ABC):
 class Target(ABC):
     """Where a load's tables stand, for as long as it lasts: all of what it does here becomes visible at once, or nothing."""
 
+    compiled: CompiledStar  # as its tables are named here for now
     relations: Relations
     batch_files: int = 0  # source files read at a time; 0: as many as suits the stage
 
@@ -83,6 +85,9 @@ class Target(ABC):
     @abstractmethod
     def stands_as_declared(self, tables: Sequence[Table]) -> bool:
         """Whether none of the tables stands otherwise than the star declares."""
+
+    def swap(self) -> None:  # noqa: B027
+        """Put tables that were rebuilt aside in their place, after all else."""
 
     @abstractmethod
     def record(self, report: LoadReport, ingested: Sequence[Ingested], selection: Selection | None) -> None:

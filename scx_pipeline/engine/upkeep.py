@@ -11,7 +11,8 @@ from typing import Any
 
 from scx_pipeline.engine import history
 from scx_pipeline.engine.history import STATE_TABLES
-from scx_pipeline.engine.publish import month_rows
+from scx_pipeline.engine.ownership import declared_tables, inspect
+from scx_pipeline.engine.prepare import stands_as_declared
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.spec import Month, Table, contiguous_spans
 from scx_pipeline.warehouse.base import STATE_SCHEMA, Session, Warehouse, qualified
@@ -119,17 +120,17 @@ def _moment(now: datetime | None) -> datetime:
 
 def _standing(session: Session, compiled: CompiledStar) -> list[str]:
     """The star's tables and the engine's own, qualified, as far as they stand; none where the star has none."""
-    star = compiled.star
-    by_key = [month_rows(compiled, table) for table in star.monthly if not table.sliced]
-    wanted: dict[str, list[Table]] = {star.schema_name: [*star.tables]}
-    wanted.setdefault(STATE_SCHEMA, []).extend([*by_key, *STATE_TABLES])
-    found = []
-    for schema, tables in wanted.items():
-        columns = session.columns_of(schema, [table.name for table in tables])
-        found += [qualified(schema, table) for table in tables if table.name in columns]
-        if not found:
-            break
-    return found
+    look = inspect(session, compiled)
+    foreign = {(item.schema, item.table) for item in look.foreign()}
+    ours = [
+        qualified(schema, table)
+        for schema, table, _ in declared_tables(compiled)
+        if (schema, table.name) in look.found and (schema, table.name) not in foreign
+    ]
+    state = [
+        qualified(STATE_SCHEMA, table) for table in STATE_TABLES if (STATE_SCHEMA, table.name) in look.found
+    ]
+    return [*ours, *state] if ours else []
 
 
 # ------------------------------------------------------------------ what is not kept
@@ -177,7 +178,7 @@ def _emptied_next(session: Session, compiled: CompiledStar, keep: int) -> dict[s
     standing = sorted(history.read_months(session, compiled.star.name))
     if not tables or not standing:
         return {}
-    tables = [table for table in tables if history.stands_as_declared(session, compiled, [table])]
+    tables = [table for table in tables if stands_as_declared(session, compiled, [table])]
     emptied = history.read_emptied(session, compiled.star.name, [table.name for table in tables])
     first_kept = standing[-1].shift(1 - keep)
     return {

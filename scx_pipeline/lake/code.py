@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from scx_pipeline.errors import LakeError, SettingsError
 from scx_pipeline.lake.package import JOB, MACHINES, PYTHONS, Target, digest, make_archive
 from scx_pipeline.s3 import open_s3, reason_of
+from scx_pipeline.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -76,7 +76,7 @@ class CodePlace:
         size = None
         if archive not in self._names():
             self._write(entry, JOB)  # first, since who finds the archive takes both to be there
-            with TemporaryDirectory(prefix="scx-") as folder:
+            with temporary_folder() as folder:
                 file = Path(folder) / archive
                 make_archive(target, file)
                 size = file.stat().st_size

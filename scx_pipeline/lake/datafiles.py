@@ -4,20 +4,25 @@ How files are read is in `reading`; which of them a load takes is decided in `lo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from scx_pipeline.errors import LakeError
 from scx_pipeline.lake.layout import FOLDERS, file_columns, part_of
 from scx_pipeline.lake.manifest import DataFile
 from scx_pipeline.lake.place import Place
-from scx_pipeline.lake.reading import local_scan, read_batches, schema_of
+from scx_pipeline.lake.reading import local_scan, read_batches, read_footer, schema_of
 from scx_pipeline.spec import Column, Month, Table
 from scx_pipeline.warehouse.base import first_line
 from scx_pipeline.warehouse.parquetfiles import ParquetFiles
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyarrow.parquet import FileMetaData
+
+FOOTERS_AT_ONCE = 16  # that are read: each is a request or two
 
 
 class GoneError(LakeError):
@@ -49,6 +54,10 @@ class LakeFiles(ParquetFiles):
         except LakeError as error:  # who reads it may tell of it in words of his own
             self.damaged = error
             raise
+
+    def footers(self) -> Iterator[FileMetaData]:
+        with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
+            yield from pool.map(partial(read_footer, self.place), self.files)
 
     def by_month(self) -> Mapping[Month, LakeFiles]:
         parts: dict[Month, list[DataFile]] = {}

@@ -3,7 +3,6 @@ What is made, and in which order, is decided in `tables`."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from scx_pipeline.lake.manifest import DataFile
 from scx_pipeline.lake.place import Place
 from scx_pipeline.lake.reading import local_scan, read_batches, schema_of
 from scx_pipeline.spec import Column, Source, Span, Star, Table
+from scx_pipeline.temporary import temporary_folder
 from scx_pipeline.warehouse.base import Limits, names, quote
 from scx_pipeline.warehouse.duckdb import DuckDBSession, configured, translated
 
@@ -37,7 +37,7 @@ class DuckEngine(Engine):
     def open(self, schema: str, place: Place) -> Iterator[Maker]:
         import duckdb
 
-        with tempfile.TemporaryDirectory(prefix="scx-") as folder:
+        with temporary_folder() as folder:
             path = Path(folder) / "dev.duckdb"
             with translated(f"the scratch file {path} (TMPDIR)", self.limits), duckdb.connect(path) as con:
                 yield DuckMaker(configured(con, self.limits), schema, place, self.limits.batch_files)

@@ -42,7 +42,7 @@ class LakeFed(WarehouseTables):
     def take(self, table: Table, span: Span | None) -> None:
         """Have a table's slice stand as it is in the lake. Raises LakeError where a file is gone or damaged."""
         if table.sliced or table.whole:
-            self._take(self.star.schema_name, table, table.name, span)
+            self._take(self.star.schema_name, self.compiled.stored(table), table.name, span)
             return
         assert span is not None
         replace_rows = partial(self._take_month_rows, table, span)

@@ -172,9 +172,19 @@ def _columns(table: Table, schema: pa.Schema) -> str:
     if schema.names != list(declared):
         return f"its columns are in another order: {', '.join(schema.names)}"
     differing = [
-        f"{name} is {found[name]}, not {kind}" for name, kind in declared.items() if found[name] != kind
+        f"{name} is {found[name]}, not {kind}"
+        for name, kind in declared.items()
+        if not _alike(found[name], kind)
     ]
     return ", ".join(differing)
+
+
+def _alike(found: pa.DataType, declared: pa.DataType) -> bool:
+    """Whether a type is the declared one. Moments are in UTC whatever a file says; those of 96 bits, Arrow takes for nanoseconds."""
+    import pyarrow as pa
+
+    moments = (pa.timestamp("us"), pa.timestamp("us", "UTC"), pa.timestamp("ns"))
+    return found == declared or (found in moments and declared == moments[0])
 
 
 def _outside(folder: str, table: Table, item: DataFile, footer: FileMetaData) -> Iterator[Finding]:

@@ -60,7 +60,7 @@ def _build(order: Order, spark: SparkSession, progress: Callable[[str], None]) -
     compiled = load_star(stars_folder() / order.star)
     place = open_place(order.lake, order.star)
     engine = SparkEngine(spark, order.limits)
-    builder = Builder(compiled, open_bucket(order.bucket), place, engine, progress)
+    builder = Builder(compiled, open_bucket(order.bucket, order.options, progress), place, engine, progress)
     return builder.load(order.span, run_id=order.run_id) if order.span else builder.refresh(order.run_id)
 
 

@@ -4,7 +4,6 @@ Which files may be read is decided in `verify`; what else may be wrong with them
 from __future__ import annotations
 
 import re
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from scx_pipeline.lake.layout import folders_of
 from scx_pipeline.lake.manifest import DataFile
 from scx_pipeline.lake.reading import folder_values
 from scx_pipeline.spec import Column, Star, Table
+from scx_pipeline.temporary import temporary_folder
 from scx_pipeline.warehouse.base import Limits, first_line, names, quote
 from scx_pipeline.warehouse.duckdb import duckdb_type, surely_unique
 
@@ -155,7 +155,7 @@ def _connect(limits: Limits) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB whose tables are in a temporary file, and gone afterwards."""
     import duckdb
 
-    with tempfile.TemporaryDirectory(prefix="scx-") as folder:
+    with temporary_folder() as folder:
         try:
             with duckdb.connect(f"{folder}/keys.duckdb") as con:
                 con.execute(f"SET memory_limit = {literal(limits.memory)}")

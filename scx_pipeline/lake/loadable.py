@@ -45,10 +45,14 @@ class LakePlan:
 def plan_loading(compiled: CompiledStar, url: str, warehouse: Warehouse) -> LakePlan:
     """Compare the lake of a URL with what stands in the warehouse; nothing is changed. Raises LakeError for an empty lake."""
     place, manifest = lake_of(compiled.star, url)
-    standing = standing_in(compiled.star, warehouse)
-    due = [month for month in sorted(manifest.months) if _differs(manifest, standing, month)]
+    standing = standing_in(compiled, warehouse)
+    ready = standing.readiness
+    all_due = bool(ready.rebuild and standing.months)
+    due = [month for month in sorted(manifest.months) if all_due or _differs(manifest, standing, month)]
     whole = state_of(manifest.whole)
-    return LakePlan(compiled, place, manifest, whole is not None and whole != standing.whole, due)
+    rebuild_whole = bool(ready.rebuild_whole and standing.whole)
+    changed = whole is not None and (rebuild_whole or whole != standing.whole)
+    return LakePlan(compiled, place, manifest, changed, due)
 
 
 def _differs(manifest: Manifest, standing: Standing, month: Month) -> bool:

@@ -13,9 +13,9 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from scx_pipeline.errors import LakeError
+from scx_pipeline.temporary import temporary_folder
 
 PACKAGE = Path(__file__).parents[1]
 JOB = Path(__file__).parent / "submitted" / "lake_job.py"
@@ -111,8 +111,9 @@ def digest(target: Target) -> str:
 
 def make_archive(target: Target, file: Path) -> None:
     """Make the archive, out of wheels that pip fetches. Raises LakeError, and there is no file then."""
-    with TemporaryDirectory(prefix="scx-") as name:
-        folder = Path(name)
+    with temporary_folder() as temporary:
+        folder = temporary / "packages"
+        folder.mkdir()
         _fetch(pinned(target), target, folder)
         half = file.with_name(f"{file.name}.part")
         try:

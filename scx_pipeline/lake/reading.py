@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -17,6 +18,7 @@ from scx_pipeline.warehouse.rscopy import arrow_type
 if TYPE_CHECKING:
     import pyarrow as pa
     from obstore.store import ObjectStore
+    from pyarrow.parquet import FileMetaData, ParquetFile
 
     from scx_pipeline.lake.manifest import DataFile
     from scx_pipeline.lake.place import Place
@@ -36,22 +38,35 @@ def read_batches(
     place: Place, files: Sequence[DataFile], table: Table, columns: Sequence[Column]
 ) -> Iterator[pa.RecordBatch]:
     """These columns of a table's files, in this order and of the declared types. Raises LakeError for a file that is gone."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     named = {column.name for column in folders_of(table)}
     inside = [column.name for column in columns if column.name not in named]
     for item in files:
-        key = item.key
-        try:
-            # Arrow asks for what it needs of a file in few pieces, so nothing is read ahead.
-            with pq.ParquetFile(_Object(place.store, key, item.bytes), pre_buffer=True) as file:
-                for batch in file.iter_batches(BATCH_ROWS, columns=inside):
-                    yield _completed(batch, columns, folder_values(key))
-        except FileNotFoundError:
-            raise LakeError(f"{place.url}/{key} is gone: another run has replaced it; run again") from None
-        except (OSError, pa.ArrowException) as error:
-            raise LakeError(f"cannot read {place.url}/{key}: {reason_of(error)}") from error
+        with _opened(place, item) as file:
+            for batch in file.iter_batches(BATCH_ROWS, columns=inside):
+                yield _completed(batch, columns, folder_values(item.key))
+
+
+def read_footer(place: Place, item: DataFile) -> FileMetaData:
+    """What the end of a file tells. Raises LakeError for a file that is gone."""
+    with _opened(place, item) as file:
+        return file.metadata
+
+
+@contextmanager
+def _opened(place: Place, item: DataFile) -> Iterator[ParquetFile]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        # Arrow asks for what it needs of a file in few pieces, so nothing is read ahead. Redshift and Spark may write moments of
+        # 96 bits, whose years nanoseconds do not reach.
+        content = _Object(place.store, item.key, item.bytes)
+        with pq.ParquetFile(content, pre_buffer=True, coerce_int96_timestamp_unit="us") as file:
+            yield file
+    except FileNotFoundError:
+        raise LakeError(f"{place.url}/{item.key} is gone: another run has replaced it; run again") from None
+    except (OSError, pa.ArrowException) as error:
+        raise LakeError(f"cannot read {place.url}/{item.key}: {reason_of(error)}") from error
 
 
 def _completed(

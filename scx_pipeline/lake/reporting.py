@@ -9,7 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from scx_pipeline.engine.checks import CheckResult
+from scx_pipeline.engine.compression import UnpackedLimits
 from scx_pipeline.engine.load import LoadReport, TableReport
+from scx_pipeline.engine.objects import DEFAULT_OPTIONS, BucketOptions
 from scx_pipeline.spec import Month, Span
 from scx_pipeline.warehouse.base import Limits
 
@@ -27,6 +29,7 @@ class Order:
     lake: str
     run_id: str
     limits: Limits
+    options: BucketOptions = DEFAULT_OPTIONS
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -36,13 +39,22 @@ class Order:
             "lake": self.lake,
             "run_id": self.run_id,
             "limits": asdict(self.limits),
+            "options": asdict(self.options),
         }
 
     @classmethod
     def parse(cls, found: Mapping[str, Any]) -> Order:
         limits = Limits(**found["limits"])
+        unpacked = UnpackedLimits(**found["options"]["unpacked"])
+        options = BucketOptions(unpacked, found["options"]["retry_seconds"])
         return cls(
-            found["star"], _span(found["span"]), found["bucket"], found["lake"], found["run_id"], limits
+            found["star"],
+            _span(found["span"]),
+            found["bucket"],
+            found["lake"],
+            found["run_id"],
+            limits,
+            options,
         )
 
 

@@ -213,7 +213,8 @@ class SparkStage(Stage):
 
     def ingest(self, job: Ingestion, objects: Sequence[SelectedObject]) -> Ingested:
         parse = Parse(
-            job.bucket.url, job.source, job.table, job.span, job.months, self.maker.limits
+            job.bucket.url, job.source, job.table, job.span, job.months, self.maker.limits,
+            job.bucket.options,
         )  # fmt: skip
         ingested = Ingested(self.table)
         frame = self._parsed(parse, objects)

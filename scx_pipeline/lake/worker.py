@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from scx_pipeline.engine.accounts import ObjectCount, Rejected
 from scx_pipeline.engine.ingest import Ingestion
-from scx_pipeline.engine.objects import open_bucket
+from scx_pipeline.engine.objects import DEFAULT_OPTIONS, BucketOptions, open_bucket
 from scx_pipeline.engine.parsing import Strangers
 from scx_pipeline.engine.select import SelectedObject
 from scx_pipeline.errors import PipelineError
@@ -55,6 +55,7 @@ class Parse:
     span: Span | None
     months: Span
     limits: Limits
+    options: BucketOptions = DEFAULT_OPTIONS
 
     def schema(self) -> pa.Schema:
         import pyarrow as pa
@@ -83,7 +84,8 @@ class Parse:
         # Keys are compared by Spark, over all shares.
         table = self.table.model_copy(update={"key": (), "latest_by": ()})
         files = self.limits.batch_files
-        return Ingestion(open_bucket(self.bucket), self.source, table, self.span, self.months, files)
+        bucket = open_bucket(self.bucket, self.options)
+        return Ingestion(bucket, self.source, table, self.span, self.months, files)
 
     def _told(self, account: Account) -> pa.RecordBatch:
         import pyarrow as pa

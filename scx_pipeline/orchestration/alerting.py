@@ -165,7 +165,7 @@ def _look_at(place: Place, compiled: CompiledStar) -> tuple[StarLook, str]:
     try:
         selection = list_selection(compiled.star, place.bucket.open())
         warehouse = place.warehouse.open(lock_timeout=TICK_LOCK_TIMEOUT)
-        standing = standing_in(compiled.star, warehouse)
+        standing = standing_in(compiled, warehouse)
         rejecting = _rejecting(compiled, warehouse)
     except PipelineError as error:
         return StarLook(name, error.kind), f"{name} cannot be looked at: {error}"

@@ -52,7 +52,9 @@ def _source_asset(compiled: CompiledStar, source: Source) -> dg.AssetsDefinition
         context: dg.OpExecutionContext, bucket: BucketResource
     ) -> dg.DataVersionsByPartition | dg.DataVersion:
         try:
-            selection = list_selection(star, bucket.open(), star.whole if whole else star.monthly)
+            selection = list_selection(
+                star, bucket.open(context.log.info), star.whole if whole else star.monthly
+            )
         except PipelineError as error:
             raise failure(error) from None
         context.log.info(
@@ -170,7 +172,7 @@ def _road(
     log: Callable[[str], None] = context.log.info
     tags = context.run.tags
     if ROWS_FROM not in tags:
-        return Loader(compiled, bucket.open(), warehouse.open(log), log)
+        return Loader(compiled, bucket.open(log), warehouse.open(log), log)
     if tags[ROWS_FROM] != FROM_LAKE:
         raise PipelineError(
             f"the run's tag {ROWS_FROM} is {tags[ROWS_FROM]!r}: write {FROM_LAKE}, or leave the tag out to load the objects"

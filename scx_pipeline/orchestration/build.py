@@ -9,6 +9,7 @@ from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.orchestration.assets import source_assets, table_assets
 from scx_pipeline.orchestration.lake_assets import lake_assets, lake_jobs
 from scx_pipeline.orchestration.lake_resource import lake_resource
+from scx_pipeline.orchestration.lost_runs import holding_executor
 from scx_pipeline.orchestration.report import report_asset
 from scx_pipeline.orchestration.resources import resources
 from scx_pipeline.orchestration.triggers import (
@@ -53,6 +54,6 @@ def with_resources(stars: dg.Definitions, settings: Settings) -> dg.Definitions:
         stars,
         dg.Definitions(
             resources={**resources(settings), "lake": lake_resource(settings)},
-            executor=dg.in_process_executor,
+            executor=holding_executor(settings.home.absolute()),
         ),
     )

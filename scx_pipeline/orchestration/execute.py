@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
+from dagster._core.utils import make_new_run_id
 
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.orchestration.assets import FROM_LAKE, LAKE_URL, ROWS_FROM
 from scx_pipeline.orchestration.build import build_star, with_resources
 from scx_pipeline.orchestration.instance import open_instance
+from scx_pipeline.orchestration.lost_runs import fail_lost_runs
 from scx_pipeline.orchestration.partitions import range_tags
+from scx_pipeline.orchestration.running import held
 from scx_pipeline.orchestration.triggers import refresh_name
 from scx_pipeline.settings import Settings
 from scx_pipeline.spec import Span
@@ -53,14 +56,18 @@ def open_runner(
     definitions = with_resources(stars, settings)
     name_of = job_of or (lambda span: compiled.star.name if span else refresh_name(compiled.star))
     with open_instance(settings.dagster_home) as instance:
+        fail_lost_runs(instance, settings.home)
 
         def run(span: Span | None) -> RunOutcome:
-            result = definitions.resolve_job_def(name_of(span)).execute_in_process(
-                instance=instance,
-                tags={**range_tags(span), **tags},
-                run_config={"loggers": {"progress": {}}},
-                raise_on_error=False,
-            )
+            run_id = make_new_run_id()
+            with held(settings.home, run_id):
+                result = definitions.resolve_job_def(name_of(span)).execute_in_process(
+                    instance=instance,
+                    run_id=run_id,
+                    tags={**range_tags(span), **tags},
+                    run_config={"loggers": {"progress": {}}},
+                    raise_on_error=False,
+                )
             return _outcome(result, span)
 
         yield run

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 
 from scx_pipeline.errors import SettingsError
 from scx_pipeline.settings import read_settings
+from scx_pipeline.temporary import make_private
 
 CONFIG = "dagster.yaml"
 BUSY_SECONDS = 60
@@ -36,8 +37,13 @@ concurrency:
     max_concurrent_runs: 4
 run_queue:
   dequeue_interval_seconds: 1
-run_monitoring:  # a run whose process died with its machine would otherwise count as on its way for ever
+run_launcher:  # it notices when a run's process is gone
+  module: scx_pipeline.orchestration.launcher
+  class: CodeServerRunLauncher
+run_monitoring:  # which asks it; a run that was launched and has not started is given up after two minutes
   enabled: true
+  poll_interval_seconds: 10
+  start_timeout_seconds: 120
   max_runtime_seconds: 21600
 """
 
@@ -114,9 +120,9 @@ def _relax(connection: Any, record: object) -> None:
 
 
 def prepare_home(home: Path) -> None:
-    """Make $DAGSTER_HOME with a dagster.yaml that has no telemetry, unless there is one."""
+    """Make $DAGSTER_HOME, which its owner alone can read, with a dagster.yaml that has no telemetry, unless there is one."""
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        make_private(home)
         if not (home / CONFIG).exists():
             (home / CONFIG).write_text(DEFAULT_CONFIG, "utf-8")
     except OSError as error:

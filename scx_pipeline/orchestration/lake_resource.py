@@ -64,9 +64,10 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         limits = Limits(self.memory_limit, self.threads, self.batch_files)
         if not self.spark:
             place = open_place(self.url, compiled.star.name)
-            builder = Builder(compiled, bucket.open(), place, DuckEngine(limits), context.log.info)
+            opened = bucket.open(context.log.info)
+            builder = Builder(compiled, opened, place, DuckEngine(limits), context.log.info)
             return builder.load(span, run_id=context.run_id) if span else builder.refresh(context.run_id)
-        order = Order(compiled.star.name, span, bucket.url, self.url, context.run_id, limits)
+        order = Order(compiled.star.name, span, bucket.url, self.url, context.run_id, limits, bucket.options)
         answer = self._spark(context, order)
         if answer.error is None and answer.report is not None:
             return answer.report

@@ -1,22 +1,30 @@
-"""The run launcher of a deployment: runs in the code server's own processes, as Dagster's, and sees when they are gone.
-What a run does, and how a failed one is asked for again, lives elsewhere."""
+"""The run launcher: runs are processes of the code server, as with Dagster's own, and one whose process is gone is noticed.
+What a run does, and how a failed one is requested again, lives elsewhere."""
 
 from __future__ import annotations
 
+import json
+import socket
 from typing import Any
 
 import dagster as dg
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
+from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._grpc.types import GetCurrentRunsResult
 from dagster._serdes import deserialize_value
 
+from scx_pipeline.orchestration.running import process_of
+from scx_pipeline.settings import read_settings
+
+ANSWER_SECONDS = 5.0
+
 
 class CodeServerRunLauncher(DefaultRunLauncher):
-    """Dagster's default launcher, that asks the code server whether a run is still there.
+    """Dagster's default launcher, which also finds out whether a run's process is still there.
 
     A code server that goes down takes its runs with it. To Dagster they would go on until `max_runtime_seconds`, and
-    their months would wait as long. The code server must be `dagster api grpc`, as `scx serve code` starts it.
+    their months would wait as long. Run monitoring asks `check_run_worker_health`.
     """
 
     @classmethod
@@ -30,15 +38,25 @@ class CodeServerRunLauncher(DefaultRunLauncher):
         return True
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
+        """Whether the run's process is there: by its file, if this machine has it, else by the server that started it."""
+        process = process_of(read_settings().home, run.run_id)
+        if process == "unknown":
+            return self._ask_server(run)
+        if process == "alive":
+            return CheckRunHealthResult(WorkerStatus.RUNNING)
+        return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "the run's process ended without a report")
+
+    def _ask_server(self, run: dg.DagsterRun) -> CheckRunHealthResult:
         """Whether the server that the run was started on still has it.
 
-        A server that does not answer tells nothing: it may be back in a moment, and the run with it if only the network
-        was away. It counts as running; the limit on its time remains. So does a run of the `scx` command, which is in
-        no server.
+        A server elsewhere that does not answer says nothing: it may be back in a moment, and the run with it if only the
+        network was away. It counts as running; the limit on its time remains. So does a run that was started in no server.
         """
         client = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]
         if client is None:
             return CheckRunHealthResult(WorkerStatus.RUNNING, "the run was started in no code server")
+        if _is_closed(json.loads(run.tags[GRPC_INFO_TAG]).get("socket")):
+            return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "the code server of this machine is gone")
         try:
             found = deserialize_value(client.get_current_runs(), GetCurrentRunsResult)
         except DagsterUserCodeUnreachableError:
@@ -46,5 +64,20 @@ class CodeServerRunLauncher(DefaultRunLauncher):
         if run.run_id in found.current_runs:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(
-            WorkerStatus.NOT_FOUND, "the code server was started anew, or the run's process has ended"
+            WorkerStatus.NOT_FOUND, "the code server was restarted, or the run's process has ended"
         )
+
+
+def _is_closed(path: str | None) -> bool:
+    """Whether nothing listens on a socket of this machine's, which a server that is only slow does."""
+    if path is None:
+        return False
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(ANSWER_SECONDS)
+        try:
+            probe.connect(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return True
+        except OSError:
+            return False
+    return False

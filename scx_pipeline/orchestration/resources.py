@@ -3,6 +3,7 @@ How an engine or a store works lives in `warehouse` and `engine.objects`; what o
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -11,11 +12,13 @@ from urllib.parse import quote
 import dagster as dg
 from pydantic import Field
 
-from scx_pipeline.engine.objects import Bucket, open_bucket
+from scx_pipeline.engine.compression import UnpackedLimits, bytes_of
+from scx_pipeline.engine.objects import Bucket, BucketOptions, open_bucket
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.settings import Settings
 from scx_pipeline.warehouse.base import Limits, Warehouse, open_warehouse, shown_facts
 
+_log = logging.getLogger(__name__)
 _URL = "SCX_WAREHOUSE_URL"
 
 
@@ -126,15 +129,30 @@ class BucketResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The folder or S3 bucket that raw files land in; credentials are AWS's own settings."""
 
     url: str
+    max_unpacked_size: str = Field("20GB", description="What a compressed source file may unpack to.")
+    max_unpacked_ratio: int = Field(1000, description="How many times its size that may be.")
+    retry_seconds: float = Field(180, description="Seconds for which a busy bucket is asked again.")
 
-    def open(self) -> Bucket:
+    @property
+    def options(self) -> BucketOptions:
+        """The same, as a bucket takes it."""
+        limits = UnpackedLimits(bytes_of(self.max_unpacked_size), self.max_unpacked_ratio)
+        return BucketOptions(limits, self.retry_seconds)
+
+    def open(self, notify: Callable[[str], None] = _log.warning) -> Bucket:
         """The bucket. Raises BucketError when it is absent."""
-        return open_bucket(self.url)
+        return open_bucket(self.url, self.options, notify)
 
 
 def resources(settings: Settings) -> dict[str, dg.ConfigurableResource]:  # type: ignore[type-arg]
     """The resources of these settings. Of a server's URL, the environment variable is named, and what is no secret shown."""
-    return {"warehouse": _warehouse(settings), "bucket": BucketResource(url=settings.bucket)}
+    bucket = BucketResource(
+        url=settings.bucket,
+        max_unpacked_size=settings.max_unpacked_size,
+        max_unpacked_ratio=settings.max_unpacked_ratio,
+        retry_seconds=settings.bucket_retry_seconds,
+    )
+    return {"warehouse": _warehouse(settings), "bucket": bucket}
 
 
 def _warehouse(settings: Settings) -> WarehouseResource:

@@ -1,6 +1,7 @@
 """A star's job, hourly schedule, and sensors of its objects and report: what makes a run start by itself.
 Which months are due is decided in `due`; what a run does is in `assets`."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,9 +22,11 @@ from scx_pipeline.orchestration.due import (
     read_memory,
     write_memory,
 )
+from scx_pipeline.orchestration.lost_runs import fail_lost_runs
 from scx_pipeline.orchestration.metadata import asset_key
 from scx_pipeline.orchestration.partitions import monthly, range_tags
 from scx_pipeline.orchestration.resources import BucketResource, WarehouseResource
+from scx_pipeline.settings import read_settings
 from scx_pipeline.spec import Star, Table
 
 RUN_KEY = "dagster/run_key"  # the tag that Dagster gives a run for its request's key
@@ -158,11 +161,15 @@ def _due(
     """What is due, and the cursor that remembers it: of the tables without months alone, or of the months alone, if
     `whole` says so. A schedule remembers nothing, so its months could not know that the songs' run has failed."""
     now = datetime.now(UTC)
+    fail_lost_runs(instance, read_settings().home)  # or their months would wait for them
     plan = plan_star(compiled, bucket.open(), warehouse.open(lock_timeout=TICK_LOCK_TIMEOUT))
     changed: dict[Part, str] = {
         item.month: f"{plan.selection.fingerprint(item.month)} {compiled.version} {plan.stale.get(item.month, '')}".rstrip()
         for item in plan.changed
     }
+    if plan.together:  # one request: what changes of a month asks for all of them again
+        state = hashlib.sha256("\n".join(map(str, changed.values())).encode()).hexdigest()[:16]
+        changed = dict.fromkeys(changed, f"rebuild {state}")
     if plan.whole:
         changed[WHOLE] = f"{plan.selection.whole_fingerprint} {compiled.whole_version}"
     if whole is not None:

@@ -53,6 +53,7 @@ class Capabilities:
     folders_at_once: bool = (
         False  # whether it writes all folders of a table to a lake at once; others, month by month
     )
+    readers_wait: bool = False  # whether readers of a dropped table wait for the commit, so that one that is rebuilt is replaced last
     writes_to: str = ""  # what a lake's URL must begin with; anything: a folder's and a bucket's
 
 
@@ -65,6 +66,20 @@ class Limits:
     batch_files: int = 0  # 0: as many as suits the landing
     lock_timeout: float = 300
     statement_timeout: float = 0  # seconds that a server may take for one statement; 0: as long as it takes
+
+
+@dataclass(frozen=True)
+class Relation:
+    """What a schema has under a name."""
+
+    kind: str  # table, view, …
+    owner: str  # empty where the engine has none
+    columns: tuple[tuple[str, str], ...]  # name and the engine's type
+
+    @property
+    def is_table(self) -> bool:
+        """Whether it is a table of the database itself, whose rows can be replaced."""
+        return self.kind == "table"
 
 
 OBJECT = Column(name="_object", type="integer", description="the number of the source object")
@@ -100,9 +115,10 @@ class GroupRead:
     first: datetime | None  # event time
     last: datetime | None
     doubt: str = ""  # what was refused or doubtful; empty where nothing was
-    broken: int = 0  # rows with a line break in a text: their records have several lines
+    broken: int = 0  # line breaks in texts: each makes its record a line longer
     lines: Mapping[str, int] = field(default_factory=dict)  # by URL, as far as they are told
     etags: Mapping[str, str] = field(default_factory=dict)
+    header: int = 0  # lines of each file that are no records
 
 
 class ObjectReader(ABC):
@@ -278,12 +294,37 @@ class Session(Relations):
         """Create a schema that does not stand. Raises WarehouseError where that is not allowed."""
         self.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(name)}")
 
+    @contextmanager
+    def apart(self) -> Iterator[Session]:
+        """A session for what the loads of all stars share, such as the state tables, so that two do not create it at once.
+
+        It is this one, unless the engine has loads run at once: then what is done in it is committed at its end, before the load.
+        """
+        yield self
+
     @abstractmethod
     def columns_of(self, schema: str, tables: Collection[str]) -> dict[str, list[tuple[str, str]]]:
         """Of those of these tables that stand, the columns in order as (name, the engine's type).
 
         To ask of many at once takes no longer than of one, which is milliseconds on some engines.
         """
+
+    @abstractmethod
+    def relations_of(self, schema: str, names: Collection[str]) -> dict[str, Relation]:
+        """What the schema has under these names: tables, views, and all else that a table's name would collide with."""
+
+    def layout(self, table: Table) -> str:
+        """How the engine stores the table, beyond its columns; a table whose layout changes must be rebuilt."""
+        return ""
+
+    def taken_names(self, schema: str, table: Table, span: Span | None) -> list[str]:
+        """Names beyond the table's own that a load of the span needs, and that tables of others have."""
+        return []
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Commit the statements within together, or with the load's transaction where that has started."""
+        yield
 
     def existing_columns(self, schema: str, table: str) -> list[tuple[str, str]]:
         """The columns of a table in order as (name, the engine's type); empty where there is no such table."""
@@ -364,6 +405,20 @@ class Session(Relations):
         """Create the table with its key, where the engine has keys, empty."""
         self.execute(self.create_table_sql(f"{quote(schema)}.{quote(table.name)}", table.columns))
 
+    def drop_table(self, schema: str, name: str) -> None:
+        """Drop a table of ours."""
+        self.execute(f"DROP TABLE {quote(schema)}.{quote(name)}")
+
+    def dependents(self, schema: str, name: str) -> list[str]:
+        """What keeps a table from being dropped, such as views of others."""
+        return []
+
+    def swap_in(self, schema: str, built: Table, table: Table) -> None:
+        """Put a table that was built under another name in the place of the table, at the end of the transaction."""
+        if self.stands(schema, table.name):
+            self.drop_table(schema, table.name)
+        self.execute(f"ALTER TABLE {qualified(schema, built)} RENAME TO {quote(table.name)}")
+
     def insert(self, schema: str, table: Table, select: str) -> int:
         """Insert what the SELECT gives, columns by name."""
         columns = names(table.column_names)
@@ -397,7 +452,7 @@ class Session(Relations):
 
         A term orders descending, NULL last; the terms must order all rows, so that every engine takes the same one.
         """
-        self.execute(f"CREATE TEMPORARY TABLE {target} AS {numbered_first(select, keys, newest_first)}")
+        self.create_temporary(target, numbered_first(select, keys, newest_first))
 
     def analyze(self, table: str) -> None:
         """Tell the planner what is in a temporary table, where it would guess; a wrong guess costs hours."""
@@ -451,8 +506,17 @@ class Warehouse(ABC):
         """Wait as `transaction`, and keep others waiting; each statement of this session commits by itself."""
 
     @abstractmethod
-    def reader(self) -> AbstractContextManager[Session | None]:
+    def inspecting(self) -> AbstractContextManager[Session | None]:
+        """A session that only reads, also where nothing was ever published; None where there is no database yet.
+
+        Raises WarehouseError as `transaction`.
+        """
+
+    @contextmanager
+    def reader(self) -> Iterator[Session | None]:
         """A session that only reads; None where nothing was ever written. Raises WarehouseError as `transaction`."""
+        with self.inspecting() as session:
+            yield session if session is not None and session.has_state() else None
 
     @contextmanager
     def reading(self) -> Iterator[Session]:

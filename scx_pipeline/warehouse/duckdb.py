@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import math
 import re
-import tempfile
 import threading
 import time
+import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from scx_pipeline.errors import WarehouseBusyError, WarehouseError
 from scx_pipeline.spec import Column, Span, Table
+from scx_pipeline.temporary import make_private, temporary_folder
 from scx_pipeline.warehouse import duckcare, duckroles
 from scx_pipeline.warehouse.base import (
     OBJECT,
@@ -24,6 +25,7 @@ from scx_pipeline.warehouse.base import (
     Landing,
     Limits,
     Notify,
+    Relation,
     Session,
     Warehouse,
     by_table,
@@ -52,6 +54,7 @@ CAPABILITIES = Capabilities(
     max_text="VARCHAR",
 )  # and no keys: its indexes refuse one that the same transaction deleted; the checks decide
 
+LANDING = "scx_pipeline: rows of a load that has not ended"  # the comment of a table that is ours to remove
 KEPT_BLOCKS = "200MB"  # the same for all connections: it cannot be reduced
 MAX_BITMAP = 1 << 28  # bits: 32 MiB
 
@@ -106,7 +109,7 @@ class DuckDBWarehouse(Warehouse):
             )
         try:
             self._make_folder()
-            with self._connect_to_write() as con, translated(self.url, self.limits):
+            with self._connect_to_write() as con, refused(self.url), translated(self.url, self.limits):
                 session = DuckDBSession(con)
                 try:
                     yield session
@@ -126,15 +129,14 @@ class DuckDBWarehouse(Warehouse):
         return self.transaction(lock)
 
     @contextmanager
-    def reader(self) -> Iterator[Session | None]:
-        """See `Warehouse.reader`."""
+    def inspecting(self) -> Iterator[Session | None]:
+        """See `Warehouse.inspecting`."""
         if not self.path.exists():
             yield None
             return
         self._let_a_writer_go_first()
-        with self._connect(read_only=True) as con, translated(self.url, self.limits):
-            session = DuckDBSession(con)
-            yield session if session.has_state() else None
+        with self._connect(read_only=True) as con, refused(self.url), translated(self.url, self.limits):
+            yield DuckDBSession(con)
 
     def _let_a_writer_go_first(self) -> None:
         deadline = time.monotonic() + COURTESY
@@ -143,7 +145,7 @@ class DuckDBWarehouse(Warehouse):
 
     def _make_folder(self) -> None:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_private(self.path.parent)
         except OSError as error:
             raise WarehouseError(f"cannot create the folder of {self.url}: {error.strerror}") from None
 
@@ -179,8 +181,12 @@ class DuckDBWarehouse(Warehouse):
     def _open(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         import duckdb
 
+        is_new = not read_only and not self.path.exists()
         try:
-            return duckdb.connect(self.path, read_only=read_only)
+            con = duckdb.connect(self.path, read_only=read_only)
+            if is_new:
+                self.path.chmod(0o600)  # nothing is in it yet
+            return con
         except duckdb.ConnectionException:
             # This process has the file open in the other mode already, and one process has one mode: a reader may
             # share a writer's, a writer has to wait until the readers are done.
@@ -207,8 +213,8 @@ def scratch(limits: Limits) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB without tables, in memory, and beyond the limit in a folder that is gone at the end."""
     import duckdb
 
-    with tempfile.TemporaryDirectory(prefix="scx-") as folder, duckdb.connect() as con:
-        con.execute("SET temp_directory = ?", [folder])
+    with temporary_folder() as folder, duckdb.connect() as con:
+        con.execute("SET temp_directory = ?", [str(folder)])
         with translated(f"the temporary folder {folder} (TMPDIR)", limits):
             yield configured(con, limits)
 
@@ -233,6 +239,19 @@ class DuckDBSession(Session):
         if self.begun:
             self.con.execute("COMMIT")
             self.begun = False
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        if self.begun:
+            yield
+            return
+        self.con.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self.con.execute("ROLLBACK")
+            raise
+        self.con.execute("COMMIT")
 
     def drop_landings(self) -> None:
         """Remove the landings of a load that failed; after one that did not, there are none."""
@@ -260,6 +279,21 @@ class DuckDBSession(Session):
             [schema, list(tables)],
         ).fetchall()
         return by_table((table, name, kind) for table, _, name, kind in sorted(found))
+
+    def relations_of(self, schema: str, names: Collection[str]) -> dict[str, Relation]:
+        # DuckDB finds a table by its name in any case of letters.
+        wanted = {name.lower(): name for name in names}
+        relations: dict[str, Relation] = {}
+        for kind in ("table", "view"):
+            found = self.con.execute(
+                f"SELECT {kind}_name FROM duckdb_{kind}s() WHERE database_name = current_database()"
+                f" AND schema_name = ? AND list_contains(?, lower({kind}_name)) AND NOT internal",
+                [schema, list(wanted)],
+            ).fetchall()
+            columns = self.columns_of(schema, [name for (name,) in found]) if found else {}
+            for (name,) in found:
+                relations[wanted[name.lower()]] = Relation(kind, "", tuple(columns.get(name, ())))
+        return relations
 
     def stands(self, schema: str, table: str) -> bool:
         if self.begun:  # a transaction would not survive the answer no
@@ -321,10 +355,20 @@ class DuckDBSession(Session):
     def landing(self, schema: str, table: Table, span: Span | None) -> Iterator[Landing]:
         """Land in a table of the same file: aside and swapped in when the span is all there is, else a temporary one."""
         target = qualified(schema, table)
-        self.execute(f"DROP TABLE IF EXISTS {_aside(schema, table)}")  # what a crash left
+        self._drop_left_landings(schema, table)
         others = self.rows(f"SELECT 1 FROM {target} WHERE NOT {inside(table, span)} LIMIT 1")
         kind = _SliceLanding if others else _SwapLanding
         yield kind(self, schema, table, span)
+
+    def _drop_left_landings(self, schema: str, table: Table) -> None:
+        """Remove what a crash left; a table of that name without our mark is somebody else's."""
+        left = self.rows(
+            "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() AND schema_name = ?"
+            " AND starts_with(table_name, ?) AND comment = ?",
+            [schema, _aside(table), LANDING],
+        )
+        for (name,) in left:
+            self.execute(f"DROP TABLE {quote(schema)}.{quote(name)}")
 
 
 class _SliceLanding(Landing):
@@ -371,9 +415,13 @@ class _SwapLanding(_SliceLanding):
     """
 
     def _create(self) -> str:
-        name = _aside(self.schema, self.table)
+        taken = self.session.relations_of(self.schema, [_aside(self.table)])
+        own = f"{_aside(self.table)}{f'_{uuid.uuid4().hex[:8]}' if taken else ''}"
+        name = f"{quote(self.schema)}.{quote(own)}"
+        with self.session.at_once():
+            self.session.execute(self._create_sql(name, ""))
+            self.session.execute(f"COMMENT ON TABLE {name} IS '{LANDING}'")
         self.session.landings.append(name)
-        self.session.execute(self._create_sql(name, ""))
         return name
 
     def _publish(self) -> None:
@@ -381,6 +429,7 @@ class _SwapLanding(_SliceLanding):
         self.session.execute(f"DELETE FROM {self.rows} WHERE NOT {self.inside}")
         self.session.execute(f"ALTER TABLE {self.rows} DROP COLUMN _object")
         self.session.execute(f"DROP TABLE {target}")
+        self.session.execute(f"COMMENT ON TABLE {self.rows} IS NULL")
         self.session.execute(f"ALTER TABLE {self.rows} RENAME TO {quote(self.table.name)}")
 
 
@@ -415,9 +464,9 @@ def surely_unique(con: duckdb.DuckDBPyConnection, source: str, key: Sequence[Col
     return bits is not None and bool(bits[0] == count)
 
 
-def _aside(schema: str, table: Table) -> str:
-    """The table in which rows land that will take the place of the table."""
-    return f"{quote(schema)}.{quote(table.name + '__landing')}"
+def _aside(table: Table) -> str:
+    """The name of the table in which rows land that will take the place of the table."""
+    return f"{table.name}__landing"
 
 
 def _holder(error: duckdb.Error) -> str | None:
@@ -443,9 +492,31 @@ def translated(url: str, limits: Limits) -> Iterator[None]:
         duckdb.IOException,
         duckdb.InternalException,
         duckdb.FatalException,
+        duckdb.TransactionException,
     ) as error:
-        raise WarehouseError(f"{url}: {first_line(error)}; nothing was changed") from error
+        advice = next((advice for sign, advice in _ADVICE if sign in str(error)), "")
+        raise WarehouseError(f"{url}: {first_line(error)}{advice}; nothing was changed") from error
     except duckdb.InvalidInputException as error:
         if "read-only" not in str(error):
             raise
         raise WarehouseError(f"{url} is read-only: {first_line(error)}; nothing was changed") from error
+
+
+@contextmanager
+def refused(url: str) -> Iterator[None]:
+    """Whatever else DuckDB raises, such as of a statement that is wrong, as a WarehouseError of one line."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise WarehouseError(f"{url}: {first_line(error)}; nothing was changed") from error
+
+
+# What DuckDB says → what to do.
+_ADVICE = (
+    ("No space left on device", " (make room on its disk, and run again)"),
+    ("File too large", " (let files grow larger there, and run again)"),
+    ("Disk quota exceeded", " (make room on its disk, and run again)"),
+    ("database has been invalidated", " (an error before this one closed it: run again)"),
+)

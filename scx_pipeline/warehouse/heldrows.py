@@ -3,7 +3,6 @@ What they are, and where they go next, is decided by a landing."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from scx_pipeline.heap import share_heaps
 from scx_pipeline.internal_names import internal
 from scx_pipeline.spec import Column
+from scx_pipeline.temporary import temporary_folder
 from scx_pipeline.warehouse.base import Limits, names, quote
 from scx_pipeline.warehouse.duckdb import configured, duckdb_type
 
@@ -115,8 +115,8 @@ def open_rows(limits: Limits, columns: Sequence[Column]) -> Iterator[HeldRows]:
     import duckdb
 
     share_heaps()
-    with tempfile.TemporaryDirectory(prefix="scx-") as folder, duckdb.connect() as con:
-        con.execute("SET temp_directory = ?", [folder])
+    with temporary_folder() as folder, duckdb.connect() as con:
+        con.execute("SET temp_directory = ?", [str(folder)])
         # One thread reads twice what a server takes, and leaves it the processor's other cores.
         alone = replace(limits, threads=limits.threads or 1)
         yield HeldRows(configured(con, alone), Path(folder), columns)

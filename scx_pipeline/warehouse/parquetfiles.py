@@ -4,7 +4,7 @@ Whose files they are, and which of them hold which rows, is decided by whoever h
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from scx_pipeline.errors import WarehouseError
@@ -12,6 +12,7 @@ from scx_pipeline.spec import Column, Month
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyarrow.parquet import FileMetaData
 
 
 class ParquetFiles(ABC):
@@ -26,6 +27,10 @@ class ParquetFiles(ABC):
     @abstractmethod
     def batches(self, columns: Sequence[Column]) -> pa.RecordBatchReader:
         """These columns of all rows, some rows at a time. Raises LakeError while it is read."""
+
+    @abstractmethod
+    def footers(self) -> Iterator[FileMetaData]:
+        """What the end of each file tells, one after the other. Raises LakeError while they are read."""
 
     @abstractmethod
     def by_month(self) -> Mapping[Month, ParquetFiles]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from scx_pipeline.errors import WarehouseBusyError
 from scx_pipeline.spec import Month, Span, Table
+from scx_pipeline.warehouse import pgsettings
 from scx_pipeline.warehouse.base import in_span, inside, qualified, quote
 
 if TYPE_CHECKING:
@@ -107,7 +108,9 @@ class Months(Slice):
     def target(self, month: Month | None) -> tuple[str, bool]:
         assert month is not None
         if month not in self.made:
-            self.made[month] = name = f"{quote(self.schema)}.{quote(_partition(self.table, month, 'new'))}"
+            self.made[month] = name = (
+                f"{quote(self.schema)}.{quote(partition_name(self.table, month, 'new'))}"
+            )
             # With the condition, attaching it needs no look at its rows.
             condition = (
                 f"{quote(self.table.moment)} IS NOT NULL AND {in_span(self.table.moment, Span(month, month))}"
@@ -128,10 +131,10 @@ class Months(Slice):
     def swap(self) -> None:
         """Put the months in the place of those of the span that stand; whoever reads them then is waited for."""
         assert self.span is not None
-        self._wait_for_readers()
-        standing = {name for (name,) in self.session.rows(_PARTITIONS, [self.name])}
+        lock_out_readers(self.session, self.name)
+        standing = {name for (name,) in self.session.rows(_PARTITIONS, [self.name, self.schema])}
         for month in self.span:
-            name = _partition(self.table, month)
+            name = partition_name(self.table, month)
             if name in standing:
                 self.session.execute(f"DROP TABLE {quote(self.schema)}.{quote(name)}")
             if month in self.made:
@@ -149,34 +152,43 @@ class Months(Slice):
         ):
             self.session.execute(statement)
 
-    def _wait_for_readers(self) -> None:
-        """Take the table for the rest of the transaction. While it waits, others may read in between."""
-        import psycopg2
 
-        session, limit = self.session, self.session.limits.lock_timeout
-        deadline = time.monotonic() + limit
-        while True:
-            session.execute("SAVEPOINT readers")
-            session.execute(f"SET LOCAL lock_timeout = '{POLITE:g}s'; SET LOCAL statement_timeout = 0")
-            try:
-                session.execute(f"LOCK TABLE {self.name} IN ACCESS EXCLUSIVE MODE")
-            except psycopg2.errors.LockNotAvailable:
-                session.execute("ROLLBACK TO SAVEPOINT readers")
-                if time.monotonic() >= deadline:
-                    raise WarehouseBusyError(
-                        f"{self.name} is being read by a query that does not end; waited {limit:g} s (SCX_LOCK_TIMEOUT): "
-                        "wait for it, or end it; nothing was changed"
-                    ) from None
-                session.jobs.notify(f"waiting for queries that read {self.name}")
-                time.sleep(PAUSE)
-                continue
-            session.execute("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout TO DEFAULT")
-            return
+def lock_out_readers(session: PostgresSession, name: str) -> None:
+    """Take a table for the rest of the transaction. While it waits, others may read in between."""
+    import psycopg2
 
-
-_PARTITIONS = "SELECT c.relname FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid WHERE i.inhparent = to_regclass(%s)"
+    limit = session.limits.lock_timeout
+    deadline = time.monotonic() + limit
+    while True:
+        session.execute("SAVEPOINT readers")
+        session.execute(f"SET LOCAL lock_timeout = '{POLITE:g}s'; SET LOCAL statement_timeout = 0")
+        try:
+            session.execute(f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE")
+        except psycopg2.errors.LockNotAvailable:
+            session.execute("ROLLBACK TO SAVEPOINT readers")
+            if time.monotonic() >= deadline:
+                raise WarehouseBusyError(
+                    f"{name} is being read by a query that does not end; waited {limit:g} s (SCX_LOCK_TIMEOUT): "
+                    "wait for it, or end it; nothing was changed"
+                ) from None
+            session.jobs.notify(f"waiting for queries that read {name}")
+            time.sleep(PAUSE)
+            continue
+        pgsettings.apply(session.con, pgsettings.timeouts(session.limits))
+        return
 
 
-def _partition(table: Table, month: Month, *more: str) -> str:
+_PARTITIONS = (
+    "SELECT c.relname FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid JOIN pg_namespace AS n"
+    " ON n.oid = c.relnamespace WHERE i.inhparent = to_regclass(%s) AND n.nspname = %s"
+)
+
+
+def partition_names(table: Table, span: Span) -> list[str]:
+    """The names that the months of a span have as partitions, and while they are made."""
+    return [partition_name(table, month, *more) for month in span for more in ((), ("new",))]
+
+
+def partition_name(table: Table, month: Month, *more: str) -> str:
     """The name of a month's partition: as other names, no longer than PostgreSQL allows."""
     return "_".join((table.name, str(month).replace("-", "_"), *more))[-63:]

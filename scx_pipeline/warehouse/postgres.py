@@ -4,19 +4,23 @@ Only what is PostgreSQL's own lives here; what is published is decided in the en
 from __future__ import annotations
 
 import io
+import random
+import time
 import zlib
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.errors import WarehouseBusyError, WarehouseError
 from scx_pipeline.spec import Column, Month, Span, Table
-from scx_pipeline.warehouse import pgcare, pgroles
+from scx_pipeline.warehouse import pgcare, pgcommit, pgerrors, pgroles, pgsettings, pgshape
 from scx_pipeline.warehouse.base import (
     OBJECT,
+    STATE_SCHEMA,
     Capabilities,
     Landing,
     Limits,
+    Made,
     Notify,
     Relations,
     Session,
@@ -28,15 +32,22 @@ from scx_pipeline.warehouse.base import (
     quote,
 )
 from scx_pipeline.warehouse.care import Condition
-from scx_pipeline.warehouse.duckdb import DuckDBSession, scratch
+from scx_pipeline.warehouse.duckdb import DuckDBSession, refused, scratch
 from scx_pipeline.warehouse.heldrows import open_rows
 from scx_pipeline.warehouse.parquetfiles import ParquetFiles, check_arrived
 from scx_pipeline.warehouse.pgcopy import COPY_BATCH_ROWS, Encoded, Jobs
 from scx_pipeline.warehouse.pglandings import CopyLanding, PassingLanding, check_count
-from scx_pipeline.warehouse.pgslices import Slice, by_partition, open_slice
+from scx_pipeline.warehouse.pgslices import (
+    Slice,
+    by_partition,
+    lock_out_readers,
+    open_slice,
+    partition_name,
+    partition_names,
+)
 from scx_pipeline.warehouse.pgunload import rows_of
 from scx_pipeline.warehouse.unloading import Unload, write_parquet
-from scx_pipeline.warehouse.wire import Address, WireSession, forbidden, parse_url, stopped, unreadable
+from scx_pipeline.warehouse.wire import Address, BrokenOffError, WireSession, parse_url, unreadable
 from scx_pipeline.warehouse.workbench import Workbench, open_workbench, told
 
 if TYPE_CHECKING:
@@ -49,15 +60,11 @@ CAPABILITIES = Capabilities(
     placeholder="%s",
     collation="C",  # the database's collation would break ties otherwise than the other engines do
     max_text="text",
+    readers_wait=True,
 )
 SAMPLE = "postgresql://user:password@host:5432/dev"
-LOAD_MEMORY = {"work_mem": "128MB", "maintenance_work_mem": "256MB"}  # of the server, at least, in a load
-LOAD_SETTINGS = {
-    # For a join on two columns the planner expects a single row where there are all, and sorts both sides for it.
-    "enable_mergejoin": "off",
-    # A load that was killed must not go on in the server: its lock would keep the next one waiting.
-    "client_connection_check_interval": "5s",
-}
+SHARED = "what all stars share"  # the lock under which it is made; no star has this name
+ATTEMPTS, PAUSE = 3, 1.0  # of a transaction that is broken off, and seconds before the second
 
 
 roles_sql = pgroles.roles_sql
@@ -77,7 +84,7 @@ def shown_facts(url: str) -> dict[str, str | int | None]:
 
 def _address(url: str) -> Address:
     """A URL's parts. What the driver knows of them counts also behind the ?, and there even more."""
-    found = parse_url(url, 5432, SAMPLE)
+    found = parse_url(url, 5432, SAMPLE, ("host",))
     said = found.query
     try:
         port = int(said.get("port", found.port))
@@ -95,33 +102,62 @@ class PostgresWarehouse(Warehouse):
     def __init__(self, url: str, limits: Limits, notify: Notify) -> None:
         found = _address(url)
         self._dsn, self._port, self.limits, self.notify = url, found.port, limits, notify
+        self._said = found.query.keys()
         self.url = f"postgresql://{found.host}:{found.port}/{found.database}"
+        if found.host.startswith("/"):
+            self.url = f"postgresql:///{found.database}?host={found.host}&port={found.port}"
+
+    def run(self, lock: str, work: Callable[[Session], Made]) -> Made:
+        """See `Warehouse.run`: what another session has broken off is begun again, a few times."""
+        for attempt in range(1, ATTEMPTS):
+            try:
+                return super().run(lock, work)
+            except BrokenOffError as error:
+                pause = PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1)
+                self.notify(f"{error}; trying again in {pause:.1f} s ({attempt} of {ATTEMPTS - 1})")
+                time.sleep(pause)
+        return super().run(lock, work)
 
     @contextmanager
     def transaction(self, lock: str) -> Iterator[Session]:
-        """See `Warehouse.transaction`; the lock is an advisory one, let go at the end of the transaction."""
-        with self._connect() as con, self._translated(), told(self.limits):
-            with con.cursor() as cursor:
-                self._wait_for(cursor, lock)
-                for setting, value in LOAD_MEMORY.items():
-                    # The defaults are for small queries: sorts, hashes and indexes of a load would go through files.
-                    cursor.execute(
-                        "SELECT set_config(name, %s, true) FROM pg_settings WHERE name = %s"
-                        " AND setting::bigint * 1024 < pg_size_bytes(%s)",
-                        [value, setting, value],
-                    )
-                for setting, value in LOAD_SETTINGS.items():
-                    cursor.execute(
-                        "SELECT set_config(name, %s, true) FROM pg_settings WHERE name = %s", [value, setting]
-                    )
-            session = PostgresSession(con, self.limits, self.notify)
+        """See `Warehouse.transaction`; the lock is an advisory one, let go at the end of the transaction.
+
+        Each statement sees what was committed before it: what a load that was waited for has published, too.
+        """
+        with self._connect() as con, self._translated(), refused(self.url), told(self.limits):
+            con.set_session(isolation_level="READ COMMITTED", readonly=False, deferrable=False)
+            self._set(con, pgsettings.of_load(self.limits))
+            self._wait_for(con, lock)
+            pgsettings.raise_memory(con)
+            session = PostgresSession(con, self)
             try:
                 yield session
                 session.swap()
-                con.commit()
+                self._commit(con)
                 session.analyze_swapped()
             finally:
                 session.close()
+
+    def _commit(self, con: connection) -> None:
+        """Commit. Where the connection is lost before the answer, the server is asked which it was."""
+        import psycopg2
+
+        transaction = pgcommit.numbered(con)
+        try:
+            con.commit()
+        except psycopg2.Error as error:
+            if transaction is None or not con.closed:
+                raise
+            self.notify(f"{self.url}: {first_line(error)}; asking whether the load was committed")
+            committed = transaction.committed(self._connect)
+            if committed is None:
+                raise WarehouseError(
+                    f"{self.url}: {first_line(error)}, while the load was being committed, and the server does not say whether it was: "
+                    "look at `scx status` once it answers, or run again, which loads nothing twice"
+                ) from error
+            if not committed:
+                raise
+            self.notify(f"{self.url} has committed the load")
 
     @contextmanager
     def alone(self, lock: str) -> Iterator[Session]:
@@ -129,103 +165,120 @@ class PostgresWarehouse(Warehouse):
         it keeps none from being removed."""
         with self.transaction(lock), self._connect() as con, self._translated():
             con.autocommit = True
-            with closing(PostgresSession(con, self.limits, self.notify)) as session:
+            if not pgsettings.pooled(con):
+                pgsettings.apply(con, pgsettings.of_load(self.limits), local=False)
+            with closing(PostgresSession(con, self)) as session:
                 yield session
 
     @contextmanager
-    def reader(self) -> Iterator[Session | None]:
-        """See `Warehouse.reader`; all its queries see the same commit."""
+    def inspecting(self) -> Iterator[Session | None]:
+        """See `Warehouse.inspecting`; all its queries see the same commit."""
         with self._connect() as con, self._translated():
-            con.set_session(isolation_level="REPEATABLE READ", readonly=True)
-            session = PostgresSession(con, self.limits, self.notify)
-            yield session if session.has_state() else None
+            con.set_session(isolation_level="REPEATABLE READ", readonly=True, deferrable=False)
+            self._set(con, pgsettings.of_reader(self.limits))
+            yield PostgresSession(con, self)
 
     @contextmanager
     def _connect(self) -> Iterator[connection]:
         import psycopg2
 
+        defaults = {
+            name: value for name, value in pgsettings.CONNECTION_DEFAULTS.items() if name not in self._said
+        }
         try:
-            con = psycopg2.connect(
-                self._dsn,
-                port=self._port,  # or else PGPORT would count for a URL without one
-                application_name="scx_pipeline",
-                connect_timeout=15,
-                options=f"-c TimeZone=UTC{self._statement_timeout()}",
-            )
+            # The port, or else PGPORT would count for a URL without one.
+            con = psycopg2.connect(self._dsn, port=self._port, **pgsettings.CONNECTION, **defaults)
         except psycopg2.Error as error:
             # A URL that cannot be parsed is quoted by the driver, password included.
             quoted = isinstance(error, psycopg2.ProgrammingError) and "query parameter" not in str(error)
-            told = unreadable(SAMPLE) if quoted else first_line(error)
+            told = unreadable(SAMPLE) if quoted else pgerrors.refusal(error)
             raise WarehouseError(f"cannot connect to {self.url}: {told}") from None
         try:
+            self._check_encoding(con)
             yield con
         finally:
             con.close()  # rolls back what was not committed
 
-    def _statement_timeout(self) -> str:
-        """As an option of a connection; without one of ours, that of the server or the user stands."""
-        milliseconds = int(self.limits.statement_timeout * 1000)
-        return f" -c statement_timeout={milliseconds}" if milliseconds else ""
+    def _set(self, con: connection, settings: Mapping[str, str]) -> None:
+        """Begin the transaction, with these settings."""
+        import psycopg2
 
-    def _wait_for(self, cursor: Any, lock: str) -> None:
+        try:
+            pgsettings.apply(con, settings)
+        except psycopg2.OperationalError as error:
+            if not con.closed or error.pgcode:
+                raise
+            raise WarehouseError(
+                f"{self.url}: {first_line(error)}, as a transaction began: a pooler must let one have a connection to itself, "
+                "PgBouncer by pool_mode = transaction or session; if none is between, run again; nothing was changed"
+            ) from error
+
+    def _check_encoding(self, con: connection) -> None:
+        """Raise WarehouseError for a database that cannot keep every text, or measures and orders texts by its own bytes."""
+        encoding = con.info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            raise WarehouseError(
+                f"{self.url} has the encoding {encoding}, in which texts are other ones than in the bucket: load into a database "
+                "made by CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+            )
+
+    def _wait_for(self, con: connection, lock: str) -> None:
         """Take the lock, or say who has it and wait: as long as locks are waited for, not as a statement may take."""
         import psycopg2
 
         key = zlib.crc32(f"scx_pipeline {lock}".encode())
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [key])
-        if cursor.fetchone()[0]:
-            return
-        cursor.execute(
-            "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND granted", [key]
-        )
-        holder = cursor.fetchone()
-        who = f"server process {holder[0]}" if holder else "another run"
-        self.notify(f"waiting for {who}, which is loading {lock}")
-        cursor.execute("SET LOCAL lock_timeout = %s", [int(self.limits.lock_timeout * 1000) or 1])
-        cursor.execute("SET LOCAL statement_timeout = 0")
-        try:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [key])
-        except psycopg2.errors.LockNotAvailable:
-            raise WarehouseBusyError(
-                f"{lock} in {self.url} is being loaded by {who}; waited {self.limits.lock_timeout:g} s "
-                "(SCX_LOCK_TIMEOUT): wait for that run, or stop it"
-            ) from None
-        cursor.execute("SET LOCAL lock_timeout = 0")
-        cursor.execute("SET LOCAL statement_timeout TO DEFAULT")
+        with con.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [key])
+            if cursor.fetchone() == (True,):
+                return
+            cursor.execute(_HOLDER, [key])
+            holder = cursor.fetchone()
+            who = f"server process {holder[0]}" if holder else "another run"
+            self.notify(f"waiting for {who}, which is loading {lock}")
+            try:
+                cursor.execute("SET LOCAL statement_timeout = 0")
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [key])
+            except psycopg2.errors.LockNotAvailable:
+                raise WarehouseBusyError(
+                    f"{lock} in {self.url} is being loaded by {who}; waited {self.limits.lock_timeout:g} s "
+                    "(SCX_LOCK_TIMEOUT): wait for that run, or stop it"
+                ) from None
+        pgsettings.apply(con, pgsettings.timeouts(self.limits))
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """What a person can act on, as one line; a statement that is simply wrong stays as it is."""
-        import psycopg2
+    def _translated(self) -> AbstractContextManager[None]:
+        """What goes wrong as a WarehouseError of one line."""
+        return pgerrors.translated(self.url, self.limits)
 
-        operational = (
-            psycopg2.OperationalError,
-            psycopg2.InterfaceError,
-            psycopg2.errors.InsufficientPrivilege,
-            psycopg2.errors.ReadOnlySqlTransaction,
-            psycopg2.IntegrityError,  # the net under the checks
-            psycopg2.errors.DependentObjectsStillExist,  # somebody's view of what is replaced
-        )
-        try:
-            yield
-        except operational as error:
-            advice = stopped(error, self.limits) or forbidden(error)
-            line = f"{first_line(error)}{f' ({advice})' if advice else ''}"
-            raise WarehouseError(f"{self.url}: {line}; nothing was changed") from error
+
+# The key of one number is kept as two of 32 bits; other applications have keys in other databases, and of two numbers.
+_HOLDER = (
+    "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = 0 AND objid = %s AND objsubid = 1"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+
+
+_HAS_ROWS = (
+    "SELECT 1 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+    " WHERE n.nspname = %s AND c.relname = %s AND pg_relation_size(c.oid) > 0"
+)
 
 
 class PostgresSession(WireSession):
     """A connection to a PostgreSQL database, and in a load the workbench beside it."""
 
     capabilities = CAPABILITIES
+    owner_name = "pg_get_userbyid(c.relowner)"  # pg_user lacks roles that cannot log in
 
-    def __init__(self, con: connection, limits: Limits, notify: Notify) -> None:
-        self.con, self.limits = con, limits
+    def __init__(self, con: connection, warehouse: PostgresWarehouse) -> None:
+        self.con, self.warehouse, self.limits = con, warehouse, warehouse.limits
         self.created: set[str] = set()  # tables that nobody else can see before the commit
-        self.jobs = Jobs(con, notify)
+        self.jobs = Jobs(con, warehouse.notify)
         self.bench: Workbench | None = None
         self.passed: list[Slice] = []  # what is swapped in at the end
         self.swapped: set[str] = set()  # tables of which months were
+        self.rebuilt: list[
+            tuple[str, Table, Table]
+        ] = []  # schema, the table as it was built, and its own name
         self.opened = ExitStack()
 
     def close(self) -> None:
@@ -238,6 +291,24 @@ class PostgresSession(WireSession):
         self.jobs.wait()
         for target in self.passed:
             target.swap()
+        for schema, built, table in self.rebuilt:
+            self._take_place(schema, built, table)
+
+    def swap_in(self, schema: str, built: Table, table: Table) -> None:
+        self.rebuilt.append((schema, built, table))  # after the months that are swapped in
+
+    def _take_place(self, schema: str, built: Table, table: Table) -> None:
+        months = pgshape.partitions(self, schema, built)
+        super().swap_in(schema, built, table)
+        for old, month in months:
+            new = partition_name(table, month)
+            self.execute(f"ALTER TABLE {quote(schema)}.{quote(old)} RENAME TO {quote(new)}")
+        if qualified(schema, built) in self.swapped:
+            self.swapped.remove(qualified(schema, built))
+            self.swapped.add(qualified(schema, table))
+
+    def dependents(self, schema: str, name: str) -> list[str]:
+        return pgshape.dependents(self, schema, name)
 
     def analyze_swapped(self) -> None:
         """Tell the planner of tables whose months were swapped in, which the server does by itself for months only.
@@ -248,6 +319,7 @@ class PostgresSession(WireSession):
 
         with suppress(psycopg2.Error):
             for name in sorted(self.swapped):
+                pgsettings.apply(self.con, pgsettings.of_load(self.limits))
                 self.analyze(name)
                 self.con.commit()
 
@@ -256,6 +328,15 @@ class PostgresSession(WireSession):
         self.jobs.wait()
         with super()._cursor() as cursor:
             yield cursor
+
+    def has_state(self) -> bool:
+        # A first load that failed has left the state tables, without rows. An analyst may not read them.
+        return bool(self.rows(_HAS_ROWS, [STATE_SCHEMA, "loads"]))
+
+    @contextmanager
+    def apart(self) -> Iterator[Session]:
+        with self.warehouse.transaction(SHARED) as session:
+            yield session
 
     def unload(self, unload: Unload) -> int:
         with scratch(self.limits) as con, rows_of(self.con, unload) as query:
@@ -267,17 +348,36 @@ class PostgresSession(WireSession):
         return self
 
     def differs(self, schema: str, table: Table, standing: Sequence[tuple[str, str]] | None = None) -> bool:
-        partitioned = self.rows(
-            "SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass(%s)", [qualified(schema, table)]
+        return super().differs(schema, table, standing) or not pgshape.is_partitioned_as_declared(
+            self, schema, table
         )
-        return super().differs(schema, table, standing) or partitioned not in ([], [(by_partition(table),)])
+
+    def taken_names(self, schema: str, table: Table, span: Span | None) -> list[str]:
+        if span is None or not by_partition(table):
+            return []
+        return pgshape.relations_in_the_way(self, schema, table, partition_names(table, span))
+
+    def drop_table(self, schema: str, name: str) -> None:
+        lock_out_readers(self, f"{quote(schema)}.{quote(name)}")
+        super().drop_table(schema, name)
+
+    def create_temporary(self, name: str, select: str) -> None:
+        self.execute(self._temporary(name, select))
+
+    @staticmethod
+    def _temporary(name: str, select: str) -> str:
+        """The statement that keeps a SELECT's rows until the transaction's end: a pooler gives the connection to others then."""
+        return f"CREATE TEMPORARY TABLE {name} ON COMMIT DROP AS {select}"
+
+    def create_table_sql(self, target: str, columns: Sequence[Column], kind: str = "") -> str:
+        return super().create_table_sql(target, columns, kind) + (" ON COMMIT DROP" if kind else "")
 
     def create_table(self, schema: str, table: Table) -> None:
         name = qualified(schema, table)
         months = f" PARTITION BY RANGE ({quote(table.moment)})" if by_partition(table) else ""
         self.execute(self.create_table_sql(name, table.columns) + months)
         self.created.add(name)
-        for statement in self._helpers(schema, table):
+        for statement in pgshape.missing_helpers(self, schema, table):
             self.execute(statement)
 
     def insert(self, schema: str, table: Table, select: str) -> int:
@@ -304,7 +404,7 @@ class PostgresSession(WireSession):
             return
         columns, target = names(table.column_names), open_slice(self, schema, table, span)
         target.begin()
-        made = self.execute(f"CREATE TEMPORARY TABLE _made AS SELECT {columns} FROM ({select}) AS q")
+        made = self.execute(self._temporary("_made", f"SELECT {columns} FROM ({select}) AS q"))
         taken = 0
         for month, condition in target.parts(self._months_of(self, "_made", target)):
             name, _ = target.target(month)
@@ -385,20 +485,31 @@ class PostgresSession(WireSession):
         name = qualified(schema, table)
         new = not self.rows("SELECT pg_relation_size(to_regclass(%s))", [name])[0][0]
         if new:
-            self.execute(f"ALTER TABLE {name} DROP CONSTRAINT IF EXISTS {quote(_key_name(table))}")
-            if _needs_brin(table):
-                self.execute(f"DROP INDEX IF EXISTS {quote(schema)}.{quote(_brin_name(table))}")
-            if table.sliced:
-                self.execute(f"DROP STATISTICS IF EXISTS {quote(schema)}.{quote(_months_name(table))}")
+            self._drop_helpers(schema, table)
         yield
         if new:
-            self._unless_doubled(*self._helpers(schema, table))  # the gate tells which rows are
+            # the gate tells which rows are doubled
+            self._unless_doubled(*pgshape.missing_helpers(self, schema, table))
             self.execute(f"ANALYZE {name}")
-        elif _needs_brin(table):
-            # Pages that BRIN has not summarised are read on every search.
-            self.execute(
-                f"SELECT brin_summarize_new_values('{quote(schema)}.{quote(_brin_name(table))}'::regclass)"
-            )
+        elif pgshape.needs_brin(table):
+            self._complete_brin(schema, table)
+
+    def _drop_helpers(self, schema: str, table: Table) -> None:
+        key, brin = pgshape.find_key(self, schema, table), None
+        if key is not None:
+            self.execute(f"ALTER TABLE {qualified(schema, table)} DROP CONSTRAINT {key.name}")
+        if pgshape.needs_brin(table):
+            brin = pgshape.find_brin(self, schema, table)
+        if brin is not None:
+            self.execute(f"DROP INDEX {brin}")
+
+    def _complete_brin(self, schema: str, table: Table) -> None:
+        """Have all pages summarised, or else they are read on every search; an index that was dropped is built again."""
+        brin = pgshape.find_brin(self, schema, table)
+        if brin is None:
+            self.execute(pgshape.create_brin(schema, table))
+        else:
+            self.rows("SELECT brin_summarize_new_values(%s::regclass)", [brin])
 
     def analyze(self, table: str) -> None:
         self.execute(f"ANALYZE {table}")
@@ -413,13 +524,11 @@ class PostgresSession(WireSession):
         return f"hash_record_extended(ROW({names([column.name for column in columns])}), 0)"
 
     def keys_hold(self, schema: str, table: Table) -> bool:
-        name = _key_name(table)
-        found = self.rows(
-            "SELECT 1 FROM pg_constraint WHERE conname = %s AND conrelid = to_regclass(%s)",
-            [name, qualified(schema, table)],
-        )
-        return bool(found) and self._unless_doubled(
-            f"SET CONSTRAINTS {quote(schema)}.{quote(name)} IMMEDIATE"
+        key = pgshape.find_key(self, schema, table)
+        if key is None or set(key.columns) != set(table.key):
+            return False
+        return not key.deferrable or self._unless_doubled(
+            f"SET CONSTRAINTS {quote(schema)}.{key.name} IMMEDIATE"
         )
 
     def _unless_doubled(self, *statements: str) -> bool:
@@ -434,29 +543,6 @@ class PostgresSession(WireSession):
             return False
         self.execute("RELEASE SAVEPOINT keys")
         return True
-
-    @staticmethod
-    def _helpers(schema: str, table: Table) -> list[str]:
-        """The statements that make the key, what finds a slice, and what tells the planner how many months there are."""
-        # Deferred, so that a month's doubled rows may stand until the newest was kept; checked before the commit.
-        statements = []
-        if table.key:
-            statements.append(
-                f"ALTER TABLE {qualified(schema, table)} ADD CONSTRAINT {quote(_key_name(table))}"
-                f" PRIMARY KEY ({names(table.key)}) DEFERRABLE INITIALLY DEFERRED"
-            )
-        if _needs_brin(table):
-            statements.append(
-                f"CREATE INDEX {quote(_brin_name(table))} ON {qualified(schema, table)}"
-                f" USING brin ({quote(table.moment)}) WITH (pages_per_range = 32)"
-            )
-        if table.sliced and not by_partition(table):
-            # It would expect as many months as there are moments, and neither hash nor count them in parallel.
-            statements.append(
-                f"CREATE STATISTICS {quote(schema)}.{quote(_months_name(table))} ON ({month_of(table.moment)})"
-                f" FROM {qualified(schema, table)}"
-            )
-        return statements
 
     def condition(self, tables: Sequence[str]) -> Condition:
         return pgcare.condition(self, tables)
@@ -486,20 +572,3 @@ def _copy_text(value: object) -> str:
 
 
 _COPY_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
-
-
-def _key_name(table: Table) -> str:
-    return f"{table.name}_pkey"[-63:]
-
-
-def _brin_name(table: Table) -> str:
-    return f"{table.name}_{table.event_time}_brin"[-63:]
-
-
-def _months_name(table: Table) -> str:
-    return f"{table.name}_{table.event_time}_months"[-63:]
-
-
-def _needs_brin(table: Table) -> bool:
-    """A slice is found by its event time; where the key begins with it, the key's index serves, and a partition needs none."""
-    return table.sliced and not by_partition(table) and table.key[:1] != (table.event_time,)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import io
 import random
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.errors import WarehouseBusyError, WarehouseError
 from scx_pipeline.spec import Column, Span, Table
+from scx_pipeline.temporary import temporary_folder
 from scx_pipeline.warehouse import rscare, rsroles
 from scx_pipeline.warehouse.base import (
     OBJECT,
@@ -34,13 +34,22 @@ from scx_pipeline.warehouse.base import (
 )
 from scx_pipeline.warehouse.care import Condition
 from scx_pipeline.warehouse.parquetfiles import ParquetFiles
-from scx_pipeline.warehouse.rscopy import Access, Entry, Place, arrow_table, copy_sql, open_place
+from scx_pipeline.warehouse.rscopy import (
+    CODEC,
+    Access,
+    Entry,
+    Place,
+    arrow_table,
+    copy_sql,
+    copyable,
+    open_place,
+)
 from scx_pipeline.warehouse.rsfiles import append_files
 from scx_pipeline.warehouse.rslogin import Login, log_in
 from scx_pipeline.warehouse.rsreader import GroupReader
 from scx_pipeline.warehouse.rsunload import told_of, unload_sql
 from scx_pipeline.warehouse.unloading import Unload
-from scx_pipeline.warehouse.wire import Address, WireSession, forbidden, parse_url, stopped
+from scx_pipeline.warehouse.wire import Address, BrokenOffError, WireSession, forbidden, parse_url, stopped
 from scx_pipeline.warehouse.workbench import Workbench, open_workbench, told
 
 if TYPE_CHECKING:
@@ -54,6 +63,7 @@ CAPABILITIES = Capabilities(
     collation="",  # texts are compared by their bytes
     max_text="character varying(65535)",
     folders_at_once=True,
+    readers_wait=True,
     writes_to="s3://",
 )
 SAMPLE = "redshift://user:password@host:5439/dev?staging=s3://bucket/prefix"
@@ -75,10 +85,6 @@ DEFAULTS = {
     "copy_from": str(COPY_FROM),
 }
 FILE_BYTES = "128MB"  # of the Parquet files that rows go up in: some for each slice of the cluster
-
-
-class BrokenOffError(WarehouseError):
-    """A transaction that was broken off through no fault of ours: the same may go well when it is begun anew."""
 
 
 roles_sql = rsroles.roles_sql
@@ -161,12 +167,12 @@ class RedshiftWarehouse(Warehouse):
                 yield session
 
     @contextmanager
-    def reader(self) -> Iterator[Session | None]:
-        """See `Warehouse.reader`; all its queries see the same commit."""
+    def inspecting(self) -> Iterator[Session | None]:
+        """See `Warehouse.inspecting`; all its queries see the same commit."""
         with self._translated(), self._connect() as con:
             con.set_session(readonly=True)
             with closing(RedshiftSession(con, self, "")) as session:
-                yield session if session.has_state() else None
+                yield session
 
     @contextmanager
     def _connect(self) -> Iterator[connection]:
@@ -328,6 +334,30 @@ class RedshiftSession(WireSession):
         )
         self.execute(f"CREATE TABLE {qualified(schema, table)} ({columns}){_layout(table)}")
 
+    def layout(self, table: Table) -> str:
+        encodings = [f"{column.name} {column.encoding}" for column in table.columns if column.encoding]
+        return ", ".join([_layout(table).strip(), *encodings])
+
+    def drop_table(self, schema: str, name: str) -> None:
+        import psycopg2
+
+        full, timeout = f"{quote(schema)}.{quote(name)}", self.warehouse.limits.lock_timeout
+        self.execute("SET statement_timeout TO %s", [int(timeout * 1000) or 1])
+        try:
+            self.execute(f"LOCK {full}")
+        except psycopg2.errors.QueryCanceled:
+            raise WarehouseBusyError(
+                f"{full} is being read by a query that does not end; waited {timeout:g} s (SCX_LOCK_TIMEOUT): "
+                "wait for it, or end it; nothing was changed"
+            ) from None
+        self.execute("SET statement_timeout TO %s", [self.warehouse.statement_timeout])
+        super().drop_table(schema, name)
+
+    def swap_in(self, schema: str, built: Table, table: Table) -> None:
+        super().swap_in(schema, built, table)
+        if qualified(schema, built) in self.loaded:
+            self.loaded[qualified(schema, table)] = self.loaded.pop(qualified(schema, built))
+
     def insert(self, schema: str, table: Table, select: str) -> int:
         inserted = super().insert(schema, table, select)
         self.count(qualified(schema, table), inserted)
@@ -339,8 +369,8 @@ class RedshiftSession(WireSession):
     def _insert_many(self, table: str, columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> None:
         import pyarrow.parquet as pq
 
-        content = io.BytesIO()
-        pq.write_table(arrow_table(columns, rows), content)
+        content, made = io.BytesIO(), arrow_table(columns, rows)
+        pq.write_table(made.cast(copyable(made.schema)), content, compression=CODEC)
         self.copy_parquet(table, [self.place.put("rows.parquet", content.getvalue())], len(rows))
 
     def copy_parquet(self, table: str, entries: Sequence[Entry], rows: int) -> None:
@@ -420,7 +450,7 @@ class UploadLanding(Landing):
         if self.reader is None or not self.reader.landed:
             return self.rows
         columns = [*self.table.columns, OBJECT]
-        with tempfile.TemporaryDirectory(prefix="scx-") as folder:
+        with temporary_folder() as folder:
             self._bring(self.reader.target, columns, Path(folder))
         self.bench.execute(f"DELETE FROM {self.rows}")
         return self.reader.target
@@ -441,7 +471,7 @@ class UploadLanding(Landing):
         if doubled_keys:
             self.bench.keep_newest(self.rows, self.table, doubled_keys, self.span)
         self.session.execute(f"DELETE FROM {self.rows} WHERE {slice_}")
-        with tempfile.TemporaryDirectory(prefix="scx-") as folder:
+        with temporary_folder() as folder:
             self._bring(self.rows, self.table.columns, Path(folder))
         self.bench.execute(f"DROP TABLE {self.rows}")
 
@@ -468,7 +498,8 @@ class UploadLanding(Landing):
         )
         target = folder / "rows"
         self.con.execute(
-            f"COPY (SELECT {columns} FROM {self.rows}) TO '{target}' (FORMAT parquet, COMPRESSION zstd, FILE_SIZE_BYTES '{FILE_BYTES}')"
+            f"COPY (SELECT {columns} FROM {self.rows}) TO '{target}' (FORMAT parquet, COMPRESSION {CODEC},"
+            f" TIMESTAMP_IS_ADJUSTED_TO_UTC true, FILE_SIZE_BYTES '{FILE_BYTES}')"
         )
         files = sorted(target.glob("*.parquet")) if target.is_dir() else [target]
         return [self.session.place.put("rows.parquet", file) for file in files]

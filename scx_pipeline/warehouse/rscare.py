@@ -33,12 +33,12 @@ def condition(session: Session, tables: Sequence[str]) -> Condition:
     listed = ", ".join(f'i."{name}"' for name in _COLUMNS)
     rows = session.rows(f'SELECT i."schema", i.table_id, {listed} FROM {INFO} AS i')
     known = {f"{row[0]}.{row[2]}": (row[1], dict(zip(_COLUMNS, row[2:], strict=True))) for row in rows}
-    recommended = _recommended(session)
+    recommended, notes = _recommended(session)  # last: who may not read it loses nothing else
     found = []
     for name in map(_plain, tables):
         number, facts = known.get(name, (None, {}))
         found.append(_told(name, facts, recommended.get(number, [])))
-    return Condition(found)
+    return Condition(found, {}, notes)
 
 
 def _plain(table: str) -> str:
@@ -80,11 +80,23 @@ def advise(rows: int, facts: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(advice)
 
 
-def _recommended(session: Session) -> dict[int, list[str]]:
-    """What Redshift's own advisor would alter, by table; nothing where there is no such view."""
+def _recommended(session: Session) -> tuple[dict[int, list[str]], tuple[str, ...]]:
+    """What Redshift's own advisor would alter, by table; and a note where this user may not read it, as only superusers may."""
+    import psycopg2
+
     if not session.existing_columns("pg_catalog", RECOMMENDED):
-        return {}
+        return {}, ()
+    hidden = (f"only a superuser may read {RECOMMENDED}, what Redshift's advisor recommends",)
+    if not session.rows(f"SELECT HAS_TABLE_PRIVILEGE('{RECOMMENDED}', 'SELECT')")[0][0]:
+        return {}, hidden
+    try:
+        rows = session.rows(f"SELECT r.table_id, r.ddl FROM {RECOMMENDED} AS r")
+    except (
+        psycopg2.ProgrammingError,
+        psycopg2.InternalError,
+    ):  # what the view reads may be barred, and not the view
+        return {}, hidden
     found: dict[int, list[str]] = {}
-    for number, ddl in session.rows(f"SELECT r.table_id, r.ddl FROM {RECOMMENDED} AS r"):
+    for number, ddl in rows:
         found.setdefault(number, []).append(f"Redshift's advisor: {str(ddl).strip()}")
-    return found
+    return found, ()

@@ -19,7 +19,11 @@ from scx_pipeline.spec import Column
 if TYPE_CHECKING:
     import pyarrow as pa
     from obstore.store import ObjectStore
+    from pyarrow.parquet import FileMetaData
 
+# How pages of Parquet files may be packed, by the guide; and how those that are written here are, as Parquet and DuckDB call it.
+CODECS = {"UNCOMPRESSED", "SNAPPY", "GZIP"}
+CODEC = "snappy"
 NO_PLACE = (
     "SCX_WAREHOUSE_URL names no place for what COPY reads: add staging=s3://bucket/prefix, "
     "which this pipeline may write and the cluster's role may read"
@@ -125,6 +129,23 @@ def open_place(url: str | None, name: str) -> Place:
     return Place(f"s3://{parts.netloc}/{prefix}", open_s3(parts.netloc, prefix))
 
 
+def copyable(schema: pa.Schema) -> pa.Schema:
+    """The columns as COPY reads them right: moments in UTC, as COPY takes others of 64 bits for bare numbers."""
+    import pyarrow as pa
+
+    kinds = [pa.timestamp("us", "UTC") if pa.types.is_timestamp(kind) else kind for kind in schema.types]
+    return pa.schema(list(zip(schema.names, kinds, strict=True)))
+
+
+def copies_as_it_is(footer: FileMetaData) -> bool:
+    """Whether COPY reads a Parquet file right that others wrote, as far as its end tells."""
+    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+    packed = {group.column(number).compression for group in groups for number in range(group.num_columns)}
+    columns = [footer.schema.column(number) for number in range(len(footer.schema))]
+    moments = [column for column in columns if str(column.logical_type.type) == "TIMESTAMP"]
+    return packed <= CODECS and all(column.converted_type == "TIMESTAMP_MICROS" for column in moments)
+
+
 def arrow_table(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> pa.Table:
     """Rows of plain values as Arrow, typed as the columns are."""
     import pyarrow as pa
@@ -135,7 +156,7 @@ def arrow_table(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> 
 
 
 def arrow_type(column: Column) -> pa.DataType:
-    """The Arrow type of a neutral one, as COPY expects it of a Parquet file."""
+    """The Arrow type of a neutral one; `copyable` makes of it what COPY expects of a Parquet file."""
     import pyarrow as pa
 
     simple: dict[str, Callable[[], pa.DataType]] = {

@@ -3,15 +3,14 @@ COPY's text is in `rscopy`; which rows take which rows' place is decided in `bas
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scx_pipeline.spec import Column
+from scx_pipeline.temporary import temporary_folder
 from scx_pipeline.warehouse.base import UnreadError, first_line, names, quote
 from scx_pipeline.warehouse.parquetfiles import ParquetFiles
-from scx_pipeline.warehouse.rscopy import Entry
+from scx_pipeline.warehouse.rscopy import CODEC, Entry, copies_as_it_is, copyable
 
 if TYPE_CHECKING:
     from scx_pipeline.warehouse.redshift import RedshiftSession
@@ -45,13 +44,15 @@ def append_files(
 
 
 def reads(session: RedshiftSession, columns: Sequence[Column], files: ParquetFiles) -> bool:
-    """Whether the cluster can read the files, and finds all columns in them, or what they are made from."""
+    """Whether the cluster can read the files, reads them right, and finds all columns in them, or what they are made from."""
     warehouse = session.warehouse
     if warehouse.access.region or not warehouse.reads_objects:  # COPY takes no REGION with Parquet
         return False
     found = {column.name for column in files.columns}
-    return all(url.startswith("s3://") for url, _ in files.objects) and all(
-        column.name in found or column.name in files.values for column in columns
+    return (
+        all(url.startswith("s3://") for url, _ in files.objects)
+        and all(column.name in found or column.name in files.values for column in columns)
+        and all(map(copies_as_it_is, files.footers()))
     )
 
 
@@ -72,12 +73,12 @@ def _bring(session: RedshiftSession, target: str, columns: Sequence[Column], fil
     import pyarrow.parquet as pq
 
     entries: list[Entry] = []
-    with tempfile.TemporaryDirectory(prefix="scx-") as folder, files.batches(columns) as rows:
-        path, batch = Path(folder) / "rows.parquet", next(rows, None)
+    with temporary_folder() as folder, files.batches(columns) as rows:
+        path, batch, schema = folder / "rows.parquet", next(rows, None), copyable(rows.schema)
         while batch is not None:
-            with pq.ParquetWriter(path, rows.schema, compression="zstd") as writer:
+            with pq.ParquetWriter(path, schema, compression=CODEC) as writer:
                 while batch is not None and (not path.exists() or path.stat().st_size < PART_BYTES):
-                    writer.write_batch(batch)
+                    writer.write_batch(batch.cast(schema))
                     batch = next(rows, None)
             entries.append(session.place.put("rows.parquet", path))
     session.copy_parquet(target, entries, files.rows)

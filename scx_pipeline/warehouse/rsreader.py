@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from scx_pipeline.internal_names import internal
@@ -22,6 +24,7 @@ from scx_pipeline.warehouse.base import (
     quote,
 )
 from scx_pipeline.warehouse.rscopy import Entry, copy_sql, quoted
+from scx_pipeline.warehouse.rsproof import account_of, refused_file
 from scx_pipeline.warehouse.rstexts import DOUBTFUL, text_type
 
 if TYPE_CHECKING:
@@ -52,29 +55,38 @@ class GroupReader(ObjectReader):
         return kind in ("csv", "parquet") or (kind == "json_lines" and not wide)
 
     def read(self, group: ObjectGroup) -> GroupRead:
-        import psycopg2
-
-        self._make_texts(group)
-        statement = self._copy(group)
-        try:
+        with self._in_place_of_the_parser():
+            self._make_texts(group)
+            refused = self._put_refused(group)
+            statement = self._copy(group, refused)
+            self.session.con.notices.clear()
             self.session.execute(statement)
-        except psycopg2.InternalError as error:
-            if self.session.warehouse.is_ours(error):
-                raise
-            raise UnreadError(f"COPY of {self.table.name}'s objects failed: {first_line(error)}") from error
-        self._values = self._typed(group)
-        return self._look(group)
+            self._values = self._typed(group)
+            return self._look(group, refused.url if refused else None)
 
     def keep(self, number: int) -> None:
-        if not self.landed:
-            columns = [*self.table.columns, OBJECT]
-            self.session.execute(self.session.create_table_sql(self.target, columns, "TEMPORARY "))
-            self.landed = True
-        listed = names(self.table.column_names)
-        self.session.execute(
-            f"INSERT INTO {self.target} ({listed}, {quote(OBJECT.name)})"
-            f" SELECT {listed}, {number} FROM ({self._values}) AS q"
-        )
+        with self._in_place_of_the_parser():
+            if not self.landed:
+                columns = [*self.table.columns, OBJECT]
+                self.session.execute(self.session.create_table_sql(self.target, columns, "TEMPORARY "))
+                self.landed = True
+            listed = names(self.table.column_names)
+            self.session.execute(
+                f"INSERT INTO {self.target} ({listed}, {quote(OBJECT.name)})"
+                f" SELECT {listed}, {number} FROM ({self._values}) AS q"
+            )
+
+    @contextmanager
+    def _in_place_of_the_parser(self) -> Iterator[None]:
+        """Raise UnreadError for what the cluster cannot do with the objects, or tell of them: the parser can."""
+        import psycopg2
+
+        try:
+            yield
+        except psycopg2.DatabaseError as error:
+            if isinstance(error, psycopg2.OperationalError) or self.session.warehouse.is_ours(error):
+                raise
+            raise UnreadError(f"COPY of {self.table.name}'s objects failed: {first_line(error)}") from error
 
     def take_back(self, number: int) -> None:
         self.session.execute(f"DELETE FROM {self.target} WHERE {quote(OBJECT.name)} = {number}")
@@ -109,8 +121,15 @@ class GroupReader(ObjectReader):
         assert column is not None
         return "VARCHAR(65535)" if column.max_bytes is not None else self.session.engine_type(column)
 
-    def _copy(self, group: ObjectGroup) -> str:
-        entries = [Entry(url, size) for url, size in group.objects]
+    def _put_refused(self, group: ObjectGroup) -> Entry | None:
+        """Write the file with a record that COPY must refuse; of Parquet, COPY refuses none, but fails."""
+        if group.format == "parquet":
+            return None
+        content = refused_file(group, len(self._columns(group)))
+        return self.session.region_place.put(f"refused{group.suffix}", content)
+
+    def _copy(self, group: ObjectGroup, refused: Entry | None) -> str:
+        entries = [Entry(url, size) for url, size in group.objects] + ([refused] if refused else [])
         manifest = self.session.region_place.manifest(entries)
         columns = ", ".join(name for name, _ in self._columns(group))
         return copy_sql(
@@ -155,48 +174,28 @@ class GroupReader(ObjectReader):
         outer = [OUTER % number for number in range(len(self._outer()))]
         return rstexts.typed_fields(columns, self.texts, group.null_texts, outer)
 
-    def _look(self, group: ObjectGroup) -> GroupRead:
+    def _look(self, group: ObjectGroup, refused: str | None) -> GroupRead:
         time = quote(self.table.moment) if not self.table.whole else "CAST(NULL AS TIMESTAMP)"
         time = f"CASE WHEN NOT {DOUBTFUL} THEN {time} END"  # which may be in no calendar otherwise
         [(rows, doubtful, within, first, last)] = self.session.rows(
             f"SELECT COUNT(*), SUM(CASE WHEN {DOUBTFUL} THEN 1 ELSE 0 END), SUM(CASE WHEN {self.inside} THEN 1 ELSE 0 END),"
             f" MIN({time}), MAX({time}) FROM ({self._values}) AS q"
         )
-        [(query,)] = self.session.rows("SELECT pg_last_copy_id()")
-        doubt = self._refused(query) or (f"{doubtful:,} rows are in doubt" if doubtful else "")
+        told = account_of(self.session, group, rows, refused)
+        doubt = told.doubt or (f"{doubtful:,} rows are in doubt" if doubtful else "")
         if doubt:
             return GroupRead(rows, 0, None, None, doubt)
-        lines, etags = self._files(query)
-        return GroupRead(rows, within or 0, first, last, "", self._broken(group), lines, etags)
+        broken = self._breaks(group)
+        return GroupRead(rows, within or 0, first, last, "", broken, told.lines, told.etags, told.header)
 
-    def _broken(self, group: ObjectGroup) -> int:
-        """How many rows have a line break in a text of a file where that makes another line."""
+    def _breaks(self, group: ObjectGroup) -> int:
+        """How many line breaks are in texts of files where each makes another line."""
         if group.format != "csv":
             return 0
-        [(rows,)] = self.session.rows(
-            f"SELECT COUNT(*) FROM {self.texts} WHERE {rstexts.has_break([name for name, _ in self._columns(group)])}"
-        )
-        return int(rows)
-
-    def _refused(self, query: int) -> str:
-        """What COPY says of the records that it refused."""
-        found = self.session.rows(
-            "SELECT COUNT(*), MIN(TRIM(file_name)), MIN(line_number), MIN(TRIM(column_name)), MIN(TRIM(error_message))"
-            " FROM sys_load_error_detail WHERE query_id = %s",
-            [query],
-        )
-        [(count, file, line, column, message)] = found
-        if not count:
-            return ""
-        return f"COPY refused {count:,} records, such as {file}, line {line}{f', {column}' if column else ''}: {message}"
-
-    def _files(self, query: int) -> tuple[dict[str, int], dict[str, str]]:
-        """How many lines COPY read of each file, and the file's ETag."""
-        found = self.session.rows(
-            "SELECT TRIM(file_name), SUM(lines_scanned), MAX(TRIM(file_etag)) FROM sys_load_detail WHERE query_id = %s"
-            " GROUP BY 1",
-            [query],
-        )
-        return {url: int(lines) for url, lines, _ in found}, {
-            url: etag.strip('"') for url, _, etag in found if etag
-        }
+        texts = [name for name, _ in self._columns(group)]
+        broken = f"FROM {self.texts} WHERE {rstexts.has_break(texts)}"
+        [(rows,)] = self.session.rows(f"SELECT COUNT(*) {broken}")
+        if not rows:
+            return 0
+        [(breaks,)] = self.session.rows(f"SELECT SUM({rstexts.breaks_in(texts)}) {broken}")
+        return int(breaks)

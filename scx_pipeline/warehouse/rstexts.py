@@ -21,6 +21,7 @@ _SHAPES = {
     "date": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
     "timestamp": "^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?Z?$",
 }
+_WHOLE = ("smallint", "integer", "bigint")
 _NUMBER = r"^-?[0-9]+([.][0-9]*)?([eE][-+]?[0-9]+)?$"  # what a JSON number looks like
 
 
@@ -34,6 +35,19 @@ def text_type(column: Column | None) -> str:
 def has_break(texts: Sequence[str]) -> str:
     """The condition that one of the texts (quoted names) has a line break in it."""
     return " OR ".join(f"STRPOS({text}, CHR({code})) > 0" for text in texts for code in (10, 13))
+
+
+def breaks_in(texts: Sequence[str]) -> str:
+    """How many line breaks the texts (quoted names) have together: \\n, \\r, or both as one."""
+    return " + ".join(
+        f"COALESCE({_count(text, 'CHR(10)')} + {_count(text, 'CHR(13)')} - {_count(text, 'CHR(13) || CHR(10)')} / 2, 0)"
+        for text in texts
+    )
+
+
+def _count(text: str, part: str) -> str:
+    """How many characters of a text are in a part of it, wherever it is."""
+    return f"(LEN({text}) - LEN(REPLACE({text}, {part}, '')))"
 
 
 def typed_texts(columns: Sequence[Column], source: str, null_texts: Sequence[str]) -> str:
@@ -112,11 +126,23 @@ def value_of(column: Column) -> str:
     if column.unit is not None:
         return _moment_of(text, _DIGITS[column.unit])
     if column.type in _SHAPES:
-        return f"CASE WHEN {text} ~ '{_SHAPES[column.type]}' THEN TRY_CAST({_plain_moment(text)} AS {column.type.upper()}) END"
+        return _cast(text, _SHAPES[column.type], column.type.upper(), _plain_moment(text))
     if column.type == "boolean":
         return f"CASE WHEN {text} IN ('true', '1') THEN TRUE WHEN {text} IN ('false', '0') THEN FALSE END"
     kind = "DOUBLE PRECISION" if column.type == "double" else column.type.upper()
-    return f"TRY_CAST({text} AS {kind})"
+    return _cast(text, _number_shape(column), kind, text)
+
+
+def _cast(text: str, shape: str, kind: str, value: str) -> str:
+    """A value out of a text of a shape, and NULL of any other: TRY_CAST takes no blank texts."""
+    return f"TRY_CAST(CASE WHEN {text} ~ '{shape}' THEN {value} END AS {kind})"
+
+
+def _number_shape(column: Column) -> str:
+    """The numbers of a column's type that are in no doubt."""
+    if column.type in _WHOLE:
+        return "^(0|-?[1-9][0-9]*)$"
+    return "^-?[0-9]{1,15}([.][0-9]{1,15})?$" if column.type == "double" else _decimal_shape(column)
 
 
 def doubt_of(column: Column) -> str:
@@ -124,7 +150,7 @@ def doubt_of(column: Column) -> str:
     text, value = quote(column.name), value_of(column)
     if column.max_bytes is not None:
         return ""
-    if column.type in ("smallint", "integer", "bigint"):
+    if column.type in _WHOLE:
         return f"({value} IS NULL OR CAST({value} AS VARCHAR) <> {text})"
     if column.unit is not None:
         return f"NOT {text} ~ {_count_shape(_DIGITS[column.unit])}"
@@ -139,9 +165,7 @@ def doubt_of(column: Column) -> str:
         return f"NOT ({same} AND {value} {_IN_CALENDAR})"
     if column.type == "boolean":
         return f"({value} IS NULL OR LEN({text}) NOT IN (1, 4, 5))"
-    if column.type == "double":
-        return f"({value} IS NULL OR NOT {text} ~ '^-?[0-9]{{1,15}}([.][0-9]{{1,15}})?$')"
-    return f"({value} IS NULL OR NOT {text} ~ '{_decimal_shape(column)}')"
+    return f"{value} IS NULL"
 
 
 def json_doubt_of(column: Column) -> str:
@@ -179,14 +203,15 @@ def _count_shape(digits: int) -> str:
 
 def _moment_of(text: str, digits: int) -> str:
     """The moment that a text counts since 1970, in steps whose numbers are integers, as DATEADD takes them."""
-    count = f"CAST(SPLIT_PART({text}, '.', 1) AS BIGINT)"
+    shape = _count_shape(digits)
+    count = f"CAST(CASE WHEN {text} ~ {shape} THEN SPLIT_PART({text}, '.', 1) END AS BIGINT)"
     second = 10**digits
     days = f"DATEADD(day, CAST({count} / {86_400 * second} AS INTEGER), {_EPOCH})"
     moment = f"DATEADD(second, CAST({count} / {second} % 86400 AS INTEGER), {days})"
     if digits:
         unit = "ms" if digits == 3 else "us"
         moment = f"DATEADD({unit}, CAST({count} % {second} AS INTEGER), {moment})"
-    return f"CASE WHEN {text} ~ {_count_shape(digits)} THEN {moment} END"
+    return f"CASE WHEN {text} ~ {shape} THEN {moment} END"
 
 
 def _decimal_shape(column: Column) -> str:

@@ -3,7 +3,6 @@ What is unloaded, and what becomes of the files, is decided in the lake package.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 from scx_pipeline.errors import LakeError
 from scx_pipeline.s3 import open_s3, reason_of
 from scx_pipeline.spec import Column
+from scx_pipeline.temporary import temporary_folder
 from scx_pipeline.warehouse.base import first_line, names
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _local_folder(url: str) -> Iterator[Path]:
         folder.mkdir(parents=True)
         yield folder
         return
-    with tempfile.TemporaryDirectory(prefix="scx-") as name:
+    with temporary_folder() as name:
         yield Path(name)
         _upload(Path(name), url)
 

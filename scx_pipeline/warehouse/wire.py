@@ -11,11 +11,15 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.spec import Column
-from scx_pipeline.warehouse.base import Limits, Session, by_table
+from scx_pipeline.warehouse.base import Limits, Relation, Session, by_table
 
 if TYPE_CHECKING:
     import pandas as pd
     from psycopg2.extensions import connection
+
+
+class BrokenOffError(WarehouseError):
+    """A transaction that was broken off through no fault of ours: the same may go well when it is begun anew."""
 
 
 class WireSession(Session):
@@ -71,6 +75,23 @@ class WireSession(Session):
         )
         return by_table(found)
 
+    owner_name = "u.usename"  # of the pg_class row c, joined with the pg_user row u
+
+    def relations_of(self, schema: str, names: Collection[str]) -> dict[str, Relation]:
+        found = self.rows(
+            f"SELECT c.relname, c.relkind, {self.owner_name}, a.attname, format_type(a.atttypid, a.atttypmod)"
+            " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+            " LEFT JOIN pg_user AS u ON u.usesysid = c.relowner"
+            " LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
+            f" WHERE n.nspname = %s AND c.relname IN ({', '.join(['%s'] * len(names))}) ORDER BY c.relname, a.attnum",
+            [schema, *names],
+        )
+        columns = by_table((name, column, kind) for name, _, _, column, kind in found if column is not None)
+        return {
+            name: Relation(_KINDS.get(kind, "relation"), owner or "", tuple(columns.get(name, ())))
+            for name, kind, owner, _, _ in found
+        }
+
     def engine_type(self, column: Column) -> str:
         # As format_type writes it, so that a standing table can be compared with its declaration.
         neutral = super().engine_type(column)
@@ -82,6 +103,12 @@ class WireSession(Session):
             if neutral.startswith(short):
                 return neutral.replace(short, full, 1).replace(", ", ",")
         return neutral
+
+
+_KINDS = {
+    "r": "table", "p": "table", "v": "view", "m": "materialized view", "f": "foreign table", "S": "sequence", "i": "index",
+    "I": "index", "c": "type",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -112,10 +139,18 @@ def parse_url(url: str, port: int, sample: str, instead_of_host: Collection[str]
             dict(parse_qsl(parts.query)),
         )
     except ValueError:
-        raise WarehouseError(unreadable(sample)) from None
+        several = "," in url.partition("://")[2].rpartition("@")[2].partition("/")[0]
+        raise WarehouseError(
+            f"SCX_WAREHOUSE_URL names several hosts: write the one that takes writes, {sample}"
+            if several
+            else unreadable(sample)
+        ) from None
     if not found.database or not (found.host or found.query.keys() & set(instead_of_host)):
         raise WarehouseError(f"SCX_WAREHOUSE_URL names no host or no database: write {sample}")
     strays = [item for item in parts.query.split("&") if "@" in item.partition("=")[0]]
+    # The driver takes the first @ for the end of the password, and names what is behind it as the host.
+    if parts.netloc.count("@") > 1:
+        raise WarehouseError(unreadable(sample))
     if "@" in parts.path or "/" in parts.path.strip("/") or "@" in parts.fragment or strays:
         raise WarehouseError(unreadable(sample))
     return found

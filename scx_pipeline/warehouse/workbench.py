@@ -3,24 +3,18 @@ Which engine wants one, and how it takes the slices over, is decided in the engi
 
 from __future__ import annotations
 
-import fcntl
-import shutil
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
-from pathlib import Path
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 from scx_pipeline.spec import Column, Span, Table
+from scx_pipeline.temporary import temporary_folder
 from scx_pipeline.warehouse.base import Limits, qualified, quote
 from scx_pipeline.warehouse.duckdb import DuckDBSession, configured, translated
 
 if TYPE_CHECKING:
     import duckdb
-
-PREFIX = "scx-workbench-"
-SETTLED = 60.0  # seconds after which a folder has its lock, or never will
 
 
 class Workbench(DuckDBSession):
@@ -46,7 +40,7 @@ def open_workbench(limits: Limits) -> Iterator[Workbench]:
     """An empty workbench in the system's folder for temporary files, which is removed at the end."""
     import duckdb
 
-    with _folder() as folder, duckdb.connect(folder / "workbench.duckdb") as con:
+    with temporary_folder() as folder, duckdb.connect(folder / "workbench.duckdb") as con:
         # To be read once or twice and thrown away: packing it would take a sixth of the parser's time.
         con.execute("SET force_compression = 'uncompressed'")
         yield Workbench(configured(con, limits))
@@ -55,25 +49,3 @@ def open_workbench(limits: Limits) -> Iterator[Workbench]:
 def told(limits: Limits) -> AbstractContextManager[None]:
     """What goes wrong on a workbench as a WarehouseError: no room in the folder for temporary files, or in memory."""
     return translated(f"the temporary folder {tempfile.gettempdir()} (TMPDIR)", limits)
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    """A folder with a lock in it, by which the next load tells one that was left by a crash, and removes it."""
-    _remove_left()
-    with (
-        tempfile.TemporaryDirectory(prefix=PREFIX) as name,
-        (Path(name) / "lock").open("w") as lock,
-    ):
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield Path(name)
-
-
-def _remove_left() -> None:
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        with suppress(OSError):  # held by a load, gone meanwhile, or somebody else's
-            if time.time() - folder.stat().st_mtime < SETTLED:
-                continue
-            with (folder / "lock").open("r+") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder)

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from scx_pipeline.show import out, table
+from scx_pipeline_tests.bench.exactness import exactness
 from scx_pipeline_tests.bench.lakes import lakes
 from scx_pipeline_tests.bench.measure import Failed, Result
 from scx_pipeline_tests.bench.report import write
@@ -29,6 +30,7 @@ SCENARIOS = {
     "small": small_month,
     "reload": month_reload,
     "duckdb": whole_load_duckdb,
+    "exactness": exactness,
     "postgres": whole_load_postgres,
     "music": music,
     "sensors": sensors,

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,9 +57,14 @@ class Failed(Exception):
     """A command that did not end well, with what it printed."""
 
 
-def run(command: Sequence[str], environment: Mapping[str, str], watch: bool = False) -> Timing:
-    """Run a command to its end and time it; Failed with its output when it fails. Watched, its peak is that of all
-    processes that it starts, together."""
+def run(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    watch: bool = False,
+    codes: Collection[int] = (0,),
+) -> Timing:
+    """Run a command to its end and time it; Failed with its output unless it exits with one of the codes. Watched, its
+    peak is that of all processes that it starts, together."""
     begun = time.monotonic()
     process = subprocess.Popen(
         list(command), env=_environment(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -69,7 +74,7 @@ def run(command: Sequence[str], environment: Mapping[str, str], watch: bool = Fa
         output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.monotonic() - begun
-    if os.waitstatus_to_exitcode(status):
+    if os.waitstatus_to_exitcode(status) not in codes:
         raise Failed(f"{' '.join(command)} failed:\n{output.decode()}")
     peak = usage.ru_maxrss / (1e3 if sys.platform != "darwin" else 1e6)
     return Timing(seconds, max(peak, tree.mb), output.decode())

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from scx_pipeline.engine import history, publish
+from scx_pipeline.engine import prepare, publish
 from scx_pipeline.engine.sql import CompiledStar
 from scx_pipeline.spec import Column, Month, Span, Table
 from scx_pipeline.warehouse.base import STATE_SCHEMA, Warehouse, names, qualified
@@ -213,7 +213,7 @@ def _fill(warehouse: Warehouse, compiled: CompiledStar, given: Mapping[Table, Se
     tables = [table.name for table in compiled.star.tables]
     with warehouse.transaction(compiled.star.name) as session:
         session.begin()
-        history.prepare_tables(session, compiled, compiled.star.months(), tables)
+        prepare.prepare_tables(session, compiled, compiled.star.months(), tables)
         for table, rows in given.items():
             session.insert_rows(qualified(compiled.star.schema_name, table), table.columns, rows)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scx_pipeline.engine.history import prepare_tables
+from scx_pipeline.engine.prepare import prepare_tables
 from scx_pipeline.warehouse.base import Warehouse, qualified
 from scx_pipeline_tests.stars import StarCopy
 

@@ -107,3 +107,51 @@ def test_a_role_of_others_is_left_alone(said: list[str]) -> None:
     with pytest.raises(ClusterError, match="the role scx-redshift-copy stands, but was not made by"):
         lifecycle.create(PLAN, said.append)
     assert boto3.client("iam").list_role_policies(RoleName=PLAN.role)["PolicyNames"] == []
+
+
+def subnet_group(*tags: dict[str, str]) -> str:
+    """A subnet group of the cluster's name; the subnet that it has."""
+    ec2 = boto3.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"]
+    if tags:
+        boto3.client("redshift").create_cluster_subnet_group(
+            ClusterSubnetGroupName="scx", Description="x", SubnetIds=[subnet], Tags=list(tags)
+        )
+    return str(subnet)
+
+
+def subnet_groups() -> list[str]:
+    found = boto3.client("redshift").describe_cluster_subnet_groups()["ClusterSubnetGroups"]
+    return [item["ClusterSubnetGroupName"] for item in found]
+
+
+@pytest.mark.parametrize(
+    "tag", [{"Key": "team", "Value": "data"}, {"Key": "scx_pipeline", "Value": "another"}]
+)
+def test_a_subnet_group_of_others_with_the_clusters_name_stays_and_is_named(
+    said: list[str], tag: dict[str, str]
+) -> None:
+    subnet_group(tag)
+    lifecycle.create(PLAN, said.append)
+    lifecycle.destroy(PLAN, said.append)
+    assert subnet_groups() == ["scx"]
+    assert "the subnet group scx stays: it was not made by `scx cluster`" in said
+    assert states() == {"cluster": None, "role": None}
+
+
+def test_a_subnet_group_of_others_is_not_used_either(said: list[str]) -> None:
+    plan = PLAN.model_copy(update={"subnets": (subnet_group({"Key": "team", "Value": "data"}),)})
+    with pytest.raises(ClusterError, match="the subnet group scx stands, but was not made by `scx cluster`"):
+        lifecycle.create(plan, said.append)
+    assert states()["cluster"] is None
+
+
+def test_the_clusters_own_subnet_group_goes_with_it(said: list[str]) -> None:
+    plan = PLAN.model_copy(update={"subnets": (subnet_group(),)})
+    for _ in range(2):
+        lifecycle.create(plan, said.append)
+    assert subnet_groups() == ["scx"]
+    for _ in range(2):
+        lifecycle.destroy(plan, said.append)
+        assert subnet_groups() == []

@@ -7,6 +7,8 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from scx_pipeline.errors import PipelineError, SettingsError
 from scx_pipeline.preflight import Address, check_port
@@ -14,6 +16,7 @@ from scx_pipeline_tests.deploy.compose import ROOT, filled
 from scx_pipeline_tests.deploy.services import Deployment, ServiceEnded, deployed
 from scx_pipeline_tests.servers.ports import LOOPBACK
 
+STOPS = (signal.SIGINT, signal.SIGTERM)
 PORTS = {"webserver": "SCX_UI_PORT", "postgres": "SCX_POSTGRES_PORT", "s3": "SCX_S3_PORT"}
 
 
@@ -30,8 +33,8 @@ def main() -> None:
     except (ValueError, PipelineError) as error:
         sys.exit(f"error: {error}")
     print("starting PostgreSQL, S3, code server, UI and daemon; a minute or less", flush=True)
-    for number in (signal.SIGINT, signal.SIGTERM):  # which a script's background would not have reach us
-        signal.signal(number, signal.default_int_handler)
+    for number in STOPS:  # which a script's background would not have reach us
+        signal.signal(number, interrupt)
     with tempfile.TemporaryDirectory(prefix="scx-up-") as folder:
         print(f"output    {folder}/*-log/start-*/server.log", flush=True)
         try:
@@ -43,6 +46,14 @@ def main() -> None:
             sys.exit(f"error: {error}")
         except KeyboardInterrupt:
             print("stopped")
+
+
+def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """Stop once: another Ctrl-C must not end the stopping."""
+    for other in STOPS:
+        signal.signal(other, signal.SIG_IGN)
+    print("stopping", flush=True)
+    raise KeyboardInterrupt
 
 
 def free(port: str, setting: str) -> int:

@@ -9,10 +9,12 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from scx_pipeline_tests.deploy.compose import ROOT, Here, image_environment
 from scx_pipeline_tests.servers import postgres, s3
@@ -79,12 +81,18 @@ class Service:
     def kill(self) -> None:
         """As when a container or its machine goes: all its processes, at once."""
         assert self.process is not None
-        os.killpg(self.process.pid, signal.SIGKILL)
+        for process in processes_of(self.process.pid):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
-    def stop(self) -> int:
-        """As `docker compose stop` does: the signal goes to the first process; its exit code."""
+    def ask_to_stop(self) -> None:
+        """As `docker compose stop` does: the signal goes to the first process."""
+        if self.process is not None:
+            self.process.send_signal(self.stop_signal)
+
+    def stopped(self) -> int:
+        """Its exit code, once it has ended."""
         assert self.process is not None
-        self.process.send_signal(self.stop_signal)
         return self.process.wait(self.grace)
 
     def healthy(self) -> bool:
@@ -125,7 +133,7 @@ class Deployment:
     def _ours(self, name: str, said: Mapping[str, Any]) -> Service:
         """One of the image: its variables below the service's."""
         known = self.here.environment(image_environment() | said["environment"], name)
-        known |= {"PATH": f"{VENV}:{os.environ['PATH']}", "HOME": known["SCX_HOME"]}
+        known |= {"PATH": f"{VENV}:{os.environ['PATH']}", "HOME": known["SCX_HOME"], "PYTHONPATH": str(ROOT)}
         argv = self.here.arguments(said["command"], name)
         Path(known["SCX_HOME"]).mkdir()
         return Service(name, argv, known, self._check(name, said), self.here.folder / f"{name}-log", True)
@@ -225,15 +233,20 @@ class Deployment:
                 raise ServiceEnded(service.name, service.output().strip().splitlines()[-1:])
 
     def down(self) -> dict[str, int]:
-        """Stop all in the reverse order; the exit codes."""
+        """Stop all in the reverse order, at once what nothing else depends on; the exit codes."""
         self._keeping.set()
-        return {
-            name: self.services[name].stop() for name in ("daemon", "webserver", "code", "s3", "postgres")
-        }
+        codes = {}
+        for names in (("daemon", "webserver"), ("code",), ("s3", "postgres")):
+            started = [self.services[name] for name in names if self.services[name].process]
+            for service in started:
+                service.ask_to_stop()
+            codes |= {service.name: service.stopped() for service in started}
+        return codes
 
     def close(self) -> None:
-        """Leave nothing behind, however a test ended."""
-        self._keeping.set()
+        """Leave nothing behind, however a test ended: in order, so that none misses what it needs to end quietly."""
+        with suppress(subprocess.TimeoutExpired):
+            self.down()
         for service in self.services.values():
             if service.starts:
                 service.bury()
@@ -249,6 +262,16 @@ def deployed(config: Mapping[str, Any], folder: Path, ports: Mapping[str, int] =
             yield deployment
         finally:
             deployment.close()
+
+
+def processes_of(session: int) -> list[psutil.Process]:
+    """All processes of a session, which is what a container's are here."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(ProcessLookupError):
+            if os.getsid(process.pid) == session:
+                found.append(process)
+    return found
 
 
 def _instance(here: Here) -> None:

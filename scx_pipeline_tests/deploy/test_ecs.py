@@ -236,7 +236,7 @@ def test_of_code_server_and_daemon_there_are_never_two() -> None:
         assert services[part]["DesiredCount"] == 1
         deployment = services[part]["DeploymentConfiguration"]
         assert (deployment["MinimumHealthyPercent"], deployment["MaximumPercent"]) == (0, 100)
-    assert container("code")["StopTimeout"] == 120
+    assert container("code")["StopTimeout"] == 30
     assert not any(said["EnableExecuteCommand"] for said in services.values())
 
 

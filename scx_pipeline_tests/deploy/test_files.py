@@ -102,11 +102,11 @@ def test_images_are_pinned_to_what_the_tests_run() -> None:
         [postgres.binary("postgres"), "--version"], capture_output=True, text=True, check=True
     )
     assert SERVICES["s3"]["image"] == f"chrislusf/seaweedfs:{weed}"
-    assert SERVICES["postgres"]["image"] == f"postgres:{server.stdout.split()[-1]}-bookworm"
+    assert SERVICES["postgres"]["image"] == f"postgres:{server.stdout.split()[-1]}-trixie"
     assert {SERVICES[name]["image"] for name in OURS} == {f"scx_pipeline:{version('scx_pipeline')}"}
     bases = re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text("utf-8"), flags=re.MULTILINE)
     assert len(set(bases)) == 1
-    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-bookworm", bases[0])
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-trixie", bases[0])
 
 
 def test_every_setting_that_a_service_gets_is_one() -> None:

@@ -1,4 +1,5 @@
-"""A random case: a source, its table and some files with what each must give; made the same again from its seed."""
+"""A random case: a source, its table and some files with what each must give; made the same again from its seed.
+Which files are random, and what must come of them, is in the formats' own modules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Reads the files of a case with our own reader, as a load does: a folder bucket, Ingestion, and a landing in DuckDB."""
+"""Reads the files of a case with our own reader, as a load does: a folder bucket, Ingestion, and a landing in DuckDB.
+What must come out is in `outcome`."""
 
 from __future__ import annotations
 
@@ -82,7 +83,7 @@ def _given(ingested: Ingested, landing: Any, case: Case) -> Iterator[tuple[str, 
 
 
 def _rows(landing: Any, case: Case) -> dict[int, Counter[Row]]:
-    columns = ", ".join(_shown(column) for column in case.table.columns)
+    columns = ", ".join(shown(column) for column in case.table.columns)
     found = landing.con.execute(
         f"SELECT _object, {columns} FROM {landing.rows} WHERE {inside(case.table, case.span)}"
     )
@@ -93,7 +94,7 @@ def _rows(landing: Any, case: Case) -> dict[int, Counter[Row]]:
     return rows
 
 
-def _shown(column: Column) -> str:
+def shown(column: Column) -> str:
     """The column as the rules' values: moments and dates as counts, which Python has for every year."""
     name = quote(column.name)
     if column.type == "timestamp":

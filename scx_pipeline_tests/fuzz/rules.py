@@ -24,7 +24,7 @@ FIRST_DAY, LAST_DAY = -719_162, 2_932_896
 _NUMBER = re.compile(r" *[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)? *")
 _TIME = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
-    r"(?:[ T]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,12}))?)?)?"
+    r"(?:[ T]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{0,12}))?)?)?"
     r"( ?)(Z|[+-][0-9]{2}(?::[0-9]{2})?)?"
 )
 _OFFSET = re.compile(r"[+-]([0-9]{2})(?::([0-9]{2}))?")
@@ -149,7 +149,8 @@ def moment_of(text: str) -> Cell:
     micro += 86_400_000_000 if midnight else 0
     if not FIRST_MICROSECOND <= micro <= LAST_MICROSECOND:
         return NO
-    usual = bare == text and not space and len(fraction or "") <= 6 and not midnight and (hour or not zone)
+    few = fraction != "" and len(fraction or "") <= 6
+    usual = bare == text and not space and few and not midnight and (hour or not zone)
     return (micro,) if usual else (micro, REJECT)
 
 

@@ -1,4 +1,5 @@
-"""Seeds of files that were once read wrongly, by format; they are always run first. What was wrong is said beside each."""
+"""Seeds of files that were once read wrongly, by format; they are always run first. What was wrong is said beside each.
+How a seed is run is in `test_fuzz`."""
 
 from __future__ import annotations
 

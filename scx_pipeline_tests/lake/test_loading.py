@@ -16,10 +16,12 @@ import pyarrow as pa
 import pytest
 
 from scx_pipeline.engine.load import LoadReport
+from scx_pipeline.engine.ownership import adopt
 from scx_pipeline.errors import GateError, LakeError, PipelineError, WarehouseError
 from scx_pipeline.lake.commit import begin, commit
 from scx_pipeline.lake.feeding import LakeFed
 from scx_pipeline.lake.layout import NEWEST
+from scx_pipeline.lake.loadable import plan_loading
 from scx_pipeline.lake.loading import LakeLoader
 from scx_pipeline.lake.place import open_place
 from scx_pipeline.lake.unload import Unloader
@@ -43,6 +45,7 @@ from scx_pipeline_tests.pipeline.world import (
     STAGING,
     World,
     edited_star,
+    folder_world,
     job,
     jobs_of,
     span_of,
@@ -424,3 +427,36 @@ def test_a_server_that_ends_the_connection_leaves_the_tables_as_they_were(
         loads.loader().load(span_of(MARCH, APRIL))
     assert "\n" not in str(caught.value)
     assert loads.world.snapshot() == before
+
+
+# ------------------------------------------------------------------ whose the tables are
+
+
+def test_a_load_from_the_lake_refuses_tables_of_others_and_rebuilds_its_own(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    source, target = folder_world(tmp_path), World((tmp_path / "bucket").as_uri(), postgres_url)
+    put_scx(source)
+    lake, months = (tmp_path / "lake").as_uri(), span_of(MARCH, APRIL)
+    source.load(MARCH, APRIL)
+    Unloader(source.compiled, source.warehouse).run(lake)
+    with target.warehouse.transaction("another application") as session:
+        session.execute("CREATE TABLE public.users (who INTEGER)")
+    with pytest.raises(WarehouseError, match="public.users was not made by this pipeline"):
+        LakeLoader(target.compiled, lake, target.warehouse).load(months)
+    adopt(target.compiled, target.warehouse, ["users"], yes=True)
+    LakeLoader(target.compiled, lake, target.warehouse).load(months)
+    assert _rows(target) == _rows(source)
+
+    source.compiled = target.compiled = edited_star(tmp_path, {"users.plan_id": {"type": "bigint"}})
+    source.load(MARCH, APRIL)
+    Unloader(source.compiled, source.warehouse).run(lake)
+    assert plan_loading(target.compiled, lake, target.warehouse).months == months.months
+    with pytest.raises(WarehouseError, match=f"{APRIL} is not part"):
+        LakeLoader(target.compiled, lake, target.warehouse).load(span_of(MARCH))
+    LakeLoader(target.compiled, lake, target.warehouse).load(months)
+    assert _rows(target) == _rows(source)
+
+
+def _rows(world: World) -> dict[str, list[tuple[object, ...]]]:
+    return {table.name: world.table(table.name) for table in world.compiled.star.tables}

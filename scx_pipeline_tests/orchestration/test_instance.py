@@ -4,6 +4,7 @@ What is recorded in it is in test_runs.py."""
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import dagster as dg
@@ -39,6 +40,24 @@ def test_a_run_that_was_asked_for_starts_within_a_second_or_two(tmp_path: Path) 
         assert queue is not None
         assert queue.max_concurrent_runs == 4
     assert yaml.safe_load(DEFAULT_CONFIG)["run_queue"]["dequeue_interval_seconds"] == 1
+
+
+def test_what_is_made_is_its_owners_alone_and_what_was_there_stays_as_it_was(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    with open_instance(tmp_path / "home" / "dagster") as instance:
+        assert instance.get_runs() == []
+    modes = [
+        stat.S_IMODE(path.stat().st_mode)
+        for path in (tmp_path, tmp_path / "home", tmp_path / "home" / "dagster")
+    ]
+    assert modes == [0o755, 0o700, 0o700]
+
+
+def test_a_run_without_a_process_is_looked_for_every_few_seconds(tmp_path: Path) -> None:
+    with open_instance(tmp_path / "home") as instance:
+        assert instance.run_launcher.supports_check_run_worker_health
+        assert instance.run_monitoring_poll_interval_seconds <= 30
+        assert instance.run_monitoring_start_timeout_seconds <= 180
 
 
 def test_a_config_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:

@@ -107,6 +107,20 @@ def test_each_contiguous_span_of_changed_months_is_one_run_and_nothing_is_run_tw
     assert daemon.desk.instance.get_runs_count() == 2
 
 
+def test_a_rebuild_of_all_months_is_one_run_whatever_changes_meanwhile(daemon: Daemon) -> None:
+    world = daemon.desk.world
+    put_job(daemon.desk, "2021/03/jobs.csv")
+    put_job(daemon.desk, "2021/08/jobs.csv", 3, "2021-08-05")
+    daemon.tick_and_run()
+    with world.warehouse.transaction("an administrator") as session:
+        session.execute("DROP TABLE public.projects")
+    [first] = daemon.tick().run_requests or []
+    put_job(daemon.desk, "2021/05/jobs.csv", 2, "2021-05-05")
+    assert daemon.tick_and_run() == [span(first)] == ["2021-02…2021-08"]
+    assert jobs_of(world) == [1, 2, 3]
+    assert daemon.asked() == []
+
+
 @pytest.mark.parametrize("status", ["NOT_STARTED", "STARTING", "STARTED", "CANCELING"])
 def test_a_month_whose_run_is_on_its_way_is_not_asked_for_again(daemon: Daemon, status: str) -> None:
     put_job(daemon.desk, "2021/03/jobs.csv")

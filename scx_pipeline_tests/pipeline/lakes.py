@@ -73,7 +73,12 @@ class Lake:
         return found
 
     def schemas(self, table: str) -> list[pa.Schema]:
-        return [pq.read_schema(path).remove_metadata() for path in self.files(table)]
+        """The columns of each file; Redshift's moments may be 96 bits wide, which Arrow would take for nanoseconds."""
+        found = []
+        for path in self.files(table):
+            with pq.ParquetFile(path, coerce_int96_timestamp_unit="us") as file:
+                found.append(file.schema_arrow.remove_metadata())
+        return found
 
     def rows(self, table: str) -> list[Row]:
         """A table's rows as the manifest lists its files, read by DuckDB, in the order of the declared columns."""

@@ -1,4 +1,5 @@
-"""A star of one staging table without months, made by a test for the files it writes."""
+"""A star of one staging table without months, made by a test for the files it writes.
+What is in the files, and what must come of it, is in the tests."""
 
 from __future__ import annotations
 

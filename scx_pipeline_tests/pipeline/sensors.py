@@ -50,9 +50,9 @@ class SensorWorld(World):
         return self.table("data_sample", what)
 
 
-def packed(table: pa.Table) -> bytes:
+def packed(table: pa.Table, compression: str = "snappy") -> bytes:
     sink = io.BytesIO()
-    pq.write_table(table, sink)
+    pq.write_table(table, sink, compression=compression)
     return sink.getvalue()
 
 

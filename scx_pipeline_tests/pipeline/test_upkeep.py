@@ -35,7 +35,8 @@ from scx_pipeline_tests.pipeline.world import (
     scx_star,
     span_of,
 )
-from scx_pipeline_tests.standin.server import StandIn
+from scx_pipeline_tests.standin.server import ADMIN, USER, StandIn
+from scx_pipeline_tests.standin.wire import Failure
 
 pytestmark = pytest.mark.whoever_reads
 FEBRUARY = "2021-02"
@@ -222,6 +223,11 @@ def test_it_waits_for_a_load_and_then_gives_up(spring: World) -> None:
     assert months_of_staging(spring) == [3, 4, 5]
 
 
+NOT_A_SUPERUSER = (
+    "only a superuser may read svv_alter_table_recommendations, what Redshift's advisor recommends"
+)
+
+
 class Held:
     """As long as the block lasts, another thread has the star's lock."""
 
@@ -257,7 +263,8 @@ def test_every_table_is_told_of_with_its_rows(spring: World) -> None:
     assert rows[f"public.{FACTS}"] == 63
     assert rows["public.users"] == 3
     assert "scx_pipeline.rejected_rows" in rows
-    assert found.all_advice == []
+    redshift = spring.warehouse_url.startswith("redshift:")
+    assert found.all_advice == ([NOT_A_SUPERUSER] if redshift else [])
 
 
 @pytest.mark.postgres
@@ -302,7 +309,8 @@ def _after(world: World):  # type: ignore[no-untyped-def]
 
 
 def test_redshifts_own_advice_is_passed_on(redshift: StandIn, redshift_url: str, tmp_path: Path) -> None:
-    world = folder_world(tmp_path, redshift_url)
+    """To a superuser: nobody else may read it."""
+    world = folder_world(tmp_path, redshift_url.replace(f"//{USER}:", f"//{ADMIN}:"))
     put(world, MARCH, 1)
     world.load(MARCH)
     with redshift.backend.superuser(redshift.backend_database) as run:
@@ -318,6 +326,31 @@ def test_redshifts_own_advice_is_passed_on(redshift: StandIn, redshift_url: str,
     assert upkept.after.all_advice == [
         "public.users: Redshift's advisor: ALTER TABLE users ALTER SORTKEY (user_id)"
     ]
+
+
+@pytest.mark.parametrize("barred", ["the view", "what it reads"])
+def test_who_may_not_read_redshifts_own_advice_is_told_so_and_loses_nothing_else(
+    redshift: StandIn, redshift_url: str, tmp_path: Path, barred: str
+) -> None:
+    world = folder_world(tmp_path, redshift_url)
+    put(world, MARCH, 1)
+    world.load(MARCH)
+    if barred == "what it reads":
+        with redshift.backend.superuser(redshift.backend_database) as run:
+            run.execute("SET allow_system_table_mods = on")
+            run.execute("GRANT SELECT ON pg_catalog.svv_alter_table_recommendations TO PUBLIC")
+        redshift.before = _bar_advice
+    upkept = kept_up(world, Policy())
+    for found in (upkept.before, upkept.after):
+        assert found is not None
+        assert found.advice == (NOT_A_SUPERUSER,)
+        assert {table.name: table.rows for table in found.tables}[f"public.{STAGING}"] is not None
+    assert upkept.statements[0] == f'VACUUM "public"."{STAGING}"'
+
+
+def _bar_advice(sql: str) -> None:
+    if "FROM svv_alter_table_recommendations" in sql:
+        raise Failure("42501", "permission denied for relation stv_recommendations")
 
 
 def test_who_may_not_read_redshifts_view_is_told_so(

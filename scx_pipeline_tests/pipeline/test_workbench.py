@@ -16,6 +16,7 @@ import psycopg2
 import pytest
 
 from scx_pipeline.errors import GateError, WarehouseError
+from scx_pipeline.temporary import LOCK
 from scx_pipeline.warehouse.postgres import PostgresSession
 from scx_pipeline_tests.pipeline.other import loading_elsewhere
 from scx_pipeline_tests.pipeline.world import APRIL, MARCH, World, job
@@ -92,9 +93,9 @@ def test_what_a_killed_load_left_is_removed_by_the_next_one(spring: World, tempo
 
 
 def test_what_another_load_works_on_is_not_removed(spring: World, temporary: Path) -> None:
-    other = temporary / "scx-workbench-other"
+    other = temporary / "scx-other"
     other.mkdir()
-    with (other / "lock").open("w") as lock:
+    with (other / LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         long_ago(other)
         spring.load(MARCH)
@@ -148,7 +149,10 @@ def test_a_load_that_is_broken_off_does_not_wait_for_the_server(pg: World) -> No
 
 def test_what_fails_behind_is_told_by_the_next_statement_and_nothing_more_is_done(pg: World) -> None:
     done: list[str] = []
-    with pytest.raises(psycopg2.errors.UndefinedTable), pg.warehouse.transaction("scx") as session:
+    with (
+        pytest.raises(WarehouseError, match='relation "missing" does not exist'),
+        pg.warehouse.transaction("scx") as session,
+    ):
         assert isinstance(session, PostgresSession)
         session.execute("CREATE TABLE public.made (n int)")
         session.jobs.add(lambda: done.append(str(session.execute("SELECT 1"))))

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import obstore
@@ -22,6 +23,11 @@ from scx_pipeline_tests.standin.server import StandIn
 
 REFUSED = [
     "COPY t FROM STDIN",
+    "COPY t TO STDOUT",
+    "COPY (SELECT a FROM t) TO STDOUT",
+    "COPY t TO 's3://b/x' IAM_ROLE default CSV",
+    "COPY t FROM PROGRAM 'cat' CSV",
+    "COPY t FROM 's3://b/x' IAM_ROLE default CSV WHERE a > 1",
     "COPY t FROM 's3://b/x' CSV",
     "COPY t FROM 's3://b/x' IAM_ROLE 'arn:aws:iam::1:role/nobody' CSV",
     "COPY t FROM '/tmp/x' IAM_ROLE default CSV",
@@ -199,6 +205,56 @@ def test_parquet_by_place_with_lengths(desk: Desk) -> None:
         desk.manifest(url, meta={"content_length": size}), "MANIFEST FORMAT AS PARQUET", "t (a, b)"
     )
     assert [row[:2] for row in found] == [(1, "x"), (2, None)]
+
+
+MOMENT = datetime(2021, 3, 5, 10, 0, 0, 123456)
+# How a file's moments are written, and whether they are read right (apache/arrow#38000, dask/fastparquet#432).
+MOMENTS: dict[str, tuple[pa.DataType, dict[str, Any], bool]] = {
+    "TIMESTAMP_MICROS, adjusted to UTC": (pa.timestamp("us", "UTC"), {}, True),
+    "TIMESTAMP_MILLIS, adjusted to UTC": (pa.timestamp("ms", "UTC"), {}, True),
+    "INT96": (pa.timestamp("us"), {"use_deprecated_int96_timestamps": True}, True),
+    "64 bits without a ConvertedType": (pa.timestamp("us"), {}, False),
+    "the same by version 1.0": (pa.timestamp("us"), {"version": "1.0"}, False),
+}
+
+
+@pytest.mark.parametrize("way", MOMENTS)
+def test_moments_in_parquet_are_right_only_where_the_file_says_what_they_count(desk: Desk, way: str) -> None:
+    kind, options, right = MOMENTS[way]
+    content = io.BytesIO()
+    moment = MOMENT.replace(microsecond=123000) if kind.unit == "ms" else MOMENT
+    pq.write_table(
+        pa.table({"a": pa.array([1], pa.int32()), "c": pa.array([moment], kind)}), content, **options
+    )
+    url = desk.put("1.parquet", content.getvalue())
+    manifest = desk.manifest(url, meta={"content_length": len(content.getvalue())})
+    desk.rows(f"COPY t (a, c) FROM '{manifest}' IAM_ROLE default MANIFEST FORMAT AS PARQUET")
+    [(year, same)] = desk.rows(f"SELECT EXTRACT(YEAR FROM c), c = TIMESTAMP '{moment}' FROM t")
+    assert (year, same) == (2021, True) if right else year > 50_000
+
+
+@pytest.mark.parametrize(
+    ("codec", "taken"), [("snappy", True), ("gzip", True), ("none", True), ("zstd", False), ("lz4", False)]
+)
+def test_parquet_is_packed_as_the_guide_lists(desk: Desk, codec: str, taken: bool) -> None:
+    content = io.BytesIO()
+    pq.write_table(pa.table({"a": pa.array([1], pa.int32())}), content, compression=codec)
+    url = desk.put("1.parquet", content.getvalue())
+    manifest = desk.manifest(url, meta={"content_length": len(content.getvalue())})
+    if taken:
+        assert len(desk.copy(manifest, "MANIFEST FORMAT AS PARQUET", "t (a)")) == 1
+    else:
+        with pytest.raises(psycopg2.Error, match="unsupported codec"):
+            desk.copy(manifest, "MANIFEST FORMAT AS PARQUET", "t (a)")
+
+
+def test_copy_says_how_many_records_it_took_and_how_many_not(desk: Desk) -> None:
+    url = desk.put("1.csv", b"1,x,,\nzwei,x,,\n3,x,,\n")
+    desk.copy(url, "CSV MAXERROR 10")
+    assert [line.strip() for line in desk.con.notices] == [
+        "INFO:  Load into table 't' completed, 2 record(s) loaded successfully.",
+        "INFO:  Load into table 't' completed, 1 record(s) could not be loaded. Check 'stl_load_errors' system table for details.",
+    ]
 
 
 def test_a_copy_is_rolled_back_with_its_transaction(desk: Desk) -> None:

@@ -13,8 +13,9 @@ import pytest
 from scx_pipeline.engine import copied
 from scx_pipeline.errors import BucketError, SourceFileError, WarehouseError
 from scx_pipeline.warehouse import redshift as adapter
+from scx_pipeline.warehouse.rscopy import copyable
 from scx_pipeline_tests.pipeline.music import EVENTS, MusicWorld, event
-from scx_pipeline_tests.pipeline.sensors import SensorWorld, readings
+from scx_pipeline_tests.pipeline.sensors import SensorWorld, packed, readings
 from scx_pipeline_tests.pipeline.world import (
     APRIL,
     MARCH,
@@ -109,8 +110,9 @@ def test_what_a_month_of_events_sends(redshift: StandIn, place: Place) -> None:
 
 def test_what_a_month_of_readings_sends(redshift: StandIn, place: Place) -> None:
     sensors = SensorWorld(*place)
-    sensors.put_minute("2023-01-05 10:00", readings("2023-01-05 10:00"))
-    sensors.put_minute("2023-01-05 10:01", readings("2023-01-05 10:01"))
+    for minute in ("2023-01-05 10:00", "2023-01-05 10:01"):
+        usual = readings(minute)
+        sensors.put_minute(minute, usual.cast(copyable(usual.schema)))
     sensors.january()
     first = len(redshift.statements)
     sensors.january()
@@ -184,6 +186,100 @@ def test_a_group_with_a_bad_row_is_read_by_the_parser_which_tells_of_it(
     assert message.endswith("1 objects are read here")
     assert world.state("objects", COUNTS) == [(f"{PREFIX}2021/04/a.csv", 28, 27, 1, 0, 0)]
     assert world.state("rejected_rows", "line") == [(29,)]
+
+
+Hides = Callable[[str, str], bool]
+LOGS = f"/{PREFIX}"
+# What the cluster's views do not show: who has not the right, or asks before it is written. The rest is as ever.
+HIDDEN: dict[str, Hides] = {
+    "no errors": lambda view, url: view == "sys_load_error_detail",
+    "no errors of the logs": lambda view, url: view == "sys_load_error_detail" and LOGS in url,
+    "no files": lambda view, url: view == "sys_load_detail",
+    "no files of the logs": lambda view, url: view == "sys_load_detail" and LOGS in url,
+    "nothing": lambda view, url: True,
+    "nothing of the logs": lambda view, url: LOGS in url,
+}
+
+
+def bad_april() -> list[dict[str, object] | str]:
+    """As many good rows, and three between them that COPY refuses."""
+    rows = range(400)
+    good: list[dict[str, object] | str] = [job(1000 + n, f"2021-04-{1 + n % 28:02d} 10:00:00") for n in rows]
+    for at in (10, 200, 402):
+        good.insert(at, f"{at},10,short")
+    return good
+
+
+@pytest.mark.parametrize(
+    ("hidden", "alone", "tells"),
+    [
+        *((name, True, False) for name in HIDDEN),
+        ("no errors", False, False),
+        ("no errors of the logs", True, True),
+    ],
+)
+def test_records_that_copy_refused_are_rejected_whatever_the_views_hide(
+    redshift: StandIn, world: World, monkeypatch: pytest.MonkeyPatch, hidden: str, alone: bool, tells: bool
+) -> None:
+    redshift.hides, redshift.tells = HIDDEN[hidden], tells
+    monkeypatch.setattr(copied, "ALONE", 1 if alone else copied.ALONE)
+    world.put("2021/04/a.csv", bad_april())
+    if not alone:
+        world.put("2021/04/b.csv", [april(5)])
+    world.load(APRIL)
+    counts = [(f"{PREFIX}2021/04/a.csv", 403, 400, 3, 0, 0)]
+    assert world.state("objects", COUNTS)[:1] == counts
+    assert [line for (line,) in world.state("rejected_rows", "line")] == [12, 202, 404]
+
+
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_good_objects_are_read_by_the_cluster_only_where_its_views_show_them(
+    redshift: StandIn, world: World, hidden: str
+) -> None:
+    world.put("2021/04/a.csv", [april(n) for n in range(1, 29)])
+    redshift.hides = HIDDEN[hidden]
+    told = read_here(world)
+    assert len(jobs_of(world)) == 28
+    assert bool(told) == (hidden != "no errors of the logs")  # of which there are none
+
+
+def test_one_refused_record_is_no_header(
+    redshift: StandIn, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the lines do not count the header, one record that is missing must not be taken for it."""
+    redshift.hides, redshift.tells = HIDDEN["no errors of the logs"], False
+    lines = Copying._lines
+    monkeypatch.setattr(Copying, "_lines", lambda self, content, read: lines(self, content, read) - 1)
+    world.put("2021/04/a.csv", [*(april(n) for n in range(2, 30)), "1,10,short"])
+    world.load(APRIL)
+    assert world.state("objects", COUNTS) == [(f"{PREFIX}2021/04/a.csv", 29, 28, 1, 0, 0)]
+
+
+@pytest.mark.parametrize("why", ["hidden columns", "no right"])
+def test_a_look_that_fails_leaves_the_objects_to_the_parser(
+    redshift: StandIn, world: World, why: str
+) -> None:
+    """An older cluster lacks a column of the view, or the user may not ask: the transaction is lost, and nothing else."""
+    failure = Failure("42703", 'column "file_etag" does not exist') if why == "hidden columns" else Failure(
+        "42501", "permission denied for relation sys_load_detail"
+    )  # fmt: skip
+
+    def before(sql: str) -> None:
+        if "FROM sys_load_detail" in sql:
+            raise failure
+
+    redshift.before = before
+    world.put("2021/04/a.csv", [april(1)])
+    world.load(APRIL)
+    assert jobs_of(world) == [1]
+    assert any("beginning anew, objects are read here" in message for message in world.told)
+
+
+def test_blank_texts_are_never_cast(world: World) -> None:
+    """Redshift refuses TRY_CAST of a blank text (r_TRY_CAST); the parser says what such a row is."""
+    world.put("2021/04/a.csv", [april(1, plan_id="   "), *(april(n) for n in range(2, 30))])
+    [message] = read_here(world)
+    assert "1 rows are in doubt" in message
 
 
 def test_an_object_with_bad_rows_is_the_parser_s_at_once_the_next_time(
@@ -309,11 +405,41 @@ def test_a_record_that_is_not_as_declared_is_the_parser_s_to_refuse(place: Place
     assert music.table("staging_events", "COUNT(*)") == [(28,)]
 
 
+@pytest.mark.parametrize("shown", ["refused", "nothing"], ids=["the one that COPY must refuse", "none"])
+def test_json_records_that_copy_refused_are_rejected_whatever_the_views_hide(
+    redshift: StandIn, place: Place, shown: str
+) -> None:
+    redshift.hides, redshift.tells = (
+        lambda view, url: view.endswith("error_detail") and shown not in url,
+        False,
+    )
+    music = MusicWorld(*place)
+    events = [json.dumps(event(1, n, "2018-11-05 10:00:00")) for n in range(2, 30)]
+    music.put_key(f"{EVENTS}2018/11/2018-11-05-events.json", "\n".join([*events, "no JSON"]).encode())
+    music.load("2018-11")
+    assert music.state("rejected_rows", "line") == [(29,)]
+    assert music.table("staging_events", "COUNT(*)") == [(28,)]
+
+
 def test_a_field_that_is_not_declared_is_told(place: Place) -> None:
     music = MusicWorld(*place)
     music.put_day("2018-11-05", [event(1, 0, "2018-11-05 10:00:00") | {"mood": "good"}])
     report = music.load("2018-11")
     assert any("mood" in check.message for check in report.checks)
+
+
+@pytest.mark.parametrize("why", ["moments", "codec"])
+def test_parquet_that_copy_would_misread_is_read_by_the_parser(
+    redshift: StandIn, place: Place, why: str
+) -> None:
+    """COPY takes moments for bare numbers where the file does not say that they are in UTC, and knows no zstd."""
+    sensors = SensorWorld(*place)
+    usual = readings("2023-01-05 10:00")
+    odd = usual if why == "moments" else usual.cast(copyable(usual.schema))
+    sensors.put_minute("2023-01-05 10:00", packed(odd, "snappy" if why == "moments" else "zstd"))
+    sensors.january()
+    assert sent(redshift, 'COPY "_texts_data_sample"') == []
+    assert [str(moment) for *_, moment in sensors.readings()] == ["2023-01-05 10:00:00"] * 2
 
 
 def test_parquet_of_other_types_than_declared_is_converted_by_the_parser(

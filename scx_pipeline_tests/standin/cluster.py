@@ -52,7 +52,7 @@ def _make_template(postgres: PostgresServer) -> None:
 
 
 # SVV_TABLE_INFO of the guide, which has no line for an empty table, and which only a superuser sees, or who was granted it;
-# and the recommendations, which everybody sees. A real one knows what is behind the numbers.
+# and the recommendations, which only superusers see. A real one knows what is behind the numbers.
 VIEWS = """
 CREATE VIEW pg_catalog.svv_table_info AS
 SELECT current_database()::text AS "database", n.nspname::text AS "schema", c.oid AS table_id, c.relname::text AS "table",
@@ -67,5 +67,4 @@ WHERE c.relkind = 'r' AND s.n_live_tup > 0;
 CREATE VIEW pg_catalog.svv_alter_table_recommendations AS
 SELECT NULL::text AS "type", NULL::text AS "database", NULL::int AS table_id, NULL::int AS group_id, NULL::text AS ddl,
     NULL::text AS auto_eligible WHERE FALSE;
-GRANT SELECT ON pg_catalog.svv_alter_table_recommendations TO PUBLIC;
 """

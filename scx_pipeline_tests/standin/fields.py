@@ -39,6 +39,10 @@ class LoadError(Exception):
         self.code, self.message, self.column = code, message, column
 
 
+class Typed(str):
+    """A value that came typed, as PostgreSQL has it: there is no text to be judged."""
+
+
 @dataclass(frozen=True)
 class Target:
     """A column that COPY fills: its name, and its type as PostgreSQL shows it."""
@@ -65,6 +69,8 @@ def value_of(
     text: str | None, column: Target, options: Mapping[str, str], timeformat: str = "auto"
 ) -> str | None:
     """The value as PostgreSQL's text for it; None is NULL. Raises LoadError."""
+    if isinstance(text, Typed):
+        return str(text)
     text = _without(text, column, options)
     if text is None:
         if not column.nullable:

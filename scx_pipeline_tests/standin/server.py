@@ -70,6 +70,9 @@ class StandIn:
     )  # buckets that are in another region, and in which
     # Called with each statement before it runs: may raise Gone, which cuts the connection, or Failure.
     before: Callable[[str], None] = lambda sql: None
+    # Whether a system view does not show the rows of a file (yet, or to this user), by the view's name and the file's URL.
+    hides: Callable[[str, str], bool] = lambda view, url: False
+    tells: bool = True  # whether COPY says in a notice how many records it took and refused
     _queries: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     @property
@@ -168,7 +171,9 @@ class Session:
         with self.con.cursor() as cursor:
             if "fnv_hash" in translated.sql:  # few sessions need it, and each would wait for it
                 cursor.execute(FNV_HASH)
-            cursor.execute(with_system_views(self._of_backend(translated), self.server.loads))
+            cursor.execute(
+                with_system_views(self._of_backend(translated), self.server.loads, self.server.hides)
+            )
             columns = None
             rows: list[Any] = []
             if cursor.description is not None:
@@ -209,7 +214,7 @@ class Session:
                 self.server.loads[query] = failed.copied
                 raise
         self.server.loads[query], self.copied = copied, query
-        return Result("COPY")
+        return Result("COPY", notices=_notices(statement.table, copied) if self.server.tells else ())
 
     def _unload(self, sql: str) -> Result:
         statement = parse_unload(sql)
@@ -234,6 +239,15 @@ class Session:
         if self.con.info.transaction_status == extensions.TRANSACTION_STATUS_INTRANS:
             with suppress(psycopg2.Error), self.con.cursor() as cursor:
                 cursor.execute("DO $$ BEGIN RAISE EXCEPTION 'refused by the stand-in'; END $$")
+
+
+def _notices(table: str, copied: Copied) -> list[str]:
+    """What COPY says at its end, as the guide's examples show it."""
+    name, refused = table.rpartition(".")[2].strip('"'), len(copied.refused)
+    said = [f"Load into table '{name}' completed, {copied.rows} record(s) loaded successfully."]
+    if refused:
+        said.append(f"Load into table '{name}' completed, {refused} record(s) could not be loaded. Check 'stl_load_errors' system table for details.")  # fmt: skip
+    return said
 
 
 def _told(error: psycopg2.Error) -> Failure:

@@ -30,6 +30,9 @@ RESERVED = frozenset(
     """.split()
 )
 
+# PostgreSQL's own columns, which Redshift does not have, but whose names it keeps from others, quoted or not.
+SYSTEM = frozenset({"oid", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
+
 
 @dataclass
 class _Options:
@@ -76,6 +79,8 @@ def _column(sql: str, item: Sequence[Token], options: _Options, types: Collectio
     name = first.text.lower()
     if first.token_type is not TokenType.IDENTIFIER and name in RESERVED:
         raise Failure("42601", f'syntax error at or near "{first.text}"')
+    if name in SYSTEM:
+        raise Failure("42701", f'column name "{name}" conflicts with a system column name')
     kept: list[Token] = []
     rest = iter(item[1:])
     for token in rest:
@@ -120,6 +125,7 @@ def _typed(name: str, definition: str, types: Collection[str]) -> str:
     kind = column.args["kind"]
     if (
         "serial" in definition.lower()
+        or not isinstance(kind.this, exp.DataType.Type)
         or kind.this.name not in types
         or kind.this.name in ("INTERVAL", "NAME")
     ):

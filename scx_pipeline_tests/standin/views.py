@@ -4,7 +4,7 @@ What a COPY did is kept by the server; only the columns that the guide lists are
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from scx_pipeline_tests.standin.copying import Copied
 
@@ -25,8 +25,11 @@ _ERRORS = (
 _TRANSACTIONS = "(SELECT pid, mode AS lock_mode, relation, granted FROM pg_locks WHERE locktype = 'relation')"
 
 
-def with_system_views(sql: str, loads: Mapping[int, Copied]) -> str:
-    """The query with the rows of the views that it names."""
+Hides = Callable[[str, str], bool]
+
+
+def with_system_views(sql: str, loads: Mapping[int, Copied], hides: Hides) -> str:
+    """The query with the rows of the views that it names, but for what a view does not show of a file."""
     sql = re.sub(r'"svv_transactions"|\bsvv_transactions\b', lambda found: _TRANSACTIONS, sql)
     for name, columns, rows in (
         ("sys_load_detail", _DETAIL, lambda: _details(loads)),
@@ -34,7 +37,8 @@ def with_system_views(sql: str, loads: Mapping[int, Copied]) -> str:
     ):
         pattern = rf'"{name}"(?=\s|$|\)|;)|\b{name}\b(?=\s|$|\)|;)'
         if re.search(pattern, sql):
-            relation = _relation(columns, list(rows()))
+            place = [column.split()[0] for column in columns].index("file_name")
+            relation = _relation(columns, [row for row in rows() if not hides(name, str(row[place]))])
             sql = re.sub(
                 pattern, lambda found, relation=relation, name=name: f"{relation} AS {name}", sql, count=1
             )

@@ -35,6 +35,7 @@ class Result:
     tag: str
     columns: Sequence[tuple[str, int]] | None = None
     rows: Sequence[Sequence[str | None]] = ()
+    notices: Sequence[str] = ()
 
 
 class Wire:
@@ -96,6 +97,9 @@ class Wire:
         self._send(b"Z", status)
 
     def answer(self, result: Result) -> None:
+        for notice in result.notices:
+            fields = {"S": "INFO", "C": "00000", "M": notice}
+            self._send(b"N", b"".join(name.encode() + _text(value) for name, value in fields.items()) + b"\0")
         if result.columns is not None:
             fields = (
                 _text(name) + struct.pack("!IHIhih", 0, 0, oid, -1, -1, 0) for name, oid in result.columns

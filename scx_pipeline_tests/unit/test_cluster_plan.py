@@ -42,7 +42,22 @@ def test_flags_go_before_the_file(tmp_path: Path) -> None:
         ({"bucket": "scx-logs"}, r"--bucket: .*write s3://bucket"),
         ({"bucket": None}, r"--bucket|bucket: Field required"),
         ({"name": "No Name"}, "--name"),
-        ({"capacity": 7}, "--capacity: .*multiple of 4"),
+        ({"name": "a" * 51}, "--name: .*at most 50 characters"),
+        ({"name": "default"}, "--name: .*a name of AWS's own"),
+        ({"name": "two--hyphens"}, "--name"),
+        ({"name": "ends-"}, "--name"),
+        ({"admin_user": "public"}, "--admin-user: .*a name of AWS's own"),
+        ({"capacity": 1032}, "--capacity: .*less than or equal to 1024"),
+        ({"max_capacity": 5640}, "--max-capacity: .*less than or equal to 5632"),
+        ({"max_capacity": 100}, "--max-capacity: .*multiple of 8"),
+        ({"capacity": 32, "max_capacity": 16}, "--max-capacity: .*16 is less than the 32"),
+        ({"kind": "provisioned", "nodes": 0}, "--nodes: .*greater than or equal to 1"),
+        ({"kind": "provisioned", "nodes": 101, "node_type": "dc9"}, "--nodes: .*less than or equal to 100"),
+        ({"kind": "provisioned", "nodes": 17}, "--nodes: .*a cluster of ra3.large has 1 to 16 nodes"),
+        (
+            {"kind": "provisioned", "node_type": "ra3.4xlarge"},
+            "nodes: .*ra3.4xlarge has 2 to 32 nodes .*not 1",
+        ),
         ({"kind": "cheap"}, "--kind: .*'serverless' or 'provisioned'"),
         ({"colour": "red"}, "--colour: .*there are: name, kind, bucket"),
     ],
@@ -50,6 +65,29 @@ def test_flags_go_before_the_file(tmp_path: Path) -> None:
 def test_what_makes_no_sense_is_refused_by_name(settings: dict[str, object], told: str) -> None:
     with pytest.raises(SettingsError, match=told):
         plan(**settings)
+
+
+@pytest.mark.parametrize("capacity", [4, 8, 16, 512, 544, 1024])
+def test_base_capacities_of_awss_are_taken(capacity: int) -> None:
+    assert plan(capacity=capacity, max_capacity=5632).capacity == capacity
+
+
+@pytest.mark.parametrize("capacity", [5, 6, 7, 12, 508, 516, 520, 528, 1000])
+def test_base_capacities_that_aws_refuses_are_refused_before_it_is_asked(capacity: int) -> None:
+    told = f"--capacity: .*{capacity} is none that AWS has: take 4, 8 to 512 in steps of 8, or to 1024 in steps of 32"
+    with pytest.raises(SettingsError, match=told):
+        plan(capacity=capacity)
+
+
+@pytest.mark.parametrize(
+    ("node_type", "nodes"), [("ra3.large", 16), ("ra3.4xlarge", 2), ("ra3.16xlarge", 100), ("dc9", 100)]
+)
+def test_numbers_of_nodes_of_awss_are_taken(node_type: str, nodes: int) -> None:
+    assert plan(kind="provisioned", node_type=node_type, nodes=nodes).nodes == nodes
+
+
+def test_the_role_of_the_longest_name_is_one_that_iam_takes() -> None:
+    assert len(plan(name="a" * 50).role) == 64
 
 
 def test_a_file_that_is_no_list_of_settings_is_refused(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from scx_pipeline.engine.copied import HEAD, Group, Look, fields_in, rows_of, sc
 from scx_pipeline.engine.objects import ObjectInfo
 from scx_pipeline.engine.select import SelectedObject
 from scx_pipeline.warehouse.base import GroupRead
+from scx_pipeline.warehouse.rscopy import copyable
 from scx_pipeline_tests.pipeline.sensors import packed, readings
 from scx_pipeline_tests.pipeline.world import compress
 
@@ -25,28 +26,41 @@ def group(*rows: int | None) -> Group:
     return Group(tuple(objects), tuple(Look((), rows=count) for count in rows))
 
 
-def read(rows: int, broken: int = 0, **lines: int) -> GroupRead:
-    return GroupRead(rows, rows, None, None, broken=broken, lines=lines)
+def read(rows: int, broken: int = 0, header: int = 0, **lines: int) -> GroupRead:
+    return GroupRead(rows, rows, None, None, broken=broken, lines=lines, header=header)
 
 
 @pytest.mark.parametrize(
     ("kind", "of", "what", "rows"),
     [
-        ("csv", group(None), read(7), [7]),
-        ("csv", group(None), read(7, broken=1, a=9), [7]),
+        ("csv", group(None), read(7, a=7), [7]),
+        ("csv", group(None), read(7, header=1, a=8), [7]),
+        ("csv", group(None), read(7), None),  # it is not told how many lines there are
+        ("csv", group(None), read(400, header=1, a=404), None),  # three records are missing
+        ("csv", group(None), read(7, header=1, a=7), None),
+        ("csv", group(None), read(7, a=8), None),  # the header counts as no line, and a record is missing
+        ("csv", group(None), read(7, broken=1, header=1, a=9), [7]),
+        ("csv", group(None), read(7, broken=2, header=1, a=10), [7]),
+        ("csv", group(None), read(7, broken=2, header=1, a=8), [7]),  # records were counted, not lines
+        ("csv", group(None), read(7, broken=2, header=1, a=9), None),
         ("csv", group(None, None), read(5, a=2, b=3), [2, 3]),
-        ("csv", group(None, None), read(5, a=3, b=4), [2, 3]),  # the headers count as lines
+        ("csv", group(None, None), read(5, header=1, a=3, b=4), [2, 3]),
+        ("csv", group(None, None), read(5, a=3, b=4), None),  # a record is missing of each
         ("csv", group(None, None), read(5, broken=2, a=4, b=3), None),
         ("csv", group(None, None), read(5, a=4, b=5), None),
-        ("csv", group(None, None), read(5, a=5), [5, 0]),
+        ("csv", group(None, None), read(5, a=5), None),
         ("csv", group(None, None), read(5), None),
         ("json_lines", group(None, None), read(5, a=2, b=3), [2, 3]),
         ("json_lines", group(None, None), read(5, a=3, b=4), None),  # blank lines, whose ever they are
         ("json_lines", group(None), read(5, a=5), [5]),
+        ("json_lines", group(None), read(5), None),
         ("json_lines", group(None), read(1, a=5), None),  # a record of several lines
         ("json_lines", group(None), read(5, a=1), None),  # several records on a line
         ("parquet", group(2, 3), read(5), [2, 3]),  # as the files' footers say
         ("parquet", group(2, 3), read(6), None),
+        ("parquet", group(6), read(6), [6]),
+        ("parquet", group(7), read(6), None),
+        ("parquet", group(None), read(6), None),
     ],
 )
 def test_rows_of_an_object_are_told_where_the_lines_add_up(
@@ -80,9 +94,12 @@ def test_fields_of_records_are_told_by_their_full_names() -> None:
 
 
 def test_a_parquet_file_tells_its_schema_and_rows_at_its_end() -> None:
-    table = readings("2023-01-05 10:00", [f"s{n}" for n in range(5_000)])
+    usual = readings("2023-01-05 10:00", [f"s{n}" for n in range(5_000)])
+    table = usual.cast(copyable(usual.schema))
     content = packed(table)
     assert schema_in(content[-4_000:]) == (table.schema, 5_000)
+    assert schema_in(packed(usual)[-4_000:]) is None, "COPY would take its moments for bare numbers"
+    assert schema_in(packed(table, compression="zstd")[-4_000:]) is None, "COPY reads no such pages"
     assert schema_in(content[-4_000:-1]) is None
     assert schema_in(b"") is None
     assert isinstance(table.schema, pa.Schema)

@@ -1,4 +1,5 @@
-"""Records counted and located by a file's bytes, against Python's csv, with blocks that cut files everywhere."""
+"""Records counted and located by a file's bytes, against Python's csv, with blocks that cut files everywhere.
+Whole loads of CSV files are in pipeline/test_csv_reading.py."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from scx_pipeline.spec import Column
+from scx_pipeline.temporary import LOCK
 from scx_pipeline.warehouse import heldrows
 from scx_pipeline.warehouse.base import Limits
 from scx_pipeline.warehouse.heldrows import NAME, HeldRows, open_rows
@@ -108,5 +109,5 @@ def test_a_file_is_gone_once_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(heldrows, "MEMORY", 100)
     with open_rows(Limits(), COLUMNS) as held:
         held.add("SELECT n, 'x' FROM range(50_000) AS r(n)")
-        assert list(held.folder.iterdir()) == []
+        assert [file.name for file in held.folder.iterdir()] == [LOCK]
         assert held.con.execute(f"SELECT sum(n) FROM {heldrows.NAME}").fetchall() == [(sum(range(50_000)),)]

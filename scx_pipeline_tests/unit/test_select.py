@@ -189,6 +189,95 @@ def test_an_objects_months_are_those_its_rows_can_be_of(
     ]
 
 
+# What is beside the data
+
+
+@pytest.mark.parametrize(
+    ("pattern", "key", "months"),
+    [
+        # As in a shell, and in Spark, Hive and Redshift: hidden names, and those of jobs that are not done.
+        ("**.csv*", ".jobs.csv.Ab12Cd", None),
+        ("**.csv*", "a/.jobs.csv", None),
+        ("**.csv*", "_SUCCESS.csv", None),
+        ("**.csv*", "_temporary/0/part.csv", None),
+        ("**.csv*", "a/_temporary/0/part.csv", None),
+        ("**/*.csv", "a/.hidden/jobs.csv", None),
+        ("**/*.csv", "a/.jobs.csv", None),
+        ("**/*.csv", ".jobs.csv", None),
+        ("*/jobs.csv", "_x/jobs.csv", None),
+        ("{year}/{month}/**.csv*", "2021/04/.jobs.csv.Ab12Cd", None),
+        ("{year}/{month}/**", "2021/04/_SUCCESS", None),
+        # Those that a pattern spells out.
+        ("_jobs*.csv", "_jobs1.csv", "any"),
+        ("_raw/{year}/{month}/*.csv", "_raw/2021/04/jobs.csv", "2021-04"),
+        ("{year}/{month}/.*", "2021/04/.jobs", "2021-04"),
+        # Within a name, dots and underlines are as other letters.
+        ("**.csv*", "a_b.c.csv", "any"),
+        ("jobs*", "jobs.csv", "any"),
+        ("jobs**", "jobs_2/a_.csv", "any"),
+        ("{year}{month}_*", "202104_x", "2021-04"),
+        # Checksums, and what is not written to its end.
+        *(("**.csv*", f"a/jobs.csv{end}", None) for end in (
+            ".md5", ".sha256", ".SHA1", ".crc", ".tmp", ".part", ".partial", ".filepart", ".crdownload", ".swp", "~", "_$folder$",
+        )),
+        ("**.csv*", "jobs.csv.gz.md5", None),
+        ("**.part", "jobs.part", "any"),
+        ("**.csv*", "jobs.part.csv", "any"),
+        ("**.csv*", "part-0000.csv", "any"),
+        ("**.csv*", "jobs.csv.1", "any"),
+    ],
+)  # fmt: skip
+def test_files_beside_the_data_are_ignored_unless_a_pattern_spells_them_out(
+    pattern: str, key: str, months: str | None
+) -> None:
+    assert named(pattern, key) == months
+
+
+def test_what_is_ignored_is_named_in_one_line_whatever_its_key_is() -> None:
+    keys = ["a\tb", "a\nb", "a\udcffb", "_SUCCESS"]
+    selection = select(
+        ["*.csv"], *(ObjectInfo(key, 1, "x", datetime(2021, 1, 1, tzinfo=UTC)) for key in keys)
+    )
+    assert [name for _, name in selection.ignored] == ["a\\tb", "a\\nb", "a\\xffb", "_SUCCESS"]
+
+
+def test_an_object_that_cannot_be_read_belongs_to_its_months_and_has_a_fingerprint() -> None:
+    odd = ObjectInfo(
+        "2021/02/a\udcff", 1, "x", datetime(2021, 1, 1, tzinfo=UTC), "its key has bytes that are not UTF-8"
+    )
+    selection = select([BY_MONTH], info("2021/01/x"), odd)
+    assert [item.info for item in selection.of(Span(FEB, FEB))] == [odd]
+    assert selection.fingerprint(FEB) != select([BY_MONTH], info("2021/01/x")).fingerprint(FEB)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "folder", "months"),
+    [
+        (["{year}/{month}/**.csv"], "2021/02/closed/", "2021-02"),
+        (["{year}/{month}/**.csv"], "2021/02/closed/deep/", "2021-02"),
+        (["{year}/{month}/**.csv"], "2021/02/", "2021-02"),
+        (["{year}/{month}/**.csv"], "2021/", "any"),
+        (["{year}/{month}/**.csv"], "closed/", None),
+        (["{year}/{month}/*.csv"], "2021/02/closed/", None),
+        (["{year}/{month}/*.csv"], "2021/02/", "2021-02"),
+        (["*.csv"], "closed/", None),
+        (["**.csv"], "closed/", "any"),
+        (["*.csv", "a/*/b"], "a/closed/", "any"),
+        (["all.csv", "{year}-{month}/*"], "2021-02/", "2021-02"),
+    ],
+)
+def test_a_folder_that_cannot_be_opened_is_of_the_months_that_may_be_in_it(
+    patterns: list[str], folder: str, months: str | None
+) -> None:
+    closed = ObjectInfo(folder, 0, "", datetime(2021, 1, 1, tzinfo=UTC), "the folder cannot be opened")
+    selection = select(list(patterns), closed)
+    if months is None:
+        assert selection.ignored == (("logs", folder),)
+        return
+    [chosen] = selection.objects
+    assert (str(chosen.months) if chosen.months else "any") == months
+
+
 # Fingerprints
 
 

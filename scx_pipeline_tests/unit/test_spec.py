@@ -318,6 +318,7 @@ def facts_with(**staging: Any) -> dict[str, Any]:
     ("facts", "why"),
     [
         ({"tables": [STAGING, STAGING]}, "two tables or two sources have the same name"),
+        ({"sources": [SOURCE | {"name": STAGING["name"]}]}, "a source and a table are both named"),
         ({"sources": [SOURCE, SOURCE]}, "two tables or two sources have the same name"),
         (facts_with(source="elsewhere"), "source elsewhere is not declared"),
         ({"sources": [{**SOURCE, "event_time": "id"}]}, "event_time must be id, as in source files"),

@@ -5,9 +5,13 @@ BEGIN;
 SET statement_timeout TO 2000;
 LOCK "scx_pipeline"."lock_songplays";
 SET statement_timeout TO 0;
-SELECT nspname FROM pg_namespace;
-SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'scx_pipeline' AND c.relname IN ('loads', 'months', 'month_rows', 'objects', 'rejected_rows', 'check_results', 'unpartitioned', 'stale_months', 'songplays__users') AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.relname, a.attnum;
-SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'songplays' AND c.relname IN ('staging_events', 'staging_songs', 'songs', 'artists', 'users', 'time', 'songplays') AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.relname, a.attnum;
+SELECT c.relname, c.relkind, u.usename, a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace LEFT JOIN pg_user AS u ON u.usesysid = c.relowner LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped WHERE n.nspname = 'scx_pipeline' AND c.relname IN ('loads', 'months', 'month_rows', 'objects', 'rejected_rows', 'check_results', 'unpartitioned', 'stale_months', 'tables', 'songplays__users') ORDER BY c.relname, a.attnum;
+SELECT c.relname, c.relkind, u.usename, a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace LEFT JOIN pg_user AS u ON u.usesysid = c.relowner LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped WHERE n.nspname = 'songplays' AND c.relname IN ('staging_events', 'staging_songs', 'songs', 'artists', 'users', 'time', 'songplays') ORDER BY c.relname, a.attnum;
+SELECT star, schema_name, table_name, column_list, key_columns, event_time, layout FROM "scx_pipeline"."tables" ORDER BY 1, 2, 3;
+SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'scx_pipeline' AND c.relname IN ('unpartitioned') AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.relname, a.attnum;
+SELECT fingerprint, code_version FROM scx_pipeline.unpartitioned WHERE star = 'songplays';
+SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'scx_pipeline' AND c.relname IN ('months') AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.relname, a.attnum;
+SELECT month, fingerprint, code_version FROM scx_pipeline.months WHERE star = 'songplays';
 DELETE FROM "songplays"."staging_events" WHERE ("ts" >= TIMESTAMP '2018-11-01 00:00:00' AND "ts" < TIMESTAMP '2018-12-01 00:00:00');
 COPY "songplays"."staging_events" FROM 's3://bucket/staging/songplays/<id>-manifest.json'
 IAM_ROLE default

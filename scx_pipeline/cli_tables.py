@@ -1,0 +1,135 @@
+"""The commands about whose a table is: `scx adopt` and `scx drop`, and what `scx plan` says of it.
+What is ours is decided in `engine.ownership`; the other commands are in `cli`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scx_pipeline import show
+from scx_pipeline.cli_options import AsJson, StarName, find_star, warehouse_of
+from scx_pipeline.errors import PipelineError
+from scx_pipeline.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from scx_pipeline.engine.ownership import Leftover
+    from scx_pipeline.engine.prepare import Readiness
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it; without, only show what would be done.")]
+
+
+def adopt(
+    star: StarName,
+    tables: Annotated[
+        list[str] | None, typer.Argument(metavar="[TABLE]...", help="Tables of the star.")
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="All tables of the star that others made.")] = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take over tables that the pipeline did not make, but that have the names of a star's tables.
+
+    The next load rebuilds them from the bucket, with the declared columns: their rows are replaced. Without --yes, this
+    shows which tables, columns and rows these are, and changes nothing.
+    """
+    from scx_pipeline.engine import ownership
+
+    if bool(tables) == all_:
+        raise PipelineError("name tables of the star, or say --all")
+    adopted = ownership.adopt(find_star(star), warehouse_of(read_settings()), tables or [], yes)
+    if as_json:
+        print(json.dumps({"adopted": yes, "tables": [item.as_json() for item in adopted]}, indent=2))
+        return
+    columns = ["table", "kind", "owner", "rows", "columns"]
+    rows = [(item.table, item.kind, item.owner, item.rows, ", ".join(item.columns)) for item in adopted]
+    what = "adopted" if yes else "would be adopted"
+    show.out.print(show.table(f"{star}: {len(rows)} tables {what}", columns, rows))
+    if rows:
+        told = f"the next load of {star} rebuilds them from the bucket, and replaces their rows"
+        show.out.print(told if yes else f"{told}; to go on, say --yes", markup=False)
+
+
+def drop(
+    star: Annotated[
+        str | None, typer.Argument(metavar="[STAR]", help="A star, also one that was removed; default: all.")
+    ] = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Drop tables that the pipeline made and that no star declares any more: renamed, removed, or in an earlier schema.
+
+    With the tables of a star that was removed goes its load history. Without --yes, this only shows what would be dropped. A
+    table that others changed since is left alone.
+    """
+    from scx_pipeline.engine.declare import star_names
+    from scx_pipeline.engine.ownership import drop_leftovers
+
+    settings, declared = read_settings(), star_names()
+    found = [item for item in _leftovers(settings) if star in (None, item.star)]
+    if star is not None and not found and star not in declared:
+        find_star(star)  # raises
+    if yes:
+        warehouse = warehouse_of(settings)
+        for name in dict.fromkeys(item.star for item in found):
+            drop_leftovers(warehouse, name, find_star(name) if name in declared else None)
+    if as_json:
+        print(json.dumps({"dropped": yes, "tables": [item.as_json() for item in found]}, indent=2))
+        return
+    rows = [(item.star, item.name, item.state) for item in found]
+    title = f"{len(rows)} tables {'dropped' if yes else 'would be dropped'}"
+    show.out.print(show.table(title, ["star", "table", ""], rows))
+    if found and not yes:
+        show.out.print("to go on, say --yes")
+
+
+def _leftovers(settings: Settings) -> list[Leftover]:
+    """Those of all stars, declared or removed."""
+    from scx_pipeline.engine.declare import star_names
+    from scx_pipeline.engine.ownership import find_leftovers
+
+    with warehouse_of(settings).reader() as session:
+        if session is None:
+            return []
+        names = star_names()
+        found = [item for name in names for item in find_leftovers(session, find_star(name))]
+        return found + find_leftovers(session, None, names)
+
+
+def removed_stars(settings: Settings) -> list[Leftover]:
+    """The tables of stars that are not declared any more."""
+    from scx_pipeline.engine.declare import star_names
+    from scx_pipeline.engine.ownership import find_leftovers
+
+    with warehouse_of(settings).reader() as session:
+        return find_leftovers(session, None, star_names()) if session else []
+
+
+def as_json(readiness: Readiness) -> dict[str, Any]:
+    """What keeps a load from starting, and what is left over, for a script."""
+    return {
+        "blocked": [item.message() for item in readiness.foreign],
+        "leftovers": [item.name for item in readiness.leftovers],
+    }
+
+
+def show_readiness(readiness: Readiness) -> None:
+    """Say what keeps a load from starting, and what is left over."""
+    for item in readiness.foreign:
+        show.out.print(f"no load can start: {item.message()}", style="red", markup=False, soft_wrap=True)
+    show_leftovers(readiness.leftovers)
+
+
+def show_leftovers(leftovers: Sequence[Leftover]) -> None:
+    """Name tables that are not declared any more."""
+    for item in leftovers:
+        told = f"no longer declared: {item.name} of {item.star} ({item.state}); see `scx drop {item.star}`"
+        show.out.print(told, style="yellow", markup=False, soft_wrap=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Give the commands to the app."""
+    app.command(epilog="Example: scx adopt scx users   Example: scx adopt scx --all --yes")(adopt)
+    app.command(epilog="Example: scx drop   Example: scx drop scx --yes --json")(drop)

@@ -1,0 +1,181 @@
+"""What is in a bucket: every object of a folder or of an S3 bucket, with those whose keys or entries cannot be read.
+What objects are for is decided by their keys elsewhere; their content is not looked at."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from operator import attrgetter
+from pathlib import Path
+from stat import S_ISDIR, S_ISREG
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+LIST_WORKERS = 16
+UNTAGGED = "@"  # begins what takes an ETag's place where a store has none: when the object was modified
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNREADABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]|(?:^|/)\.{0,2}(?=/)|(?:^|/)\.{1,2}$")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ObjectInfo:
+    """An object as the listing shows it; `key` is relative to the bucket URL.
+
+    One with a reason in `refused` cannot be read: whoever needs it fails with that. If its key ends in a slash, it is a
+    folder that cannot be opened, and nobody knows what is in it.
+    """
+
+    key: str
+    size: int
+    etag: str
+    last_modified: datetime
+    refused: str = ""
+
+
+def shown(key: str) -> str:
+    """A key as it can be printed on a line: control characters, and bytes that are not UTF-8, as escapes."""
+    return re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]", _escaped, key)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    named = {9: "\\t", 10: "\\n", 13: "\\r"}.get(code)
+    return named or f"\\x{code & 0xFF if code >= 0xD800 else code:02x}"
+
+
+def refusal(key: str) -> str:
+    """Why an object of this key is not read; nothing for the keys that are."""
+    # Nearly all keys are told by the two quick questions.
+    if key.isprintable() and "/." not in f"/{key}" and "//" not in f"/{key}":
+        return ""
+    found = _UNREADABLE.search(key)
+    if found is None:
+        return ""
+    mark = found[0].strip("/")
+    if mark in ("", ".", ".."):
+        return f"its key has {mark or 'nothing'} between two slashes: rename it"
+    what = "bytes that are not UTF-8" if mark >= "\ud800" else f"the control character {shown(mark)}"
+    return f"its key has {what}: rename it"
+
+
+# Folders
+
+
+def list_folder(folder: Path, prefix: str, notify: Callable[[str], None]) -> Iterator[ObjectInfo]:
+    """Every file below a prefix of a folder, links followed, by what the file system says of them.
+
+    Raises OSError where the folder itself cannot be opened.
+    """
+    start = f"{folder}/{prefix}".rstrip("/")
+    if not os.path.isdir(start):  # noqa: PTH112
+        return
+    os.scandir(start).close()
+    left = [(start, prefix.strip("/") and f"{prefix.strip('/')}/", frozenset[tuple[int, int]]())]
+    while left:
+        path, key, above = left.pop()
+        try:
+            # A Path for each of some hundred thousand entries would cost more than all of this.
+            own = os.stat(path)  # noqa: PTH116
+            entries = list(os.scandir(path))
+        except OSError as error:
+            yield _refused(key, f"the folder cannot be opened: {error.strerror}")
+            continue
+        inside = above | {(own.st_dev, own.st_ino)}
+        for entry in entries:
+            try:
+                facts = entry.stat()
+            except FileNotFoundError:  # a link to nothing, or gone meanwhile
+                continue
+            except OSError as error:
+                yield _refused(key + entry.name, f"it cannot be looked at: {error.strerror}")
+                continue
+            if S_ISREG(facts.st_mode):
+                yield _file(key + entry.name, facts)
+            elif S_ISDIR(facts.st_mode) and (facts.st_dev, facts.st_ino) not in inside:
+                left.append((entry.path, f"{key}{entry.name}/", inside))
+            elif S_ISDIR(facts.st_mode):
+                notify(f"{shown(key + entry.name)} is a link to a folder that it is in: it is not followed")
+
+
+def _file(key: str, facts: os.stat_result) -> ObjectInfo:
+    modified = facts.st_mtime_ns // 1000
+    # As object stores' libraries write it, so that fingerprints of before stay what they are.
+    etag = f'"{facts.st_ino:x}-{max(0, modified):x}-{facts.st_size:x}"'
+    return ObjectInfo(key, facts.st_size, etag, EPOCH + timedelta(microseconds=modified), refusal(key))
+
+
+def _refused(key: str, why: str) -> ObjectInfo:
+    return ObjectInfo(key, 0, "", EPOCH, why)
+
+
+# Stores
+
+
+def list_store(
+    store: ObjectStore, prefix: str, exactly: Callable[[str], Iterator[dict[str, Any]]]
+) -> list[ObjectInfo]:
+    """Every object below a prefix of a store, all listing pages, without the markers that some tools make for folders.
+
+    `exactly` is another way to list them, which is slower and takes every key there can be.
+    """
+    from obstore.exceptions import InvalidPathError
+
+    try:
+        return _without_markers(store, _list(store, prefix))
+    except InvalidPathError:
+        found = (item for item in exactly(prefix) if not item["path"].endswith("/"))
+        return [_info(item) for item in found]
+
+
+def _list(store: ObjectStore, prefix: str) -> list[ObjectInfo]:
+    top = store.list_with_delimiter(prefix or None)
+    # Folder by folder, many at a time: a page of a listing says only where the next one begins.
+    with ThreadPoolExecutor(LIST_WORKERS) as pool:
+        below = pool.map(lambda folder: _list_below(store, folder), top["common_prefixes"])
+        return [info for part in ([*map(_info, top["objects"])], *below) for info in part]
+
+
+def _list_below(store: ObjectStore, prefix: str) -> list[ObjectInfo]:
+    return [_info(meta) for page in store.list(prefix=prefix, chunk_size=5000) for meta in page]
+
+
+def _without_markers(store: ObjectStore, found: Sequence[ObjectInfo]) -> list[ObjectInfo]:
+    """Leave out what has no bytes and is no object: the library takes the slash from the end of a marker's key."""
+    empty = {info.key: info for info in found if not info.size}
+    if not empty:
+        return list(found)
+    named = {info.key for info in found if info.size}
+    folders = {info.key[:place] for info in found for place in _slashes(info.key)}
+    unsure = [info for key, info in empty.items() if key not in named and key not in folders]
+    with ThreadPoolExecutor(LIST_WORKERS) as pool:
+        exist = pool.map(lambda info: _exists(store, info.key), unsure)
+        kept = {info.key for info, is_one in zip(unsure, exist, strict=True) if is_one}
+    return [info for info in found if info.size] + [empty[key] for key in sorted(kept)]
+
+
+def _slashes(key: str) -> Iterator[int]:
+    return (place for place, letter in enumerate(key) if letter == "/")
+
+
+def _exists(store: ObjectStore, key: str) -> bool:
+    try:
+        store.head(key)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _info(meta: Any) -> ObjectInfo:
+    etag = meta["e_tag"] or f"{UNTAGGED}{meta['last_modified'].isoformat()}"
+    return ObjectInfo(meta["path"], meta["size"], etag, meta["last_modified"], refusal(meta["path"]))
+
+
+def in_order(found: Iterable[ObjectInfo]) -> list[ObjectInfo]:
+    """Objects by key, each once."""
+    return sorted({info.key: info for info in found}.values(), key=attrgetter("key"))

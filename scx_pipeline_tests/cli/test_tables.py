@@ -1,0 +1,87 @@
+"""`scx adopt`, `scx drop` and what `scx plan` says of tables: what they print, their JSON and their exit codes.
+What they do to a warehouse is in pipeline/test_ownership.py."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from scx_pipeline_tests.cli.conftest import Scx
+
+
+@contextmanager
+def warehouse(home: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect(home / "dev.duckdb") as con:
+        yield con
+
+
+def test_a_foreign_table_is_named_by_plan_load_and_doctor_and_adopted_on_demand(
+    scx: Scx, bucket: Path, home: Path
+) -> None:
+    with warehouse(home) as con:
+        con.execute("CREATE SCHEMA public; CREATE TABLE public.users AS SELECT 7 AS who, 'me' AS name")
+    assert "no load can start: public.users was not made by this pipeline" in scx("plan", "scx").out
+    [blocked] = json.loads(scx("plan", "scx", "--json").out)["blocked"]
+    assert "scx adopt scx users" in blocked
+    assert "mend tables" in " ".join(scx("doctor").out.split())
+    told = scx("load", "scx")
+    assert (told.code, "scx adopt scx users" in told.err) == (1, True)
+    shown = scx("adopt", "scx", "users")
+    assert shown.code == 0
+    assert "1 tables would be adopted" in shown.out
+    assert "who INTEGER, name VARCHAR" in shown.out
+    assert "to go on, say --yes" in shown.out
+    assert scx("load", "scx").code == 1
+    adopted = json.loads(scx("adopt", "scx", "--all", "--yes", "--json").out)
+    assert (adopted["adopted"], [item["table"] for item in adopted["tables"]]) == (True, ["public.users"])
+    assert scx("load", "scx").code == 0
+    assert "tables none of others" in " ".join(scx("doctor").out.split())
+
+
+def test_adopt_wants_tables_or_all(scx: Scx, home: Path) -> None:
+    for arguments in ((), ("users", "--all")):
+        told = scx("adopt", "scx", *arguments)
+        assert (told.code, "name tables of the star, or say --all" in told.err) == (1, True)
+
+
+def test_leftovers_are_named_by_plan_and_dropped_on_demand(scx: Scx, bucket: Path, home: Path) -> None:
+    assert scx("load", "scx").code == 0
+    assert "0 tables would be dropped" in scx("drop").out
+    with warehouse(
+        home
+    ) as con:  # as an earlier declaration, and a star that was removed since, had left them
+        con.execute("CREATE TABLE public.people AS SELECT * FROM public.users")
+        con.execute("CREATE TABLE public.gone AS SELECT * FROM public.users")
+        for star, table in (("scx", "people"), ("old", "gone")):
+            con.execute(
+                f"INSERT INTO scx_pipeline.tables SELECT * REPLACE ('{table}' AS table_name, '{star}' AS star)"
+                " FROM scx_pipeline.tables WHERE table_name = 'users'"
+            )
+    assert json.loads(scx("plan", "scx", "--json").out)["leftovers"] == ["public.people"]
+    told = scx("plan").out
+    assert "scx: 0 months are due" in told
+    assert "no longer declared: public.people of scx (as the pipeline made it); see `scx drop scx`" in told
+    assert "no longer declared: public.gone of old" in told
+    shown = scx("drop")
+    assert (shown.code, "2 tables would be dropped" in shown.out) == (0, True)
+    dropped = json.loads(scx("drop", "old", "--yes", "--json").out)
+    assert [item["table"] for item in dropped["tables"]] == ["gone"]
+    assert scx("drop", "--yes").code == 0
+    with warehouse(home) as con:
+        names = {name for (name,) in con.sql("SELECT table_name FROM duckdb_tables()").fetchall()}
+    assert "users" in names
+    assert not names & {"people", "gone"}
+    assert scx("drop", "never").code == 1
+
+
+def test_analyze_before_a_star_s_first_load_is_one_line(scx: Scx, bucket: Path) -> None:
+    assert scx("load", "scx").code == 0
+    told = scx("analyze", "songplays")
+    assert told.code == 1
+    assert "does not exist yet, so songplays cannot be asked: run `scx load songplays` first" in " ".join(
+        told.err.split()
+    )

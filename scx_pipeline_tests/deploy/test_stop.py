@@ -1,0 +1,136 @@
+"""The code server as `scx serve code` starts it, stopped in several phases: it ends soon, and its runs are not lost.
+Its first process is tested with stubs in test_supervise.py; all services, idle and after kills, in test_compose.py."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import psutil
+import pytest
+from dagster._core.launcher import DefaultRunLauncher
+from dagster._core.remote_origin import (
+    GrpcServerCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._grpc.client import DagsterGrpcClient
+
+from scx_pipeline.orchestration.build import build_star, with_resources
+from scx_pipeline.orchestration.instance import open_instance
+from scx_pipeline.orchestration.lost_runs import fail_lost_runs
+from scx_pipeline.orchestration.partitions import range_tags
+from scx_pipeline.settings import Settings, read_settings
+from scx_pipeline_tests.deploy.services import processes_of
+from scx_pipeline_tests.orchestration.blocked import blocked_loads, wait_for
+from scx_pipeline_tests.pipeline.world import MARCH, World, folder_world, job, scx_star, span_of
+from scx_pipeline_tests.servers.ports import LOOPBACK, Launch, free_ports, running
+
+pytestmark = pytest.mark.services
+
+ROOT = Path(__file__).parents[2]
+STOP_SECONDS = (
+    30.0  # supervise.STOP_SECONDS, on a slow machine; before there was a supervisor, it took for ever
+)
+LOADING, SERVING = "Starting Dagster code server", "Started Dagster code server"
+
+
+@dataclass
+class CodeServer:
+    """The code server's processes, its output, and the instance that its runs are recorded in."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    port: int
+    instance: dg.DagsterInstance
+    settings: Settings
+
+    def wait_until_it_says(self, words: str) -> None:
+        wait_for(words, lambda: words in self.log.read_text(errors="replace"))
+
+    def launch(self, month: str) -> dg.DagsterRun:
+        """Start a run of the scx star, as the daemon does."""
+        where = GrpcServerCodeLocationOrigin(host=LOOPBACK, port=self.port, location_name="scx_pipeline")
+        run = self.instance.create_run_for_job(
+            with_resources(build_star(scx_star()), self.settings).resolve_job_def("scx"),
+            tags=range_tags(span_of(month)),
+            remote_job_origin=RemoteJobOrigin(RemoteRepositoryOrigin(where, "__repository__"), "scx"),
+        )
+        client = DagsterGrpcClient(host=LOOPBACK, port=self.port)
+        DefaultRunLauncher.launch_run_from_grpc_client(self.instance, run, client)
+        return run
+
+    def stop(self) -> int:
+        """As Docker does; its exit code. Nothing of it is left."""
+        self.process.terminate()
+        code = self.process.wait(STOP_SECONDS)
+        wait_for(
+            "all its processes ended",
+            lambda: all(item.status() == psutil.STATUS_ZOMBIE for item in processes_of(self.process.pid)),
+        )
+        return code
+
+
+@pytest.fixture
+def world(tmp_path: Path, postgres_url: str) -> World:
+    """A bucket, and a PostgreSQL database in which the star's tables are."""
+    world = folder_world(tmp_path, postgres_url)
+    world.put("2021/03/a.csv", [job(1, "2021-03-05 10:00:00")])
+    world.load(MARCH)
+    world.put("2021/03/b.csv", [job(2, "2021-03-06 10:00:00")])
+    return world
+
+
+@pytest.fixture
+def server(tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[CodeServer]:
+    """The code server of that world, just started."""
+    home, folder = tmp_path / "home", tmp_path / "server"
+    folder.mkdir()
+    for name, value in {
+        "PYTHONPATH": str(ROOT),
+        "SCX_HOME": str(home),
+        "DAGSTER_HOME": str(home / "dagster"),
+        "SCX_BUCKET_URL": world.bucket_url,
+        "SCX_WAREHOUSE_URL": world.warehouse_url,
+    }.items():
+        monkeypatch.setenv(name, value)
+    [port] = free_ports(1)
+    settings = read_settings()
+    with open_instance(settings.dagster_home) as instance:
+        scx = str(Path(sys.executable).with_name("scx"))
+        launch = Launch([scx, "serve", "code", "--port", str(port)], folder, dict(os.environ))
+        with running(launch) as process:
+            yield CodeServer(process, launch.log, port, instance, settings)
+
+
+def test_it_stops_while_it_loads_the_definitions(server: CodeServer) -> None:
+    server.wait_until_it_says(LOADING)
+    assert server.stop() == 0
+    assert SERVING not in server.log.read_text()
+
+
+def test_it_stops_in_a_run_that_waits_for_the_database_and_the_run_is_known_to_be_over(
+    server: CodeServer, world: World
+) -> None:
+    server.wait_until_it_says(SERVING)
+    with blocked_loads(world.warehouse_url) as a_load_waits:
+        run = server.launch(MARCH)
+        wait_for("the load waits", a_load_waits)
+        assert server.stop() == 0
+        wait_for("the database has rolled back", lambda: not a_load_waits())
+    fail_lost_runs(server.instance, server.settings.home)
+    assert status_of(server.instance, run) == dg.DagsterRunStatus.FAILURE
+    assert world.rows("SELECT job_id FROM public.auto_classification_logs") == [(1,)]
+    world.load(MARCH)
+    assert world.rows("SELECT job_id FROM public.auto_classification_logs ORDER BY 1") == [(1,), (2,)]
+
+
+def status_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRunStatus:
+    found = instance.get_run_by_id(run.run_id)
+    assert found
+    return found.status

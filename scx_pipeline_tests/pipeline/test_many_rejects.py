@@ -1,0 +1,56 @@
+"""Files of which many rows are rejected: the first are stored, all are counted, whatever the format.
+What is wrong with a row is tested with each format."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from scx_pipeline_tests.pipeline.onetable import OneTable
+
+BAD = 3000
+
+
+def csv_file() -> bytes:
+    return b"id,n\n" + b"1,2\nx,2\n" * BAD
+
+
+def json_lines() -> bytes:
+    return b'{"id": 1, "n": 2}\n{"id": "x", "n": 2}\n' * BAD
+
+
+def json_document() -> bytes:
+    return b"[" + b",".join([b'{"id": 1, "n": 2}', b'{"id": "x", "n": 2}'] * BAD) + b"]"
+
+
+def parquet() -> bytes:
+    out = io.BytesIO()
+    pq.write_table(pa.table({"id": pa.array([1, 1 << 40] * BAD), "n": pa.array([2] * 2 * BAD)}), out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "make", [csv_file, json_lines, json_document, parquet], ids=lambda make: make.__name__
+)
+def test_the_first_rejected_rows_of_a_file_are_stored_and_all_are_counted(
+    make: object, tmp_path: Path
+) -> None:
+    assert callable(make)
+    kind = {"csv_file": "csv", "json_document": "json"}.get(make.__name__, make.__name__)
+    table = OneTable(
+        tmp_path,
+        f"duckdb://{tmp_path}/dev.duckdb",
+        {"id": "integer", "n": "integer"},
+        {"format": kind, "max_stored_rejects": 50},
+    )
+    report = table.load(x=make())
+    assert (report.read, report.loaded, report.rejected) == (2 * BAD, BAD, BAD)
+    rejected = table.rejected()
+    assert len(rejected) == 50
+    assert {row[2] for row in rejected} == {"id"}
+    assert rejected == sorted(rejected, key=lambda row: row[1])
+    assert rejected[0][1] <= 3
