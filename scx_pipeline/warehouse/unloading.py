@@ -80,9 +80,11 @@ def _local_folder(url: str) -> Iterator[Path]:
         folder.mkdir(parents=True)
         yield folder
         return
-    with temporary_folder() as name:
-        yield Path(name)
-        _upload(Path(name), url)
+    with temporary_folder() as temporary:
+        folder = temporary / "files"
+        folder.mkdir()  # DuckDB writes into empty ones only
+        yield folder
+        _upload(folder, url)
 
 
 def _upload(folder: Path, url: str) -> None:
