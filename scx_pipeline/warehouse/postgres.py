@@ -165,9 +165,10 @@ class PostgresWarehouse(Warehouse):
         it keeps none from being removed."""
         with self.transaction(lock), self._connect() as con, self._translated():
             con.autocommit = True
-            if not pgsettings.pooled(con):
+            kind = PooledSession if pgsettings.pooled(con) else PostgresSession
+            if kind is PostgresSession:
                 pgsettings.apply(con, pgsettings.of_load(self.limits), local=False)
-            with closing(PostgresSession(con, self)) as session:
+            with closing(kind(con, self)) as session:
                 yield session
 
     @contextmanager
@@ -562,6 +563,19 @@ class PostgresSession(WireSession):
         """Land in memory; each batch goes through COPY while the next are read."""
         with open_rows(self.limits, [*table.columns, OBJECT]) as rows:
             yield PassingLanding(self, rows, open_slice(self, schema, table, span))
+
+
+class PooledSession(PostgresSession):
+    """A session behind a pooler whose statements commit by themselves: settings hold for a transaction, so queries have one."""
+
+    def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        self.con.autocommit = False
+        try:
+            pgsettings.apply(self.con, pgsettings.of_load(self.limits))
+            return super().rows(sql, parameters)
+        finally:
+            self.con.rollback()
+            self.con.autocommit = True
 
 
 def _copy_text(value: object) -> str:

@@ -298,6 +298,9 @@ def test_loads_through_pgbouncer_in_transaction_mode_give_the_same_rows(
         sensors.january()
         assert len(sensors.readings()) == 2
         assert maintain(pooled.compiled, pooled.warehouse, Policy()).after is not None
+        with pooled.warehouse.alone("scx") as session:
+            for _ in range(4):  # each on another connection
+                assert session.rows("SELECT format_type('text'::regtype, -1)") == [("text",)]
 
 
 def test_loads_through_pgbouncer_leave_its_connections_as_they_were(pooled: World) -> None:
