@@ -164,7 +164,7 @@ class CsvParser(Parser[LocalFile]):
         """Whether the load cannot be published any more for the records of one file that were refused."""
         if self.others is None or refused < self.limit:
             return False
-        most = self.others + sum(found.count.records for found in self.counted.values() if found)
+        most = self.others + sum(found.count.most for found in self.counted.values() if found)
         return refused > self.source.reject_limit * most
 
     def _count_again(self, file: LocalFile) -> int:
