@@ -14,6 +14,8 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, Any
 
+from scx_pipeline.s3 import busy
+
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
@@ -168,6 +170,9 @@ def _exists(store: ObjectStore, key: str) -> bool:
         store.head(key)
     except FileNotFoundError:
         return False
+    except Exception as error:  # an object that may not be read hides no other: it fails when it is read
+        if busy(error):
+            raise
     return True
 
 

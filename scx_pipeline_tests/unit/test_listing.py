@@ -220,6 +220,13 @@ def test_a_marker_of_a_folder_is_left_out_whatever_its_name_is(store: OddS3, con
     ]
 
 
+def test_an_empty_object_that_may_not_be_read_hides_no_other(store: OddS3) -> None:
+    store.put("logs/a.csv", b"x")
+    store.put("logs/empty.csv", b"")
+    store.refuse = lambda method, key: (403, "AccessDenied") if key == "logs/empty.csv" else None
+    assert [info.key for info in opened(store).list_objects("logs/")] == ["logs/a.csv", "logs/empty.csv"]
+
+
 def test_an_object_without_an_etag_has_the_time_it_was_modified_instead(store: OddS3) -> None:
     store.etags = "none"
     store.put("a", b"x", datetime(2021, 3, 5, 10, 0, 0, 123000, UTC))
