@@ -66,10 +66,8 @@ class FieldMap:
         for column in self.table.columns:
             if column.max_bytes is not None:
                 found.append((self._is_no_text(column), column.name, "is not a text"))
-            if _may_round(column):
-                written = f"json_type({JSON}, {literal(_pointer(column.field_path))})"
-                rounded = f"COALESCE({written} = 'DOUBLE', FALSE)"
-                found.append((rounded, column.name, "may be rounded; write it as a text"))
+            if column.type.startswith("decimal"):
+                found.append((self._is_rounded(column), column.name, "may be rounded; write it as a text"))
         # A NUL can only come from its escape, which is looked for once.
         return found + [
             (f"({NUL} AND {condition})" if reason == values.HOLDS_NUL else condition, column, reason)
@@ -123,7 +121,7 @@ class FieldMap:
             len(self.levels) == 1
             and not any(name.lower() in VIRTUAL_COLUMNS for name in self.levels[()])
             and not all(column.nullable for column in columns)
-            and not any(_may_round(column) for column in columns)
+            and not any(column.type.startswith("decimal") for column in columns)
         )
 
     @property
@@ -171,6 +169,23 @@ class FieldMap:
                 place = place.setdefault(name, {})
             place[column.field_path[-1]] = "DOUBLE" if _is_number(column) else "VARCHAR"
         return json.dumps(structure, ensure_ascii=False)
+
+    @staticmethod
+    def _is_rounded(column: Column) -> str:
+        """The condition that a decimal's JSON number may have had other digits than the double that it is read as.
+
+        Of a type with few digits, that is a number that is written with more of them, or far below one: its field is
+        looked for in the record's text, wherever in it that may be.
+        """
+        written = f"json_type({JSON}, {literal(_pointer(column.field_path))})"
+        rounded = f"COALESCE({written} = 'DOUBLE', FALSE)"
+        if _may_round(column):
+            return rounded
+        name = re.sub(r"[^a-zA-Z0-9_]", lambda found: f"\\x{{{ord(found[0]):x}}}", column.field_path[-1])
+        number = f"-?(?:[0-9.]{{{EXACT_DIGITS + 2},}}|[0-9.]+[eE]-[0-9]{{3,}})"
+        pattern = literal(f'"{name}"[ \\t\\r]*:[ \\t\\r]*{number}')
+        long = f"regexp_matches({JSON}::VARCHAR, {pattern})"
+        return f"CASE WHEN {rounded} THEN {long} ELSE FALSE END"
 
     @staticmethod
     def _is_no_text(column: Column) -> str:

@@ -219,6 +219,8 @@ def test_a_value_comes_to_its_columns_type_without_a_loss(
         *(({"type": "timestamp"}, text, "is not a timestamp") for text in ("1541105830", '"noon"', "[]")),
         *((MILLISECONDS, text, "is not a number of milliseconds") for text in ("true", "false", "1e300", "NaN", "inf", '"NaN"', '"2018-11-01"', "{}", "[1]", "253402300800000")),
         ({"type": "decimal(38,2)"}, "123456789012345678.12", "may be rounded; write it as a text"),
+        ({"type": "decimal(5,2)"}, "1.25000000000000000001", "may be rounded; write it as a text"),
+        ({"type": "decimal(5,2)"}, "1e-400", "may be rounded; write it as a text"),
         *(({"type": "varchar(9)"}, text, "is not a text") for text in ("0", "-0", "1e309", "[]", "{}", "false", "NaN", "Infinity", "-Infinity")),
         *(({"type": "varchar(9)"}, text, "is not a text") for text in ("nan", "NAN", "inf", "Inf", "INF", "infinity", "-inf")),
     ],

@@ -225,3 +225,33 @@ def test_a_store_that_refuses_a_file_keeps_the_lake_as_it_was(place: Place) -> N
         commit(turn, [NewFiles("t", None, files, SHAPE)], turn.before)
     assert data_files(place) == before.keys
     assert read_manifest(place, "scx").files == before.files
+
+
+class LosingPlace(Place):
+    """A store whose answer to the creation of a manifest is lost, whether it was done or not."""
+
+    done, error = True, True
+
+    def create(self, key: str, content: bytes) -> bool:
+        if self.done:
+            self.write(key, content)
+        if self.error:
+            raise LakeError("no answer")
+        return False
+
+
+@pytest.mark.parametrize(("done", "error"), [(True, True), (True, False), (False, True), (False, False)])
+def test_a_lost_answer_is_settled_by_what_the_lake_holds(done: bool, error: bool, place: Place) -> None:
+    before = publish(place, MARCH)
+    turn = begin(place, "scx", quiet)
+    losing = LosingPlace(place.url, place.store, place.folder)
+    object.__setattr__(losing, "done", done)
+    object.__setattr__(losing, "error", error)
+    late = replace(turn, place=losing)
+    new = [NewFiles("t", None, [written(turn, APRIL)], SHAPE)]
+    if done:
+        assert commit(late, new, turn.before).keys == data_files(place)
+        return
+    with pytest.raises(LakeError, match="no answer" if error else "another run began"):
+        commit(late, new, turn.before)
+    assert data_files(place) == before.keys

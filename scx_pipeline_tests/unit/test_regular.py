@@ -38,7 +38,7 @@ TABLE = Table.model_validate(
             {"name": "song", "type": "varchar(8)", "description": ""},
             {"name": "user_id", "type": "integer", "description": ""},
             {"name": "length", "type": "double", "description": ""},
-            {"name": "price", "type": "decimal(8, 2)", "description": ""},
+            {"name": "price", "type": "double", "description": ""},
             {"name": "is_new", "type": "boolean", "description": ""},
             {"name": "born", "type": "date", "description": ""},
             {"name": "at", "field": "atTime", "type": "timestamp", "unit": "milliseconds", "description": ""},
