@@ -155,8 +155,8 @@ class CsvParser(Parser[LocalFile]):
         counted = self.counts[number] = self._count_again(file)
         if landed + refused != counted:
             raise SourceFileError(
-                f"{self.uri(file.object)}: {landed + refused:,} records were read, but {counted:,} were counted, so its rows"
-                " would not be right; write the file again, with every value in quotes"
+                f"{self.uri(file.object)}: {landed + refused:,} records were read, but {counted:,} were counted, so some of its"
+                " rows would be wrong; write the file again, with every value in quotes"
             )
         return refused
 

@@ -102,7 +102,9 @@ def list_folder(folder: Path, prefix: str, notify: Callable[[str], None]) -> Ite
             elif S_ISDIR(facts.st_mode) and (facts.st_dev, facts.st_ino) not in inside:
                 left.append((entry.path, f"{key}{entry.name}/", inside))
             elif S_ISDIR(facts.st_mode):
-                notify(f"{shown(key + entry.name)} is a link to a folder that it is in: it is not followed")
+                notify(
+                    f"{shown(key + entry.name)} is a link to a folder that contains it: it is not followed"
+                )
 
 
 def _file(key: str, facts: os.stat_result) -> ObjectInfo:

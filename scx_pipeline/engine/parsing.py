@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, ClassVar, Generic, TypeVar
 
-from scx_pipeline.engine.compression import check_content, open_plain, unpacking
+from scx_pipeline.engine.compression import open_plain, unpacking
 from scx_pipeline.engine.objects import Document, LocalFile, ObjectInfo
 from scx_pipeline.engine.values import literal
 from scx_pipeline.errors import SourceFileError
@@ -108,19 +108,6 @@ def decompressing(file: LocalFile, uri: str) -> Iterator[IO[bytes]]:
         raise SourceFileError(f"{uri}: the file cannot be read ({error}); upload it again") from None
 
 
-def check_compressed(file: LocalFile, uri: str) -> None:
-    """Refuse a file whose bytes are not what its name says, and read a compressed one to its end.
-
-    DuckDB takes a zstd file that was cut off, or a wrong gzip checksum, as it is.
-    """
-    check_content(file, uri)
-    if not file.suffix:
-        return
-    with decompressing(file, uri) as stream:
-        while stream.read(1 << 20):
-            pass
-
-
 def paths_of(files: Sequence[LocalFile]) -> str:
     """The files as the list that DuckDB's readers take."""
     return f"[{', '.join(literal(str(file.path)) for file in files)}]"
@@ -144,4 +131,5 @@ def in_any_order(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
     try:
         yield
     finally:
-        con.execute("RESET preserve_insertion_order")
+        # On another connection, as a statement that failed may have ended this one's transaction; the setting is all connections'.
+        con.cursor().execute("RESET preserve_insertion_order")

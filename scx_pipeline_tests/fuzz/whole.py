@@ -1,5 +1,5 @@
 """A whole load of a case into a DuckDB file: what was published is what its files hold, and all is accounted for.
-The cases are made in test_fuzz; how parsers alone are compared is in outcome."""
+Cases are made in case; what a parser alone reads is compared in outcome."""
 
 from __future__ import annotations
 

@@ -119,8 +119,8 @@ def test_what_a_link_leads_to_is_listed_once_and_a_loop_is_named(tmp_path: Path)
     # From below: the first loop leads to a folder that was not entered, and is one only from within.
     found = [info.key for info in list_folder(tmp_path / "in", "", lines.append)]
     assert {"deep/a.csv", "other/b.csv"} <= set(found)
-    assert "deep/up is a link to a folder that it is in: it is not followed" in lines
-    assert all(line.endswith(" is a link to a folder that it is in: it is not followed") for line in lines)
+    assert "deep/up is a link to a folder that contains it: it is not followed" in lines
+    assert all(line.endswith(" is a link to a folder that contains it: it is not followed") for line in lines)
 
 
 def test_a_link_to_itself_is_named(tmp_path: Path) -> None:

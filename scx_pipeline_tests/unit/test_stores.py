@@ -114,8 +114,8 @@ def test_a_store_whose_etags_are_others_each_time_is_refused_with_one_line(store
     with pytest.raises(BucketError) as caught:
         bucket.heads(bucket.list_objects("logs/"), 2)
     assert str(caught.value) == (
-        f"cannot read s3://{BUCKET}/logs/a.json: every listing has another ETag for it, so nobody can tell whether it"
-        " changed: read from a store whose ETags stay, or from a copy"
+        f"cannot read s3://{BUCKET}/logs/a.json: every listing shows a different ETag for it, so changes to it"
+        " cannot be noticed: use a store whose ETags are stable, or a copy"
     )
 
 
