@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, ClassVar, Generic, TypeVar
 
-from scx_pipeline.engine.compression import check_content, open_plain, unpacking
+from scx_pipeline.engine.compression import open_plain, unpacking
 from scx_pipeline.engine.objects import Document, LocalFile, ObjectInfo
 from scx_pipeline.engine.values import literal
 from scx_pipeline.errors import SourceFileError
@@ -106,19 +106,6 @@ def decompressing(file: LocalFile, uri: str) -> Iterator[IO[bytes]]:
             yield stream
     except OSError as error:
         raise SourceFileError(f"{uri}: the file cannot be read ({error}); upload it again") from None
-
-
-def check_compressed(file: LocalFile, uri: str) -> None:
-    """Refuse a file whose bytes are not what its name says, and read a compressed one to its end.
-
-    DuckDB takes a zstd file that was cut off, or a wrong gzip checksum, as it is.
-    """
-    check_content(file, uri)
-    if not file.suffix:
-        return
-    with decompressing(file, uri) as stream:
-        while stream.read(1 << 20):
-            pass
 
 
 def paths_of(files: Sequence[LocalFile]) -> str:

@@ -30,7 +30,7 @@ from scx_pipeline.engine.compression import (
     open_plain,
 )
 from scx_pipeline.engine.objects import LocalFile, ObjectInfo
-from scx_pipeline.engine.parsing import check_compressed
+from scx_pipeline.engine.parsing import decompressing
 from scx_pipeline.errors import SourceFileError
 
 TEXT = b"id,name\n" + b"1,undo\n2,redo\n" * 100
@@ -255,8 +255,11 @@ def test_a_ratio_is_too_large_only_where_the_file_is(
 
 def test_a_file_over_a_limit_is_named(tmp_path: Path) -> None:
     file = written(tmp_path, "x.csv.gz", gzip.compress(TEXT), UnpackedLimits(size=100))
-    with pytest.raises(SourceFileError, match=f"^{URI}: the compressed file unpacks to more than 100 bytes"):
-        check_compressed(file, URI)
+    with (
+        pytest.raises(SourceFileError, match=f"^{URI}: the compressed file unpacks to more than 100 bytes"),
+        decompressing(file, URI) as stream,
+    ):
+        stream.read()
 
 
 def test_a_plain_file_has_no_limit(tmp_path: Path) -> None:
