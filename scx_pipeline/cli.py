@@ -123,8 +123,8 @@ def plan(
 ) -> None:
     """Show which months a load is due for, why, and what it would read; nothing is changed.
 
-    Tables that keep a load from starting, as others made them, are named, and tables that are not declared any more: of
-    the star; without a star, of all stars and of those that were removed.
+    It also names tables that keep a load from starting because others made them, and tables that are no longer declared:
+    those of the star or, without a star, those of all stars, including removed ones.
     """
     settings = read_settings()
     if star is None:

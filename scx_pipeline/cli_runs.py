@@ -94,7 +94,7 @@ def report_lost_runs(settings: Settings) -> None:
 
         with open_instance(settings.dagster_home) as instance:
             for run_id in fail_lost_runs(instance, settings.home):
-                show.err.print(f"run {run_id} has no process any more: it is reported as failed")
+                show.err.print(f"run {run_id} no longer has a process: it was reported as failed")
 
 
 def _name(compiled: CompiledStar, part: Span | None) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from scx_pipeline.engine.ownership import Leftover
     from scx_pipeline.engine.prepare import Readiness
 
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it; without, only show what would be done.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it; without it, only show what would be done.")]
 
 
 def adopt(
@@ -38,7 +38,7 @@ def adopt(
     from scx_pipeline.engine import ownership
 
     if bool(tables) == all_:
-        raise PipelineError("name tables of the star, or say --all")
+        raise PipelineError("name tables of the star, or give --all, not both")
     adopted = ownership.adopt(find_star(star), warehouse_of(read_settings()), tables or [], yes)
     if as_json:
         print(json.dumps({"adopted": yes, "tables": [item.as_json() for item in adopted]}, indent=2))
@@ -46,10 +46,10 @@ def adopt(
     columns = ["table", "kind", "owner", "rows", "columns"]
     rows = [(item.table, item.kind, item.owner, item.rows, ", ".join(item.columns)) for item in adopted]
     what = "adopted" if yes else "would be adopted"
-    show.out.print(show.table(f"{star}: {len(rows)} tables {what}", columns, rows))
+    show.out.print(show.table(f"{star}: {_tables(len(rows))} {what}", columns, rows))
     if rows:
-        told = f"the next load of {star} rebuilds them from the bucket, and replaces their rows"
-        show.out.print(told if yes else f"{told}; to go on, say --yes", markup=False)
+        told = f"the next load of {star} rebuilds them from the bucket and replaces their rows"
+        show.out.print(told if yes else f"{told}; to adopt them, run this again with --yes", markup=False)
 
 
 def drop(
@@ -61,8 +61,8 @@ def drop(
 ) -> None:
     """Drop tables that the pipeline made and that no star declares any more: renamed, removed, or in an earlier schema.
 
-    With the tables of a star that was removed goes its load history. Without --yes, this only shows what would be dropped. A
-    table that others changed since is left alone.
+    Of a star that was removed, the load history is removed as well. Without --yes, this only shows what would be dropped. A
+    table that others have changed since is left alone.
     """
     from scx_pipeline.engine.declare import star_names
     from scx_pipeline.engine.ownership import drop_leftovers
@@ -72,17 +72,25 @@ def drop(
     if star is not None and not found and star not in declared:
         find_star(star)  # raises
     if yes:
-        warehouse = warehouse_of(settings)
-        for name in dict.fromkeys(item.star for item in found):
-            drop_leftovers(warehouse, name, find_star(name) if name in declared else None)
+        warehouse, stars = warehouse_of(settings), dict.fromkeys(item.star for item in found)
+        found = [
+            item
+            for name in stars
+            for item in drop_leftovers(warehouse, name, find_star(name) if name in declared else None)
+        ]
     if as_json:
         print(json.dumps({"dropped": yes, "tables": [item.as_json() for item in found]}, indent=2))
         return
     rows = [(item.star, item.name, item.state) for item in found]
-    title = f"{len(rows)} tables {'dropped' if yes else 'would be dropped'}"
+    count = sum(item.exists and not item.changed for item in found)
+    title = f"{_tables(count)} {'dropped' if yes else 'would be dropped'}"
     show.out.print(show.table(title, ["star", "table", ""], rows))
     if found and not yes:
-        show.out.print("to go on, say --yes")
+        show.out.print("to drop them, run this again with --yes")
+
+
+def _tables(count: int) -> str:
+    return "1 table" if count == 1 else f"{count} tables"
 
 
 def _leftovers(settings: Settings) -> list[Leftover]:

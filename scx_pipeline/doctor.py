@@ -149,7 +149,7 @@ def _tables(warehouse: Warehouse) -> str:
     if foreign:
         raise WarehouseError("; ".join(item.message() for item in foreign))
     listed = ", ".join(item.name for item in left)
-    return f"none of others has a declared name{f'; no longer declared: {listed} (see `scx drop`)' if left else ''}"
+    return f"no table of others has a declared name{f'; no longer declared: {listed} (see `scx drop`)' if left else ''}"
 
 
 class _RollBackError(Exception):

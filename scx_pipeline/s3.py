@@ -34,48 +34,51 @@ _OF_THE_LIBRARY: Any = {
         "base": 2,
     },
 }
-_BUSY = "it was asked again for as long as SCX_BUCKET_RETRY_SECONDS says: run again later"
-_KEYS = "see AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
-_REGION = "the bucket is in another region: set AWS_REGION to that"
+_BUSY = "the store is busy, and was asked again for SCX_BUCKET_RETRY_SECONDS: run again later"
+_KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+_REGION = "the bucket is in another region: set AWS_REGION to it"
 _EXPIRED = "the credentials have expired: log in again (aws sso login), or renew the keys"
 # What a store answers → what to do.
 ADVICE = {
-    "AccessDenied": "the credentials do not allow it: let them {right} the bucket",
+    "AccessDenied": "the credentials may not {right}",
     "AllAccessDisabled": "the account or the bucket is disabled: ask its owner",
     "AuthorizationHeaderMalformed": _REGION,
     "ExpiredToken": _EXPIRED,
     "InternalError": _BUSY,
-    "InvalidAccessKeyId": f"the store does not know this key: {_KEYS}",
+    "InvalidAccessKeyId": f"the store does not know this access key: {_KEYS}",
     "InvalidObjectState": "the object is archived: restore it, or move it to where no pattern matches it",
     "InvalidToken": _EXPIRED,
     "MovedPermanently": _REGION,
-    "NoSuchBucket": "there is no such bucket: see its name, and AWS_ENDPOINT_URL and AWS_REGION",
-    "NoSuchKey": "it is not there any more: run again",
+    "NoSuchBucket": "there is no such bucket: check its name, AWS_ENDPOINT_URL and AWS_REGION",
+    "NoSuchKey": "it no longer exists: run again",
     "PermanentRedirect": _REGION,
-    "RequestTimeTooSkewed": "this machine's clock differs from the store's by more than 15 minutes: set it",
+    "RequestTimeTooSkewed": "this machine's clock differs from the store's by more than 15 minutes: correct it",
     "ServiceUnavailable": _BUSY,
-    "SignatureDoesNotMatch": f"the secret key is not that of the access key: {_KEYS}",
+    "SignatureDoesNotMatch": f"the secret key does not belong to the access key: {_KEYS}",
     "SlowDown": _BUSY,
     "TemporaryRedirect": _REGION,
     "TokenRefreshRequired": _EXPIRED,
     "TooManyRequests": _BUSY,
 }
 _RIGHTS = {
-    "list": "list (s3:ListBucket)",
-    "GET": "read from (s3:GetObject)",
-    "HEAD": "read from (s3:GetObject)",
-    "PUT": "write to (s3:PutObject)",
-    "POST": "write to (s3:PutObject)",
-    "DELETE": "remove from (s3:DeleteObject)",
+    "list": "list the bucket: allow s3:ListBucket",
+    "GET": "read the object: allow s3:GetObject",
+    "HEAD": "read the object: allow s3:GetObject",
+    "PUT": "write to the bucket: allow s3:PutObject",
+    "POST": "write to the bucket: allow s3:PutObject",
+    "DELETE": "delete the object: allow s3:DeleteObject",
 }
 # What is in the message of a library that had no answer → what that means.
 _NO_ANSWER = (
-    ("ConnectionRefused", "refuses the connection: is the store running, and AWS_ENDPOINT_URL right?"),
-    ("dns error", "has a name that nobody knows: see AWS_ENDPOINT_URL and AWS_REGION, and the network"),
-    ("ertificate", "has a certificate that is not trusted: see AWS_ENDPOINT_URL, or add the authority"),
-    ("TimedOut", "did not answer in time: see the network, and AWS_ENDPOINT_URL"),
+    ("ConnectionRefused", "refuses the connection: is the store running, and is AWS_ENDPOINT_URL right?"),
+    (
+        "dns error",
+        "has a host name that cannot be resolved: check AWS_ENDPOINT_URL, AWS_REGION and the network",
+    ),
+    ("ertificate", "has a certificate that is not trusted: check AWS_ENDPOINT_URL, or add its authority"),
+    ("TimedOut", "did not answer in time: check the network and AWS_ENDPOINT_URL"),
     ("body error", "ended its answer early: run again"),
-    ("error sending request", "dropped the connection: see the network, and run again"),
+    ("error sending request", "dropped the connection: check the network, and run again"),
 )
 _BROKEN_OFF = re.compile("body error|error sending request|decoding response|connection (?:closed|reset)")
 _HOPELESS = re.compile("ConnectionRefused|dns error|ertificate")
@@ -206,7 +209,7 @@ def reason_of(error: Exception) -> str:
         return str(error)
     message = str(error).strip() or type(error).__name__
     text = message.splitlines()[0].partition("<?xml")[0].rstrip(" :")
-    if "precondition" in text.lower() or "412" in text:
+    if type(error).__name__ == "PreconditionError" or "status code: 412" in text:
         return "it was overwritten after the listing; run again"
     found = re.search(r"<Code>(\w+)</Code>", message)
     code = found[1] if found else _code_of(text)
@@ -227,7 +230,7 @@ def _code_of(text: str) -> str:
 
 def _advised(code: str, method: str) -> str:
     advice = ADVICE.get(code)
-    return f"{code}: {advice.format(right=_RIGHTS.get(method, 'use'))}" if advice else ""
+    return f"{code}: {advice.format(right=_RIGHTS.get(method, 'use the bucket: allow it'))}" if advice else ""
 
 
 def _unanswered(message: str) -> str:

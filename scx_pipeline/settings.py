@@ -87,13 +87,13 @@ class Settings(BaseSettings):
     max_unpacked_ratio: int = Field(
         1000,
         ge=1,
-        description="how many times its size a compressed source file may unpack to, beyond 256 MiB; another is refused",
+        description="how many times its own size a compressed source file may unpack to; this applies beyond 256 MiB",
     )
     bucket_retry_seconds: float = Field(
         180,
         ge=0,
         le=86400,
-        description="seconds for which a bucket is asked again that answers 503 Slow Down, 429 or 500, or drops the connection",
+        description="seconds for which requests are retried if the bucket answers 429, 500, 502, 503 or 504, or drops the connection",
     )
     sensors: Literal["stopped", "running"] = Field(
         "stopped",

@@ -124,7 +124,7 @@ def _identifier(text: str) -> str:
         )
     if text.startswith(PREFIX):
         raise ValueError(
-            f"{text!r} begins with {PREFIX}, as only names of the pipeline itself do: choose another name"
+            f"{text!r} begins with {PREFIX}, which is reserved for the pipeline: choose another name"
         )
     return text
 
@@ -498,7 +498,7 @@ class Star(_Fact):
             raise ValueError(f"star {self.name}: two tables or two sources have the same name")
         for name in sorted(tables.keys() & sources.keys()):
             raise ValueError(
-                f"star {self.name}: a source and a table are both named {name}, and must have names of their own: rename one"
+                f"star {self.name}: a source and a table are both named {name}: rename one of them"
             )
         if self.queries and "report" in (tables.keys() | sources.keys()):
             raise ValueError(

@@ -75,7 +75,7 @@ class ClusterPlan(BaseModel):
     def _base(cls, capacity: int) -> int:
         if capacity != 4 and capacity % (8 if capacity <= 512 else 32):
             raise ValueError(
-                f"{capacity} is none that AWS has: take 4, 8 to 512 in steps of 8, or to {MOST_BASE_RPU} in steps of 32"
+                f"AWS has no base capacity of {capacity}: take 4, 8 to 512 in steps of 8, or 544 to {MOST_BASE_RPU} in steps of 32"
             )
         return capacity
 
@@ -84,9 +84,9 @@ class ClusterPlan(BaseModel):
     def _most(cls, most: int | None, info: ValidationInfo) -> int | None:
         base = info.data.get("capacity", 0)
         if most is not None and most < base:
-            raise ValueError(f"{most} is less than the {base} that there are to begin with")
+            raise ValueError(f"{most} is less than the base capacity of {base}")
         if most is not None and most != 4 and most % 8:
-            raise ValueError(f"{most} is none that AWS has: take a multiple of 8")
+            raise ValueError(f"AWS has no maximum capacity of {most}: take a multiple of 8")
         return most
 
     @field_validator("nodes")
@@ -95,14 +95,16 @@ class ClusterPlan(BaseModel):
         kind = info.data.get("node_type", "")
         least, most = NODE_RANGES.get(kind, (1, MOST_NODES))
         if info.data.get("kind") == "provisioned" and not least <= nodes <= most:
-            raise ValueError(f"a cluster of {kind} has {least} to {most} nodes when it is made, not {nodes}")
+            raise ValueError(
+                f"a cluster of {kind} has {least} to {most} nodes when it is created, not {nodes}"
+            )
         return nodes
 
     @field_validator("name", "admin_user")
     @classmethod
     def _free(cls, name: str) -> str:
         if name in ("default", "public"):
-            raise ValueError(f"{name} is a name of AWS's own")
+            raise ValueError(f"the name {name} is reserved by AWS")
         return name
 
     @property

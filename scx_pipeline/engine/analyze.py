@@ -25,7 +25,7 @@ def run_query(session: Session, compiled: CompiledStar, name: str) -> pd.DataFra
     if missing:
         name = compiled.star.name
         raise WarehouseError(
-            f"{compiled.star.schema_name}.{missing[0]} does not exist yet, so {name} cannot be asked: run `scx load {name}` first"
+            f"{compiled.star.schema_name}.{missing[0]} does not exist yet, so {name} cannot be queried: run `scx load {name}` first"
         )
     return session.frame(compiled.query(find_query(compiled, name), session.capabilities))
 

@@ -75,13 +75,13 @@ class UnpackedLimits:
         """Raise CompressionLimitError where so many bytes are too many; `packed` is the compressed file's size."""
         if unpacked > self.size:
             raise CompressionLimitError(
-                f"the compressed file unpacks to more than {self.size:,} bytes: raise SCX_MAX_UNPACKED_SIZE if that is"
-                " what it should be, or split the file"
+                f"the compressed file unpacks to more than {self.size:,} bytes: raise SCX_MAX_UNPACKED_SIZE if it"
+                " should be that large, or split the file"
             )
         if packed is not None and unpacked > RATIO_FROM_BYTES and unpacked > packed * self.ratio:
             raise CompressionLimitError(
                 f"the compressed file unpacks to more than {self.ratio:,} times its {packed:,} bytes: raise"
-                " SCX_MAX_UNPACKED_RATIO if that is what it should be, or remove the file"
+                " SCX_MAX_UNPACKED_RATIO if it should be that large, or remove the file"
             )
 
 
@@ -182,9 +182,9 @@ def check_head(head: bytes, suffix: str, uri: str) -> None:
     if not suffix:
         _check_text(found, found, uri)
     elif found != NAMES[suffix] and not _BEGINNINGS[suffix].startswith(head):
-        what = f"is {found}" if found else "is not compressed"
+        what = f"the file is {found or 'not compressed'}"
         raise SourceFileError(
-            f"{uri}: {what}, but its name ends as that of a {NAMES[suffix]} file: rename it, or compress it, and upload it again"
+            f"{uri}: {what}, but its name ends like that of a {NAMES[suffix]} file: rename it, or compress it, and upload it again"
         )
 
 
@@ -193,7 +193,7 @@ def check_unpacked(start: bytes, suffix: str, uri: str) -> None:
     found, packing = detect(start), NAMES[suffix]
     if found in NAMES.values():
         raise SourceFileError(
-            f"{uri}: is compressed twice, by {packing} and {found}: decompress it once, and upload it again"
+            f"{uri}: the file is compressed twice, by {packing} and {found}: decompress it once, and upload it again"
         )
     _check_text(found, f"{found} inside {packing}", uri)
 
@@ -215,7 +215,7 @@ def _check_text(found: str, what: str, uri: str) -> None:
     if found in NAMES.values():
         suffix = next(suffix for suffix, name in NAMES.items() if name == found)
         raise SourceFileError(
-            f"{uri}: is compressed ({found}), but its name does not end in {suffix}: rename it, and upload it again"
+            f"{uri}: the file is compressed ({found}), but its name does not end in {suffix}: rename it, and upload it again"
         )
     if found in _ADVICE:
-        raise SourceFileError(f"{uri}: is {what}, {_ADVICE[found]}")
+        raise SourceFileError(f"{uri}: the file is {what}, {_ADVICE[found]}")

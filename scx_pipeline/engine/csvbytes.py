@@ -33,7 +33,7 @@ class RecordCount:
     """What the bytes of a file say about its records. The header is one; blank lines are none.
 
     If the file has stray quotes (in an unquoted value, or followed by more of the value) or line ends of several kinds
-    (`mixed`), the parity of quotes does not tell where records end, and the other facts do not count.
+    (`mixed`), the parity of quotes does not tell where records end, and the other facts but `lines` do not count.
     """
 
     records: int
@@ -43,6 +43,12 @@ class RecordCount:
     mixed: bool
     unclosed: int | None  # the offset of the record in which a quote is never closed
     too_long: int | None  # the offset of the first record of more than MAX_RECORD_BYTES
+    lines: int  # at most: a line end of two bytes may count as two
+
+    @property
+    def most(self) -> int:
+        """The most records that any reader finds in the file."""
+        return self.lines if self.stray or self.mixed else self.records
 
     @property
     def plain(self) -> bool:
@@ -71,7 +77,7 @@ def count_records(stream: IO[bytes], newline: bytes, values: int) -> RecordCount
             too_long = int(found.starts[0]) if length > MAX_RECORD_BYTES else None
     mixed = scanner.mixed or (newline == b"\r\n" and bool(scanner.returned))
     unclosed = scanner.start if scanner.inside else None
-    return RecordCount(records, short, surplus, scanner.stray, mixed, unclosed, too_long)
+    return RecordCount(records, short, surplus, scanner.stray, mixed, unclosed, too_long, scanner.lines)
 
 
 def count_records_by_pattern(stream: IO[bytes]) -> int:
@@ -83,9 +89,9 @@ def count_records_by_pattern(stream: IO[bytes]) -> int:
     count, rest = 0, b""
     for block in _blocks(stream):
         rest, end = rest + block, 0
-        for match in _RECORD.finditer(rest, 0, len(rest) - rest.endswith(b"\r")):
-            if match.start() != end:
-                break
+        limit = len(rest) - rest.endswith(b"\r")
+        # Not by finditer, which would try a record that is cut from each of its bytes on.
+        while match := _RECORD.match(rest, end, limit):
             count += match.start() != match.start(1)
             end = match.end()
         rest = rest[end:]
@@ -155,6 +161,7 @@ class _Scanner:
         self.limit = 1  # whether its last byte was a separator, a line end or a quote, or there was none
         self.closed = 0  # whether its last byte was a quote that closes
         self.returned = 0  # whether its last byte was a carriage return outside of quoted values
+        self.lines = 1  # at most, as `RecordCount.lines`
 
     def scan(self, stream: IO[bytes]) -> Iterator[tuple[bytes, _Found]]:
         """Each block of the file, and the records that end in it."""
@@ -192,6 +199,7 @@ class _Scanner:
         data = np.frombuffer(block, np.uint8)
         commas, feeds = _bits(data == 0x2C), _bits(data == 0x0A)
         returns = _bits(data == 0x0D) if b"\r" in block else np.zeros_like(feeds)
+        self.lines += int(np.bitwise_count(feeds).sum()) + int(np.bitwise_count(returns).sum())
         if self.inside or self.closed or b'"' in block:
             outside = ~self._quoted(_bits(data == 0x22), commas | feeds | returns, len(block))
             commas, feeds, returns = commas & outside, feeds & outside, returns & outside

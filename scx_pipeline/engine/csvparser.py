@@ -156,8 +156,8 @@ class CsvParser(Parser[LocalFile]):
         counted = self.counts[number] = self._count_again(file)
         if landed + refused != counted:
             raise SourceFileError(
-                f"{self.uri(file.object)}: {landed + refused:,} records were read, but {counted:,} were counted, so its rows"
-                " would not be right; write the file again, with every value in quotes"
+                f"{self.uri(file.object)}: {landed + refused:,} records were read, but {counted:,} were counted, so some of its"
+                " rows would be wrong; write the file again, with every value in quotes"
             )
         return refused
 
@@ -165,7 +165,7 @@ class CsvParser(Parser[LocalFile]):
         """Whether the load cannot be published any more for the records of one file that were refused."""
         if self.others is None or refused < self.limit:
             return False
-        most = self.others + sum(found.count.records for found in self.counted.values() if found)
+        most = self.others + sum(found.count.most for found in self.counted.values() if found)
         return refused > self.source.reject_limit * most
 
     def _count_again(self, file: LocalFile) -> int:

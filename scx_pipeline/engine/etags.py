@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _INSTEAD = "changes are noticed by an object's size and the time it was last modified"
 NO_ETAGS = f"the bucket's objects have no ETags: {_INSTEAD}"
 WEAK_ETAGS = f"the bucket's ETags are weak: {_INSTEAD}, too"
-OTHER_ETAGS = f"the bucket gives an object another ETag when it is read than when it is listed: after the listing, {_INSTEAD}"
+OTHER_ETAGS = f"the bucket gives an object a different ETag when it is read than when it is listed: after the listing, {_INSTEAD}"
 
 
 def is_same(item: ObjectInfo, meta: Mapping[str, Any]) -> bool:
@@ -72,8 +72,8 @@ class EtagTrust:
                 self.unlike = True
             elif listed is not None and listed != _list_again(store, item):
                 raise BucketError(
-                    "every listing has another ETag for it, so nobody can tell whether it changed: read from a store"
-                    " whose ETags stay, or from a copy"
+                    "every listing shows a different ETag for it, so changes to it cannot be noticed: use a store"
+                    " whose ETags are stable, or a copy"
                 )
         if self.unlike:
             self._report(OTHER_ETAGS, notify)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from scx_pipeline.engine.accounts import Ingested, ObjectCount
 from scx_pipeline.engine.checks import CheckResult
+from scx_pipeline.engine.listing import shown
 from scx_pipeline.engine.publish import Rows
 from scx_pipeline.engine.select import MonthState, SelectedObject, Selection
 from scx_pipeline.engine.sql import CompiledStar
@@ -174,8 +175,8 @@ def check_keys(objects: Iterable[SelectedObject]) -> None:
         size = len(key.encode(errors="surrogateescape"))
         if size > MAX_KEY_BYTES:
             raise BucketError(
-                f"cannot read {key[:200]}…{key[-100:]}: its key has {size:,} bytes, and may have {MAX_KEY_BYTES:,}, as in S3: "
-                "give it a shorter path; nothing was changed"
+                f"cannot read {shown(key[:200])}…{shown(key[-100:])}: its key has {size:,} bytes, and at most {MAX_KEY_BYTES:,} are allowed, "
+                "as in S3: shorten its path; nothing was changed"
             )
 
 

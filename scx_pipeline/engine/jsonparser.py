@@ -211,7 +211,7 @@ class JsonLinesParser(_JsonParser[LocalFile]):
             if counted != read:
                 raise SourceFileError(
                     f"{self.uri(file.object)}: {counted:,} records were counted, but {read:,} were read, so nothing is loaded;"
-                    " load again if the file was changed meanwhile, else split it into smaller ones"
+                    " load again if the file was changed meanwhile, or else split it into smaller files"
                 )
             self.counts[number] = counted
 

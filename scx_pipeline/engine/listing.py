@@ -14,6 +14,8 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, Any
 
+from scx_pipeline.s3 import busy
+
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
@@ -100,7 +102,9 @@ def list_folder(folder: Path, prefix: str, notify: Callable[[str], None]) -> Ite
             elif S_ISDIR(facts.st_mode) and (facts.st_dev, facts.st_ino) not in inside:
                 left.append((entry.path, f"{key}{entry.name}/", inside))
             elif S_ISDIR(facts.st_mode):
-                notify(f"{shown(key + entry.name)} is a link to a folder that it is in: it is not followed")
+                notify(
+                    f"{shown(key + entry.name)} is a link to a folder that contains it: it is not followed"
+                )
 
 
 def _file(key: str, facts: os.stat_result) -> ObjectInfo:
@@ -168,6 +172,9 @@ def _exists(store: ObjectStore, key: str) -> bool:
         store.head(key)
     except FileNotFoundError:
         return False
+    except Exception as error:  # an object that may not be read hides no other: it fails when it is read
+        if busy(error):
+            raise
     return True
 
 

@@ -86,7 +86,7 @@ class Leftover:
     @property
     def state(self) -> str:
         if not self.exists:
-            return "does not exist any more"
+            return "no longer exists"
         return "was changed by others, and is left alone" if self.changed else "as the pipeline made it"
 
     def as_json(self) -> dict[str, Any]:
@@ -132,10 +132,10 @@ class Inspection:
             return
         if self.unrecorded_version and all(item.adoptable for item in foreign):
             raise WarehouseError(
-                f"the tables of {star} were loaded by a version that did not record which tables it made, such as "
-                f"{foreign[0].name}: run `scx adopt {star} --all`, which first shows what it would replace; nothing was changed"
+                f"the tables of {star}, such as {foreign[0].name}, were loaded by a version that did not record which tables it made: "
+                f"run `scx adopt {star} --all`, which first shows what it would replace; nothing was changed"
             )
-        more = f"; so with {', '.join(item.name for item in foreign[1:])}" if foreign[1:] else ""
+        more = f"; the same applies to {', '.join(item.name for item in foreign[1:])}" if foreign[1:] else ""
         raise WarehouseError(f"{foreign[0].message()}{more}; nothing was changed")
 
     def difference(self, session: Session, schema: str, table: Table) -> str:
@@ -144,13 +144,13 @@ class Inspection:
         if record is not None and record.layout == ADOPTED:
             return "was adopted"
         if record is not None and record.key != ", ".join(table.key):
-            return "has another key than declared"
+            return "has a key other than the declared one"
         if record is not None and record.event_time != (table.event_time or ""):
-            return "has another event time than declared"
+            return "has an event time other than the declared one"
         if session.differs(schema, table, relation.columns):
-            return "has other columns, or is kept otherwise, than declared"
+            return "differs from its declaration in its columns or its partitioning"
         if record is not None and record.layout != session.layout(table):
-            return "is distributed, sorted or encoded otherwise than declared"
+            return "is not distributed, sorted or encoded as declared"
         return ""
 
 
@@ -205,8 +205,8 @@ def _check_state(session: Session, found: Mapping[Name, Relation]) -> None:
         ):
             owner = f" of {relation.owner}" if relation.owner else ""
             raise WarehouseError(
-                f"the schema {STATE_SCHEMA}, where the load history is kept, has a {relation.kind} {table.name}{owner} with other columns "
-                f"({_columns_text(relation.columns)}): it is of another application or version; rename that schema, or load into "
+                f"the schema {STATE_SCHEMA}, which keeps the load history, has a {relation.kind} {table.name}{owner} with other columns "
+                f"({_columns_text(relation.columns)}): it belongs to another application or version; rename that schema, or load into "
                 "another database; nothing was changed"
             )
 

@@ -89,7 +89,8 @@ class ParquetParser(Parser[LocalFile]):
         shares = [share for start in range(1, threads) if (share := paths[start::threads])]
         with ThreadPoolExecutor(max(1, len(shares))) as pool:
             others = pool.map(lambda share: _read_footers(self.con.cursor(), share), shares)
-            return dict(chain(_read_footers(self.con, paths[::threads]), *others))
+            # A statement that fails would end a transaction of the connection itself.
+            return dict(chain(_read_footers(self.con.cursor(), paths[::threads]), *others))
 
     def _agree(self, schema: int, files: Sequence[LocalFile]) -> None:
         """How files of one schema are read, unless they cannot."""
@@ -128,6 +129,8 @@ class ParquetParser(Parser[LocalFile]):
 
     def land(self, first: int, files: Sequence[LocalFile]) -> Mapping[int, int]:
         numbers = {file: first + index for index, file in enumerate(files)}
+        if self.landing.in_transaction and self.source.unfit_files == "reject":
+            self._reading([file for file in files if file not in self.refused], self._probe, self._probe)
         readable = [file for file in files if file not in self.refused]
         if readable:
             contract = self.contracts[readable[0]]
@@ -137,15 +140,17 @@ class ParquetParser(Parser[LocalFile]):
                     lambda left: self.landing.add(
                         self._select(contract, {file: numbers[file] for file in left})
                     ),
-                    lambda left: self.con.execute(
-                        f"SELECT max(hash({SCAN})) FROM {_scan(left)} AS {SCAN}"
-                    ).fetchall(),
+                    self._probe,
                 )
             if contract.strangers:
                 self.strangers |= {
                     number: contract.strangers for file, number in numbers.items() if file not in self.refused
                 }
         return {number: 1 for file, number in numbers.items() if file in self.refused}
+
+    def _probe(self, files: Sequence[LocalFile]) -> None:
+        """Read the files to their end, and land nothing."""
+        self.con.cursor().execute(f"SELECT max(hash({SCAN})) FROM {_scan(files)} AS {SCAN}").fetchall()
 
     def _select(self, contract: Contract, numbers: Mapping[LocalFile, int]) -> str:
         """The SELECT of the files' rows as they land, each file's under its number."""

@@ -131,4 +131,5 @@ def in_any_order(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
     try:
         yield
     finally:
-        con.execute("RESET preserve_insertion_order")
+        # On another connection, as a statement that failed may have ended this one's transaction; the setting is all connections'.
+        con.cursor().execute("RESET preserve_insertion_order")

@@ -97,7 +97,7 @@ def _start_rebuild(session: Session, look: Inspection, tables: Sequence[Table]) 
         dependents = session.dependents(schema, name)
         if dependents:
             raise WarehouseError(
-                f"{schema}.{name} must be rebuilt, and {', '.join(dependents)} selects from it: drop that, and create it again after "
+                f"{schema}.{name} must be rebuilt, but views select from it ({', '.join(dependents)}): drop them, and create them again after "
                 "the load; nothing was changed"
             )
     if session.capabilities.readers_wait and standing:
@@ -139,7 +139,7 @@ def _check_names(session: Session, look: Inspection, span: Span | None) -> None:
         taken = session.taken_names(schema, table, span)
         if taken:
             raise WarehouseError(
-                f"{schema}.{taken[0]} was not made by this pipeline, and {schema}.{table.name} needs its name for a month: "
+                f"{schema}.{taken[0]} was not made by this pipeline, but {schema}.{table.name} needs its name for a month's partition: "
                 f"rename it, or declare another `schema:` for the star {star.name}; nothing was changed"
             )
 
@@ -159,7 +159,7 @@ def _must_rebuild(
     others += [table.name for table in tables if table.name not in names] if loaded is not None else []
     if others:
         raise WarehouseError(
-            f"{reason}, so all of {star.name} must be rebuilt in one load, of which {others[0]} is not part: "
+            f"{reason}, so all of {star.name} must be rebuilt in one load, but {others[0]} is not part of this one: "
             f"run `scx load {star.name}`; nothing was changed"
         )
     return True
@@ -186,7 +186,7 @@ def _rebuild_reason(
             return f"{name} does not exist yet"
     first = look.compiled.star.first_month
     early = sorted(month for month in loaded or () if month < first)
-    return f"{early[0]} was loaded, and the first month is {first} now" if early else ""
+    return f"{early[0]} was loaded, but the first month is now {first}" if early else ""
 
 
 def _declared(compiled: CompiledStar, tables: Sequence[Table]) -> list[tuple[str, Table, str]]:

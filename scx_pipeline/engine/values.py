@@ -268,7 +268,7 @@ def _exactly(reason: str, text: str) -> str:
         if unit is not None
         else reason == "is not a timestamp" and _FINER.fullmatch(text)
     ):
-        return "is more exact than a microsecond"
+        return "is more precise than a microsecond"
     return reason
 
 

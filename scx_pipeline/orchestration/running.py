@@ -49,7 +49,7 @@ def held(home: Path, run_id: str) -> Iterator[None]:
 
 def process_of(home: Path, run_id: str) -> Process:
     """Whether the run's process is alive, as far as the files of this machine show it."""
-    with suppress(OSError), _path(home, run_id).open("rb") as file:
+    with suppress(OSError), _path(home, run_id).open("r+b") as file:
         return "gone" if _is_free(file) else "alive"
     return "unknown"
 
@@ -57,7 +57,7 @@ def process_of(home: Path, run_id: str) -> Process:
 def runs_without_process(home: Path) -> Iterator[tuple[str, Path]]:
     """The ids of the runs whose process is gone, and their files; nobody else finds one while it is handled."""
     for path in sorted((home / FOLDER).glob("*.lock")):
-        with suppress(FileNotFoundError), path.open("rb") as file:
+        with suppress(OSError), path.open("r+b") as file:  # gone meanwhile, or another user's
             if _is_free(file):
                 yield path.stem, path
 
@@ -67,7 +67,7 @@ def _path(home: Path, run_id: str) -> Path:
 
 
 def _is_free(file: IO[bytes]) -> bool:
-    """Whether no process had locked the file; it is locked until it is closed."""
+    """Whether no process had locked the file, which must be open for writing, as NFS wants; it is locked until it is closed."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

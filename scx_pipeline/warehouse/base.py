@@ -159,6 +159,11 @@ class Landing(ABC):
     batch_files: int = 2_000  # at most: one scan of many more takes more memory, and no less time
     reader: ObjectReader | None = None  # where the warehouse can read objects itself
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a statement that fails ends a transaction, with all that landed before."""
+        return False
+
     def add(self, select: str) -> int:
         """Land what the SELECT gives, the table's columns in order and the object's number; how many rows.
 

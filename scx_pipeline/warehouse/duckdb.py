@@ -382,6 +382,10 @@ class _SliceLanding(Landing):
         self.con = session.con
         self.rows = self._create()
 
+    @property
+    def in_transaction(self) -> bool:
+        return self.session.begun
+
     def _create(self) -> str:
         self.session.execute(self._create_sql(quote(f"_landing_{self.table.name}"), "TEMPORARY "))
         return quote(f"_landing_{self.table.name}")

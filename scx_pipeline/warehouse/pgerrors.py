@@ -14,13 +14,13 @@ AGAIN = "run again"
 # SQLSTATE → what to do.
 _ADVICE: Mapping[str, str] = {
     "22001": "a text is longer than its column: see the lengths that the star declares",
-    "22P05": "the database cannot keep every text: make one with ENCODING 'UTF8'",
-    "25P03": "the server or a pooler ends transactions that pause: allow them to, for this user",
-    "25P04": "the server or a pooler ends long transactions: allow them, for this user",
-    "2BP01": "something of others, such as a view, is made from it: drop that, and make it again after the load",
+    "22P05": "the database cannot store every text: create one with ENCODING 'UTF8'",
+    "25P03": "the server or a pooler ends idle transactions: allow them for this user",
+    "25P04": "the server or a pooler ends long transactions: allow them for this user",
+    "2BP01": "something that others made, such as a view, depends on it: drop that, and create it again after the load",
     "42501": "have an administrator run what `scx roles` prints",
     "42P01": f"if another session dropped or renamed it meanwhile, {AGAIN}",
-    "42P07": f"if another session made it meanwhile, {AGAIN}",
+    "42P07": f"if another session created it meanwhile, {AGAIN}",
     "53100": "make room on the server's disk",
     "53200": "the server has too little memory: give it more, or fewer connections",
     "53300": "end some of the server's connections, or raise its max_connections",
@@ -28,7 +28,7 @@ _ADVICE: Mapping[str, str] = {
     "57P01": f"the server was stopped, or an administrator ended the session: {AGAIN}",
     "57P02": f"the server crashed, its log says why: {AGAIN} when it is up",
     "57P03": f"the server is starting or stopping: {AGAIN} when it is up",
-    "57P05": "the server ends sessions that pause: allow them to, for this user",
+    "57P05": "the server ends idle sessions: allow them for this user",
 }
 # The same of a connection that is refused, where the driver gives no SQLSTATE.
 _CONNECTING = (
@@ -56,19 +56,19 @@ def translated(url: str, limits: Limits) -> Iterator[None]:
         yield
     except psycopg2.errors.LockNotAvailable as error:
         raise WarehouseBusyError(
-            f"{url}: {first_line(error)}; waited {limits.lock_timeout:g} s (SCX_LOCK_TIMEOUT) for a session that has what this one "
-            "needs: wait for it, or end it; nothing was changed"
+            f"{url}: {first_line(error)}; waited {limits.lock_timeout:g} s (SCX_LOCK_TIMEOUT) for a session that holds a lock that "
+            "this one needs: wait for it, or end it; nothing was changed"
         ) from error
     except (psycopg2.errors.DeadlockDetected, psycopg2.errors.SerializationFailure) as error:
         raise BrokenOffError(
-            f"{url}: {first_line(error)}: another session was in the way; nothing was changed"
+            f"{url}: {first_line(error)}: it conflicted with another session; nothing was changed"
         ) from error
     except psycopg2.Error as error:
         raise WarehouseError(f"{told(url, error, limits)}; nothing was changed") from error
     except UnicodeEncodeError as error:
         text = ascii(str(error.object)[max(0, error.start - 40) : error.end + 40])
         raise WarehouseError(
-            f"{url}: {text} is no Unicode text, such as a file's name in another encoding; nothing was changed"
+            f"{url}: {text} is not Unicode text, such as a file name in another encoding; nothing was changed"
         ) from error
 
 

@@ -153,7 +153,7 @@ class PostgresWarehouse(Warehouse):
             if committed is None:
                 raise WarehouseError(
                     f"{self.url}: {first_line(error)}, while the load was being committed, and the server does not say whether it was: "
-                    "look at `scx status` once it answers, or run again, which loads nothing twice"
+                    "check `scx status` once it answers, or run again, which loads nothing twice"
                 ) from error
             if not committed:
                 raise
@@ -210,8 +210,8 @@ class PostgresWarehouse(Warehouse):
             if not con.closed or error.pgcode:
                 raise
             raise WarehouseError(
-                f"{self.url}: {first_line(error)}, as a transaction began: a pooler must let one have a connection to itself, "
-                "PgBouncer by pool_mode = transaction or session; if none is between, run again; nothing was changed"
+                f"{self.url}: {first_line(error)}, when a transaction began: a pooler must give each transaction a connection of its own "
+                "(PgBouncer: pool_mode = transaction or session); without a pooler, run again; nothing was changed"
             ) from error
 
     def _check_encoding(self, con: connection) -> None:
@@ -219,8 +219,8 @@ class PostgresWarehouse(Warehouse):
         encoding = con.info.parameter_status("server_encoding")
         if encoding != "UTF8":
             raise WarehouseError(
-                f"{self.url} has the encoding {encoding}, in which texts are other ones than in the bucket: load into a database "
-                "made by CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+                f"{self.url} has the encoding {encoding}, which cannot store every text of the bucket: load into a database "
+                "created by CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
             )
 
     def _wait_for(self, con: connection, lock: str) -> None:

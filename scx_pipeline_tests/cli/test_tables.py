@@ -32,20 +32,20 @@ def test_a_foreign_table_is_named_by_plan_load_and_doctor_and_adopted_on_demand(
     assert (told.code, "scx adopt scx users" in told.err) == (1, True)
     shown = scx("adopt", "scx", "users")
     assert shown.code == 0
-    assert "1 tables would be adopted" in shown.out
+    assert "scx: 1 table would be adopted" in shown.out
     assert "who INTEGER, name VARCHAR" in shown.out
-    assert "to go on, say --yes" in shown.out
+    assert "to adopt them, run this again with --yes" in shown.out
     assert scx("load", "scx").code == 1
     adopted = json.loads(scx("adopt", "scx", "--all", "--yes", "--json").out)
     assert (adopted["adopted"], [item["table"] for item in adopted["tables"]]) == (True, ["public.users"])
     assert scx("load", "scx").code == 0
-    assert "tables none of others" in " ".join(scx("doctor").out.split())
+    assert "tables no table of others" in " ".join(scx("doctor").out.split())
 
 
 def test_adopt_wants_tables_or_all(scx: Scx, home: Path) -> None:
     for arguments in ((), ("users", "--all")):
         told = scx("adopt", "scx", *arguments)
-        assert (told.code, "name tables of the star, or say --all" in told.err) == (1, True)
+        assert (told.code, "name tables of the star, or give --all, not both" in told.err) == (1, True)
 
 
 def test_leftovers_are_named_by_plan_and_dropped_on_demand(scx: Scx, bucket: Path, home: Path) -> None:
@@ -82,6 +82,6 @@ def test_analyze_before_a_star_s_first_load_is_one_line(scx: Scx, bucket: Path) 
     assert scx("load", "scx").code == 0
     told = scx("analyze", "songplays")
     assert told.code == 1
-    assert "does not exist yet, so songplays cannot be asked: run `scx load songplays` first" in " ".join(
+    assert "does not exist yet, so songplays cannot be queried: run `scx load songplays` first" in " ".join(
         told.err.split()
     )

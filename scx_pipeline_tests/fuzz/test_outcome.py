@@ -1,4 +1,5 @@
-"""The comparison of the fuzz test finds each kind of difference, and takes each outcome that is allowed."""
+"""The comparison of the fuzz test finds each kind of difference, and takes each outcome that is allowed.
+The comparison itself is in outcome, the fuzz test in test_fuzz."""
 
 from __future__ import annotations
 

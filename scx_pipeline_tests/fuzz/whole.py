@@ -1,4 +1,5 @@
-"""A whole load of a case into a DuckDB file: what was published is what its files hold, and all is accounted for."""
+"""A whole load of a case into a DuckDB file: what was published is what its files hold, and all is accounted for.
+Cases are made in case; what a parser alone reads is compared in outcome."""
 
 from __future__ import annotations
 

@@ -203,5 +203,5 @@ def test_a_load_of_the_command_that_was_killed_is_reported_by_scx_status(
         [run] = desk.instance.get_runs()
         assert run.status == STARTED
         done = subprocess.run([*scx, "status", "scx", "--json"], capture_output=True, text=True, check=True)
-    assert f"run {run.run_id} has no process any more" in done.stderr
+    assert f"run {run.run_id} no longer has a process" in done.stderr
     assert status_of(desk.instance, run) == FAILURE

@@ -247,6 +247,14 @@ def test_a_share_of_bad_rows_beyond_the_limit_ends_the_reading(
     assert report.read < 40_000  # type: ignore[attr-defined]
 
 
+def test_a_stray_quote_never_ends_the_reading_of_a_file_whose_share_of_bad_rows_is_small(table: Make) -> None:
+    made = table(TEXTS, reject_limit=0.05, max_stored_rejects=20)
+    # The quote's parity hides all records behind it from the count.
+    content = b'id,v\n1,5" pipe\n' + b"short\n" * 30 + b"1,2\n" * 20_000
+    report = made.load(x__csv=content)
+    assert (report.read, report.loaded, report.rejected) == (20_031, 20_001, 30)
+
+
 def test_what_is_read_otherwise_than_it_was_counted_is_refused(
     table: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,7 +269,7 @@ def test_what_is_read_otherwise_than_it_was_counted_is_refused(
         patch.setattr(
             csvparser,
             "count_records",
-            lambda *parts: csvparser.RecordCount(9, 0, 0, False, False, None, None),
+            lambda *parts: csvparser.RecordCount(9, 0, 0, False, False, None, None, 9),
         )
         with pytest.raises(SourceFileError, match=r"in/x\.csv: 3 records were read, but 8 were counted"):
             made.load(x_csv=content)

@@ -132,7 +132,7 @@ def test_a_link_that_leads_back_is_named_and_nothing_is_loaded_twice(
     (folder.world.bucket_path / PREFIX / "2021/03/up").symlink_to("..")
     with caplog.at_level(logging.WARNING):
         assert folder.world.load("2021-02", MARCH).objects == 1
-    assert f"{PREFIX}2021/03/up is a link to a folder that it is in: it is not followed" in caplog.messages
+    assert f"{PREFIX}2021/03/up is a link to a folder that contains it: it is not followed" in caplog.messages
 
 
 def test_a_folder_that_cannot_be_opened_stops_its_own_month_alone(

@@ -3,7 +3,9 @@ Which types and values a file may have is in unit/test_parquetfile.py."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -12,6 +14,7 @@ from scx_pipeline.engine.checks import CheckResult
 from scx_pipeline.engine.load import LoadReport
 from scx_pipeline.errors import GateError, SourceFileError
 from scx_pipeline.samples.sensor_readings import SensorOptions, generate
+from scx_pipeline_tests.pipeline.onetable import OneTable
 from scx_pipeline_tests.pipeline.sensors import (
     FEBRUARY,
     JANUARY,
@@ -139,6 +142,24 @@ def test_a_file_that_cannot_be_read_fails_the_load_by_its_name(sensors: SensorWo
     assert "unfit_files: reject" in str(told.value)
     assert "\n" not in str(told.value)
     assert sensors.snapshot() == before
+
+
+@pytest.mark.parametrize("damage", ["no Parquet", "broken footer", "broken page"])
+@pytest.mark.parametrize("policy", ["reject", "fail"])
+def test_a_rebuild_treats_a_file_that_cannot_be_read_as_every_load_does(
+    tmp_path: Path, damage: str, policy: str
+) -> None:
+    source = {"format": "parquet", "unfit_files": policy}
+    made = OneTable(tmp_path, f"duckdb://{tmp_path}/dev.duckdb", {"sensor_serial": "varchar(40)"}, source)
+    made.load(a__parquet=packed(readings("2023-01-01")))
+    rebuilt = replace(made, columns={**made.columns, "department_name": "varchar(40)"})
+    if policy == "fail":
+        with pytest.raises(SourceFileError, match=r"b\.parquet .*unfit_files: reject"):
+            rebuilt.load(b__parquet=DAMAGES[damage])
+        return
+    report = rebuilt.load(b__parquet=DAMAGES[damage])
+    rows = len(readings("2023-01-01"))
+    assert (report.read, report.loaded, report.rejected) == (rows + 1, rows, 1)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

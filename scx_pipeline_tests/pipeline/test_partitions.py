@@ -333,7 +333,7 @@ def test_a_table_that_stands_in_one_piece_is_rebuilt_by_a_load_of_all(sensors: S
         cursor.execute("DROP TABLE dwh.data_sample")
         cursor.execute("ALTER TABLE dwh.copied RENAME TO data_sample")
     with pytest.raises(
-        WarehouseError, match="kept otherwise, than declared, so all of sensor_readings must be rebuilt"
+        WarehouseError, match="in its columns or its partitioning, so all of sensor_readings must be rebuilt"
     ):
         sensors.january()
     sensors.loader().load(span_of(JANUARY, FEBRUARY))

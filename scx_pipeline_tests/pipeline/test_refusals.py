@@ -33,7 +33,7 @@ def test_a_key_as_long_as_s3_allows_is_loaded_and_a_longer_one_is_refused_by_nam
     world.put(key_of(1025), [job(5, "2021-06-05 10:00:00")])
     before = world.snapshot()
     with pytest.raises(
-        BucketError, match=r"cannot read auto_.*éé.*has 1,025 bytes, and may have 1,024"
+        BucketError, match=r"cannot read auto_.*éé.*has 1,025 bytes, and at most 1,024 are allowed"
     ) as caught:
         world.load(JUNE)
     assert "\n" not in str(caught.value)

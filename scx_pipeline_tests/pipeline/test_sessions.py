@@ -378,7 +378,7 @@ def test_where_nobody_can_say_whether_a_load_was_committed_the_line_says_so(
     monkeypatch.setattr(pgcommit, "PATIENCE", 0.2)
     world, between = lossy
     between.loses, between.and_closes = loses, True
-    with pytest.raises(WarehouseError, match="does not say whether it was: look at `scx status`") as caught:
+    with pytest.raises(WarehouseError, match="does not say whether it was: check `scx status`") as caught:
         world.load(APRIL)
     assert "\n" not in str(caught.value)
     assert "nothing was changed" not in str(caught.value)
@@ -444,7 +444,7 @@ def raising(state: str, message: str = "as if") -> str:
         ("53100", "make room on the server's disk"),
         ("53200", "too little memory"),
         ("22001", "a text is longer than its column"),
-        ("25P03", "ends transactions that pause"),
+        ("25P03", "ends idle transactions"),
         ("25P04", "ends long transactions"),
         ("57014", "the role's statement_timeout"),
         ("2BP01", "drop that, and make it again"),
@@ -464,7 +464,7 @@ def test_what_the_server_refuses_is_one_line_with_what_to_do_or_its_sqlstate(
 
 def test_a_text_that_is_no_unicode_is_one_line(pg: World) -> None:
     with (
-        pytest.raises(WarehouseError, match=r"b\\udcff.csv' is no Unicode text") as caught,
+        pytest.raises(WarehouseError, match=r"b\\udcff.csv' is not Unicode text") as caught,
         pg.warehouse.transaction("scx") as session,
     ):
         session.rows("SELECT %s", ["a/b\udcff.csv"])

@@ -129,9 +129,9 @@ def test_changed_columns_need_a_load_of_all_months(world: World, tmp_path: Path)
     world.load(MARCH, APRIL)
     before = world.snapshot()
     world.compiled = edited_star(tmp_path, WIDER)
-    told = "public.users has other columns, or is kept otherwise, than declared, so all of scx must be rebuilt in one load, of which {} is not part"
+    told = "public.users differs from its declaration in its columns or its partitioning, so all of scx must be rebuilt in one load, but {} is not part"
     for months, tables, missing in (((MARCH, MARCH), None, APRIL), ((MARCH, APRIL), {"users"}, STAGING)):
-        with pytest.raises(WarehouseError, match=told.format(missing) + ": run `scx load scx`"):
+        with pytest.raises(WarehouseError, match=told.format(missing) + " of this one: run `scx load scx`"):
             world.load(*months, tables)
         assert world.snapshot() == before
     world.load("2020-01", APRIL)

@@ -145,7 +145,7 @@ def test_digits_behind_the_microseconds_are_zeros_or_the_row_is_rejected(made_he
     moments = [datetime(2024, 7, 5, 10, 0, 0, micro) for micro in (100_000, 123_456, 123_456)]
     assert sorted(world.values()) == list(enumerate(moments, 1))
     assert sorted(row[3] for row in world.rejects()) == [
-        f"'2024-07-05 10:00:00.{digits}' is more exact than a microsecond"
+        f"'2024-07-05 10:00:00.{digits}' is more precise than a microsecond"
         for digits in ("0000001", "1234567")
     ]
 
@@ -159,7 +159,7 @@ def test_a_moment_may_be_counted_in_a_unit(made_here: Make, kind: str, null_text
     world.put_files(x=TEXTS[kind](["1700000000000", "1700000000123.4567"]))
     world.load_all()
     assert world.values() == [(1, datetime(2023, 11, 14, 22, 13, 20))]
-    assert [row[3] for row in world.rejects()] == ["'1700000000123.4567' is more exact than a microsecond"]
+    assert [row[3] for row in world.rejects()] == ["'1700000000123.4567' is more precise than a microsecond"]
 
 
 @pytest.mark.parametrize("kind", [*TEXTS, "parquet"])

@@ -43,14 +43,14 @@ def test_flags_go_before_the_file(tmp_path: Path) -> None:
         ({"bucket": None}, r"--bucket|bucket: Field required"),
         ({"name": "No Name"}, "--name"),
         ({"name": "a" * 51}, "--name: .*at most 50 characters"),
-        ({"name": "default"}, "--name: .*a name of AWS's own"),
+        ({"name": "default"}, "--name: .*the name default is reserved by AWS"),
         ({"name": "two--hyphens"}, "--name"),
         ({"name": "ends-"}, "--name"),
-        ({"admin_user": "public"}, "--admin-user: .*a name of AWS's own"),
+        ({"admin_user": "public"}, "--admin-user: .*the name public is reserved by AWS"),
         ({"capacity": 1032}, "--capacity: .*less than or equal to 1024"),
         ({"max_capacity": 5640}, "--max-capacity: .*less than or equal to 5632"),
         ({"max_capacity": 100}, "--max-capacity: .*multiple of 8"),
-        ({"capacity": 32, "max_capacity": 16}, "--max-capacity: .*16 is less than the 32"),
+        ({"capacity": 32, "max_capacity": 16}, "--max-capacity: .*16 is less than the base capacity of 32"),
         ({"kind": "provisioned", "nodes": 0}, "--nodes: .*greater than or equal to 1"),
         ({"kind": "provisioned", "nodes": 101, "node_type": "dc9"}, "--nodes: .*less than or equal to 100"),
         ({"kind": "provisioned", "nodes": 17}, "--nodes: .*a cluster of ra3.large has 1 to 16 nodes"),
@@ -74,7 +74,7 @@ def test_base_capacities_of_awss_are_taken(capacity: int) -> None:
 
 @pytest.mark.parametrize("capacity", [5, 6, 7, 12, 508, 516, 520, 528, 1000])
 def test_base_capacities_that_aws_refuses_are_refused_before_it_is_asked(capacity: int) -> None:
-    told = f"--capacity: .*{capacity} is none that AWS has: take 4, 8 to 512 in steps of 8, or to 1024 in steps of 32"
+    told = f"--capacity: .*AWS has no base capacity of {capacity}: take 4, 8 to 512 in steps of 8, or 544 to 1024 in steps of 32"
     with pytest.raises(SettingsError, match=told):
         plan(capacity=capacity)
 

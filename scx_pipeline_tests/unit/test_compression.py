@@ -157,7 +157,7 @@ PLAIN = {
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_a_file_that_is_no_text_is_named_with_what_it_is_and_what_to_do(name: str, tmp_path: Path) -> None:
-    assert message(written(tmp_path, "x.csv", MAKERS[name](TEXT))) == f"{URI}: {PLAIN[name]}"
+    assert message(written(tmp_path, "x.csv", MAKERS[name](TEXT))) == f"{URI}: the file {PLAIN[name]}"
 
 
 @pytest.mark.parametrize("name", ["UTF-16", "UTF-16 without a mark", "UTF-32"])
@@ -174,10 +174,10 @@ def test_another_encoding_is_named(name: str, key: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "content", "told"),
     [
-        ("x.csv.gz", TEXT, "is not compressed, but its name ends as that of a gzip file: rename it, or compress it, and upload it again"),
-        ("x.csv.zst", TEXT, "is not compressed, but its name ends as that of a zstd file: rename it, or compress it, and upload it again"),
-        ("x.csv.gz", zstd(TEXT), "is zstd, but its name ends as that of a gzip file: rename it, or compress it, and upload it again"),
-        ("x.csv.zst", zipped(TEXT), "is zip, but its name ends as that of a zstd file: rename it, or compress it, and upload it again"),
+        ("x.csv.gz", TEXT, "is not compressed, but its name ends like that of a gzip file: rename it, or compress it, and upload it again"),
+        ("x.csv.zst", TEXT, "is not compressed, but its name ends like that of a zstd file: rename it, or compress it, and upload it again"),
+        ("x.csv.gz", zstd(TEXT), "is zstd, but its name ends like that of a gzip file: rename it, or compress it, and upload it again"),
+        ("x.csv.zst", zipped(TEXT), "is zip, but its name ends like that of a zstd file: rename it, or compress it, and upload it again"),
         ("x.csv.gz", gzip.compress(gzip.compress(TEXT)), "is compressed twice, by gzip and gzip: decompress it once, and upload it again"),
         ("x.csv.zst", zstd(gzip.compress(TEXT)), "is compressed twice, by zstd and gzip: decompress it once, and upload it again"),
         ("x.tar.gz", gzip.compress(tarred(TEXT)), f"is tar inside gzip, {ARCHIVE}"),
@@ -188,7 +188,7 @@ def test_another_encoding_is_named(name: str, key: str, tmp_path: Path) -> None:
 def test_a_file_that_is_not_compressed_as_its_name_says_is_named(
     key: str, content: bytes, told: str, tmp_path: Path
 ) -> None:
-    assert message(written(tmp_path, key, content)) == f"{URI}: {told}"
+    assert message(written(tmp_path, key, content)) == f"{URI}: the file {told}"
 
 
 @pytest.mark.parametrize(

@@ -119,8 +119,8 @@ def test_what_a_link_leads_to_is_listed_once_and_a_loop_is_named(tmp_path: Path)
     # From below: the first loop leads to a folder that was not entered, and is one only from within.
     found = [info.key for info in list_folder(tmp_path / "in", "", lines.append)]
     assert {"deep/a.csv", "other/b.csv"} <= set(found)
-    assert "deep/up is a link to a folder that it is in: it is not followed" in lines
-    assert all(line.endswith(" is a link to a folder that it is in: it is not followed") for line in lines)
+    assert "deep/up is a link to a folder that contains it: it is not followed" in lines
+    assert all(line.endswith(" is a link to a folder that contains it: it is not followed") for line in lines)
 
 
 def test_a_link_to_itself_is_named(tmp_path: Path) -> None:
@@ -218,6 +218,13 @@ def test_a_marker_of_a_folder_is_left_out_whatever_its_name_is(store: OddS3, con
         ("logs/b.csv/c", 1),
         ("logs/empty.csv", 0),
     ]
+
+
+def test_an_empty_object_that_may_not_be_read_hides_no_other(store: OddS3) -> None:
+    store.put("logs/a.csv", b"x")
+    store.put("logs/empty.csv", b"")
+    store.refuse = lambda method, key: (403, "AccessDenied") if key == "logs/empty.csv" else None
+    assert [info.key for info in opened(store).list_objects("logs/")] == ["logs/a.csv", "logs/empty.csv"]
 
 
 def test_an_object_without_an_etag_has_the_time_it_was_modified_instead(store: OddS3) -> None:

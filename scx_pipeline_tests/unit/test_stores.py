@@ -14,7 +14,7 @@ from scx_pipeline.engine.etags import NO_ETAGS, OTHER_ETAGS, WEAK_ETAGS
 from scx_pipeline.engine.objects import Bucket, BucketOptions, open_bucket
 from scx_pipeline.errors import BucketError, LakeError
 from scx_pipeline.lake.place import open_place
-from scx_pipeline.s3 import ADVICE, Retries, busy
+from scx_pipeline.s3 import ADVICE, Retries, busy, reason_of
 from scx_pipeline_tests.servers.odd_s3 import BUCKET, OddS3, Refusal, odd_s3
 from scx_pipeline_tests.servers.ports import free_ports
 
@@ -114,8 +114,8 @@ def test_a_store_whose_etags_are_others_each_time_is_refused_with_one_line(store
     with pytest.raises(BucketError) as caught:
         bucket.heads(bucket.list_objects("logs/"), 2)
     assert str(caught.value) == (
-        f"cannot read s3://{BUCKET}/logs/a.json: every listing has another ETag for it, so nobody can tell whether it"
-        " changed: read from a store whose ETags stay, or from a copy"
+        f"cannot read s3://{BUCKET}/logs/a.json: every listing shows a different ETag for it, so changes to it"
+        " cannot be noticed: use a store whose ETags are stable, or a copy"
     )
 
 
@@ -124,7 +124,7 @@ def test_the_etag_of_an_object_that_is_gone_is_not_asked_for_again_and_again(sto
     listed = bucket.list_objects("logs/")
     del store.objects["logs/b.json"]
     assert bucket.changed(listed) == listed[1]
-    with pytest.raises(BucketError, match=r"logs/b\.json: NoSuchKey: it is not there any more: run again"):
+    with pytest.raises(BucketError, match=r"logs/b\.json: NoSuchKey: it no longer exists: run again"):
         bucket.heads(listed, 2)
 
 
@@ -178,7 +178,7 @@ def test_an_answer_that_ends_early_is_asked_for_again(store: OddS3) -> None:
     ("how", "told"),
     [
         ((503, "SlowDown"), f"SlowDown: {ADVICE['SlowDown']}"),
-        ("reset", "dropped the connection: see the network, and run again"),
+        ("reset", "dropped the connection: check the network, and run again"),
     ],
 )
 def test_a_store_that_stays_busy_is_given_up_in_the_end(store: OddS3, how: Refusal, told: str) -> None:
@@ -228,12 +228,12 @@ def test_waits_grow_and_end_with_the_time_that_is_given(monkeypatch: pytest.Monk
     [
         ((403, "InvalidObjectState"), "the object is archived: restore it, or move it to where no pattern matches it"),
         ((400, "ExpiredToken"), "the credentials have expired: log in again (aws sso login), or renew the keys"),
-        ((403, "AccessDenied"), "the credentials do not allow it: let them read from (s3:GetObject) the bucket"),
-        ((404, "NoSuchBucket"), "there is no such bucket: see its name, and AWS_ENDPOINT_URL and AWS_REGION"),
-        ((403, "SignatureDoesNotMatch"), "the secret key is not that of the access key: see AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"),
-        ((403, "InvalidAccessKeyId"), "the store does not know this key: see AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"),
-        ((403, "RequestTimeTooSkewed"), "this machine's clock differs from the store's by more than 15 minutes: set it"),
-        ((301, "PermanentRedirect"), "the bucket is in another region: set AWS_REGION to that"),
+        ((403, "AccessDenied"), "the credentials may not read the object: allow s3:GetObject"),
+        ((404, "NoSuchBucket"), "there is no such bucket: check its name, AWS_ENDPOINT_URL and AWS_REGION"),
+        ((403, "SignatureDoesNotMatch"), "the secret key does not belong to the access key: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"),
+        ((403, "InvalidAccessKeyId"), "the store does not know this access key: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"),
+        ((403, "RequestTimeTooSkewed"), "this machine's clock differs from the store's by more than 15 minutes: correct it"),
+        ((301, "PermanentRedirect"), "the bucket is in another region: set AWS_REGION to it"),
     ],
 )  # fmt: skip
 def test_a_refusal_is_one_sentence_with_what_to_do(store: OddS3, refusal: Refusal, told: str) -> None:
@@ -245,8 +245,15 @@ def test_a_refusal_is_one_sentence_with_what_to_do(store: OddS3, refusal: Refusa
     assert str(caught.value) == f"cannot read s3://{BUCKET}/logs/a.json: {refusal[1]}: {told}"
     with pytest.raises(BucketError) as caught:
         bucket.list_objects("logs/")
-    told = told.replace("read from (s3:GetObject)", "list (s3:ListBucket)")
+    told = told.replace("read the object: allow s3:GetObject", "list the bucket: allow s3:ListBucket")
     assert str(caught.value) == f"cannot list s3://{BUCKET}/logs/: {refusal[1]}: {told}"
+
+
+def test_a_number_in_a_key_is_no_answer_of_the_store() -> None:
+    error = ValueError(
+        "Error performing GET http://x/part-00412.csv - Server returned status code: 418 Teapot"
+    )
+    assert "overwritten" not in reason_of(error)
 
 
 def test_a_refusal_of_a_listing_that_takes_odd_keys_is_the_same(store: OddS3) -> None:
@@ -256,8 +263,8 @@ def test_a_refusal_of_a_listing_that_takes_odd_keys_is_the_same(store: OddS3) ->
     with pytest.raises(BucketError) as caught:
         bucket.list_objects("logs/")
     assert str(caught.value) == (
-        f"cannot list s3://{BUCKET}/logs/: AccessDenied: the credentials do not allow it: let them list"
-        " (s3:ListBucket) the bucket"
+        f"cannot list s3://{BUCKET}/logs/: AccessDenied: the credentials may not list the bucket: allow"
+        " s3:ListBucket"
     )
 
 
@@ -265,9 +272,7 @@ def test_a_refusal_of_the_lakes_store_is_one_sentence_too(store: OddS3) -> None:
     place = open_place(store.url, "scx")
     store.refuse = lambda method, key: (403, "AccessDenied")
     for ask in (lambda: place.read("a"), lambda: place.list("x"), lambda: place.write("a", b"")):
-        with pytest.raises(
-            LakeError, match=r"AccessDenied: the credentials do not allow it: let them \w+"
-        ) as caught:
+        with pytest.raises(LakeError, match=r"AccessDenied: the credentials may not \w+") as caught:
             ask()
         assert "\n" not in str(caught.value)
 
@@ -281,10 +286,12 @@ def test_a_store_that_nobody_runs_or_whose_name_nobody_knows_is_said_at_once(
         opened(store, seconds=3600).list_objects("")
     assert str(caught.value) == (
         f"cannot list s3://{BUCKET}/: http://127.0.0.1:{port} refuses the connection: is the store running, and"
-        " AWS_ENDPOINT_URL right?"
+        " is AWS_ENDPOINT_URL right?"
     )
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://no-such-name.invalid")
-    with pytest.raises(BucketError, match=r"http://no-such-name\.invalid has a name that nobody knows"):
+    with pytest.raises(
+        BucketError, match=r"http://no-such-name\.invalid has a host name that cannot be resolved"
+    ):
         opened(store, seconds=3600).list_objects("")
 
 

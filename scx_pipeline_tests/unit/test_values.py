@@ -245,11 +245,11 @@ def test_values_that_are_refused(con: duckdb.DuckDBPyConnection, kind: str, text
             for zone in OTHER_ZONES
         ),
         ("is not a timestamp", "2021-02-30 10:00:00Z", "is not a timestamp"),
-        ("is not a timestamp", "2021-02-03 10:00:00.1234567Z", "is more exact than a microsecond"),
+        ("is not a timestamp", "2021-02-03 10:00:00.1234567Z", "is more precise than a microsecond"),
         ("is not a timestamp", "noon", "is not a timestamp"),
-        ("is not a number of seconds", "1541105830.1234567", "is more exact than a microsecond"),
+        ("is not a number of seconds", "1541105830.1234567", "is more precise than a microsecond"),
         ("is not a number of seconds", "1,5", "is not a number of seconds"),
-        ("is not a number of microseconds", "5.5", "is more exact than a microsecond"),
+        ("is not a number of microseconds", "5.5", "is more precise than a microsecond"),
         ("is not an integer", "", "is not an integer"),
     ],
 )  # fmt: skip
