@@ -446,7 +446,7 @@ def raising(state: str, message: str = "as if") -> str:
         ("25P03", "ends idle transactions"),
         ("25P04", "ends long transactions"),
         ("57014", "the role's statement_timeout"),
-        ("2BP01", "drop that, and make it again"),
+        ("2BP01", "drop that, and create it again"),
         ("57P01", "an administrator ended the session"),
         ("42P01", "dropped or renamed"),
         ("42601", "SQLSTATE 42601"),
