@@ -10,10 +10,11 @@ from scx_pipeline.engine.parsing import Refused, Strangers
 from scx_pipeline.engine.select import SelectedObject
 from scx_pipeline.spec import Month, Span, Table
 
-MAX_STORED_CHARACTERS = 64 << 20  # of the raw texts of a table's rejected rows, in one load
+# Of a table's rejected rows, in one load: characters of their raw texts, and rows, as short ones take memory too.
+MAX_STORED_CHARACTERS, MAX_STORED_ROWS = 64 << 20, 500_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """A row that was not loaded: where it is, which column is wrong and why, and its raw text."""
 
@@ -68,7 +69,7 @@ class Ingested:
     def store(self, count: ObjectCount, refused: Sequence[Refused]) -> None:
         """Keep an object's rows that stay out, as long as there is room for their texts."""
         for row in sorted(refused, key=lambda row: row.line or 0):
-            if self.stored_characters > MAX_STORED_CHARACTERS:
+            if self.stored_characters > MAX_STORED_CHARACTERS or len(self.rejected) == MAX_STORED_ROWS:
                 return
             raw = row.raw.replace("\0", "\\0")
             self.stored_characters += len(raw)

@@ -74,7 +74,8 @@ class RegularFiles:
         # Tabs and the like could stand between a name and its colon.
         others = " OR ".join(f"contains(line, {text})" for text in ("chr(9)", "chr(13)", "'\\u0000'"))
         regular = f"COALESCE(({shaped}) AND NOT ({others}), FALSE)"
-        found = self.con.execute(
+        # On a connection of its own: a statement that fails would end a transaction of the other one.
+        found = self.con.cursor().execute(
             f"SELECT file_index, count(*) FILTER ({regular}), any_value(line) FILTER (NOT {regular})"
             f" FROM read_csv({paths_of(files)}, columns={{'line': 'VARCHAR'}}, auto_detect=false, header=false, delim=chr({ord(MARK)}),"
             f" quote='', escape='', new_line='\\n', ignore_errors=true, compression='{compression_of(files)}') GROUP BY file_index"

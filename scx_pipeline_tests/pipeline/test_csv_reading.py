@@ -233,6 +233,15 @@ def test_raw_texts_are_stored_up_to_a_size(table: Make, monkeypatch: pytest.Monk
     assert len(made.rejected()) == 11
 
 
+def test_rows_are_stored_up_to_a_number_in_all_files_together(
+    table: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "MAX_STORED_ROWS", 5)
+    made = table(NUMBERS)
+    report = made.load(a__csv=b"id,n\n" + b"x\n" * 3, b__csv=b"id,n\n" + b"x\n" * 4)
+    assert (report.read, report.rejected, len(made.rejected())) == (7, 7, 5)
+
+
 def test_a_share_of_bad_rows_beyond_the_limit_ends_the_reading(
     table: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
