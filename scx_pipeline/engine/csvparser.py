@@ -100,9 +100,10 @@ class CsvParser(Parser[LocalFile]):
         """Land files by one scan; how many records of which were refused. Files that were not read right are left out."""
         import duckdb
 
-        scan = csvfile.scan(list(files.values()), header, self.table.column_names)
+        null_texts = self.source.null_texts
+        scan = csvfile.scan(list(files.values()), header, self.table.column_names, null_texts)
         try:
-            self._insert(scan, FILE, f"{first} + {FILE}")
+            self._insert(scan, FILE, f"{first} + {FILE}", [text for text in null_texts if text])
         except (duckdb.OutOfMemoryException, duckdb.InterruptException):
             raise
         except duckdb.Error:  # nothing has landed; the exact reader says what is wrong with which file
@@ -131,14 +132,14 @@ class CsvParser(Parser[LocalFile]):
             ).fetchall()
         )
 
-    def _insert(self, texts: str, others: str, number: str) -> int:
+    def _insert(self, texts: str, others: str, number: str, null_texts: Sequence[str]) -> int:
         """Land the rows of a relation of texts under the number of their file; how many.
 
         A bad row keeps its place, marked by a negative number, so that its record can be found by counting.
         """
         columns = self.table.columns
         mark = marked(values.violations(columns), number)
-        rows = values.typed_rows(texts, columns, others, self.source.null_texts)
+        rows = values.typed_rows(texts, columns, others, null_texts)
         return self.landing.add(f"SELECT {names(self.table.column_names)}, {mark} FROM ({rows})")
 
     def _land_exactly(self, number: int, file: LocalFile) -> int:
@@ -148,7 +149,7 @@ class CsvParser(Parser[LocalFile]):
         for part in self._exact_parts(file):
             refused += len(part.refused)
             with self._registered(file, part) as relation:
-                landed += self._insert(relation, LINE, str(number))
+                landed += self._insert(relation, LINE, str(number), self.source.null_texts)
             if self._are_too_many(refused):
                 self.ended_early, self.counts[number] = True, landed + refused
                 return refused

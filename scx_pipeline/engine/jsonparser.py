@@ -315,8 +315,8 @@ class JsonParser(_JsonParser[Document]):
 def _prepare(file: LocalFile, lines: Lines, uri: str) -> None:
     """Refuse other encodings than UTF-8 that would make every line a bad one, and write aside what DuckDB would misread.
 
-    It takes a byte order mark as a part of the first record, and may lose or refuse the last record of a file as large
-    as its buffer where no line end follows it.
+    It takes a byte order mark as a part of the first record, and a file of one byte for an empty one. It may lose or
+    refuse the last record of a file as large as its buffer where no line end follows it.
     """
     with open_plain(file.path) as stream:
         start = stream.read(4)
@@ -324,7 +324,7 @@ def _prepare(file: LocalFile, lines: Lines, uri: str) -> None:
         raise SourceFileError(
             f"{uri}: not UTF-8 (it looks like UTF-16); convert the file and upload it again"
         )
-    unended = not lines.ended and (lines.longest or lines.size > BUFFER_BYTES - SLACK)
+    unended = not lines.ended and (lines.longest or lines.size == 1 or lines.size > BUFFER_BYTES - SLACK)
     if start.startswith(BOM) or unended:
         _write_aside(file, len(BOM) if start.startswith(BOM) else 0, b"\n" if unended else b"")
 

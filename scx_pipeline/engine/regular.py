@@ -75,11 +75,15 @@ class RegularFiles:
         others = " OR ".join(f"contains(line, {text})" for text in ("chr(9)", "chr(13)", "'\\u0000'"))
         regular = f"COALESCE(({shaped}) AND NOT ({others}), FALSE)"
         # On a connection of its own: a statement that fails would end a transaction of the other one.
-        found = self.con.cursor().execute(
-            f"SELECT file_index, count(*) FILTER ({regular}), any_value(line) FILTER (NOT {regular})"
-            f" FROM read_csv({paths_of(files)}, columns={{'line': 'VARCHAR'}}, auto_detect=false, header=false, delim=chr({ord(MARK)}),"
-            f" quote='', escape='', new_line='\\n', ignore_errors=true, compression='{compression_of(files)}') GROUP BY file_index"
-        ).fetchall()
+        found = (
+            self.con.cursor()
+            .execute(
+                f"SELECT file_index, count(*) FILTER ({regular}), any_value(line) FILTER (NOT {regular})"
+                f" FROM read_csv({paths_of(files)}, columns={{'line': 'VARCHAR'}}, auto_detect=false, header=false, delim=chr({ord(MARK)}),"
+                f" quote='', escape='', new_line='\\n', ignore_errors=true, compression='{compression_of(files)}') GROUP BY file_index"
+            )
+            .fetchall()
+        )
         return {place: (count, example) for place, count, example in found}
 
     def _learn(self, lines: Sequence[str]) -> bool:

@@ -151,7 +151,9 @@ def _is_finer(text: str, scale: int) -> str:
     part = f"{PREFIX}part"
     digits = f"rtrim({part}.whole || {part}.fraction, '0')"
     exponent = f"CASE WHEN {part}.exponent = '' THEN 0 ELSE TRY_CAST({part}.exponent AS BIGINT) END"
-    exact = f"ltrim({digits}, '0') = '' OR strlen({digits}) - strlen({part}.whole) - {exponent} <= {scale}"
+    places = f"strlen({digits}) - strlen({part}.whole) - {exponent}"
+    # A text that is no such number has no digits here, though a cast may take it, as it does '1E0.'.
+    exact = f"{part}.whole || {part}.fraction <> '' AND (ltrim({digits}, '0') = '' OR {places} <= {scale})"
     slow = f"list_transform([{parts}], lambda {part}: COALESCE({exact}, FALSE))[1]"
     return f"CASE WHEN {usual} THEN FALSE ELSE NOT {slow} END"
 

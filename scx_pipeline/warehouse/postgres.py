@@ -125,7 +125,7 @@ class PostgresWarehouse(Warehouse):
         Each statement sees what was committed before it: what a load that was waited for has published, too.
         """
         with self._connect() as con, self._translated(), refused(self.url), told(self.limits):
-            con.set_session(isolation_level="READ COMMITTED", readonly=False, deferrable=False)
+            con.set_session(isolation_level="READ COMMITTED", deferrable=False)
             self._set(con, pgsettings.of_load(self.limits))
             self._wait_for(con, lock)
             pgsettings.raise_memory(con)

@@ -229,7 +229,8 @@ def _empty(warehouse: Warehouse, compiled: CompiledStar, table: Table) -> None:
 def _standing(
     warehouse: Warehouse, compiled: CompiledStar, table: Table, columns: Sequence[str]
 ) -> list[Values]:
-    with warehouse.reading() as session:
+    with warehouse.inspecting() as session:
+        assert session is not None
         return session.rows(f"SELECT {names(columns)} FROM {qualified(compiled.star.schema_name, table)}")
 
 

@@ -125,5 +125,6 @@ def queried(star: StarCopy, warehouse: Warehouse, sql: str) -> list[tuple[object
         )
         columns = [staging.column(name) for name in COLUMNS]
         session.insert_rows(qualified(compiled.star.schema_name, staging), columns, ROWS)
-    with warehouse.reading() as session:
+    with warehouse.inspecting() as session:
+        assert session is not None
         return session.rows(compiled.query(query, session.capabilities))

@@ -33,9 +33,15 @@ except KeyboardInterrupt: print("interrupted", flush=True)
 """
 
 
+def as_in_a_terminal() -> None:
+    """Ignore no signal, whatever the tests were started by."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @contextmanager
 def supervised(
-    folder: Path, program: str, before: Callable[[], object] | None = None
+    folder: Path, program: str, before: Callable[[], object] = as_in_a_terminal
 ) -> Iterator[subprocess.Popen[str]]:
     """A program under the supervisor, with a process of its own; none of them outlives the block."""
     (folder / "program.py").write_text(program)

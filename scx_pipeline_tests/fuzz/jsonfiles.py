@@ -211,11 +211,11 @@ def _number(value: Number, column: Column) -> Cell:
     written = re.search("[.eE]", text) is not None
     if kind.startswith("decimal"):
         precision = int(re.findall(r"\d+", kind)[0])
-        # As it is written, or as the double that docs/reading.md says it is read as.
-        ways = {*rules.of_text(kind, None, text), *rules.of_text(kind, None, repr(float(text)))}
-        cell = tuple(ways)
+        cell = rules.of_text(kind, None, text)
+        # A number that a double does not keep may be refused; it is never rounded.
+        long = re.search(r"[0-9.]{17}|[eE]-[0-9]{3}", text) is not None
         rounds = precision > EXACT_DIGITS and (written or abs(int(text)) >= 1 << 63)
-        return (*cell, REJECT) if rounds else cell
+        return (*cell, REJECT) if long or rounds else cell
     if column.unit:
         plain = rules.of_text(kind, column.unit, text)
         if re.search("[eE]", text):

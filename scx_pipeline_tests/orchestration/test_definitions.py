@@ -125,7 +125,7 @@ def test_a_star_has_a_job_for_its_months_and_one_for_what_has_none(project: dg.D
         }
         assert found == {check for check in checks if check[0] in tables} | others
         assert job.partitions_def == partitions
-        assert job.executor_def is dg.in_process_executor
+        assert job.executor_def.name == dg.in_process_executor.name
 
 
 def test_a_star_with_tables_without_months_has_a_job_and_a_schedule_for_them(project: dg.Definitions) -> None:
@@ -283,7 +283,7 @@ def test_the_job_loads_all_tables_and_runs_all_their_checks(project: dg.Definiti
     layer = job.asset_layer
     assert set(layer.selected_asset_keys) == {key(name) for name in TABLES}
     assert len(layer.asset_graph.asset_check_keys) == len(declared_checks(STAR)) + len(declared_watches(STAR))
-    assert job.executor_def is dg.in_process_executor
+    assert job.executor_def.name == dg.in_process_executor.name
     assert isinstance(job.partitions_def, dg.TimeWindowPartitionsDefinition)
 
 

@@ -102,7 +102,7 @@ def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_a_home_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("")
-    with pytest.raises(SettingsError, match=r"DAGSTER_HOME .*home cannot be written \(File exists\)"):
+    with pytest.raises(SettingsError, match=r"DAGSTER_HOME .*home cannot be written \(Not a directory\)"):
         prepare_home(tmp_path / "home")
 
 

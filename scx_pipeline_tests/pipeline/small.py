@@ -50,6 +50,11 @@ class SmallWorld(World):
         for name, content in files.items():
             self.put_key("in/" + name.replace("_", "."), content)
 
+    def load(self, **files: bytes) -> LoadReport:  # type: ignore[override]
+        """Put files, whose names have _ for each dot, and load all that there are."""
+        self.put_files(**files)
+        return self.load_all()
+
     def load_all(self) -> LoadReport:
         return self.loader().refresh()
 
@@ -60,6 +65,12 @@ class SmallWorld(World):
     def rejects(self) -> list[Row]:
         """What stays out: file, line, column, reason."""
         return self.state("rejected_rows", "object_key, line, column_name, reason")
+
+    def rejected(self) -> list[Row]:
+        """The same with the raw text, by file and line."""
+        return self.rows(
+            'SELECT object_key, line, column_name, reason, "raw" FROM scx_pipeline.rejected_rows ORDER BY object_key, line'
+        )
 
 
 Make = Callable[..., SmallWorld]

@@ -6,7 +6,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,20 +14,21 @@ from scx_pipeline.engine import accounts, csvparser
 from scx_pipeline.engine.csvbytes import MAX_RECORD_BYTES
 from scx_pipeline.engine.csvfile import BUFFER_BYTES
 from scx_pipeline.errors import GateError, SourceFileError
-from scx_pipeline_tests.pipeline.onetable import OneTable
+from scx_pipeline_tests.pipeline.small import Make, SmallWorld, small_star
 
 NUMBERS = {"id": "integer", "n": "integer"}
 TEXTS = {"id": "integer", "v": "varchar(max)"}
 
-Make = Callable[..., OneTable]
-
 
 @pytest.fixture
 def table(tmp_path: Path) -> Make:
-    """A table in DuckDB, by its columns."""
+    """A table in DuckDB, by the types of its columns."""
+    (tmp_path / "bucket").mkdir()
 
-    def make(columns: dict[str, str], **source: object) -> OneTable:
-        return OneTable(tmp_path, f"duckdb://{tmp_path}/dev.duckdb", columns, source)
+    def make(columns: dict[str, str], **source: object) -> SmallWorld:
+        facts = [{"name": name, "type": kind} for name, kind in columns.items()]
+        place = ((tmp_path / "bucket").as_uri(), f"duckdb://{tmp_path}/dev.duckdb")
+        return SmallWorld(*place, small_star(tmp_path, "csv", facts, **source))
 
     return make
 
@@ -45,7 +45,7 @@ def test_short_records_across_the_end_of_a_buffer_cost_no_good_one(
     before, rest = divmod(boundary + offset - len(b"id,v\n") - 3 * len(b"short\n"), len(good))
     first = b"1," + b"2" * (rest + 997) + b"\n"
     content = b"id,v\n" + first + good * (before - 1) + b"short\n" * 6 + good * 2000
-    report = table(TEXTS).load(x__csv__gz=gzip.compress(content, 1))
+    report = table(TEXTS).load(x_csv_gz=gzip.compress(content, 1))
     assert (report.read, report.loaded, report.rejected) == (before + 2006, before + 2000, 6)
 
 
@@ -56,10 +56,10 @@ def test_lines_inside_of_a_quoted_text_never_become_rows(repeats: int, table: Ma
     content = io.StringIO(newline="")
     csv.writer(content, lineterminator="\n").writerows([["id", "v"], *([n, inner] for n in range(count))])
     made = table(TEXTS)
-    report = made.load(x__csv__gz=gzip.compress(content.getvalue().encode(), 1))
+    report = made.load(x_csv_gz=gzip.compress(content.getvalue().encode(), 1))
     assert (report.read, report.loaded, report.rejected) == (count, count, 0)
     assert made.rows(
-        "SELECT DISTINCT v = repeat('7,x' || chr(10), ?) FROM t.t".replace("?", str(repeats))
+        "SELECT DISTINCT v = repeat('7,x' || chr(10), ?) FROM public.t".replace("?", str(repeats))
     ) == [(True,)]
 
 
@@ -71,7 +71,7 @@ def test_a_quote_that_is_never_closed_refuses_the_file_at_its_line_whatever_its_
 ) -> None:
     content = b"id,v\n" + b"1,x\n" * 10 + b'2,"open\n' + b"3,y\n" * (size // 4)
     with pytest.raises(SourceFileError, match=r"in/x\.csv\.gz, line 12: .*never closed"):
-        table(TEXTS).load(x__csv__gz=gzip.compress(content, 1))
+        table(TEXTS).load(x_csv_gz=gzip.compress(content, 1))
 
 
 @pytest.mark.parametrize("size", [MAX_RECORD_BYTES + 1, BUFFER_BYTES, 5 * BUFFER_BYTES])
@@ -82,7 +82,7 @@ def test_a_record_that_is_too_long_refuses_the_file_at_its_line_whatever_its_siz
     with pytest.raises(
         SourceFileError, match=r"in/x\.csv\.gz, line 3: the record is longer than 4,194,304 bytes"
     ):
-        table(TEXTS).load(x__csv__gz=gzip.compress(content, 1))
+        table(TEXTS).load(x_csv_gz=gzip.compress(content, 1))
 
 
 def test_a_record_of_the_most_bytes_is_read(table: Make) -> None:
@@ -91,22 +91,22 @@ def test_a_record_of_the_most_bytes_is_read(table: Make) -> None:
     rest = MAX_RECORD_BYTES - len(",".join(values))
     record = ",".join([*values[:-1], "z" * rest]).encode()
     assert len(record) == MAX_RECORD_BYTES
-    header = ",".join(made.columns).encode()
-    assert made.load(x__csv=header + b"\n" + record + b"\n").loaded == 1
-    assert made.rows("SELECT length(v69) FROM t.t") == [(rest,)]
+    header = ",".join(made.compiled.star.table("t").column_names).encode()
+    assert made.load(x_csv=header + b"\n" + record + b"\n").loaded == 1
+    assert made.rows("SELECT length(v69) FROM public.t") == [(rest,)]
 
 
 @pytest.mark.parametrize("line", ['3,5" of rain', '3,x"y"', "3,it's"])
 def test_quotes_inside_of_an_unquoted_value_are_text(line: str, table: Make) -> None:
     made = table(TEXTS)
-    made.load(x__csv=f'id,v\n1,"a\nb"\n{line}\n4,"c, ""d"""\n'.encode())
-    assert made.rows() == [(1, "a\nb"), (3, line[2:]), (4, 'c, "d"')]
+    made.load(x_csv=f'id,v\n1,"a\nb"\n{line}\n4,"c, ""d"""\n'.encode())
+    assert made.values() == [(1, "a\nb"), (3, line[2:]), (4, 'c, "d"')]
 
 
 def test_a_record_with_text_behind_a_quoted_value_is_rejected_alone(table: Make) -> None:
     made = table(TEXTS)
-    made.load(x__csv=b'id,v\n1,"a\nb"\n2,"c"d\n3,"e"\n')
-    assert made.rows() == [(1, "a\nb"), (3, "e")]
+    made.load(x_csv=b'id,v\n1,"a\nb"\n2,"c"d\n3,"e"\n')
+    assert made.values() == [(1, "a\nb"), (3, "e")]
     assert made.rejected() == [
         ("in/x.csv", 4, "v", "has text between a closing quote and the next comma", '2,"c"d')
     ]
@@ -114,8 +114,8 @@ def test_a_record_with_text_behind_a_quoted_value_is_rejected_alone(table: Make)
 
 def test_surplus_separators_are_no_values_that_may_be_left_out(table: Make) -> None:
     made = table({"id": "integer", "a": "varchar(9)", "b": "varchar(9)"})
-    made.load(x__csv=b"id,a,b\n1,x,y\n2,x,y,\n3,,x,y,,\n4,x,\n")
-    assert made.rows() == [(1, "x", "y"), (4, "x", None)]
+    made.load(x_csv=b"id,a,b\n1,x,y\n2,x,y,\n3,,x,y,,\n4,x,\n")
+    assert made.values() == [(1, "x", "y"), (4, "x", None)]
     assert [row[1:4] for row in made.rejected()] == [
         (3, None, "has 4 values, the header 3"),
         (4, None, "has 6 values, the header 3"),
@@ -124,8 +124,8 @@ def test_surplus_separators_are_no_values_that_may_be_left_out(table: Make) -> N
 
 def test_blank_lines_are_no_records_of_a_single_column_either(table: Make) -> None:
     made = table({"id": "integer"})
-    report = made.load(x__csv=b'id\n1\n\nx\n\n\n""\n3\n\n')
-    assert made.rows() == [(1,), (3,)]
+    report = made.load(x_csv=b'id\n1\n\nx\n\n\n""\n3\n\n')
+    assert made.values() == [(1,), (3,)]
     assert [row[1:] for row in made.rejected()] == [
         (4, "id", "'x' is not an integer", "x"),
         (7, "id", "'' is not an integer", '""'),
@@ -135,7 +135,7 @@ def test_blank_lines_are_no_records_of_a_single_column_either(table: Make) -> No
 
 def test_bad_rows_are_explained_by_the_whole_of_their_record(table: Make) -> None:
     made = table({"id": "integer", "v": "varchar(65535)", "m": "integer", "n": "integer"})
-    made.load(x__csv=f"id,v,m,n\n1,{'x' * 20_000},bad,5\n2,{'y' * 70_000},3,5\n".encode())
+    made.load(x_csv=f"id,v,m,n\n1,{'x' * 20_000},bad,5\n2,{'y' * 70_000},3,5\n".encode())
     long = "'" + "y" * 80 + "' is longer than 65535 bytes"
     assert [row[1:4] for row in made.rejected()] == [(2, "m", "'bad' is not an integer"), (3, "v", long)]
     assert [len(row[4]) for row in made.rejected()] == [10_000, 10_000]
@@ -164,31 +164,31 @@ def test_names_of_a_file_never_meet_the_engines_own(names: str, table: Make) -> 
     made = table(TEXTS)
     more = names.count(",") + 1
     made.load(
-        a__csv=f"id,v,{names}\n1,a{',9' * more}\n".encode(),
-        b__csv=f"id,{names},v\nz{',9' * more},c\n4{',9' * more},d\n".encode(),
+        a_csv=f"id,v,{names}\n1,a{',9' * more}\n".encode(),
+        b_csv=f"id,{names},v\nz{',9' * more},c\n4{',9' * more},d\n".encode(),
     )
-    assert made.rows() == [(1, "a"), (4, "d")]
+    assert made.values() == [(1, "a"), (4, "d")]
     assert [row[:4] for row in made.rejected()] == [("in/b.csv", 2, "id", "'z' is not an integer")]
 
 
 def test_a_declared_column_may_have_a_name_that_readers_give_their_own(table: Make) -> None:
     made = table({"filename": "integer", "place": "integer", "n": "integer"})
-    made.load(a__csv=b"n,filename,place\n1,2,3\n4,5,x\n", b__csv=b"filename,place,n\n6,7,8\n")
-    assert made.rows() == [(2, 3, 1), (6, 7, 8)]
+    made.load(a_csv=b"n,filename,place\n1,2,3\n4,5,x\n", b_csv=b"filename,place,n\n6,7,8\n")
+    assert made.values() == [(2, 3, 1), (6, 7, 8)]
     assert [row[:4] for row in made.rejected()] == [("in/a.csv", 3, "place", "'x' is not an integer")]
 
 
 def test_a_header_may_have_more_than_64_kib(table: Make) -> None:
     names = ",".join(f"column_{number}" for number in range(7000))
     made = table(TEXTS)
-    made.load(x__csv=f"id,{names},v\n1{',9' * 7000},a\n".encode())
-    assert made.rows() == [(1, "a")]
+    made.load(x_csv=f"id,{names},v\n1{',9' * 7000},a\n".encode())
+    assert made.values() == [(1, "a")]
 
 
 def test_a_header_may_have_quoted_line_ends(table: Make) -> None:
     made = table(TEXTS)
-    made.load(x__csv=b'id,"a\nb",v\n1,2,x\nz,2,x\n')
-    assert made.rows() == [(1, "x")]
+    made.load(x_csv=b'id,"a\nb",v\n1,2,x\nz,2,x\n')
+    assert made.values() == [(1, "x")]
     assert [row[1] for row in made.rejected()] == [4]
 
 
@@ -197,14 +197,14 @@ def test_a_header_may_have_quoted_line_ends(table: Make) -> None:
 
 def test_nothing_is_null_and_empty_quotes_are_the_empty_text(table: Make) -> None:
     made = table(TEXTS)
-    made.load(x__csv=b'id,v\n1,\n2,""\n3,"x"\n', y__csv=b'id,v\n4,""\n5,\n6,a"b\n')
-    assert made.rows() == [(1, None), (2, ""), (3, "x"), (4, ""), (5, None), (6, 'a"b')]
+    made.load(x_csv=b'id,v\n1,\n2,""\n3,"x"\n', y_csv=b'id,v\n4,""\n5,\n6,a"b\n')
+    assert made.values() == [(1, None), (2, ""), (3, "x"), (4, ""), (5, None), (6, 'a"b')]
 
 
 def test_a_text_that_stands_for_no_value_does_so_in_quotes_too(table: Make) -> None:
     made = table(TEXTS, null_texts=["", "NULL"])
-    made.load(x__csv=b'id,v\n1,\n2,""\n3,"NULL"\n4,NULL\n5,a"b\n')
-    assert made.rows() == [(1, None), (2, None), (3, None), (4, None), (5, 'a"b')]
+    made.load(x_csv=b'id,v\n1,\n2,""\n3,"NULL"\n4,NULL\n5,a"b\n')
+    assert made.values() == [(1, None), (2, None), (3, None), (4, None), (5, 'a"b')]
 
 
 # ------------------------------------------------------------------ many bad rows
@@ -215,7 +215,7 @@ def test_a_text_that_stands_for_no_value_does_so_in_quotes_too(table: Make) -> N
 )
 def test_of_many_bad_rows_the_first_are_stored_and_all_are_counted(bad: str, table: Make) -> None:
     made = table(NUMBERS, max_stored_rejects=50)
-    report = made.load(x__csv=("id,n\n" + f"1,2\n{bad}\n" * 3000).encode(), y__csv=b"id,n\nbad,1\n")
+    report = made.load(x_csv=("id,n\n" + f"1,2\n{bad}\n" * 3000).encode(), y_csv=b"id,n\nbad,1\n")
     assert (report.read, report.loaded, report.rejected) == (6001, 3000, 3001)
     rejected = made.rejected()
     assert [row[1] for row in rejected] == [*range(3, 103, 2), 2]
@@ -228,7 +228,7 @@ def test_of_many_bad_rows_the_first_are_stored_and_all_are_counted(bad: str, tab
 def test_raw_texts_are_stored_up_to_a_size(table: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accounts, "MAX_STORED_CHARACTERS", 1000)
     made = table(NUMBERS)
-    report = made.load(x__csv=b"id,n\n" + b"y" * 99 + b"\n" * 1 + (b"x" * 99 + b"\n") * 99)
+    report = made.load(x_csv=b"id,n\n" + b"y" * 99 + b"\n" * 1 + (b"x" * 99 + b"\n") * 99)
     assert report.rejected == 100
     assert len(made.rejected()) == 11
 
@@ -250,7 +250,7 @@ def test_a_share_of_bad_rows_beyond_the_limit_ends_the_reading(
     with pytest.raises(
         GateError, match="rejected_rows on t: .* rows were rejected .*, and no more rows were read"
     ) as caught:
-        made.load(x__csv=b"id,n\n" + b"1,2\n" * 1000 + b"short\n" * 200_000)
+        made.load(x_csv=b"id,n\n" + b"1,2\n" * 1000 + b"short\n" * 200_000)
     report = caught.value.report
     assert 10_000 < report.rejected < 30_000  # type: ignore[attr-defined]
     assert report.read < 40_000  # type: ignore[attr-defined]
@@ -267,13 +267,13 @@ def test_a_stray_quote_never_ends_the_reading_of_a_file_whose_share_of_bad_rows_
 def test_what_is_read_otherwise_than_it_was_counted_is_refused(
     table: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    content = b"id,n\n1,2\n3,4\n5,6\n"
+    content, made = b"id,n\n1,2\n3,4\n5,6\n", table(NUMBERS)
     with monkeypatch.context() as patch:  # a scan that loses a row is noticed, and the file is read again
         scan = csvparser.csvfile.scan
         patch.setattr(
             csvparser.csvfile, "scan", lambda *parts: f"(SELECT * FROM {scan(*parts)} WHERE id <> '3')"
         )
-        assert table(NUMBERS).load(x__csv=content).loaded == 3
+        assert made.load(x_csv=content).loaded == 3
     with monkeypatch.context() as patch:
         patch.setattr(
             csvparser,
@@ -281,4 +281,4 @@ def test_what_is_read_otherwise_than_it_was_counted_is_refused(
             lambda *parts: csvparser.RecordCount(9, 0, 0, False, False, None, None, 9),
         )
         with pytest.raises(SourceFileError, match=r"in/x\.csv: 3 records were read, but 8 were counted"):
-            table(NUMBERS).load(x__csv=content)
+            made.load(x_csv=content)

@@ -283,11 +283,11 @@ def test_more_than_the_limit_of_rejected_rows_fails(
         assert f"{PREFIX}2021/03/a.csv, line {good + 2}: has 1 values, the header 22" in check.message
 
 
-def test_an_unquoted_empty_value_is_null_and_a_quoted_one_is_the_empty_text(world: World) -> None:
+def test_an_empty_value_is_null_quoted_or_not(world: World) -> None:
     row = line_of(job(1, "2021-03-05 10:00:00", project_name="Q", summary=""))
     world.put("2021/03/a.csv", [row.replace("Q", '""')])
     world.load(MARCH)
-    assert world.table("projects", "project_name, summary") == [("", None)]
+    assert world.table("projects", "project_name, summary") == [(None, None)]
 
 
 # ------------------------------------------------------------------ months

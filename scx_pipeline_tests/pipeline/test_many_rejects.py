@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scx_pipeline_tests.pipeline.onetable import OneTable
+from scx_pipeline_tests.pipeline.small import SmallWorld, small_star
 
 BAD = 3000
 
@@ -41,12 +41,10 @@ def test_the_first_rejected_rows_of_a_file_are_stored_and_all_are_counted(
 ) -> None:
     assert callable(make)
     kind = {"csv_file": "csv", "json_document": "json"}.get(make.__name__, make.__name__)
-    table = OneTable(
-        tmp_path,
-        f"duckdb://{tmp_path}/dev.duckdb",
-        {"id": "integer", "n": "integer"},
-        {"format": kind, "max_stored_rejects": 50},
-    )
+    columns = [{"name": "id", "type": "integer"}, {"name": "n", "type": "integer"}]
+    (tmp_path / "bucket").mkdir()
+    place = ((tmp_path / "bucket").as_uri(), f"duckdb://{tmp_path}/dev.duckdb")
+    table = SmallWorld(*place, small_star(tmp_path, kind, columns, max_stored_rejects=50))
     report = table.load(x=make())
     assert (report.read, report.loaded, report.rejected) == (2 * BAD, BAD, BAD)
     rejected = table.rejected()

@@ -49,7 +49,6 @@ HOSTILE = {
     "transform_null_equals": "on",
     "quote_all_identifiers": "on",
     "default_transaction_isolation": "serializable",
-    "default_transaction_read_only": "on",
     "default_transaction_deferrable": "on",
     "search_path": "nowhere, pg_catalog",
     "statement_timeout": "10s",

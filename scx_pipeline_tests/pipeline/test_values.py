@@ -72,7 +72,7 @@ ZONE = "has a zone that is not Z or an offset such as +02:00"
 
 @pytest.mark.parametrize("kind", TEXTS)
 def test_a_decimal_with_more_places_than_declared_is_rejected_and_never_rounded(
-    made: Make, kind: str
+    made_here: Make, kind: str
 ) -> None:
     world = made_here(kind, ID, {"name": "v", "type": "decimal(10,2)"})
     world.put_files(x=TEXTS[kind](["1.005", "12.349", "0.001", "1e-11", "1.50", "1.500", "1E2", "7"]))

@@ -30,8 +30,8 @@ def table(*fields: str, nullable: bool = False, kind: str = "integer") -> Table:
         (table("a", "b.c"), False),
         (table("a.b.c", "d"), False),
         (table("a", nullable=True), False),
-        (table("a", kind="decimal(15,2)"), True),
-        (table("a", kind="decimal(16,2)"), False),
+        (table("a", kind="decimal(15,2)"), False),
+        (table("a", kind="double"), True),
         (table("file_index"), False),
     ],
 )

@@ -155,7 +155,10 @@ def test_values_that_are_taken(con: duckdb.DuckDBPyConnection, kind: str, text: 
                 "true",
             ]
         ),
-        *(("decimal(5,2)", text) for text in ["", "1000", "999.995", "nan", "1e9", "0x10", "1_0", "1,5"]),
+        *(
+            ("decimal(5,2)", text)
+            for text in ["", "1000", "999.995", "nan", "1e9", "0x10", "1_0", "1,5", "1E0.", "0e0."]
+        ),
         *(
             ("decimal(5,2)", text)
             for text in ["1.005", "12.349", "0.001", "1e-11", "1e-3", "12345e-4", "1.0001e1", "0.00000001"]

@@ -5,9 +5,11 @@ BEGIN;
 SET statement_timeout TO 2000;
 LOCK "scx_pipeline"."lock_songplays";
 SET statement_timeout TO 0;
-SELECT nspname FROM pg_namespace;
-SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'scx_pipeline' AND c.relname IN ('loads', 'months', 'month_rows', 'objects', 'rejected_rows', 'check_results', 'unpartitioned', 'stale_months', 'songplays__users') AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.relname, a.attnum;
-SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'songplays' AND c.relname IN ('staging_events', 'staging_songs', 'songs', 'artists', 'users', 'time', 'songplays') AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.relname, a.attnum;
+SELECT c.relname, c.relkind, u.usename, a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace LEFT JOIN pg_user AS u ON u.usesysid = c.relowner LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped WHERE n.nspname = 'scx_pipeline' AND c.relname IN ('loads', 'months', 'month_rows', 'objects', 'rejected_rows', 'check_results', 'unpartitioned', 'stale_months', 'tables', 'songplays__users') ORDER BY c.relname, a.attnum;
+SELECT c.relname, c.relkind, u.usename, a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace LEFT JOIN pg_user AS u ON u.usesysid = c.relowner LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped WHERE n.nspname = 'songplays' AND c.relname IN ('staging_events', 'staging_songs', 'songs', 'artists', 'users', 'time', 'songplays') ORDER BY c.relname, a.attnum;
+SELECT star, schema_name, table_name, column_list, key_columns, event_time, layout FROM "scx_pipeline"."tables" ORDER BY 1, 2, 3;
+SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'scx_pipeline' AND c.relname IN ('unpartitioned') AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.relname, a.attnum;
+SELECT fingerprint, code_version FROM scx_pipeline.unpartitioned WHERE star = 'songplays';
 DELETE FROM "songplays"."staging_songs" WHERE TRUE;
 COPY "songplays"."staging_songs" FROM 's3://bucket/staging/songplays/<id>-manifest.json'
 IAM_ROLE default
@@ -36,7 +38,9 @@ DROP TABLE _values;
 SELECT "artist_id" FROM (SELECT * FROM "songplays"."artists" WHERE TRUE) AS s GROUP BY "artist_id" HAVING COUNT(*) > 1 LIMIT 1;
 SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'scx_pipeline' AND c.relname IN ('months') AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.relname, a.attnum;
 SELECT month, fingerprint, code_version FROM scx_pipeline.months WHERE star = 'songplays';
-SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'songplays' AND c.relname IN ('staging_events', 'users', 'time', 'songplays') AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.relname, a.attnum;
+SELECT c.relname, c.relkind, u.usename, a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace LEFT JOIN pg_user AS u ON u.usesysid = c.relowner LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped WHERE n.nspname = 'scx_pipeline' AND c.relname IN ('loads', 'months', 'month_rows', 'objects', 'rejected_rows', 'check_results', 'unpartitioned', 'stale_months', 'tables', 'songplays__users') ORDER BY c.relname, a.attnum;
+SELECT c.relname, c.relkind, u.usename, a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace LEFT JOIN pg_user AS u ON u.usesysid = c.relowner LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped WHERE n.nspname = 'songplays' AND c.relname IN ('staging_events', 'staging_songs', 'songs', 'artists', 'users', 'time', 'songplays') ORDER BY c.relname, a.attnum;
+SELECT star, schema_name, table_name, column_list, key_columns, event_time, layout FROM "scx_pipeline"."tables" ORDER BY 1, 2, 3;
 CREATE TEMPORARY TABLE _values AS SELECT "song_id", COUNT(*) AS _rows FROM (SELECT * FROM "songplays"."songplays" WHERE TRUE) AS a WHERE "song_id" IS NOT NULL GROUP BY "song_id";
 SELECT COALESCE(SUM(s._rows), 0) FROM _values AS s LEFT JOIN (SELECT "song_id" FROM "songplays"."songs") AS t ON t."song_id" = s."song_id" WHERE t."song_id" IS NULL;
 DROP TABLE _values;
