@@ -238,7 +238,7 @@ def test_rows_are_stored_up_to_a_number_in_all_files_together(
 ) -> None:
     monkeypatch.setattr(accounts, "MAX_STORED_ROWS", 5)
     made = table(NUMBERS)
-    report = made.load(a__csv=b"id,n\n" + b"x\n" * 3, b__csv=b"id,n\n" + b"x\n" * 4)
+    report = made.load(a_csv=b"id,n\n" + b"x\n" * 3, b_csv=b"id,n\n" + b"x\n" * 4)
     assert (report.read, report.rejected, len(made.rejected())) == (7, 7, 5)
 
 
@@ -260,7 +260,7 @@ def test_a_stray_quote_never_ends_the_reading_of_a_file_whose_share_of_bad_rows_
     made = table(TEXTS, reject_limit=0.05, max_stored_rejects=20)
     # The quote's parity hides all records behind it from the count.
     content = b'id,v\n1,5" pipe\n' + b"short\n" * 30 + b"1,2\n" * 20_000
-    report = made.load(x__csv=content)
+    report = made.load(x_csv=content)
     assert (report.read, report.loaded, report.rejected) == (20_031, 20_001, 30)
 
 

@@ -3,7 +3,6 @@ Which types and values a file may have is in unit/test_parquetfile.py."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from scx_pipeline.engine.checks import CheckResult
 from scx_pipeline.engine.load import LoadReport
 from scx_pipeline.errors import GateError, SourceFileError
 from scx_pipeline.samples.sensor_readings import SensorOptions, generate
-from scx_pipeline_tests.pipeline.onetable import OneTable
 from scx_pipeline_tests.pipeline.sensors import (
     FEBRUARY,
     JANUARY,
@@ -24,6 +22,7 @@ from scx_pipeline_tests.pipeline.sensors import (
     readings,
     sensor_star,
 )
+from scx_pipeline_tests.pipeline.small import SmallWorld, small_star
 from scx_pipeline_tests.pipeline.world import span_of
 
 
@@ -149,15 +148,19 @@ def test_a_file_that_cannot_be_read_fails_the_load_by_its_name(sensors: SensorWo
 def test_a_rebuild_treats_a_file_that_cannot_be_read_as_every_load_does(
     tmp_path: Path, damage: str, policy: str
 ) -> None:
-    source = {"format": "parquet", "unfit_files": policy}
-    made = OneTable(tmp_path, f"duckdb://{tmp_path}/dev.duckdb", {"sensor_serial": "varchar(40)"}, source)
-    made.load(a__parquet=packed(readings("2023-01-01")))
-    rebuilt = replace(made, columns={**made.columns, "department_name": "varchar(40)"})
+    (tmp_path / "bucket").mkdir()
+    facts = [{"name": name, "type": "varchar(40)"} for name in ("sensor_serial", "department_name")]
+    before, after = (
+        small_star(tmp_path / str(count), "parquet", facts[:count], unfit_files=policy) for count in (1, 2)
+    )
+    made = SmallWorld((tmp_path / "bucket").as_uri(), f"duckdb://{tmp_path}/dev.duckdb", before)
+    made.load(a_parquet=packed(readings("2023-01-01")))
+    made.compiled = after
     if policy == "fail":
         with pytest.raises(SourceFileError, match=r"b\.parquet .*unfit_files: reject"):
-            rebuilt.load(b__parquet=DAMAGES[damage])
+            made.load(b_parquet=DAMAGES[damage])
         return
-    report = rebuilt.load(b__parquet=DAMAGES[damage])
+    report = made.load(b_parquet=DAMAGES[damage])
     rows = len(readings("2023-01-01"))
     assert (report.read, report.loaded, report.rejected) == (rows + 1, rows, 1)
 
