@@ -262,7 +262,7 @@ class Source(_Fact):
     max_stored_rejects: int = Field(
         1000,
         ge=1,
-        le=100_000,
+        le=10_000,
         description="rejected rows of a file that are stored; further ones are only counted",
     )
     rows_per_file: int | None = Field(None, ge=1, description="warn of a file that has not as many rows")
