@@ -237,8 +237,14 @@ def rejected(
     show.out.print(
         show.table(f"{star}: {count:,} rejected rows", names, [(*row[:4], str(row[4])[:80]) for row in rows])
     )
+    if len(rows) < count:
+        show.out.print(f"{count - len(rows):,} more are stored: --limit {count}", style="dim")
     if gone > 0:
-        show.out.print(f"{gone:,} more are not kept any more (SCX_KEEP_REJECTED_DAYS)", style="dim")
+        show.out.print(
+            f"{gone:,} more were counted, but are not stored (max_stored_rejects of their source), or not kept any more"
+            " (SCX_KEEP_REJECTED_DAYS)",
+            style="dim",
+        )
 
 
 @app.command(epilog="Example: scx analyze scx ground_profile_by_month")

@@ -38,7 +38,7 @@ def adopt(
     from scx_pipeline.engine import ownership
 
     if bool(tables) == all_:
-        raise PipelineError("name tables of the star, or give --all, not both")
+        raise PipelineError("give either tables of the star or --all; without --yes, they are only shown")
     adopted = ownership.adopt(find_star(star), warehouse_of(read_settings()), tables or [], yes)
     if as_json:
         print(json.dumps({"adopted": yes, "tables": [item.as_json() for item in adopted]}, indent=2))

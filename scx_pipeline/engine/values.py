@@ -263,7 +263,7 @@ def _exactly(reason: str, text: str) -> str:
     if decimal and _places(text) > int(decimal[1]):
         return f"has more than {decimal[1]} decimal places"
     if reason == "is not a timestamp" and _OTHER_ZONE.fullmatch(text):
-        return "has a zone that is not Z or an offset such as +02:00"
+        return "has a zone that is not Z or an offset of up to 14 hours, such as +02:00"
     unit = MICROSECONDS.get(reason.removeprefix("is not a number of "))
     if (
         _places(text) > unit

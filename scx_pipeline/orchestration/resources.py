@@ -130,7 +130,9 @@ class BucketResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     url: str
     max_unpacked_size: str = Field("20GB", description="What a compressed source file may unpack to.")
-    max_unpacked_ratio: int = Field(1000, description="How many times its own size that may be, beyond 256 MiB.")
+    max_unpacked_ratio: int = Field(
+        1000, description="How many times its own size that may be, beyond 256 MiB."
+    )
     retry_seconds: float = Field(180, description="Seconds for which requests to a busy bucket are retried.")
 
     @property

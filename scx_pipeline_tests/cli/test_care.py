@@ -41,7 +41,7 @@ def test_rejected_rows_that_are_not_kept_are_still_counted(scx: Scx, bucket: Pat
     assert "not kept any more" not in scx("rejected", "scx").out
     with duckdb.connect(home / "dev.duckdb") as con:
         con.execute("DELETE FROM scx_pipeline.rejected_rows")  # as upkeep does after some days
-    assert "6 more are not kept any more (SCX_KEEP_REJECTED_DAYS)" in scx("rejected", "scx").out
+    assert "6 more were counted, but are not stored" in scx("rejected", "scx").out
 
 
 def test_maintain_goes_on_after_a_star_that_fails(scx: Scx, home: Path) -> None:

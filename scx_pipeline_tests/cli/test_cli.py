@@ -67,6 +67,7 @@ def test_plan_load_status_rejected_and_analyze_tell_one_story(scx: Scx, bucket: 
     assert {check["check"] for check in status["checks"] if not check["passed"]} == {"rejected_rows"}
     rejected = json.loads(scx("rejected", "scx", "--json").out)
     assert len(rejected) == 6
+    assert "4 more are stored: --limit 6" in scx("rejected", "scx", "--limit", "2").out
     assert all(
         row["file"].endswith(".csv") and row["line"] > 1 and row["reason"] and row["raw"] for row in rejected
     )

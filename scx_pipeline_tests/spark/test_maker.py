@@ -4,7 +4,7 @@ Jobs by spark-submit, and what becomes of a killed one, are in test_jobs."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -222,15 +222,15 @@ def asked(spark: SparkSession, tmp_path: Path) -> Callable[[str], list[Row]]:
     """What gives the rows of a query in Redshift's dialect, of the three rows that the other engines are asked about."""
     jobs = both(open_loads("scx", tmp_path), spark)
     compiled = scx_star()
-    star = compiled.star.model_copy(update={"schema_name": SCHEMA})
-    columns = [star.staging[0].column(name) for name in COLUMNS]
+    moved = replace(compiled, star=compiled.star.model_copy(update={"schema_name": SCHEMA}))
+    columns = [moved.star.staging[0].column(name) for name in COLUMNS]
 
     def rows(text: str) -> list[Row]:
         query = sql._compile(sql.SqlFile(tmp_path / "x.sql", text), compiled.star, None)
         with SparkEngine(spark, jobs.world.limits).open(SCHEMA, jobs.place) as maker:
             frame = spark.createDataFrame(ROWS, maker.struct(columns))  # type: ignore[attr-defined]
             frame.createOrReplaceGlobalTempView("staging_cleansed_logs")
-            return maker.rows(sql._generate(query, star, CAPABILITIES, None))
+            return maker.rows(sql._generate(query, moved, CAPABILITIES, None))
 
     return rows
 

@@ -244,7 +244,7 @@ def test_values_that_are_refused(con: duckdb.DuckDBPyConnection, kind: str, text
         ("is not a decimal(5,2)", "1,5", "is not a decimal(5,2)"),
         ("is not a decimal(5,2)", "nan", "is not a decimal(5,2)"),
         *(
-            ("is not a timestamp", f"2021-02-03 10:00:00{zone}", "has a zone that is not Z or an offset such as +02:00")
+            ("is not a timestamp", f"2021-02-03 10:00:00{zone}", "has a zone that is not Z or an offset of up to 14 hours, such as +02:00")
             for zone in OTHER_ZONES
         ),
         ("is not a timestamp", "2021-02-30 10:00:00Z", "is not a timestamp"),
