@@ -309,6 +309,22 @@ def test_a_table_that_is_declared_again_is_rebuilt_as_loads_have_left_it_out_mea
         assert filled(world) == built(world, tmp_path), change.__name__
 
 
+def _renamed_source(facts: Facts, tables: dict[str, Facts], folder: Path) -> None:
+    facts["sources"][0]["name"] = tables[STAGING]["source"] = "logs"
+
+
+def test_objects_and_rejected_rows_of_a_source_that_is_not_declared_any_more_are_forgotten(
+    world: World, tmp_path: Path
+) -> None:
+    good = [job(number, "2021-03-05 10:00:00") for number in range(200)]
+    world.put("2021/03/a.csv", [*good, job(200, "not a time")])
+    world.load_changed()
+    world.compiled = declared(tmp_path, _renamed_source)
+    world.load_changed()
+    assert {source for (source,) in world.state("objects", "source")} == {"logs"}
+    assert world.state("rejected_rows", "source, line") == [("logs", 202)]
+
+
 def test_a_key_that_became_smaller_is_checked_over_all_months(world: World, tmp_path: Path) -> None:
     world.compiled = declared(tmp_path, _two_months_of_a_job)
     world.put("2021/03/a.csv", [job(1, "2021-03-05 10:00:00")])
