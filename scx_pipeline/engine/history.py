@@ -217,6 +217,7 @@ def forget_stale(session: Session, star: str, span: Span) -> None:
 def record_load(session: Session, compiled: CompiledStar, record: LoadRecord, selection: Selection) -> None:
     """Note the load, its months' fingerprints and its objects, and forget objects that have gone."""
     star, now = compiled.star.name, datetime.now(UTC).replace(tzinfo=None)
+    declared = [source.name for source in compiled.star.sources]
     totals = [record.total(name) for name in ("read", "loaded", "rejected", "deduplicated", "filtered")]
     _insert(session, LOADS, [(
         record.load_id, star, *_ends(record.span), record.run_id, record.started_at, now,
@@ -232,7 +233,7 @@ def record_load(session: Session, compiled: CompiledStar, record: LoadRecord, se
         _insert(session, MONTHS, [
             (star, str(month), record.load_id, selection.fingerprint(month), compiled.version, now) for month in record.span
         ])  # fmt: skip
-    _record_objects(session, star, record, selection)
+    _record_objects(session, star, declared, record, selection)
 
 
 def _ends(span: Span | None) -> tuple[str, str]:
@@ -283,15 +284,21 @@ def record_checks(session: Session, star: str, load_id: str, results: Sequence[C
     ])  # fmt: skip
 
 
-def _record_objects(session: Session, star: str, record: LoadRecord, selection: Selection) -> None:
-    """Replace what is known of the objects that were read, and of those that are in no listing any more."""
+def _record_objects(
+    session: Session, star: str, declared: Sequence[str], record: LoadRecord, selection: Selection
+) -> None:
+    """Replace what is known of the objects that were read, and of those that are in no listing any more.
+
+    The objects of a source that is not declared any more, such as one that was renamed, are in none.
+    """
     mark = session.capabilities.placeholder
     present = {(item.source, item.info.key) for item in selection.objects}
-    sources = sorted(selection.listed)
+    # Without those that are declared and were not listed: the load says nothing about their objects.
+    others = sorted(set(declared) - selection.listed)
+    condition = f" AND source NOT IN ({', '.join([mark] * len(others))})" if others else ""
     known = session.rows(
-        f"SELECT source, object_key FROM {STATE_SCHEMA}.objects WHERE star = {mark}"
-        f" AND source IN ({', '.join([mark] * len(sources))})",
-        [star, *sources],
+        f"SELECT source, object_key FROM {STATE_SCHEMA}.objects WHERE star = {mark}{condition}",
+        [star, *others],
     )
     read = {(count.object.source, count.object.info.key) for count in record.counts}
     stale = [key for key in known if tuple(key) in read or tuple(key) not in present]

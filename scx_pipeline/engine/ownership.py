@@ -16,6 +16,8 @@ from scx_pipeline.spec import Table
 from scx_pipeline.warehouse.base import STATE_SCHEMA, Relation, Session, Warehouse, qualified, quote
 
 ADOPTED = "adopted"  # the layout of a table that was not made here, so that the next load rebuilds it
+# The layout of a table that loads have left out, as it was not declared: rebuilt as well, should it be declared again.
+LEFT_OUT = "left out"
 
 Name = tuple[str, str]  # schema and table
 
@@ -77,7 +79,7 @@ class Leftover:
     schema: str
     table: str
     exists: bool
-    changed: bool  # by others since, so that it is not removed
+    changed: bool  # by others since, or made by others and never loaded, so that it is not removed
 
     @property
     def name(self) -> str:
@@ -87,7 +89,9 @@ class Leftover:
     def state(self) -> str:
         if not self.exists:
             return "no longer exists"
-        return "was changed by others, and is left alone" if self.changed else "as the pipeline made it"
+        return (
+            "was made or changed by others, and is left alone" if self.changed else "as the pipeline made it"
+        )
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -143,6 +147,8 @@ class Inspection:
         relation, record = self.found[schema, table.name], self.recorded.get((schema, table.name))
         if record is not None and record.layout == ADOPTED:
             return "was adopted"
+        if record is not None and record.layout == LEFT_OUT:
+            return "was not declared for a time, and loads have left it out"
         if record is not None and record.key != ", ".join(table.key):
             return "has a key other than the declared one"
         if record is not None and record.event_time != (table.event_time or ""):
@@ -239,6 +245,20 @@ def record_tables(session: Session, star: str, made: Sequence[tuple[str, Table, 
             layout = session.layout(table)
             _record(
                 session, RecordedTable(star, schema, table.name, text, key, table.event_time or "", layout)
+            )
+
+
+def mark_left_out(session: Session, look: Inspection) -> None:
+    """Note which of the star's recorded tables the load leaves out, as they are not declared: their rows are old from now on."""
+    names = {(schema, table.name) for schema, table, _ in declared_tables(look.compiled)}
+    mark, star = session.capabilities.placeholder, look.compiled.star.name
+    left = [item for name, item in look.recorded.items() if item.star == star and name not in names]
+    for item in left:
+        if item.layout not in (LEFT_OUT, ADOPTED):
+            session.begin()
+            session.execute(
+                f"UPDATE {qualified(STATE_SCHEMA, TABLES)} SET layout = {mark} WHERE schema_name = {mark} AND table_name = {mark}",
+                [LEFT_OUT, item.schema, item.table],
             )
 
 
@@ -358,8 +378,8 @@ def find_leftovers(
 
 def _leftover(session: Session, item: RecordedTable) -> Leftover:
     relation = session.relations_of(item.schema, [item.table]).get(item.table)
-    changed = relation is not None and not (
-        relation.is_table and _columns_text(relation.columns) == item.columns
+    changed = relation is not None and (
+        item.layout == ADOPTED or not relation.is_table or _columns_text(relation.columns) != item.columns
     )
     return Leftover(item.star, item.schema, item.table, relation is not None, changed)
 

@@ -16,6 +16,7 @@ from scx_pipeline.engine.ownership import (
     declared_tables,
     find_leftovers,
     inspect,
+    mark_left_out,
     record_tables,
     stored_tables,
 )
@@ -81,6 +82,7 @@ def prepare_tables(
         session.begin()
         if star.monthly[:1] and star.monthly[0] in rebuilt:
             forget_months(session, star)
+    mark_left_out(session, look)
     renamed = compiled.rebuilt_aside(_start_rebuild(session, look, rebuilt))
     _create(session, look, renamed, rebuilt)
     return renamed

@@ -289,6 +289,42 @@ def test_after_any_change_of_the_declaration_the_planned_loads_end_as_a_build_fr
         assert filled(world) == built(world, tmp_path), change.__name__
 
 
+def test_a_table_that_is_declared_again_is_rebuilt_as_loads_have_left_it_out_meanwhile(
+    world: World, tmp_path: Path
+) -> None:
+    put_months(world, MARCH, JUNE)
+    world.load_changed()
+    for change, gone, new in ((_schema, "2021/06", APRIL), (_renamed, "2021/04", JUNE)):
+        world.compiled = declared(tmp_path, change)
+        world.load_changed()
+        world.delete(f"{gone}/a.csv")
+        put_months(world, new)
+        world.load_changed()
+        world.compiled = scx_star()
+        assert "was not declared for a time" in world.plan().readiness.rebuild
+        with pytest.raises(WarehouseError, match="must be rebuilt in one load"):
+            world.load(MARCH)
+        world.load_changed()
+        assert world.changed() == [], change.__name__
+        assert filled(world) == built(world, tmp_path), change.__name__
+
+
+def _renamed_source(facts: Facts, tables: dict[str, Facts], folder: Path) -> None:
+    facts["sources"][0]["name"] = tables[STAGING]["source"] = "logs"
+
+
+def test_objects_and_rejected_rows_of_a_source_that_is_not_declared_any_more_are_forgotten(
+    world: World, tmp_path: Path
+) -> None:
+    good = [job(number, "2021-03-05 10:00:00") for number in range(200)]
+    world.put("2021/03/a.csv", [*good, job(200, "not a time")])
+    world.load_changed()
+    world.compiled = declared(tmp_path, _renamed_source)
+    world.load_changed()
+    assert {source for (source,) in world.state("objects", "source")} == {"logs"}
+    assert world.state("rejected_rows", "source, line") == [("logs", 202)]
+
+
 def test_a_key_that_became_smaller_is_checked_over_all_months(world: World, tmp_path: Path) -> None:
     world.compiled = declared(tmp_path, _two_months_of_a_job)
     world.put("2021/03/a.csv", [job(1, "2021-03-05 10:00:00")])
@@ -333,6 +369,18 @@ def test_a_leftover_that_others_replaced_is_not_dropped(duck: World, tmp_path: P
     duck.load_changed()
     run(duck, "DROP TABLE public.projects", "CREATE TABLE public.projects AS SELECT 7 AS who")
     drop_leftovers(duck.warehouse, "scx", duck.compiled)
+    assert ask(duck, "SELECT * FROM public.projects") == [(7,)]
+
+
+def test_a_table_that_was_adopted_and_never_loaded_is_not_dropped(duck: World, tmp_path: Path) -> None:
+    put_months(duck, MARCH)
+    duck.compiled = declared(tmp_path, _without_projects)
+    duck.load(MARCH)
+    run(duck, "CREATE TABLE public.projects AS SELECT 7 AS who")
+    adopt(scx_star(), duck.warehouse, ["projects"], yes=True)
+    duck.load(MARCH)
+    [left] = drop_leftovers(duck.warehouse, "scx", duck.compiled)
+    assert (left.name, left.state) == ("public.projects", "was made or changed by others, and is left alone")
     assert ask(duck, "SELECT * FROM public.projects") == [(7,)]
 
 
