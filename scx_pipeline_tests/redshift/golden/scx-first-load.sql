@@ -103,7 +103,7 @@ SELECT COALESCE(SUM(s._rows), 0) FROM (SELECT "created_at", 1 AS _rows FROM (SEL
 INSERT INTO "scx_pipeline"."loads" ("load_id", "star", "first_month", "last_month", "run_id", "started_at", "finished_at", "objects", "bytes", "rows_read", "rows_loaded", "rows_rejected", "rows_deduplicated", "rows_filtered") VALUES ('<id>', 'scx', '2021-04', '2021-04', NULL, '<now>'::timestamp, '<now>'::timestamp, 1, 545, 2, 2, 0, 0, 0);
 DELETE FROM "scx_pipeline"."months" WHERE star = 'scx' AND month BETWEEN '2021-04' AND '2021-04';
 INSERT INTO "scx_pipeline"."months" ("star", "month", "load_id", "fingerprint", "code_version", "loaded_at") VALUES ('scx', '2021-04', '<id>', '<id>', '<version>', '<now>'::timestamp);
-SELECT source, object_key FROM scx_pipeline.objects WHERE star = 'scx' AND source IN ('auto_classify_jobs');
+SELECT source, object_key FROM scx_pipeline.objects WHERE star = 'scx';
 INSERT INTO "scx_pipeline"."objects" ("star", "source", "object_key", "etag", "size_bytes", "load_id", "rows_read", "rows_loaded", "rows_rejected", "rows_deduplicated", "rows_filtered") VALUES ('scx', 'auto_classify_jobs', 'auto_classify_jobs/2021/04/a.csv', '<etag>', 545, '<id>', 2, 2, 0, 0, 0);
 DELETE FROM scx_pipeline.month_rows WHERE star = 'scx' AND table_name = 'staging_cleansed_logs' AND month BETWEEN '2021-04' AND '2021-04';
 INSERT INTO "scx_pipeline"."month_rows" ("star", "table_name", "month", "row_count", "load_id") VALUES ('scx', 'staging_cleansed_logs', '2021-04', 2, '<id>');

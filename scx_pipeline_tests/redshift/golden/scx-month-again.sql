@@ -68,7 +68,7 @@ SELECT COALESCE(SUM(s._rows), 0) FROM (SELECT "created_at", 1 AS _rows FROM (SEL
 INSERT INTO "scx_pipeline"."loads" ("load_id", "star", "first_month", "last_month", "run_id", "started_at", "finished_at", "objects", "bytes", "rows_read", "rows_loaded", "rows_rejected", "rows_deduplicated", "rows_filtered") VALUES ('<id>', 'scx', '2021-04', '2021-04', NULL, '<now>'::timestamp, '<now>'::timestamp, 1, 545, 2, 2, 0, 0, 0);
 DELETE FROM "scx_pipeline"."months" WHERE star = 'scx' AND month BETWEEN '2021-04' AND '2021-04';
 INSERT INTO "scx_pipeline"."months" ("star", "month", "load_id", "fingerprint", "code_version", "loaded_at") VALUES ('scx', '2021-04', '<id>', '<id>', '<version>', '<now>'::timestamp);
-SELECT source, object_key FROM scx_pipeline.objects WHERE star = 'scx' AND source IN ('auto_classify_jobs');
+SELECT source, object_key FROM scx_pipeline.objects WHERE star = 'scx';
 CREATE TEMPORARY TABLE _gone ("source" character varying(64), "object_key" character varying(1024));
 INSERT INTO _gone ("source", "object_key") VALUES ('auto_classify_jobs', 'auto_classify_jobs/2021/04/a.csv');
 DELETE FROM "scx_pipeline"."objects" WHERE star = 'scx' AND (source, object_key) IN (SELECT source, object_key FROM _gone);

@@ -22,7 +22,7 @@ SELECT month, fingerprint, code_version FROM scx_pipeline.months WHERE star = 's
 INSERT INTO "scx_pipeline"."loads" ("load_id", "star", "first_month", "last_month", "run_id", "started_at", "finished_at", "objects", "bytes", "rows_read", "rows_loaded", "rows_rejected", "rows_deduplicated", "rows_filtered") VALUES ('<id>', 'sensor_readings', '2023-01', '2023-01', NULL, '<now>'::timestamp, '<now>'::timestamp, 1, 1572, 2, 2, 0, 0, 0);
 DELETE FROM "scx_pipeline"."months" WHERE star = 'sensor_readings' AND month BETWEEN '2023-01' AND '2023-01';
 INSERT INTO "scx_pipeline"."months" ("star", "month", "load_id", "fingerprint", "code_version", "loaded_at") VALUES ('sensor_readings', '2023-01', '<id>', '<id>', '<version>', '<now>'::timestamp);
-SELECT source, object_key FROM scx_pipeline.objects WHERE star = 'sensor_readings' AND source IN ('readings');
+SELECT source, object_key FROM scx_pipeline.objects WHERE star = 'sensor_readings';
 CREATE TEMPORARY TABLE _gone ("source" character varying(64), "object_key" character varying(1024));
 INSERT INTO _gone ("source", "object_key") VALUES ('readings', 'data_sample/2023-01-05 10:00:00.parquet');
 DELETE FROM "scx_pipeline"."objects" WHERE star = 'sensor_readings' AND (source, object_key) IN (SELECT source, object_key FROM _gone);
