@@ -148,7 +148,7 @@ def test_the_request_names_the_code_that_stands_and_where_to_tell(
 def test_a_job_s_own_answer_goes_before_what_aws_says_of_its_end(
     aws_desk: Desk, serverless: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipes, "WAIT_FOR_LOGS_AFTER_EXECUTION_INTERVAL", 10)
+    monkeypatch.setattr(pipes, "WAIT_FOR_LOGS_AFTER_EXECUTION_INTERVAL", 60)
 
     def tell(params: Mapping[str, Any]) -> dict[str, Any]:
         [request] = serverless.requests("StartJobRun")

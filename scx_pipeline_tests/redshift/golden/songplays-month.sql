@@ -58,7 +58,7 @@ DROP TABLE _values;
 INSERT INTO "scx_pipeline"."loads" ("load_id", "star", "first_month", "last_month", "run_id", "started_at", "finished_at", "objects", "bytes", "rows_read", "rows_loaded", "rows_rejected", "rows_deduplicated", "rows_filtered") VALUES ('<id>', 'songplays', '2018-11', '2018-11', NULL, '<now>'::timestamp, '<now>'::timestamp, 1, 842, 2, 2, 0, 0, 0);
 DELETE FROM "scx_pipeline"."months" WHERE star = 'songplays' AND month BETWEEN '2018-11' AND '2018-11';
 INSERT INTO "scx_pipeline"."months" ("star", "month", "load_id", "fingerprint", "code_version", "loaded_at") VALUES ('songplays', '2018-11', '<id>', '<id>', '<version>', '<now>'::timestamp);
-SELECT source, object_key FROM scx_pipeline.objects WHERE star = 'songplays' AND source IN ('log_data');
+SELECT source, object_key FROM scx_pipeline.objects WHERE star = 'songplays' AND source NOT IN ('song_data');
 CREATE TEMPORARY TABLE _gone ("source" character varying(64), "object_key" character varying(1024));
 INSERT INTO _gone ("source", "object_key") VALUES ('log_data', 'log_data/2018/11/2018-11-05-events.json');
 DELETE FROM "scx_pipeline"."objects" WHERE star = 'songplays' AND (source, object_key) IN (SELECT source, object_key FROM _gone);

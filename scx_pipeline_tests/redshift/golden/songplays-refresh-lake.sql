@@ -50,7 +50,7 @@ DROP TABLE _values;
 INSERT INTO "scx_pipeline"."loads" ("load_id", "star", "first_month", "last_month", "run_id", "started_at", "finished_at", "objects", "bytes", "rows_read", "rows_loaded", "rows_rejected", "rows_deduplicated", "rows_filtered") VALUES ('<id>', 'songplays', 'all', 'all', NULL, '<now>'::timestamp, '<now>'::timestamp, 1, 260, 1, 1, 0, 0, 0);
 DELETE FROM scx_pipeline.unpartitioned WHERE star = 'songplays';
 INSERT INTO "scx_pipeline"."unpartitioned" ("star", "load_id", "fingerprint", "code_version", "loaded_at") VALUES ('songplays', '<id>', '<id>', '<version>', '<now>'::timestamp);
-SELECT source, object_key FROM scx_pipeline.objects WHERE star = 'songplays' AND source IN ('song_data');
+SELECT source, object_key FROM scx_pipeline.objects WHERE star = 'songplays' AND source NOT IN ('log_data');
 CREATE TEMPORARY TABLE _gone ("source" character varying(64), "object_key" character varying(1024));
 INSERT INTO _gone ("source", "object_key") VALUES ('song_data', 'song_data/A/A/A/one.json');
 DELETE FROM "scx_pipeline"."objects" WHERE star = 'songplays' AND (source, object_key) IN (SELECT source, object_key FROM _gone);
