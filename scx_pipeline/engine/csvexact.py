@@ -88,14 +88,12 @@ def split(raw: str) -> list[str]:
 
 def _read_records(stream: IO[bytes], header: Header, uri: str) -> Iterator[tuple[Record, list[str]]]:
     lines = _Lines(stream, uri)
-    kinds: set[str] = set()
     reader = csv.reader(lines)
     next(reader, None)  # the header
     lines.take()
     for values in reader:
         record, line_end = lines.take()
-        kinds.add(line_end or header.line_end.decode())
-        if len(kinds | {header.line_end.decode()}) > 1:
+        if line_end and line_end != header.line_end.decode():
             raise SourceFileError(
                 f"{uri}: the file mixes line endings; write all of them as \\n or all as \\r\\n"
             )

@@ -108,7 +108,7 @@ class CsvParser(Parser[LocalFile]):
             raise
         except duckdb.Error:  # nothing has landed; the exact reader says what is wrong with which file
             return {}
-        landed = self._landed(first, first + len(files) - 1)
+        landed = self.landed(first, first + len(files) - 1)
         refused = {}
         for number, file in files.items():
             count = self._counted(file).count
@@ -122,15 +122,6 @@ class CsvParser(Parser[LocalFile]):
         counted = self.counted[str(file.path)]
         assert counted is not None
         return counted
-
-    def _landed(self, first: int, last: int) -> dict[int, int]:
-        """How many rows of each file are in the landing."""
-        number = "CASE WHEN _object < 0 THEN -1 - _object ELSE _object END"
-        return dict(
-            self.con.execute(
-                f"SELECT {number}, count(*) FROM {self.landing.rows} WHERE ({number}) BETWEEN {first} AND {last} GROUP BY 1"
-            ).fetchall()
-        )
 
     def _insert(self, texts: str, others: str, number: str, null_texts: Sequence[str]) -> int:
         """Land the rows of a relation of texts under the number of their file; how many.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from scx_pipeline.engine import jsonfile
-from scx_pipeline.engine.compression import check_content
+from scx_pipeline.engine.compression import check_content, open_plain
 from scx_pipeline.engine.jsonfile import FieldMap, element_starts
 from scx_pipeline.engine.linescan import BLANK, MAX_LINE_BYTES, Lines, count_lines
 from scx_pipeline.engine.objects import Document, LocalFile
@@ -32,7 +32,7 @@ from scx_pipeline.engine.parsing import (
     marked,
     paths_of,
 )
-from scx_pipeline.engine.records import BOM, RAW_LIMIT, open_plain
+from scx_pipeline.engine.records import BOM, RAW_LIMIT
 from scx_pipeline.engine.regular import RegularFiles
 from scx_pipeline.engine.values import IN_CALENDAR, first_violations, literal, told
 from scx_pipeline.errors import SourceFileError
@@ -199,13 +199,7 @@ class JsonLinesParser(_JsonParser[LocalFile]):
 
     def _check_counts(self, first: int, files: Sequence[LocalFile]) -> None:
         """Raise SourceFileError unless of each file as many records landed as its bytes have."""
-        last = first + len(files) - 1
-        landed = dict(
-            self.con.execute(
-                f"SELECT greatest(_object, -1 - _object), count(*) FROM {self.landing.rows}"
-                f" WHERE _object BETWEEN {first} AND {last} OR _object BETWEEN {-1 - last} AND {-1 - first} GROUP BY 1"
-            ).fetchall()
-        )
+        landed = self.landed(first, first + len(files) - 1)
         for number, file in enumerate(files, start=first):
             counted, read = self.counted[file.path].records, landed.get(number, 0)
             if counted != read:

@@ -86,6 +86,15 @@ class Parser(ABC, Generic[Brought]):
         Raises SourceFileError for a file of which another number of records was read than was counted.
         """
 
+    def landed(self, first: int, last: int) -> dict[int, int]:
+        """How many rows landed of each file with one of these numbers, bad ones included; none of others."""
+        return dict(
+            self.con.execute(
+                f"SELECT greatest(_object, -1 - _object), count(*) FROM {self.landing.rows}"
+                f" WHERE _object BETWEEN {first} AND {last} OR _object BETWEEN {-1 - last} AND {-1 - first} GROUP BY 1"
+            ).fetchall()
+        )
+
     @abstractmethod
     def explain(self, number: int, file: Brought, records: int, outside: Outside | None) -> list[Refused]:
         """The first rows of a file that stay out, up to `limit`: bad ones, those refused, and those outside; `records` in all.

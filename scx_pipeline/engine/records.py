@@ -5,9 +5,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scx_pipeline.engine.compression import decompressed as decompressed
-from scx_pipeline.engine.compression import open_plain as open_plain
-
 BOM = b"\xef\xbb\xbf"  # a byte order mark, which some writers put at a file's start
 RAW_LIMIT = 10_000  # characters of a bad record that are kept: enough to see it, too few to fill a disk
 

@@ -8,10 +8,10 @@ import re
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
+from scx_pipeline.engine.compression import open_plain
 from scx_pipeline.engine.linescan import CHUNK, Lines
 from scx_pipeline.engine.objects import LocalFile
 from scx_pipeline.engine.parsing import compression_of, paths_of
-from scx_pipeline.engine.records import open_plain
 from scx_pipeline.engine.values import literal
 
 if TYPE_CHECKING:

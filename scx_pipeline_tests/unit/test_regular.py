@@ -15,10 +15,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from scx_pipeline.engine.compression import open_plain
 from scx_pipeline.engine.jsonparser import JsonLinesParser
 from scx_pipeline.engine.linescan import Lines, count_lines
 from scx_pipeline.engine.objects import LocalFile, ObjectInfo
-from scx_pipeline.engine.records import open_plain
 from scx_pipeline.engine.regular import RegularFiles
 from scx_pipeline.spec import FilePattern, Source, Table
 from scx_pipeline.warehouse.base import qualified
