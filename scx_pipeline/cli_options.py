@@ -54,7 +54,7 @@ def warehouse_of(settings: Settings) -> Warehouse:
 
 
 def bucket_of(settings: Settings) -> Bucket:
-    """The bucket of the settings; what it makes us wait for is told on standard error. Raises BucketError."""
+    """Open the bucket of the settings, and report waits for it on standard error. Raises BucketError."""
     from scx_pipeline.engine.compression import UnpackedLimits, bytes_of
     from scx_pipeline.engine.objects import BucketOptions, open_bucket
 

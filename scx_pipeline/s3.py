@@ -86,7 +86,7 @@ _TRANSIENT = re.compile(r"status code: (429|500|502|503|504)\b(?: ([A-Za-z ]+))?
 
 
 def open_s3(bucket: str, prefix: str = "", own_retries: bool = False) -> ObjectStore:
-    """A bucket, or what is below a prefix of it. Whoever retries by `Retries` says so.
+    """A bucket, or what is below a prefix of it. A caller that retries by `Retries` says so.
 
     Raises BucketError where no credentials are found, or no address is one.
     """
@@ -144,13 +144,13 @@ class Retries:
 
     def run(self, ask: Callable[[], Answer]) -> Answer:
         """What `ask` gives in the end. Raises what it raises, where that is not for a moment, or was for too long."""
-        begun, wait = time.monotonic(), FIRST_WAIT_SECONDS
+        started, wait = time.monotonic(), FIRST_WAIT_SECONDS
         while True:
             try:
                 return ask()
             except Exception as error:
                 answer = busy(error)
-                if not answer or time.monotonic() + wait - begun > self.seconds:
+                if not answer or time.monotonic() + wait - started > self.seconds:
                     raise
             self._tell(answer)
             self.sleep(wait * random.uniform(0.5, 1))

@@ -1,5 +1,5 @@
 """The facts of a star as frozen types: Star, Source, Table, Column, Query, and Month and Span.
-No I/O, no SQL and no engine lives here; of ours, it imports the names that nobody may declare."""
+No I/O, no SQL and no engine lives here; of ours, it imports the names that may not be declared."""
 
 from __future__ import annotations
 

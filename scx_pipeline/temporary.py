@@ -1,5 +1,5 @@
 """Folders for temporary files, which their owner alone can read: removed at the end, or by the next load after a crash.
-What is put into them is decided by whoever opens one."""
+The code that opens one decides what is put into it."""
 
 from __future__ import annotations
 

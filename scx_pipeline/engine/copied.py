@@ -313,7 +313,7 @@ def _look_at_parquet(job: Ingestion, objects: Sequence[SelectedObject]) -> Itera
 
 
 def schema_in(footer: bytes) -> tuple[pa.Schema, int] | None:
-    """The schema and the rows that the end of a Parquet file tells of, if COPY reads such a file right."""
+    """The schema and the row count in the footer of a Parquet file, if COPY reads such a file right."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

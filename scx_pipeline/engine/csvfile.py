@@ -116,7 +116,7 @@ def scan(
     Nothing without quotes is NULL; with quotes, it is if the empty text is one of `null_texts`. The others are kept.
 
     Records that have another number of values than the header are left out, and so are those that the reader cannot
-    read: whoever uses the relation counts what came. One thread reads a file from its beginning to its end, since several
+    read: the caller counts the rows that came. One thread reads a file from its beginning to its end, since several
     would have to guess where records begin in the middle of it.
     """
     # Named by their places: a header may have any names.

@@ -29,8 +29,8 @@ _UNREADABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]|(?:^|/)\.{0,2}(?=/)|(?:^
 class ObjectInfo:
     """An object as the listing shows it; `key` is relative to the bucket URL.
 
-    One with a reason in `refused` cannot be read: whoever needs it fails with that. If its key ends in a slash, it is a
-    folder that cannot be opened, and nobody knows what is in it.
+    One with a reason in `refused` cannot be read: a load that needs it fails with that reason. If its key ends in a slash, it is a
+    folder that cannot be opened, whose content is unknown.
     """
 
     key: str

@@ -114,7 +114,7 @@ class Standing:
 
 
 def standing_in(compiled: CompiledStar, warehouse: Warehouse) -> Standing:
-    """What stands in a warehouse, as its load history says, and how its tables are."""
+    """Read what is loaded in a warehouse, from its load history, and how its tables compare with the declaration."""
     star = compiled.star
     with warehouse.inspecting() as session:
         if session is None:

@@ -1,5 +1,5 @@
 """Getting a star's tables ready for a load: creating what is missing, and rebuilding what differs from its declaration.
-Whose a table is, and what of it differs, is told in `ownership`."""
+Who owns a table, and how it differs from its declaration, is found out in `ownership`."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def process_of(home: Path, run_id: str) -> Process:
 
 
 def runs_without_process(home: Path) -> Iterator[tuple[str, Path]]:
-    """The ids of the runs whose process is gone, and their files; nobody else finds one while it is handled."""
+    """The ids of the runs whose process is gone, and their files; no other process finds one while it is handled."""
     for path in sorted((home / FOLDER).glob("*.lock")):
         with suppress(OSError), path.open("r+b") as file:  # gone meanwhile, or another user's
             if _is_free(file):

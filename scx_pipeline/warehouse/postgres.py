@@ -108,7 +108,7 @@ class PostgresWarehouse(Warehouse):
             self.url = f"postgresql:///{found.database}?host={found.host}&port={found.port}"
 
     def run(self, lock: str, work: Callable[[Session], Made]) -> Made:
-        """See `Warehouse.run`: what another session has broken off is begun again, a few times."""
+        """See `Warehouse.run`: a transaction that another session interrupted is retried a few times."""
         for attempt in range(1, ATTEMPTS):
             try:
                 return super().run(lock, work)

@@ -39,7 +39,7 @@ _PACK: Mapping[str, Callable[[bytes], bytes]] = {"": bytes, ".gz": gzip.compress
 
 @dataclass(frozen=True)
 class Account:
-    """What the cluster tells of one COPY. Nothing else counts where there is a doubt."""
+    """What the cluster reports about one COPY. If there is a doubt, the other facts do not count."""
 
     doubt: str = ""
     header: int = 0  # lines of a file that are no records
@@ -48,7 +48,7 @@ class Account:
 
 
 def account_of(session: RedshiftSession, group: ObjectGroup, rows: int, refused: str | None) -> Account:
-    """What is told of the last COPY, by which a table has so many rows; `refused` is the URL of the file with the record."""
+    """Read what the cluster reports about the last COPY, after which a table has so many rows; `refused` is the URL of the file with the record."""
     [(query, copied)] = session.rows("SELECT pg_last_copy_id(), pg_last_copy_count()")
     if copied != rows:
         return Account(f"COPY counts {copied:,} records, and {rows:,} rows are there")
