@@ -38,7 +38,8 @@ def client(service: str, kind: type[PipelineError], region: str | None = None) -
     # It tells answers as they are, and headers: passwords of a login, and tokens.
     logging.getLogger("botocore").setLevel(logging.INFO)
     try:
-        return boto3.client(service, region_name=region or _region())
+        # boto3's default session keeps the first credentials that it finds, and is not safe in threads.
+        return boto3.session.Session().client(service, region_name=region or _region())
     except BotoCoreError as error:
         raise kind(
             f"cannot ask AWS for {service}: {error}; set AWS_REGION, or AWS_PROFILE to a profile with a region"

@@ -116,7 +116,10 @@ def list_exactly(bucket: str, below: str) -> Iterator[dict[str, Any]]:
     )
     region = os.environ.get("AWS_REGION") or None
     try:
-        client = boto3.client("s3", endpoint_url=endpoint, region_name=region, config=config)
+        # A session of its own, as in `aws.client`: the default one keeps the first credentials that it finds.
+        client = boto3.session.Session().client(
+            "s3", endpoint_url=endpoint, region_name=region, config=config
+        )
         for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=below):
             for item in page.get("Contents", ()):
                 yield {

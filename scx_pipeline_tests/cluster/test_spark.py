@@ -422,6 +422,18 @@ def test_without_credentials_it_says_how_to_log_in(monkeypatch: pytest.MonkeyPat
         spark.status(PLAN)
 
 
+def test_each_client_has_the_credentials_of_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon lives longer than keys do, and the tests of one process have several stores."""
+
+    def signed() -> str:
+        client = aws.client("s3", ClusterError)
+        return str(client.generate_presigned_url("list_objects_v2", Params={"Bucket": "logs"}))
+
+    for key in ("AKIAFIRST", "AKIASECOND"):
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
+        assert key in signed()
+
+
 def test_the_region_is_that_of_the_plan_and_else_of_aws_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert aws.region_of_settings(SettingsError) == "eu-west-1"  # of AWS_DEFAULT_REGION
     monkeypatch.setenv("AWS_REGION", "us-west-2")

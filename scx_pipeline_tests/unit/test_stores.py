@@ -53,6 +53,15 @@ def read(bucket: Bucket) -> dict[str, bytes]:
     return fetched
 
 
+def test_a_listing_key_by_key_has_the_credentials_of_its_own_time(
+    store: OddS3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in ("first", "second"):
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
+        assert [item["path"] for item in s3.list_exactly(BUCKET, "logs/")] == KEYS
+        assert f"Credential={key}/" in store.requests[-1][2]["Authorization"]
+
+
 # ETags
 
 
