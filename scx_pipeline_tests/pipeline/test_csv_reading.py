@@ -85,15 +85,17 @@ def test_a_record_that_is_too_long_refuses_the_file_at_its_line_whatever_its_siz
         table(TEXTS).load(x_csv_gz=gzip.compress(content, 1))
 
 
-def test_a_record_of_the_most_bytes_is_read(table: Make) -> None:
+@pytest.mark.parametrize("last", ["3,,x", '3,,a"b'], ids=["scanned", "read exactly"])
+def test_a_record_of_the_most_bytes_is_read(last: str, table: Make) -> None:
     made = table({"id": "integer", "a": "varchar(65535)", **{f"v{n}": "varchar(max)" for n in range(70)}})
     values = ["2", "", *["y" * 59_900] * 69, ""]
     rest = MAX_RECORD_BYTES - len(",".join(values))
     record = ",".join([*values[:-1], "z" * rest]).encode()
     assert len(record) == MAX_RECORD_BYTES
     header = ",".join(made.compiled.star.table("t").column_names).encode()
-    assert made.load(x_csv=header + b"\n" + record + b"\n").loaded == 1
-    assert made.rows("SELECT length(v69) FROM public.t") == [(rest,)]
+    other = last.encode() + b"," * 69
+    assert made.load(x_csv=b"\n".join([header, record, other, b""])).loaded == 2
+    assert made.rows("SELECT length(v69) FROM public.t WHERE id = 2") == [(rest,)]
 
 
 @pytest.mark.parametrize("line", ['3,5" of rain', '3,x"y"', "3,it's"])
@@ -131,6 +133,12 @@ def test_blank_lines_are_no_records_of_a_single_column_either(table: Make) -> No
         (7, "id", "'' is not an integer", '""'),
     ]
     assert report.read == 4
+
+
+def test_blank_lines_are_no_records_of_a_file_that_is_read_exactly_either(table: Make) -> None:
+    made = table(TEXTS)
+    report = made.load(x_csv=b'id,v\n\n1,a"b\n\n\n2,c\n\n')
+    assert (report.read, report.rejected, made.values()) == (2, 0, [(1, 'a"b'), (2, "c")])
 
 
 def test_bad_rows_are_explained_by_the_whole_of_their_record(table: Make) -> None:
@@ -199,6 +207,13 @@ def test_nothing_is_null_and_empty_quotes_are_the_empty_text(table: Make) -> Non
     made = table(TEXTS)
     made.load(x_csv=b'id,v\n1,\n2,""\n3,"x"\n', y_csv=b'id,v\n4,""\n5,\n6,a"b\n')
     assert made.values() == [(1, None), (2, ""), (3, "x"), (4, ""), (5, None), (6, 'a"b')]
+
+
+@pytest.mark.parametrize("last", ["3,x,y", '3,a"b,y'], ids=["scanned", "read exactly"])
+def test_nothing_beside_a_quoted_value_is_null_too(last: str, table: Make) -> None:
+    made = table({"id": "integer", "v": "varchar(9)", "w": "varchar(9)"})
+    made.load(x_csv=f'id,v,w\n1,,"x"\n2,"",\n{last}\n'.encode())
+    assert made.values()[:2] == [(1, None, "x"), (2, "", None)]
 
 
 def test_a_text_that_stands_for_no_value_does_so_in_quotes_too(table: Make) -> None:

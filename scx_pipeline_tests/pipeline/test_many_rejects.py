@@ -3,14 +3,18 @@ What is wrong with a row is tested with each format."""
 
 from __future__ import annotations
 
+import gzip
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from scx_pipeline.errors import GateError
 from scx_pipeline_tests.pipeline.small import SmallWorld, small_star
+from scx_pipeline_tests.pipeline.world import LIMITS
 
 BAD = 3000
 
@@ -52,3 +56,22 @@ def test_the_first_rejected_rows_of_a_file_are_stored_and_all_are_counted(
     assert {row[2] for row in rejected} == {"id"}
     assert rejected == sorted(rejected, key=lambda row: row[1])
     assert rejected[0][1] <= 3
+
+
+@pytest.mark.parametrize(
+    ("later", "read"),
+    [({"b_csv": b"id,n\n1,2\n"}, 100), ({"b_csv_gz": gzip.compress(b"id,n\n1,2\n")}, 101), ({}, 100)],
+    ids=["too few to help", "of a size that does not tell", "none"],
+)
+def test_later_files_are_read_only_where_their_rows_could_still_bring_the_share_below_the_limit(
+    later: dict[str, bytes], read: int, tmp_path: Path
+) -> None:
+    columns = [{"name": "id", "type": "integer"}, {"name": "n", "type": "integer"}]
+    (tmp_path / "bucket").mkdir()
+    place = ((tmp_path / "bucket").as_uri(), f"duckdb://{tmp_path}/dev.duckdb")
+    table = SmallWorld(
+        *place, small_star(tmp_path, "csv", columns, reject_limit=0.05), replace(LIMITS, batch_files=1)
+    )
+    with pytest.raises(GateError, match=f"100 of {read} rows were rejected") as caught:
+        table.load(a_csv=b"id,n\n" + b"x,2\n" * 100, **later)
+    assert ("no more rows were read" in str(caught.value)) == ("b_csv" in later)

@@ -67,6 +67,7 @@ def count(data: bytes, newline: str = "\n") -> RecordCount:
 @pytest.mark.usefixtures("blocks")
 @given(texts, newlines, st.booleans())
 @example('1,"a', "\n", False)
+@example('END1,a"b,cEND1,d"e,fEND', "\n", False)
 @example(",,END" * 50, "\r\n", True)
 @example("END" * 70 + "1,2,3", "\r\n", False)
 def test_the_records_of_a_plain_file_are_those_of_pythons_csv(text: str, newline: str, bom: bool) -> None:
@@ -76,6 +77,8 @@ def test_the_records_of_a_plain_file_are_those_of_pythons_csv(text: str, newline
         assert found.records == len(rows)
         assert found.short == sum(len(row) < 3 for row in rows)
         assert found.surplus == sum(len(row) > 3 for row in rows)
+        assert found.most == len(rows)
+    assert found.most >= len(rows)
     assert (found.unclosed is None) == is_closed(data) or found.stray
 
 

@@ -188,6 +188,8 @@ def test_runs_have_names_in_their_order_whatever_the_clock_says(place: Place) ->
     place.write("_writing/29990101T000000000000-00000000/x", b"")
     turn = begin(place, "scx", lambda message: None)
     assert turn.run > "29990101T000000000000"
+    # A run that has taken its turn, and written nothing yet, is known by the manifest alone.
+    assert begin(place, "scx", quiet).run > turn.run
 
 
 def test_a_run_that_gives_up_leaves_nothing(place: Place) -> None:

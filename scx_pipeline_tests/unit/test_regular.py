@@ -169,6 +169,11 @@ def test_compressed_files_are_looked_into(con: duckdb.DuckDBPyConnection, tmp_pa
     assert find(con, good, bad) == {0: 1}
 
 
+def test_names_without_an_underline_are_found_as_well(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    content = file(tmp_path, b'{"a":1,"b":"x_y"}\n{"a":2,"b":null}\n')
+    assert RegularFiles(con, ["a", "b"], {"b"}).find([content], counted(content)) == {0: 2}
+
+
 def test_a_name_of_a_pattern_is_never_regular(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     content = file(tmp_path, b'{"100%":1}\n{"100% sure":1}\n')
     assert RegularFiles(con, ["100%"], set()).find([content], counted(content)) == {}
