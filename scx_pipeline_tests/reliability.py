@@ -37,10 +37,10 @@ FOLDERS: dict[str, tuple[str, ...]] = {
 MUTANTS = """A mutant is the module with one change: another comparison, `and` for `or`, a number one larger, a condition always
 true or always false, a statement, a filter or a result left out, another text. Mutants were made of the modules that decide which
 rows are loaded, counted, checked and published, and the tests named here were run on each. Where a module has many, some were
-drawn at random. A mutant that no test noticed has got a test, or a reason."""
-FUZZ = """Files are made from a seed, and read by our reader as a load does, and independently: CSV by a pattern held against
-Python's `csv` on every file, JSON by Python's `json` with numbers as they are written, Parquet by `pyarrow`; values are typed by
-rules in plain Python. Then, for each file:
+drawn at random. For each mutant that no test noticed, a test was added or a reason is given."""
+FUZZ = """Files are made from a seed, and read by our reader as a load does, and independently: CSV by a regular expression that
+is itself checked against Python's `csv` on every file, JSON by Python's `json` with numbers as they are written, Parquet by
+`pyarrow`; values are typed by rules in plain Python. Then, for each file:
 
 - the rows that were loaded are exactly those that it holds, with their values, and as often;
 - as many records are rejected, each with its line, and as many are of other months;
@@ -125,7 +125,8 @@ def reliability_page() -> str:
     """The page."""
     parts = [
         "# Reliability\n\nWhat was tried so that no row is lost, invented or changed in silence, and which test shows it. A test is "
-        "named by its file below `scx_pipeline_tests/`. Tests of the readers run on DuckDB, which reads the files for every engine.",
+        "named by its file below `scx_pipeline_tests/`. Tests of the readers run on DuckDB, which reads the files for every "
+        "engine, except those that Redshift reads itself by COPY.",
         "## A. Cases\n\nProblems that users of such pipelines report, and files of public test suites.",
         *_tables("cases"),
         "## B. Faults\n\nThe catalogue of faults: either the right rows are there, or a clear error says so and nothing changed.",
