@@ -34,7 +34,7 @@ _OF_THE_LIBRARY: Any = {
         "base": 2,
     },
 }
-_BUSY = "the store is busy, and was asked again for SCX_BUCKET_RETRY_SECONDS: run again later"
+_BUSY = "the store was asked several times, and is still busy: run again later"
 _KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
 _REGION = "the bucket is in another region: set AWS_REGION to it"
 _EXPIRED = "the credentials have expired: log in again (aws sso login), or renew the keys"
@@ -82,6 +82,7 @@ _NO_ANSWER = (
 )
 _BROKEN_OFF = re.compile("body error|error sending request|decoding response|connection (?:closed|reset)")
 _HOPELESS = re.compile("ConnectionRefused|dns error|ertificate")
+_BUSY_ANSWERS = {429, 500, 502, 503, 504}
 _TRANSIENT = re.compile(r"status code: (429|500|502|503|504)\b(?: ([A-Za-z ]+))?")
 
 
@@ -112,7 +113,7 @@ def list_exactly(bucket: str, below: str) -> Iterator[dict[str, Any]]:
     endpoint = _endpoint()
     config = Config(
         s3={"addressing_style": "path" if endpoint else "auto"},
-        retries={"mode": "standard", "max_attempts": 10},
+        retries={"mode": "standard", "max_attempts": 3},  # beyond that, `Retries` asks again
     )
     region = os.environ.get("AWS_REGION") or None
     try:
@@ -170,6 +171,9 @@ class Retries:
 
 def busy(error: Exception) -> str:
     """How a store answered that may answer otherwise in a moment; nothing where it makes no sense to ask again."""
+    answer = getattr(error.__cause__, "response", None)  # of boto3, which `list_exactly` asks by
+    if answer and answer["ResponseMetadata"]["HTTPStatusCode"] in _BUSY_ANSWERS:
+        return f"answers {answer['ResponseMetadata']['HTTPStatusCode']} {answer['Error']['Code']}"
     text = str(error)
     found = _TRANSIENT.search(text)
     if found:
@@ -227,13 +231,15 @@ def _code_of(text: str) -> str:
     if "redirect without LOCATION" in text:
         return "PermanentRedirect"
     status = re.search(r"status code: (\d+)", text)
-    codes = {"403": "AccessDenied", "404": "NoSuchKey", "429": "TooManyRequests", "503": "ServiceUnavailable"}
+    codes = {"403": "AccessDenied", "404": "NoSuchKey", "429": "TooManyRequests"}
+    codes |= dict.fromkeys(("500", "502", "503", "504"), "ServiceUnavailable")
     return codes.get(status[1], "") if status else ""
 
 
 def _advised(code: str, method: str) -> str:
     advice = ADVICE.get(code)
-    return f"{code}: {advice.format(right=_RIGHTS.get(method, 'use the bucket: allow it'))}" if advice else ""
+    right = _RIGHTS.get(method, "do this: see the bucket's policy and the role's rights")
+    return f"{code}: {advice.format(right=right)}" if advice else ""
 
 
 def _unanswered(message: str) -> str:

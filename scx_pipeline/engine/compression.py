@@ -49,14 +49,19 @@ _MARKS = {
 _KNOWN = re.compile("|".join(f"({mark})" for mark in _MARKS.values()).encode("latin-1"), re.DOTALL)
 _DECOMPRESS = "decompress it, or compress it by gzip (.gz) or zstd (.zst), and upload it again"
 _ADVICE = {
-    **dict.fromkeys(("bzip2", "lz4", "snappy", "xz", "compress"), f"which is not read: {_DECOMPRESS}"),
-    **dict.fromkeys(
-        ("7-Zip", "RAR", "tar"), "an archive, which is not read: extract its files, and upload those"
-    ),
-    "zip": "an archive (or a workbook), which is not read: extract its files (or save it as CSV), and upload those",
-    **dict.fromkeys(
-        ("Parquet", "ORC", "Avro"), "not text: correct the source's format or patterns, or remove the file"
-    ),
+    **{
+        name: f"compressed by {name}, which is not supported: {_DECOMPRESS}"
+        for name in ("bzip2", "lz4", "snappy", "xz", "compress")
+    },
+    **{
+        name: f"a {name} archive, which is not read: extract its files, and upload those"
+        for name in ("7-Zip", "RAR", "tar")
+    },
+    "zip": "a zip archive (or a workbook), which is not read: extract its files (or save it as CSV), and upload those",
+    **{
+        name: f"{name}, not text: correct the source's format or patterns, or remove the file"
+        for name in ("Parquet", "ORC", "Avro")
+    },
 }
 
 
@@ -169,22 +174,18 @@ def check_content(file: LocalFile, uri: str) -> None:
         with unpacking(uri), open_plain(file.path) as plain:
             head = plain.read(HEAD_BYTES)
         check_unpacked(head, file.suffix, uri)
-    found = detect(head)
-    if found in ENCODINGS:
-        raise SourceFileError(
-            f"{uri}, line 1: not UTF-8 (it looks like {found}); convert the file and upload it again"
-        )
+    check_encoding(head, uri)
 
 
 def check_head(head: bytes, suffix: str, uri: str) -> None:
     """Check a file's first bytes, as they are stored; `suffix` is how it is compressed by its name. Raises SourceFileError."""
     found = detect(head)
-    if not suffix:
-        _check_text(found, found, uri)
-    elif found != NAMES[suffix] and not _BEGINNINGS[suffix].startswith(head):
-        what = f"the file is {found or 'not compressed'}"
+    if suffix and (found == NAMES[suffix] or _BEGINNINGS[suffix].startswith(head)):
+        return
+    _check_text(found, uri)
+    if suffix:
         raise SourceFileError(
-            f"{uri}: {what}, but its name ends like that of a {NAMES[suffix]} file: rename it, or compress it, and upload it again"
+            f"{uri}: the file is not compressed, but its name ends in {suffix}: rename it, or compress it, and upload it again"
         )
 
 
@@ -195,7 +196,7 @@ def check_unpacked(start: bytes, suffix: str, uri: str) -> None:
         raise SourceFileError(
             f"{uri}: the file is compressed twice, by {packing} and {found}: decompress it once, and upload it again"
         )
-    _check_text(found, f"{found} inside {packing}", uri)
+    _check_text(found, f"{uri}, inside {packing}")
 
 
 @contextmanager
@@ -211,11 +212,20 @@ def unpacking(uri: str) -> Iterator[None]:
         ) from None
 
 
-def _check_text(found: str, what: str, uri: str) -> None:
+def check_encoding(start: bytes, uri: str) -> None:
+    """Refuse a text of another encoding than UTF-8, by its first bytes. Raises SourceFileError."""
+    found = detect(start)
+    if found in ENCODINGS:
+        raise SourceFileError(
+            f"{uri}, line 1: not UTF-8 (it looks like {found}); convert the file and upload it again"
+        )
+
+
+def _check_text(found: str, where: str) -> None:
     if found in NAMES.values():
         suffix = next(suffix for suffix, name in NAMES.items() if name == found)
         raise SourceFileError(
-            f"{uri}: the file is compressed ({found}), but its name does not end in {suffix}: rename it, and upload it again"
+            f"{where}: the file is compressed ({found}), but its name does not end in {suffix}: rename it, and upload it again"
         )
     if found in _ADVICE:
-        raise SourceFileError(f"{uri}: the file is {what}, {_ADVICE[found]}")
+        raise SourceFileError(f"{where}: the file is {_ADVICE[found]}")

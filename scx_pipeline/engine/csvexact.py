@@ -95,10 +95,15 @@ def _read_records(stream: IO[bytes], header: Header, uri: str) -> Iterator[tuple
         record, line_end = lines.take()
         if line_end and line_end != header.line_end.decode():
             raise SourceFileError(
-                f"{uri}: the file mixes line endings; write all of them as \\n or all as \\r\\n"
+                f"{uri}, line {record.line}: the record does not end as the header does, in {header.newline}, but in"
+                f" {_escaped(line_end)}; write the file with line endings of one kind and upload it again"
             )
         if values:  # a blank line has none
             yield record, values
+
+
+def _escaped(line_end: str) -> str:
+    return line_end.replace("\r", "\\r").replace("\n", "\\n")
 
 
 class _Lines:
@@ -169,9 +174,14 @@ def _refuse_quotes(record: Record, header: Header, uri: str, batch: Batch) -> No
     quoted = _OPEN_QUOTE.match(raw, good.end()) if good else None
     assert good is not None
     assert quoted is not None
-    if quoted.end() == len(raw) or "\n" in quoted[0] or "\r" in quoted[0]:
+    if quoted.end() == len(raw):
         raise SourceFileError(
             f"{uri}, line {record.line}: a quote is opened and never closed; correct the file and upload it again"
+        )
+    if "\n" in quoted[0] or "\r" in quoted[0]:
+        raise SourceFileError(
+            f"{uri}, line {record.line}: a quote is opened and never closed, or is closed on a later line and followed by text, so"
+            " where the record ends is in doubt; correct the quotes and upload the file again"
         )
     place = len(_VALUES.findall(raw, 0, good.end())) - 1
     column = header.columns[place] if place < len(header.columns) else None

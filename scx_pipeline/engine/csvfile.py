@@ -50,6 +50,9 @@ def read_header(file: LocalFile, uri: str, table: Table) -> Header | None:
         start = stream.read(HEADER_BYTES)
         if len(start) == HEADER_BYTES and not _has_line_end(start):
             start += stream.read(MAX_RECORD_BYTES)
+        # Blank lines before a header are refused, however many there are; a file of nothing else has no content.
+        while not start.removeprefix(BOM).strip() and (more := stream.read(HEADER_BYTES)):
+            start = b"\n" + more
     return header_in(start.removeprefix(BOM), uri, table)
 
 
@@ -64,7 +67,9 @@ def header_in(start: bytes, uri: str, table: Table) -> Header | None:
         )
     line, newline = match[1], match[2] or b"\n"
     if not line.strip():
-        raise SourceFileError(f"{uri}, line 1 is empty; the header must stand there")
+        raise SourceFileError(
+            f"{uri}, line 1 is empty; remove the blank lines before the header and upload the file again"
+        )
     try:
         columns = tuple(name.strip() for name in next(csv.reader(StringIO(line.decode("utf-8"), newline=""))))
     except UnicodeDecodeError:
@@ -73,7 +78,7 @@ def header_in(start: bytes, uri: str, table: Table) -> Header | None:
         ) from None
     if "\0" in "".join(columns):
         raise SourceFileError(
-            f"{uri}, line 1: not UTF-8 (it looks like UTF-16); convert the file and upload it again"
+            f"{uri}, line 1: holds a NUL character, so it is not UTF-8 text; convert the file and upload it again"
         )
     _check_columns(columns, uri, table)
     return Header(columns, newline.decode().replace("\r", "\\r").replace("\n", "\\n"))
@@ -90,7 +95,9 @@ def _check_columns(columns: Sequence[str], uri: str, table: Table) -> None:
         seen: set[str] = set()
         for number, name in enumerate(columns, start=1):
             if not name:
-                raise SourceFileError(f"{uri}, line 1: the header's column {number} has no name; name it")
+                raise SourceFileError(
+                    f"{uri}, line 1: the header's column {number} has no name; name it, or remove the surplus comma"
+                )
             if name in seen:
                 raise SourceFileError(
                     f"{uri}, line 1: the header has the column {name!r} twice; rename one of them"

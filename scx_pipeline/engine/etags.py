@@ -14,10 +14,13 @@ from scx_pipeline.errors import BucketError
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-_INSTEAD = "changes are noticed by an object's size and the time it was last modified"
-NO_ETAGS = f"the bucket's objects have no ETags: {_INSTEAD}"
-WEAK_ETAGS = f"the bucket's ETags are weak: {_INSTEAD}, too"
-OTHER_ETAGS = f"the bucket gives an object a different ETag when it is read than when it is listed: after the listing, {_INSTEAD}"
+_INSTEAD = "its size and the time it was last modified"
+NO_ETAGS = f"the bucket's objects have no ETags: whether one has changed is decided by {_INSTEAD}"
+WEAK_ETAGS = f"the bucket's ETags are weak: whether an object has changed is decided by {_INSTEAD} as well"
+OTHER_ETAGS = (
+    "the bucket gives an object a different ETag when it is read than when it is listed: whether one was overwritten after"
+    f" the listing is decided by {_INSTEAD}"
+)
 
 
 def is_same(item: ObjectInfo, meta: Mapping[str, Any]) -> bool:

@@ -236,9 +236,9 @@ class JsonLinesParser(_JsonParser[LocalFile]):
         """A clear error where DuckDB's is about a file, else DuckDB's own."""
         text = str(error)
         for file in files:
-            if str(file.path) in text:
+            if f'"{file.path}"' in text:
                 what = text.splitlines()[0].replace(str(file.path), file.object.key)
-                return SourceFileError(f"{self.uri(file.object)}: {what}")
+                return SourceFileError(f"{self.uri(file.object)}: {what}; correct or remove the file")
         return error
 
 
@@ -314,9 +314,9 @@ def _prepare(file: LocalFile, lines: Lines, uri: str) -> None:
     """
     with open_plain(file.path) as stream:
         start = stream.read(4)
-    if start[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in start:
+    if b"\0" in start:
         raise SourceFileError(
-            f"{uri}: not UTF-8 (it looks like UTF-16); convert the file and upload it again"
+            f"{uri}, line 1: holds a NUL character, so it is not UTF-8 text; convert the file and upload it again"
         )
     unended = not lines.ended and (lines.longest or lines.size == 1 or lines.size > BUFFER_BYTES - SLACK)
     if start.startswith(BOM) or unended:

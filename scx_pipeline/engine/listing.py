@@ -61,7 +61,7 @@ def refusal(key: str) -> str:
         return ""
     mark = found[0].strip("/")
     if mark in ("", ".", ".."):
-        return f"its key has {mark or 'nothing'} between two slashes: rename it"
+        return f"a part of its key is {mark or 'empty'}: rename it"
     what = "bytes that are not UTF-8" if mark >= "\ud800" else f"the control character {shown(mark)}"
     return f"its key has {what}: rename it"
 
@@ -86,7 +86,9 @@ def list_folder(folder: Path, prefix: str, notify: Callable[[str], None]) -> Ite
             own = os.stat(path)  # noqa: PTH116
             entries = list(os.scandir(path))
         except OSError as error:
-            yield _refused(key, f"the folder cannot be opened: {error.strerror}")
+            yield _refused(
+                key, f"the folder cannot be opened: {error.strerror}; let this user read it, or move it away"
+            )
             continue
         inside = above | {(own.st_dev, own.st_ino)}
         for entry in entries:
@@ -95,7 +97,10 @@ def list_folder(folder: Path, prefix: str, notify: Callable[[str], None]) -> Ite
             except FileNotFoundError:  # a link to nothing, or gone meanwhile
                 continue
             except OSError as error:
-                yield _refused(key + entry.name, f"it cannot be looked at: {error.strerror}")
+                yield _refused(
+                    key + entry.name,
+                    f"it cannot be looked at: {error.strerror}; let this user read it, or move it away",
+                )
                 continue
             if S_ISREG(facts.st_mode):
                 yield _file(key + entry.name, facts)

@@ -21,6 +21,7 @@ from scx_pipeline.engine.compression import (
     DEFAULT_LIMITS,
     HEAD_BYTES,
     UnpackedLimits,
+    check_encoding,
     check_head,
     check_unpacked,
     decompressed,
@@ -323,10 +324,12 @@ def _plain(content: bytes, uri: str, suffix: str) -> bytes:
     """An object's bytes, decompressed as its suffix says, to no more than a document may have."""
     check_head(content[:HEAD_BYTES], suffix, uri)
     if not suffix:
+        check_encoding(content[:HEAD_BYTES], uri)
         return content
     with unpacking(uri), decompressed(io.BytesIO(content), suffix) as stream:
         plain = stream.read(MAX_DOCUMENT_BYTES + 1)
     check_unpacked(plain[:HEAD_BYTES], suffix, uri)
+    check_encoding(plain[:HEAD_BYTES], uri)
     if len(plain) > MAX_DOCUMENT_BYTES:
         raise SourceFileError(_TOO_LARGE.format(uri=uri))
     return plain

@@ -299,7 +299,9 @@ def _named_months(
 def _digest(objects: Iterable[SelectedObject]) -> str:
     digest = hashlib.sha256()
     for item in sorted(objects, key=attrgetter("source", "info.key")):
-        facts = f"{item.source}\0{item.info.key}\0{item.info.etag}\0{item.info.size}\n"
+        # A weak ETag may stay as it is while the bytes change.
+        time = f"\0{item.info.last_modified.isoformat()}" if item.info.etag.startswith("W/") else ""
+        facts = f"{item.source}\0{item.info.key}\0{item.info.etag}\0{item.info.size}{time}\n"
         digest.update(facts.encode(errors="surrogateescape"))
     return digest.hexdigest()
 

@@ -25,7 +25,7 @@ from scx_pipeline.engine.status import RejectedRows, read_rejecting
 from scx_pipeline.errors import AlertError, PipelineError
 from scx_pipeline.orchestration.ended import read_checks, read_ended
 from scx_pipeline.orchestration.resources import BucketResource, WarehouseResource, resources
-from scx_pipeline.orchestration.triggers import TICK_LOCK_TIMEOUT
+from scx_pipeline.orchestration.triggers import TICK_LOCK_TIMEOUT, TICK_RETRY_SECONDS
 from scx_pipeline.settings import Settings
 from scx_pipeline.spec import Month
 from scx_pipeline.warehouse.base import Warehouse
@@ -163,7 +163,7 @@ def tell_channel(
 def _look_at(place: Place, compiled: CompiledStar) -> tuple[StarLook, str]:
     name = compiled.star.name
     try:
-        selection = list_selection(compiled.star, place.bucket.open())
+        selection = list_selection(compiled.star, place.bucket.open(retry_seconds=TICK_RETRY_SECONDS))
         warehouse = place.warehouse.open(lock_timeout=TICK_LOCK_TIMEOUT)
         standing = standing_in(compiled, warehouse)
         rejecting = _rejecting(compiled, warehouse)

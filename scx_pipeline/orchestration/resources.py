@@ -4,8 +4,10 @@ How an engine or a store works lives in `warehouse` and `engine.objects`; what o
 from __future__ import annotations
 
 import logging
+import math
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -141,9 +143,10 @@ class BucketResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         limits = UnpackedLimits(bytes_of(self.max_unpacked_size), self.max_unpacked_ratio)
         return BucketOptions(limits, self.retry_seconds)
 
-    def open(self, notify: Callable[[str], None] = _log.warning) -> Bucket:
-        """The bucket. Raises BucketError when it is absent."""
-        return open_bucket(self.url, self.options, notify)
+    def open(self, notify: Callable[[str], None] = _log.warning, retry_seconds: float = math.inf) -> Bucket:
+        """The bucket, asked again for at most so long where it is busy. Raises BucketError when it is absent."""
+        options = replace(self.options, retry_seconds=min(self.retry_seconds, retry_seconds))
+        return open_bucket(self.url, options, notify)
 
 
 def resources(settings: Settings) -> dict[str, dg.ConfigurableResource]:  # type: ignore[type-arg]

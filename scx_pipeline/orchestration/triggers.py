@@ -31,6 +31,9 @@ from scx_pipeline.spec import Star, Table
 
 RUN_KEY = "dagster/run_key"  # the tag that Dagster gives a run for its request's key
 TICK_LOCK_TIMEOUT = 5.0  # a tick rather comes again than waits for a run that writes the warehouse
+TICK_RETRY_SECONDS = (
+    20.0  # and than waits for a busy bucket: Dagster ends it after DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS, 60
+)
 _FAILED = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 
 
@@ -162,7 +165,11 @@ def _due(
     `whole` says so. A schedule remembers nothing, so its months could not know that the songs' run has failed."""
     now = datetime.now(UTC)
     fail_lost_runs(instance, read_settings().home)  # or their months would wait for them
-    plan = plan_star(compiled, bucket.open(), warehouse.open(lock_timeout=TICK_LOCK_TIMEOUT))
+    plan = plan_star(
+        compiled,
+        bucket.open(retry_seconds=TICK_RETRY_SECONDS),
+        warehouse.open(lock_timeout=TICK_LOCK_TIMEOUT),
+    )
     changed: dict[Part, str] = {
         item.month: f"{plan.selection.fingerprint(item.month)} {compiled.version} {plan.stale.get(item.month, '')}".rstrip()
         for item in plan.changed

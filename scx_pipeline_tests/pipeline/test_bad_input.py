@@ -73,7 +73,7 @@ def flipped(content: bytes, name: str, place: int) -> bytes:
 
 
 DAMAGED = "the compressed file is damaged or cut off"
-MIXED = "the file mixes line endings"
+MIXED = "line {}: the record does not end as the header does, in {}, but in {}; write the file with line endings of one kind"
 FILES: dict[str, tuple[str, bytes, list[str]]] = {
     "a missing column": (
         NAME,
@@ -108,9 +108,9 @@ FILES: dict[str, tuple[str, bytes, list[str]]] = {
         "\n".join([*LINES[:20], '900,10,"open', *LINES[20:]]).encode(),
         ["line 21: a quote is opened and never closed"],
     ),
-    "LF, then CRLF": (NAME, ("\n".join(LINES[:9]) + "\n" + "\r\n".join(LINES[9:])).encode(), [MIXED]),
-    "CRLF, then LF": (NAME, ("\r\n".join(LINES[:9]) + "\r\n" + "\n".join(LINES[9:])).encode(), [MIXED]),
-    "LF, then CR": (NAME, ("\n".join(LINES[:9]) + "\n" + "\r".join(LINES[9:])).encode(), [MIXED]),
+    "LF, then CRLF": (NAME, ("\n".join(LINES[:9]) + "\n" + "\r\n".join(LINES[9:])).encode(), [MIXED.format(10, "\\n", "\\r\\n")]),
+    "CRLF, then LF": (NAME, ("\r\n".join(LINES[:9]) + "\r\n" + "\n".join(LINES[9:])).encode(), [MIXED.format(10, "\\r\\n", "\\n")]),
+    "LF, then CR": (NAME, ("\n".join(LINES[:9]) + "\n" + "\r".join(LINES[9:])).encode(), [MIXED.format(10, "\\n", "\\r")]),
     "a record without end": (
         NAME,
         csv_text([*GOOD[:5], job(1, "2021-04-05 10:00:00", summary="x" * (5 << 20))]).encode(),
@@ -120,10 +120,10 @@ FILES: dict[str, tuple[str, bytes, list[str]]] = {
     "a gzip without its end": (NAME + ".gz", without(BIG, 4, ".gz"), [DAMAGED]),
     "a gzip of another checksum": (NAME + ".gz", flipped(BIG, ".gz", -6), [DAMAGED, "CRC"]),
     "a gzip with wrong bytes": (NAME + ".gz", flipped(BIG, ".gz", 9000), [DAMAGED]),
-    "no gzip at all": (NAME + ".gz", TEXT.encode(), ["is not compressed, but its name ends like that of a gzip file"]),
+    "no gzip at all": (NAME + ".gz", TEXT.encode(), ["is not compressed, but its name ends in .gz"]),
     "half a zstd": (NAME + ".zst", half(BIG, ".zst"), [DAMAGED]),
     "a zstd without its end": (NAME + ".zst", without(BIG, 3, ".zst"), [DAMAGED]),
-    "no zstd at all": (NAME + ".zst", b"garbage" * 99, ["is not compressed, but its name ends like that of a zstd file"]),
+    "no zstd at all": (NAME + ".zst", b"garbage" * 99, ["is not compressed, but its name ends in .zst"]),
     "a gzip without its suffix": (NAME, compress(BIG, ".gz"), ["is compressed (gzip), but its name does not end in .gz"]),
     "a gzip of a gzip": (NAME + ".gz", compress(compress(BIG, ".gz"), ".gz"), ["is compressed twice, by gzip and gzip"]),
     "a Parquet file": (NAME, b"PAR1\x15\x04\x15", ["is Parquet, not text"]),

@@ -114,6 +114,11 @@ def test_a_record_with_text_behind_a_quoted_value_is_rejected_alone(table: Make)
     ]
 
 
+def test_text_behind_a_quoted_value_of_several_lines_refuses_the_file_at_its_line(table: Make) -> None:
+    with pytest.raises(SourceFileError, match=r"in/x\.csv, line 3: .*, or is closed on a later line"):
+        table(TEXTS).load(x_csv=b'id,v\n1,a\n2,"b\nc"d\n3,e\n')
+
+
 def test_surplus_separators_are_no_values_that_may_be_left_out(table: Make) -> None:
     made = table({"id": "integer", "a": "varchar(9)", "b": "varchar(9)"})
     made.load(x_csv=b"id,a,b\n1,x,y\n2,x,y,\n3,,x,y,,\n4,x,\n")

@@ -136,19 +136,20 @@ def message(file: LocalFile) -> str:
     return str(caught.value)
 
 
-ARCHIVE = "an archive, which is not read: extract its files, and upload those"
+ARCHIVE = "archive, which is not read: extract its files, and upload those"
+ZIP = "is a zip archive (or a workbook), which is not read: extract its files (or save it as CSV), and upload those"
 NOT_READ = (
-    "which is not read: decompress it, or compress it by gzip (.gz) or zstd (.zst), and upload it again"
+    "which is not supported: decompress it, or compress it by gzip (.gz) or zstd (.zst), and upload it again"
 )
 PLAIN = {
     "gzip": "is compressed (gzip), but its name does not end in .gz: rename it, and upload it again",
     "zstd": "is compressed (zstd), but its name does not end in .zst: rename it, and upload it again",
-    "bzip2": f"is bzip2, {NOT_READ}",
-    "lz4": f"is lz4, {NOT_READ}",
-    "snappy": f"is snappy, {NOT_READ}",
-    "xz": f"is xz, {NOT_READ}",
-    "zip": "is zip, an archive (or a workbook), which is not read: extract its files (or save it as CSV), and upload those",
-    "tar": f"is tar, {ARCHIVE}",
+    "bzip2": f"is compressed by bzip2, {NOT_READ}",
+    "lz4": f"is compressed by lz4, {NOT_READ}",
+    "snappy": f"is compressed by snappy, {NOT_READ}",
+    "xz": f"is compressed by xz, {NOT_READ}",
+    "zip": ZIP,
+    "tar": f"is a tar {ARCHIVE}",
     "Parquet": "is Parquet, not text: correct the source's format or patterns, or remove the file",
     "ORC": "is ORC, not text: correct the source's format or patterns, or remove the file",
     "Avro": "is Avro, not text: correct the source's format or patterns, or remove the file",
@@ -174,21 +175,32 @@ def test_another_encoding_is_named(name: str, key: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "content", "told"),
     [
-        ("x.csv.gz", TEXT, "is not compressed, but its name ends like that of a gzip file: rename it, or compress it, and upload it again"),
-        ("x.csv.zst", TEXT, "is not compressed, but its name ends like that of a zstd file: rename it, or compress it, and upload it again"),
-        ("x.csv.gz", zstd(TEXT), "is zstd, but its name ends like that of a gzip file: rename it, or compress it, and upload it again"),
-        ("x.csv.zst", zipped(TEXT), "is zip, but its name ends like that of a zstd file: rename it, or compress it, and upload it again"),
+        ("x.csv.gz", TEXT, "is not compressed, but its name ends in .gz: rename it, or compress it, and upload it again"),
+        ("x.csv.zst", TEXT, "is not compressed, but its name ends in .zst: rename it, or compress it, and upload it again"),
+        ("x.csv.gz", zstd(TEXT), PLAIN["zstd"]),
+        ("x.csv.zst", zipped(TEXT), ZIP),
         ("x.csv.gz", gzip.compress(gzip.compress(TEXT)), "is compressed twice, by gzip and gzip: decompress it once, and upload it again"),
         ("x.csv.zst", zstd(gzip.compress(TEXT)), "is compressed twice, by zstd and gzip: decompress it once, and upload it again"),
-        ("x.tar.gz", gzip.compress(tarred(TEXT)), f"is tar inside gzip, {ARCHIVE}"),
-        ("x.csv.zst", zstd(parquet(TEXT)), "is Parquet inside zstd, not text: correct the source's format or patterns, or remove the file"),
     ],
-    ids=["plain .gz", "plain .zst", "zstd as .gz", "zip as .zst", "gzip twice", "gzip in zstd", "tar.gz", "Parquet in zstd"],
+    ids=["plain .gz", "plain .zst", "zstd as .gz", "zip as .zst", "gzip twice", "gzip in zstd"],
 )  # fmt: skip
 def test_a_file_that_is_not_compressed_as_its_name_says_is_named(
     key: str, content: bytes, told: str, tmp_path: Path
 ) -> None:
     assert message(written(tmp_path, key, content)) == f"{URI}: the file {told}"
+
+
+@pytest.mark.parametrize(
+    ("key", "content", "told"),
+    [
+        ("x.tar.gz", gzip.compress(tarred(TEXT)), f"inside gzip: the file {PLAIN['tar']}"),
+        ("x.csv.zst", zstd(parquet(TEXT)), f"inside zstd: the file {PLAIN['Parquet']}"),
+    ],
+)
+def test_what_is_no_text_within_a_compressed_file_is_named_too(
+    key: str, content: bytes, told: str, tmp_path: Path
+) -> None:
+    assert message(written(tmp_path, key, content)) == f"{URI}, {told}"
 
 
 @pytest.mark.parametrize(

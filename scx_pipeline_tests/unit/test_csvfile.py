@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from scx_pipeline.engine import csvfile
-from scx_pipeline.engine.csvfile import Header, read_header
+from scx_pipeline.engine.csvfile import HEADER_BYTES, Header, read_header
 from scx_pipeline.engine.objects import LocalFile, ObjectInfo
 from scx_pipeline.errors import SourceFileError
 from scx_pipeline.spec import Column, Table
@@ -90,7 +90,9 @@ def test_columns_are_found_by_their_names(write: Write, line: str, columns: tupl
     assert read_header(write(line.encode()), URI, TABLE) == Header(columns, "\\n")
 
 
-@pytest.mark.parametrize("data", [b"", b"\n", b"  \r\n\r\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n"])
+@pytest.mark.parametrize(
+    "data", [b"", b"\n", b"  \r\n\r\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n", b"\n" * 2 * HEADER_BYTES]
+)
 def test_a_file_without_any_content_has_no_header(write: Write, data: bytes) -> None:
     assert read_header(write(data), URI, TABLE) is None
     assert read_header(write(gzip.compress(data), ".gz"), URI, TABLE) is None
@@ -123,9 +125,22 @@ def test_a_file_without_any_content_has_no_header(write: Write, data: bytes) -> 
             b"job_id,summary,created_at,summary",
             ", line 1: the header has the column 'summary' twice; rename one of them",
         ),
-        (b"job_id,summary,created_at,", ", line 1: the header's column 4 has no name; name it"),
-        (b"job_id,,summary,,created_at", ", line 1: the header's column 2 has no name; name it"),
-        (b"\n" + SOUND, ", line 1 is empty; the header must stand there"),
+        (
+            b"job_id,summary,created_at,",
+            ", line 1: the header's column 4 has no name; name it, or remove the surplus comma",
+        ),
+        (
+            b"job_id,,summary,,created_at",
+            ", line 1: the header's column 2 has no name; name it, or remove the surplus comma",
+        ),
+        *(
+            (
+                blank + SOUND,
+                ", line 1 is empty; remove the blank lines before the header and upload the file again",
+            )
+            for count in (1, HEADER_BYTES - 1, HEADER_BYTES, 3 * HEADER_BYTES)
+            for blank in (b"\n" * count, b"\xef\xbb\xbf" + b"\r\n" * count, b" " * count + b"\n")
+        ),
     ],
 )
 def test_a_header_that_is_not_as_declared_is_refused(write: Write, data: bytes, why: str) -> None:

@@ -25,11 +25,11 @@ REFUSED = {
     "logs/a\x01b.csv": r"its key has the control character \x01: rename it",
     "logs/a\x7fb.csv": r"its key has the control character \x7f: rename it",
     "logs/\tx/a.csv": r"its key has the control character \t: rename it",
-    "logs//a.csv": "its key has nothing between two slashes: rename it",
-    "/a.csv": "its key has nothing between two slashes: rename it",
-    "logs/./a.csv": "its key has . between two slashes: rename it",
-    "logs/../a.csv": "its key has .. between two slashes: rename it",
-    "logs/..": "its key has .. between two slashes: rename it",
+    "logs//a.csv": "a part of its key is empty: rename it",
+    "/a.csv": "a part of its key is empty: rename it",
+    "logs/./a.csv": "a part of its key is .: rename it",
+    "logs/../a.csv": "a part of its key is ..: rename it",
+    "logs/..": "a part of its key is ..: rename it",
     "logs/a\udcffb.csv": "its key has bytes that are not UTF-8: rename it",
 }
 READ = [
@@ -128,7 +128,7 @@ def test_a_link_to_itself_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"x")
     assert keys(tmp_path) == {
         "a.csv": "",
-        "self": "it cannot be looked at: Too many levels of symbolic links",
+        "self": "it cannot be looked at: Too many levels of symbolic links; let this user read it, or move it away",
     }
 
 
@@ -158,7 +158,10 @@ def test_a_folder_that_cannot_be_opened_is_named_and_hides_no_other(
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    assert keys(tmp_path) == {"closed/": "the folder cannot be opened: Permission denied", "open/a.csv": ""}
+    assert keys(tmp_path) == {
+        "closed/": "the folder cannot be opened: Permission denied; let this user read it, or move it away",
+        "open/a.csv": "",
+    }
     with pytest.raises(BucketError, match=r"cannot list .*/closed/: .*Permission denied"):
         listed(tmp_path, "closed/")
 

@@ -433,6 +433,17 @@ def test_a_compressed_document_that_is_damaged_is_named(bucket: Bucket, key: str
     assert "\n" not in message
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_a_document_of_another_encoding_is_refused(
+    bucket: Bucket, pack: Callable[[bytes], bytes], encoding: str
+) -> None:
+    key = "a.json" if pack is bytes else "a.json.gz"
+    put(bucket, key, pack('[{"a": 1}]'.encode(encoding)))
+    with pytest.raises(SourceFileError, match=r"a\.json.*, line 1: not UTF-8 \(it looks like UTF-\d\d\)"):
+        read_all(bucket, key)
+
+
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd], ids=["plain", "gzip", "zstd"])
 def test_a_document_may_have_16_mib_and_not_a_byte_more(
     bucket: Bucket, pack: Callable[[bytes], bytes]

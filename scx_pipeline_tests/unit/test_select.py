@@ -4,6 +4,7 @@ All of it pure functions over listings; no bucket is opened."""
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from itertools import pairwise
 
@@ -309,6 +310,14 @@ def test_a_fingerprint_changes_exactly_when_an_object_of_the_month_does(one: Lis
     for month in (JAN, FEB, MAR):
         same = of_month(one, month) == of_month(other, month)
         assert (first.fingerprint(month) == second.fingerprint(month)) == same
+
+
+def test_a_fingerprint_changes_with_the_time_of_an_object_only_where_its_etag_is_weak() -> None:
+    for etag in ("x", 'W/"x"'):
+        one = info("2021/01/a", etag=etag)
+        later = replace(one, last_modified=datetime(2021, 1, 2, tzinfo=UTC))
+        same = select([BY_MONTH], one).fingerprint(JAN) == select([BY_MONTH], later).fingerprint(JAN)
+        assert same == (etag == "x")
 
 
 @given(listings, st.data())

@@ -177,6 +177,17 @@ def test_a_busy_store_is_asked_again_and_that_is_said(store: OddS3, answer: str)
 
 
 @pytest.mark.usefixtures("quick")
+def test_a_busy_store_whose_odd_keys_are_listed_is_asked_again_too(store: OddS3) -> None:
+    store.put("logs//x", b"")
+    lines: list[str] = []
+    bucket, times = opened(store, lines, seconds=60), iter(range(8))
+    # The first listing is the library's, which refuses the key; the others are boto3's, which asks thrice by itself.
+    store.refuse = lambda method, key: (503, "SlowDown") if next(times, 0) else None
+    assert [item.key for item in bucket.list_objects("logs/")] == ["logs//x", *KEYS]
+    assert lines == ["the bucket answers 503 SlowDown; retrying for up to 60 s"]
+
+
+@pytest.mark.usefixtures("quick")
 def test_an_answer_that_ends_early_is_asked_for_again(store: OddS3) -> None:
     refusing(store, 4, "truncate")
     assert read(opened(store, seconds=60)) == dict.fromkeys(KEYS, b"hello")
@@ -242,6 +253,7 @@ def test_waits_grow_and_end_with_the_time_that_is_given(monkeypatch: pytest.Monk
         ((403, "SignatureDoesNotMatch"), "the secret key does not belong to the access key: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"),
         ((403, "InvalidAccessKeyId"), "the store does not know this access key: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"),
         ((403, "RequestTimeTooSkewed"), "this machine's clock differs from the store's by more than 15 minutes: correct it"),
+        ((400, "ServiceUnavailable"), "the store was asked several times, and is still busy: run again later"),
         ((301, "PermanentRedirect"), "the bucket is in another region: set AWS_REGION to it"),
     ],
 )  # fmt: skip
@@ -256,6 +268,13 @@ def test_a_refusal_is_one_sentence_with_what_to_do(store: OddS3, refusal: Refusa
         bucket.list_objects("logs/")
     told = told.replace("read the object: allow s3:GetObject", "list the bucket: allow s3:ListBucket")
     assert str(caught.value) == f"cannot list s3://{BUCKET}/logs/: {refusal[1]}: {told}"
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_a_busy_answer_without_a_code_is_one_sentence_too(store: OddS3, status: int) -> None:
+    store.refuse = lambda method, key: (status, "")
+    with pytest.raises(BucketError, match=r"still busy: run again later$"):
+        opened(store).list_objects("logs/")
 
 
 def test_a_number_in_a_key_is_no_answer_of_the_store() -> None:
