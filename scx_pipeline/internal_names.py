@@ -9,6 +9,9 @@ MONTH = "_month"  # in tables of the state schema that exist
 # Names without the prefix that are in use next to a table's own: they cannot be declared either.
 RESERVED = frozenset({"_object", "_n", MONTH, "_first", "_last", "file_index", "rowid"})
 
+# Schemas that are the pipeline's own or an engine's.
+SYSTEM_SCHEMAS = frozenset({"scx_pipeline", "temp", "system", "information_schema"})
+
 # Every table of PostgreSQL has these, and CREATE TABLE refuses them; oid and the last two are Redshift's.
 SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid", "insertxid", "deletexid"})  # fmt: skip
 

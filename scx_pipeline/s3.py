@@ -214,6 +214,9 @@ def reason_of(error: Exception) -> str:
     """What a store refuses, and what to do, in one line; of other messages the first line, as the rest are debug dumps."""
     if isinstance(error, BucketError):
         return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        where = error.filename or "it"
+        return f"{error.strerror}: restore {where}, or let this user read it"
     message = str(error).strip() or type(error).__name__
     text = message.splitlines()[0].partition("<?xml")[0].rstrip(" :")
     if type(error).__name__ == "PreconditionError" or "status code: 412" in text:

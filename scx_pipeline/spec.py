@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from scx_pipeline.internal_names import PREFIX, RESERVED, SYSTEM_COLUMNS
+from scx_pipeline.internal_names import PREFIX, RESERVED, SYSTEM_COLUMNS, SYSTEM_SCHEMAS
 
 MAX_TEXT_BYTES = 65535  # Redshift's VARCHAR(MAX), so that a text that fits one engine fits all
 MONTH_FOLDERS = ("year", "month")  # that a table kept by month has in the lake, of its event time in UTC
@@ -137,6 +137,14 @@ def _no_system_column(text: str) -> str:
     return text
 
 
+def _no_system_schema(text: str) -> str:
+    if text in SYSTEM_SCHEMAS or text.startswith("pg_"):
+        raise ValueError(
+            f"{text!r} is a schema of the pipeline's own or of an engine's: choose another one for the star"
+        )
+    return text
+
+
 def _neutral_type(text: str) -> str:
     if not _TYPE.fullmatch(text):
         raise ValueError(
@@ -168,6 +176,7 @@ def _month(value: Any) -> Month:
 
 Name = Annotated[str, AfterValidator(_identifier)]
 ColumnName = Annotated[Name, AfterValidator(_no_system_column)]
+SchemaName = Annotated[Name, AfterValidator(_no_system_schema)]
 NeutralType = Annotated[str, AfterValidator(_neutral_type)]
 FieldPath = Annotated[str, AfterValidator(_field_path)]
 Unit = Literal["seconds", "milliseconds", "microseconds"]
@@ -452,7 +461,7 @@ class Star(_Fact):
 
     name: Name
     description: str
-    schema_name: Name = Field(alias="schema")
+    schema_name: SchemaName = Field(alias="schema")
     first_month: MonthText
     owners: tuple[str, ...] = ()
     fresh_within_days: int | None = Field(

@@ -3,6 +3,7 @@ What objects are for is decided by their keys elsewhere; their content is not lo
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -72,10 +73,11 @@ def refusal(key: str) -> str:
 def list_folder(folder: Path, prefix: str, notify: Callable[[str], None]) -> Iterator[ObjectInfo]:
     """Every file below a prefix of a folder, links followed, by what the file system says of them.
 
-    Raises OSError where the folder itself cannot be opened.
+    There are none where the folder has no such prefix. Raises OSError where that cannot be told: where it is away itself,
+    may not be opened, or a link on the way leads to nothing, as of a disk that is not mounted.
     """
-    start = f"{folder}/{prefix}".rstrip("/")
-    if not os.path.isdir(start):  # noqa: PTH112
+    start = _folder_of(folder, prefix)
+    if start is None:
         return
     os.scandir(start).close()
     left = [(start, prefix.strip("/") and f"{prefix.strip('/')}/", frozenset[tuple[int, int]]())]
@@ -94,8 +96,13 @@ def list_folder(folder: Path, prefix: str, notify: Callable[[str], None]) -> Ite
         for entry in entries:
             try:
                 facts = entry.stat()
-            except FileNotFoundError:  # a link to nothing, or gone meanwhile
-                continue
+            except FileNotFoundError:
+                if entry.is_symlink():  # to a file or to a folder: nobody knows
+                    for name in (key + entry.name, f"{key}{entry.name}/"):
+                        yield _refused(
+                            name, "it is a link to nothing: restore what it leads to, or remove it"
+                        )
+                continue  # or gone meanwhile
             except OSError as error:
                 yield _refused(
                     key + entry.name,
@@ -110,6 +117,21 @@ def list_folder(folder: Path, prefix: str, notify: Callable[[str], None]) -> Ite
                 notify(
                     f"{shown(key + entry.name)} is a link to a folder that contains it: it is not followed"
                 )
+
+
+def _folder_of(folder: Path, prefix: str) -> str | None:
+    """The path of a prefix in a folder; None where there is none. Raises OSError where that cannot be told."""
+    path = str(folder)
+    os.stat(path)  # noqa: PTH116
+    for name in filter(None, prefix.split("/")):
+        path = f"{path}/{name}"
+        try:
+            os.lstat(path)
+        except FileNotFoundError:
+            return None
+        if not S_ISDIR(os.stat(path).st_mode):  # noqa: PTH116
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+    return path
 
 
 def _file(key: str, facts: os.stat_result) -> ObjectInfo:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, DecimalException
 from math import isfinite
 
 from scx_pipeline.internal_names import PREFIX, internal
@@ -278,6 +278,6 @@ def _places(text: str) -> int:
     """How many decimal places a number's text needs; none where it is no number."""
     try:
         exponent = Decimal("".join(text.split())).normalize().as_tuple().exponent
-    except InvalidOperation:
+    except DecimalException:  # no number, or one beyond what Python has
         return 0
     return -exponent if isinstance(exponent, int) else 0

@@ -4,6 +4,7 @@ What runs in it is defined elsewhere; the UI and the daemon open the same files 
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -121,6 +122,12 @@ def _relax(connection: Any, record: object) -> None:
 
 def prepare_home(home: Path) -> None:
     """Make $DAGSTER_HOME, which its owner alone can read, with a dagster.yaml that has no telemetry, unless there is one."""
+    found = re.search("[%?]", str(home))
+    if found:
+        raise SettingsError(
+            f"DAGSTER_HOME {home} has a {found[0]}, with which Dagster cannot open its SQLite files: set DAGSTER_HOME or SCX_HOME to"
+            " another folder"
+        )
     try:
         make_private(home)
         if not (home / CONFIG).exists():

@@ -275,7 +275,7 @@ class DuckDBSession(Session):
         # Without a join and an order, which need more memory than a small limit has.
         found = self.con.execute(
             "SELECT table_name, column_index, column_name, data_type FROM duckdb_columns()"
-            " WHERE database_name = current_database() AND schema_name = ? AND list_contains(?, table_name)",
+            " WHERE database_name = current_database() AND lower(schema_name) = lower(?) AND list_contains(?, table_name)",
             [schema, list(tables)],
         ).fetchall()
         return by_table((table, name, kind) for table, _, name, kind in sorted(found))
@@ -287,7 +287,7 @@ class DuckDBSession(Session):
         for kind in ("table", "view"):
             found = self.con.execute(
                 f"SELECT {kind}_name FROM duckdb_{kind}s() WHERE database_name = current_database()"
-                f" AND schema_name = ? AND list_contains(?, lower({kind}_name)) AND NOT internal",
+                f" AND lower(schema_name) = lower(?) AND list_contains(?, lower({kind}_name)) AND NOT internal",
                 [schema, list(wanted)],
             ).fetchall()
             columns = self.columns_of(schema, [name for (name,) in found]) if found else {}
@@ -363,7 +363,7 @@ class DuckDBSession(Session):
     def _drop_left_landings(self, schema: str, table: Table) -> None:
         """Remove what a crash left; a table of that name without our mark is somebody else's."""
         left = self.rows(
-            "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() AND schema_name = ?"
+            "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() AND lower(schema_name) = lower(?)"
             " AND starts_with(table_name, ?) AND comment = ?",
             [schema, _aside(table), LANDING],
         )

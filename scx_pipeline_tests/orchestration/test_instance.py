@@ -100,6 +100,13 @@ def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         prepare_home(tmp_path / "home")
 
 
+@pytest.mark.parametrize("name", ["a%20b", "what?"])
+def test_a_home_whose_path_sqlite_takes_for_more_than_a_path_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingsError, match="has a [%?], with which Dagster cannot open its SQLite files"):
+        prepare_home(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_home_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("")
     with pytest.raises(SettingsError, match=r"DAGSTER_HOME .*home cannot be written \(Not a directory\)"):

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import yaml
 
@@ -104,6 +105,18 @@ def test_what_others_have_under_a_declared_name_is_refused_before_anything_chang
         assert ask(world, "SELECT * FROM public.users") == before
         assert _tables_of_stars(world) == ["users"]
         run(world, f"DROP {'VIEW' if what == 'a view' else 'TABLE'} public.users")
+
+
+def test_a_schema_that_differs_in_case_only_is_the_stars_in_duckdb(duck: World) -> None:
+    with duckdb.connect(duck.warehouse_url.removeprefix("duckdb://")) as con:
+        con.execute('CREATE SCHEMA "PUBLIC"; CREATE TABLE "PUBLIC".users AS SELECT 7 AS who')
+    put_months(duck, MARCH)
+    assert [foreign.name for foreign in duck.plan().readiness.foreign] == ["public.users"]
+    with pytest.raises(WarehouseError, match="public.users was not made by this pipeline"):
+        duck.load(MARCH)
+    run(duck, 'DROP TABLE "PUBLIC".users')
+    assert duck.load(MARCH).loaded
+    assert MARCH not in duck.changed()
 
 
 def _tables_of_stars(world: World) -> list[str]:

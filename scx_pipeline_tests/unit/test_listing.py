@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -130,6 +130,70 @@ def test_a_link_to_itself_is_named(tmp_path: Path) -> None:
         "a.csv": "",
         "self": "it cannot be looked at: Too many levels of symbolic links; let this user read it, or move it away",
     }
+
+
+def test_a_link_to_nothing_hides_no_other_and_could_be_a_file_or_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "03").symlink_to(tmp_path / "unmounted")
+    (tmp_path / "a.csv").write_bytes(b"x")
+    why = "it is a link to nothing: restore what it leads to, or remove it"
+    assert keys(tmp_path) == {"03": why, "03/": why, "a.csv": ""}
+
+
+def test_a_prefix_that_is_not_there_has_no_files(tmp_path: Path) -> None:
+    assert list(list_folder(tmp_path, "in/deep", [].append)) == []
+
+
+def _removed(folder: Path) -> None:
+    folder.rmdir()
+
+
+def _link_to_nothing(folder: Path) -> None:
+    (folder / "in").symlink_to(folder / "unmounted")
+
+
+def _link_to_itself(folder: Path) -> None:
+    (folder / "in").symlink_to("in")
+
+
+def _file_in_its_place(folder: Path) -> None:
+    (folder / "in").write_bytes(b"x")
+
+
+@pytest.mark.parametrize("prefix", ["in", "in/deep/"])
+@pytest.mark.parametrize("change", [_removed, _link_to_nothing, _link_to_itself, _file_in_its_place])
+def test_a_folder_that_cannot_be_reached_is_an_error_and_never_an_empty_one(
+    tmp_path: Path, prefix: str, change: Callable[[Path], None]
+) -> None:
+    (tmp_path / "bucket").mkdir()
+    bucket = open_bucket((tmp_path / "bucket").as_uri())
+    change(tmp_path / "bucket")
+    with pytest.raises(BucketError, match="^cannot list .*: restore .*, or let this user read it$"):
+        bucket.list_objects(prefix)
+
+
+@pytest.mark.parametrize("refused", ["bucket", "bucket/in"])
+def test_a_folder_that_may_not_be_looked_into_is_an_error_and_never_an_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    (tmp_path / "bucket").mkdir()
+    bucket = open_bucket((tmp_path / "bucket").as_uri())
+    for name in ("stat", "lstat"):
+        monkeypatch.setattr(os, name, denying(getattr(os, name), str(tmp_path / refused)))
+    with pytest.raises(
+        BucketError, match=f"Permission denied: restore .*{refused}, or let this user read it"
+    ):
+        bucket.list_objects("in/deep")
+
+
+def denying(look: Callable[[str], os.stat_result], refused: str) -> Callable[[str], os.stat_result]:
+    """Whoever runs the tests may be allowed to open every folder."""
+
+    def asked(path: str) -> os.stat_result:
+        if str(path) == refused:
+            raise PermissionError(13, "Permission denied", path)
+        return look(path)
+
+    return asked
 
 
 def test_files_that_are_deep_below_are_listed(tmp_path: Path) -> None:

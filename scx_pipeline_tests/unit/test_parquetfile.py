@@ -102,6 +102,16 @@ def test_moments_in_the_old_int96_are_utc(con: duckdb.DuckDBPyConnection, tmp_pa
     assert rows == [(datetime(2023, 1, 31, 8),)]
 
 
+def test_moments_that_stand_for_infinity_are_refused_beside_any_others(
+    con: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    counts = pa.array([-(2**63), -(2**63) + 1, 2**63 - 1, 0], pa.int64()).cast(pa.timestamp("ns"))
+    table = table_of({"name": "x", "type": "timestamp"})
+    rows, refused, _ = read(con, tmp_path, table, {"x": counts})
+    assert all(year.year in (1677, 1970, 2262) for (year,) in rows)
+    assert len(rows) + len(refused) == 4
+
+
 def test_a_moment_may_be_counted(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     counts = pa.array([1_675_152_000_123, 2**62, None])
     table = table_of({"name": "x", "type": "timestamp", "unit": "milliseconds"})

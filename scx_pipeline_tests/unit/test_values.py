@@ -252,6 +252,8 @@ def test_values_that_are_refused(con: duckdb.DuckDBPyConnection, kind: str, text
         ("is not a timestamp", "noon", "is not a timestamp"),
         ("is not a number of seconds", "1541105830.1234567", "is more precise than a microsecond"),
         ("is not a number of seconds", "1,5", "is not a number of seconds"),
+        ("is not a decimal(5,2)", "1e1000000", "is not a decimal(5,2)"),
+        ("is not a number of seconds", "-1e9999999", "is not a number of seconds"),
         ("is not a number of microseconds", "5.5", "is more precise than a microsecond"),
         ("is not an integer", "", "is not an integer"),
     ],
