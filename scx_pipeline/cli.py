@@ -36,7 +36,7 @@ from scx_pipeline.cli_runs import (
     spans_due,
 )
 from scx_pipeline.errors import PipelineError
-from scx_pipeline.settings import Settings, read_settings
+from scx_pipeline.settings import Settings, read_settings, redact
 from scx_pipeline.spec import Month, Span, contiguous_spans
 from scx_pipeline.temporary import make_private
 
@@ -64,6 +64,7 @@ cli_care.register(app)
 cli_tables.register(app)
 
 FROM_LAKE = "lake"  # the one word that --from takes beside months
+SHOWN = 5  # of the objects that a plan ignores
 Layout = Literal["monthly", "concatenated", "both"]
 Compression = Literal["none", "gzip", "zstd"]
 
@@ -132,6 +133,7 @@ def plan(
         return
     compiled = find_star(star)
     planned = _plan(compiled, settings)
+    ignored = [key for _, key in planned.selection.ignored]
     rows = []
     if planned.whole:
         objects = planned.selection.whole_objects
@@ -141,7 +143,6 @@ def plan(
         rows.append((str(item.month), item.reason, len(objects), sum(entry.info.size for entry in objects)))
     if as_json:
         names = ("month", "reason", "objects", "bytes")
-        ignored = [key for _, key in planned.selection.ignored]
         print(
             json.dumps(
                 {
@@ -159,8 +160,11 @@ def plan(
             f"{star}: {len(planned.changed)} months are due", ["month", "why", "objects", "size"], shown
         )
     )
-    for _, key in planned.selection.ignored[:5]:
-        show.out.print(f"ignored: {key} matches no pattern of its source", style="dim")
+    for key in ignored[:SHOWN]:
+        why = "matches no pattern of its source, or is a sidecar file"
+        show.out.print(f"ignored: {key} ({why})", style="dim", markup=False, soft_wrap=True)
+    if len(ignored) > SHOWN:
+        show.out.print(f"and {len(ignored) - SHOWN:,} more: --json shows all", style="dim")
     cli_tables.show_readiness(planned.readiness)
     show.out.print(
         f"{len(planned.selection.objects):,} objects in all, {len(planned.loaded)} months stand", style="dim"
@@ -168,31 +172,46 @@ def plan(
 
 
 def _plan_all(settings: Settings, as_json: bool) -> None:
-    """Show how many months of each star are due, and the tables of stars that were removed."""
+    """Show how many months of each star are due, and the tables of stars that were removed; fail if any cannot be told."""
     from scx_pipeline.engine.declare import star_names
+    from scx_pipeline.engine.load import plan_star
 
     found: dict[str, Any] = {}
+    errors: dict[str, list[str]] = {}  # the stars of each, as what fails is mostly what they have in common
     for name in star_names():
         try:
-            planned = _plan(find_star(name), settings)
+            compiled = find_star(name)
+            planned = plan_star(compiled, bucket_of(settings), warehouse_of(settings))
         except PipelineError as error:
             found[name] = {"error": str(error)}
+            errors.setdefault(str(error), []).append(name)
             continue
         months = [str(item.month) for item in planned.changed]
-        found[name] = {"due": months, "whole": planned.whole, **cli_tables.as_json(planned.readiness)}
+        empty = _prefixes(compiled) if _is_empty(planned) else ""
+        note = {"note": f"the bucket has no objects under {empty}"} if empty else {}
+        found[name] = {"due": months, "whole": planned.whole, **note, **cli_tables.as_json(planned.readiness)}
         if not as_json:
-            whole = f", and {show.WHOLE}" if planned.whole else ""
-            show.out.print(f"{name}: {len(months)} months are due{whole}")
+            more = f", and {show.WHOLE}" if planned.whole else f"; {note['note']}" if empty else ""
+            show.out.print(f"{name}: {len(months)} months are due{more}", markup=False, soft_wrap=True)
             cli_tables.show_readiness(planned.readiness)
-    removed = cli_tables.removed_stars(settings)
+    removed = None
+    try:
+        removed = cli_tables.removed_stars(settings)
+    except PipelineError as error:
+        errors.setdefault(str(error), [])
     if as_json:
-        left = [item.as_json() for item in removed]
+        left = None if removed is None else [item.as_json() for item in removed]
         print(json.dumps({"stars": found, "leftovers_of_removed_stars": left}, indent=2))
-        return
-    for name, item in found.items():
-        if "error" in item:
-            show.out.print(f"{name}: {item['error']}", markup=False, soft_wrap=True)
-    cli_tables.show_leftovers(removed)
+    else:
+        cli_tables.show_leftovers(removed or [])
+    for message, names in errors.items():
+        show.error(f"{', '.join(names)}: {message}" if names else message)
+    if errors:
+        raise typer.Exit(1)
+    if found and all("note" in item for item in found.values()):
+        raise PipelineError(
+            f"the bucket {redact(settings.bucket)} has no objects of any star: set SCX_BUCKET_URL, or upload some"
+        )
 
 
 @app.command(epilog="Example: scx status scx")
@@ -235,15 +254,22 @@ def rejected(
         print(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=2))
         return
     show.out.print(
-        show.table(f"{star}: {count:,} rejected rows", names, [(*row[:4], str(row[4])[:80]) for row in rows])
+        show.table(
+            f"{star}: {count:,} stored rejected rows", names, [(*row[:4], str(row[4])[:80]) for row in rows]
+        )
     )
     if len(rows) < count:
-        show.out.print(f"{count - len(rows):,} more are stored: --limit {count}", style="dim")
+        show.out.print(
+            f"{count - len(rows):,} more are stored; to see them all: `scx rejected {star} --limit {count}`",
+            style="dim",
+            soft_wrap=True,
+        )
     if gone > 0:
         show.out.print(
-            f"{gone:,} more were counted, but are not stored (max_stored_rejects of their source), or not kept any more"
-            " (SCX_KEEP_REJECTED_DAYS)",
+            f"{gone:,} more were only counted: their file had more than max_stored_rejects, the load reached its limit for stored"
+            " rows, or they are older than SCX_KEEP_REJECTED_DAYS",
             style="dim",
+            soft_wrap=True,
         )
 
 
@@ -411,12 +437,20 @@ def _plan(compiled: CompiledStar, settings: Settings) -> Plan:
     from scx_pipeline.engine.load import plan_star
 
     planned = plan_star(compiled, bucket_of(settings), warehouse_of(settings))
-    if not planned.selection.objects and not planned.loaded:
-        prefixes = ", ".join(source.prefix for source in compiled.star.sources)
+    if _is_empty(planned):
         raise PipelineError(
-            f"the bucket {settings.bucket} has no objects under {prefixes}: upload some, or run `scx generate {compiled.star.name}`"
+            f"the bucket {settings.bucket} has no objects under {_prefixes(compiled)}: upload some, or run `scx generate {compiled.star.name}`"
         )
     return planned
+
+
+def _is_empty(planned: Plan) -> bool:
+    """Whether a star has no objects, and nothing was ever loaded."""
+    return not planned.selection.objects and not planned.loaded
+
+
+def _prefixes(compiled: CompiledStar) -> str:
+    return ", ".join(source.prefix for source in compiled.star.sources)
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,8 @@ def adopt(
 
     if bool(tables) == all_:
         raise PipelineError("give either tables of the star or --all; without --yes, they are only shown")
-    adopted = ownership.adopt(find_star(star), warehouse_of(read_settings()), tables or [], yes)
+    compiled, warehouse = find_star(star), warehouse_of(read_settings())
+    adopted = ownership.adopt(compiled, warehouse, tables or [], yes)
     if as_json:
         print(json.dumps({"adopted": yes, "tables": [item.as_json() for item in adopted]}, indent=2))
         return
@@ -50,6 +51,10 @@ def adopt(
     if rows:
         told = f"the next load of {star} rebuilds them from the bucket and replaces their rows"
         show.out.print(told if yes else f"{told}; to adopt them, run this again with --yes", markup=False)
+    elif all_:
+        show.out.print(f"none of the tables of {star} was made by others: nothing to adopt", markup=False)
+    for why in ownership.not_adopted(compiled, warehouse, tables or [], adopted):
+        show.out.print(why, markup=False, soft_wrap=True)
 
 
 def drop(
@@ -62,7 +67,7 @@ def drop(
     """Drop tables that the pipeline made and that no star declares any more: renamed, removed, or in an earlier schema.
 
     Of a star that was removed, the load history is removed as well. Without --yes, this only shows what would be dropped. A
-    table that others have changed since is left alone.
+    table that others have changed since is left alone; only its record is removed.
     """
     from scx_pipeline.engine.declare import star_names
     from scx_pipeline.engine.ownership import drop_leftovers
@@ -85,8 +90,24 @@ def drop(
     count = sum(item.exists and not item.changed for item in found)
     title = f"{_tables(count)} {'dropped' if yes else 'would be dropped'}"
     show.out.print(show.table(title, ["star", "table", ""], rows))
-    if found and not yes:
-        show.out.print("to drop them, run this again with --yes")
+    removed = [name for name in dict.fromkeys(item.star for item in found) if name not in declared]
+    told = _told_of_drop(count, len(found) - count, removed, yes)
+    if told:
+        show.out.print(told, markup=False, soft_wrap=True)
+
+
+def _told_of_drop(dropped: int, left: int, removed: Sequence[str], yes: bool) -> str:
+    """What is to be known beside the tables: how to drop them, and what else goes, of those left alone and of removed stars."""
+    record = ["the record of the other tables" if dropped else "their record"] if left else []
+    stars = f"the removed star{'s' if len(removed) > 1 else ''} {', '.join(removed)}"
+    also = " and ".join([*record, *([f"the load history of {stars}"] if removed else [])])
+    if yes:
+        return f"removed{' as well' if dropped else ''}: {also}" if also else ""
+    if dropped:
+        how = f"to drop {'it' if dropped == 1 else 'them'}, run this again with --yes"
+        return f"{how}; this also removes {also}" if also else how
+    verb = "are" if left and removed else "is"
+    return f"none of them is dropped; with --yes, only {also} {verb} removed" if also else ""
 
 
 def _tables(count: int) -> str:

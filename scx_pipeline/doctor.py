@@ -52,16 +52,18 @@ def examine(settings: Settings) -> Iterator[Finding]:
         lambda: _bucket(settings),
         "set SCX_BUCKET_URL, and AWS's own settings for one in S3; `scx generate scx` makes samples in a folder",
     )
-    yield _tried(
+    warehouse = _tried(
         "warehouse",
         lambda: _warehouse(settings),
         "set SCX_WAREHOUSE_URL; where a right is missing, have an administrator run what `scx roles` prints",
     )
-    yield _tried(
-        "tables",
-        lambda: _tables(open_warehouse(settings.warehouse, _limits(settings))),
-        "nothing that the pipeline did not make is ever replaced, unless `scx adopt` says so",
-    )
+    yield warehouse
+    if warehouse.well:
+        yield _tried(
+            "tables",
+            lambda: _tables(open_warehouse(settings.warehouse, _limits(settings))),
+            "as it says: declare another `schema:`, run `scx adopt`, or rename what belongs to no star",
+        )
     if settings.spark:
         yield _tried(
             "spark",

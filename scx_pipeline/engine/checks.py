@@ -58,7 +58,9 @@ def _of_table(star: Star, table: Table) -> Iterable[DeclaredCheck]:
         )
         limit = star.source(table.source or "").reject_limit
         yield DeclaredCheck(
-            table.name, "rejected_rows", f"Warns of rejected rows; fails above {limit:.0%} of a load's rows."
+            table.name,
+            "rejected_rows",
+            f"Warns of rejected rows; fails above {_percent(limit)} of a load's rows.",
         )
         yield DeclaredCheck(
             table.name,
@@ -196,11 +198,12 @@ def check_ingested(source: Source, ingested: Ingested) -> list[CheckResult]:
     unbalanced = [count.object.info.key for count in ingested.counts if not count.balanced]
     read, rejected = ingested.total("read"), ingested.total("rejected")
     share = rejected / read if read else 0.0
-    told = f"{rejected:,} of {read:,} rows were rejected ({share:.2%})"
+    limit = f"; the limit is {_percent(source.reject_limit)}" if rejected else ""
+    told = f"{rejected:,} of {read:,} rows were rejected ({share:.2%}{limit})"
     if ingested.ended_early:
-        told += ", and no more rows were read"
+        told += ", so reading stopped early"
     if rejected:
-        told += f", the limit is {source.reject_limit:.0%}: {_examples(ingested)}"
+        told += f": {_examples(ingested)}"
     results = [
         CheckResult(
             table.name,
@@ -229,6 +232,11 @@ def check_ingested(source: Source, ingested: Ingested) -> list[CheckResult]:
             CheckResult(table.name, unique_name(table), False, "; ".join(_doubled(ingested)), violations={})
         )
     return results
+
+
+def _percent(share: float) -> str:
+    """A declared share as it was meant: 5%, or 0.5%."""
+    return f"{share * 100:g}%"
 
 
 def _check_files(source: Source, ingested: Ingested) -> Iterable[CheckResult]:

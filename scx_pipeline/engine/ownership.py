@@ -50,6 +50,7 @@ class ForeignTable:
     declared: str  # the declared table that it belongs to
     why: str
     adoptable: bool
+    other: str = ""  # the star whose table it is, if it is another star's
 
     @property
     def name(self) -> str:
@@ -63,8 +64,13 @@ class ForeignTable:
 
     def message(self) -> str:
         """Why it keeps a load from starting, and how to continue."""
+        if self.other:  # whose rows may be in use, so that nothing here may lead to their loss
+            return (
+                f"{self.name} {self.why} ({self.described()}): declare another `schema:` for one of the two stars; if {self.other} no longer"
+                f" declares it, run `scx drop {self.other}` first, which shows what it would drop, and then run it with --yes"
+            )
         adopt = (
-            f" or run `scx adopt {self.star} {self.declared}`, which first shows what it would replace"
+            f" or run `scx adopt {self.star} {self.declared}`, which first shows what it would replace, and then run it with --yes"
             if self.adoptable
             else " or rename or remove it"
         )
@@ -118,16 +124,18 @@ class Inspection:
         relation = self.found.get((schema, table.name))
         if relation is None:
             return None
-        record, adoptable = self.recorded.get((schema, table.name)), relation.is_table
+        record, adoptable, other = self.recorded.get((schema, table.name)), relation.is_table, ""
         if record is not None and record.star != self.compiled.star.name:
-            why, adoptable = f"belongs to the star {record.star}", False
+            why, adoptable, other = f"belongs to the star {record.star}", False, record.star
         elif record is None:
             why = "was not made by this pipeline"
         elif relation.is_table and record.columns == _columns_text(relation.columns):
             return None
         else:
             why = "was changed by others since this pipeline made it"
-        return ForeignTable(schema, table.name, relation, self.compiled.star.name, declared, why, adoptable)
+        return ForeignTable(
+            schema, table.name, relation, self.compiled.star.name, declared, why, adoptable, other
+        )
 
     def check(self) -> None:
         """Raise WarehouseError for what is foreign."""
@@ -137,10 +145,14 @@ class Inspection:
         if self.unrecorded_version and all(item.adoptable for item in foreign):
             raise WarehouseError(
                 f"the tables of {star}, such as {foreign[0].name}, were loaded by a version that did not record which tables it made: "
-                f"run `scx adopt {star} --all`, which first shows what it would replace; nothing was changed"
+                f"run `scx adopt {star} --all`, which first shows what it would replace, and then run it with --yes; nothing was changed"
             )
-        more = f"; the same applies to {', '.join(item.name for item in foreign[1:])}" if foreign[1:] else ""
-        raise WarehouseError(f"{foreign[0].message()}{more}; nothing was changed")
+        first, *rest = foreign
+        alike = [item for item in rest if (item.why, item.adoptable) == (first.why, first.adoptable)]
+        besides = [f"{item.name} {item.why}" for item in rest if item not in alike]
+        more = f"; the same applies to {', '.join(item.name for item in alike)}" if alike else ""
+        more += f"; besides, {', '.join(besides)}" if besides else ""
+        raise WarehouseError(f"{first.message()}{more}; nothing was changed")
 
     def difference(self, session: Session, schema: str, table: Table) -> str:
         """What of a table that exists is otherwise than declared; empty where nothing is."""
@@ -212,8 +224,8 @@ def _check_state(session: Session, found: Mapping[Name, Relation]) -> None:
             owner = f" of {relation.owner}" if relation.owner else ""
             raise WarehouseError(
                 f"the schema {STATE_SCHEMA}, which keeps the load history, has a {relation.kind} {table.name}{owner} with other columns "
-                f"({_columns_text(relation.columns)}): it belongs to another application or version; rename that schema, or load into "
-                "another database; nothing was changed"
+                f"({_columns_text(relation.columns)}): if a newer version of scx_pipeline made it, use that version again; if another "
+                "application did, rename its schema or load into another database; nothing was changed"
             )
 
 
@@ -337,6 +349,29 @@ def _adoption(session: Session, item: ForeignTable) -> Adoption:
     [(rows,)] = session.rows(f"SELECT COUNT(*) FROM {quote(item.schema)}.{quote(item.table)}")
     columns = [f"{name} {kind}" for name, kind in item.relation.columns]
     return Adoption(item.name, item.relation.kind, item.relation.owner, columns, int(rows))
+
+
+def not_adopted(
+    compiled: CompiledStar, warehouse: Warehouse, tables: Collection[str], adopted: Collection[Adoption]
+) -> list[str]:
+    """Of these declared tables, why each that is not among the adopted ones need not be: a sentence each."""
+    with warehouse.inspecting() as session:
+        look = inspect(session, compiled) if session else Inspection(compiled, {}, {})
+    names, told = {item.table for item in adopted}, []
+    for table in compiled.star.tables:
+        made = [(s, item.name) for s, item, declared in declared_tables(compiled) if declared == table.name]
+        if table.name in tables and not any(f"{schema}.{name}" in names for schema, name in made):
+            told.append(f"{compiled.star.schema_name}.{table.name} {_why_not_adopted(look, made[0])}")
+    return told
+
+
+def _why_not_adopted(look: Inspection, name: Name) -> str:
+    record = look.recorded.get(name)
+    if name not in look.found:
+        return "does not exist yet: the next load creates it"
+    if record is not None and record.layout == ADOPTED:
+        return "was adopted already: the next load rebuilds it"
+    return "was made by this pipeline: nothing to adopt"
 
 
 def create_shared(session: Session, look: Inspection) -> None:

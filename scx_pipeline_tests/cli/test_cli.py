@@ -10,10 +10,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 import typer
 
 from scx_pipeline.cli import app
+from scx_pipeline.engine import declare
+from scx_pipeline.engine.declare import load_star
+from scx_pipeline.engine.sql import CompiledStar
+from scx_pipeline.errors import DeclarationError
 from scx_pipeline_tests.cli.conftest import Scx
 
 
@@ -67,12 +72,93 @@ def test_plan_load_status_rejected_and_analyze_tell_one_story(scx: Scx, bucket: 
     assert {check["check"] for check in status["checks"] if not check["passed"]} == {"rejected_rows"}
     rejected = json.loads(scx("rejected", "scx", "--json").out)
     assert len(rejected) == 6
-    assert "4 more are stored: --limit 6" in scx("rejected", "scx", "--limit", "2").out
+    shown = scx("rejected", "scx", "--limit", "2").out
+    assert "scx: 6 stored rejected rows" in shown
+    assert "4 more are stored; to see them all: `scx rejected scx --limit 6`" in shown
     assert all(
         row["file"].endswith(".csv") and row["line"] > 1 and row["reason"] and row["raw"] for row in rejected
     )
     answers = json.loads(scx("analyze", "scx", "--json").out)
     assert sum(row["jobs"] for row in answers["ground_profile_by_month"]) == 300
+
+
+def test_rejected_says_why_rows_that_were_counted_are_not_stored(scx: Scx, bucket: Path, home: Path) -> None:
+    assert scx("load", "scx").code == 0
+    assert "only counted" not in scx("rejected", "scx").out
+    with duckdb.connect(home / "dev.duckdb") as con:
+        con.execute("DELETE FROM scx_pipeline.rejected_rows WHERE line % 2 = 0 OR line > 5")
+        [(kept,)] = con.sql("SELECT COUNT(*) FROM scx_pipeline.rejected_rows").fetchall()
+    told = " ".join(scx("rejected", "scx").out.split())
+    assert f"scx: {kept} stored rejected rows" in told
+    assert (
+        f"{6 - kept} more were only counted: their file had more than max_stored_rejects, the load reached its limit for"
+        " stored rows, or they are older than SCX_KEEP_REJECTED_DAYS" in told
+    )
+
+
+def test_plan_names_the_first_objects_it_ignores_and_counts_the_others(scx: Scx, bucket: Path) -> None:
+    file = next(bucket.rglob("*2021-02.csv"))
+    for number in range(6):
+        file.with_name(f"[red]{number}.txt").write_text("x")
+    file.with_name(f"{file.name}.md5").write_text("x")
+    told = scx("plan", "scx").out
+    shown = [line for line in told.splitlines() if line.startswith("ignored: ")]
+    assert len(shown) == 5
+    assert all(
+        line.endswith(" (matches no pattern of its source, or is a sidecar file)") and "/[red]" in line
+        for line in shown
+    )
+    assert "and 2 more: --json shows all" in told
+    assert len(json.loads(scx("plan", "scx", "--json").out)["ignored"]) == 7
+    file.with_name("[red]5.txt").unlink()
+    file.with_name("[red]4.txt").unlink()
+    assert "--json shows all" not in scx("plan", "scx").out
+
+
+def test_plan_of_all_stars_shows_those_that_can_be_planned_and_fails_for_the_others(
+    scx: Scx, bucket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = scx("plan")
+    assert (told.code, told.err) == (0, "")
+    assert "scx: 4 months are due" in told.out
+    assert "songplays: 0 months are due; the bucket has no objects under " in told.out
+
+    def load(folder: Path) -> CompiledStar:
+        if folder.name in ("songplays", "sensor_readings"):
+            raise DeclarationError("defs.yaml, line 7: no such role [bold]")
+        return load_star(folder)
+
+    monkeypatch.setattr(declare, "load_star", load)
+    told = scx("plan")
+    assert told.code == 1
+    assert "scx: 4 months are due" in told.out
+    assert "no such role" not in told.out
+    message = "error: sensor_readings, songplays: defs.yaml, line 7: no such role [bold]"
+    assert told.err.splitlines() == [message]
+    told = scx("plan", "--json")
+    assert (told.code, told.err.splitlines()) == (1, [message])
+    found = json.loads(told.out)
+    assert len(found["stars"]["scx"]["due"]) == 4
+    assert found["stars"]["songplays"] == {"error": "defs.yaml, line 7: no such role [bold]"}
+    assert found["leftovers_of_removed_stars"] == []
+
+
+def test_plan_of_all_stars_fails_where_nothing_can_be_looked_at(
+    scx: Scx, bucket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCX_WAREHOUSE_URL", "postgresql://me@127.0.0.1:9/dev")
+    told = scx("plan", "--json")
+    assert told.code == 1
+    found = json.loads(told.out)
+    assert all("127.0.0.1:9" in item["error"] for item in found["stars"].values())
+    assert found["leftovers_of_removed_stars"] is None
+    [line] = told.err.splitlines()
+    assert line.startswith("error: scx, sensor_readings, songplays: ")
+    monkeypatch.delenv("SCX_WAREHOUSE_URL")
+    shutil.rmtree(bucket / "auto_classify_jobs")
+    told = scx("plan")
+    assert told.code == 1
+    assert "has no objects of any star: set SCX_BUCKET_URL" in told.err
 
 
 def test_load_prints_the_report_of_what_it_published(scx: Scx, bucket: Path) -> None:
@@ -115,6 +201,17 @@ def test_doctor_gives_advice_and_exits_with_1_when_something_is_wrong(scx: Scx, 
     told = scx("doctor")
     assert told.code == 1
     assert "scx generate scx" in told.out
+
+
+def test_doctor_says_nothing_of_tables_in_a_warehouse_that_it_cannot_reach(
+    scx: Scx, bucket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCX_WAREHOUSE_URL", "postgresql://me@127.0.0.1:9/dev")
+    told = scx("doctor", "--json")
+    assert told.code == 1
+    wells = {item["name"]: item["well"] for item in json.loads(told.out)}
+    assert wells["warehouse"] is False
+    assert "tables" not in wells
 
 
 MISTAKES = {

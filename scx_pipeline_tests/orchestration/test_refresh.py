@@ -205,7 +205,7 @@ def test_a_run_of_months_reads_no_songs_and_leaves_their_tables_alone(studio: St
     ("bad", "check", "told"),
     [
         (song("SO2", artist_latitude=1000), "range_artist_latitude", "artist_latitude is outside -90 … 90"),
-        (BAD, "rejected_rows", "1 of 2 rows were rejected (50.00%), the limit is 5%: song_data/b.json, line"),
+        (BAD, "rejected_rows", "1 of 2 rows were rejected (50.00%; the limit is 5%): song_data/b.json, line"),
     ],
     ids=["a value out of range", "too many rejected"],
 )

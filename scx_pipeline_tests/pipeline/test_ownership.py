@@ -99,7 +99,7 @@ def test_what_others_have_under_a_declared_name_is_refused_before_anything_chang
             world.load(MARCH)
         told = str(caught.value)
         assert "declare another `schema:` for the star scx" in told
-        assert ("scx adopt scx users" in told) == foreign.adoptable
+        assert ("scx adopt scx users" in told) == ("run it with --yes" in told) == foreign.adoptable
         assert foreign.relation.columns[0][0] in told
         assert "nothing was changed" in told
         assert ask(world, "SELECT * FROM public.users") == before
@@ -178,8 +178,34 @@ def test_tables_of_another_star_are_refused(duck: World) -> None:
     duck.load(MARCH)
     star = duck.compiled.star.model_copy(update={"name": "other"})
     other = CompiledStar(star, duck.compiled.folder, duck.compiled.tables, duck.compiled.queries)
-    with pytest.raises(WarehouseError, match="belongs to the star scx .*rename or remove it"):
+    with pytest.raises(WarehouseError, match="belongs to the star scx ") as caught:
         World(duck.bucket_url, duck.warehouse_url, other).load(MARCH)
+    told = str(caught.value)
+    assert "declare another `schema:` for one of the two stars" in told
+    assert "if scx no longer declares it, run `scx drop scx` first" in told
+    assert "remove it" not in told
+
+
+def test_what_applies_to_the_first_foreign_table_is_not_said_of_those_that_are_foreign_for_another_reason(
+    duck: World,
+) -> None:
+    put_months(duck, MARCH)
+    duck.load(MARCH)
+    run(
+        duck,
+        "UPDATE scx_pipeline.tables SET star = 'other' WHERE table_name = 'users'",
+        "DELETE FROM scx_pipeline.tables WHERE table_name IN ('projects', 'time')",
+    )
+    with pytest.raises(WarehouseError) as caught:
+        duck.load(MARCH)
+    told = str(caught.value)
+    assert told.startswith("public.users belongs to the star other ")
+    assert told.endswith(
+        "; besides, public.projects was not made by this pipeline, public.time was not made by this pipeline; nothing was changed"
+    )
+    run(duck, "DELETE FROM scx_pipeline.tables WHERE table_name = 'users'")
+    with pytest.raises(WarehouseError, match="the same applies to public.projects, public.time; nothing"):
+        duck.load(MARCH)
 
 
 def test_a_warehouse_of_a_version_that_recorded_no_tables_is_adopted_as_a_whole(
@@ -189,7 +215,9 @@ def test_a_warehouse_of_a_version_that_recorded_no_tables_is_adopted_as_a_whole(
     world.load(MARCH, JUNE)
     run(world, "DROP TABLE scx_pipeline.tables")
     before = world.table(FACTS)
-    with pytest.raises(WarehouseError, match="a version that did not record.*`scx adopt scx --all`"):
+    with pytest.raises(
+        WarehouseError, match="a version that did not record.*`scx adopt scx --all`.* with --yes;"
+    ):
         world.load(MARCH)
     assert len(adopt(world.compiled, world.warehouse, [], yes=True)) == len(world.compiled.star.tables) + 2
     assert world.table(FACTS) == before
@@ -203,8 +231,12 @@ def test_a_state_schema_of_another_application_is_refused(world: World) -> None:
     run(world, *schema, "CREATE TABLE scx_pipeline.months (name VARCHAR(3))")
     put_months(world, MARCH)
     for look in (world.plan, lambda: world.load(MARCH)):
-        with pytest.raises(WarehouseError, match="the schema scx_pipeline, which .*, has a table months"):
+        with pytest.raises(
+            WarehouseError, match="the schema scx_pipeline, which .*, has a table months"
+        ) as caught:
             look()
+        assert "if a newer version of scx_pipeline made it, use that version again" in str(caught.value)
+        assert "if another application did, rename its schema" in str(caught.value)
     assert ask(world, "SELECT * FROM scx_pipeline.months") == []
 
 

@@ -101,8 +101,26 @@ def test_rejected_rows_warn_up_to_the_limit_and_fail_above_it(rejected: int, sev
         if check.name == "rejected_rows"
     ]
     assert (result.passed, result.severity) == (rejected == 0, severity)
-    assert result.message.startswith(f"{rejected} of 10 rows were rejected ({rejected * 10:.2f}%)")
-    assert ("the limit is 50%" in result.message) == (rejected > 0)
+    assert result.message.startswith(f"{rejected} of 10 rows were rejected ({rejected * 10:.2f}%")
+    assert ("%; the limit is 50%): " in result.message) == (rejected > 0)
+
+
+@pytest.mark.parametrize(("limit", "told"), [(0.0, "0%"), (0.005, "0.5%"), (0.07, "7%"), (1.0, "100%")])
+def test_the_limit_of_rejected_rows_is_told_as_it_was_declared(limit: float, told: str) -> None:
+    source = SOURCE.model_copy(update={"reject_limit": limit})
+    results = check_ingested(source, Ingested(TABLE, [count(read=1_000, rejected=6, loaded=994)]))
+    [result] = [check for check in results if check.name == "rejected_rows"]
+    assert result.message.startswith(f"6 of 1,000 rows were rejected (0.60%; the limit is {told}): ")
+
+
+def test_that_reading_stopped_early_is_told_after_why() -> None:
+    rows = [Rejected("a.csv", 2, "id", "is wrong", "x")]
+    ingested = Ingested(TABLE, [count(read=1, rejected=1)], rows, ended_early=True)
+    [result] = [check for check in check_ingested(SOURCE, ingested) if check.name == "rejected_rows"]
+    assert (
+        result.message
+        == "1 of 1 rows were rejected (100.00%; the limit is 50%), so reading stopped early: a.csv, line 2: id is wrong"
+    )
 
 
 def test_three_rejected_rows_are_shown_and_the_others_are_counted() -> None:
