@@ -45,7 +45,7 @@ test: setup
 
 ui: setup
 	@$(BIN)/python -m scx_pipeline.orchestration.instance
-	DAGSTER_HOME=$${DAGSTER_HOME:-$(abspath $(SCX_HOME))/dagster} $(BIN)/python -I -S scx_pipeline/supervise.py $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
+	exec env DAGSTER_HOME=$${DAGSTER_HOME:-$(abspath $(SCX_HOME))/dagster} $(BIN)/python -I -S scx_pipeline/supervise.py $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
 
 # As docker-compose.yaml says, without Docker: PostgreSQL and the S3 server are those of the tests.
 up: setup

@@ -5,7 +5,7 @@ What it says is in reliability.yaml and in fuzz/seeds.py; engines are read from 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -109,16 +109,24 @@ def all_tests() -> dict[str, tuple[str, ...]]:
     found = {}
     for path in TESTS.rglob("test_*.py"):
         file = path.relative_to(TESTS)
-        for node in ast.parse(path.read_text("utf-8")).body:
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                arguments = {argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)}
-                found[f"{file.as_posix()}::{node.name}"] = _engines(file, arguments)
+        functions = {
+            node.name: {argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)}
+            for node in ast.parse(path.read_text("utf-8")).body
+            if isinstance(node, ast.FunctionDef)
+        }
+        for name, arguments in functions.items():
+            if name.startswith("test_"):
+                found[f"{file.as_posix()}::{name}"] = _engines(file, arguments, functions)
     return found
 
 
-def _engines(file: Path, arguments: set[str]) -> tuple[str, ...]:
-    of_fixtures = {engine for name in arguments for engine in FIXTURES.get(name, ())}
-    return tuple(sorted(of_fixtures)) or FOLDERS.get(file.parts[0], ())
+def _engines(file: Path, arguments: set[str], functions: Mapping[str, set[str]]) -> tuple[str, ...]:
+    """The engines of a test's fixtures; a fixture of the file's own goes before another one of its name."""
+    found: set[str] = set()
+    for name in arguments:
+        own = functions.get(name)
+        found |= {*(FIXTURES.get(name, ()) if own is None else _engines(file, own - {name}, functions))}
+    return tuple(sorted(found)) or FOLDERS.get(file.parts[0], ())
 
 
 def reliability_page() -> str:
