@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scx_pipeline.engine import accounts, csvparser
+from scx_pipeline.engine import accounts, csvfile, csvparser
 from scx_pipeline.engine.csvbytes import MAX_RECORD_BYTES
 from scx_pipeline.engine.csvfile import BUFFER_BYTES
 from scx_pipeline.errors import GateError, SourceFileError
@@ -127,6 +127,24 @@ def test_surplus_separators_are_no_values_that_may_be_left_out(table: Make) -> N
         (3, None, "has 4 values, the header 3"),
         (4, None, "has 6 values, the header 3"),
     ]
+
+
+def test_files_of_one_header_are_each_read_in_the_way_that_suits_them(table: Make) -> None:
+    """One without any content, one that is scanned, and two that are not: for a stray quote, and for surplus values."""
+    made = table(TEXTS)
+    report = made.load(a_csv=b"", b_csv=b"id,v\n1,x\n", c_csv=b'id,v\n2,a"b\n', d_csv=b"id,v\n3,x,\n4,y\n")
+    assert made.values() == [(1, "x"), (2, 'a"b'), (4, "y")]
+    assert [row[:4] for row in made.rejected()] == [("in/d.csv", 2, None, "has 3 values, the header 2")]
+    assert (report.objects, report.read) == (4, 4)
+
+
+def test_files_that_cannot_be_scanned_are_read_record_by_record(
+    table: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csvfile, "scan", lambda *_: "(SELECT * FROM nowhere)")
+    made = table(TEXTS)
+    report = made.load(a_csv=b"id,v\n1,x\nshort\n", b_csv=b"id,v\n2,y\n")
+    assert (report.read, report.rejected, made.values()) == (3, 1, [(1, "x"), (2, "y")])
 
 
 def test_blank_lines_are_no_records_of_a_single_column_either(table: Make) -> None:
@@ -274,6 +292,7 @@ def test_a_share_of_bad_rows_beyond_the_limit_ends_the_reading(
     report = caught.value.report
     assert 10_000 < report.rejected < 30_000  # type: ignore[attr-defined]
     assert report.read < 40_000  # type: ignore[attr-defined]
+    assert report.read == 1000 + report.rejected  # type: ignore[attr-defined]
 
 
 def test_a_stray_quote_never_ends_the_reading_of_a_file_whose_share_of_bad_rows_is_small(table: Make) -> None:

@@ -63,6 +63,13 @@ BREACHES = {
     "unique over all months": Breach(
         FACTS, "unique_user_id", "user_id 1 stands in 2021-03 and in 2021-04", {"user_id": 1}, {FACTS: {"key": ["user_id"]}}
     ),
+    "unique over all months, of two columns": Breach(
+        FACTS,
+        "unique_user_id_project_id",
+        "user_id 1, project_id 1 stands in 2021-03 and in 2021-04",
+        {"user_id": 1, "project_id": 1},
+        {FACTS: {"key": ["user_id", "project_id"]}},
+    ),
     "references": Breach(
         FACTS, "references_users", "1 rows have a user_id that users lacks: 77", {"user_id": 77}, sql={"users": (FROM, f"{FROM} WHERE user_id <> 77")}
     ),
@@ -155,6 +162,18 @@ def test_a_dimension_made_anew_must_still_have_the_keys_of_the_facts(world: Worl
     ):
         world.load(MARCH, tables={"users"})
     assert world.snapshot() == before
+
+
+def test_facts_are_held_against_the_months_of_a_dimension_that_are_made_anew_and_no_others(
+    world: World,
+) -> None:
+    load_march(world)
+    world.put("2021/04/a.csv", [job(40, "2021-04-05 10:00:00")])
+    world.load(APRIL)
+    before = world.table("time"), world.table(FACTS)
+    [told] = [check for check in world.load(MARCH, tables={"time"}).checks if check.table == FACTS]
+    assert (told.name, told.passed) == ("references_time", True)
+    assert (world.table("time"), world.table(FACTS)) == before
 
 
 def test_the_analysts_query_runs_as_it_is_written(world: World) -> None:

@@ -155,6 +155,17 @@ def test_rows_as_new_as_each_other_end_alike_on_both_engines(duck: World, pg: Wo
     assert duck.snapshot(load_ids=False) == pg.snapshot(load_ids=False)
 
 
+def test_a_job_that_stands_twice_is_refused_where_nothing_says_which_is_newer(
+    world: World, tmp_path: Path
+) -> None:
+    world.compiled = edited_star(tmp_path, {STAGING: {"latest_by": []}})
+    world.put("2021/03/a.csv", [job(7, "2021-03-05 10:00:00"), job(8, "2021-03-05 10:00:00")])
+    world.put("2021/03/b.csv", [job(7, "2021-03-05 10:00:00", ground_profile="other")])
+    [check] = failed_load(world, MARCH)
+    assert (check.table, check.name) == (STAGING, "unique_job_id")
+    assert check.message == "job_id 7 stands twice in 2021-03"
+
+
 def test_a_job_in_two_months_of_a_span_names_both(world: World) -> None:
     world.put("2021/03/a.csv", [job(7, "2021-03-05 10:00:00")])
     world.put("2021/04/a.csv", [job(7, "2021-04-05 10:00:00")])
@@ -228,6 +239,19 @@ def test_rejected_rows_keep_file_line_column_reason_and_raw_text(world: World) -
     )
     assert found == expected
     assert len(jobs_of(world)) == 400
+
+
+def test_a_row_of_the_running_month_is_not_in_the_future_though_its_file_names_others(world: World) -> None:
+    now = world.compiled.star.months().last
+    good = [job(n, "2021-03-05 10:00:00") for n in range(1, 41)]
+    world.put(
+        "2021/03/a.csv", [*good, job(41, f"{now}-01 00:00:00"), job(42, f"{now.end:%Y-%m-%d %H:%M:%S}")]
+    )
+    assert world.load(MARCH).rejected == 2
+    assert world.rows("SELECT line, reason FROM scx_pipeline.rejected_rows ORDER BY line") == [
+        (42, f"{now}-01 00:00:00 is outside the months that the key names, 2021-02…2021-03"),
+        (43, f"{now.end} is in the future"),
+    ]
 
 
 def test_bad_rows_are_told_from_each_other_in_many_files(duck: World) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,21 @@ def test_a_month_is_stale_no_more_once_its_song_is_as_it_was(music: MusicWorld) 
     music.put_song("a", song("SO1", title="Unheard"))
     assert music.refresh().stale == {}
     assert music.changed() == []
+
+
+def test_a_stale_month_before_the_first_one_is_forgotten_when_the_others_are_rebuilt(
+    music: MusicWorld,
+) -> None:
+    three_months(music)
+    music.put_song("a", song("SO1"))
+    music.refresh()
+    star = music.compiled.star.model_copy(update={"first_month": month("2018-10")})
+    music.compiled = replace(music.compiled, star=star)
+    assert sorted(music.plan().stale) == [month("2018-09"), month("2018-11")]
+    music.load("2018-10", "2018-11")
+    assert music.plan().stale == {}
+    assert music.state("stale_months") == []
+    assert music.plays("songplay_id, song_id") == [(200000, None), (300000, "SO1")]
 
 
 def test_plays_never_point_to_a_song_that_is_gone(music: MusicWorld) -> None:

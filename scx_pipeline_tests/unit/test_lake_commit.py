@@ -64,6 +64,22 @@ def test_a_manifest_reads_back_as_it_was_written() -> None:
     assert manifest.keys == {"t/a", "t/b"}
 
 
+def test_a_manifest_that_stands_in_lakes_already_can_be_read(place: Place) -> None:
+    """What is in a lake was written by this version or an earlier one: its text is not ours to change."""
+    made = """{"fingerprint": "print", "code_version": "code", "run": "run", "at": "2021-05-01T00:00:00", "rows": {"t": 3}}"""
+    place.write(
+        "_manifests/0000000007.json",
+        f"""{{"format": 1, "star": "scx", "number": 7, "writer": null, "run": "run",
+        "months": {{"2021-03": {made}}}, "whole": null, "stale": {{"2021-04": ["why", "since"]}},
+        "shapes": {{"t": [["id", "integer", "file"]]}},
+        "tables": {{"t": [{{"key": "t/a", "rows": 3, "bytes": 4, "month": "2021-03"}}, {{"key": "t/b", "rows": 1, "bytes": 2, "month": null}}]}}}}""".encode(),
+    )
+    assert read_manifest(place, "scx") == Manifest(
+        "scx", 7, None, "run", {MARCH: MADE}, None, {APRIL: ("why", "since")},
+        {"t": (DataFile("t/a", 3, 4, MARCH), DataFile("t/b", 1, 2, None))}, {"t": SHAPE},
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "content", [b"{}", b"[]", b"no JSON", b'{"format": 2}', Manifest("scx").as_bytes()[:-20]]
 )

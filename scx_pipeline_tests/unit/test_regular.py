@@ -19,7 +19,7 @@ from scx_pipeline.engine.compression import open_plain
 from scx_pipeline.engine.jsonparser import JsonLinesParser
 from scx_pipeline.engine.linescan import Lines, count_lines
 from scx_pipeline.engine.objects import LocalFile, ObjectInfo
-from scx_pipeline.engine.regular import RegularFiles
+from scx_pipeline.engine.regular import ROUNDS, RegularFiles
 from scx_pipeline.spec import FilePattern, Source, Table
 from scx_pipeline.warehouse.base import qualified
 from scx_pipeline.warehouse.duckdb import DuckDBSession
@@ -172,6 +172,14 @@ def test_compressed_files_are_looked_into(con: duckdb.DuckDBPyConnection, tmp_pa
 def test_names_without_an_underline_are_found_as_well(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     content = file(tmp_path, b'{"a":1,"b":"x_y"}\n{"a":2,"b":null}\n')
     assert RegularFiles(con, ["a", "b"], {"b"}).find([content], counted(content)) == {0: 2}
+
+
+def test_a_file_of_more_shapes_than_looks_is_found_by_its_first_lines(
+    con: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    turned = [dict(list(GOOD.items())[place:] + list(GOOD.items())[:place]) for place in range(2 * ROUNDS)]
+    content = file(tmp_path, b"\n".join(json.dumps(item).encode() for item in turned))
+    assert find(con, content) == {0: 2 * ROUNDS}
 
 
 def test_a_name_of_a_pattern_is_never_regular(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
