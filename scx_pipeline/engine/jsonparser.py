@@ -16,7 +16,7 @@ from typing import Any
 
 from scx_pipeline.engine import jsonfile
 from scx_pipeline.engine.compression import check_content, open_plain
-from scx_pipeline.engine.jsonfile import FieldMap, element_starts
+from scx_pipeline.engine.jsonfile import FieldMap, element_starts, element_texts, has_long_number
 from scx_pipeline.engine.linescan import BLANK, MAX_LINE_BYTES, Lines, count_lines
 from scx_pipeline.engine.objects import Document, LocalFile
 from scx_pipeline.engine.parsing import (
@@ -97,6 +97,7 @@ class _JsonParser(Parser[Brought]):
                 self.table.columns,
                 rules,
                 f"{jsonfile.NUMBER}, {time}",
+                self.fields.written,
             )
             + f" ORDER BY 1 LIMIT {self.limit}"
         ).fetchall()
@@ -133,7 +134,10 @@ class JsonLinesParser(_JsonParser[LocalFile]):
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
         texts = {column.field_path[0] for column in self.table.columns if column.max_bytes is not None}
-        self.regular = RegularFiles(self.con, [column.field_path[0] for column in self.table.columns], texts)
+        counts = {column.field_path[0] for column in self.table.columns if column.unit is not None}
+        fields = [column.field_path[0] for column in self.table.columns]
+        self.regular = RegularFiles(self.con, fields, texts, counts)
+        self.rounds = False  # whether a regular file had numbers that must be looked at as they are written
         self.counted: dict[Path, Lines] = {}  # of the batch that is being read
         self.uniform: set[Path] = set()  # of these, the regular ones
 
@@ -165,8 +169,10 @@ class JsonLinesParser(_JsonParser[LocalFile]):
     def _split(self, files: Sequence[LocalFile], group: Sequence[int]) -> tuple[list[int], list[int]]:
         """The regular files of a group, and the others."""
         some = [files[index] for index in group]
-        found = self.fields.can_be_regular and self.regular.find(
-            some, [self.counted[file.path] for file in some]
+        found = (
+            self.fields.can_be_regular
+            and not self.rounds
+            and self.regular.find(some, [self.counted[file.path] for file in some])
         )
         regular = [group[place] for place in sorted(found or ())]
         self.uniform |= {files[index].path for index in regular}
@@ -176,26 +182,37 @@ class JsonLinesParser(_JsonParser[LocalFile]):
         import duckdb
 
         try:
-            if files[0].path in self.uniform:
+            if files[0].path in self.uniform and not self.rounds:
                 self._land_regular(first, files)
             else:
-                self._insert(
-                    f"(SELECT {first} + file_index::INTEGER AS number, json FROM {self._scan(files)})"
-                )
+                self._land_records(range(first, first + len(files)), files)
         except duckdb.Error as error:
             raise self._unreadable(error, files) from error
         self._check_counts(first, files)
         return {}
 
+    def _land_records(self, numbers: Sequence[int], files: Sequence[LocalFile]) -> None:
+        self._insert(
+            f"(SELECT list_extract({list(numbers)}, file_index::BIGINT + 1)::INTEGER AS number, json FROM {self._scan(files)})"
+        )
+
     def _land_regular(self, first: int, files: Sequence[LocalFile]) -> None:
+        """Land regular files at once; those with numbers that may have been rounded are then read again, record by record."""
         fields = ", ".join(f"{literal(column.field_path[0])}: 'VARCHAR'" for column in self.table.columns)
         number = f"{first} + file_index::INTEGER AS {jsonfile.NUMBER}"
         records = f"(SELECT {self.fields.regular_fields}, {number} FROM {self._scan(files, fields)})"
+        good = f"CASE WHEN {self.fields.may_be_rounded} THEN {jsonfile.NUMBER} + {ODD} ELSE {jsonfile.NUMBER} END"
         with in_any_order(self.con):
+            mark = marked(self.fields.regular_rules, jsonfile.NUMBER, good)
             self.landing.add(
-                f"SELECT {names(self.table.column_names)}, {marked(self.fields.regular_rules, jsonfile.NUMBER)}"
-                f" FROM ({self.fields.regular(records)})"
+                f"SELECT {names(self.table.column_names)}, {mark} FROM ({self.fields.regular(records)})"
             )
+        odd = f"SELECT DISTINCT _object - {ODD} FROM {self.landing.rows} WHERE _object >= {ODD} ORDER BY ALL"
+        if numbers := [number for (number,) in self.con.execute(odd).fetchall()]:
+            self.rounds = True
+            listed = ", ".join(f"{number}, {number + ODD}, {-1 - number}" for number in numbers)
+            self.landing.remove(f"_object IN ({listed})")
+            self._land_records(numbers, [files[number - first] for number in numbers])
 
     def _check_counts(self, first: int, files: Sequence[LocalFile]) -> None:
         """Raise SourceFileError unless of each file as many records landed as its bytes have."""
@@ -255,7 +272,11 @@ class JsonParser(_JsonParser[Document]):
 
     @contextmanager
     def _registered(self, first: int, files: Sequence[Document]) -> Iterator[str]:
-        """The relation of the documents' records, each under the number of its document."""
+        """The relation of the documents' records, each under the number of its document.
+
+        DuckDB writes the elements of an array anew, and a number with as many digits as a double has: an array with
+        longer ones is cut here, into its elements as they are written.
+        """
         import pyarrow as pa
 
         texts = [_text(file) for file in files]
@@ -264,14 +285,19 @@ class JsonParser(_JsonParser[Document]):
             {
                 "number": pa.array([first + index for index in present], pa.int32()),
                 "document": pa.array([texts[index] for index in present], pa.large_string()),
+                "elements": pa.array(
+                    [self._cut(texts[index]) for index in present], pa.list_(pa.large_string())
+                ),
             }
         )
         self.con.register(DOCUMENTS, documents)
         try:
             yield (
-                "(SELECT number, unnest(CASE WHEN j IS NULL THEN [NULL::JSON] WHEN json_type(j) = 'ARRAY'"
-                """ THEN json_transform(j, '["JSON"]')::JSON[] ELSE [j] END) AS json"""
-                f" FROM (SELECT number, TRY(document::JSON) AS j FROM {DOCUMENTS}))"
+                "(SELECT number, unnest(CASE WHEN j IS NULL THEN [NULL::JSON] WHEN json_type(j) <> 'ARRAY' THEN [j]"
+                """ WHEN elements IS NULL THEN json_transform(j, '["JSON"]')::JSON[]"""
+                # An array that was cut otherwise than DuckDB does it would be a bad record: it is never rounded.
+                " ELSE COALESCE(CASE WHEN len(elements) = json_array_length(j) THEN TRY(elements::JSON[]) END, [NULL::JSON])"
+                f" END) AS json FROM (SELECT number, TRY(document::JSON) AS j, elements FROM {DOCUMENTS}))"
             )
         finally:
             self.con.unregister(DOCUMENTS)
@@ -280,6 +306,12 @@ class JsonParser(_JsonParser[Document]):
         with self._registered(number, [file]) as relation:
             self._relation = relation
             return super().explain(number, file, records, outside)
+
+    def _cut(self, text: str) -> list[str] | None:
+        """The elements of an array with numbers that must be looked at as they are written; None for any other document."""
+        if not self.fields.has_exact_numbers or text.lstrip()[:1] != "[" or not has_long_number(text):
+            return None
+        return element_texts(text)
 
     def _is_json(self, text: str) -> bool:
         return self.con.execute("SELECT json_valid(?)", [text]).fetchall() == [(True,)]
