@@ -27,8 +27,9 @@ _BRACKET = re.compile(r'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+([\[\]{}])', re.D
 EXACT_DIGITS = 15  # of a number that is read as a double
 # A number that is read as a double, if it has a fraction or an exponent, and that may have more digits than one holds, or
 # is far below one. The same in Python and in DuckDB.
-LONG = f"(?:[0-9.]{{{EXACT_DIGITS + 2},}}|[0-9]{{{EXACT_DIGITS + 1},}}[eE]|[0-9][eE]-[0-9]{{3,}})"
+LONG = f"(?:[0-9.]{{{EXACT_DIGITS + 2},}}|[0-9]{{{EXACT_DIGITS + 1},}}[eE]|[0-9.]+[eE]-[0-9]{{3,}})"
 _LONG = re.compile(LONG)
+_SIGN = "-?"
 ROUNDED = "may be rounded; write it as a text"
 
 Path = tuple[str, ...]
@@ -140,8 +141,7 @@ class FieldMap:
         """Whether `RegularFiles` can tell all that the rules ask of a record beside its values.
 
         What is no JSON becomes a row without any value, so one column at least must not be empty. A field with the name
-        of a column that tells which file a row is from would take its place. Of numbers, there is only what was read:
-        of a row in which one `may_be_rounded`, nothing is told.
+        of a column that tells which file a row is from would take its place.
         """
         columns = self.table.columns
         return (
@@ -157,10 +157,9 @@ class FieldMap:
         return [rule for rule in values.violations(self.table.columns) if rule[2] != values.HOLDS_NUL]
 
     @property
-    def may_be_rounded(self) -> str:
-        """The condition over `regular` that a number may have had other digits than those that were read."""
-        found = [values.may_have_a_fraction(column, self.source.null_texts) for column in self._exact]
-        return " OR ".join(found) or "FALSE"
+    def not_regular(self) -> list[str]:
+        """Patterns of lines that are in no regular file: of numbers that may have other digits than those that are read."""
+        return [f'"{_name(item)}": *{_SIGN}{_inexact(item)}' for item in self._exact]
 
     def regular(self, records: str) -> str:
         """A SELECT of the typed columns and NUMBER from the records of regular files: their NUMBER, a text of each column."""
@@ -223,8 +222,8 @@ class FieldMap:
         )
 
     def _if_rounded(self, column: Column, then: str, otherwise: str = "FALSE") -> str:
-        """What holds of a JSON number that is read as a double, where a field of its name has a long one."""
-        long = f"regexp_matches({JSON}::VARCHAR, {literal(_written(column) + _SIGN + LONG)})"
+        """What holds of a JSON number that is read as a double, where a field of its name has an inexact one."""
+        long = f"regexp_matches({JSON}::VARCHAR, {literal(_written(column) + _SIGN + _inexact(column))})"
         return self._if_double(column, f"CASE WHEN {long} THEN {then} ELSE {otherwise} END", otherwise)
 
     def _if_double(self, column: Column, then: str, otherwise: str = "FALSE") -> str:
@@ -284,13 +283,25 @@ def _may_round(column: Column) -> bool:
     return digits is not None and int(digits[1]) > EXACT_DIGITS
 
 
-_SIGN = "-?"
+def _name(column: Column) -> str:
+    """The pattern of a field's name."""
+    return re.sub(r"[^a-zA-Z0-9_]", lambda found: f"\\x{{{ord(found[0]):x}}}", column.field_path[-1])
 
 
 def _written(column: Column) -> str:
     """The pattern of a field's name and all that stands before its value. One with escapes may be any name."""
-    name = re.sub(r"[^a-zA-Z0-9_]", lambda found: f"\\x{{{ord(found[0]):x}}}", column.field_path[-1])
-    return f'"(?:{name}|[^"]*\\\\[^"]*)"[ \\t\\r\\n]*:[ \\t\\r\\n]*'
+    return f'"(?:{_name(column)}|[^"]*\\\\[^"]*)"[ \\t\\r\\n]*:[ \\t\\r\\n]*'
+
+
+def _inexact(column: Column) -> str:
+    """The pattern of how a number without its sign begins that may not be what is read of it; all others surely are."""
+    if column.unit is None:
+        return LONG
+    # Up to 8 * 10**15 microseconds, doubles are closer to each other than microseconds are.
+    places = values.MICROSECONDS[column.unit]
+    finer = f"[0-9]+[.][0-9]{{{places}}}[0-9]*[1-9]"
+    large = f"[0-9]{{{17 - places},}}[.]|[89][0-9]{{{15 - places}}}[.]"
+    return f"(?:{finer}|{large}|[0-9.]+[eE])"
 
 
 def _is_number(column: Column) -> bool:
@@ -316,7 +327,7 @@ def has_long_number(text: str) -> bool:
 
 
 def element_texts(document: str) -> list[str]:
-    """The texts of an array's elements, as they are written. What is no array has any."""
+    """The texts of an array's elements, as they are written; any texts, if the document is no JSON."""
     starts = list(element_starts(document))
     return [document[start:end].rstrip(" \t\r\n,") for start, end in pairwise([*starts, document.rfind("]")])]
 

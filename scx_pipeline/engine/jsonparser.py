@@ -134,10 +134,8 @@ class JsonLinesParser(_JsonParser[LocalFile]):
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
         texts = {column.field_path[0] for column in self.table.columns if column.max_bytes is not None}
-        counts = {column.field_path[0] for column in self.table.columns if column.unit is not None}
         fields = [column.field_path[0] for column in self.table.columns]
-        self.regular = RegularFiles(self.con, fields, texts, counts)
-        self.rounds = False  # whether a regular file had numbers that must be looked at as they are written
+        self.regular = RegularFiles(self.con, fields, texts, self.fields.not_regular)
         self.counted: dict[Path, Lines] = {}  # of the batch that is being read
         self.uniform: set[Path] = set()  # of these, the regular ones
 
@@ -169,10 +167,8 @@ class JsonLinesParser(_JsonParser[LocalFile]):
     def _split(self, files: Sequence[LocalFile], group: Sequence[int]) -> tuple[list[int], list[int]]:
         """The regular files of a group, and the others."""
         some = [files[index] for index in group]
-        found = (
-            self.fields.can_be_regular
-            and not self.rounds
-            and self.regular.find(some, [self.counted[file.path] for file in some])
+        found = self.fields.can_be_regular and self.regular.find(
+            some, [self.counted[file.path] for file in some]
         )
         regular = [group[place] for place in sorted(found or ())]
         self.uniform |= {files[index].path for index in regular}
@@ -182,37 +178,26 @@ class JsonLinesParser(_JsonParser[LocalFile]):
         import duckdb
 
         try:
-            if files[0].path in self.uniform and not self.rounds:
+            if files[0].path in self.uniform:
                 self._land_regular(first, files)
             else:
-                self._land_records(range(first, first + len(files)), files)
+                self._insert(
+                    f"(SELECT {first} + file_index::INTEGER AS number, json FROM {self._scan(files)})"
+                )
         except duckdb.Error as error:
             raise self._unreadable(error, files) from error
         self._check_counts(first, files)
         return {}
 
-    def _land_records(self, numbers: Sequence[int], files: Sequence[LocalFile]) -> None:
-        self._insert(
-            f"(SELECT list_extract({list(numbers)}, file_index::BIGINT + 1)::INTEGER AS number, json FROM {self._scan(files)})"
-        )
-
     def _land_regular(self, first: int, files: Sequence[LocalFile]) -> None:
-        """Land regular files at once; those with numbers that may have been rounded are then read again, record by record."""
         fields = ", ".join(f"{literal(column.field_path[0])}: 'VARCHAR'" for column in self.table.columns)
         number = f"{first} + file_index::INTEGER AS {jsonfile.NUMBER}"
         records = f"(SELECT {self.fields.regular_fields}, {number} FROM {self._scan(files, fields)})"
-        good = f"CASE WHEN {self.fields.may_be_rounded} THEN {jsonfile.NUMBER} + {ODD} ELSE {jsonfile.NUMBER} END"
         with in_any_order(self.con):
-            mark = marked(self.fields.regular_rules, jsonfile.NUMBER, good)
             self.landing.add(
-                f"SELECT {names(self.table.column_names)}, {mark} FROM ({self.fields.regular(records)})"
+                f"SELECT {names(self.table.column_names)}, {marked(self.fields.regular_rules, jsonfile.NUMBER)}"
+                f" FROM ({self.fields.regular(records)})"
             )
-        odd = f"SELECT DISTINCT _object - {ODD} FROM {self.landing.rows} WHERE _object >= {ODD} ORDER BY ALL"
-        if numbers := [number for (number,) in self.con.execute(odd).fetchall()]:
-            self.rounds = True
-            listed = ", ".join(f"{number}, {number + ODD}, {-1 - number}" for number in numbers)
-            self.landing.remove(f"_object IN ({listed})")
-            self._land_records(numbers, [files[number - first] for number in numbers])
 
     def _check_counts(self, first: int, files: Sequence[LocalFile]) -> None:
         """Raise SourceFileError unless of each file as many records landed as its bytes have."""

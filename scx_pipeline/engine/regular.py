@@ -26,9 +26,9 @@ class RegularFiles:
     """Tells regular files from others.
 
     In a regular file, every line that is JSON at all is an object with the fields `names`, each once, in an order that
-    the file shares with others; those in `texts` are texts or null; and no text holds a NUL. A line that is no JSON is
-    not found here: reading finds it. A file that is not found to be regular may still be. No shapes are learned from
-    records in which one of the `counts` has a fraction: reading the file at once could not tell what was rounded.
+    the file shares with others; those in `texts` are texts or null; and no text holds a NUL. No line matches one of
+    the regular expressions `odd`, as those of numbers that would be rounded. A line that is no JSON is not found here:
+    reading finds it. A file that is not found to be regular may still be.
 
     Why that is so, without parsing: a pattern finds every name in every line, between a comma and a colon. Inside a
     text no name can stand so, as its quote would end the text. The file has as many quotes before a colon as that is
@@ -40,11 +40,10 @@ class RegularFiles:
         con: duckdb.DuckDBPyConnection,
         names: Sequence[str],
         texts: Collection[str],
-        counts: Collection[str] = (),
+        odd: Sequence[str] = (),
     ) -> None:
-        self.con, self.names, self.texts, self.counts = con, names, texts, counts
+        self.con, self.names, self.texts, self.odd = con, names, texts, odd
         self.patterns: list[str] = []
-        self.fractions = False  # whether a count was seen that has a fraction
 
     def find(self, files: Sequence[LocalFile], counted: Sequence[Lines]) -> dict[int, int]:
         """The indices of regular files, and how many lines each has. All files have the same suffix."""
@@ -56,8 +55,6 @@ class RegularFiles:
         left = {index: lines.lines for index, lines in enumerate(counted) if self._may_be(lines)}
         if left and not self.patterns:
             self._learn(_head(files[min(left)]))
-            if self.fractions and not self.patterns:
-                return {}
         for _ in range(ROUNDS):
             if not left:
                 break
@@ -82,7 +79,12 @@ class RegularFiles:
         line = f"replace(line, '_', chr({ord(MARK)}))" if any("_" in name for name in self.names) else "line"
         shaped = " OR ".join(f"{line} LIKE {literal(pattern)}" for pattern in self.patterns) or "FALSE"
         # Tabs and the like could stand between a name and its colon.
-        others = " OR ".join(f"contains(line, {text})" for text in ("chr(9)", "chr(13)", "'\\u0000'"))
+        others = " OR ".join(
+            [
+                *(f"contains(line, {text})" for text in ("chr(9)", "chr(13)", "'\\u0000'")),
+                *(f"regexp_matches(line, {literal(pattern)})" for pattern in self.odd),
+            ]
+        )
         regular = f"COALESCE(({shaped}) AND NOT ({others}), FALSE)"
         # On a connection of its own: a statement that fails would end a transaction of the other one.
         found = (
@@ -113,9 +115,6 @@ class RegularFiles:
             return None
         if not isinstance(record, dict) or set(record) != set(self.names):
             return None
-        if any(_has_fraction(record[name]) for name in self.counts):
-            self.fractions = True
-            return None
         for comma, colon in STYLES:
             fields = (f'"{name}"{colon}{self._value(name, value)}' for name, value in record.items())
             pattern = f"{{{comma.join(fields)}}}"
@@ -128,10 +127,6 @@ class RegularFiles:
         if name not in self.texts:
             return "%"
         return "null" if value is None else '"%"'
-
-
-def _has_fraction(value: object) -> bool:
-    return isinstance(value, float) or (isinstance(value, str) and "." in value)
 
 
 def _head(file: LocalFile) -> list[str]:
