@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 from scx_pipeline.engine import values
@@ -20,9 +21,16 @@ NUMBER, JSON, KEYS, ODD, NUL = map(internal, ("number", "json", "keys", "odd", "
 TAKEN, STRICT, LOOSE = map(internal, ("taken", "strict", "loose"))  # on the way there
 PARSED = ", ".join([NUMBER, JSON, KEYS, ODD, NUL])
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},]|[^\s"\[\]{},:]+', re.DOTALL)
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{},]|[^\s"\[\]{},:]++', re.DOTALL)
+_BRACKET = re.compile(r'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+([\[\]{}])', re.DOTALL)  # and all before it
 
 EXACT_DIGITS = 15  # of a number that is read as a double
+# A number that is read as a double, if it has a fraction or an exponent, and that may have more digits than one holds, or
+# is far below one. The same in Python and in DuckDB.
+LONG = f"(?:[0-9.]{{{EXACT_DIGITS + 2},}}|[0-9]{{{EXACT_DIGITS + 1},}}[eE]|[0-9.]+[eE]-[0-9]{{3,}})"
+_LONG = re.compile(LONG)
+_SIGN = "-?"
+ROUNDED = "may be rounded; write it as a text"
 
 Path = tuple[str, ...]
 Rule = tuple[str, str | None, str]
@@ -66,8 +74,14 @@ class FieldMap:
         for column in self.table.columns:
             if column.max_bytes is not None:
                 found.append((self._is_no_text(column), column.name, "is not a text"))
-            if column.type.startswith("decimal"):
-                found.append((self._is_rounded(column), column.name, "may be rounded; write it as a text"))
+            if column.unit is not None:
+                item = internal("item")
+                finer = f"len(list_filter({self._numbers_of(column)}, lambda {item}: {values.is_finer(item, column.unit)})) > 0"
+                found.append(
+                    (self._if_rounded(column, finer), column.name, "is more precise than a microsecond")
+                )
+            if column in self._exact:
+                found.append((self._is_rounded(column), column.name, ROUNDED))
         # A NUL can only come from its escape, which is looked for once.
         return found + [
             (f"({NUL} AND {condition})" if reason == values.HOLDS_NUL else condition, column, reason)
@@ -110,6 +124,19 @@ class FieldMap:
         )
 
     @property
+    def has_exact_numbers(self) -> bool:
+        """Whether there are columns whose numbers must be looked at as they are written."""
+        return bool(self._exact)
+
+    @property
+    def written(self) -> dict[str, str]:
+        """Expressions over `typed` of texts as the record has them, where another may have been read."""
+        return {
+            column.name: f"COALESCE({self._if_rounded(column, f'{self._numbers_of(column)}[1]', 'NULL')}, {values.text_of(column)})"
+            for column in self._exact
+        }
+
+    @property
     def can_be_regular(self) -> bool:
         """Whether `RegularFiles` can tell all that the rules ask of a record beside its values.
 
@@ -129,6 +156,11 @@ class FieldMap:
         """What must not be in a record of a regular file: (condition over `regular`, column, reason)."""
         return [rule for rule in values.violations(self.table.columns) if rule[2] != values.HOLDS_NUL]
 
+    @property
+    def not_regular(self) -> list[str]:
+        """Patterns of lines that are in no regular file: of numbers that may have other digits than those that are read."""
+        return [f'"{_name(item)}": *{_SIGN}{_inexact(item)}' for item in self._exact]
+
     def regular(self, records: str) -> str:
         """A SELECT of the typed columns and NUMBER from the records of regular files: their NUMBER, a text of each column."""
         return values.typed_rows(records, self.table.columns, NUMBER, self.source.null_texts)
@@ -142,6 +174,13 @@ class FieldMap:
     def _numbers(self) -> list[Column]:
         """The columns that are read as numbers."""
         return [column for column in self.table.columns if _is_number(column)]
+
+    @property
+    def _exact(self) -> list[Column]:
+        """The columns whose numbers are read as doubles, if they have a fraction, and must not be rounded."""
+        return [
+            item for item in self.table.columns if item.unit is not None or item.type.startswith("decimal")
+        ]
 
     def fields(self, records: str) -> str:
         """A SELECT of the distinct (number, full name of a field) that the records have."""
@@ -170,22 +209,44 @@ class FieldMap:
             place[column.field_path[-1]] = "DOUBLE" if _is_number(column) else "VARCHAR"
         return json.dumps(structure, ensure_ascii=False)
 
-    @staticmethod
-    def _is_rounded(column: Column) -> str:
-        """The condition that a decimal's JSON number may have had other digits than the double that it is read as.
-
-        Of a type with few digits, that is a number that is written with more of them, or far below one: its field is
-        looked for in the record's text, wherever in it that may be.
-        """
-        written = f"json_type({JSON}, {literal(_pointer(column.field_path))})"
-        rounded = f"COALESCE({written} = 'DOUBLE', FALSE)"
+    def _is_rounded(self, column: Column) -> str:
+        """The condition that a JSON number may have had other digits than the double that it is read as."""
         if _may_round(column):
-            return rounded
-        name = re.sub(r"[^a-zA-Z0-9_]", lambda found: f"\\x{{{ord(found[0]):x}}}", column.field_path[-1])
-        number = f"-?(?:[0-9.]{{{EXACT_DIGITS + 2},}}|[0-9.]+[eE]-[0-9]{{3,}})"
-        pattern = literal(f'"{name}"[ \\t\\r]*:[ \\t\\r]*{number}')
-        long = f"regexp_matches({JSON}::VARCHAR, {pattern})"
-        return f"CASE WHEN {rounded} THEN {long} ELSE FALSE END"
+            return self._if_double(column, "TRUE")
+        item, numbers = internal("item"), self._numbers_of(column)
+        wrong = f"regexp_matches({item}, {literal(LONG)})"
+        if column.unit is not None:
+            wrong = values.is_other(item, self._read(column), column.unit)
+        return self._if_rounded(
+            column, f"len({numbers}) = 0 OR len(list_filter({numbers}, lambda {item}: {wrong})) > 0"
+        )
+
+    def _if_rounded(self, column: Column, then: str, otherwise: str = "FALSE") -> str:
+        """What holds of a JSON number that is read as a double, where a field of its name has an inexact one."""
+        long = f"regexp_matches({JSON}::VARCHAR, {literal(_written(column) + _SIGN + _inexact(column))})"
+        return self._if_double(column, f"CASE WHEN {long} THEN {then} ELSE {otherwise} END", otherwise)
+
+    def _if_double(self, column: Column, then: str, otherwise: str = "FALSE") -> str:
+        """What holds of a JSON number that is read as a double. A look at its text spares nearly all others another."""
+        double = f"COALESCE(json_type({JSON}, {literal(_pointer(column.field_path))}) = 'DOUBLE', FALSE)"
+        fraction = values.may_have_a_fraction(column, self.source.null_texts)
+        return f"CASE WHEN {fraction} THEN CASE WHEN {double} THEN {then} ELSE {otherwise} END ELSE {otherwise} END"
+
+    def _numbers_of(self, column: Column) -> str:
+        """A list of the numbers, as they are written, that a column's may be: those that are read as the same double.
+
+        They are looked for in the record's text, wherever in it a field of the name may be.
+        """
+        item, pattern = internal("item"), f"{_written(column)}({_SIGN}[0-9.]+(?:[eE][-+]?[0-9]+)?)"
+        same = f"TRY_CAST({item} AS DOUBLE) IS NOT DISTINCT FROM TRY_CAST({self._read(column)} AS DOUBLE)"
+        return (
+            f"list_filter(regexp_extract_all({JSON}::VARCHAR, {literal(pattern)}, 1), lambda {item}: {same})"
+        )
+
+    @staticmethod
+    def _read(column: Column) -> str:
+        """The text of what is read of a value, also where it stands for none."""
+        return f"json_extract_string({JSON}, {literal(_pointer(column.field_path))})"
 
     @staticmethod
     def _is_no_text(column: Column) -> str:
@@ -222,6 +283,27 @@ def _may_round(column: Column) -> bool:
     return digits is not None and int(digits[1]) > EXACT_DIGITS
 
 
+def _name(column: Column) -> str:
+    """The pattern of a field's name."""
+    return re.sub(r"[^a-zA-Z0-9_]", lambda found: f"\\x{{{ord(found[0]):x}}}", column.field_path[-1])
+
+
+def _written(column: Column) -> str:
+    """The pattern of a field's name and all that stands before its value. One with escapes may be any name."""
+    return f'"(?:{_name(column)}|[^"]*\\\\[^"]*)"[ \\t\\r\\n]*:[ \\t\\r\\n]*'
+
+
+def _inexact(column: Column) -> str:
+    """The pattern of how a number without its sign begins that may not be what is read of it; all others surely are."""
+    if column.unit is None:
+        return LONG
+    # Up to 8 * 10**15 microseconds, doubles are closer to each other than microseconds are.
+    places = values.MICROSECONDS[column.unit]
+    finer = f"[0-9]+[.][0-9]{{{places}}}[0-9]*[1-9]"
+    large = f"[0-9]{{{17 - places},}}[.]|[89][0-9]{{{15 - places}}}[.]"
+    return f"(?:{finer}|{large}|[0-9.]+[eE])"
+
+
 def _is_number(column: Column) -> bool:
     return column.type == "double"
 
@@ -239,11 +321,23 @@ def _within(level: Path) -> str:
     return f" in {'.'.join(level)}" if level else ""
 
 
+def has_long_number(text: str) -> bool:
+    """Whether a JSON text may have a number that is not held exactly as a double."""
+    return _LONG.search(text) is not None
+
+
+def element_texts(document: str) -> list[str]:
+    """The texts of an array's elements, as they are written; any texts, if the document is no JSON."""
+    starts = list(element_starts(document))
+    return [document[start:end].rstrip(" \t\r\n,") for start, end in pairwise([*starts, document.rfind("]")])]
+
+
 def element_starts(document: str) -> Iterator[int]:
     """Where the elements of an array begin, as positions in the document; however deep they are."""
-    depth, expected = 0, False
-    for match in _TOKEN.finditer(document):
-        token = match[0]
+    depth, expected, position = 0, False, 0
+    while match := (_TOKEN.search if depth < 2 else _BRACKET.match)(document, position):
+        position = match.end()
+        token = match[match.re.groups]
         if depth == 1 and expected and token not in "],":
             yield match.start()
             expected = False

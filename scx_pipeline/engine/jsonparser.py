@@ -16,7 +16,7 @@ from typing import Any
 
 from scx_pipeline.engine import jsonfile
 from scx_pipeline.engine.compression import check_content, open_plain
-from scx_pipeline.engine.jsonfile import FieldMap, element_starts
+from scx_pipeline.engine.jsonfile import FieldMap, element_starts, element_texts, has_long_number
 from scx_pipeline.engine.linescan import BLANK, MAX_LINE_BYTES, Lines, count_lines
 from scx_pipeline.engine.objects import Document, LocalFile
 from scx_pipeline.engine.parsing import (
@@ -97,6 +97,7 @@ class _JsonParser(Parser[Brought]):
                 self.table.columns,
                 rules,
                 f"{jsonfile.NUMBER}, {time}",
+                self.fields.written,
             )
             + f" ORDER BY 1 LIMIT {self.limit}"
         ).fetchall()
@@ -133,7 +134,8 @@ class JsonLinesParser(_JsonParser[LocalFile]):
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
         texts = {column.field_path[0] for column in self.table.columns if column.max_bytes is not None}
-        self.regular = RegularFiles(self.con, [column.field_path[0] for column in self.table.columns], texts)
+        fields = [column.field_path[0] for column in self.table.columns]
+        self.regular = RegularFiles(self.con, fields, texts, self.fields.not_regular)
         self.counted: dict[Path, Lines] = {}  # of the batch that is being read
         self.uniform: set[Path] = set()  # of these, the regular ones
 
@@ -255,7 +257,11 @@ class JsonParser(_JsonParser[Document]):
 
     @contextmanager
     def _registered(self, first: int, files: Sequence[Document]) -> Iterator[str]:
-        """The relation of the documents' records, each under the number of its document."""
+        """The relation of the documents' records, each under the number of its document.
+
+        DuckDB writes the elements of an array anew, and a number with as many digits as a double has: an array with
+        longer ones is cut here, into its elements as they are written.
+        """
         import pyarrow as pa
 
         texts = [_text(file) for file in files]
@@ -264,14 +270,19 @@ class JsonParser(_JsonParser[Document]):
             {
                 "number": pa.array([first + index for index in present], pa.int32()),
                 "document": pa.array([texts[index] for index in present], pa.large_string()),
+                "elements": pa.array(
+                    [self._cut(texts[index]) for index in present], pa.list_(pa.large_string())
+                ),
             }
         )
         self.con.register(DOCUMENTS, documents)
         try:
             yield (
-                "(SELECT number, unnest(CASE WHEN j IS NULL THEN [NULL::JSON] WHEN json_type(j) = 'ARRAY'"
-                """ THEN json_transform(j, '["JSON"]')::JSON[] ELSE [j] END) AS json"""
-                f" FROM (SELECT number, TRY(document::JSON) AS j FROM {DOCUMENTS}))"
+                "(SELECT number, unnest(CASE WHEN j IS NULL THEN [NULL::JSON] WHEN json_type(j) <> 'ARRAY' THEN [j]"
+                """ WHEN elements IS NULL THEN json_transform(j, '["JSON"]')::JSON[]"""
+                # An array that was cut otherwise than DuckDB does it would be a bad record: it is never rounded.
+                " ELSE COALESCE(CASE WHEN len(elements) = json_array_length(j) THEN TRY(elements::JSON[]) END, [NULL::JSON])"
+                f" END) AS json FROM (SELECT number, TRY(document::JSON) AS j, elements FROM {DOCUMENTS}))"
             )
         finally:
             self.con.unregister(DOCUMENTS)
@@ -280,6 +291,12 @@ class JsonParser(_JsonParser[Document]):
         with self._registered(number, [file]) as relation:
             self._relation = relation
             return super().explain(number, file, records, outside)
+
+    def _cut(self, text: str) -> list[str] | None:
+        """The elements of an array with numbers that must be looked at as they are written; None for any other document."""
+        if not self.fields.has_exact_numbers or text.lstrip()[:1] != "[" or not has_long_number(text):
+            return None
+        return element_texts(text)
 
     def _is_json(self, text: str) -> bool:
         return self.con.execute("SELECT json_valid(?)", [text]).fetchall() == [(True,)]

@@ -26,16 +26,23 @@ class RegularFiles:
     """Tells regular files from others.
 
     In a regular file, every line that is JSON at all is an object with the fields `names`, each once, in an order that
-    the file shares with others; those in `texts` are texts or null; and no text holds a NUL. A line that is no JSON is
-    not found here: reading finds it. A file that is not found to be regular may still be.
+    the file shares with others; those in `texts` are texts or null; and no text holds a NUL. No line matches one of
+    the regular expressions `odd`, as those of numbers that would be rounded. A line that is no JSON is not found here:
+    reading finds it. A file that is not found to be regular may still be.
 
     Why that is so, without parsing: a pattern finds every name in every line, between a comma and a colon. Inside a
     text no name can stand so, as its quote would end the text. The file has as many quotes before a colon as that is
     names in all its lines, so it has no other name; a value that is an object would begin with one.
     """
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, names: Sequence[str], texts: Collection[str]) -> None:
-        self.con, self.names, self.texts = con, names, texts
+    def __init__(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        names: Sequence[str],
+        texts: Collection[str],
+        odd: Sequence[str] = (),
+    ) -> None:
+        self.con, self.names, self.texts, self.odd = con, names, texts, odd
         self.patterns: list[str] = []
 
     def find(self, files: Sequence[LocalFile], counted: Sequence[Lines]) -> dict[int, int]:
@@ -72,7 +79,12 @@ class RegularFiles:
         line = f"replace(line, '_', chr({ord(MARK)}))" if any("_" in name for name in self.names) else "line"
         shaped = " OR ".join(f"{line} LIKE {literal(pattern)}" for pattern in self.patterns) or "FALSE"
         # Tabs and the like could stand between a name and its colon.
-        others = " OR ".join(f"contains(line, {text})" for text in ("chr(9)", "chr(13)", "'\\u0000'"))
+        others = " OR ".join(
+            [
+                *(f"contains(line, {text})" for text in ("chr(9)", "chr(13)", "'\\u0000'")),
+                *(f"regexp_matches(line, {literal(pattern)})" for pattern in self.odd),
+            ]
+        )
         regular = f"COALESCE(({shaped}) AND NOT ({others}), FALSE)"
         # On a connection of its own: a statement that fails would end a transaction of the other one.
         found = (

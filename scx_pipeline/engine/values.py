@@ -4,9 +4,10 @@ One set of rules for every format; where the texts come from, and where rows go,
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal, DecimalException
 from math import isfinite
+from types import MappingProxyType
 
 from scx_pipeline.internal_names import PREFIX, internal
 from scx_pipeline.spec import Column
@@ -98,6 +99,25 @@ def number_of(name: str) -> str:
 def _count_of(column: Column) -> str:
     """The name of a moment's count of microseconds, or NULL, on the way to its value."""
     return internal("count", column.name)
+
+
+def may_have_a_fraction(column: Column, null_texts: Sequence[str] = ()) -> str:
+    """The condition that a column's text in `typed_rows` is of a number with a point or an exponent, or may have been."""
+    text = text_of(column)
+    found = f"COALESCE(contains({text}, '.') OR {_has_exponent(text)}, FALSE)"
+    hidden = any(_is_number(none) and re.search("[.eE]", none) for none in null_texts)
+    return f"({text} IS NULL OR {found})" if hidden else found
+
+
+def is_finer(number: str, unit: str) -> str:
+    """The condition that a number's text, counting a unit, is more precise than a microsecond."""
+    return _is_finer(number, MICROSECONDS[unit])
+
+
+def is_other(number: str, other: str, unit: str) -> str:
+    """The condition that two numbers' texts, counting a unit, are of different microseconds."""
+    kind = f"DECIMAL(38, {MICROSECONDS[unit]})"
+    return f"TRY_CAST({number} AS {kind}) IS DISTINCT FROM TRY_CAST({other} AS {kind})"
 
 
 def is_plain(number: str, null_texts: Sequence[str] = ()) -> str:
@@ -236,13 +256,18 @@ def literal(text: str) -> str:
 
 
 def first_violations(
-    rows: str, columns: Sequence[Column], rules: Sequence[tuple[str, str | None, str]], others: str
+    rows: str,
+    columns: Sequence[Column],
+    rules: Sequence[tuple[str, str | None, str]],
+    others: str,
+    written: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """A SELECT of `others`, the number of the first rule that a row breaks, and the text that is wrong.
 
-    `rows` is made by `typed_rows`; rows that break none are left out.
+    `rows` is made by `typed_rows`; rows that break none are left out. `written` are expressions of columns' texts as
+    the file has them, where the reader may have made others of them.
     """
-    texts = {column.name: text_of(column) for column in columns}
+    texts = {column.name: written.get(column.name, text_of(column)) for column in columns}
     whens = " ".join(f"WHEN {condition} THEN {index}" for index, (condition, _, _) in enumerate(rules))
     shown = " ".join(
         f"WHEN {index} THEN left({texts[column]}, 80)" for index, (_, column, _) in enumerate(rules) if column

@@ -183,15 +183,12 @@ def _odd_moment(text: str) -> Cell:
 
 
 def _count(unit: int, text: str) -> Cell:
-    """A count of a unit since 1970; digits beyond microseconds are refused, cut or rounded."""
+    """A count of a unit since 1970; digits beyond microseconds are refused."""
     if not re.fullmatch(r" *-?[0-9]+([.][0-9]*)? *", text) or len(text) > 60:
         return NO
     exact = Decimal(text.strip()) * unit
     whole = int(exact.to_integral_value(rounding="ROUND_FLOOR"))
-    if whole == exact:
-        return (whole,) if FIRST_MICROSECOND <= whole <= LAST_MICROSECOND else NO
-    near = {whole, whole + 1}
-    return (*(value for value in near if FIRST_MICROSECOND <= value <= LAST_MICROSECOND), REJECT)
+    return (whole,) if whole == exact and FIRST_MICROSECOND <= whole <= LAST_MICROSECOND else NO
 
 
 def instant(value: datetime) -> int:

@@ -106,6 +106,90 @@ def test_a_json_number_with_more_places_than_declared_is_rejected_and_never_roun
     ]
 
 
+def array_of(texts: list[str], *, indent: str = "", end: str = "]") -> bytes:
+    """A document of these numbers; the field beside them has many digits, as coordinates have."""
+    records = (
+        f'{{"id": {n}, "lat": 48.137432100000001, "v":{indent}{text}}}' for n, text in enumerate(texts, 1)
+    )
+    return f"[{indent}{f',{indent}'.join(records)}{end}".encode()
+
+
+NUMBERS: dict[str, tuple[str, Callable[[list[str]], bytes]]] = {
+    "lines": ("json_lines", numbers_of),
+    "lines with another field": ("json_lines", lambda texts: numbers_of(texts).replace(b"}", b', "x": 1}')),
+    "lines with an escaped name": ("json_lines", lambda texts: numbers_of(texts).replace(b'"v"', b'"\\u0076"')),
+    "an array": ("json", array_of),
+    "an array of many lines": ("json", lambda texts: array_of(texts, indent="\n  ")),
+    "an array that only some readers take": ("json", lambda texts: array_of([*texts, '"x", "y": nan'], end=",]")),
+    "an escaped name in an array": ("json", lambda texts: array_of(texts).replace(b'"v"', b'"\\u0076"')),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", NUMBERS)
+def test_a_json_number_that_cannot_be_held_is_rejected_in_every_form_of_a_file(
+    made_here: Make, form: str
+) -> None:
+    kind, content = NUMBERS[form]
+    world = made_here(kind, REQUIRED, {"name": "v", "type": "decimal(12,4)"})
+    world.put_files(x=content(["1.00000000000000001", "2.5", "3.00000000000000001", "12345678.1234"]))
+    world.load_all()
+    assert world.values() == [(2, Decimal("2.5")), (4, Decimal("12345678.1234"))]
+    told = {
+        f"'{text}' may be rounded; write it as a text"
+        for text in ("1.00000000000000001", "3.00000000000000001")
+    }
+    assert told <= {row[3] for row in world.rejects()}
+
+
+@pytest.mark.parametrize("form", NUMBERS)
+def test_a_json_number_that_is_more_precise_than_a_microsecond_is_rejected(
+    made_here: Make, form: str
+) -> None:
+    kind, content = NUMBERS[form]
+    world = made_here(kind, REQUIRED, {"name": "v", "type": "timestamp", "unit": "seconds"})
+    bad = ["1541121934.12345601", "1541121934.00000001", "1541121934.1234567", "1.54112193412345601e9"]
+    good = ["1541121934", "1541121934.123456", "1541121934.1234560", "1.541121934123456e9", "-1.5"]
+    world.put_files(x=content([*good, *bad]))
+    world.load_all()
+    at = datetime(2018, 11, 2, 1, 25, 34, 123_456)
+    assert world.values() == [
+        (1, at.replace(microsecond=0)),
+        (2, at),
+        (3, at),
+        (4, at),
+        (5, datetime(1969, 12, 31, 23, 59, 58, 500_000)),
+    ]
+    told = {f"'{text}' is more precise than a microsecond" for text in bad}
+    assert told <= {row[3] for row in world.rejects()}
+
+
+def test_a_document_of_one_record_is_looked_at_as_it_is_written(made_here: Make) -> None:
+    world = made_here("json", ID, {"name": "v", "type": "decimal(12,4)"})
+    world.put_files(
+        a=b'{"id": 1, "v":\n1.00000000000000001}',
+        b=b'{"id": 2, "v":\n2.5}',
+        c=b"[]",
+        d=b"[1.00000000000000001",
+    )
+    world.load_all()
+    assert world.values() == [(2, Decimal("2.5"))]
+    assert [row[3] for row in world.rejects()] == [
+        "'1.00000000000000001' may be rounded; write it as a text",
+        "is no JSON: Expecting ',' delimiter at character 21",
+    ]
+
+
+def test_files_of_moments_with_and_without_fractions_are_told_apart(made_here: Make) -> None:
+    world = made_here("json_lines", REQUIRED, {"name": "v", "type": "timestamp", "unit": "seconds"})
+    whole = [str(1541121934 + number) for number in range(10)]
+    world.put_files(
+        a=numbers_of(whole), b=numbers_of([*whole, "7.00000001"]), c=numbers_of(["7.5", *whole]), d=numbers_of(whole)
+    )  # fmt: skip
+    report = world.load_all()
+    assert report.loaded == 41
+    assert [row[3] for row in world.rejects()] == ["'7.00000001' is more precise than a microsecond"]
+
+
 @pytest.mark.parametrize("kind", TEXTS)
 def test_only_z_and_offsets_up_to_fourteen_hours_are_zones(made_here: Make, kind: str) -> None:
     good = {"Z": 10, "+02": 8, "+0200": 8, "+02:00": 8, "-05:30": 15.5, "+14:00": -4, "-14": 24, "": 10}

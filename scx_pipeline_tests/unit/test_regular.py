@@ -16,6 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scx_pipeline.engine.compression import open_plain
+from scx_pipeline.engine.jsonfile import FieldMap
 from scx_pipeline.engine.jsonparser import JsonLinesParser
 from scx_pipeline.engine.linescan import Lines, count_lines
 from scx_pipeline.engine.objects import LocalFile, ObjectInfo
@@ -187,6 +188,22 @@ def test_a_name_of_a_pattern_is_never_regular(con: duckdb.DuckDBPyConnection, tm
     assert RegularFiles(con, ["100%"], set()).find([content], counted(content)) == {}
 
 
+@pytest.mark.parametrize(
+    ("number", "regular"),
+    [("1541105830796.0", True), ("1541105830796.125", True), ("1541105830796.1250", True), ("-1.5", True), ("1541105830796", True), ('"x"', True),
+     ("1541105830796.00000001", False), ("  1541105830796.00000001", False), ("-1541105830796.1251", False), ("1.541105830796e12", False), ("9541105830796.125", False)],
+)  # fmt: skip
+@pytest.mark.parametrize("style", [(",", ":"), (", ", ": ")])
+def test_a_file_with_a_number_that_may_be_rounded_is_not(
+    con: duckdb.DuckDBPyConnection, tmp_path: Path, style: tuple[str, str], number: str, regular: bool
+) -> None:
+    content = line(style) + b"\n" + line(style, atTime="@").replace(b'"@"', number.encode())
+    odd = FieldMap(SOURCE, TABLE).not_regular
+    one = file(tmp_path, content)
+    found = RegularFiles(con, NAMES, {"page", "song"}, odd).find([one], counted(one))
+    assert found == ({0: 2} if regular else {})
+
+
 # -- both ways of reading ----------------------------------------------------------------------------------------------
 
 texts = st.one_of(
@@ -263,6 +280,7 @@ def read(con: duckdb.DuckDBPyConnection, kind: type[JsonLinesParser], files: lis
 @given(st.lists(st.lists(lines(), max_size=6), min_size=1, max_size=4))
 @example([[line(), line(page=None)]])
 @example([[line(), line().replace(b"true", b"tru")]])
+@example([[line(atTime=2.5), line(atTime="@").replace(b'"@"', b"1541105830796.00000001")]])
 @example([[line(user_id=1e3), line(length=1e999), line(length=-0.0), line(price=True)]])
 def test_regular_files_give_what_asking_each_record_gives(
     tmp_path_factory: pytest.TempPathFactory, con: duckdb.DuckDBPyConnection, contents: list[list[bytes]]
