@@ -26,9 +26,10 @@ _BRACKET = re.compile(r'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+([\[\]{}])', re.D
 
 EXACT_DIGITS = 15  # of a number that is read as a double
 # A number that is read as a double, if it has a fraction or an exponent, and that may have more digits than one holds, or
-# is far below one. The same in Python and in DuckDB.
+# is far below one; and the same once every digit and point is a 0, as that is found in a tenth of the time.
 LONG = f"(?:[0-9.]{{{EXACT_DIGITS + 2},}}|[0-9]{{{EXACT_DIGITS + 1},}}[eE]|[0-9.]+[eE]-[0-9]{{3,}})"
-_LONG = re.compile(LONG)
+_DIGITS = bytes.maketrans(b"123456789.E", b"0000000000e")
+_LONG = (b"0" * (EXACT_DIGITS + 2), b"0" * (EXACT_DIGITS + 1) + b"e", b"0e-000")
 _SIGN = "-?"
 ROUNDED = "may be rounded; write it as a text"
 
@@ -323,7 +324,8 @@ def _within(level: Path) -> str:
 
 def has_long_number(text: str) -> bool:
     """Whether a JSON text may have a number that is not held exactly as a double."""
-    return _LONG.search(text) is not None
+    digits = text.encode("utf-8", "surrogatepass").translate(_DIGITS)
+    return any(long in digits for long in _LONG)
 
 
 def element_texts(document: str) -> list[str]:
