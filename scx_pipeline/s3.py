@@ -82,8 +82,8 @@ _NO_ANSWER = (
 )
 _BROKEN_OFF = re.compile("body error|error sending request|decoding response|connection (?:closed|reset)")
 _HOPELESS = re.compile("ConnectionRefused|dns error|ertificate")
-_BUSY_ANSWERS = {429, 500, 502, 503, 504}
-_TRANSIENT = re.compile(r"status code: (429|500|502|503|504)\b(?: ([A-Za-z ]+))?")
+_BUSY_STATUSES = ("429", "500", "502", "503", "504")
+_TRANSIENT = re.compile(rf"status code: ({'|'.join(_BUSY_STATUSES)})\b(?: ([A-Za-z ]+))?")
 
 
 def open_s3(bucket: str, prefix: str = "", own_retries: bool = False) -> ObjectStore:
@@ -171,9 +171,10 @@ class Retries:
 
 def busy(error: Exception) -> str:
     """How a store answered that may answer otherwise in a moment; nothing where it makes no sense to ask again."""
-    answer = getattr(error.__cause__, "response", None)  # of boto3, which `list_exactly` asks by
-    if answer and answer["ResponseMetadata"]["HTTPStatusCode"] in _BUSY_ANSWERS:
-        return f"answers {answer['ResponseMetadata']['HTTPStatusCode']} {answer['Error']['Code']}"
+    answer: Any = getattr(error.__cause__, "response", None)  # of boto3, which `list_exactly` asks by
+    status = str(answer["ResponseMetadata"]["HTTPStatusCode"]) if answer else ""
+    if status in _BUSY_STATUSES:
+        return f"answers {status} {answer['Error']['Code']}"
     text = str(error)
     found = _TRANSIENT.search(text)
     if found:
@@ -234,8 +235,8 @@ def _code_of(text: str) -> str:
     if "redirect without LOCATION" in text:
         return "PermanentRedirect"
     status = re.search(r"status code: (\d+)", text)
-    codes = {"403": "AccessDenied", "404": "NoSuchKey", "429": "TooManyRequests"}
-    codes |= dict.fromkeys(("500", "502", "503", "504"), "ServiceUnavailable")
+    codes = dict.fromkeys(_BUSY_STATUSES, "ServiceUnavailable")
+    codes |= {"403": "AccessDenied", "404": "NoSuchKey", "429": "TooManyRequests"}
     return codes.get(status[1], "") if status else ""
 
 

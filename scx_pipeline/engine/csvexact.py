@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from scx_pipeline.engine.csvbytes import MAX_RECORD_BYTES
-from scx_pipeline.engine.csvfile import Header
+from scx_pipeline.engine.csvfile import Header, escaped
 from scx_pipeline.engine.parsing import Refused
 from scx_pipeline.engine.records import RAW_LIMIT, Record
 from scx_pipeline.errors import SourceFileError
@@ -96,14 +96,10 @@ def _read_records(stream: IO[bytes], header: Header, uri: str) -> Iterator[tuple
         if line_end and line_end != header.line_end.decode():
             raise SourceFileError(
                 f"{uri}, line {record.line}: the record does not end as the header does, in {header.newline}, but in"
-                f" {_escaped(line_end)}; write the file with line endings of one kind and upload it again"
+                f" {escaped(line_end)}; write the file with line endings of one kind and upload it again"
             )
         if values:  # a blank line has none
             yield record, values
-
-
-def _escaped(line_end: str) -> str:
-    return line_end.replace("\r", "\\r").replace("\n", "\\n")
 
 
 class _Lines:

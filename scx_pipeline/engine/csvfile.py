@@ -81,7 +81,12 @@ def header_in(start: bytes, uri: str, table: Table) -> Header | None:
             f"{uri}, line 1: holds a NUL character, so it is not UTF-8 text; convert the file and upload it again"
         )
     _check_columns(columns, uri, table)
-    return Header(columns, newline.decode().replace("\r", "\\r").replace("\n", "\\n"))
+    return Header(columns, escaped(newline.decode()))
+
+
+def escaped(line_end: str) -> str:
+    """A line ending as it can be printed, and as DuckDB takes it."""
+    return line_end.replace("\r", "\\r").replace("\n", "\\n")
 
 
 def _has_line_end(start: bytes) -> bool:

@@ -259,7 +259,7 @@ class JsonParser(_JsonParser[Document]):
     def _registered(self, first: int, files: Sequence[Document]) -> Iterator[str]:
         """The relation of the documents' records, each under the number of its document.
 
-        DuckDB writes the elements of an array anew, and a number with as many digits as a double has: an array with
+        DuckDB rewrites the elements of an array, and a number with as many digits as a double has: an array with
         longer ones is cut here, into its elements as they are written.
         """
         import pyarrow as pa

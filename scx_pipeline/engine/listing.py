@@ -97,7 +97,7 @@ def list_folder(folder: Path, prefix: str, notify: Callable[[str], None]) -> Ite
             try:
                 facts = entry.stat()
             except FileNotFoundError:
-                if entry.is_symlink():  # to a file or to a folder: nobody knows
+                if entry.is_symlink():  # which may have led to a file or to a folder
                     for name in (key + entry.name, f"{key}{entry.name}/"):
                         yield _refused(
                             name, "it is a link to nothing: restore what it leads to, or remove it"

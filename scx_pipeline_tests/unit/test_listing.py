@@ -186,7 +186,7 @@ def test_a_folder_that_may_not_be_looked_into_is_an_error_and_never_an_empty_one
 
 
 def denying(look: Callable[[str], os.stat_result], refused: str) -> Callable[[str], os.stat_result]:
-    """Whoever runs the tests may be allowed to open every folder."""
+    """A look that refuses one path: root, as whom the tests may run, can open every folder."""
 
     def asked(path: str) -> os.stat_result:
         if str(path) == refused:
