@@ -21,6 +21,7 @@ from scx_pipeline.warehouse.base import Capabilities, in_span, qualified
 if TYPE_CHECKING:
     from sqlglot import exp
     from sqlglot.errors import SqlglotError
+    from sqlglot.schema import Schema
 
 AUTHORED = "redshift"
 PARTS = (
@@ -90,8 +91,8 @@ class CompiledStar:
         return replace(self, star=self.star.model_copy(update={"schema_name": name}))
 
     def rebuilt_aside(self, names: Mapping[str, str]) -> CompiledStar:
-        """The same star while some of its tables are rebuilt under other names."""
-        return replace(self, aside=names)
+        """The same star while some of its tables are rebuilt under other names; itself where none is."""
+        return replace(self, aside=names) if names else self
 
     def stored(self, table: Table) -> Table:
         """The table under the name that it has in the warehouse now."""
@@ -136,11 +137,24 @@ class CompiledStar:
     def output_types(self, table: Table) -> dict[str, str]:
         """The columns that the table's SELECT gives, the declared ones and those it is ordered by, and their neutral types:
         as declared, or as the column of another table they stand for, or as made."""
-        lineage = self._lineages[table.name]
-        return {
-            str(item.alias_or_name): _output_type(item, lineage[item.alias_or_name], table, self.star)
-            for item in self._selects[table.name].selects
-        }
+        if table.name not in self._output_types:
+            self._output_types[table.name] = {
+                str(item.alias_or_name): self._output_type(item, table)
+                for item in self._selects[table.name].selects
+            }
+        return self._output_types[table.name]
+
+    def _output_type(self, item: exp.Expr, table: Table) -> str:
+        from sqlglot import exp
+
+        if item.alias_or_name in table.column_names:
+            return table.column(item.alias_or_name).type
+        made = item.unalias()
+        if isinstance(made, exp.Column):
+            sources = self._lineages[table.name][item.alias_or_name]
+            if len(sources) == 1:
+                return self.star.table(sources[0][0]).column(sources[0][1]).type
+        return _neutral_type(made)
 
     def lineage(self, table: Table) -> dict[str, list[tuple[str, str]]]:
         """For every declared column, the (table, column) pairs it is made from."""
@@ -210,6 +224,11 @@ class CompiledStar:
         }
 
     @cached_property
+    def _output_types(self) -> dict[str, dict[str, str]]:
+        """What `output_types` gave so far."""
+        return {}
+
+    @cached_property
     def _lineages(self) -> dict[str, dict[str, list[tuple[str, str]]]]:
         return {name: _lineage(select, self.star) for name, select in self._selects.items()}
 
@@ -254,16 +273,13 @@ def _read(path: Path) -> SqlFile:
 def _compile(file: SqlFile, star: Star, table: Table | None) -> exp.Query:
     from sqlglot import exp
     from sqlglot.optimizer.annotate_types import annotate_types
-    from sqlglot.optimizer.qualify import qualify
+    from sqlglot.schema import MappingSchema
 
     parsed = _parse(file)
     _check_portable(parsed, file)
     _check_tables(parsed, file, star)
-    schema = _schema(star)
-    _check_columns(parsed, file, star)
-    qualified = annotate_types(
-        qualify(parsed, schema=schema, dialect=AUTHORED), schema=schema, dialect=AUTHORED
-    )
+    schema = MappingSchema(_schema(star), dialect=AUTHORED)
+    qualified = annotate_types(_qualified(parsed, schema, file, star), schema=schema, dialect=AUTHORED)
     assert isinstance(qualified, exp.Query)
     if table is not None:
         _check_outputs(qualified, file, table)
@@ -349,14 +365,15 @@ def _check_tables(parsed: exp.Query, file: SqlFile, star: Star) -> None:
             )
 
 
-def _check_columns(parsed: exp.Query, file: SqlFile, star: Star) -> None:
+def _qualified(parsed: exp.Query, schema: Schema, file: SqlFile, star: Star) -> exp.Expr:
     from sqlglot.errors import OptimizeError
     from sqlglot.optimizer.qualify import qualify
 
     try:
-        qualify(parsed.copy(), schema=_schema(star), dialect=AUTHORED)
+        return qualify(parsed, schema=schema, dialect=AUTHORED)
     except OptimizeError as error:
-        line, what = _unresolved(str(error), parsed, star)
+        # What was qualified so far no longer says everywhere which line it is from.
+        line, what = _unresolved(str(error), _parse(file), star)
         raise DeclarationError(f"{file.path}, line {line}: {what}") from None
 
 
@@ -560,14 +577,10 @@ def _group_distinct(select: exp.Select) -> None:
         select.set("group", exp.Group(expressions=[item.unalias().copy() for item in select.selects]))
 
 
-def _output_type(item: exp.Expr, sources: Sequence[tuple[str, str]], table: Table, star: Star) -> str:
+def _neutral_type(made: exp.Expr) -> str:
+    """The neutral type of what an expression gives."""
     from sqlglot import exp
 
-    if item.alias_or_name in table.column_names:
-        return table.column(item.alias_or_name).type
-    made = item.unalias()
-    if isinstance(made, exp.Column) and len(sources) == 1:
-        return star.table(sources[0][0]).column(sources[0][1]).type
     kinds = {
         "bigint": exp.DataType.INTEGER_TYPES,
         "double": exp.DataType.REAL_TYPES,
@@ -582,9 +595,20 @@ def _lineage(select: exp.Query, star: Star) -> dict[str, list[tuple[str, str]]]:
     """For every output of the SELECT, the (table, column) pairs it is made from."""
     from sqlglot import exp
     from sqlglot.lineage import lineage
+    from sqlglot.optimizer.scope import build_scope
 
+    # The SELECT is qualified already, and its nodes need no text of their own.
+    roots = lineage(
+        None,
+        select,
+        _schema(star),
+        dialect=AUTHORED,
+        scope=build_scope(select),
+        trim_selects=False,
+        copy=False,
+    )
     found = {}
-    for name, root in lineage(None, select, schema=_schema(star), dialect=AUTHORED).items():
+    for name, root in roots.items():
         leaves = [
             node for node in root.walk() if not node.downstream and isinstance(node.expression, exp.Table)
         ]

@@ -21,7 +21,7 @@ from scx_pipeline_tests.servers import postgres, s3
 from scx_pipeline_tests.servers.ports import LOOPBACK, Account, Launch, free_ports, running
 
 VENV = ROOT / ".venv" / "bin"
-PATIENCE = 90.0
+PATIENCE = 300.0
 MOST_STARTS = 20
 # What only a power cut would show; the rest stays, as a database that is killed must have what it said it has.
 QUICK = {"fsync": "off", "full_page_writes": "off"}

@@ -26,6 +26,8 @@ REGION = "us-east-1"
 SERVICES = ("master", "volume", "filer", "s3", "admin")
 # weed's default; its maintenance worker dials the admin port plus this, whatever -admin.port.grpc says
 GRPC_OFFSET = 10_000
+# Each bucket would take volumes of its own, whose making takes the first object of a bucket 0.2 s.
+ONE_COLLECTION = b'{"locations": [{"locationPrefix": "/buckets/", "collection": "shared"}]}'
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,16 @@ def _serve(directory: Path) -> Iterator[S3Server]:
     with running(launch) as process:
         server = S3Server(endpoint, access_key, secret_key, process.pid, launch.log)
         wait_until(server.answers, process, launch.log)
+        _configure(ports["filer"])
         yield server
+
+
+def _configure(filer: int) -> None:
+    """Put the configuration of the filer where it looks for it."""
+    url = f"http://{LOOPBACK}:{filer}/etc/seaweedfs/filer.conf"
+    body = Request(url, ONE_COLLECTION, {"Content-Type": "application/json"}, method="PUT")
+    with build_opener(ProxyHandler({})).open(body, timeout=30):
+        pass
 
 
 def _options(ports: dict[str, int]) -> list[str]:
@@ -134,8 +145,8 @@ def _options(ports: dict[str, int]) -> list[str]:
         "-webdav=false",
         "-admin.ui=false",
         "-master.telemetry=false",
-        # each bucket takes a volume of its own; by default the free disk allows some seventy, or fewer
-        "-volume.max=10000",
+        # by the free disk there may be one only, and a few are made at once
+        "-volume.max=100",
         "-master.volumeSizeLimitMB=1024",
         # as on AWS: to write into a bucket that isn't there is an error
         "-s3.autoCreateBucket=false",

@@ -27,7 +27,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATIENCE = 60_000  # ms: for what a busy machine with two cores may take
+PATIENCE = 180_000  # ms: for what a busy machine with two cores may take
 Shoot = Callable[[str], None]
 
 

@@ -28,7 +28,7 @@ from scx_pipeline_tests.pipeline.world import FACTS, PREFIX, csv_text, scx_star
 from scx_pipeline_tests.servers.ports import LOOPBACK, Launch, free_ports, running, wait_until
 from scx_pipeline_tests.servers.s3 import S3Server
 
-RUN_SECONDS = 150  # until a run is over that was asked for: the daemon looks every 30 s
+RUN_SECONDS = 400  # until a run is over that was asked for: the daemon looks every 30 s
 OVER = ("SUCCESS", "FAILURE", "CANCELED")
 PROJECT = Path(__file__).parents[2]
 Run = dict[str, Any]

@@ -33,7 +33,7 @@ from scx_pipeline_tests.servers.s3 import S3Server
 from scx_pipeline_tests.spark.emr.conftest import HERE, unpack
 from scx_pipeline_tests.unit.test_emr import conf_of, example
 
-PATIENCE = 120.0
+PATIENCE = 300.0
 # Of this machine: the settings of drivers of one, in the place of those of a cluster of EMR's.
 OURS = {
     "spark.driver.memory": "1g",
