@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from scx_pipeline.aws import session
 from scx_pipeline.errors import BucketError
 
 if TYPE_CHECKING:
@@ -106,7 +107,6 @@ def open_s3(bucket: str, prefix: str = "", own_retries: bool = False) -> ObjectS
 
 def list_exactly(bucket: str, below: str) -> Iterator[dict[str, Any]]:
     """Every key that begins with `below`, whatever its characters; keys are whole. Raises BucketError."""
-    import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -117,10 +117,7 @@ def list_exactly(bucket: str, below: str) -> Iterator[dict[str, Any]]:
     )
     region = os.environ.get("AWS_REGION") or None
     try:
-        # A session of its own, as in `aws.client`: the default one keeps the first credentials that it finds.
-        client = boto3.session.Session().client(
-            "s3", endpoint_url=endpoint, region_name=region, config=config
-        )
+        client = session().create_client("s3", endpoint_url=endpoint, region_name=region, config=config)
         for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=below):
             for item in page.get("Contents", ()):
                 yield {

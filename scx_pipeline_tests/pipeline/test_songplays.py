@@ -55,16 +55,16 @@ def test_the_public_data_loaded_whole_gives_the_known_answers(music: MusicWorld)
 
 
 @public_data
-def test_the_public_data_loaded_file_by_file_in_any_order_and_twice_gives_the_known_answers(
+def test_the_public_data_loaded_a_few_files_at_a_time_in_any_order_and_twice_gives_the_known_answers(
     music: MusicWorld,
 ) -> None:
     files = [path.relative_to(PUBLIC) for path in PUBLIC.rglob("*.json")]
     random.Random(3).shuffle(files)
     for number, file in enumerate(files):
         music.put_key(file.as_posix(), (PUBLIC / file).read_bytes())
-        if file.parts[0] == "log_data":
+        if number % 6 == 0:
             music.loader().load(NOVEMBER)
-        elif number % 5 == 0:  # songs come in groups
+        elif number % 6 == 3:
             music.refresh()
     music.settle()
     assert_known_answers(music)

@@ -23,7 +23,7 @@ ALLOWED = {
     "internal_names": set(),
     "errors": set(),
     "heap": set(),
-    "s3": {"errors"},
+    "s3": {"aws", "errors"},
     "aws": {"errors"},
     "temporary": set(),
     "settings": {"alerts", "errors"},  # which checks the addresses that alerts go to
