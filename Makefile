@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Python compiles what it imports, and most of what is installed is never imported.
+# Python compiles what it imports and keeps that, and most of what is installed is never imported. Where it may not keep it,
+# each of the tests' processes compiles for two seconds.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 SCX_HOME ?= .scx
 export SCX_HOME
@@ -36,11 +38,11 @@ $(READY): requirements.lock pyproject.toml
 demo: setup
 	@$(BIN)/scx demo
 
-# Three at a time, as many of them wait for servers. A browser's pages and a deployment's services are looked at apart, as they
+# Four at a time, as many of them wait for servers. A browser's pages and a deployment's services are looked at apart, as they
 # are slow beside all others; but half of the time they wait for Dagster's daemon, which is when random histories are tried, and
 # lakes are built by Spark, a file in a process.
 test: setup
-	$(BIN)/python -m pytest $(or $(ARGS),-n 3 --dist worksteal -m "not (ui or histories or fuzz or spark or services)")
+	$(BIN)/python -m pytest $(or $(ARGS),-n 4 --dist worksteal -m "not (ui or histories or fuzz or spark or services)")
 	$(if $(ARGS),,$(BIN)/python -m pytest -n 4 --dist loadfile -m "ui or histories or fuzz or spark or services")
 
 ui: setup
