@@ -77,10 +77,12 @@ def wait_for(condition: Callable[[], object]) -> None:
 
 
 def children(process: subprocess.Popen[str], count: int) -> list[psutil.Process]:
-    """All processes below it, as soon as there are so many."""
+    """All processes below it, as soon as there are so many, and each is the program: until then it is a copy of the supervisor,
+    which waits for it."""
     parent = psutil.Process(process.pid)
     wait_for(lambda: len(parent.children(recursive=True)) == count)
-    wait_for(lambda: all(".py" in " ".join(child.cmdline()) for child in parent.children(recursive=True)))
+    started = lambda child: "program.py" in " ".join(child.cmdline()[:2])  # noqa: E731
+    wait_for(lambda: all(map(started, parent.children(recursive=True))))
     return parent.children(recursive=True)
 
 
