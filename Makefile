@@ -43,7 +43,7 @@ demo: setup
 # lakes are built by Spark, a file in a process.
 test: setup
 	$(BIN)/python -m pytest $(or $(ARGS),-n 4 --dist worksteal -m "not (ui or histories or fuzz or spark or services)")
-	$(if $(ARGS),,$(BIN)/python -m pytest -n 4 --dist loadfile -m "ui or histories or fuzz or spark or services")
+	$(if $(ARGS),,$(BIN)/python -m pytest -n 4 --dist loadfile --slowest-first -m "ui or histories or fuzz or spark or services")
 
 ui: setup
 	@$(BIN)/python -m scx_pipeline.orchestration.instance

@@ -6,6 +6,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
@@ -17,7 +18,7 @@ from scx_pipeline_tests.servers.postgres import SMALL, PostgresServer, memory_fo
 from scx_pipeline_tests.servers.redshift import emptied
 from scx_pipeline_tests.servers.s3 import S3Server, s3_server
 from scx_pipeline_tests.standin.cluster import fresh_cluster
-from scx_pipeline_tests.standin.linter import unparsable
+from scx_pipeline_tests.standin.linter import Linted, unparsable
 from scx_pipeline_tests.standin.server import StandIn, stand_in
 
 # From quick to slow: a test's folder says when it runs. Folders that are not named run with PostgreSQL's.
@@ -29,8 +30,8 @@ TIERS = {
     "pipeline": 2,
     "postgres": 3,
     "redshift": 4,
-    "spark": 5,
-    "ui": 6,
+    "ui": 5,
+    "spark": 6,
 }
 MARKERS = {
     "postgres": "needs the PostgreSQL server",
@@ -69,6 +70,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "settings are taken as they are: docs/redshift.md",
     )
 
+    parser.addoption(
+        "--slowest-first",
+        action="store_true",
+        help="run the folders from slow to quick, so that no process ends long after the others",
+    )
+
 
 def pytest_configure(config: pytest.Config) -> None:
     for name, meaning in MARKERS.items():
@@ -89,19 +96,22 @@ def pytest_configure(config: pytest.Config) -> None:
     isolate(patch)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         mark(item)
     misplaced = [item.nodeid for item in items if folder(item) == "unit" and marked(item)]
     if misplaced:
         raise pytest.UsageError("\n".join(["Tests in unit/ must not use a server; move them:", *misplaced]))
-    items.sort(key=lambda item: TIERS.get(folder(item), TIERS["postgres"]))
+    tier = lambda item: TIERS.get(folder(item), TIERS["postgres"])  # noqa: E731
+    items.sort(key=tier, reverse=config.getoption("--slowest-first"))
 
 
 def pytest_collection_finish() -> None:
-    """Have the garbage collector pass over what was imported and collected: it stays, and to look at it took a tenth of the time."""
+    """Have the garbage collector pass over what was imported and collected, which stays, and look seldom: it took a tenth of the
+    time."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def pytest_sessionfinish() -> None:
@@ -183,11 +193,12 @@ def s3_bucket(s3: S3Server, isolated_environment: None) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def linted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all processes of this run tell which statements they have shown to sqlfluff."""
+def linted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Linted:
+    """Which statements the processes of this run have shown to sqlfluff, and earlier runs with success."""
     folder = shared_folder(request, tmp_path_factory) / "linted"
     folder.mkdir(exist_ok=True)
-    return folder
+    cache: pytest.Cache | None = getattr(request.config, "cache", None)
+    return Linted(folder, cache.mkdir(f"sqlfluff-{version('sqlfluff')}") if cache else folder)
 
 
 def shared_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -212,7 +223,7 @@ def redshift(
 
 
 @pytest.fixture
-def redshift_url(request: pytest.FixtureRequest, linted: Path) -> Iterator[str]:
+def redshift_url(request: pytest.FixtureRequest, linted: Linted) -> Iterator[str]:
     """The stand-in's URL for the pipeline, with a bucket of its own to stage what COPY reads; or a real one's.
 
     Whatever the pipeline sends must be Redshift's to sqlfluff too.

@@ -16,7 +16,7 @@ from scx_pipeline_tests.pipeline.world import World, folder_world
 from scx_pipeline_tests.servers.postgres import PostgresServer
 from scx_pipeline_tests.servers.redshift import emptied, reading_bucket
 from scx_pipeline_tests.standin.cluster import fresh_cluster
-from scx_pipeline_tests.standin.linter import unparsable
+from scx_pipeline_tests.standin.linter import Linted, unparsable
 from scx_pipeline_tests.standin.server import StandIn, stand_in
 
 
@@ -101,7 +101,7 @@ def _cluster(
     return fresh
 
 
-def _assert_parsable(redshift: StandIn, linted: Path) -> None:
+def _assert_parsable(redshift: StandIn, linted: Linted) -> None:
     assert unparsable(redshift.statements, linted) == []
 
 
