@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Python compiles what it imports and keeps that, and most of what is installed is never imported. Where it may not keep it,
-# each of the tests' processes compiles for two seconds.
+# Python keeps the bytecode of what it imports, even if the environment forbids it: otherwise each process spends two seconds
+# compiling. Installing compiles nothing, as most of what is installed is never imported.
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 SCX_HOME ?= .scx
@@ -43,7 +43,7 @@ demo: setup
 # lakes are built by Spark, a file in a process.
 test: setup
 	$(BIN)/python -m pytest $(or $(ARGS),-n 4 --dist worksteal -m "not (ui or histories or fuzz or spark or services)")
-	$(if $(ARGS),,$(BIN)/python -m pytest -n 4 --dist loadfile --slowest-first -m "ui or histories or fuzz or spark or services")
+	$(if $(ARGS),,$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --slowest-first -m "ui or histories or fuzz or spark or services")
 
 ui: setup
 	@$(BIN)/python -m scx_pipeline.orchestration.instance

@@ -36,7 +36,7 @@ _ADVICE = (
 
 
 def session() -> Session:
-    """A session that finds the credentials of now: boto3's default one keeps the first that it finds, and is not safe in threads."""
+    """A session that looks the credentials up afresh: boto3's default session keeps the first it finds, and is not thread-safe."""
     from botocore.session import get_session
 
     found = get_session()
@@ -46,7 +46,7 @@ def session() -> Session:
 
 @cache
 def _service_models() -> Loader:
-    """What AWS's services offer, read once: a session that reads it by itself takes a tenth of a second longer."""
+    """botocore's models of AWS's services, loaded once: a session that loads them itself takes a tenth of a second longer."""
     from botocore.session import get_session
 
     loader: Loader = get_session().get_component("data_loader")
@@ -72,14 +72,18 @@ def region_of_settings(kind: type[PipelineError]) -> str | None:
     from botocore.exceptions import BotoCoreError
 
     try:
-        found: str | None = _region() or session().get_config_variable("region")
+        found = _region()
+        if found is None:
+            settings = session()
+            settings.get_scoped_config()  # refuses a profile that does not exist, whatever else names the region
+            found = settings.get_config_variable("region")
     except BotoCoreError as error:
         raise kind(f"AWS's settings cannot be read: {error}") from None
     return found
 
 
 def _region() -> str | None:
-    # boto3 reads AWS_DEFAULT_REGION alone, where AWS's other clients read this
+    # botocore reads AWS_DEFAULT_REGION alone, where AWS's other clients read this
     return os.environ.get("AWS_REGION") or None
 
 

@@ -168,7 +168,7 @@ class Retries:
 
 def busy(error: Exception) -> str:
     """How a store answered that may answer otherwise in a moment; nothing where it makes no sense to ask again."""
-    answer: Any = getattr(error.__cause__, "response", None)  # of boto3, which `list_exactly` asks by
+    answer: Any = getattr(error.__cause__, "response", None)  # of botocore, which `list_exactly` asks by
     status = str(answer["ResponseMetadata"]["HTTPStatusCode"]) if answer else ""
     if status in _BUSY_STATUSES:
         return f"answers {status} {answer['Error']['Code']}"
@@ -200,12 +200,12 @@ def _credential_provider() -> Boto3CredentialProvider | None:
     import boto3
     from obstore.auth.boto3 import Boto3CredentialProvider
 
-    session = boto3.Session()
-    if session.get_credentials() is None:
+    found = boto3.Session()
+    if found.get_credentials() is None:
         raise BucketError(
             "no AWS credentials were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         )
-    return Boto3CredentialProvider(session)
+    return Boto3CredentialProvider(found)
 
 
 def reason_of(error: Exception) -> str:

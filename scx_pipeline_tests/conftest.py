@@ -6,7 +6,6 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
@@ -18,7 +17,7 @@ from scx_pipeline_tests.servers.postgres import SMALL, PostgresServer, memory_fo
 from scx_pipeline_tests.servers.redshift import emptied
 from scx_pipeline_tests.servers.s3 import S3Server, s3_server
 from scx_pipeline_tests.standin.cluster import fresh_cluster
-from scx_pipeline_tests.standin.linter import Linted, unparsable
+from scx_pipeline_tests.standin.linter import Linted, rules, unparsable
 from scx_pipeline_tests.standin.server import StandIn, stand_in
 
 # From quick to slow: a test's folder says when it runs. Folders that are not named run with PostgreSQL's.
@@ -102,21 +101,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     misplaced = [item.nodeid for item in items if folder(item) == "unit" and marked(item)]
     if misplaced:
         raise pytest.UsageError("\n".join(["Tests in unit/ must not use a server; move them:", *misplaced]))
-    tier = lambda item: TIERS.get(folder(item), TIERS["postgres"])  # noqa: E731
-    items.sort(key=tier, reverse=config.getoption("--slowest-first"))
+    items.sort(key=tier)
+    if config.getoption("--slowest-first"):
+        items.reverse()
 
 
 def pytest_collection_finish() -> None:
-    """Have the garbage collector pass over what was imported and collected, which stays, and look seldom: it took a tenth of the
-    time."""
+    """Freeze what imports and the collection of tests left behind, which lives to the end anyway, and run the garbage collector
+    less often: it took a tenth of the time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
 
 
 def pytest_sessionfinish() -> None:
-    """Let it end as it would have."""
+    """Let the interpreter free everything when it ends."""
     gc.unfreeze()
+
+
+def tier(item: pytest.Item) -> int:
+    return TIERS.get(folder(item), TIERS["postgres"])
 
 
 def folder(item: pytest.Item) -> str:
@@ -161,10 +165,7 @@ def isolated_environment() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
     """The PostgreSQL server of this run, started by the first test that asks."""
-    with (
-        memory_folder(tmp_path_factory.mktemp("postgres")) as folder,
-        postgres_server(folder, SMALL) as server,
-    ):
+    with postgres_server(memory_folder(tmp_path_factory.mktemp("postgres")), SMALL) as server:
         yield server
 
 
@@ -195,10 +196,13 @@ def s3_bucket(s3: S3Server, isolated_environment: None) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def linted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Linted:
     """Which statements the processes of this run have shown to sqlfluff, and earlier runs with success."""
-    folder = shared_folder(request, tmp_path_factory) / "linted"
-    folder.mkdir(exist_ok=True)
+    taken = shared_folder(request, tmp_path_factory) / "linted"
+    taken.mkdir(exist_ok=True)
     cache: pytest.Cache | None = getattr(request.config, "cache", None)
-    return Linted(folder, cache.mkdir(f"sqlfluff-{version('sqlfluff')}") if cache else folder)
+    try:
+        return Linted(taken, cache.mkdir(f"linted-{rules()}") if cache else taken)
+    except OSError:  # of a checkout that is only read
+        return Linted(taken, taken)
 
 
 def shared_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:

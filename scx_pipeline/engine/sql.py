@@ -372,7 +372,7 @@ def _qualified(parsed: exp.Query, schema: Schema, file: SqlFile, star: Star) -> 
     try:
         return qualify(parsed, schema=schema, dialect=AUTHORED)
     except OptimizeError as error:
-        # What was qualified so far no longer says everywhere which line it is from.
+        # By now `parsed` is half qualified, and some of its nodes have lost their lines.
         line, what = _unresolved(str(error), _parse(file), star)
         raise DeclarationError(f"{file.path}, line {line}: {what}") from None
 
@@ -597,7 +597,7 @@ def _lineage(select: exp.Query, star: Star) -> dict[str, list[tuple[str, str]]]:
     from sqlglot.lineage import lineage
     from sqlglot.optimizer.scope import build_scope
 
-    # The SELECT is qualified already, and its nodes need no text of their own.
+    # The SELECT is already qualified, and no one reads the text of the lineage's nodes.
     roots = lineage(
         None,
         select,

@@ -77,13 +77,16 @@ def wait_for(condition: Callable[[], object]) -> None:
 
 
 def children(process: subprocess.Popen[str], count: int) -> list[psutil.Process]:
-    """All processes below it, as soon as there are so many, and each is the program: until then it is a copy of the supervisor,
-    which waits for it."""
+    """All processes below it, once there are that many and each runs the program; before its exec, a child is still a copy of
+    the supervisor."""
     parent = psutil.Process(process.pid)
     wait_for(lambda: len(parent.children(recursive=True)) == count)
-    started = lambda child: "program.py" in " ".join(child.cmdline()[:2])  # noqa: E731
-    wait_for(lambda: all(map(started, parent.children(recursive=True))))
+    wait_for(lambda: all(map(_is_the_program, parent.children(recursive=True))))
     return parent.children(recursive=True)
+
+
+def _is_the_program(child: psutil.Process) -> bool:
+    return "program.py" in " ".join(child.cmdline()[:2])
 
 
 def gone(processes: list[psutil.Process]) -> bool:

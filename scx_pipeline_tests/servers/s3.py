@@ -26,7 +26,7 @@ REGION = "us-east-1"
 SERVICES = ("master", "volume", "filer", "s3", "admin")
 # weed's default; its maintenance worker dials the admin port plus this, whatever -admin.port.grpc says
 GRPC_OFFSET = 10_000
-# Each bucket would take volumes of its own, whose making takes the first object of a bucket 0.2 s.
+# Otherwise each bucket takes volumes of its own, and making them delays its first object by 0.2 s.
 ONE_COLLECTION = b'{"locations": [{"locationPrefix": "/buckets/", "collection": "shared"}]}'
 
 
@@ -58,7 +58,7 @@ class S3Server:
         return f"s3://{name}"
 
     def delete_bucket(self, name: str) -> None:
-        """The bucket with all that is in it (AWS would refuse)."""
+        """The bucket with all that is in it (AWS would refuse); its space on disk is free again when the server stops."""
         self._request("DELETE", name)
 
     def store(self, bucket: str) -> S3Store:
@@ -127,7 +127,7 @@ def _serve(directory: Path) -> Iterator[S3Server]:
 
 
 def _configure(filer: int) -> None:
-    """Put the configuration of the filer where it looks for it."""
+    """Write the filer's configuration to where the filer looks for it."""
     url = f"http://{LOOPBACK}:{filer}/etc/seaweedfs/filer.conf"
     body = Request(url, ONE_COLLECTION, {"Content-Type": "application/json"}, method="PUT")
     with build_opener(ProxyHandler({})).open(body, timeout=30):
@@ -145,7 +145,7 @@ def _options(ports: dict[str, int]) -> list[str]:
         "-webdav=false",
         "-admin.ui=false",
         "-master.telemetry=false",
-        # by the free disk there may be one only, and a few are made at once
+        # derived from the free disk, the limit may be a single volume, but several are made at a time
         "-volume.max=100",
         "-master.volumeSizeLimitMB=1024",
         # as on AWS: to write into a bucket that isn't there is an error

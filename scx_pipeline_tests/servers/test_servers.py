@@ -261,10 +261,12 @@ def test_quick_tests_come_first_and_carry_markers(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / f"test_{name}.py").write_text("def test_it(): pass\n")
     (tmp_path / "other" / "test_other.py").write_text("def test_it(s3_bucket): pass\ndef test_free(): pass\n")
-    order = ["test_unit", "test_cases", "test_other", "test_other", "test_spark", "test_ui"]
+    order = ["test_unit", "test_cases", "test_other", "test_other", "test_ui", "test_spark"]
     everything = run_pytest(tmp_path, "--collect-only")
+    reverse = run_pytest(tmp_path, "--collect-only", "--slowest-first")
     some = run_pytest(tmp_path, "--collect-only", "-m", "s3 or ui")
     assert re.findall(r"(\w+).py::", everything.stdout) == order
+    assert re.findall(r"(\w+).py::", reverse.stdout) == order[::-1]
     assert re.findall(r"(\w+).py::", some.stdout) == ["test_other", "test_ui"]
 
 

@@ -50,6 +50,8 @@ def test_a_statement_that_was_read_is_not_looked_at_again(
         ('SELECT "a", "b" FROM "t"', 'SELECT "a", "t"."b" FROM "t"', False),
         ('SELECT "a", "b" FROM "t"', 'SELECT "a", "b"::int FROM "t"', False),
         ('SELECT "a", "b", "c" FROM "t"', 'SELECT "a", "b", "c" x FROM "t"', False),
+        ("""SELECT "it's" FROM "t" WHERE x = 'a'""", """SELECT "it's" FROM FROM "t" WHERE x = 'a'""", False),
+        ("""SELECT '"' FROM "t" WHERE x = '"'""", """SELECT '"' FROM FROM "t" WHERE x = '"'""", False),
         ('SELECT "a" FROM "t"', "SELECT 'a' FROM \"t\"", False),
         ('SELECT "a" FROM "t"', 'SELECT a FROM "t"', False),
     ],

@@ -181,7 +181,7 @@ def test_a_busy_store_whose_odd_keys_are_listed_is_asked_again_too(store: OddS3)
     store.put("logs//x", b"")
     lines: list[str] = []
     bucket, times = opened(store, lines, seconds=60), iter(range(8))
-    # The first listing is the library's, which refuses the key; the others are boto3's, which sends each request up to three times.
+    # The first listing is the library's, which refuses the key; the others are botocore's, which sends each request up to three times.
     store.refuse = lambda method, key: (503, "SlowDown") if next(times, 0) else None
     assert [item.key for item in bucket.list_objects("logs/")] == ["logs//x", *KEYS]
     assert lines == ["the bucket answers 503 SlowDown; retrying for up to 60 s"]
