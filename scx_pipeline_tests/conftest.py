@@ -101,9 +101,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     misplaced = [item.nodeid for item in items if folder(item) == "unit" and marked(item)]
     if misplaced:
         raise pytest.UsageError("\n".join(["Tests in unit/ must not use a server; move them:", *misplaced]))
-    items.sort(key=tier)
-    if config.getoption("--slowest-first"):
-        items.reverse()
+    # Reversed or not, tests of one folder keep their order, on which those of a browser depend.
+    items.sort(key=tier, reverse=config.getoption("--slowest-first"))
 
 
 def pytest_collection_finish() -> None:

@@ -267,6 +267,9 @@ def test_quick_tests_come_first_and_carry_markers(tmp_path: Path) -> None:
     some = run_pytest(tmp_path, "--collect-only", "-m", "s3 or ui")
     assert re.findall(r"(\w+).py::", everything.stdout) == order
     assert re.findall(r"(\w+).py::", reverse.stdout) == order[::-1]
+    assert reverse.stdout.index("::test_it", reverse.stdout.index("test_other")) < reverse.stdout.index(
+        "::test_free"
+    )
     assert re.findall(r"(\w+).py::", some.stdout) == ["test_other", "test_ui"]
 
 
