@@ -60,7 +60,7 @@ def client(service: str, kind: type[PipelineError], region: str | None = None) -
     # It tells answers as they are, and headers: passwords of a login, and tokens.
     logging.getLogger("botocore").setLevel(logging.INFO)
     try:
-        return session().create_client(service, region_name=region or _region())
+        return session().create_client(service, region_name=region or environment_region())
     except BotoCoreError as error:
         raise kind(
             f"cannot ask AWS for {service}: {error}; set AWS_REGION, or AWS_PROFILE to a profile with a region"
@@ -72,7 +72,7 @@ def region_of_settings(kind: type[PipelineError]) -> str | None:
     from botocore.exceptions import BotoCoreError
 
     try:
-        found = _region()
+        found = environment_region()
         if found is None:
             settings = session()
             settings.get_scoped_config()  # refuses a profile that does not exist, whatever else names the region
@@ -82,8 +82,8 @@ def region_of_settings(kind: type[PipelineError]) -> str | None:
     return found
 
 
-def _region() -> str | None:
-    # botocore reads AWS_DEFAULT_REGION alone, where AWS's other clients read this
+def environment_region() -> str | None:
+    """The region of AWS_REGION, which botocore does not read, as AWS's other clients do: it reads AWS_DEFAULT_REGION alone."""
     return os.environ.get("AWS_REGION") or None
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from scx_pipeline.aws import session
+from scx_pipeline.aws import environment_region, session
 from scx_pipeline.errors import BucketError
 
 if TYPE_CHECKING:
@@ -115,9 +115,10 @@ def list_exactly(bucket: str, below: str) -> Iterator[dict[str, Any]]:
         s3={"addressing_style": "path" if endpoint else "auto"},
         retries={"mode": "standard", "max_attempts": 3},  # beyond that, `Retries` asks again
     )
-    region = os.environ.get("AWS_REGION") or None
     try:
-        client = session().create_client("s3", endpoint_url=endpoint, region_name=region, config=config)
+        client = session().create_client(
+            "s3", endpoint_url=endpoint, region_name=environment_region(), config=config
+        )
         for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=below):
             for item in page.get("Contents", ()):
                 yield {

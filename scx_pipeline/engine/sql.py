@@ -137,11 +137,6 @@ class CompiledStar:
     def output_types(self, table: Table) -> dict[str, str]:
         """The columns that the table's SELECT gives, the declared ones and those it is ordered by, and their neutral types:
         as declared, or as the column of another table they stand for, or as made."""
-        if table.name not in self._output_types:
-            self._output_types[table.name] = {
-                str(item.alias_or_name): self._output_type(item, table)
-                for item in self._selects[table.name].selects
-            }
         return self._output_types[table.name]
 
     def _output_type(self, item: exp.Expr, table: Table) -> str:
@@ -225,8 +220,13 @@ class CompiledStar:
 
     @cached_property
     def _output_types(self) -> dict[str, dict[str, str]]:
-        """What `output_types` gave so far."""
-        return {}
+        return {
+            name: {
+                str(item.alias_or_name): self._output_type(item, self.star.table(name))
+                for item in select.selects
+            }
+            for name, select in self._selects.items()
+        }
 
     @cached_property
     def _lineages(self) -> dict[str, dict[str, list[tuple[str, str]]]]:

@@ -15,8 +15,7 @@ from scx_pipeline.cluster import aws
 def moto(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     monkeypatch.setattr(aws, "POLL", 0.0)
-    monkeypatch.setenv(
-        "MOTO_EC2_LOAD_DEFAULT_AMIS", "false"
-    )  # moto would otherwise make 1,300 images before each test
+    # moto would otherwise make 1,300 images before each test
+    monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
     with mock_aws():
         yield

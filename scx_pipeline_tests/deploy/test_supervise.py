@@ -16,7 +16,7 @@ import pytest
 
 from scx_pipeline import supervise
 
-PATIENCE = 120.0  # supervise.STOP_SECONDS, on a slow machine
+PATIENCE = 30.0  # supervise.STOP_SECONDS, on a slow machine
 # A program, and a process of it, that end for nothing but a kill.
 DEAF = """
 import signal, subprocess, sys, time

@@ -23,7 +23,7 @@ from scx_pipeline_tests.pipeline.world import World, span_of
 # Not from the tests' own process, whose threads a fork would lose.
 NURSERY = multiprocessing.get_context("forkserver")
 NURSERY.set_forkserver_preload([__name__, "duckdb", "pyarrow.parquet", "psycopg2", "sqlglot"])
-SECONDS = 240  # after which a load that hangs fails its test
+SECONDS = 60  # after which a load that hangs fails its test
 # What the load says when it is there; "commit" is the moment just before it.
 MOMENTS = {
     "listed": "objects, ",

@@ -18,7 +18,7 @@ from scx_pipeline_tests import engines
 from scx_pipeline_tests.pipeline.world import APRIL, LIMITS, World, folder_world, job, jobs_of
 
 SECONDS = 0.7
-PATIENCE = 60
+PATIENCE = 20
 STOPPED = r"\(a statement may take 0.7 s, by SCX_STATEMENT_TIMEOUT: raise it, .*\); nothing was changed$"
 
 pytestmark = pytest.mark.parametrize("server_url", engines.SERVERS, indirect=True)

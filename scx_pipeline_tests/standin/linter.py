@@ -33,7 +33,7 @@ class Linted:
     passed: Path
 
     def takes(self, shape: str) -> bool:
-        """Whether nobody else looked at a statement of this shape: now nobody else will."""
+        """Claim a shape: whether this process is the first to look at it, as then no other one will."""
         name = _name(shape)
         if shape in _taken:
             return False
