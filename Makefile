@@ -46,12 +46,12 @@ test: setup
 	$(if $(ARGS),,$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --slowest-first -m "ui or histories or fuzz or spark or services")
 
 ui: setup
-	@$(BIN)/python -m scx_pipeline.orchestration.instance
-	exec env DAGSTER_HOME=$${DAGSTER_HOME:-$(abspath $(SCX_HOME))/dagster} $(BIN)/python -I -S scx_pipeline/supervise.py $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
+	@$(BIN)/python -m scx_pipeline.orchestration.runs.instance
+	exec env DAGSTER_HOME=$${DAGSTER_HOME:-$(abspath $(SCX_HOME))/dagster} $(BIN)/python -I -S scx_pipeline/services/supervise.py $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
 
 # As docker-compose.yaml says, without Docker: PostgreSQL and the S3 server are those of the tests.
 up: setup
-	@$(BIN)/python -m scx_pipeline_tests.deploy
+	@$(BIN)/python -m tools.local_services
 
 lint: setup
 	$(BIN)/ruff format --check .
@@ -60,11 +60,11 @@ lint: setup
 	$(BIN)/sqlfluff lint --disable-progress-bar scx_pipeline/stars
 
 bench: setup
-	$(BIN)/python -m scx_pipeline_tests.bench $(ARGS)
+	$(BIN)/python -m tools.bench $(ARGS)
 
 # The pages that follow from the command and the settings.
 docs: setup
-	$(BIN)/python -m scx_pipeline_tests.documents
+	$(BIN)/python -m tools.docs
 
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-strip-extras --universal --python-version 3.11
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scx_pipeline import cli_cluster_spark, show
+from scx_pipeline import cli_cluster_spark
+from scx_pipeline.cli import rendering
 from scx_pipeline.cli_cluster_options import AsJson, DryRun, File, Yes, ask_for_name, notify
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def create(
         "max_capacity": max_capacity, "node_type": node_type, "nodes": nodes,
     }  # fmt: skip
     plan = _plan(file, flags)
-    show.out.print(f"price: {price(plan)}", markup=False)
+    rendering.out.print(f"price: {price(plan)}", markup=False)
     if dry_run:
         shown = {
             "settings": plan.model_dump(mode="json"),
@@ -81,7 +82,7 @@ def status(file: File = None, name: Name = None, kind: Kind = None, as_json: AsJ
         )
         return
     rows = [(part.kind, part.name, part.state or "absent") for part in standing.parts]
-    show.out.print(show.table(f"Redshift {plan.name}", ["part", "name", "state"], rows))
+    rendering.out.print(rendering.table(f"Redshift {plan.name}", ["part", "name", "state"], rows))
     if standing.host and standing.secret and file is not None:
         print(f"export SCX_WAREHOUSE_URL='{lifecycle.url(plan, standing)}'")
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from scx_pipeline import show
+from scx_pipeline.cli import rendering
 from scx_pipeline.errors import SettingsError
 
 File = Annotated[
@@ -31,4 +31,4 @@ def ask_for_name(what: str, name: str) -> None:
 
 def notify(message: str) -> None:
     """Tell how far something is, beside the output."""
-    show.err.print(message, markup=False, style="dim")
+    rendering.err.print(message, markup=False, style="dim")

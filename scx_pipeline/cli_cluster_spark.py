@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scx_pipeline import show
+from scx_pipeline.cli import rendering
 from scx_pipeline.cli_cluster_options import AsJson, DryRun, File, Yes, ask_for_name, notify
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def create(
         "max_disk": max_disk, "idle_minutes": idle_minutes,
     }  # fmt: skip
     plan = _plan(file, flags)
-    show.out.print(f"price: {price(plan)}", markup=False)
+    rendering.out.print(f"price: {price(plan)}", markup=False)
     if dry_run:
         print(json.dumps(_shown(plan), indent=2))
         return
@@ -138,12 +138,12 @@ def _shown(plan: SparkPlan) -> dict[str, Any]:
 def _show(plan: SparkPlan, standing: SparkStanding) -> None:
     rows = [(part.kind, part.name, part.state or "absent") for part in standing.parts]
     rows += [("job run", f"{run.id} {run.name}".rstrip(), run.state) for run in standing.runs]
-    show.out.print(
-        show.table(f"EMR Serverless {plan.name} in {plan.region}", ["part", "name", "state"], rows)
+    rendering.out.print(
+        rendering.table(f"EMR Serverless {plan.name} in {plan.region}", ["part", "name", "state"], rows)
     )
     if standing.capacity:
-        show.out.print(f"at most: {', '.join(standing.capacity.values())}", markup=False)
-    show.out.print(f"costs now: {standing.cost}", markup=False)
+        rendering.out.print(f"at most: {', '.join(standing.capacity.values())}", markup=False)
+    rendering.out.print(f"costs now: {standing.cost}", markup=False)
 
 
 def _print_settings(settings: dict[str, str]) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import dagster as dg
 
-from scx_pipeline.orchestration.alerting import alert_sensor
+from scx_pipeline.orchestration.automation.alerting import alert_sensor
+from scx_pipeline.orchestration.automation.maintenance import upkeep
 from scx_pipeline.orchestration.build import with_resources
-from scx_pipeline.orchestration.upkeep import upkeep
 from scx_pipeline.settings import read_settings
 
 

@@ -6,39 +6,33 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from scx_pipeline.errors import WarehouseError
-from scx_pipeline_tests import engines
-from scx_pipeline_tests.servers.postgres import SMALL, PostgresServer, memory_folder, postgres_server
-from scx_pipeline_tests.servers.redshift import emptied
-from scx_pipeline_tests.servers.s3 import S3Server, s3_server
-from scx_pipeline_tests.standin.cluster import fresh_cluster
-from scx_pipeline_tests.standin.linter import Linted, rules, unparsable
-from scx_pipeline_tests.standin.server import StandIn, stand_in
+from scx_pipeline_tests.support import engines
+from scx_pipeline_tests.support.redshift.cluster import fresh_cluster
+from scx_pipeline_tests.support.redshift.linter import Linted, rules, unparsable
+from scx_pipeline_tests.support.redshift.server import StandIn, stand_in
+from scx_pipeline_tests.support.servers.postgres import SMALL, PostgresServer, memory_folder, postgres_server
+from scx_pipeline_tests.support.servers.redshift import emptied
+from scx_pipeline_tests.support.servers.s3 import S3Server, s3_server
 
-# From quick to slow: a test's folder says when it runs. Folders that are not named run with PostgreSQL's.
-TIERS = {
-    "unit": 0,
-    "cases": 1,
-    "dev": 1,
-    "duckdb": 2,
-    "pipeline": 2,
-    "postgres": 3,
-    "redshift": 4,
-    "ui": 5,
-    "spark": 6,
-}
+pytest_plugins = ["scx_pipeline_tests.support.fixtures"]
+
+# Fixtures that need more than a server, and the marker of the tests that use them.
+MARKED_FIXTURES = {"java": "spark", "archive": "spark", "chromium": "ui"}
 MARKERS = {
     "postgres": "needs the PostgreSQL server",
     "s3": "needs the S3 server",
     "redshift": "runs on the stand-in for Redshift",
-    "spark": "is in spark/, needs Java",
-    "ui": "is in ui/, needs a browser",
+    "spark": "needs Java, or a package index",
+    "ui": "needs a browser",
 }
+# From quick to slow: the slowest thing that a test needs says when it runs.
+TIERS = ("s3", "postgres", "redshift", "ui", "spark")
 SERVERS = (
     "postgres",
     "s3",
@@ -98,9 +92,6 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         mark(item)
-    misplaced = [item.nodeid for item in items if folder(item) == "unit" and marked(item)]
-    if misplaced:
-        raise pytest.UsageError("\n".join(["Tests in unit/ must not use a server; move them:", *misplaced]))
     # Reversed or not, tests of one folder keep their order, on which those of a browser depend.
     items.sort(key=tier, reverse=config.getoption("--slowest-first"))
 
@@ -119,25 +110,15 @@ def pytest_sessionfinish() -> None:
 
 
 def tier(item: pytest.Item) -> int:
-    return TIERS.get(folder(item), TIERS["postgres"])
-
-
-def folder(item: pytest.Item) -> str:
-    """The tier's folder a test is in, or nothing."""
-    parents = PurePosixPath(item.nodeid.partition("::")[0]).parts[:-1]
-    return next((name for name in parents if name in TIERS), "")
+    """How late a test runs: 0 if it needs no server."""
+    return max((1 + TIERS.index(name) for name in TIERS if item.get_closest_marker(name)), default=0)
 
 
 def mark(item: pytest.Item) -> None:
-    """Mark a test with the servers it uses and the folder it is in."""
-    used = {name for name in SERVERS if name in getattr(item, "fixturenames", ())}
-    for name in used | ({folder(item)} & {"spark", "ui"}):
+    """Mark a test with the servers it uses and with what its folder needs."""
+    fixtures = set(getattr(item, "fixturenames", ()))
+    for name in (fixtures & {*SERVERS}) | {MARKED_FIXTURES[name] for name in fixtures & {*MARKED_FIXTURES}}:
         item.add_marker(name)
-
-
-def marked(item: pytest.Item) -> bool:
-    """Whether a test uses a server, by fixture or, as parametrized ones do, by marker."""
-    return any(item.get_closest_marker(name) for name in MARKERS)
 
 
 def isolate(patch: pytest.MonkeyPatch) -> None:

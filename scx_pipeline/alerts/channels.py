@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import SplitResult, urlsplit
 
 from scx_pipeline.alerts.address import MailAddress, is_loopback, parse_mail
-from scx_pipeline.alerts.shapes import mail, slack_json, webhook_json
-from scx_pipeline.alerts.wording import Message
+from scx_pipeline.alerts.formats import mail, slack_json, webhook_json
+from scx_pipeline.alerts.messages import Message
 from scx_pipeline.errors import AlertError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from scx_pipeline.spec import Month, contiguous_spans
+from scx_pipeline.model.star import Month, contiguous_spans
 
 ALL = "all"  # in the place of a month: the tables that have none
 LOAD, REFRESH = "load", "refresh"  # what the runs of a star's two jobs do; other runs do something else

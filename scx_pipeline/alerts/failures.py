@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from scx_pipeline.alerts.advice import BUSY
 from scx_pipeline.alerts.facts import ALL, LOAD, REFRESH, EndedRun, StarLook, Target, spans_text
-from scx_pipeline.alerts.kinds import BUSY
-from scx_pipeline.spec import Month
+from scx_pipeline.model.star import Month
 
 MOST = 200  # failures that are remembered
 FORGET = 3600.0  # seconds after which a failure is forgotten that left nothing undone

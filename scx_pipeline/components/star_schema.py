@@ -9,17 +9,17 @@ from pathlib import Path
 import dagster as dg
 from pydantic import BaseModel
 
-from scx_pipeline.engine.declare import load_star
-from scx_pipeline.engine.sql import CompiledStar
+from scx_pipeline.declarations.compiled_star import CompiledStar
+from scx_pipeline.declarations.star_folder import load_star
+from scx_pipeline.model.star import Star
 from scx_pipeline.orchestration.build import build_star
-from scx_pipeline.spec import Star
 
 
 @dataclass
 class StarSchema(dg.Component):
     """A star schema, declared by facts in defs.yaml and one SELECT per table in sql/.
 
-    Its attributes are those of `scx_pipeline.spec.Star`.
+    Its attributes are those of `scx_pipeline.model.star.Star`.
     """
 
     compiled: CompiledStar

@@ -5,21 +5,21 @@ from __future__ import annotations
 
 import dagster as dg
 
-from scx_pipeline.engine.sql import CompiledStar
-from scx_pipeline.orchestration.assets import source_assets, table_assets
-from scx_pipeline.orchestration.lake_assets import lake_assets, lake_jobs
-from scx_pipeline.orchestration.lake_resource import lake_resource
-from scx_pipeline.orchestration.lost_runs import holding_executor
-from scx_pipeline.orchestration.report import report_asset
-from scx_pipeline.orchestration.resources import resources
-from scx_pipeline.orchestration.triggers import (
+from scx_pipeline.declarations.compiled_star import CompiledStar
+from scx_pipeline.orchestration.assets.freshness_checks import watching_checks
+from scx_pipeline.orchestration.assets.lake_assets import lake_assets, lake_jobs
+from scx_pipeline.orchestration.assets.report_asset import report_asset
+from scx_pipeline.orchestration.assets.table_assets import source_assets, table_assets
+from scx_pipeline.orchestration.automation.sensors import (
     Rhythm,
     hourly_schedule,
     object_sensor,
     report_sensor,
     star_jobs,
 )
-from scx_pipeline.orchestration.watching import watching_checks
+from scx_pipeline.orchestration.resources.lake_resource import lake_resource
+from scx_pipeline.orchestration.resources.warehouse_resources import resources
+from scx_pipeline.orchestration.runs.lost_runs import holding_executor
 from scx_pipeline.settings import Settings, read_settings
 
 _KINDS = {"postgres": "postgresql"}

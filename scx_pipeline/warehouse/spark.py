@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scx_pipeline.spec import Column
-from scx_pipeline.warehouse.base import Capabilities, names, quote
+from scx_pipeline.model.star import Column
+from scx_pipeline.warehouse.protocol import Capabilities, names, quote
 
 CAPABILITIES = Capabilities(
     name="spark",

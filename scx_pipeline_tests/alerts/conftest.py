@@ -1,5 +1,5 @@
 """The receivers that the tests of this folder send to, emptied before each test.
-How they work is in receivers.py; the desk that loads are made at is in orchestration/desk.py."""
+How they work is in receivers.py; the desk that loads are made at is in support/dagster_env.py."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from urllib.parse import quote
 
 import pytest
 
-from scx_pipeline_tests.alerts.authority import Authority, make_authority
-from scx_pipeline_tests.alerts.receivers import (
+from scx_pipeline_tests.orchestration.conftest import empty_home, instance
+from scx_pipeline_tests.support.servers.authority import Authority, make_authority
+from scx_pipeline_tests.support.servers.ports import LOOPBACK
+from scx_pipeline_tests.support.servers.receivers import (
     PASSWORD,
     SLACK_PATH,
     TOKEN,
@@ -22,8 +24,6 @@ from scx_pipeline_tests.alerts.receivers import (
     hook,
     mail_server,
 )
-from scx_pipeline_tests.orchestration.conftest import empty_home, instance
-from scx_pipeline_tests.servers.ports import LOOPBACK
 
 __all__ = ["empty_home", "instance"]  # the fixtures of another folder that are used here
 

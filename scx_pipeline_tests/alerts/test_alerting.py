@@ -17,15 +17,15 @@ from dagster._core.utils import make_new_run_id
 
 from scx_pipeline.alerts.channels import SETTINGS
 from scx_pipeline.alerts.facts import Target
-from scx_pipeline.alerts.finding import Memory
-from scx_pipeline.orchestration import alerting
-from scx_pipeline.orchestration.alerting import alert_sensor
-from scx_pipeline.orchestration.ended import read_ended
+from scx_pipeline.alerts.problems import Memory
+from scx_pipeline.orchestration.automation import alerting
+from scx_pipeline.orchestration.automation.alerting import alert_sensor
 from scx_pipeline.orchestration.partitions import range_tags
+from scx_pipeline.orchestration.runs.run_history import read_ended
 from scx_pipeline.settings import Settings
 from scx_pipeline_tests.alerts.conftest import Receivers
-from scx_pipeline_tests.alerts.receivers import PASSWORD, SLACK_PATH, TOKEN
-from scx_pipeline_tests.alerts.watch import (
+from scx_pipeline_tests.orchestration.automation.test_sensors import HOLD_THE_FILE
+from scx_pipeline_tests.support.alert_env import (
     BEFORE,
     MAILBOX,
     NOW,
@@ -37,9 +37,9 @@ from scx_pipeline_tests.alerts.watch import (
     person,
     watch_at,
 )
-from scx_pipeline_tests.orchestration.test_triggers import HOLD_THE_FILE
-from scx_pipeline_tests.pipeline.world import FACTS, STAGING, scx_star
-from scx_pipeline_tests.redshift.leaks import leaks
+from scx_pipeline_tests.support.leaks import leaks
+from scx_pipeline_tests.support.load_env import FACTS, STAGING, scx_star
+from scx_pipeline_tests.support.servers.receivers import PASSWORD, SLACK_PATH, TOKEN
 
 Watching = Callable[..., Watch]
 AT_ONCE = 1e-9  # hours
@@ -217,7 +217,7 @@ def test_an_error_that_nobody_foresaw_is_told_by_its_class_alone(
 
     watch.put(person(1))
     with monkeypatch.context() as patch:
-        patch.setattr("scx_pipeline.engine.load.Loader.load", fail)
+        patch.setattr("scx_pipeline.loading.load.Loader.load", fail)
         watch.run_now()
     assert watch.tick(2) == [FAILED]
     assert watch.last["failure"] == "ZeroDivisionError"

@@ -1,5 +1,5 @@
 """The channels at real receivers: what arrives, what is refused, and that nothing goes to whom it is not for.
-What the messages say is tested in unit/test_alerts_wording.py; who is told what, in test_alerting.py."""
+What the messages say is tested in alerts/test_messages.py; who is told what, in test_alerting.py."""
 
 from __future__ import annotations
 
@@ -11,14 +11,21 @@ import pytest
 from scx_pipeline.alerts import channels
 from scx_pipeline.alerts.address import MailAddress, parse_mail
 from scx_pipeline.alerts.channels import Channel, Mail, Slack, Webhook, open_channels
-from scx_pipeline.alerts.finding import Limits
+from scx_pipeline.alerts.messages import Message, word
 from scx_pipeline.alerts.problem import FoundCheck, Problem
-from scx_pipeline.alerts.wording import Message, word
+from scx_pipeline.alerts.problems import Limits
 from scx_pipeline.errors import AlertError
-from scx_pipeline.spec import Month
-from scx_pipeline_tests.alerts.authority import HOST, OTHER_HOST, Authority, lead_here, make_authority
+from scx_pipeline.model.star import Month
 from scx_pipeline_tests.alerts.conftest import Receivers
-from scx_pipeline_tests.alerts.receivers import (
+from scx_pipeline_tests.support.servers.authority import (
+    HOST,
+    OTHER_HOST,
+    Authority,
+    lead_here,
+    make_authority,
+)
+from scx_pipeline_tests.support.servers.ports import free_ports
+from scx_pipeline_tests.support.servers.receivers import (
     PASSWORD,
     SLACK_PATH,
     TOKEN,
@@ -27,7 +34,6 @@ from scx_pipeline_tests.alerts.receivers import (
     mail_server,
     plain_mail_server,
 )
-from scx_pipeline_tests.servers.ports import free_ports
 
 # what the receiver says of TLS from the start, which it does not know of
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")

@@ -1,12 +1,12 @@
 """The loads that rejected rows, as the load history of every engine tells them.
-From which share on they are a problem is decided in `alerts.finding`, and tested in unit/test_alerts.py."""
+From which share on they are a problem is decided in `alerts.finding`, and tested in alerts/test_problems.py."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from scx_pipeline.engine.status import read_rejecting
-from scx_pipeline_tests.pipeline.world import MARCH, World, folder_world, job
+from scx_pipeline.reporting.status import read_rejecting
+from scx_pipeline_tests.support.load_env import MARCH, World, folder_world, job
 
 FEBRUARY = "2021-02"
 

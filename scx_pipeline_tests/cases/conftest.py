@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scx_pipeline.warehouse.base import Limits, Warehouse, open_warehouse
+from scx_pipeline.warehouse.protocol import Limits, Warehouse, open_warehouse
 
 
 @pytest.fixture

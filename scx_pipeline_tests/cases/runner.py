@@ -13,10 +13,11 @@ from typing import Any
 
 import yaml
 
-from scx_pipeline.engine import prepare, publish
-from scx_pipeline.engine.sql import CompiledStar
-from scx_pipeline.spec import Column, Month, Span, Table
-from scx_pipeline.warehouse.base import STATE_SCHEMA, Warehouse, names, qualified
+from scx_pipeline.declarations import month_rows
+from scx_pipeline.declarations.compiled_star import CompiledStar
+from scx_pipeline.loading import prepare, publish
+from scx_pipeline.model.star import Column, Month, Span, Table
+from scx_pipeline.warehouse.protocol import STATE_SCHEMA, Warehouse, names, qualified
 
 Row = Mapping[str, Any]
 Values = tuple[Hashable, ...]
@@ -223,7 +224,7 @@ def _empty(warehouse: Warehouse, compiled: CompiledStar, table: Table) -> None:
         session.begin()
         session.execute(f"DELETE FROM {qualified(compiled.star.schema_name, table)}")
         if not table.sliced and not table.whole:
-            session.execute(f"DELETE FROM {qualified(STATE_SCHEMA, publish.month_rows(compiled, table))}")
+            session.execute(f"DELETE FROM {qualified(STATE_SCHEMA, month_rows.month_rows(compiled, table))}")
 
 
 def _standing(

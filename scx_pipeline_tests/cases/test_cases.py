@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from scx_pipeline.engine import publish
-from scx_pipeline.engine.declare import load_star, star_names, stars_folder
-from scx_pipeline.engine.sql import CompiledStar
-from scx_pipeline.warehouse.base import Limits, Warehouse, open_warehouse
+from scx_pipeline.declarations.compiled_star import CompiledStar
+from scx_pipeline.declarations.star_folder import load_star, star_names, stars_folder
+from scx_pipeline.loading import publish
+from scx_pipeline.warehouse.protocol import Limits, Warehouse, open_warehouse
 from scx_pipeline_tests.cases.runner import Case, CaseError, read_cases, run_case
 
 CASES = [

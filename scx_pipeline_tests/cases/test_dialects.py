@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from scx_pipeline.engine.prepare import prepare_tables
-from scx_pipeline.warehouse.base import Warehouse, qualified
-from scx_pipeline_tests.stars import StarCopy
+from scx_pipeline.loading.prepare import prepare_tables
+from scx_pipeline.warehouse.protocol import Warehouse, qualified
+from scx_pipeline_tests.support.stars import StarCopy
 
 COLUMNS = ("job_id", "project_id", "user_id", "ground_profile", "resolution", "created_at", "plan_id")
 ROWS = [

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scx_pipeline.cli import app, main
+from scx_pipeline.cli.main import app, main
 
 
 @dataclass(frozen=True)

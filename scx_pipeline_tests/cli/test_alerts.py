@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from scx_pipeline_tests.alerts.receivers import SLACK_PATH, TOKEN, hook
 from scx_pipeline_tests.cli.conftest import Scx
+from scx_pipeline_tests.support.servers.receivers import SLACK_PATH, TOKEN, hook
 
 
 def test_what_stands_is_shown_and_nobody_is_told(scx: Scx, home: Path) -> None:

@@ -14,10 +14,10 @@ import duckdb
 import pytest
 import typer
 
-from scx_pipeline.cli import app
-from scx_pipeline.engine import declare
-from scx_pipeline.engine.declare import load_star
-from scx_pipeline.engine.sql import CompiledStar
+from scx_pipeline.cli.main import app
+from scx_pipeline.declarations import star_folder
+from scx_pipeline.declarations.compiled_star import CompiledStar
+from scx_pipeline.declarations.star_folder import load_star
 from scx_pipeline.errors import DeclarationError
 from scx_pipeline_tests.cli.conftest import Scx
 
@@ -128,7 +128,7 @@ def test_plan_of_all_stars_shows_those_that_can_be_planned_and_fails_for_the_oth
             raise DeclarationError("defs.yaml, line 7: no such role [bold]")
         return load_star(folder)
 
-    monkeypatch.setattr(declare, "load_star", load)
+    monkeypatch.setattr(star_folder, "load_star", load)
     told = scx("plan")
     assert told.code == 1
     assert "scx: 4 months are due" in told.out

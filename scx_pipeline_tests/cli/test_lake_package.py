@@ -10,9 +10,9 @@ import obstore
 import pytest
 
 from scx_pipeline.errors import LakeError
-from scx_pipeline.lake import code, package
-from scx_pipeline.lake.package import Target
-from scx_pipeline.s3 import open_s3
+from scx_pipeline.lake.spark import code_archive, package
+from scx_pipeline.lake.spark.package import Target
+from scx_pipeline.storage.s3 import open_s3
 from scx_pipeline_tests.cli.conftest import Scx
 
 
@@ -38,13 +38,13 @@ def test_the_command_puts_it_there_once(
     assert "put there, " in first.out
     assert "is there already, for Python 3.11 on x86_64" in again.out
     assert len(fetched) == 1
-    found = code.open_code(f"{s3_bucket}/code").find()
+    found = code_archive.open_code(f"{s3_bucket}/code").find()
     store = open_s3(s3_bucket.removeprefix("s3://"), "code")
     assert {item["path"] for item in store.list().collect()} == {
         found.archive.rpartition("/")[2], found.entry.rpartition("/")[2],
     }  # fmt: skip
     entry = bytes(store.get(found.entry.rpartition("/")[2]).bytes())
-    assert b"from scx_pipeline.lake.job import main" in entry
+    assert b"from scx_pipeline.lake.spark.job import main" in entry
     assert found.python == "/usr/bin/python3.11"
 
 
@@ -53,11 +53,11 @@ def test_a_build_finds_the_python_and_the_processor_it_was_made_for(
 ) -> None:
     monkeypatch.setenv("SCX_SPARK_CODE", s3_bucket)
     assert scx("lake", "package", "--python", "3.12", "--architecture", "arm64").code == 0
-    place = code.open_code(s3_bucket)
+    place = code_archive.open_code(s3_bucket)
     assert place.find(["arm64"]).python == "/usr/bin/python3.12"
     with pytest.raises(LakeError, match="no archive of this version for x86_64: run `scx lake package"):
         place.find(["x86_64"])
-    [archive, _] = code.names_of(Target("3.12", "arm64"))
+    [archive, _] = code_archive.names_of(Target("3.12", "arm64"))
     obstore.delete(open_s3(s3_bucket.removeprefix("s3://")), archive)
     with pytest.raises(LakeError, match="for x86_64 or arm64: run `scx lake package`; nothing was changed"):
         place.find()
@@ -68,7 +68,7 @@ def test_a_file_is_written_and_nothing_put_there(scx: Scx, fetched: list[str], t
     assert told.code == 0, told.err
     assert "put it into SCX_SPARK_CODE as environment-" in told.out.replace("\n", " ")
     with tarfile.open(tmp_path / "a.tar.gz") as archive:
-        assert {"one.py", "scx_pipeline/lake/job.py"} <= set(archive.getnames())
+        assert {"one.py", "scx_pipeline/lake/spark/job.py"} <= set(archive.getnames())
 
 
 def test_without_a_place_it_is_said_how_to_name_one(scx: Scx) -> None:

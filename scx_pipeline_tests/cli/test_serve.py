@@ -13,8 +13,8 @@ from urllib.parse import quote
 import pytest
 
 from scx_pipeline_tests.cli.conftest import Scx
-from scx_pipeline_tests.servers.ports import LOOPBACK, free_ports
-from scx_pipeline_tests.servers.postgres import SUPERUSER, PostgresServer
+from scx_pipeline_tests.support.servers.ports import LOOPBACK, free_ports
+from scx_pipeline_tests.support.servers.postgres import SUPERUSER, PostgresServer
 
 ROOT = Path(__file__).parents[2]
 WORKSPACE = str(ROOT / "deploy" / "dagster" / "workspace.yaml")

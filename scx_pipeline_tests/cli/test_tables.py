@@ -1,5 +1,5 @@
 """`scx adopt`, `scx drop` and what `scx plan` says of tables: what they print, their JSON and their exit codes.
-What they do to a warehouse is in pipeline/test_ownership.py."""
+What they do to a warehouse is in ownership/test_ownership.py."""
 
 from __future__ import annotations
 

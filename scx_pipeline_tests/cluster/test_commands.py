@@ -10,7 +10,7 @@ import boto3
 import pytest
 from typer.testing import CliRunner, Result
 
-from scx_pipeline.cli import app
+from scx_pipeline.cli.main import app
 from scx_pipeline.errors import PipelineError
 
 OWN = ("--kind", "provisioned")

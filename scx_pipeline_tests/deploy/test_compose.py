@@ -14,10 +14,10 @@ import psycopg2
 import pytest
 from obstore.store import S3Store
 
-from scx_pipeline_tests.deploy.compose import ROOT, filled
-from scx_pipeline_tests.deploy.services import Deployment, deployed
-from scx_pipeline_tests.pipeline.world import PREFIX, csv_text, job
-from scx_pipeline_tests.servers.ports import LOOPBACK
+from scx_pipeline_tests.support.load_env import PREFIX, csv_text, job
+from scx_pipeline_tests.support.servers.ports import LOOPBACK
+from tools.local_services.compose import ROOT, filled
+from tools.local_services.services import Deployment, deployed
 
 pytestmark = pytest.mark.services
 

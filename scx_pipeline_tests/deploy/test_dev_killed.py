@@ -1,5 +1,5 @@
 """`dagster dev` killed in the middle of a load and started again: the run is failed, and its months are loaded.
-Lost runs in single steps are tested in orchestration/test_lost_runs.py."""
+Lost runs in single steps are tested in orchestration/runs/test_lost_runs.py."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import dagster as dg
 import psutil
 import pytest
 
-from scx_pipeline.orchestration.instance import open_instance
+from scx_pipeline.orchestration.runs.instance import open_instance
 from scx_pipeline.settings import read_settings
-from scx_pipeline_tests.deploy.services import processes_of
-from scx_pipeline_tests.orchestration.blocked import blocked_loads, wait_for
-from scx_pipeline_tests.pipeline.world import MARCH, World, folder_world, job
-from scx_pipeline_tests.servers.ports import LOOPBACK, Launch, free_ports, running
+from scx_pipeline_tests.support.blocked import blocked_loads, wait_for
+from scx_pipeline_tests.support.load_env import MARCH, World, folder_world, job
+from scx_pipeline_tests.support.servers.ports import LOOPBACK, Launch, free_ports, running
+from tools.local_services.services import processes_of
 
 pytestmark = pytest.mark.services
 

@@ -15,7 +15,7 @@ import yaml
 from pydantic import SecretStr
 
 from scx_pipeline.settings import Settings
-from scx_pipeline_tests.deploy.compose import ROOT
+from tools.local_services.compose import ROOT
 
 PATH = ROOT / "deploy" / "ecs" / "template.yaml"
 PARTS = ("code", "webserver", "daemon")

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from scx_pipeline.settings import Settings
-from scx_pipeline_tests.deploy.compose import ROOT, compose_command, filled, image_environment, resolved
-from scx_pipeline_tests.servers import postgres
+from scx_pipeline_tests.support.servers import postgres
+from tools.local_services.compose import ROOT, compose_command, filled, image_environment, resolved
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yaml").read_text("utf-8"))
 SERVICES: dict[str, Any] = COMPOSE["services"]

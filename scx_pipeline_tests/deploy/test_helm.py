@@ -24,10 +24,10 @@ from dagster_k8s.job import DagsterK8sJobConfig, construct_dagster_k8s_job
 from kubernetes import client
 from pydantic import SecretStr
 
-from scx_pipeline.cli import app
+from scx_pipeline.cli.main import app
 from scx_pipeline.settings import Settings
 from scx_pipeline_tests.deploy import chart
-from scx_pipeline_tests.deploy.compose import ROOT
+from tools.local_services.compose import ROOT
 
 PARTS = ("code", "webserver", "daemon", "run")
 VALUES = chart.read("values.yaml")[0]

@@ -22,14 +22,14 @@ from dagster._core.remote_origin import (
 from dagster._grpc.client import DagsterGrpcClient
 
 from scx_pipeline.orchestration.build import build_star, with_resources
-from scx_pipeline.orchestration.instance import open_instance
-from scx_pipeline.orchestration.lost_runs import fail_lost_runs
 from scx_pipeline.orchestration.partitions import range_tags
+from scx_pipeline.orchestration.runs.instance import open_instance
+from scx_pipeline.orchestration.runs.lost_runs import fail_lost_runs
 from scx_pipeline.settings import Settings, read_settings
-from scx_pipeline_tests.deploy.services import processes_of
-from scx_pipeline_tests.orchestration.blocked import blocked_loads, wait_for
-from scx_pipeline_tests.pipeline.world import MARCH, World, folder_world, job, scx_star, span_of
-from scx_pipeline_tests.servers.ports import LOOPBACK, Launch, free_ports, running
+from scx_pipeline_tests.support.blocked import blocked_loads, wait_for
+from scx_pipeline_tests.support.load_env import MARCH, World, folder_world, job, scx_star, span_of
+from scx_pipeline_tests.support.servers.ports import LOOPBACK, Launch, free_ports, running
+from tools.local_services.services import processes_of
 
 pytestmark = pytest.mark.services
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scx_pipeline import supervise
+from scx_pipeline.services import supervise
 
 PATIENCE = 30.0  # supervise.STOP_SECONDS, on a slow machine
 # A program, and a process of it, that end for nothing but a kill.

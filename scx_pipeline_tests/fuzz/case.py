@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from scx_pipeline.spec import Column, FilePattern, Month, Source, Span, Table
+from scx_pipeline.model.star import Column, FilePattern, Month, Source, Span, Table
 from scx_pipeline_tests.fuzz.outcome import Expected, Months
 from scx_pipeline_tests.fuzz.rules import instant
 

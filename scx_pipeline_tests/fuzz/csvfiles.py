@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from scx_pipeline.spec import Column, Source, Table
+from scx_pipeline.model.star import Column, Source, Table
 from scx_pipeline_tests.fuzz import rules
-from scx_pipeline_tests.fuzz.case import (
+from scx_pipeline_tests.fuzz.case import (  # fmt: skip
     SPAN,
     Case,
     File,
@@ -26,7 +26,7 @@ from scx_pipeline_tests.fuzz.case import (
     pack,
     with_event,
     words,
-)  # fmt: skip
+)
 from scx_pipeline_tests.fuzz.outcome import REJECT, REJECTED, SKIPPED, Expected, Months, outcomes_of
 
 MAX_RECORD = 4 << 20

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from scx_pipeline.engine.accounts import Ingested
-from scx_pipeline.engine.ingest import Ingestion
-from scx_pipeline.engine.objects import open_bucket
-from scx_pipeline.engine.select import SelectedObject
 from scx_pipeline.errors import PipelineError
-from scx_pipeline.spec import Column, Month, Span
-from scx_pipeline.warehouse.base import Limits, inside, qualified, quote
-from scx_pipeline.warehouse.duckdb import DuckDBSession, scratch
+from scx_pipeline.history.ingest_result import Ingested
+from scx_pipeline.loading.ingest import Ingestion
+from scx_pipeline.model.star import Column, Month, Span
+from scx_pipeline.planning.selection import SelectedObject
+from scx_pipeline.storage.bucket import open_bucket
+from scx_pipeline.warehouse.duckdb.duckdb_warehouse import DuckDBSession, scratch
+from scx_pipeline.warehouse.protocol import Limits, inside, qualified, quote
 from scx_pipeline_tests.fuzz.case import STAR, Case
 from scx_pipeline_tests.fuzz.outcome import Given, Row, differences
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from scx_pipeline.spec import Column, Source, Table
+from scx_pipeline.model.star import Column, Source, Table
 from scx_pipeline_tests.fuzz import rules
-from scx_pipeline_tests.fuzz.case import (
+from scx_pipeline_tests.fuzz.case import (  # fmt: skip
     ODD_NUMBERS,
     ODD_TIMES,
     SPAN,
@@ -26,7 +26,7 @@ from scx_pipeline_tests.fuzz.case import (
     pack,
     with_event,
     words,
-)  # fmt: skip
+)
 from scx_pipeline_tests.fuzz.outcome import REJECT, REJECTED, Expected, Outcome, outcomes_of
 from scx_pipeline_tests.fuzz.rules import NO, Cell, instant
 

@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scx_pipeline.spec import Column, Source, Table
+from scx_pipeline.model.star import Column, Source, Table
 from scx_pipeline_tests.fuzz import rules
 from scx_pipeline_tests.fuzz.case import (
     SPAN,

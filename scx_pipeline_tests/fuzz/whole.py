@@ -8,11 +8,11 @@ from pathlib import Path
 
 import yaml
 
-from scx_pipeline.engine.declare import load_star
-from scx_pipeline.engine.load import Loader, LoadReport
-from scx_pipeline.engine.objects import open_bucket
+from scx_pipeline.declarations.star_folder import load_star
 from scx_pipeline.errors import PipelineError
-from scx_pipeline.warehouse.base import Limits, open_warehouse
+from scx_pipeline.loading.load import Loader, LoadReport
+from scx_pipeline.storage.bucket import open_bucket
+from scx_pipeline.warehouse.protocol import Limits, open_warehouse
 from scx_pipeline_tests.fuzz.case import Case
 from scx_pipeline_tests.fuzz.driver import MEMORY, shown
 from scx_pipeline_tests.fuzz.outcome import Expected, Given, Row, differences

@@ -1,5 +1,5 @@
 """Lakes to look at: of jobs in three months, in a folder, and of each of the stars.
-What can be done with one is in pipeline/lakes.py."""
+What can be done with one is in support/lake_env.py."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from scx_pipeline.engine.declare import load_star, stars_folder
-from scx_pipeline_tests.pipeline.lakes import Lake, lake_url
-from scx_pipeline_tests.pipeline.music import event, music_world, song
-from scx_pipeline_tests.pipeline.sensors import readings, sensor_world
-from scx_pipeline_tests.pipeline.world import MAY, World, folder_world, job
+from scx_pipeline.declarations.star_folder import load_star, stars_folder
+from scx_pipeline_tests.support.lake_env import Lake, lake_url
+from scx_pipeline_tests.support.load_env import MAY, World, folder_world, job
+from scx_pipeline_tests.support.music_env import event, music_world, song
+from scx_pipeline_tests.support.sensor_env import readings, sensor_world
 
 FEBRUARY = "2021-02"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from scx_pipeline.orchestration.instance import open_instance
-from scx_pipeline_tests.orchestration.desk import Desk, folder_desk
+from scx_pipeline.orchestration.runs.instance import open_instance
+from scx_pipeline_tests.support.dagster_env import Desk, folder_desk
 
 
 @pytest.fixture(scope="session")

@@ -11,13 +11,13 @@ from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster_shared.serdes import serialize_value
 
 from scx_pipeline import definitions
-from scx_pipeline.engine.checks import declared_checks
-from scx_pipeline.engine.watch import declared_watches
+from scx_pipeline.loading.checks import declared_checks
+from scx_pipeline.model.star import Column, Month, Star, Table
 from scx_pipeline.orchestration.partitions import monthly, span_of
-from scx_pipeline.spec import Column, Month, Star, Table
-from scx_pipeline_tests.orchestration.desk import key
-from scx_pipeline_tests.pipeline.music import music_star
-from scx_pipeline_tests.pipeline.world import scx_star
+from scx_pipeline.reporting.freshness import declared_watches
+from scx_pipeline_tests.support.dagster_env import key
+from scx_pipeline_tests.support.load_env import scx_star
+from scx_pipeline_tests.support.music_env import music_star
 
 STAR = scx_star().star
 TABLES = [table.name for table in STAR.tables]

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from scx_pipeline_tests.orchestration.desk import Desk
-from scx_pipeline_tests.pipeline.world import job, jobs_of
+from scx_pipeline_tests.support.dagster_env import Desk
+from scx_pipeline_tests.support.load_env import job, jobs_of
 
 PROJECT = Path(__file__).parents[2]
 

@@ -15,14 +15,14 @@ import dagster as dg
 import pytest
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
-from scx_pipeline.engine.checks import declared_checks
-from scx_pipeline.engine.load import Loader, list_selection
-from scx_pipeline.orchestration.report import SHOWN_ROWS
+from scx_pipeline.loading.checks import declared_checks
+from scx_pipeline.loading.load import Loader, list_selection
+from scx_pipeline.model.star import Month
+from scx_pipeline.orchestration.assets.report_asset import SHOWN_ROWS
 from scx_pipeline.settings import Settings
-from scx_pipeline.spec import Month
-from scx_pipeline_tests import engines
-from scx_pipeline_tests.orchestration.desk import QUIET, Desk, failure, key
-from scx_pipeline_tests.pipeline.world import FACTS, STAGING, csv_text, job, jobs_of, scx_star
+from scx_pipeline_tests.support import engines
+from scx_pipeline_tests.support.dagster_env import QUIET, Desk, failure, key
+from scx_pipeline_tests.support.load_env import FACTS, STAGING, csv_text, job, jobs_of, scx_star
 
 TABLES = [table.name for table in scx_star().star.tables]
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from scx_pipeline_tests.servers.s3 import S3Server
+from scx_pipeline_tests.support.servers.s3 import S3Server
 from scx_pipeline_tests.ui.site import Site, dagster_dev
 
 SCREENSHOTS = "SCX_SCREENSHOTS"  # names the folder that the pictures are left in

@@ -19,14 +19,14 @@ from urllib.error import URLError
 import obstore
 from obstore.store import S3Store
 
-from scx_pipeline.orchestration.instance import prepare_home
-from scx_pipeline.samples import songplays
-from scx_pipeline.samples.scx import ScxLogOptions, generate
-from scx_pipeline.samples.songplays import GeneratedMusic, SongplaysOptions
-from scx_pipeline.warehouse.base import Limits, open_warehouse
-from scx_pipeline_tests.pipeline.world import FACTS, PREFIX, csv_text, scx_star
-from scx_pipeline_tests.servers.ports import LOOPBACK, Launch, free_ports, running, wait_until
-from scx_pipeline_tests.servers.s3 import S3Server
+from scx_pipeline.orchestration.runs.instance import prepare_home
+from scx_pipeline.samples.scx.scx_bucket import ScxLogOptions, generate
+from scx_pipeline.samples.songplays import songplays_bucket
+from scx_pipeline.samples.songplays.songplays_bucket import GeneratedMusic, SongplaysOptions
+from scx_pipeline.warehouse.protocol import Limits, open_warehouse
+from scx_pipeline_tests.support.load_env import FACTS, PREFIX, csv_text, scx_star
+from scx_pipeline_tests.support.servers.ports import LOOPBACK, Launch, free_ports, running, wait_until
+from scx_pipeline_tests.support.servers.s3 import S3Server
 
 RUN_SECONDS = 400  # until a run is over that was asked for: the daemon looks every 30 s
 OVER = ("SUCCESS", "FAILURE", "CANCELED")
@@ -49,7 +49,7 @@ class Site:
 
     def generate_music(self, options: SongplaysOptions) -> GeneratedMusic:
         """Put events and songs into the bucket; what is in them."""
-        return songplays.generate(options, self.store)
+        return songplays_bucket.generate(options, self.store)
 
     def music(self, sql: str) -> list[tuple[Any, ...]]:
         """What a query of the songplays star gives; a run that writes the warehouse is waited for."""

@@ -17,7 +17,7 @@ from scx_pipeline.cluster.plan import (
     url_of,
 )
 from scx_pipeline.errors import SettingsError
-from scx_pipeline.warehouse.base import Limits, open_warehouse
+from scx_pipeline.warehouse.protocol import Limits, open_warehouse
 
 
 def plan(**settings: object) -> ClusterPlan:

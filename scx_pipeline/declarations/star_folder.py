@@ -1,0 +1,145 @@
+"""Reading a star's folder: defs.yaml into a Star, with file, line and a suggestion for every mistake.
+What the facts mean is in `spec`, what the SQL must be in `sql`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from scx_pipeline.declarations.compiled_star import CompiledStar, compile_star
+from scx_pipeline.errors import DeclarationError
+from scx_pipeline.model.star import Chart, Column, FilePattern, Query, Source, Star, Table
+from scx_pipeline.planning.selection import compile_pattern
+
+DECLARATION = "defs.yaml"
+_MODELS: dict[str, type[BaseModel]] = {
+    "sources": Source,
+    "tables": Table,
+    "columns": Column,
+    "files": FilePattern,
+    "queries": Query,
+    "chart": Chart,
+}
+
+
+def stars_folder() -> Path:
+    """Where the project's stars are."""
+    return Path(str(files("scx_pipeline") / "stars"))
+
+
+def star_names(folder: Path | None = None) -> list[str]:
+    """The names of the stars in a folder of stars."""
+    return sorted(path.parent.name for path in (folder or stars_folder()).glob(f"*/{DECLARATION}"))
+
+
+def load_star(folder: Path) -> CompiledStar:
+    """Read and check a star's folder. Raises DeclarationError with file, line and what to do."""
+    path = folder / DECLARATION
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise DeclarationError(f"{path}: not UTF-8; save it as UTF-8") from None
+    except OSError as error:
+        raise DeclarationError(f"{path}: cannot be read ({error.strerror})") from None
+    try:
+        node = yaml.compose(text, Loader=yaml.CSafeLoader)
+        document = yaml.load(text, Loader=yaml.CSafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise DeclarationError(f"{path}, line {line}: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise DeclarationError(f"{path}: {str(error).splitlines()[0]}") from None
+    _check_doubled(node, path)
+    if not isinstance(document, dict) or not isinstance(document.get("attributes"), dict):
+        raise DeclarationError(f"{path}, line 1: the star's facts must stand under `attributes:`")
+    return compile_star(parse_star(document["attributes"], path, node), folder)
+
+
+def parse_star(attributes: Mapping[str, Any], path: Path, node: yaml.Node | None = None) -> Star:
+    """Turn the `attributes` of a declaration into a Star. Raises DeclarationError with the line of the first mistake."""
+    try:
+        star = Star.model_validate(attributes)
+    except ValidationError as error:
+        # A misspelt key is unknown and missing: as an unknown one it has a line of its own and a suggestion.
+        first = min(error.errors(include_url=False), key=lambda item: item["type"] != "extra_forbidden")
+        raise _mistake(path, node, first["loc"], _explain(first)) from None
+    for number, source in enumerate(star.sources):
+        for place, item in enumerate(source.files):
+            try:
+                compile_pattern(item.pattern)
+            except ValueError as error:
+                raise _mistake(
+                    path, node, ("sources", number, "files", place, "pattern"), str(error)
+                ) from None
+    return star
+
+
+def _mistake(path: Path, node: yaml.Node | None, location: Sequence[Any], what: str) -> DeclarationError:
+    line = _line_of(node, ("attributes", *location))
+    return DeclarationError(f"{path}{f', line {line}' if line else ''}: {what}")
+
+
+def _check_doubled(node: yaml.Node | None, path: Path) -> None:
+    """Refuse a key that stands twice, of which YAML would silently take the last."""
+    nodes, seen = [node], set()
+    while nodes:
+        item = nodes.pop()
+        if id(item) in seen:  # an alias
+            continue
+        seen.add(id(item))
+        if isinstance(item, yaml.MappingNode):
+            keys = [key.value for key, _ in item.value]
+            for number, (key, _) in enumerate(item.value):
+                if key.value in keys[:number]:
+                    raise DeclarationError(
+                        f"{path}, line {key.start_mark.line + 1}: the key {key.value!r} stands here twice"
+                    )
+            nodes += [value for _, value in item.value]
+        elif isinstance(item, yaml.SequenceNode):
+            nodes += item.value
+
+
+def _explain(error: Any) -> str:
+    place = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        known = _known_keys(error["loc"])
+        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+        return f"unknown key {error['loc'][-1]!r}; {hint}"
+    if error["type"] == "missing":
+        return f"the key {error['loc'][-1]!r} is missing ({place})"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message
+
+
+def _known_keys(location: Sequence[Any]) -> list[str]:
+    model: type[BaseModel] = Star
+    for part in location[:-1]:
+        model = _MODELS.get(str(part), model)
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _line_of(node: yaml.Node | None, location: Sequence[Any]) -> int | None:
+    """The line of the deepest part of the location that the YAML has."""
+    if node is None:
+        return None
+    line = node.start_mark.line + 1
+    for part in location:
+        child = None
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if key.value == str(part):
+                    line, child = key.start_mark.line + 1, value
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            child = node.value[part]
+            line = child.start_mark.line + 1
+        if child is None:
+            break
+        node = child
+    return line

@@ -1,0 +1,112 @@
+"""A load's tables in a warehouse: landings, derived tables and the load history, through one session.
+What a load does, and in which order, is in `load`; how an engine does it, in `warehouse`."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from scx_pipeline.declarations.compiled_star import CompiledStar
+from scx_pipeline.history import load_history
+from scx_pipeline.history.check_result import Rows
+from scx_pipeline.history.ingest_result import Ingested
+from scx_pipeline.loading import prepare, publish
+from scx_pipeline.loading.checks import RowScan
+from scx_pipeline.loading.ingest import Ingestion, may_pass
+from scx_pipeline.loading.target import Stage, Target
+from scx_pipeline.model.star import Month, Source, Span, Table
+from scx_pipeline.planning.selection import MonthState, SelectedObject, Selection
+from scx_pipeline.warehouse.protocol import Landing, Session, inside
+
+if TYPE_CHECKING:
+    from scx_pipeline.loading.load import LoadReport
+
+
+class WarehouseTables(Target):
+    """A star's tables in a warehouse, within one transaction."""
+
+    def __init__(self, compiled: CompiledStar, session: Session, batch_files: int) -> None:
+        self.declared, self.compiled, self.star, self.session = compiled, compiled, compiled.star, session
+        self.relations, self.batch_files = session, batch_files
+
+    def new_load_id(self) -> str:
+        return uuid.uuid4().hex
+
+    def months(self) -> Mapping[Month, MonthState]:
+        return load_history.read_months(self.session, self.star.name)
+
+    def emptied(self, tables: Collection[str]) -> Collection[Month]:
+        return set().union(*load_history.read_emptied(self.session, self.star.name, tables).values())
+
+    def prepare(self, span: Span | None, names: Collection[str]) -> None:
+        self.compiled = prepare.prepare_tables(self.session, self.declared, span, names)
+
+    def swap(self) -> None:
+        prepare.swap_rebuilt(self.session, self.declared, self.compiled)
+
+    @contextmanager
+    def stage(self, source: Source, table: Table, span: Span | None) -> Iterator[Stage]:
+        passes = may_pass(source) and self.compiled.stands_alone(table)
+        opened = self.session.passing if passes else self.session.landing
+        with opened(self.star.schema_name, self.compiled.stored(table), span) as landing:
+            yield LandingStage(landing, table, span)
+
+    def rejecting(self, source: Source) -> Collection[tuple[str, str]]:
+        return load_history.rejecting_objects(self.session, self.star.name, source.name)
+
+    def begin(self) -> None:
+        self.session.begin()
+
+    def derive(self, table: Table, span: Span | None) -> int | None:
+        return publish.publish_table(self.session, self.compiled, table, span)
+
+    def count_rows(self, table: Table, span: Span) -> Rows:
+        return publish.count_rows(self.session, self.compiled, table, span)
+
+    def stands_as_declared(self, tables: Sequence[Table]) -> bool:
+        return prepare.stands_as_declared(self.session, self.declared, tables)
+
+    def record(self, report: LoadReport, ingested: Sequence[Ingested], selection: Selection | None) -> None:
+        session, name, load_id = self.session, self.star.name, report.load_id
+        if selection is not None:
+            counts = [count for item in ingested for count in item.counts]
+            record = load_history.LoadRecord(load_id, report.span, report.run_id, report.started_at, counts)
+            load_history.record_load(session, self.compiled, record, selection)
+            load_history.record_rejected(session, name, load_id, ingested)
+        rows = {table: made.rows for table, made in report.tables.items()}
+        load_history.record_rows(session, name, load_id, rows)
+        load_history.record_checks(session, name, load_id, report.checks)
+
+    def record_stale(self, load_id: str, stale: Mapping[Month, str]) -> None:
+        load_history.record_stale(self.session, self.star.name, load_id, stale)
+
+    def forget_stale(self, span: Span) -> None:
+        load_history.forget_stale(self.session, self.star.name, span)
+
+
+class LandingStage(Stage):
+    """A staging table's slice that lands in a warehouse."""
+
+    def __init__(self, landing: Landing, table: Table, span: Span | None) -> None:
+        self.landing, self.table, self.span = landing, table, span
+        self.superseded: str | None = None
+        self.scanned = RowScan(table, span) if landing.passing else None
+
+    def ingest(self, job: Ingestion, objects: Sequence[SelectedObject]) -> Ingested:
+        load_history.check_keys(objects)
+        ingested = replace(job, inspect=self._inspect).run(objects, self.landing)
+        self.superseded = ingested.superseded
+        return ingested
+
+    def _inspect(self, landing: Landing) -> None:
+        """Check a batch's rows now, before its flush, where they leave then."""
+        if self.scanned is not None:
+            part = f"(SELECT * FROM {landing.rows} WHERE {inside(self.table, self.span)})"
+            sql = self.scanned.sql(part, landing.full_columns())
+            self.scanned.add(landing.con.execute(sql).fetchall())
+
+    def finish(self) -> None:
+        self.landing.finish(self.superseded)

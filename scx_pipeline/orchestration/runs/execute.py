@@ -1,0 +1,137 @@
+"""Running one star's job in this process, as the `scx` command does: a real run, recorded in the instance.
+What the run does is in `assets`; how its outcome is shown is the command's."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+from dagster._core.utils import make_new_run_id
+
+from scx_pipeline.declarations.compiled_star import CompiledStar
+from scx_pipeline.model.star import Span
+from scx_pipeline.orchestration.assets.table_assets import FROM_LAKE, LAKE_URL, ROWS_FROM
+from scx_pipeline.orchestration.automation.sensors import refresh_name
+from scx_pipeline.orchestration.build import build_star, with_resources
+from scx_pipeline.orchestration.partitions import range_tags
+from scx_pipeline.orchestration.runs.instance import open_instance
+from scx_pipeline.orchestration.runs.lost_runs import fail_lost_runs
+from scx_pipeline.orchestration.runs.run_locks import held
+from scx_pipeline.settings import Settings
+
+JobOf = Callable[[Span | None], str]
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """How a run ended, as its events tell."""
+
+    run_id: str
+    span: Span | None  # None: of the tables without months
+    success: bool
+    error: str | None
+    rows: Mapping[str, Mapping[str, int]]  # table → month → rows
+    numbers: Mapping[str, Any]  # of the load: objects, bytes, rows read, rejected …
+    checks: list[Mapping[str, Any]] = field(default_factory=list)  # table, name, passed, severity, message
+
+
+@contextmanager
+def open_runner(
+    compiled: CompiledStar,
+    settings: Settings,
+    progress: Callable[[str], None],
+    job_of: JobOf | None = None,
+    tags: Mapping[str, str] = {},
+) -> Iterator[Callable[[Span | None], RunOutcome]]:
+    """What runs the star's job for a span of months in this process, as often as it is called; None: for the tables
+    without. `job_of` names the job, if it is not the one that loads the warehouse; `tags` are the runs' own, beside their
+    months."""
+    stars = dg.Definitions.merge(
+        build_star(compiled), dg.Definitions(loggers={"progress": _progress_logger(progress)})
+    )
+    definitions = with_resources(stars, settings)
+    name_of = job_of or (lambda span: compiled.star.name if span else refresh_name(compiled.star))
+    with open_instance(settings.dagster_home) as instance:
+        fail_lost_runs(instance, settings.home)
+
+        def run(span: Span | None) -> RunOutcome:
+            run_id = make_new_run_id()
+            with held(settings.home, run_id):
+                result = definitions.resolve_job_def(name_of(span)).execute_in_process(
+                    instance=instance,
+                    run_id=run_id,
+                    tags={**range_tags(span), **tags},
+                    run_config={"loggers": {"progress": {}}},
+                    raise_on_error=False,
+                )
+            return _outcome(result, span)
+
+        yield run
+
+
+def lake_tags(url: str) -> Mapping[str, str]:
+    """The tags of runs that load from the lake of a URL."""
+    return {ROWS_FROM: FROM_LAKE, LAKE_URL: url}
+
+
+def _progress_logger(progress: Callable[[str], None]) -> dg.LoggerDefinition:
+    """A Dagster logger that passes on what a load says of its progress, and nothing of Dagster's own events."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            meta = getattr(record, "dagster_meta", {})
+            if record.levelno == logging.INFO and not meta.get("dagster_event"):
+                progress(str(meta.get("orig_message", record.getMessage())))
+
+    def make(context: dg.InitLoggerContext) -> logging.Logger:
+        logger = logging.Logger("scx_pipeline.progress", logging.INFO)
+        logger.addHandler(Handler())
+        return logger
+
+    return dg.LoggerDefinition(make)
+
+
+def _outcome(result: dg.ExecuteInProcessResult, span: Span | None) -> RunOutcome:
+    rows: dict[str, dict[str, int]] = {}
+    numbers: dict[str, Any] = {}
+    for event in result.get_asset_materialization_events():
+        materialization = event.step_materialization_data.materialization
+
+        table, month = materialization.asset_key.path[-1], materialization.partition or ""
+        values = {name: value.value for name, value in materialization.metadata.items()}
+        rows.setdefault(table, {})[month] = int(
+            str(values.get("dagster/partition_row_count", values.get("dagster/row_count", 0)))
+        )
+        numbers |= {
+            name: value
+            for name, value in values.items()
+            if name.endswith("_read") or name.startswith("rows_") or name == "stale_months"
+        }
+    checks: list[Mapping[str, Any]] = [
+        {
+            "table": check.asset_key.path[-1],
+            "name": check.check_name,
+            "passed": check.passed,
+            "severity": check.severity.value.lower(),
+            "message": check.description,
+        }
+        for check in result.get_asset_check_evaluations()
+    ]
+    numbers.pop("rows_of_load", None)
+    return RunOutcome(result.run_id, span, result.success, _error(result), rows, numbers, checks)
+
+
+def _error(result: dg.ExecuteInProcessResult) -> str | None:
+    """The message of the first step that failed: a user's mistake as one line, anything else with its kind."""
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            if data.user_failure_data is not None:
+                return data.user_failure_data.description
+            if data.error is not None:
+                return (data.error.cause or data.error).message.strip()  # it begins with the kind
+    return None if result.success else "the run did not start; see `scx doctor`"

@@ -1,0 +1,62 @@
+"""Runs whose process is gone while Dagster takes them for running: they are reported as failed, so that nothing waits for them.
+How a process is seen to be gone is in `running`; when a failed run's months are requested again, in `due`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import dagster as dg
+from dagster._core.definitions.executor_definition import IN_PROC_CONFIG
+from dagster._core.execution.context.system import PlanOrchestrationContext
+from dagster._core.execution.plan.plan import ExecutionPlan
+from dagster._core.execution.retries import RetryMode
+from dagster._core.executor.in_process import InProcessExecutor
+
+from scx_pipeline.orchestration.runs.run_locks import hold, runs_without_process
+
+LOST = (
+    "The run's process ended without a report: it was killed, or its machine went down. Its load was published in whole "
+    "or not at all; months that are still due are requested again."
+)
+_held: list[IO[bytes] | None] = []  # until this process ends, which is after the run's last event
+
+
+def fail_lost_runs(instance: dg.DagsterInstance, home: Path) -> list[str]:
+    """Report the unfinished runs whose process is gone as failed; their ids."""
+    lost = []
+    for run_id, path in runs_without_process(home):
+        run = instance.get_run_by_id(run_id)
+        if run is None:  # another instance's
+            continue
+        if not run.is_finished:
+            instance.report_run_failed(run, LOST)
+            lost.append(run_id)
+        path.unlink(missing_ok=True)
+    return lost
+
+
+class HoldingExecutor(InProcessExecutor):
+    """Dagster's executor in one process, which holds the run's file until that process ends."""
+
+    def __init__(self, retries: RetryMode, home: Path) -> None:
+        super().__init__(retries)
+        self._home = home
+
+    def execute(
+        self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
+    ) -> Iterator[dg.DagsterEvent]:
+        """Hold the run's file and execute the steps."""
+        _held.append(hold(self._home, plan_context.run_id))
+        yield from super().execute(plan_context, execution_plan)
+
+
+def holding_executor(home: Path) -> dg.ExecutorDefinition:
+    """Make the executor of runs that are launched: all steps in the run's one process, which others can see."""
+
+    @dg.executor(name="in_process", config_schema=IN_PROC_CONFIG)
+    def in_process(context: dg.InitExecutorContext) -> HoldingExecutor:
+        return HoldingExecutor(RetryMode.from_config(context.executor_config["retries"]), home)  # type: ignore[arg-type]
+
+    return in_process

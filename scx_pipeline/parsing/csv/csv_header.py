@@ -1,0 +1,145 @@
+"""CSV files: the header of one against the declared columns, and the scan that splits several into texts.
+How the texts are typed is in `values`; where rows go, and what is wrong with the bad ones, in `csvparser`."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import StringIO
+
+from scx_pipeline.errors import SourceFileError
+from scx_pipeline.model.reserved_names import internal
+from scx_pipeline.model.star import Table
+from scx_pipeline.parsing.csv.byte_scan import FIELD, MAX_RECORD_BYTES
+from scx_pipeline.parsing.parser import compression_of, decompressing, paths_of
+from scx_pipeline.parsing.records import BOM
+from scx_pipeline.storage.bucket import LocalFile
+from scx_pipeline.warehouse.protocol import quote
+
+HEADER_BYTES = 64 << 10  # that are read at first; few headers are longer
+# A buffer must hold a few records of the longest kind. Larger ones are no faster, and a file that is decompressed takes several.
+BUFFER_BYTES = 4 * MAX_RECORD_BYTES
+FILE = internal("file")  # the place of a row's file among those of a scan, from 0
+
+_HEADER = re.compile(rb"(%b(?:,%b)*+)(\r\n|\n|\r|\Z)" % (FIELD, FIELD))
+
+
+@dataclass(frozen=True)
+class Header:
+    """A file's header: its columns in order, and its line ending."""
+
+    columns: tuple[str, ...]
+    newline: str
+
+    @property
+    def line_end(self) -> bytes:
+        """The line ending as bytes."""
+        return {"\\n": b"\n", "\\r\\n": b"\r\n", "\\r": b"\r"}[self.newline]
+
+
+def read_header(file: LocalFile, uri: str, table: Table) -> Header | None:
+    """The file's header, checked against the declared columns; None for a file without any content.
+
+    Raises SourceFileError for a column that is missing (with the nearest name), doubled or unnamed, for another
+    encoding than UTF-8, and for a compressed file that is damaged.
+    """
+    with decompressing(file, uri) as stream:
+        start = stream.read(HEADER_BYTES)
+        if len(start) == HEADER_BYTES and not _has_line_end(start):
+            start += stream.read(MAX_RECORD_BYTES)
+        # Blank lines before a header are refused, however many there are; a file of nothing else has no content.
+        while not start.removeprefix(BOM).strip() and (more := stream.read(HEADER_BYTES)):
+            start = b"\n" + more
+    return header_in(start.removeprefix(BOM), uri, table)
+
+
+def header_in(start: bytes, uri: str, table: Table) -> Header | None:
+    """The header that a file begins with, as `read_header`; `start` has no byte order mark."""
+    if not start.strip():
+        return None
+    match = _HEADER.match(start)
+    if match is None:
+        raise SourceFileError(
+            f"{uri}, line 1: a quote is opened in the header and never closed; correct the file and upload it again"
+        )
+    line, newline = match[1], match[2] or b"\n"
+    if not line.strip():
+        raise SourceFileError(
+            f"{uri}, line 1 is empty; remove the blank lines before the header and upload the file again"
+        )
+    try:
+        columns = tuple(name.strip() for name in next(csv.reader(StringIO(line.decode("utf-8"), newline=""))))
+    except UnicodeDecodeError:
+        raise SourceFileError(
+            f"{uri}, line 1: not UTF-8; convert the file to UTF-8 and upload it again"
+        ) from None
+    if "\0" in "".join(columns):
+        raise SourceFileError(
+            f"{uri}, line 1: holds a NUL character, so it is not UTF-8 text; convert the file and upload it again"
+        )
+    _check_columns(columns, uri, table)
+    return Header(columns, escaped(newline.decode()))
+
+
+def escaped(line_end: str) -> str:
+    """A line ending as it can be printed, and as DuckDB takes it."""
+    return line_end.replace("\r", "\\r").replace("\n", "\\n")
+
+
+def _has_line_end(start: bytes) -> bool:
+    """Whether the header ends before these bytes do."""
+    match = _HEADER.match(start)
+    return match is not None and match.end() < len(start)
+
+
+def _check_columns(columns: Sequence[str], uri: str, table: Table) -> None:
+    if len(set(columns)) < len(columns) or not all(columns):
+        seen: set[str] = set()
+        for number, name in enumerate(columns, start=1):
+            if not name:
+                raise SourceFileError(
+                    f"{uri}, line 1: the header's column {number} has no name; name it, or remove the surplus comma"
+                )
+            if name in seen:
+                raise SourceFileError(
+                    f"{uri}, line 1: the header has the column {name!r} twice; rename one of them"
+                )
+            seen.add(name)
+    missing = [name for name in table.column_names if name not in columns]
+    if missing:
+        unknown = [name for name in columns if name not in table.column_names]
+        near = difflib.get_close_matches(missing[0], unknown, n=1, cutoff=0.5)
+        hint = (
+            f"; the header has {near[0]!r}, is it that one?"
+            if near
+            else f"; the header has: {', '.join(columns)}"
+        )
+        raise SourceFileError(f"{uri}, line 1: the column {missing[0]!r} of {table.name} is missing{hint}")
+
+
+def scan(
+    files: Sequence[LocalFile], header: Header, columns: Sequence[str], null_texts: Sequence[str] = ()
+) -> str:
+    """A relation of these columns of the files, as texts, and of FILE.
+
+    Nothing without quotes is NULL; with quotes, it is if the empty text is one of `null_texts`. The others are kept.
+
+    Records that have another number of values than the header are left out, and so are those that the reader cannot
+    read: the caller counts the rows that came. One thread reads a file from its beginning to its end, since several
+    would have to guess where records begin in the middle of it.
+    """
+    # Named by their places: a header may have any names.
+    read = ", ".join(f"'c{place}': 'VARCHAR'" for place in range(len(header.columns)))
+    chosen = ", ".join(f"r.c{header.columns.index(name)} AS {quote(name)}" for name in columns)
+    # A blank line would be a record of a single column without a value.
+    some = " WHERE r.c0 IS NOT NULL" if len(header.columns) == 1 else ""
+    return (
+        f"(SELECT {chosen}, r.file_index::INTEGER AS {FILE} FROM read_csv({paths_of(files)}, columns={{{read}}}, header=true,"
+        f" auto_detect=false, delim=',', quote='\"', escape='\"', new_line='{header.newline}', compression='{compression_of(files)}',"
+        f" max_line_size={MAX_RECORD_BYTES + HEADER_BYTES}, buffer_size={BUFFER_BYTES}, ignore_errors=true,"
+        f" allow_quoted_nulls={str('' in null_texts).lower()},"
+        f" parallel=false) AS r{some})"
+    )

@@ -1,0 +1,100 @@
+"""The analysts' queries of a star as pandas frames, and their charts.
+How a frame or chart is shown, in the terminal or in the UI, is decided by who asked."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from scx_pipeline.declarations.compiled_star import CompiledStar
+from scx_pipeline.errors import PipelineError, WarehouseError
+from scx_pipeline.model.star import Chart, Query
+from scx_pipeline.warehouse.protocol import Session
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LABEL_LENGTH = 40
+
+
+def run_query(session: Session, compiled: CompiledStar, name: str) -> pd.DataFrame:
+    """The result of one of the star's queries. Raises PipelineError for a name it does not have, and before a first load."""
+    found = session.columns_of(compiled.star.schema_name, [table.name for table in compiled.star.tables])
+    missing = [table.name for table in compiled.star.tables if table.name not in found]
+    if missing:
+        name = compiled.star.name
+        raise WarehouseError(
+            f"{compiled.star.schema_name}.{missing[0]} does not exist yet, so {name} cannot be queried: run `scx load {name}` first"
+        )
+    return session.frame(compiled.query(find_query(compiled, name), session.capabilities))
+
+
+def find_query(compiled: CompiledStar, name: str) -> Query:
+    """The declared query. Raises PipelineError with the names there are."""
+    for query in compiled.star.queries:
+        if query.name == name:
+            return query
+    known = ", ".join(query.name for query in compiled.star.queries)
+    raise PipelineError(f"{compiled.star.name} has no query {name!r}; it has: {known}")
+
+
+def pivot(frame: pd.DataFrame, query: Query) -> pd.DataFrame:
+    """The frame as its chart needs it: one row per x, one column per series, missing combinations 0."""
+    chart = query.chart
+    assert chart is not None
+    if chart.series is None:
+        return frame.set_index(chart.x)[[chart.y]]
+    filled = frame.assign(**{chart.series: frame[chart.series].fillna("(none)")})
+    wide = filled.pivot_table(
+        index=chart.x, columns=chart.series, values=chart.y, aggfunc="sum", fill_value=0
+    )
+    return wide[wide.sum().sort_values(ascending=False).index]
+
+
+def _plot(axes: Any, wide: pd.DataFrame, chart: Chart) -> None:
+    """The bars or lines; names stand beside bars that lie, numbers below bars that stand."""
+    stacked = chart.kind == "bar"
+    if stacked and wide.index.dtype.kind not in "iuf":
+        shown = wide.rename(index=_short).iloc[::-1]
+        shown.plot(ax=axes, kind="barh", stacked=True, width=0.85, fontsize=8, legend=len(wide.columns) > 1)
+        axes.set_xlabel(chart.y)
+        axes.set_ylabel("")
+        return
+    labels = wide.rename(index=str)
+    labels.plot(ax=axes, kind="bar", stacked=True, width=0.85) if stacked else labels.plot(ax=axes)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, reverse=stacked)
+    step = max(1, len(wide) // 12)
+    axes.set_xticks(
+        range(0, len(wide), step), [str(value) for value in wide.index[::step]], rotation=0, fontsize=8
+    )
+    axes.set_xlabel(chart.x)
+    axes.set_ylabel(chart.y)
+
+
+def _short(label: object) -> str:
+    """A name that leaves room for its bar; a $ would begin a formula."""
+    text = str(label)
+    return (text if len(text) <= LABEL_LENGTH else f"{text[: LABEL_LENGTH - 1]}…").replace("$", r"\$")
+
+
+def draw(frame: pd.DataFrame, query: Query) -> bytes:
+    """The query's chart as a PNG image."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    assert query.chart is not None
+    wide = pivot(frame, query)
+    figure, axes = plt.subplots(figsize=(9, 4), dpi=110, layout="constrained")
+    if not wide.empty:
+        _plot(axes, wide, query.chart)
+    axes.set_title(query.title, loc="left")
+    axes.spines[["top", "right"]].set_visible(False)
+    image = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a name in a script that the font lacks shows as boxes
+        figure.savefig(image, format="png")
+    plt.close(figure)
+    return image.getvalue()

@@ -1,0 +1,4 @@
+"""Realistic Parquet files of sensor readings, one per minute.
+
+Loading them does not belong here.
+"""

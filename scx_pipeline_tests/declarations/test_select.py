@@ -1,0 +1,218 @@
+"""What is made of sound SQL files: the order of tables, lineage, narrowing to months, and the version of the code.
+How mistakes are told is tested with `sql`, that the rows are the same on every engine in cases/."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import sqlglot
+from sqlglot import exp
+
+from scx_pipeline.declarations.compiled_star import CompiledStar
+from scx_pipeline.model.star import Month, Span
+from scx_pipeline.warehouse.duckdb.duckdb_warehouse import CAPABILITIES as DUCKDB
+from scx_pipeline.warehouse.postgres.postgres_warehouse import CAPABILITIES as POSTGRES
+from scx_pipeline_tests.support.stars import USERS_SQL, StarCopy
+
+REDSHIFT = replace(DUCKDB, dialect="redshift")
+USERS = "sql/users.sql"
+STAGING = "staging_cleansed_logs"
+SPAN = Span(Month(2020, 12), Month(2021, 1))
+INSIDE = "(\"created_at\" >= CAST('2020-12-01 00:00:00' AS TIMESTAMP) AND \"created_at\" < CAST('2021-02-01 00:00:00' AS TIMESTAMP))"
+
+
+def test_tables_are_ordered_after_what_they_read(star: StarCopy) -> None:
+    star.replace(
+        f"FROM {STAGING}", f"FROM {STAGING}\nWHERE created_at IN (SELECT created_at FROM time)", USERS
+    )
+    compiled = star.load()
+    names = [table.name for table in compiled.order]
+    assert names.index("time") < names.index("users")
+    assert compiled.reads(compiled.star.table("users")) == {STAGING, "time"}
+    assert compiled.downstream({"time"}) == {"time", "users"}
+    assert compiled.downstream({STAGING}) == {STAGING, *names}
+    assert compiled.downstream({"users"}) == {"users"}
+
+
+def test_lineage_leads_to_the_columns_of_the_staging_table(scx: CompiledStar) -> None:
+    table = scx.star.table
+    assert scx.lineage(table("users")) == {
+        name: [(STAGING, name)] for name in ("user_id", "email_encrypted", "plan_id")
+    }
+    assert {name for sources in scx.lineage(table("time")).values() for name in sources} == {
+        (STAGING, "created_at")
+    }
+    assert scx.lineage(table("auto_classification_logs"))["project_id"] == [(STAGING, "project_id")]
+
+
+def test_lineage_of_an_expression_of_several_columns(star: StarCopy) -> None:
+    star.replace(
+        "    project_name",
+        "    project_name || COALESCE(ground_profile, 'none') AS project_name",
+        "sql/projects.sql",
+    )
+    compiled = star.load()
+    assert compiled.lineage(compiled.star.table("projects"))["project_name"] == [
+        (STAGING, "ground_profile"),
+        (STAGING, "project_name"),
+    ]
+
+
+def test_what_a_table_is_ordered_by_has_the_type_of_the_column_it_comes_from(scx: CompiledStar) -> None:
+    assert scx.output_types(scx.star.table("users")) == {
+        "user_id": "integer",
+        "email_encrypted": "varchar(150)",
+        "plan_id": "integer",
+        "updated_at": "timestamp",
+        "job_id": "integer",
+        "created_at": "timestamp",
+    }
+
+
+@pytest.mark.parametrize(
+    ("expression", "kind"),
+    [
+        ("plan_id * project_id", "bigint"),
+        ("LEN(project_name)", "bigint"),
+        ("plan_id / 2.0", "double"),
+        ("GREATEST(updated_at, created_at)", "timestamp"),
+        ("CAST(updated_at AS DATE)", "date"),
+        ("plan_id > project_id", "boolean"),
+        ("project_name || ground_profile", "varchar(max)"),
+    ],
+)
+def test_what_a_table_is_ordered_by_has_the_type_it_is_made_with(
+    star: StarCopy, expression: str, kind: str
+) -> None:
+    star.replace("    job_id", f"    {expression} AS job_id", USERS)
+    compiled = star.load()
+    assert compiled.output_types(compiled.star.table("users"))["job_id"] == kind
+
+
+def test_postgres_compares_and_orders_texts_by_their_bytes(star: StarCopy) -> None:
+    star.write(
+        "queries/names.sql",
+        "SELECT MAX(project_name) AS last, MAX(plan_id) AS plan, project_name AS name FROM projects\n"
+        "INNER JOIN users ON project_id = user_id WHERE project_name < 'b' GROUP BY project_name ORDER BY name, plan",
+    )
+    star.replace("  queries:\n", "  queries:\n    - {name: names, title: Names}\n")
+    compiled = star.load()
+    query = next(item for item in compiled.star.queries if item.name == "names")
+    name = '("projects"."project_name") COLLATE "C"'
+    made = compiled.query(query, POSTGRES)
+    assert f"SELECT MAX({name})" in made
+    assert f"WHERE {name} < 'b'" in made
+    assert made.endswith(f'ORDER BY {name}, "plan"')
+    assert made.count("COLLATE") == 3
+    assert "COLLATE" not in compiled.query(query, DUCKDB) + compiled.query(query, REDSHIFT)
+
+
+# Narrowing
+
+
+def tables_in(sql: str) -> list[str]:
+    return sorted(node.sql("duckdb") for node in sqlglot.parse_one(sql, read="duckdb").find_all(exp.Table))
+
+
+def test_tables_kept_by_month_are_narrowed_to_the_span(scx: CompiledStar) -> None:
+    for table in scx.star.derived:
+        sql = scx.select(table, SPAN, DUCKDB)
+        assert sql.count(INSIDE) == 1
+        assert f'FROM (SELECT * FROM "public"."{STAGING}" WHERE {INSIDE}) AS "{STAGING}"' in sql
+
+
+def test_tables_kept_by_key_are_read_whole(star: StarCopy) -> None:
+    star.write(
+        USERS,
+        USERS_SQL.replace(f"FROM {STAGING}", f"FROM {STAGING} INNER JOIN projects AS p USING (project_id)"),
+    )
+    sql = star.load().select(star.load().star.table("users"), SPAN, DUCKDB)
+    assert tables_in(sql) == ['"public"."projects" AS "p"', f'"public"."{STAGING}"']
+    assert sql.count(INSIDE) == 1
+
+
+def test_every_mention_is_narrowed(star: StarCopy) -> None:
+    mentions = f"FROM {STAGING} AS s WHERE s.job_id = (SELECT MAX(o.job_id) FROM {STAGING} AS o) AND s.user_id IN (SELECT user_id FROM {STAGING})"
+    star.write(
+        USERS, f"WITH chosen AS ({USERS_SQL.replace(f'FROM {STAGING}', mentions)}) SELECT * FROM chosen"
+    )
+    sql = star.load().select(star.load().star.table("users"), SPAN, DUCKDB)
+    assert sql.count(INSIDE) == sql.count(f'"public"."{STAGING}"') == 3
+
+
+def test_narrowing_to_one_span_leaves_no_trace_in_the_next(scx: CompiledStar) -> None:
+    users = scx.star.table("users")
+    first = scx.select(users, SPAN, DUCKDB)
+    other = scx.select(users, Span(Month(1999, 1), Month(1999, 1)), DUCKDB)
+    assert "2020" not in other
+    assert scx.select(users, SPAN, DUCKDB) == first
+
+
+def test_queries_are_not_narrowed(scx: CompiledStar) -> None:
+    query = next(query for query in scx.star.queries if query.name == "ground_profile_by_month")
+    assert tables_in(scx.query(query, DUCKDB)) == [
+        '"public"."auto_classification_logs" AS "l"',
+        '"public"."time" AS "t"',
+    ]
+
+
+def test_a_query_may_stand_as_it_is_written(scx: CompiledStar) -> None:
+    query = next(query for query in scx.star.queries if query.as_written)
+    text = (scx.folder / "queries" / f"{query.name}.sql").read_text("utf-8")
+    assert {scx.query(query, dialect) for dialect in ("redshift", "postgres", DUCKDB)} == {text}
+
+
+# Code versions
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("description: The user.}", "description: Whoever it is.}"),
+        ("description: One row per user,", "description: A row for every user,"),
+        ("How people use auto-segmentation", "What is segmented"),
+        ("owners: [team:data]", "owners: []"),
+        ("fresh_within_days: 45", "fresh_within_days: 46"),
+    ],
+)
+def test_the_code_version_does_not_depend_on_descriptions(
+    star: StarCopy, scx: CompiledStar, old: str, new: str
+) -> None:
+    star.replace(old, new)
+    assert star.load().version == scx.version
+
+
+def test_the_code_version_does_not_depend_on_comments_and_spaces(star: StarCopy, scx: CompiledStar) -> None:
+    star.write(
+        USERS, "-- the users\n" + USERS_SQL.replace(",\n   ", ", ").replace("SELECT", "select") + ";\n"
+    )
+    assert star.load().version == scx.version
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "table"),
+    [
+        (USERS, "plan_id", "plan_id + 0 AS plan_id", "users"),
+        (USERS, f"FROM {STAGING}", f"FROM {STAGING}\nWHERE job_id > 0", "users"),
+        ("defs.yaml", "latest_by: [updated_at, job_id]", "latest_by: [job_id, updated_at]", "users"),
+        ("defs.yaml", "{name: summary, type: varchar(max)", "{name: summary, type: varchar(100)", STAGING),
+        ("defs.yaml", "{year}/{month}/**.csv*", "{year}/{month}/*.csv*", STAGING),
+        ("defs.yaml", "spill_before: 1", "spill_before: 2", STAGING),
+    ],
+)
+def test_the_code_version_changes_with_sql_types_and_sources(
+    star: StarCopy, scx: CompiledStar, name: str, old: str, new: str, table: str
+) -> None:
+    star.replace(old, new, name)
+    changed = star.load()
+    assert changed.version != scx.version
+    versions = {item.name: scx.code_version(item) for item in scx.star.tables}
+    assert {
+        item.name for item in changed.star.tables if changed.code_version(item) != versions[item.name]
+    } == {table}
+
+
+def test_the_version_changes_with_the_first_month(star: StarCopy, scx: CompiledStar) -> None:
+    star.replace("first_month: 2020-01", "first_month: 2020-02")
+    assert star.load().version != scx.version

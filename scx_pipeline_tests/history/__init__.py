@@ -1,0 +1,4 @@
+"""Tests of `scx_pipeline.history`.
+
+Shared fixtures and servers are in `support`.
+"""

@@ -1,0 +1,189 @@
+"""The row counts of an object: what adds up, what does not, and that the check of them names every object that does not.
+That a load with such counts fails, and changes nothing, is in loading/test_row_reconciliation.py."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from scx_pipeline.history.check_result import CheckResult
+from scx_pipeline.history.ingest_result import DoubledKey, Ingested, ObjectCount, Rejected, bounds_of
+from scx_pipeline.loading.checks import SHOWN, check_ingested
+from scx_pipeline.model.star import Column, FilePattern, Month, Source, Span, Table
+from scx_pipeline.planning.selection import SelectedObject
+from scx_pipeline.storage.bucket import ObjectInfo
+
+SOURCE = Source(
+    name="s", description="", format="csv", prefix="", files=(FilePattern(pattern="**"),), reject_limit=0.5
+)
+TABLE = Table(
+    name="t",
+    role="staging",
+    description="",
+    source="s",
+    columns=(Column(name="id", type="integer", description=""),),
+)
+PARTS = ("loaded", "rejected", "deduplicated", "filtered")
+
+
+def selected(key: str, months: Span | None = None) -> SelectedObject:
+    return SelectedObject("s", ObjectInfo(key, 9, "e", datetime(2024, 1, 1, tzinfo=UTC)), months)
+
+
+def count(key: str = "a.csv", **rows: int) -> ObjectCount:
+    return ObjectCount(selected(key), **rows)
+
+
+def accounting(*counts: ObjectCount) -> CheckResult:
+    [result] = [check for check in checks(*counts) if check.name == "accounting"]
+    return result
+
+
+def checks(*counts: ObjectCount, rejected: list[Rejected] | None = None) -> list[CheckResult]:
+    return check_ingested(SOURCE, Ingested(TABLE, list(counts), rejected or []))
+
+
+def test_counts_add_up_if_every_row_that_was_read_went_to_one_place() -> None:
+    assert count(read=10, loaded=4, rejected=3, deduplicated=2, filtered=1).balanced
+    assert count().balanced
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("off", [-1, 1])
+def test_counts_do_not_add_up_if_a_row_is_missing_or_is_counted_twice(part: str, off: int) -> None:
+    rows = {"loaded": 4, "rejected": 3, "deduplicated": 2, "filtered": 1}
+    assert not count(read=10, **rows | {part: rows[part] + off}).balanced
+
+
+def test_counts_do_not_add_up_if_a_row_was_not_read() -> None:
+    assert not count(read=0, loaded=1).balanced
+    assert not count(read=1).balanced
+
+
+def test_the_check_names_each_object_whose_counts_do_not_add_up_and_no_other() -> None:
+    result = accounting(
+        count("good.csv", read=2, loaded=2),
+        count("short.csv", read=3, loaded=2),
+        count("long.csv", read=1, loaded=2),
+    )
+    assert (result.passed, result.severity) == (False, "error")
+    assert (
+        result.message
+        == "read differs from loaded + rejected + deduplicated + filtered in short.csv, long.csv"
+    )
+
+
+def test_objects_that_make_up_for_each_other_do_not_add_up() -> None:
+    """One has lost the row that another has too many of: the sums of all objects are equal."""
+    assert not accounting(count("a", read=3, loaded=2), count("b", read=1, loaded=2)).passed
+
+
+def test_the_check_names_no_more_objects_than_are_readable() -> None:
+    names = [f"{number:03}.csv" for number in range(SHOWN + 3)]
+    message = accounting(*(count(name, read=1) for name in names)).message
+    assert [name in message for name in names] == [True] * SHOWN + [False] * 3
+
+
+def test_the_check_passes_with_the_sums_of_all_objects() -> None:
+    result = accounting(
+        count("a", read=1_005, loaded=1_000, rejected=2, deduplicated=2, filtered=1),
+        count("b", read=3, filtered=3),
+    )
+    assert result.passed
+    assert result.message == "1,008 rows read: 1,000 loaded, 2 rejected, 2 deduplicated, 4 of other months"
+
+
+@pytest.mark.parametrize(("rejected", "severity"), [(0, "warn"), (1, "warn"), (5, "warn"), (6, "error")])
+def test_rejected_rows_warn_up_to_the_limit_and_fail_above_it(rejected: int, severity: str) -> None:
+    [result] = [
+        check
+        for check in checks(count(read=10, rejected=rejected, loaded=10 - rejected))
+        if check.name == "rejected_rows"
+    ]
+    assert (result.passed, result.severity) == (rejected == 0, severity)
+    assert result.message.startswith(f"{rejected} of 10 rows were rejected ({rejected * 10:.2f}%")
+    assert ("%; the limit is 50%): " in result.message) == (rejected > 0)
+
+
+@pytest.mark.parametrize(("limit", "told"), [(0.0, "0%"), (0.005, "0.5%"), (0.07, "7%"), (1.0, "100%")])
+def test_the_limit_of_rejected_rows_is_told_as_it_was_declared(limit: float, told: str) -> None:
+    source = SOURCE.model_copy(update={"reject_limit": limit})
+    results = check_ingested(source, Ingested(TABLE, [count(read=1_000, rejected=6, loaded=994)]))
+    [result] = [check for check in results if check.name == "rejected_rows"]
+    assert result.message.startswith(f"6 of 1,000 rows were rejected (0.60%; the limit is {told}): ")
+
+
+def test_that_reading_stopped_early_is_told_after_why() -> None:
+    rows = [Rejected("a.csv", 2, "id", "is wrong", "x")]
+    ingested = Ingested(TABLE, [count(read=1, rejected=1)], rows, ended_early=True)
+    [result] = [check for check in check_ingested(SOURCE, ingested) if check.name == "rejected_rows"]
+    assert (
+        result.message
+        == "1 of 1 rows were rejected (100.00%; the limit is 50%), so reading stopped early: a.csv, line 2: id is wrong"
+    )
+
+
+def test_three_rejected_rows_are_shown_and_the_others_are_counted() -> None:
+    rows = [Rejected("a.csv", line, "id", f"reason {line}", "x") for line in (2, 3, 4, 5, 6)]
+    rows[1] = Rejected("b.csv", None, None, "is damaged", "")
+    [result] = [
+        check for check in checks(count(read=5, rejected=5), rejected=rows) if check.name == "rejected_rows"
+    ]
+    assert result.message.endswith(
+        ": a.csv, line 2: id reason 2; b.csv, line ?: is damaged; a.csv, line 4: id reason 4; and 2 more"
+    )
+
+
+def test_nothing_more_is_said_where_all_rejected_rows_are_shown() -> None:
+    rows = [Rejected("a.csv", line, "id", "is wrong", "x") for line in (2, 3, 4)]
+    [result] = [
+        check
+        for check in checks(count(read=5, rejected=3, loaded=2), rejected=rows)
+        if check.name == "rejected_rows"
+    ]
+    assert "more" not in result.message
+
+
+def test_totals_are_the_sums_over_all_objects() -> None:
+    ingested = Ingested(TABLE, [count(read=3, loaded=2, filtered=1), count(read=4, rejected=4)])
+    assert [ingested.total(name) for name in ("read", *PARTS)] == [7, 2, 4, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("named", "bounds"),
+    [
+        (None, ("2020-01", "2021-12")),
+        (("2020-05", "2020-06"), ("2020-05", "2020-06")),
+        (("2019-11", "2020-02"), ("2020-01", "2020-02")),
+        (("2021-11", "2022-02"), ("2021-11", "2021-12")),
+        (("2019-01", "2019-02"), ("2019-01", "2019-01")),
+        (("2022-01", "2022-03"), ("2022-01", "2022-01")),
+        (("2019-01", "2020-01"), ("2020-01", "2020-01")),
+    ],
+)
+def test_rows_belong_to_the_months_that_the_key_names_as_far_as_the_star_holds_them(
+    named: tuple[str, str] | None, bounds: tuple[str, str]
+) -> None:
+    def span(ends: tuple[str, str]) -> Span:
+        return Span(Month.parse(ends[0]), Month.parse(ends[1]))
+
+    item = selected("a.csv", span(named) if named else None)
+    assert bounds_of(item, span(("2020-01", "2021-12"))) == span(bounds)
+
+
+def test_keys_that_are_there_twice_fail_and_are_named_with_their_months() -> None:
+    table = TABLE.model_copy(update={"key": ("id",)})
+    march, april = Month(2021, 3), Month(2021, 4)
+    doubled = [DoubledKey((1,), (march, april)), DoubledKey((2,), (march, march)), DoubledKey((3,), None)]
+    [result] = [
+        check
+        for check in check_ingested(SOURCE, Ingested(table, doubled=doubled))
+        if check.name == "unique_id"
+    ]
+    assert (result.passed, result.severity) == (False, "error")
+    assert (
+        result.message
+        == "id 1 stands in 2021-03 and in 2021-04; id 2 stands twice in 2021-03; id 3 stands twice"
+    )
+    assert not [check for check in check_ingested(SOURCE, Ingested(table)) if check.name == "unique_id"]

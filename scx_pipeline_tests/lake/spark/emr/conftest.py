@@ -1,0 +1,58 @@
+"""What EMR's workers have: a Python without packages, and the archive, made once for all tests of this folder.
+Spark itself is in the conftest.py above."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import tarfile
+import venv
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from scx_pipeline.errors import LakeError
+from scx_pipeline.lake.spark.package import Target, make_archive
+from scx_pipeline_tests.conftest import shared_folder
+
+HERE = Target(
+    f"{sys.version_info.major}.{sys.version_info.minor}",
+    "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64",
+)
+
+
+@pytest.fixture(scope="session")
+def archive(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The archive for this machine, made once for all processes of this run."""
+    file = shared_folder(request, tmp_path_factory) / "environment.tar.gz"
+    with FileLock(f"{file}.lock"):
+        try:
+            if not file.exists():
+                make_archive(HERE, file)
+        except LakeError as error:
+            if "index cannot be reached" not in str(error):
+                raise
+            pytest.skip(f"needs a package index: {error}")
+    return file
+
+
+@pytest.fixture(scope="session")
+def unpacked(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The archive as Spark unpacks it, in the folder that an application works in."""
+    folder = tmp_path_factory.mktemp("worker") / "environment"
+    unpack(archive, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python that has its standard library alone."""
+    folder = tmp_path_factory.mktemp("python")
+    venv.create(folder, symlinks=True)
+    return folder / "bin" / "python"
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    with tarfile.open(archive) as opened:
+        opened.extractall(folder, filter="data")

@@ -1,0 +1,238 @@
+"""Whole builds on EMR Serverless and EMR: Dagster asks, AWS is played, and the job runs from what the request says and nothing else.
+Its Spark is this machine's, its S3 a real server; requests and failures of AWS's are in orchestration/spark/test_emr_requests.py and orchestration/."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import obstore
+import pytest
+import yaml
+
+from scx_pipeline.lake.spark.code_archive import names_of
+from scx_pipeline.lake.spark.package import JOB
+from scx_pipeline.orchestration.assets.lake_assets import lake_job_name
+from scx_pipeline.orchestration.runs.execute import RunOutcome, open_runner
+from scx_pipeline.orchestration.spark import emr, emr_serverless
+from scx_pipeline.orchestration.spark.pipes import find_submit
+from scx_pipeline.settings import Settings
+from scx_pipeline.storage.s3 import open_s3
+from scx_pipeline_tests.lake.spark.emr.conftest import HERE, unpack
+from scx_pipeline_tests.orchestration.spark.test_emr_requests import conf_of, example
+from scx_pipeline_tests.orchestration.spark.test_emr_runs import RUN, answering, application, states
+from scx_pipeline_tests.support.lake_loads import Loads, put_sensors
+from scx_pipeline_tests.support.load_env import span_of
+from scx_pipeline_tests.support.sensor_env import SensorWorld, readings
+from scx_pipeline_tests.support.servers.emr import APPLICATION, REGION, ROLE, Service, play
+from scx_pipeline_tests.support.servers.s3 import S3Server
+
+PATIENCE = 300.0
+# Of this machine: the settings of drivers of one, in the place of those of a cluster of EMR's.
+OURS = {
+    "spark.driver.memory": "1g",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.ui.enabled": "false",
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+}
+
+
+@dataclass
+class Workers:
+    """A machine that takes a request of spark-submit's as EMR does: code and archive from S3, environment from settings."""
+
+    folder: Path
+    python: Path
+    server: S3Server
+    driver: str  # the settings of its environment
+    process: subprocess.Popen[str] | None = None
+    conf: Mapping[str, str] = field(default_factory=dict)
+
+    def start(self, entry: str, arguments: Sequence[str]) -> None:
+        self.conf = conf_of(list(arguments))
+        archive, _, name = self.conf["spark.archives"].partition("#")
+        unpack(self._fetched(archive), self.folder / name)
+        ours = {**self._of_spark(), **OURS}
+        given = [part for name, value in ours.items() for part in ("--conf", f"{name}={value}")]
+        self.process = subprocess.Popen(
+            [find_submit(), "--master", "local[1]", *given, self._fetched(entry).name],
+            cwd=self.folder,
+            env=self._environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=(self.folder / "stderr").open("w"),
+            text=True,
+        )
+
+    def _of_spark(self) -> dict[str, str]:
+        """What is Spark's own; the archive is unpacked already, and executors have their driver's Python."""
+        left = {name: value for name, value in self.conf.items() if not name.startswith(self.driver)}
+        left.pop("spark.archives")
+        return left | {"spark.executorEnv.PYSPARK_PYTHON": str(self.python)}
+
+    def _environment(self) -> dict[str, str]:
+        told = {
+            name.removeprefix(f"{self.driver}."): value
+            for name, value in self.conf.items()
+            if name.startswith(self.driver)
+        }
+        assert told["PYSPARK_PYTHON"] == f"/usr/bin/python{HERE.python}"
+        told |= {"PYSPARK_PYTHON": str(self.python), "PYSPARK_DRIVER_PYTHON": str(self.python)}
+        machine = {name: os.environ[name] for name in ("PATH", "JAVA_HOME") if name in os.environ}
+        return {**machine, **self.server.environment(), **told, "HOME": str(self.folder)}
+
+    def _fetched(self, url: str) -> Path:
+        bucket, _, key = url.removeprefix("s3://").partition("/")
+        target = self.folder / key.rpartition("/")[2]
+        target.write_bytes(bytes(open_s3(bucket).get(key).bytes()))
+        return target
+
+    def state(self) -> int | None:
+        assert self.process is not None
+        return self.process.poll()
+
+
+@dataclass
+class Site:
+    """A bucket with logs, lake and code, what builds there, and what its runs tell."""
+
+    loads: Loads
+    settings: dict[str, str]
+    workers: Workers
+    told: list[str] = field(default_factory=list)
+
+    def build(self, home: Path, first: str, last: str) -> RunOutcome:
+        """A run as `scx lake build` makes it."""
+        world = self.loads.world
+        places = {"bucket_url": world.bucket_url, "lake_url": self.loads.lake}
+        settings = Settings.model_validate({"home": home, **places, **self.settings})
+        star = world.compiled.star
+        with open_runner(
+            world.compiled, settings, self.told.append, lambda span: lake_job_name(star, span)
+        ) as run:
+            return run(span_of(first, last))
+
+    def told_by_the_job(self) -> bool:
+        return any(line.startswith("Spark ") for line in self.told)
+
+
+@pytest.fixture
+def site(java: None, archive: Path, bare_python: Path, s3_bucket: str, s3: S3Server, tmp_path: Path) -> Site:
+    world = SensorWorld(f"{s3_bucket}/logs", f"duckdb://{tmp_path}/dev.duckdb")
+    put_sensors(world)
+    store = open_s3(s3_bucket.removeprefix("s3://"), "code")
+    for name, file in zip(names_of(HERE), (archive, JOB), strict=True):
+        obstore.put(store, name, file)
+    folder = tmp_path / "worker"
+    folder.mkdir()
+    workers = Workers(folder, bare_python, s3, "spark.emr-serverless.driverEnv")
+    settings = {"spark": "emr-serverless", "spark_application": APPLICATION, "spark_role": ROLE, "spark_code": f"{s3_bucket}/code"}  # fmt: skip
+    return Site(Loads(world, f"{s3_bucket}/lake"), settings, workers)
+
+
+@pytest.fixture
+def serverless(site: Site, monkeypatch: pytest.MonkeyPatch) -> Service:
+    """An application whose job is run by the workers, and runs at least until its first word is here."""
+    service = Service("emr-serverless")
+    begun = time.monotonic()
+    before = iter(["SUBMITTED", "PENDING", "SCHEDULED"])
+
+    def start(request: dict[str, Any]) -> Mapping[str, Any]:
+        spark = request["jobDriver"]["sparkSubmit"]
+        site.workers.start(spark["entryPoint"], shlex.split(spark["sparkSubmitParameters"]))
+        return RUN
+
+    def look(params: dict[str, Any]) -> Mapping[str, Any]:
+        code = site.workers.state()
+        if state := next(before, None):
+            return states(state)(params)
+        if code is None or not (site.told_by_the_job() or time.monotonic() - begun > PATIENCE):
+            return states("RUNNING")(params)
+        return states("FAILED" if code else "SUCCESS", details=f"ExitCode: {code}")(params)
+
+    architecture = "ARM64" if HERE.architecture == "arm64" else "X86_64"
+    service.answers = {
+        "GetApplication": answering(**application(architecture=architecture)),
+        "StartJobRun": start,
+        "GetJobRun": look,
+    }
+    monkeypatch.setattr(emr_serverless, "LOOK", 0.5)
+    play(service, monkeypatch)
+    return service
+
+
+def test_a_build_on_emr_serverless_publishes_the_lake_and_tells_what_it_does_while_it_does_it(
+    site: Site, serverless: Service, tmp_path: Path
+) -> None:
+    outcome = site.build(tmp_path, "2023-01", "2023-02")
+    assert outcome.success, (outcome.error, (site.workers.folder / "stderr").read_text()[-2000:])
+    assert outcome.rows["data_sample"] == {"2023-01": 5, "2023-02": 1}
+    assert "rows_per_file" in {check["name"] for check in outcome.checks if not check["passed"]}
+    first = next(number for number, line in enumerate(site.told) if line.startswith("Spark "))
+    assert first < site.told.index("EMR Serverless: the job run 00run is SUCCESS")
+    assert [line for line in site.told if "checks in" in line]
+    assert site.workers.conf["spark.executorEnv.AWS_REGION"] == REGION
+    bucket = site.settings["spark_code"].split("/")[2]
+    keys = {item["path"] for item in open_s3(bucket, "code/messages").list().collect()}
+    assert f"{outcome.run_id}/sensor_readings_lake-0/1.json" in keys
+    assert {str(month) for month in site.loads.manifest.months} == {"2023-01", "2023-02"}
+    site.loads.load()
+    assert len(site.loads.world.table("data_sample")) == 6
+
+
+@pytest.fixture
+def cluster(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Service:
+    """A cluster whose step is run by the workers."""
+    request = example()
+    for group in request["Instances"]["InstanceGroups"]:
+        group["InstanceType"] = "m7g.xlarge" if HERE.architecture == "arm64" else "m7i.xlarge"
+    file = tmp_path / "emr.yaml"
+    file.write_text(yaml.safe_dump(request))
+    site.settings = {"spark": "emr", "spark_cluster": str(file), "spark_code": site.settings["spark_code"]}
+    site.workers.driver = "spark.yarn.appMasterEnv"
+
+    def start(request: dict[str, Any]) -> Mapping[str, Any]:
+        [step] = request["Steps"]
+        *arguments, entry = step["HadoopJarStep"]["Args"]
+        site.workers.start(entry, arguments)
+        return {"JobFlowId": "j-1"}
+
+    def steps(params: dict[str, Any]) -> Mapping[str, Any]:
+        code = site.workers.state()
+        state = "RUNNING" if code is None else "FAILED" if code else "COMPLETED"
+        return {"Steps": [{"Id": "s-1", "Status": {"State": state}}]}
+
+    service = Service("emr")
+    service.answers = {
+        "RunJobFlow": start,
+        "DescribeCluster": answering(Cluster={"Id": "j-1", "Status": {"State": "RUNNING"}}),
+        "ListSteps": steps,
+    }
+    monkeypatch.setattr(emr, "LOOK", 0.5)
+    play(service, monkeypatch)
+    return service
+
+
+def test_a_check_that_fails_in_a_job_on_emr_is_recorded_and_its_line_is_the_run_s(
+    site: Site, cluster: Service, tmp_path: Path
+) -> None:
+    world = site.loads.world
+    assert isinstance(world, SensorWorld)
+    late = readings("2023-01-05 10:00")
+    late = late.set_column(4, "product_expire", late.column("create_at"))
+    world.put_minute("2023-01-05 10:00", late)
+    outcome = site.build(tmp_path, "2023-01", "2023-01")
+    assert not outcome.success
+    assert "days_after_product_expire on data_sample" in str(outcome.error), (
+        site.workers.folder / "stderr"
+    ).read_text()[-2000:]
+    assert site.workers.state() == 1
+    failed = [check["name"] for check in outcome.checks if not check["passed"] and check["severity"] == "error"]  # fmt: skip
+    assert failed == ["days_after_product_expire"]
+    assert site.loads.manifest.months == {}

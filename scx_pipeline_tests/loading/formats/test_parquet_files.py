@@ -1,0 +1,178 @@
+"""The sensor_readings star from small Parquet files: loads, damaged and unfit files, and what is said of them.
+Which types and values a file may have is in parsing/parquet/test_contract.py."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from scx_pipeline.errors import GateError, SourceFileError
+from scx_pipeline.history.check_result import CheckResult
+from scx_pipeline.loading.load import LoadReport
+from scx_pipeline.samples.sensor_readings.sensor_readings_bucket import SensorOptions, generate
+from scx_pipeline_tests.support.load_env import span_of
+from scx_pipeline_tests.support.sensor_env import (
+    FEBRUARY,
+    JANUARY,
+    PREFIX,
+    SensorWorld,
+    packed,
+    readings,
+    sensor_star,
+)
+from scx_pipeline_tests.support.small_star import SmallWorld, small_star
+
+
+def results(report: LoadReport) -> dict[str, CheckResult]:
+    return {check.name: check for check in report.checks}
+
+
+def test_generated_files_give_the_rows_that_were_generated(sensors: SensorWorld) -> None:
+    made = generate(SensorOptions("2023-01-31 23:50", files=20, rows=100), sensors.bucket.store)
+    report = sensors.loader().load(span_of(JANUARY, FEBRUARY))
+    assert {
+        str(month): rows for month, rows in report.tables["data_sample"].rows.items()
+    } == made.rows_by_month
+    assert (report.objects, report.read, report.loaded, report.bytes) == (20, 2000, 2000, made.bytes)
+    assert {check.name for check in report.warnings} == {"rows_per_file", "files_per_day"}
+    assert len(sensors.readings()) == 2000
+    assert sensors.plan().changed == []
+
+
+def test_readings_that_repeat_stay_as_often_as_they_stand(sensors: SensorWorld) -> None:
+    sensors.put_minute("2023-01-01 00:00", readings("2023-01-01", ["s1", "s1", "s2"]))
+    sensors.january()
+    sensors.january()
+    assert [row[1] for row in sensors.readings()] == ["s1", "s1", "s2"]
+
+
+def test_a_file_that_is_replaced_or_gone_is_so_in_the_table(sensors: SensorWorld) -> None:
+    first = sensors.put_minute("2023-01-01 00:00", readings("2023-01-01", ["s1"]))
+    sensors.put_minute("2023-01-01 00:01", readings("2023-01-01 00:01", ["s2"]))
+    sensors.january()
+    sensors.put_minute("2023-01-01 00:01", readings("2023-01-01 00:01", ["s3", "s4"]))
+    sensors.delete_key(first)
+    sensors.january()
+    assert [row[1] for row in sensors.readings()] == ["s3", "s4"]
+
+
+def test_columns_may_stand_in_any_order_and_of_files_in_different_ones(sensors: SensorWorld) -> None:
+    table = readings("2023-01-01")
+    sensors.put_minute("2023-01-01 00:00", table)
+    sensors.put_minute("2023-01-01 00:01", table.select(list(reversed(table.column_names))))
+    sensors.put_minute("2023-01-01 00:02", table.append_column("more", pa.array([1, 2])))
+    report = sensors.january()
+    assert sensors.readings() == [
+        ("d", name, datetime(2023, 1, 1)) for name in ("s1", "s1", "s1", "s2", "s2", "s2")
+    ]
+    told = results(report)["declared_fields"]
+    assert (told.passed, told.severity) == (False, "warn")
+    assert (
+        told.message == f"'more' is not declared, and was not loaded, in {PREFIX}2023-01-01 00:02:00.parquet"
+    )
+
+
+def test_odd_numbers_of_rows_and_files_are_told(sensors: SensorWorld) -> None:
+    for minute in ("2023-01-01 00:00", "2023-01-03 00:00"):
+        sensors.put_minute(minute, readings(minute))
+    checks = results(sensors.january())
+    assert checks["rows_per_file"].message == (
+        f"{PREFIX}2023-01-01 00:00:00.parquet has 2 rows, {PREFIX}2023-01-03 00:00:00.parquet has 2 rows; 1,914 are usual"
+    )
+    assert checks["files_per_day"].message == (
+        "2023-01-01 has 1 files, 2023-01-02 has 0 files, 2023-01-03 has 1 files; 1,440 are usual"
+    )
+    assert not checks["rows_per_file"].blocking
+    assert not checks["files_per_day"].blocking
+
+
+def test_products_that_expire_too_early_or_too_late_fail_the_gate(sensors: SensorWorld) -> None:
+    days = [86, 87, 89, 90]
+    moment = datetime(2023, 1, 1)
+    expires = pa.array([moment + timedelta(days=number) for number in days], pa.timestamp("us"))
+    sensors.put_minute("2023-01-01 00:00", readings("2023-01-01", "abcd", product_expire=expires))
+    with pytest.raises(GateError) as told:
+        sensors.january()
+    assert "product_expire is not 87 to 89 days after create_at in 2 rows in 2023-01" in str(told.value)
+    assert sensors.snapshot() == {}
+
+
+def test_a_row_of_another_day_than_the_file_s_month_is_rejected(sensors: SensorWorld) -> None:
+    sensors.compiled = sensor_star(reject_limit=0.9)
+    moments = pa.array([datetime(2023, 1, 1), datetime(2023, 2, 1)], pa.timestamp("us"))
+    expires = pa.array([datetime(2023, 3, 30), datetime(2023, 4, 30)], pa.timestamp("us"))
+    key = sensors.put_minute(
+        "2023-01-01 00:00", readings("2023-01-01", create_at=moments, product_expire=expires)
+    )
+    assert sensors.january().rejected == 1
+    [(file, line, column, reason, raw)] = sensors.state(
+        "rejected_rows", 'object_key, line, column_name, reason, "raw"'
+    )
+    assert (file, line, column) == (key, 2, "create_at")
+    assert reason == "2023-02-01 00:00:00 is outside the months that the key names, 2023-01"
+    assert '"sensor_serial":"s2"' in raw
+
+
+WHOLE = packed(readings("2023-01-01"))
+DAMAGES = {
+    "empty": b"",
+    "no Parquet": b"department_name,sensor_serial\n" * 3,
+    "cut off": WHOLE[:-30],
+    "broken footer": WHOLE[:-40] + b"\xff" * 32 + WHOLE[-8:],
+    "broken page": WHOLE[:20] + b"\xff" * 60 + WHOLE[80:],
+    "another type": packed(readings("2023-01-01", product_name=pa.array([1, 2]))),
+    "a column is gone": packed(readings("2023-01-01").drop_columns(["create_at"])),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_file_that_cannot_be_read_fails_the_load_by_its_name(sensors: SensorWorld, damage: str) -> None:
+    sensors.put_minute("2023-01-01 00:00", readings("2023-01-01"))
+    sensors.january()
+    before = sensors.snapshot()
+    key = sensors.put_minute("2023-01-01 00:01", DAMAGES[damage])
+    sensors.put_minute("2023-01-01 00:02", readings("2023-01-01 00:02"))
+    with pytest.raises(SourceFileError) as told:
+        sensors.january()
+    assert str(told.value).startswith(f"{sensors.bucket.uri(key)} ")
+    assert "unfit_files: reject" in str(told.value)
+    assert "\n" not in str(told.value)
+    assert sensors.snapshot() == before
+
+
+@pytest.mark.parametrize("damage", ["no Parquet", "broken footer", "broken page"])
+@pytest.mark.parametrize("policy", ["reject", "fail"])
+def test_a_rebuild_treats_a_file_that_cannot_be_read_as_every_load_does(
+    tmp_path: Path, damage: str, policy: str
+) -> None:
+    (tmp_path / "bucket").mkdir()
+    facts = [{"name": name, "type": "varchar(40)"} for name in ("sensor_serial", "department_name")]
+    before, after = (
+        small_star(tmp_path / str(count), "parquet", facts[:count], unfit_files=policy) for count in (1, 2)
+    )
+    made = SmallWorld((tmp_path / "bucket").as_uri(), f"duckdb://{tmp_path}/dev.duckdb", before)
+    made.load(a_parquet=packed(readings("2023-01-01")))
+    made.compiled = after
+    if policy == "fail":
+        with pytest.raises(SourceFileError, match=r"b\.parquet .*unfit_files: reject"):
+            made.load(b_parquet=DAMAGES[damage])
+        return
+    report = made.load(b_parquet=DAMAGES[damage])
+    rows = len(readings("2023-01-01"))
+    assert (report.read, report.loaded, report.rejected) == (rows + 1, rows, 1)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_or_it_counts_as_a_row_that_was_rejected(sensors: SensorWorld, damage: str) -> None:
+    sensors.compiled = sensor_star("reject", 0.5)
+    sensors.put_minute("2023-01-01 00:00", readings("2023-01-01"))
+    key = sensors.put_minute("2023-01-01 00:01", DAMAGES[damage])
+    sensors.put_minute("2023-01-01 00:02", readings("2023-01-01 00:02"))
+    report = sensors.january()
+    assert (report.read, report.loaded, report.rejected) == (5, 4, 1)
+    assert {row[2].minute for row in sensors.readings()} == {0, 2}
+    [(file, line, raw)] = sensors.state("rejected_rows", 'object_key, line, "raw"')
+    assert (file, line, raw) == (key, None, "")

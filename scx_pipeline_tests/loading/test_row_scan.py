@@ -1,0 +1,61 @@
+"""Rules of single rows, counted in one scan, or in one of each part: what breaks them, and in which month.
+What follows from a rule that is broken is tested with the gate in pipeline."""
+
+from __future__ import annotations
+
+import duckdb
+import pytest
+
+from scx_pipeline.loading.checks import RowScan
+from scx_pipeline.model.star import Column, Month, Span, Table
+
+TABLE = Table(
+    name="readings",
+    role="fact",
+    description="",
+    event_time="at",
+    columns=(
+        Column(name="at", type="timestamp", nullable=False, description=""),
+        Column(name="sensor", type="varchar(8)", nullable=False, description=""),
+        Column(name="value", type="integer", nullable=True, range=(0, 10), description=""),
+    ),
+)
+YEAR = Span(Month(2023, 1), Month(2023, 12))
+ROWS = """(SELECT * FROM (VALUES
+    (TIMESTAMP '2023-01-05', 'a', 5), (TIMESTAMP '2023-01-06', NULL, 11), (TIMESTAMP '2023-02-01', NULL, NULL)
+) AS r("at", sensor, value))"""
+
+
+@pytest.fixture
+def scan() -> RowScan:
+    return RowScan(TABLE, YEAR)
+
+
+def found(scan: RowScan) -> dict[str, dict[str, int]]:
+    return {result.name: dict(result.violations) for result in scan.results() if not result.passed}
+
+
+def test_what_breaks_a_rule_is_counted_by_month(scan: RowScan) -> None:
+    scan.add(duckdb.execute(scan.sql(ROWS)).fetchall())
+    assert scan.rows() == {Month(2023, 1): 2, Month(2023, 2): 1}
+    assert found(scan) == {
+        "not_null_sensor": {"2023-01": 1, "2023-02": 1},
+        "range_value": {"2023-01": 1},
+    }
+
+
+def test_parts_add_up(scan: RowScan) -> None:
+    for _ in range(2):
+        scan.add(duckdb.execute(scan.sql(ROWS)).fetchall())
+    assert scan.rows() == {Month(2023, 1): 4, Month(2023, 2): 2}
+    assert found(scan)["not_null_sensor"] == {"2023-01": 2, "2023-02": 2}
+
+
+def test_columns_known_to_be_full_are_not_looked_at_for_a_null_but_all_others_are(scan: RowScan) -> None:
+    scan.add(duckdb.execute(scan.sql(ROWS, full=["at", "value"])).fetchall())
+    assert found(scan) == {
+        "not_null_sensor": {"2023-01": 1, "2023-02": 1},
+        "range_value": {"2023-01": 1},
+    }
+    assert 'COUNT("at")' not in scan.sql(ROWS, full=["at"])
+    assert 'COUNT("at")' in scan.sql(ROWS)

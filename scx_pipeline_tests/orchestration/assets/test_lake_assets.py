@@ -1,0 +1,114 @@
+"""The lake in Dagster: its assets, checks and jobs, and runs of them by the embedded engine.
+Runs by Spark are in spark/; what a build does is in lake/."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+
+from scx_pipeline.lake.format.lake_store import open_place
+from scx_pipeline.lake.format.manifest import Manifest, read_manifest
+from scx_pipeline.loading.checks import declared_checks
+from scx_pipeline.orchestration.assets.lake_assets import lake_job_name
+from scx_pipeline.orchestration.build import build_star, with_resources
+from scx_pipeline.orchestration.partitions import monthly, range_tags
+from scx_pipeline.orchestration.runs.execute import RunOutcome, open_runner
+from scx_pipeline.settings import Settings
+from scx_pipeline_tests.support.dagster_env import QUIET, Desk, failure
+from scx_pipeline_tests.support.load_env import APRIL, FACTS, MARCH, STAGING, job, span_of
+from scx_pipeline_tests.support.music_env import music_star
+
+
+def lake_key(name: str) -> dg.AssetKey:
+    return dg.AssetKey(["scx", "lake", name])
+
+
+def manifest(desk: Desk) -> Manifest:
+    return read_manifest(open_place(desk.settings.lake, "scx"), "scx")
+
+
+def build(desk: Desk, first: str, last: str = "") -> RunOutcome:
+    """A run as `scx lake build` makes it."""
+    star = desk.world.compiled.star
+    with open_runner(
+        desk.world.compiled, desk.settings, desk.told.append, lambda span: lake_job_name(star, span)
+    ) as run:
+        return run(span_of(first, last))
+
+
+@pytest.fixture(scope="module")
+def music() -> dg.Definitions:
+    return with_resources(build_star(music_star()), Settings())
+
+
+def test_tables_of_the_lake_depend_on_each_other_and_on_the_sources(music: dg.Definitions) -> None:
+    specs = [spec for spec in music.resolve_all_asset_specs() if "lake" in spec.key.path]
+    made_from = {spec.key.path[-1]: {"/".join(dep.asset_key.path[1:]) for dep in spec.deps} for spec in specs}
+    assert made_from == {
+        "staging_events": {"log_data"},
+        "staging_songs": {"song_data"},
+        **{name: {"lake/staging_songs"} for name in ("songs", "artists")},
+        **{name: {"lake/staging_events"} for name in ("users", "time")},
+        "songplays": {"lake/staging_events", "lake/songs", "lake/artists"},
+    }
+    assert {spec.key.path[-1]: spec.metadata["folders"] for spec in specs} == {
+        **dict.fromkeys(("staging_events", "songplays", "time"), "year, month"),
+        **dict.fromkeys(("staging_songs", "artists", "users"), "none"),
+        "songs": "year, artist_id",
+    }
+    months = {spec.key.path[-1] for spec in specs if spec.partitions_def == monthly(music_star().star)}
+    assert months == {"staging_events", "users", "time", "songplays"}
+
+
+def test_every_declared_check_is_one_of_the_lake_too(music: dg.Definitions) -> None:
+    found = {key for key in music.resolve_asset_graph().asset_check_keys if "lake" in key.asset_key.path}
+    star = music_star().star
+    assert {(key.asset_key.path[-1], key.name) for key in found} == {
+        (check.table, check.name) for check in declared_checks(star)
+    }
+
+
+def test_a_build_materializes_every_table_by_month_with_its_numbers_and_checks(desk: Desk) -> None:
+    desk.world.put("2021/03/a.csv", [job(1, "2021-03-05 10:00:00"), job(2, "2021-03-06 10:00:00", user_id=7)])
+    desk.world.put("2021/04/a.csv", [job(3, "2021-04-05 10:00:00")])
+    outcome = build(desk, MARCH, APRIL)
+    assert outcome.success, outcome.error
+    assert outcome.rows[FACTS] == {MARCH: 2, APRIL: 1}
+    assert outcome.rows["users"] == {MARCH: 2, APRIL: 1}
+    assert outcome.numbers["objects_read"] == 2
+    assert {check["name"] for check in outcome.checks if not check["passed"]} == set()
+    assert any("putting files in their places" in line for line in desk.told)
+    records = desk.instance.fetch_materializations(lake_key(FACTS), limit=10).records
+    assert {record.partition_key for record in records} == {MARCH, APRIL}
+    assert [str(month) for month in manifest(desk).months] == [MARCH, APRIL]
+
+
+def test_a_check_that_fails_is_recorded_and_nothing_is_materialized(desk: Desk) -> None:
+    desk.world.put(
+        "2021/03/a.csv", [job(1, "2021-03-05 10:00:00"), job(2, "2021-03-06 10:00:00", plan_id=2000)]
+    )
+    result = desk.definitions.resolve_job_def("scx_lake_job").execute_in_process(
+        instance=desk.instance, tags=dict(range_tags(span_of(MARCH))), run_config=QUIET, raise_on_error=False
+    )
+    assert not result.success
+    told = failure(result)
+    assert f"range_plan_id on {STAGING}" in told
+    assert "was not published, nothing was changed" in told
+    assert [check.check_name for check in result.get_asset_check_evaluations() if not check.passed] == [
+        "range_plan_id"
+    ]
+    assert desk.instance.fetch_materializations(lake_key(STAGING), limit=1).records == []
+    assert manifest(desk).months == {}
+
+
+def test_a_run_without_a_month_says_what_to_do(desk: Desk) -> None:
+    result = desk.definitions.resolve_job_def("scx_lake_job").execute_in_process(
+        instance=desk.instance, run_config=QUIET, raise_on_error=False
+    )
+    assert "no month was chosen" in failure(result)
+
+
+def test_builds_of_one_star_take_turns(desk: Desk) -> None:
+    graph = desk.definitions.resolve_asset_graph()
+    node = graph.get(lake_key(FACTS)).assets_def.op
+    assert node.pool == "scx_lake"

@@ -1,0 +1,149 @@
+"""The Dagster instance that the command makes on first use: what it is set to, and what it leaves alone.
+What is recorded in it is in test_runs.py."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+from dagster._core.events import AssetMaterializationPlannedData
+
+from scx_pipeline.errors import SettingsError
+from scx_pipeline.orchestration.runs.instance import (
+    CONFIG,
+    DEFAULT_CONFIG,
+    PooledEventLogStorage,
+    open_instance,
+    prepare_home,
+)
+
+
+def test_a_new_home_sends_no_telemetry_and_asks_for_no_address(tmp_path: Path) -> None:
+    with open_instance(tmp_path / "home") as instance:
+        assert instance.telemetry_enabled is False
+        assert instance.nux_enabled is False
+
+
+def test_a_run_that_died_with_its_machine_is_given_up_at_last(tmp_path: Path) -> None:
+    with open_instance(tmp_path / "home") as instance:
+        assert instance.run_monitoring_enabled
+        assert 0 < instance.run_monitoring_max_runtime_seconds <= 24 * 3600
+
+
+def test_a_run_that_was_asked_for_starts_within_a_second_or_two(tmp_path: Path) -> None:
+    with open_instance(tmp_path / "home") as instance:
+        queue = instance.get_concurrency_config().run_queue_config
+        assert queue is not None
+        assert queue.max_concurrent_runs == 4
+    assert yaml.safe_load(DEFAULT_CONFIG)["run_queue"]["dequeue_interval_seconds"] == 1
+
+
+def test_what_is_made_is_its_owners_alone_and_what_was_there_stays_as_it_was(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    with open_instance(tmp_path / "home" / "dagster") as instance:
+        assert instance.get_runs() == []
+    modes = [
+        stat.S_IMODE(path.stat().st_mode)
+        for path in (tmp_path, tmp_path / "home", tmp_path / "home" / "dagster")
+    ]
+    assert modes == [0o755, 0o700, 0o700]
+
+
+def test_a_run_without_a_process_is_looked_for_every_few_seconds(tmp_path: Path) -> None:
+    with open_instance(tmp_path / "home") as instance:
+        assert instance.run_launcher.supports_check_run_worker_health
+        assert instance.run_monitoring_poll_interval_seconds <= 30
+        assert instance.run_monitoring_start_timeout_seconds <= 180
+
+
+def test_a_config_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / CONFIG).write_text("telemetry:\n  enabled: false\n")
+    prepare_home(tmp_path)
+    assert (tmp_path / CONFIG).read_text() == "telemetry:\n  enabled: false\n"
+
+
+def test_an_empty_config_is_a_good_one(tmp_path: Path) -> None:
+    (tmp_path / CONFIG).write_text("")
+    with open_instance(tmp_path) as instance:
+        assert instance.get_runs() == []
+
+
+def test_the_storage_is_sqlite_with_its_connections_kept_open(tmp_path: Path) -> None:
+    with open_instance(tmp_path / "home") as instance:
+        assert isinstance(instance.event_log_storage, PooledEventLogStorage)
+
+
+def test_a_storage_that_the_config_names_is_used(tmp_path: Path) -> None:
+    (tmp_path / CONFIG).write_text(f"storage:\n  sqlite:\n    base_dir: {tmp_path / 'elsewhere'}\n")
+    with open_instance(tmp_path) as instance:
+        assert not isinstance(instance.event_log_storage, PooledEventLogStorage)
+        assert instance.get_runs() == []
+    assert (tmp_path / "elsewhere").is_dir()
+
+
+def test_what_one_process_records_another_way_of_opening_reads(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with open_instance(home) as instance:
+        instance.report_runless_asset_event(dg.AssetMaterialization("made"))
+    with dg.DagsterInstance.from_config(str(home)) as dagsters_own:
+        assert dagsters_own.get_latest_materialization_event(dg.AssetKey("made"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(SettingsError, match=r"DAGSTER_HOME .*home cannot be written"):
+        prepare_home(tmp_path / "home")
+
+
+@pytest.mark.parametrize("name", ["a%20b", "what?"])
+def test_a_home_whose_path_sqlite_takes_for_more_than_a_path_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingsError, match="has a [%?], with which Dagster cannot open its SQLite files"):
+        prepare_home(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_home_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("")
+    with pytest.raises(SettingsError, match=r"DAGSTER_HOME .*home cannot be written \(Not a directory\)"):
+        prepare_home(tmp_path / "home")
+
+
+def test_a_batch_of_events_is_stored_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster stores the events of a batch that failed one by one: none of them may stand by then."""
+    events = [planned(name) for name in ("one", "two", "three")]
+    with open_instance(tmp_path / "home") as instance:
+        storage = instance.event_log_storage
+        with monkeypatch.context() as patch:
+            store = storage.store_event
+            patch.setattr(storage, "store_event", lambda event: 1 / (event is not events[2]) and store(event))
+            with pytest.raises(ZeroDivisionError):
+                storage.store_event_batch(events)
+        assert planned_of(instance) == []
+        storage.store_event_batch(events)
+        storage.store_event(planned("after it"))
+        assert planned_of(instance) == ["one", "two", "three", "after it"]
+
+
+def planned(name: str) -> dg.EventLogEntry:
+    """The event that a run is to make an asset."""
+    event = dg.DagsterEvent(
+        event_type_value=dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED.value,
+        job_name="job",
+        event_specific_data=AssetMaterializationPlannedData(dg.AssetKey(name)),
+    )
+    return dg.EventLogEntry(
+        error_info=None, level=20, user_message="", run_id="run", timestamp=1.0, dagster_event=event
+    )
+
+
+def planned_of(instance: dg.DagsterInstance) -> list[str]:
+    """The assets that the run is planned to make, in order."""
+    events = [record.dagster_event for record in instance.all_logs("run")]
+    return [event.asset_key.to_user_string() for event in events if event and event.asset_key]

@@ -1,0 +1,338 @@
+"""Runs of the lake on EMR Serverless and EMR that do not come to a job, or whose job fails or is cancelled; AWS is played, S3 is real.
+Runs whose job is really run are in spark/test_emr_jobs.py; the requests' texts, in orchestration/spark/test_emr_requests.py."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import obstore
+import pytest
+from dagster._core.errors import DagsterExecutionInterruptedError
+from dagster._core.pipes import utils as pipes
+from dagster_pipes import decode_param
+
+from scx_pipeline.errors import LakeError
+from scx_pipeline.lake.build.build_request import Answer, Order
+from scx_pipeline.lake.spark.code_archive import names_of, open_code
+from scx_pipeline.lake.spark.package import Target
+from scx_pipeline.orchestration.runs.execute import RunOutcome
+from scx_pipeline.orchestration.spark import emr, emr_serverless
+from scx_pipeline.settings import Settings
+from scx_pipeline.storage.s3 import open_s3
+from scx_pipeline_tests.orchestration.assets.test_lake_assets import build
+from scx_pipeline_tests.orchestration.spark.test_emr_requests import conf_of, example
+from scx_pipeline_tests.support.dagster_env import Desk
+from scx_pipeline_tests.support.load_env import MARCH, World
+from scx_pipeline_tests.support.servers.emr import APPLICATION, ROLE, Service, play, refusal
+
+NOW = datetime(2026, 11, 26, tzinfo=UTC)
+ARN = f"arn:aws:emr-serverless:us-east-1:123456789012:/applications/{APPLICATION}"
+RUN = {"applicationId": APPLICATION, "jobRunId": "00run", "arn": f"{ARN}/jobruns/00run"}
+FACTS = {
+    "createdBy": "arn:aws:iam::123456789012:user/anna", "createdAt": NOW, "updatedAt": NOW, "executionRole": ROLE,
+    "releaseLabel": "emr-7.12.0", "jobDriver": {"sparkSubmit": {"entryPoint": "s3://code/job.py"}},
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(emr_serverless, "LOOK", 0.0)
+    monkeypatch.setattr(emr, "LOOK", 0.0)
+    monkeypatch.setattr(pipes, "WAIT_FOR_LOGS_AFTER_EXECUTION_INTERVAL", -1)
+
+
+@pytest.fixture
+def aws_desk(desk: Desk, s3_bucket: str) -> Desk:
+    """A desk whose bucket, lake and code are in S3, and whose lake EMR Serverless builds; the code is there, by name."""
+    settings = {
+        "bucket_url": f"{s3_bucket}/logs",
+        "lake_url": f"{s3_bucket}/lake",
+        "spark": "emr-serverless",
+        "spark_application": APPLICATION,
+        "spark_role": ROLE,
+        "spark_code": f"{s3_bucket}/code",
+    }
+    desk.settings = Settings.model_validate({**desk.settings.model_dump(), **settings})
+    desk.world = World(f"{s3_bucket}/logs", desk.world.warehouse_url)
+    for name in names_of(Target()):
+        obstore.put(open_s3(s3_bucket.removeprefix("s3://"), "code"), name, b"")
+    return desk
+
+
+def answering(**facts: Any) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    return lambda params: facts
+
+
+def application(**facts: Any) -> dict[str, Any]:
+    known = {
+        "applicationId": APPLICATION, "arn": ARN, "releaseLabel": "emr-7.12.0", "type": "Spark", "state": "CREATED",
+        "createdAt": NOW, "updatedAt": NOW, "architecture": "X86_64", "autoStartConfiguration": {"enabled": True},
+    }  # fmt: skip
+    return {"application": {**known, **facts}}
+
+
+def states(*names: str, details: str = "as it says") -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """A job run that is in these states, one look after the other, and then stays in the last."""
+    left: Iterator[str] = iter(names)
+
+    def look(params: Mapping[str, Any]) -> dict[str, Any]:
+        return {"jobRun": {**RUN, **FACTS, "state": next(left, names[-1]), "stateDetails": details}}
+
+    return look
+
+
+@pytest.fixture
+def serverless(monkeypatch: pytest.MonkeyPatch) -> Service:
+    """An application that takes a job, which fails without a word unless a test says otherwise."""
+    service = Service("emr-serverless")
+    service.answers = {
+        "GetApplication": answering(**application()),
+        "StartJobRun": answering(**RUN),
+        "GetJobRun": states("SUBMITTED", "PENDING", "RUNNING", "FAILED", details="ExitCode: 137"),
+    }
+    play(service, monkeypatch)
+    return service
+
+
+def failed(outcome: RunOutcome, told: str) -> None:
+    assert not outcome.success
+    error = str(outcome.error)
+    assert told in error
+    assert "\n" not in error
+
+
+def test_states_are_told_as_they_change_and_a_failed_job_in_one_line(
+    aws_desk: Desk, serverless: Service
+) -> None:
+    outcome = build(aws_desk, MARCH)
+    failed(
+        outcome, "the job run 00run of EMR Serverless is FAILED: ExitCode: 137: it was killed, as for want"
+    )
+    told = [line for line in aws_desk.told if line.startswith("EMR Serverless: the job run 00run is ")]
+    assert [line.rpartition(" ")[2] for line in told] == [
+        *("started", "SUBMITTED", "PENDING", "RUNNING", "FAILED"),
+    ]
+
+
+def test_the_request_names_the_code_that_stands_and_where_to_tell(
+    aws_desk: Desk, serverless: Service
+) -> None:
+    outcome = build(aws_desk, MARCH)
+    [request] = serverless.requests("StartJobRun")
+    archive, entry = names_of(Target())
+    spark = request["jobDriver"]["sparkSubmit"]
+    assert spark["entryPoint"] == f"{aws_desk.settings.spark_code}/{entry}"
+    conf = conf_of(spark["sparkSubmitParameters"].split(" "))
+    assert conf["spark.archives"] == f"{aws_desk.settings.spark_code}/{archive}#environment"
+    of_pipes = {name: value for name, value in conf.items() if "DAGSTER_PIPES" in name}
+    assert {name.rpartition(".")[0] for name in of_pipes} == {"spark.emr-serverless.driverEnv"}
+    context, messages = (decode_param(of_pipes[name]) for name in sorted(of_pipes))
+    order = Order.parse(context["data"]["extras"])
+    assert (order.lake, str(order.span), order.run_id) == (aws_desk.settings.lake, MARCH, outcome.run_id)
+    assert messages["bucket"] == aws_desk.settings.spark_code.split("/")[2]
+    assert messages["key_prefix"] == f"code/messages/{outcome.run_id}/scx_lake-0"
+    assert request["tags"]["dagster/run-id"] == outcome.run_id
+    assert (request["tags"]["star"], request["tags"]["months"]) == ("scx", MARCH)
+
+
+def test_a_job_s_own_answer_goes_before_what_aws_says_of_its_end(
+    aws_desk: Desk, serverless: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipes, "WAIT_FOR_LOGS_AFTER_EXECUTION_INTERVAL", 60)
+
+    def tell(params: Mapping[str, Any]) -> dict[str, Any]:
+        [request] = serverless.requests("StartJobRun")
+        conf = conf_of(request["jobDriver"]["sparkSubmit"]["sparkSubmitParameters"].split(" "))
+        where = decode_param(conf["spark.emr-serverless.driverEnv.DAGSTER_PIPES_MESSAGES"])
+        payload = Answer(None, "2021/03/a.csv, line 2: no job").as_json()
+        lines = [
+            {"__dagster_pipes_version": "0.1", "method": method, "params": params}
+            for method, params in (
+                ("opened", {"extras": {}}),
+                ("log", {"message": "44 checks in 1 s", "level": "INFO"}),
+                ("report_custom_message", {"payload": payload}),
+                ("closed", {}),
+            )
+        ]
+        text = "\n".join(json.dumps(line) for line in lines)
+        obstore.put(open_s3(where["bucket"], where["key_prefix"]), "1.json", text.encode())
+        return states("FAILED", details="ExitCode: 1")(params)
+
+    serverless.answers["GetJobRun"] = tell
+    outcome = build(aws_desk, MARCH)
+    failed(outcome, "2021/03/a.csv, line 2: no job")
+    assert "00run" not in str(outcome.error)
+    assert "44 checks in 1 s" in aws_desk.told
+
+
+def test_a_job_that_ended_well_and_whose_answer_is_lost_is_told(aws_desk: Desk, serverless: Service) -> None:
+    serverless.answers["GetJobRun"] = states("SUCCESS")
+    failed(build(aws_desk, MARCH), "ended well, but its answer was not found below SCX_SPARK_CODE")
+
+
+DENIED = f"User: arn:aws:iam::123456789012:user/anna is not authorized to perform: iam:PassRole on resource: {ROLE}"
+REFUSED = {
+    "absent": ("GetApplication", "ResourceNotFoundException", "Application 00f1abc does not exist", "see SCX_SPARK_APPLICATION, and AWS_REGION"),
+    "no right": ("GetApplication", "AccessDeniedException", "no", "let this user or role call it"),
+    "role": ("StartJobRun", "AccessDeniedException", DENIED, "see SCX_SPARK_ROLE, and let this user or role pass it (iam:PassRole)"),
+    "quota": ("StartJobRun", "ServiceQuotaExceededException", "The account has reached its limit", "raise the quota `Max concurrent vCPUs"),
+    "stopped": ("StartJobRun", "ValidationException", "Application is not in STARTED state", "start it (aws emr-serverless start-application)"),
+    "gone": ("GetJobRun", "ExpiredTokenException", "The token is old", "see the job run 00run, which may still be at work: The token is old: log in"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_aws_refuses_is_one_line_with_what_to_do(name: str, aws_desk: Desk, serverless: Service) -> None:
+    operation, code, message, told = REFUSED[name]
+    serverless.answers[operation] = refusal(code, message)
+    failed(build(aws_desk, MARCH), told)
+
+
+def test_an_application_that_cannot_start_is_not_asked_to(aws_desk: Desk, serverless: Service) -> None:
+    serverless.answers["GetApplication"] = answering(
+        **application(state="STOPPED", autoStartConfiguration={"enabled": False})
+    )
+    failed(build(aws_desk, MARCH), "00f1abc (SCX_SPARK_APPLICATION) is STOPPED: start it")
+    assert serverless.requests("StartJobRun") == []
+
+
+def test_without_an_archive_for_the_application_s_processor_it_says_how_to_make_it(
+    aws_desk: Desk, serverless: Service
+) -> None:
+    serverless.answers["GetApplication"] = answering(**application(architecture="ARM64"))
+    failed(
+        build(aws_desk, MARCH),
+        "/code has no archive of this version for arm64: run `scx lake package --architecture arm64`; nothing was changed",
+    )
+
+
+def test_code_that_may_not_be_listed_is_told(
+    aws_desk: Desk, serverless: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(
+        LakeError, match=r"cannot list s3://.*/code/ \(SCX_SPARK_CODE\): access is denied: let .*docs/emr.md"
+    ) as caught:
+        open_code(aws_desk.settings.spark_code).find()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("act", ["find", "put"])
+def test_a_bucket_that_is_absent_is_told(act: str, s3_bucket: str) -> None:
+    place = open_code("s3://scx-nowhere/code")
+    with pytest.raises(LakeError, match=r"cannot list s3://scx-nowhere/code/ .*: there is no such bucket$"):
+        place.find() if act == "find" else place.put(Target())
+
+
+def test_a_run_that_is_cancelled_cancels_its_job(aws_desk: Desk, serverless: Service) -> None:
+    def interrupt(params: Mapping[str, Any]) -> dict[str, Any]:
+        raise DagsterExecutionInterruptedError  # as Dagster's handler of SIGINT and SIGTERM does, wherever a step is
+
+    serverless.answers["GetJobRun"] = interrupt
+    serverless.answers["CancelJobRun"] = answering(applicationId=APPLICATION, jobRunId="00run")
+    assert not build(aws_desk, MARCH).success
+    assert serverless.requests("CancelJobRun") == [{"applicationId": APPLICATION, "jobRunId": "00run"}]
+
+
+# EMR
+
+
+@pytest.fixture
+def cluster(aws_desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Service:
+    """The same desk, with a cluster for each job: it comes, and its step fails."""
+    import yaml
+
+    request = example()
+    for group in request["Instances"]["InstanceGroups"]:
+        group["InstanceType"] = "m7i.xlarge"
+    file = tmp_path / "emr.yaml"
+    file.write_text(yaml.safe_dump(request))
+    settings = {"spark": "emr", "spark_cluster": str(file)}
+    aws_desk.settings = aws_desk.settings.model_copy(update=settings)
+    service = Service("emr")
+    looks = iter([("STARTING", "PENDING"), ("RUNNING", "RUNNING"), ("TERMINATING", "FAILED")])
+    now = [("STARTING", "PENDING")]
+
+    def described(params: Mapping[str, Any]) -> dict[str, Any]:
+        now[0] = next(looks, now[0])
+        return {"Cluster": {"Id": "j-1", "Status": {"State": now[0][0]}, "LogUri": "s3://logs/emr/"}}
+
+    def steps(params: Mapping[str, Any]) -> dict[str, Any]:
+        details = {"FailureDetails": {"Reason": "Unknown Error."}} if now[0][1] == "FAILED" else {}
+        return {"Steps": [{"Id": "s-1", "Status": {"State": now[0][1], **details}}]}
+
+    service.answers = {
+        "RunJobFlow": answering(
+            JobFlowId="j-1", ClusterArn="arn:aws:elasticmapreduce:us-east-1:123456789012:cluster/j-1"
+        ),
+        "DescribeCluster": described,
+        "ListSteps": steps,
+    }
+    play(service, monkeypatch)
+    return service
+
+
+def test_a_cluster_is_made_for_the_job_and_followed(aws_desk: Desk, cluster: Service) -> None:
+    outcome = build(aws_desk, MARCH)
+    failed(outcome, "the step of the EMR cluster j-1 is FAILED, the cluster TERMINATING: Unknown Error")
+    [request] = cluster.requests("RunJobFlow")
+    [step] = request["Steps"]
+    conf = conf_of(step["HadoopJarStep"]["Args"])
+    context = decode_param(conf["spark.yarn.appMasterEnv.DAGSTER_PIPES_CONTEXT"])
+    assert Order.parse(context["data"]["extras"]).run_id == outcome.run_id
+    tags = {tag["Key"]: tag["Value"] for tag in request["Tags"]}
+    assert (tags["team"], tags["star"], tags["dagster/run-id"]) == ("data", "scx", outcome.run_id)
+    assert [line for line in aws_desk.told if line.startswith("EMR: ")] == [
+        "EMR: the cluster j-1 is being made",
+        "EMR: the cluster j-1 is STARTING, its step PENDING",
+        "EMR: the cluster j-1 is RUNNING, its step RUNNING",
+    ]
+
+
+def test_a_run_that_is_cancelled_ends_its_cluster(aws_desk: Desk, cluster: Service) -> None:
+    def interrupt(params: Mapping[str, Any]) -> dict[str, Any]:
+        raise DagsterExecutionInterruptedError
+
+    cluster.answers["ListSteps"] = interrupt
+    cluster.answers["TerminateJobFlows"] = answering()
+    assert not build(aws_desk, MARCH).success
+    assert cluster.requests("TerminateJobFlows") == [{"JobFlowIds": ["j-1"]}]
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "told"),
+    [
+        ("ValidationException", "Invalid InstanceProfile: nobody.", "see JobFlowRole in the file of SCX_SPARK_CLUSTER"),
+        ("AccessDeniedException", DENIED, "let this user or role pass JobFlowRole and ServiceRole"),
+        ("ValidationException", "The supplied release label is invalid: emr-9.9.9.", "take another ReleaseLabel"),
+    ],
+)  # fmt: skip
+def test_a_cluster_that_is_refused_is_one_line(
+    code: str, message: str, told: str, aws_desk: Desk, cluster: Service
+) -> None:
+    cluster.answers["RunJobFlow"] = refusal(code, message)
+    failed(build(aws_desk, MARCH), f"cannot start an EMR cluster (scx): {message}: {told}")
+
+
+# scx doctor
+
+
+def test_doctor_tells_what_jobs_would_run_on(aws_desk: Desk, serverless: Service) -> None:
+    from scx_pipeline.services.doctor import examine
+
+    found = {finding.name: finding for finding in examine(aws_desk.settings)}["spark"]
+    assert found.well, found.found
+    assert found.found.startswith(
+        f"emr-serverless: application {APPLICATION} answers, and jobs run from s3://"
+    )
+    serverless.answers["GetApplication"] = refusal("ResourceNotFoundException", "Application does not exist")
+    found = {finding.name: finding for finding in examine(aws_desk.settings)}["spark"]
+    assert not found.well
+    assert "SCX_SPARK_APPLICATION" in found.found
+    assert "spark" not in {
+        finding.name for finding in examine(aws_desk.settings.model_copy(update={"spark": ""}))
+    }

@@ -1,0 +1,4 @@
+"""Tests of `scx_pipeline.parsing`.
+
+Shared fixtures and servers are in `support`.
+"""

@@ -1,0 +1,54 @@
+"""The walls of the project: imports run one way, modules say what lives in them, heavy libraries load late.
+What the modules do is tested elsewhere."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "scx_pipeline"
+MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
+TESTS = sorted(path for path in (ROOT / "scx_pipeline_tests").rglob("*.py"))
+
+
+def part(path: Path) -> str:
+    """The part of the package a module belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def test_imports_run_downwards_only_and_in_no_cycle() -> None:
+    found = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert found.returncode == 0, found.stdout
+
+
+@pytest.mark.parametrize("path", [*MODULES, *TESTS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_module_opens_with_two_lines_on_what_lives_there(path: Path) -> None:
+    docstring = ast.get_docstring(ast.parse(path.read_text("utf-8")))
+    assert docstring is not None
+    assert len(docstring.strip().splitlines()) >= 2
+
+
+def test_no_engine_is_asked_for_by_name_outside_its_file() -> None:
+    for path in MODULES:
+        if part(path) in ("warehouse", "services", "samples", "cluster"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Compare):
+                texts = {item.value for item in ast.walk(node) if isinstance(item, ast.Constant)}
+                assert not texts & {"duckdb", "postgres", "postgresql", "redshift"}, f"{path}:{node.lineno}"
+
+
+def test_the_command_starts_without_heavy_libraries() -> None:
+    code = "import sys, scx_pipeline.cli.main; print([m for m in ('dagster', 'pandas', 'pyarrow', 'duckdb', 'boto3', 'sqlglot') if m in sys.modules])"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert told.stdout.strip() == "[]"

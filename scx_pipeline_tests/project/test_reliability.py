@@ -1,0 +1,68 @@
+"""docs/reliability.md names every case and all 83 faults, with tests that are there.
+That the page is as `make docs` writes it is tested with the other pages in project/test_documents.py."""
+
+from __future__ import annotations
+
+from scx_pipeline_tests.fuzz.test_fuzz import MAKERS
+from tools import reliability
+from tools.docs import PAGES
+from tools.reliability import SEEDS, all_tests, data, entries
+
+FAULTS = 83
+
+
+def test_every_fault_of_the_catalogue_has_an_entry_in_its_order() -> None:
+    assert [entry.number for entry in entries("faults")] == list(range(1, FAULTS + 1))
+
+
+def test_every_entry_has_tests_that_are_there_unless_some_may_be_missing() -> None:
+    missing = {
+        f"{entry.number or ''} {entry.what}": entry.missing
+        for part in ("cases", "faults")
+        for entry in entries(part)
+        if entry.missing
+    }
+    assert not missing or reliability.MISSING_ALLOWED, missing
+
+
+def test_what_is_missing_is_shown() -> None:
+    entry = reliability.Entry(
+        "g",
+        1,
+        "w",
+        "o",
+        ("project/test_reliability.py::test_what_is_missing_is_shown", "unit/none.py::test_x"),
+    )
+    assert entry.missing == ["unit/none.py::test_x"]
+    assert reliability.Entry("g", 1, "w", "o", ()).missing == ["no test"]
+    assert reliability._row(entry)[3] == f"`{entry.tests[0]}`<br>{reliability.TO_COME}"
+
+
+def test_no_entry_is_there_twice() -> None:
+    for part in ("cases", "faults"):
+        found = [(entry.group, entry.what) for entry in entries(part)]
+        assert len(set(found)) == len(found)
+
+
+def test_engines_are_read_from_the_fixtures() -> None:
+    engines = all_tests()
+    assert engines["loading/test_blocking_checks.py::test_a_breach_keeps_the_month_out"] == (
+        "DuckDB",
+        "PostgreSQL",
+        "Redshift",
+    )
+    assert engines["loading/formats/test_bad_input.py::test_a_read_only_database_is_named"] == ("PostgreSQL",)
+    assert engines["parsing/test_values.py::test_names_and_texts_are_quoted"] == ("DuckDB",)
+
+
+def test_every_seed_is_of_a_format_that_is_tried_and_shown() -> None:
+    page = PAGES["reliability.md"]()
+    assert SEEDS.keys() <= MAKERS.keys()
+    assert all(f"| {kind} | {seed} |" in page for kind, seeds in SEEDS.items() for seed in seeds)
+
+
+def test_every_mutant_that_survived_has_a_reason_or_a_test() -> None:
+    for item in data()["mutation"]:
+        assert item["tried"] <= item["of"]
+        assert item["killed"] + len(item.get("survivors", ())) == item["tried"], item["module"]
+        assert all(len(survivor) == 2 and survivor[1] for survivor in item.get("survivors", ()))

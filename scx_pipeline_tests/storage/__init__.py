@@ -1,0 +1,4 @@
+"""Tests of `scx_pipeline.storage`.
+
+Shared fixtures and servers are in `support`.
+"""

@@ -1,0 +1,4 @@
+"""Fixtures, environments and servers that several test packages share.
+
+Assertions about the product belong to the tests.
+"""

@@ -1,0 +1,265 @@
+"""COPY on the stand-in: manifests, formats, options, and what is told of files and of records that were refused.
+Other statements are in test_statements.py."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import obstore
+import psycopg2
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from psycopg2.extensions import connection
+
+from scx_pipeline_tests.support.redshift.server import StandIn
+
+REFUSED = [
+    "COPY t FROM STDIN",
+    "COPY t TO STDOUT",
+    "COPY (SELECT a FROM t) TO STDOUT",
+    "COPY t TO 's3://b/x' IAM_ROLE default CSV",
+    "COPY t FROM PROGRAM 'cat' CSV",
+    "COPY t FROM 's3://b/x' IAM_ROLE default CSV WHERE a > 1",
+    "COPY t FROM 's3://b/x' CSV",
+    "COPY t FROM 's3://b/x' IAM_ROLE 'arn:aws:iam::1:role/nobody' CSV",
+    "COPY t FROM '/tmp/x' IAM_ROLE default CSV",
+    "COPY t FROM 's3://b/x' IAM_ROLE default CSV ESCAPE",
+    "COPY t FROM 's3://b/x' IAM_ROLE default CSV REMOVEQUOTES",
+    "COPY t FROM 's3://b/x' IAM_ROLE default FORMAT AS PARQUET MAXERROR 10",
+    "COPY t FROM 's3://b/x' IAM_ROLE default FORMAT AS PARQUET REGION 'eu-west-1'",
+    "COPY t FROM 's3://b/x' IAM_ROLE default FORMAT AS PARQUET GZIP",
+    "COPY t FROM 's3://b/x' IAM_ROLE default JSON 'auto' DELIMITER ','",
+    "COPY t FROM 's3://b/x' IAM_ROLE default CSV MAXERROR 100001",
+    "COPY t FROM 's3://b/x' IAM_ROLE default CSV GZIP ZSTD",
+    "COPY t FROM 's3://b/x' CREDENTIALS 'aws_access_key_id=a;aws_secret_access_key=b' CSV",
+    "COPY t (nothing) FROM 's3://b/x' IAM_ROLE default CSV",
+    "COPY nothing FROM 's3://b/x' IAM_ROLE default CSV",
+    "COPY t FROM 's3://b/x' IAM_ROLE default CSV WITHOUT LOVE",
+]
+
+
+@dataclass
+class Desk:
+    """A session, a bucket, and COPY from the one to the other."""
+
+    con: connection
+    redshift: StandIn
+    bucket: str
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        with self.con.cursor() as run:
+            run.execute(sql)
+            return list(run.fetchall()) if run.description else []
+
+    def put(self, key: str, content: bytes) -> str:
+        obstore.put(self.redshift.store(self.bucket), key, content)
+        return f"s3://{self.bucket}/{key}"
+
+    def manifest(self, *urls: str, **more: object) -> str:
+        entries = [{"url": url, "mandatory": True, **more} for url in urls]
+        return self.put("manifests/1.json", json.dumps({"entries": entries}).encode())
+
+    def copy(self, source: str, options: str, table: str = "t") -> list[tuple[Any, ...]]:
+        self.rows(f"COPY {table} FROM '{source}' IAM_ROLE default {options}")
+        return self.rows(f"SELECT * FROM {table.partition(' (')[0]} ORDER BY 1")
+
+    def errors(self) -> list[tuple[Any, ...]]:
+        return self.rows(
+            "SELECT file_name, line_number, column_name, error_code, error_message FROM sys_load_error_detail"
+            " WHERE session_id = pg_backend_pid() ORDER BY file_name, line_number"
+        )
+
+
+@pytest.fixture
+def desk(redshift: StandIn, s3_bucket: str) -> Iterator[Desk]:
+    with closing(psycopg2.connect(redshift.url().replace("redshift://", "postgresql://"))) as con:
+        con.autocommit = True
+        found = Desk(con, redshift, s3_bucket.removeprefix("s3://"))
+        found.rows("CREATE TABLE t (a integer NOT NULL, b varchar(5), c timestamp, d decimal(6, 2))")
+        yield found
+
+
+def test_what_copy_refuses(desk: Desk) -> None:
+    taken = []
+    for statement in REFUSED:
+        try:
+            desk.rows(statement)
+            taken.append(statement)
+        except psycopg2.Error:
+            pass
+    assert taken == []
+
+
+def test_a_manifests_files_are_loaded_and_no_others(desk: Desk) -> None:
+    one = desk.put("log/1.csv", b'a,b,c,d\n1,"x,\n""y",2021-03-05 10:00:00,1.239\n')
+    two = desk.put("log/2.csv", b"a,b,c,d\n2,,,\n")
+    desk.put("log/3.csv", b"a,b,c,d\n3,,,\n")
+    found = desk.copy(desk.manifest(one, two), "MANIFEST CSV IGNOREHEADER 1 EMPTYASNULL")
+    assert [(a, b, str(c), str(d)) for a, b, c, d in found] == [
+        (1, 'x,\n"y', "2021-03-05 10:00:00", "1.23"),
+        (2, None, "None", "None"),
+    ]
+    assert desk.rows("SELECT pg_last_copy_count()") == [(2,)]
+    details = desk.rows(
+        "SELECT file_name, lines_scanned FROM sys_load_detail WHERE query_id = pg_last_copy_id()"
+    )
+    assert details == [(one, 3), (two, 2)], "lines, not records, and headers among them"
+
+
+def test_decimals_are_cut_off_or_rounded(desk: Desk) -> None:
+    url = desk.put("1.csv", b"1,x,,1.239\n")
+    assert str(desk.copy(url, "CSV ROUNDEC")[0][3]) == "1.24"
+
+
+def test_an_empty_text_stays_one_unless_it_is_asked_for(desk: Desk) -> None:
+    url = desk.put("1.csv", b"1,,,\n")
+    assert desk.copy(url, "CSV")[0][1] == ""
+
+
+def test_refused_records_are_told_and_the_others_loaded(desk: Desk) -> None:
+    url = desk.put(
+        "1.csv",
+        b"a,b,c,d\n1,x,,\nzwei,x,,\n,x,,\n4,toolong,,\n5,x,yesterday,\n6,x\n7,x,,,9\n99999999999,x,,\n9,y,,\n",
+    )
+    found = desk.copy(url, "CSV IGNOREHEADER 1 MAXERROR 100")
+    assert [row[0] for row in found] == [1, 9]
+    assert [error[1:4] for error in desk.errors()] == [
+        (3, "a", 1207),
+        (4, "a", 1213),
+        (5, "b", 1204),
+        (6, "c", 1206),
+        (7, "", 1214),
+        (8, "", 1202),
+        (9, "a", 1204),
+    ]
+
+
+def test_too_many_errors_fail_the_copy_and_are_told_all_the_same(desk: Desk) -> None:
+    url = desk.put("1.csv", b"1,x,,\nzwei,x,,\n")
+    with pytest.raises(psycopg2.Error, match="sys_load_error_detail"):
+        desk.copy(url, "CSV")
+    assert desk.rows("SELECT COUNT(*) FROM t") == [(0,)]
+    assert desk.errors() == [(url, 2, "a", 1207, "Invalid digit, Value 'z', Pos 0, Type: Integer")]
+
+
+def test_a_session_is_told_of_its_own_errors(desk: Desk) -> None:
+    with pytest.raises(psycopg2.Error):
+        desk.copy(desk.put("1.csv", b"zwei,x,,\n"), "CSV")
+    with closing(psycopg2.connect(desk.redshift.url().replace("redshift://", "postgresql://"))) as con:
+        con.autocommit = True
+        assert Desk(con, desk.redshift, desk.bucket).errors() == []
+    assert len(desk.errors()) == 1
+
+
+def test_an_object_that_is_gone_fails_the_copy_by_its_name(desk: Desk) -> None:
+    url = desk.put("1.csv", b"1,x,,\n")
+    gone = f"s3://{desk.bucket}/2.csv"
+    with pytest.raises(psycopg2.Error, match=rf"The specified key does not exist.*{gone}"):
+        desk.copy(desk.manifest(url, gone), "MANIFEST CSV")
+    assert desk.rows("SELECT COUNT(*) FROM t") == [(0,)]
+
+
+def test_compressed_files(desk: Desk) -> None:
+    zipped = desk.put("1.csv.gz", gzip.compress(b"1,x,,\n"))
+    packed = desk.put("2.csv.zst", bytes(pa.compress(b"2,y,,\n", codec="zstd", asbytes=True)))
+    desk.copy(zipped, "CSV GZIP")
+    assert [row[:2] for row in desk.copy(packed, "CSV ZSTD")] == [(1, "x"), (2, "y")]
+    with pytest.raises(psycopg2.Error, match="compressed file"):
+        desk.copy(packed, "CSV GZIP")
+
+
+def test_json_by_paths(desk: Desk) -> None:
+    url = desk.put(
+        "1.json", b'{"A": 1, "in": {"b": "x"}, "when": 1614938400000}\n{"A": 2}\n{"A": ,}\n{"A": 3}\n'
+    )
+    paths = desk.put("paths.json", json.dumps({"jsonpaths": ["$['A']", "$.in.b", "$['when']"]}).encode())
+    found = desk.copy(url, f"JSON '{paths}' TIMEFORMAT 'epochmillisecs' MAXERROR 10", "t (a, b, c)")
+    assert [(a, b, str(c)) for a, b, c, _ in found] == [
+        (1, "x", "2021-03-05 10:00:00"),
+        (2, None, "None"),
+        (3, None, "None"),
+    ]
+    assert [error[1:4] for error in desk.errors()] == [(3, "", 1216)]
+
+
+def test_parquet_by_place_with_lengths(desk: Desk) -> None:
+    content = io.BytesIO()
+    pq.write_table(pa.table({"z": pa.array([1, 2], pa.int32()), "y": ["x", None]}), content)
+    url = desk.put("1.parquet", content.getvalue())
+    size = len(content.getvalue())
+    with pytest.raises(psycopg2.Error, match="content_length"):
+        desk.copy(desk.manifest(url), "MANIFEST FORMAT AS PARQUET", "t (a, b)")
+    with pytest.raises(psycopg2.Error, match="content_length"):
+        desk.copy(desk.manifest(url, meta={"content_length": 7}), "MANIFEST FORMAT AS PARQUET", "t (a, b)")
+    with pytest.raises(psycopg2.Error, match="Unmatched number of columns"):
+        desk.copy(desk.manifest(url, meta={"content_length": size}), "MANIFEST FORMAT AS PARQUET")
+    found = desk.copy(
+        desk.manifest(url, meta={"content_length": size}), "MANIFEST FORMAT AS PARQUET", "t (a, b)"
+    )
+    assert [row[:2] for row in found] == [(1, "x"), (2, None)]
+
+
+MOMENT = datetime(2021, 3, 5, 10, 0, 0, 123456)
+# How a file's moments are written, and whether they are read right (apache/arrow#38000, dask/fastparquet#432).
+MOMENTS: dict[str, tuple[pa.DataType, dict[str, Any], bool]] = {
+    "TIMESTAMP_MICROS, adjusted to UTC": (pa.timestamp("us", "UTC"), {}, True),
+    "TIMESTAMP_MILLIS, adjusted to UTC": (pa.timestamp("ms", "UTC"), {}, True),
+    "INT96": (pa.timestamp("us"), {"use_deprecated_int96_timestamps": True}, True),
+    "64 bits without a ConvertedType": (pa.timestamp("us"), {}, False),
+    "the same by version 1.0": (pa.timestamp("us"), {"version": "1.0"}, False),
+}
+
+
+@pytest.mark.parametrize("way", MOMENTS)
+def test_moments_in_parquet_are_right_only_where_the_file_says_what_they_count(desk: Desk, way: str) -> None:
+    kind, options, right = MOMENTS[way]
+    content = io.BytesIO()
+    moment = MOMENT.replace(microsecond=123000) if kind.unit == "ms" else MOMENT
+    pq.write_table(
+        pa.table({"a": pa.array([1], pa.int32()), "c": pa.array([moment], kind)}), content, **options
+    )
+    url = desk.put("1.parquet", content.getvalue())
+    manifest = desk.manifest(url, meta={"content_length": len(content.getvalue())})
+    desk.rows(f"COPY t (a, c) FROM '{manifest}' IAM_ROLE default MANIFEST FORMAT AS PARQUET")
+    [(year, same)] = desk.rows(f"SELECT EXTRACT(YEAR FROM c), c = TIMESTAMP '{moment}' FROM t")
+    assert (year, same) == (2021, True) if right else year > 50_000
+
+
+@pytest.mark.parametrize(
+    ("codec", "taken"), [("snappy", True), ("gzip", True), ("none", True), ("zstd", False), ("lz4", False)]
+)
+def test_parquet_is_packed_as_the_guide_lists(desk: Desk, codec: str, taken: bool) -> None:
+    content = io.BytesIO()
+    pq.write_table(pa.table({"a": pa.array([1], pa.int32())}), content, compression=codec)
+    url = desk.put("1.parquet", content.getvalue())
+    manifest = desk.manifest(url, meta={"content_length": len(content.getvalue())})
+    if taken:
+        assert len(desk.copy(manifest, "MANIFEST FORMAT AS PARQUET", "t (a)")) == 1
+    else:
+        with pytest.raises(psycopg2.Error, match="unsupported codec"):
+            desk.copy(manifest, "MANIFEST FORMAT AS PARQUET", "t (a)")
+
+
+def test_copy_says_how_many_records_it_took_and_how_many_not(desk: Desk) -> None:
+    url = desk.put("1.csv", b"1,x,,\nzwei,x,,\n3,x,,\n")
+    desk.copy(url, "CSV MAXERROR 10")
+    assert [line.strip() for line in desk.con.notices] == [
+        "INFO:  Load into table 't' completed, 2 record(s) loaded successfully.",
+        "INFO:  Load into table 't' completed, 1 record(s) could not be loaded. Check 'stl_load_errors' system table for details.",
+    ]
+
+
+def test_a_copy_is_rolled_back_with_its_transaction(desk: Desk) -> None:
+    url = desk.put("1.csv", b"1,x,,\n")
+    desk.rows("BEGIN")
+    assert len(desk.copy(url, "CSV")) == 1
+    desk.rows("ROLLBACK")
+    assert desk.rows("SELECT COUNT(*) FROM t") == [(0,)]

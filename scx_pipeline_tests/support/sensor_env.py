@@ -1,0 +1,78 @@
+"""A small bucket of Parquet files and a warehouse of the sensor_readings star: what tests put in, load and look at.
+No test lives here."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from scx_pipeline.declarations.compiled_star import CompiledStar
+from scx_pipeline.declarations.star_folder import load_star, stars_folder
+from scx_pipeline.loading.load import LoadReport
+from scx_pipeline_tests.support.load_env import World, span_of
+
+PREFIX = "data_sample/"
+JANUARY, FEBRUARY = "2023-01", "2023-02"
+
+
+@cache
+def sensor_star(unfit_files: str = "fail", reject_limit: float = 0.0) -> CompiledStar:
+    """The project's own star, with a policy for files that cannot be read."""
+    compiled = load_star(stars_folder() / "sensor_readings")
+    source = compiled.star.sources[0].model_copy(
+        update={"unfit_files": unfit_files, "reject_limit": reject_limit}
+    )
+    return replace(compiled, star=compiled.star.model_copy(update={"sources": (source,)}))
+
+
+@dataclass
+class SensorWorld(World):
+    """A world of the sensor_readings star."""
+
+    compiled: CompiledStar = field(default_factory=sensor_star)
+
+    def put_minute(self, minute: str, content: bytes | pa.Table) -> str:
+        content = content if isinstance(content, bytes) else packed(content)
+        return self.put_key(f"{PREFIX}{minute}:00.parquet", content)
+
+    def january(self) -> LoadReport:
+        return self.loader().load(span_of(JANUARY))
+
+    def readings(self, what: str = "department_name, sensor_serial, create_at") -> list[tuple[Any, ...]]:
+        return self.table("data_sample", what)
+
+
+def packed(table: pa.Table, compression: str = "snappy") -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression=compression)
+    return sink.getvalue()
+
+
+def readings(minute: str, serials: Iterable[str] = ("s1", "s2"), **columns: pa.Array) -> pa.Table:
+    """A minute's readings; columns given by name replace the usual ones."""
+    names = list(serials)
+    moment = datetime.fromisoformat(minute)
+    usual = {
+        "department_name": pa.array(["d"] * len(names)),
+        "sensor_serial": pa.array(names),
+        "create_at": pa.array([moment] * len(names), pa.timestamp("us")),
+        "product_name": pa.array(["p"] * len(names)),
+        "product_expire": pa.array([moment + timedelta(days=88)] * len(names), pa.timestamp("us")),
+    }
+    return pa.table(usual | columns)
+
+
+def sensor_world(folder: Path, warehouse_url: str = "", compiled: CompiledStar | None = None) -> SensorWorld:
+    """A world of an empty local bucket and, unless another is given, an empty DuckDB file."""
+    bucket = folder / "bucket"
+    bucket.mkdir(parents=True, exist_ok=True)
+    url = warehouse_url or f"duckdb://{folder}/dev.duckdb"
+    return SensorWorld(bucket.as_uri(), url, compiled or sensor_star())

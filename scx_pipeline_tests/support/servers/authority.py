@@ -1,0 +1,70 @@
+"""A certificate authority that lasts as long as the tests, and names that lead to this machine.
+No test lives here; who trusts it is decided by SSL_CERT_FILE, as on any machine."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from scx_pipeline_tests.support.servers.ports import LOOPBACK
+
+HOST, OTHER_HOST = "receiver.test", "another.test"
+
+
+@dataclass(frozen=True)
+class Authority:
+    """What vouches for a server of one name."""
+
+    certificate: Path  # the authority's own
+    server: ssl.SSLContext  # of the server
+
+
+def make_authority(folder: Path, host: str = HOST) -> Authority:
+    """An authority, and a server's certificate by it."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), _name("authority of the tests")
+    own = _sign(name, key.public_key(), (name, key), x509.BasicConstraints(True, None))
+    server_key = ec.generate_private_key(ec.SECP256R1())
+    signed = _sign(
+        _name(host), server_key.public_key(), (name, key), x509.SubjectAlternativeName([x509.DNSName(host)])
+    )
+    paths = {name: folder / f"{name}.pem" for name in ("authority", "server")}
+    paths["authority"].write_bytes(own.public_bytes(serialization.Encoding.PEM))
+    private = server_key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    paths["server"].write_bytes(signed.public_bytes(serialization.Encoding.PEM) + private)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(paths["server"])
+    return Authority(paths["authority"], context)
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _sign(subject: x509.Name, public: Any, issuer: Any, extension: x509.ExtensionType) -> x509.Certificate:
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer[0]).public_key(public)
+    builder = builder.serial_number(x509.random_serial_number()).add_extension(extension, critical=True)
+    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    return builder.sign(issuer[1], hashes.SHA256())
+
+
+def lead_here(patch: pytest.MonkeyPatch) -> None:
+    """Have the names of the tests lead to this machine, as a name server would: there is none that tests could ask."""
+    ask = socket.getaddrinfo
+
+    def resolve(host: Any, *rest: Any, **options: Any) -> Any:
+        return ask(LOOPBACK if host in (HOST, OTHER_HOST) else host, *rest, **options)
+
+    patch.setattr(socket, "getaddrinfo", resolve)

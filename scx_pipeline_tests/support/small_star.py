@@ -1,0 +1,85 @@
+"""A star of one staging table, whatever its format and columns are, and a world that loads it: for tests of single values.
+No test lives here."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from scx_pipeline.declarations.compiled_star import CompiledStar
+from scx_pipeline.declarations.star_folder import load_star
+from scx_pipeline.loading.load import LoadReport
+from scx_pipeline_tests.support.load_env import Row, World
+
+NAME = "small"
+SCHEMA = "public"  # which the role that loads may write
+Facts = Mapping[str, object]
+
+
+def small_star(folder: Path, kind: str, columns: Sequence[Facts], **source: object) -> CompiledStar:
+    """A star with one table of these columns, which is read from all files below `in/` and has no months."""
+    described = [{"description": "x", **column} for column in columns]
+    star = {
+        "name": NAME,
+        "description": "x",
+        "schema": SCHEMA,
+        "first_month": "2015-01",
+        "owners": ["team:data"],
+        "sources": [
+            {"name": "src", "description": "x", "format": kind, "prefix": "in/", "files": [{"pattern": "**"}], "reject_limit": 1.0}
+            | source
+        ],
+        "tables": [{"name": "t", "role": "staging", "description": "x", "source": "src", "columns": described}],
+    }  # fmt: skip
+    folder = folder / "stars" / NAME
+    folder.mkdir(parents=True)
+    component = {"type": "scx_pipeline.components.StarSchema", "attributes": star}
+    (folder / "defs.yaml").write_text(yaml.safe_dump(component))
+    return load_star(folder)
+
+
+class SmallWorld(World):
+    """A world of such a star."""
+
+    def put_files(self, **files: bytes) -> None:
+        for name, content in files.items():
+            self.put_key("in/" + name.replace("_", "."), content)
+
+    def load(self, **files: bytes) -> LoadReport:  # type: ignore[override]
+        """Put files, whose names have _ for each dot, and load all that there are."""
+        self.put_files(**files)
+        return self.load_all()
+
+    def load_all(self) -> LoadReport:
+        return self.loader().refresh()
+
+    def values(self, what: str = "*") -> list[Row]:
+        """The rows of the table."""
+        return self.table("t", what)
+
+    def rejects(self) -> list[Row]:
+        """What stays out: file, line, column, reason."""
+        return self.state("rejected_rows", "object_key, line, column_name, reason")
+
+    def rejected(self) -> list[Row]:
+        """The same with the raw text, by file and line."""
+        return self.rows(
+            'SELECT object_key, line, column_name, reason, "raw" FROM scx_pipeline.rejected_rows ORDER BY object_key, line'
+        )
+
+
+Make = Callable[..., SmallWorld]
+
+
+def parquet(*columns: tuple[str, pa.Array]) -> bytes:
+    """A file of these columns, whatever their names are."""
+    buffer = io.BytesIO()
+    pq.write_table(
+        pa.Table.from_arrays([values for _, values in columns], names=[name for name, _ in columns]), buffer
+    )
+    return buffer.getvalue()

@@ -1,0 +1,60 @@
+"""A copy of a real star's folder, for tests to break in one place and read again.
+What the mistakes must be told as stands in the tests themselves."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from scx_pipeline.declarations.compiled_star import CompiledStar
+from scx_pipeline.declarations.star_folder import DECLARATION, load_star, stars_folder
+from scx_pipeline.errors import DeclarationError
+
+USERS_SQL = """\
+SELECT
+    user_id,
+    email_encrypted,
+    plan_id,
+    updated_at,
+    job_id,
+    created_at
+FROM staging_cleansed_logs"""
+
+
+@dataclass(frozen=True)
+class StarCopy:
+    """A star's folder that a test may change."""
+
+    folder: Path
+
+    @classmethod
+    def of(cls, star: str, parent: Path) -> StarCopy:
+        return cls(Path(shutil.copytree(stars_folder() / star, parent / star)))
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    def write(self, name: str, text: str) -> None:
+        self.path(name).write_text(text, "utf-8")
+
+    def replace(self, old: str, new: str, name: str = DECLARATION) -> int:
+        """Replace the first occurrence of a text, which must be there; the line it begins on."""
+        text = self.path(name).read_text("utf-8")
+        assert old in text, f"{old!r} is not in {name}"
+        self.write(name, text.replace(old, new, 1))
+        return text[: text.index(old)].count("\n") + 1
+
+    def load(self) -> CompiledStar:
+        return load_star(self.folder)
+
+    def mistake(self) -> str:
+        """What the star is refused with, its folder left out of the message."""
+        with pytest.raises(DeclarationError) as caught:
+            self.load()
+        message = str(caught.value)
+        assert message.startswith(str(self.folder))
+        assert "\n" not in message
+        return message.removeprefix(f"{self.folder}").removeprefix("/")

@@ -1,0 +1,178 @@
+"""Loads from the lake into the stand-in: what is sent, and who reads the lake's files.
+That tables come out as on the other engines is tested in lake/."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import obstore
+import pytest
+
+from scx_pipeline.errors import LakeError
+from scx_pipeline.lake.build.unload import Unloader
+from scx_pipeline.warehouse.redshift.copy_command import Place
+from scx_pipeline_tests.support.lake_loads import Loads
+from scx_pipeline_tests.support.load_env import APRIL, World, job, jobs_of, span_of
+from scx_pipeline_tests.support.music_env import MusicWorld, event, song
+from scx_pipeline_tests.support.redshift.server import StandIn
+from scx_pipeline_tests.support.redshift.wire import Failure
+from scx_pipeline_tests.support.sensor_env import SensorWorld, readings
+from scx_pipeline_tests.warehouse.redshift.test_loads import as_written, check_golden
+
+DENIED = Failure("XX000", "S3ServiceException:Access Denied,Status 403,Error AccessDenied")
+MISSING = Failure("XX000", "Spectrum Scan Error: the file has an incompatible Parquet schema")
+
+
+@pytest.fixture
+def bucket(s3_bucket: str) -> str:
+    return f"{s3_bucket}/logs"
+
+
+def jobs_loads(bucket: str, warehouse_url: str, lake: str) -> Loads:
+    world = World(bucket, warehouse_url)
+    world.put("2021/04/a.csv", [job(n, f"2021-04-{n:02d} 10:00:00", user_id=200 + n) for n in (5, 6)])
+    loads = Loads(world, lake)
+    loads.builder().load(span_of(APRIL))
+    return loads
+
+
+def unloaded(world: World, lake: str) -> Loads:
+    """The same of a lake that the cluster has unloaded itself: COPY reads its files right."""
+    loads = Loads(world, lake)
+    loads.load_raw()
+    Unloader(world.compiled, world.warehouse).run(lake)
+    return loads
+
+
+def unloaded_jobs(bucket: str, warehouse_url: str) -> Loads:
+    world = World(bucket, warehouse_url)
+    world.put("2021/04/a.csv", [job(n, f"2021-04-{n:02d} 10:00:00", user_id=200 + n) for n in (5, 6)])
+    return unloaded(world, f"{bucket}-lake")
+
+
+def sent(redshift: StandIn, load: Callable[[], object]) -> list[str]:
+    """The statements of a load into a warehouse that has seen one before."""
+    load()
+    first = len(redshift.statements)
+    load()
+    return redshift.statements[first:]
+
+
+def copies(statements: Sequence[str]) -> list[str]:
+    """The tables that COPY was told to fill, and from what."""
+    return [sql.split(" FROM ")[0].removeprefix("COPY ") for sql in statements if sql.startswith("COPY")]
+
+
+def test_what_a_month_from_the_lake_sends(redshift: StandIn, redshift_url: str, bucket: str) -> None:
+    loads = unloaded_jobs(bucket, redshift_url)
+    statements = sent(redshift, lambda: loads.load_month(APRIL))
+    check_golden("scx-month-lake.sql", as_written(statements))
+    assert jobs_of(loads.world) == [5, 6]
+
+
+def test_what_songs_and_plays_from_the_lake_send(redshift: StandIn, redshift_url: str, bucket: str) -> None:
+    music = MusicWorld(bucket, redshift_url)
+    music.put_song("A/A/A/one", song("SOZCTXZ12AB0182364"))
+    music.put_day("2018-11-05", [event(1, 0, "2018-11-05 10:00:00"), event(1, 1, "2018-11-05 10:05:00")])
+    loads = unloaded(music, f"{bucket}-lake")
+    refreshed = sent(redshift, lambda: loads.loader().refresh())
+    check_golden("songplays-refresh-lake.sql", as_written(refreshed))
+    check_golden("songplays-month-lake.sql", as_written(sent(redshift, lambda: loads.load_month("2018-11"))))
+
+
+def test_what_a_month_of_readings_from_the_lake_sends(
+    redshift: StandIn, redshift_url: str, bucket: str
+) -> None:
+    sensors = SensorWorld(bucket, redshift_url)
+    sensors.put_minute("2023-01-05 10:00", readings("2023-01-05 10:00"))
+    loads = unloaded(sensors, f"{bucket}-lake")
+    check_golden(
+        "sensor_readings-month-lake.sql", as_written(sent(redshift, lambda: loads.load_month("2023-01")))
+    )
+
+
+def test_the_cluster_reads_the_lakes_own_files_as_long_as_they_were(
+    redshift_url: str, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads = unloaded_jobs(bucket, redshift_url)
+    put: list[tuple[str, Any]] = []
+    original = Place.put
+
+    def noting(place: Place, name: str, content: Any) -> Any:
+        put.append((name, content))
+        return original(place, name, content)
+
+    monkeypatch.setattr(Place, "put", noting)
+    loads.load_month(APRIL)
+    assert {name for name, _ in put} == {"manifest.json"}
+    told = {
+        entry["url"]: entry["meta"]["content_length"]
+        for _, text in put
+        for entry in json.loads(text)["entries"]
+    }
+    listed = {
+        f"{loads.place.url}/{item.key}": item.bytes
+        for files in loads.manifest.files.values()
+        for item in files
+    }
+    read = {url: size for url, size in listed.items() if "_accounts" not in url and "month=" in url}
+    assert told == read
+
+
+def test_a_file_of_another_size_fails_the_load(redshift_url: str, bucket: str) -> None:
+    loads = jobs_loads(bucket, redshift_url, f"{bucket}-lake")
+    [item] = loads.manifest.of("auto_classification_logs")
+    content = loads.place.read(item.key)
+    assert content is not None
+    obstore.put(loads.place.store, item.key, content + b"more")
+    with pytest.raises(LakeError, match=f"^cannot read .*{item.key}: it has .* bytes"):
+        loads.load_month(APRIL)
+    assert loads.world.snapshot() == {}
+
+
+@pytest.mark.parametrize("failure", [MISSING, DENIED])
+def test_files_that_the_cluster_cannot_read_are_brought_to_it(
+    redshift: StandIn, redshift_url: str, bucket: str, failure: Failure
+) -> None:
+    loads = unloaded_jobs(bucket, redshift_url)
+
+    def before(sql: str) -> None:
+        if sql.startswith('COPY "public"'):
+            redshift.before = lambda sql: None
+            raise failure
+
+    redshift.before = before
+    loads.load_month(APRIL)
+    assert jobs_of(loads.world) == [5, 6]
+    [line] = loads.world.told
+    assert line.startswith(
+        f'COPY of the files for "public"."staging_cleansed_logs" failed: {failure.message}'
+    )
+    assert line.endswith("; beginning anew, objects are read here")
+
+
+def test_files_that_copy_would_misread_are_brought(redshift: StandIn, redshift_url: str, bucket: str) -> None:
+    """DuckDB packs by Zstandard, which COPY does not know, and its moments are in no zone: COPY would take them for numbers."""
+    loads = jobs_loads(bucket, redshift_url, f"{bucket}-lake")
+    loads.load_month(APRIL)
+    assert jobs_of(loads.world) == [5, 6]
+    assert loads.world.told == []
+    assert "lake" not in " ".join(sql for sql in redshift.statements if sql.startswith("COPY"))
+    assert [str(moment) for moment in loads.world.table("auto_classification_logs", "created_at")] == [
+        "(datetime.datetime(2021, 4, 5, 10, 0),)", "(datetime.datetime(2021, 4, 6, 10, 0),)",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("where", ["in a folder", "in another region"])
+def test_files_that_are_elsewhere_are_brought(
+    redshift: StandIn, redshift_url: str, bucket: str, where: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = where == "in another region"
+    lake = f"{bucket}-lake" if elsewhere else tmp_path_factory.mktemp("lake").as_uri()
+    loads = jobs_loads(bucket, f"{redshift_url}&region=eu-west-1" if elsewhere else redshift_url, lake)
+    loads.load_month(APRIL)
+    assert jobs_of(loads.world) == [5, 6]
+    assert '"public"."auto_classification_logs"' in copies(redshift.statements)
+    assert "_files" not in copies(redshift.statements)

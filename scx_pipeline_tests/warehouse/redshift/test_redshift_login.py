@@ -1,0 +1,153 @@
+"""Logging in to Redshift by IAM, by a secret, or by a password: what AWS is asked, and what is told when it refuses.
+Connections themselves are tested in redshift/."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+from scx_pipeline.errors import WarehouseError
+from scx_pipeline.warehouse.protocol import Limits, open_warehouse
+from scx_pipeline.warehouse.psycopg import parse_url
+from scx_pipeline.warehouse.redshift import redshift_login
+from scx_pipeline.warehouse.redshift.redshift_login import Login, log_in
+
+PASSWORD = "pl4nted-s3cret"
+SOON = datetime(2026, 1, 1, tzinfo=UTC)
+Stub = Callable[[str], Stubber]
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stub]:
+    """Clients that answer as they are told, and fail for what they are not told of."""
+    stubs: dict[str, Stubber] = {}
+    with ExitStack() as stack:
+
+        def stub(service: str) -> Stubber:
+            if service not in stubs:
+                client = boto3.client(
+                    service, region_name="eu-west-1", aws_access_key_id="a", aws_secret_access_key="b"
+                )
+                stubs[service] = stack.enter_context(Stubber(client))
+            return stubs[service]
+
+        monkeypatch.setattr(redshift_login, "aws_client", lambda service: stub(service).client)
+        yield stub
+        for stubber in stubs.values():
+            stubber.assert_no_pending_responses()
+
+
+def login(url: str) -> Login:
+    return log_in(parse_url(url, 5439, "", ("workgroup", "cluster", "secret")))
+
+
+def test_a_password_in_the_url_is_used_as_it_is() -> None:
+    found = login("redshift://scx:p%40ss@host.example:5440/dev")
+    assert (found.host, found.port, found.user, found.password) == ("host.example", 5440, "scx", "p@ss")
+
+
+def test_a_workgroup_gives_its_address_and_credentials_for_some_minutes(aws: Stub) -> None:
+    endpoint = {"address": "scx.1.eu-west-1.redshift-serverless.amazonaws.com", "port": 5439}
+    aws("redshift-serverless").add_response(
+        "get_workgroup", {"workgroup": {"endpoint": endpoint}}, {"workgroupName": "scx"}
+    )
+    aws("redshift-serverless").add_response(
+        "get_credentials",
+        {"dbUser": "IAMR:loader", "dbPassword": PASSWORD, "expiration": SOON},
+        {"workgroupName": "scx", "dbName": "dev", "durationSeconds": 900},
+    )
+    found = login("redshift:///dev?workgroup=scx")
+    assert (found.host, found.user, found.password) == (endpoint["address"], "IAMR:loader", PASSWORD)
+    assert PASSWORD not in repr(found)
+
+
+def cluster(status: str = "available") -> dict[str, Any]:
+    endpoint = {"Address": "scx.redshift.amazonaws.com", "Port": 5439}
+    return {"Clusters": [{"ClusterStatus": status, "Endpoint": endpoint}]}
+
+
+@pytest.mark.parametrize(
+    ("user", "operation", "asked"),
+    [
+        ("", "get_cluster_credentials_with_iam", {}),
+        ("loader@", "get_cluster_credentials", {"DbUser": "loader", "AutoCreate": False}),
+    ],
+)
+def test_a_cluster_gives_credentials_of_ones_own_role_or_of_a_user(
+    aws: Stub, user: str, operation: str, asked: dict[str, object]
+) -> None:
+    aws("redshift").add_response("describe_clusters", cluster(), {"ClusterIdentifier": "scx"})
+    aws("redshift").add_response(
+        operation,
+        {"DbUser": "IAM:loader", "DbPassword": PASSWORD, "Expiration": SOON},
+        {"ClusterIdentifier": "scx", "DbName": "dev", "DurationSeconds": 900, **asked},
+    )
+    found = login(f"redshift://{user}/dev?cluster=scx")
+    assert (found.host, found.port, found.user) == ("scx.redshift.amazonaws.com", 5439, "IAM:loader")
+
+
+def test_a_paused_cluster_is_told_with_what_to_do(aws: Stub) -> None:
+    aws("redshift").add_response("describe_clusters", cluster("paused"), {"ClusterIdentifier": "scx"})
+    with pytest.raises(WarehouseError, match="the Redshift cluster scx is paused: run `scx cluster resume`"):
+        login("redshift:///dev?cluster=scx")
+
+
+def test_a_secret_gives_host_user_and_password(aws: Stub) -> None:
+    secret = {"username": "scx", "password": PASSWORD, "host": "host.example", "port": 5441}
+    aws("secretsmanager").add_response(
+        "get_secret_value", {"SecretString": json.dumps(secret)}, {"SecretId": "scx/redshift"}
+    )
+    found = login("redshift:///dev?secret=scx/redshift")
+    assert (found.host, found.port, found.user, found.password) == ("host.example", 5441, "scx", PASSWORD)
+
+
+@pytest.mark.parametrize("text", ["", PASSWORD, json.dumps([PASSWORD]), json.dumps({"password": PASSWORD})])
+def test_a_secret_that_is_no_login_is_refused_without_showing_it(aws: Stub, text: str) -> None:
+    answer = {"SecretString": text} if text else {}
+    aws("secretsmanager").add_response("get_secret_value", answer, {"SecretId": "other"})
+    with pytest.raises(WarehouseError, match="the secret other is not what Redshift's secrets are") as caught:
+        login("redshift://host.example/dev?secret=other")
+    assert PASSWORD not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        ("AccessDeniedException", "let this user or role call it"),
+        ("ExpiredTokenException", "log in to AWS again"),
+        ("ResourceNotFoundException", "see its name, and AWS_REGION"),
+    ],
+)
+def test_a_refusal_is_told_in_one_line_with_what_to_do(aws: Stub, code: str, advice: str) -> None:
+    aws("redshift-serverless").add_client_error("get_credentials", code, "No.")
+    with pytest.raises(WarehouseError) as caught:
+        login("redshift://host.example/dev?workgroup=scx")
+    assert str(caught.value).startswith(f"cannot log in by the Redshift workgroup scx: No.: {advice}")
+    assert "\n" not in str(caught.value)
+
+
+def test_without_a_region_aws_cannot_be_asked() -> None:
+    with pytest.raises(WarehouseError, match="You must specify a region.*set AWS_REGION"):
+        login("redshift:///dev?workgroup=scx")
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("redshift://host/dev?colour=red", "says 'colour' behind the"),
+        ("redshift:///dev", "names no host or no database"),
+        ("redshift://scx:pl4nted-s3cret@host/dev/more", "cannot be read"),
+        ("redshift://scx:pl4nted-s3cret/@host:5439/dev", "cannot be read"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_refused_without_its_password(url: str, told: str) -> None:
+    with pytest.raises(WarehouseError, match=told) as caught:
+        open_warehouse(url, Limits())
+    assert PASSWORD not in str(caught.value)

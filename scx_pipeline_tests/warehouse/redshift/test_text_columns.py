@@ -1,0 +1,145 @@
+"""Texts that Redshift's SQL types: a value that is in no doubt is what the parser makes of the same text.
+How values come into texts is COPY's; which objects are read so is tested in test_reading.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from datetime import datetime
+from typing import Any
+
+import duckdb
+import psycopg2
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from scx_pipeline.model.star import Column
+from scx_pipeline.parsing.values import typed_rows, violations
+from scx_pipeline.warehouse.redshift.text_columns import DOUBTFUL, SHORT, doubt_of, typed_texts, value_of
+from scx_pipeline_tests.support.redshift.server import StandIn
+
+TYPES = (
+    "smallint", "integer", "bigint", "double", "boolean", "date", "timestamp", "decimal(9,2)", "decimal(4,4)", "decimal(38,0)",
+    "seconds", "milliseconds", "microseconds",
+)  # fmt: skip
+# What is nearly right, taken apart and put together again.
+PIECES = (
+    "0", "1", "7", "12", "99", "2021", "2021-04-05", "2021-02-30", "9999-12-31", "0999-01-01", "10000-01-01", "2024-02-29",
+    " ", "  ", "T", "Z", "+", "-", ".", ":", "/", "10:00:00", "23:59:60", "24:00:00", "00:00:00", ".5", ".123456", ".1234567",
+    "+09:00", "+00", "e5", "E-3", "1e400", "true", "false", "t", "yes", "True", "nan", "Infinity", "-infinity", "epoch", "now",
+    "32767", "32768", "2147483648", "9223372036854775807", "1540793870796", "253402300800", "000", "_", "0x1F", "\u0663", "a", "\t",
+)  # fmt: skip
+TEXTS = st.one_of(
+    st.lists(st.sampled_from(PIECES), min_size=1, max_size=4).map("".join),
+    st.datetimes(min_value=datetime(1, 1, 1)).map(lambda moment: moment.isoformat(" ")),
+    st.dates().map(str),
+    st.integers(-(10**20), 10**20).map(str),
+    st.integers(-400, 400).map(str),
+    st.floats().map(repr),
+    st.decimals(-(10**6), 10**6, places=2).map(str),
+).filter(lambda text: len(text.encode()) <= SHORT)
+
+Judge = Callable[[Column, Sequence[str]], list[tuple[Any, bool]]]
+
+
+def column(kind: str) -> Column:
+    unit = kind if kind.endswith("seconds") else None
+    return Column(name="x", type="timestamp" if unit else kind, unit=unit, description="")
+
+
+@pytest.fixture
+def judged(redshift: StandIn) -> Iterator[Judge]:
+    """What the stand-in makes of texts: each one's value, and whether it is in doubt."""
+    with (
+        closing(psycopg2.connect(redshift.url().replace("redshift://", "postgresql://"))) as con,
+        con.cursor() as cursor,
+    ):
+        cursor.execute(f"CREATE TEMPORARY TABLE texts (n INTEGER, x VARCHAR({SHORT}))")
+
+        def judge(column: Column, texts: Sequence[str]) -> list[tuple[Any, bool]]:
+            cursor.execute("DELETE FROM texts")
+            for number, text in enumerate(texts):
+                cursor.execute("INSERT INTO texts VALUES (%s, %s)", [number, text])
+            value, doubt = value_of(column), doubt_of(column)
+            cursor.execute(
+                f"SELECT CASE WHEN NOT {doubt} THEN {value} END, COALESCE({doubt}, TRUE) FROM texts ORDER BY n"
+            )
+            return list(cursor.fetchall())
+
+        yield judge
+
+
+def parsed(column: Column, texts: Sequence[str]) -> list[tuple[Any, bool]]:
+    """What the parser makes of texts: each one's value, and whether it is refused."""
+    bad = " OR ".join(condition for condition, _, _ in violations([column]))
+    rows = typed_rows("(SELECT unnest(?) AS x, unnest(?) AS n)", [column], "n")
+    return duckdb.execute(
+        f"SELECT x, COALESCE({bad}, FALSE) FROM ({rows}) ORDER BY n", [list(texts), list(range(len(texts)))]
+    ).fetchall()
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@given(texts=st.lists(TEXTS, min_size=1, max_size=40))
+@settings(
+    max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
+def test_a_value_in_no_doubt_is_what_the_parser_makes_of_it(
+    judged: Judge, kind: str, texts: list[str]
+) -> None:
+    of_kind = column(kind)
+    for text, (value, doubtful), (expected, refused) in zip(
+        texts, judged(of_kind, texts), parsed(of_kind, texts), strict=True
+    ):
+        if not doubtful:
+            assert (value, False) == (expected, refused), repr(text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "texts"),
+    [
+        ("smallint", ["0", "-32768", "32767"]),
+        ("integer", ["5", "-2147483648"]),
+        ("bigint", ["9223372036854775807"]),
+        ("double", ["269.58322", "-0.5", "3"]),
+        ("boolean", ["true", "false", "1", "0"]),
+        ("date", ["2021-04-05", "2024-02-29"]),
+        (
+            "timestamp",
+            [
+                "2021-04-05 10:00:00",
+                "2021-04-05 10:00:00.123",
+                "2021-04-05T10:00:00Z",
+                "2021-04-05 10:00:00.123456",
+            ],
+        ),
+        ("decimal(9,2)", ["12.50", "-3", "0.5"]),
+        ("seconds", ["1540793870"]),
+        ("milliseconds", ["1540793870796", "1541048010796.0"]),
+        ("microseconds", ["1540793870796123"]),
+    ],
+)
+def test_usual_texts_are_in_no_doubt(judged: Judge, kind: str, texts: list[str]) -> None:
+    of_kind = column(kind)
+    assert judged(of_kind, texts) == parsed(of_kind, texts)
+    assert {refused for _, refused in parsed(of_kind, texts)} == {False}
+
+
+@pytest.mark.parametrize("kind", ["varchar(9)", "integer", "timestamp"])
+@pytest.mark.parametrize("null_texts", [(), ("n/a",), ("",), ("n/a", "")])
+def test_what_copy_cannot_tell_from_nothing_is_in_doubt_unless_the_empty_text_stands_for_none(
+    redshift: StandIn, kind: str, null_texts: tuple[str, ...]
+) -> None:
+    select = typed_texts([column(kind)], "texts", null_texts)
+    with (
+        closing(psycopg2.connect(redshift.url().replace("redshift://", "postgresql://"))) as con,
+        con.cursor() as cursor,
+    ):
+        cursor.execute(f"CREATE TEMPORARY TABLE texts (x VARCHAR({SHORT}))")
+        for text in (None, ""):  # as COPY may read an empty value, and a quoted one
+            cursor.execute("DELETE FROM texts")
+            cursor.execute("INSERT INTO texts VALUES (%s)", [text])
+            cursor.execute(f"SELECT x, {DOUBTFUL} FROM ({select}) AS q")
+            [(value, doubtful)] = cursor.fetchall()
+            assert doubtful is ("" not in null_texts)
+            assert doubtful or value is None

@@ -1,0 +1,102 @@
+"""`make bench`: run the scenarios and print what was promised and what was measured.
+What a scenario does is in `scenarios`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from scx_pipeline.cli.rendering import out, table
+from tools.bench.exactness import exactness
+from tools.bench.lakes import lakes
+from tools.bench.measure import Failed, Result
+from tools.bench.report import write
+from tools.bench.scenarios import (
+    Bench,
+    alternatives,
+    kills,
+    month_reload,
+    music,
+    sensors,
+    sensors_s3,
+    small_month,
+    whole_load_duckdb,
+    whole_load_postgres,
+)
+
+SCENARIOS = {
+    "small": small_month,
+    "reload": month_reload,
+    "duckdb": whole_load_duckdb,
+    "exactness": exactness,
+    "postgres": whole_load_postgres,
+    "music": music,
+    "sensors": sensors,
+    "sensors-s3": sensors_s3,
+    "lake": lakes,
+    "alternatives": alternatives,
+    "kills": kills,
+}
+
+ROWS = 10_000_000
+
+
+def main() -> int:
+    """Run the chosen scenarios; the exit code says whether every promise was kept."""
+    parser = argparse.ArgumentParser(prog="make bench ARGS=", description=__doc__)
+    parser.add_argument(
+        "scenario",
+        nargs="*",
+        default=[name for name in SCENARIOS if name != "kills"],
+        help=f"of: {', '.join(SCENARIOS)}",
+    )
+    parser.add_argument("--rows", type=int, default=ROWS, help="rows of the whole loads")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of the short ones, whose median counts")
+    parser.add_argument(
+        "--folder", type=Path, help="where to work, and find generated data again; default: a temporary one"
+    )
+    parser.add_argument(
+        "--write", type=Path, metavar="FILE", help="put the results into a page: docs/benchmarks.md"
+    )
+    options = parser.parse_args()
+    results: list[Result] = []
+    with tempfile.TemporaryDirectory(prefix="scx-bench-") as temporary:
+        folder = options.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o755)
+        for name in options.scenario:
+            found = []
+            for result in SCENARIOS[name](Bench(folder, options.rows, options.repeats)):
+                promised = f" (promised: {result.promise:g})" if result.promise is not None else ""
+                out.print(
+                    f"{result.name}: {result.value:.2f} {result.unit}{promised} {result.note}", markup=False
+                )
+                found.append(result)
+            results += found
+            if options.write and found:  # a scenario that was skipped leaves its section as it was
+                command = f"make bench ARGS={name}" + (
+                    f" --rows {options.rows}" if options.rows != ROWS else ""
+                )
+                write(options.write, name, SCENARIOS[name].__doc__ or "", found, command)
+    rows = [
+        (
+            item.name,
+            f"{item.value:.2f}",
+            item.unit,
+            "–" if item.promise is None else f"{item.promise:g}",
+            item.kept,
+            item.note,
+        )
+        for item in results
+    ]
+    out.print(table("measured in one run", ["what", "measured", "unit", "at most", "kept", "seconds"], rows))
+    return 0 if all(item.kept for item in results) else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Failed as failed:
+        sys.exit(str(failed))

@@ -1,0 +1,71 @@
+"""A process of the scenario `lake`: builds whatever is due in the lake of songplays, by DuckDB or by Spark on two cores.
+What is compared is in `lakes`; the other way to build a lake, in `original_lake`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import psutil  # type: ignore[import-untyped, unused-ignore]
+
+from scx_pipeline.declarations.star_folder import load_star, stars_folder
+from scx_pipeline.lake.build.builder import Builder, plan_build
+from scx_pipeline.lake.build.duckdb_engine import DuckEngine
+from scx_pipeline.lake.build.lake_engine import Engine
+from scx_pipeline.lake.format.lake_store import open_place
+from scx_pipeline.lake.spark.spark_engine import SparkEngine
+from scx_pipeline.model.star import contiguous_spans
+from scx_pipeline.storage.bucket import open_bucket
+from scx_pipeline.warehouse.protocol import Limits
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+CORES = 2
+
+
+def start_spark() -> SparkSession:
+    """Spark on two cores of this machine, as the project's own job is started."""
+    from scx_pipeline.orchestration.spark.pipes import _LOCAL
+
+    os.environ.update(PYSPARK_PYTHON=sys.executable, PYTHONWARNINGS="ignore")
+    from pyspark.sql import SparkSession
+
+    builder = SparkSession.builder.master(f"local[{CORES}]").appName("scx_bench")
+    for name, value in {**_LOCAL, "spark.ui.showConsoleProgress": "false"}.items():
+        builder = builder.config(name, value)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    return session
+
+
+def tell_started() -> None:
+    """Print how long it took from this process's start until now, for whoever times it."""
+    print(json.dumps({"started": time.time() - psutil.Process().create_time()}), flush=True)
+
+
+def build(bucket_url: str, lake: str, engine: Engine) -> None:
+    """As `scx lake build` without arguments: first the tables without months, then the months that are due."""
+    compiled, bucket = load_star(stars_folder() / "songplays"), open_bucket(bucket_url)
+    place = open_place(lake, compiled.star.name)
+    builder = Builder(compiled, bucket, place, engine, lambda message: print(message, file=sys.stderr))
+    if plan_build(compiled, bucket, lake).whole:
+        builder.refresh()
+    changed = plan_build(compiled, bucket, lake).changed
+    for span in contiguous_spans([item.month for item in changed]):
+        builder.load(span)
+
+
+def main() -> None:
+    kind, bucket_url, lake = sys.argv[1:]
+    limits = Limits(threads=CORES)
+    engine: Engine = SparkEngine(start_spark(), limits) if kind == "spark" else DuckEngine(limits)
+    tell_started()
+    build(bucket_url, lake, engine)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,235 @@
+"""The scenario `lake`: the lake of songplays by DuckDB, by Spark, and as the original made it by Spark; on two cores each.
+What their processes do is in `lake_build` and `original_lake`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+
+from scx_pipeline.cli.rendering import out
+from scx_pipeline.errors import LakeError
+from tools.bench.measure import Result, Timing, run
+from tools.bench.scenarios import Bench
+
+TO = "2019-12"
+BUILD, ORIGINAL = "tools.bench.lake_build", "tools.bench.original_lake"
+DUCKDB, SPARK, BEFORE = "DuckDB", "Spark", "the original's way"
+WAYS = {DUCKDB: (BUILD, "duckdb"), SPARK: (BUILD, "spark"), BEFORE: (ORIGINAL,)}
+PAIRS = ((SPARK, DUCKDB), (BEFORE, DUCKDB), (SPARK, BEFORE))
+TABLES = ("songplays", "time", "users", "songs", "artists")
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many times the public music data: 8,056 events in a month's files, and 71 songs. The larger ones take minutes, once."""
+
+    times: int
+    months: int
+    rounds: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.times}×"
+
+
+SIZES = (Size(1, 1, 3), Size(10, 10, 1), Size(100, 24, 1))
+
+
+@dataclass
+class Taken:
+    """What a way took, in each round: for all of the lake, and after a day's file had changed."""
+
+    whole: list[Timing] = field(default_factory=list)
+    day: list[Timing] = field(default_factory=list)
+
+
+def lakes(bench: Bench) -> Iterator[Result]:
+    """A lake of songplays out of the raw log, at 1, 10 and 100 times the public music data, by three ways, each in fresh
+    processes and on two cores: the embedded DuckDB, Spark by the same builder (`local[2]`, one application), and Spark as
+    the original project did it, which reads everything, writes everything anew, and neither checks, rejects nor accounts
+    for anything. Then one day's file of the newest month changes: ours make that month anew, the original's way all.
+
+    Times are from a process's start to its exit, the JVM's included, at 1 times the median of three; memory is that of all
+    processes of a way together. Songs lie in a folder for each year and artist, as the original has them: at 100 times, to
+    write these thousands of files takes its way almost half of its time.
+    What a further event takes is the slope between the two largest sizes: where Spark's is not below DuckDB's, there is no
+    size at which it pays on one machine, and what it is for is more than one.
+    """
+    reason = absent()
+    if reason is not None:
+        out.print(f"lake: skipped: {reason}", markup=False)
+        return
+    slopes: dict[str, list[float]] = {}
+    events: list[int] = []
+    for size in SIZES:
+        world = World(bench.folder / f"lake-{size.times}", size)
+        taken = {way: Taken() for way in WAYS}
+        for number in range(size.rounds):
+            world.measure(taken, backwards=number % 2 == 1)
+        yield from world.results(taken)
+        events.append(world.expected["staging_events"])
+        for way in WAYS:
+            slopes.setdefault(way, []).append(_seconds(taken[way].whole))
+    yield from _further(events, slopes)
+
+
+def absent() -> str | None:
+    """Why there is no Spark here; None where there is one."""
+    from scx_pipeline.orchestration.spark.pipes import check_java
+
+    if find_spec("pyspark") is None:
+        return "needs PySpark: pip install 'scx_pipeline[spark]'"
+    try:
+        check_java()
+    except LakeError as error:
+        return str(error)
+    return None
+
+
+class World:
+    """A generated bucket of a size, and the lakes that the ways make of it."""
+
+    def __init__(self, folder: Path, size: Size) -> None:
+        self.folder, self.size = folder, size
+        self.bucket = folder / "bucket"
+        self.wrong = 0  # rows more or fewer than were generated, in all of our lakes
+        self.written: dict[str, int] = {}
+        self.expected = self._generate()
+        self.day = self.bucket / f"log_data/{TO.replace('-', '/')}/{TO}-15-events.json"
+
+    def _generate(self) -> dict[str, int]:
+        """Write the bucket anew; the rows that its lake must have, by table."""
+        import obstore.store
+
+        from scx_pipeline.samples.songplays.songplays_bucket import SongplaysOptions, generate
+
+        shutil.rmtree(self.bucket, ignore_errors=True)
+        self.bucket.mkdir(parents=True)
+        times = self.size.times
+        options = SongplaysOptions(TO, self.size.months, 8_056 * times, 71 * times, matching=times)
+        made = generate(options, obstore.store.LocalStore(str(self.bucket)))
+        return {
+            "staging_events": made.events,
+            "staging_songs": made.songs,
+            "songplays": made.songplays,
+            "time": made.times,
+            "users": made.users,
+            "songs": made.songs,
+            "artists": made.artists,
+        }
+
+    def measure(self, taken: Mapping[str, Taken], backwards: bool) -> None:
+        """A round: every way makes its lake, and again after a day's file has changed; in turns from either end."""
+        ways = list(reversed(WAYS)) if backwards else list(WAYS)
+        for way in ways:
+            shutil.rmtree(self._lake(way), ignore_errors=True)
+            taken[way].whole.append(self._run(way))
+        self._compare({})
+        with self._changed():
+            for way in ways:
+                taken[way].day.append(self._run(way))
+            self._compare({"staging_events": 1, "songplays": 1})
+
+    def _run(self, way: str) -> Timing:
+        module, *kind = WAYS[way]
+        command = [sys.executable, "-m", module, *kind, self.bucket.as_uri(), self._lake(way).as_uri()]
+        timing = run(command, {}, watch=True)
+        told = f"{self.size.name}, {way}: {timing.seconds:.1f} s, {_started(timing):.1f} s of it the start"
+        out.print(f"{told}; {timing.peak_mb:,.0f} MB", markup=False, highlight=False)
+        return timing
+
+    def _lake(self, way: str) -> Path:
+        return self.folder / f"lake-{list(WAYS).index(way)}"
+
+    @contextmanager
+    def _changed(self) -> Iterator[None]:
+        """A day's file of the newest month without its last play of a song."""
+        before = self.day.read_bytes()
+        lines = before.splitlines(keepends=True)
+        last = max(number for number, line in enumerate(lines) if json.loads(line)["page"] == "NextSong")
+        self.day.write_bytes(b"".join(lines[:last] + lines[last + 1 :]))
+        try:
+            yield
+        finally:
+            self.day.write_bytes(before)
+
+    def _compare(self, fewer: Mapping[str, int]) -> None:
+        """Count the rows that our lakes have too many or too few. After a change, of the tables that tell of it."""
+        for way in (DUCKDB, SPARK):
+            found = _standing(self._lake(way))
+            for table, rows in self.expected.items():
+                if table in fewer or not fewer:
+                    self.wrong += abs(found[table] - (rows - fewer.get(table, 0)))
+            if not fewer:
+                self.written[way] = sum(found.values())
+        if not fewer:
+            self.written[BEFORE] = sum(_rows(self._lake(BEFORE) / table) for table in TABLES)
+
+    def results(self, taken: Mapping[str, Taken]) -> Iterator[Result]:
+        """The ratios of this size."""
+        head, events = self.size.name, f"{self.expected['staging_events']:,} events"
+        for what, of in (
+            (events, {way: item.whole for way, item in taken.items()}),
+            ("a day's file changed", {way: item.day for way, item in taken.items()}),
+        ):
+            for way, other in PAIRS:
+                yield _ratio(f"{head}, {what}: {way} / {other}", of[way], of[other])
+        rows = ", ".join(f"{way} {count:,}" for way, count in self.written.items())
+        told = f"rows written: {rows} (no staging tables)"
+        yield Result(
+            f"{head}: rows of ours that differ from the generated", self.wrong, None, 0, "rows", told
+        )
+
+
+def _standing(lake: Path) -> dict[str, int]:
+    """The rows of each table that a lake's manifest lists."""
+    from scx_pipeline.lake.format.lake_store import open_place
+    from scx_pipeline.lake.format.manifest import read_manifest
+
+    manifest = read_manifest(open_place(lake.as_uri(), "songplays"), "songplays")
+    names = (*TABLES, "staging_events", "staging_songs")
+    return {name: sum(item.rows for item in manifest.of(name)) for name in names}
+
+
+def _rows(folder: Path) -> int:
+    import pyarrow.parquet as pq
+
+    return sum(pq.read_metadata(path).num_rows for path in folder.rglob("*.parquet"))
+
+
+def _ratio(name: str, ours: Sequence[Timing], other: Sequence[Timing]) -> Result:
+    return Result(name, _seconds(ours), _seconds(other), None, note=f"{_told(ours)} / {_told(other)}")
+
+
+def _told(timings: Sequence[Timing]) -> str:
+    """The seconds, those of the start apart, and the memory."""
+    start = median(_started(item) for item in timings)
+    peak = max(item.peak_mb for item in timings)
+    return f"{_seconds(timings):.1f} s ({start:.1f} s to start; {peak:,.0f} MB)"
+
+
+def _seconds(timings: Sequence[Timing]) -> float:
+    return median(item.seconds for item in timings)
+
+
+def _started(timing: Timing) -> float:
+    """How long a process took until it could begin, as it told."""
+    line = next(line for line in timing.output.splitlines() if line.startswith('{"started"'))
+    return float(json.loads(line)["started"])
+
+
+def _further(events: Sequence[int], seconds: Mapping[str, Sequence[float]]) -> Iterator[Result]:
+    """What an event more takes, between the two largest sizes, by one way and the other."""
+    if len(events) < 2:
+        return
+    slopes = {way: (taken[-1] - taken[-2]) / (events[-1] - events[-2]) for way, taken in seconds.items()}
+    for way, other in PAIRS:
+        note = f"{slopes[way] * 1e6:,.0f} µs / {slopes[other] * 1e6:,.0f} µs"
+        yield Result(f"a further event: {way} / {other}", slopes[way], slopes[other], None, note=note)

@@ -1,0 +1,106 @@
+"""Timing whole processes: wall seconds and peak memory, of a command's own process and its largest child.
+Which commands are compared, and what is promised, is in `__main__` and its scenarios."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from tools.bench.memory import Peak, watched
+
+
+@dataclass(frozen=True)
+class Timing:
+    """A finished command: seconds from start to exit, the peak resident memory of its process in MB, and what it printed."""
+
+    seconds: float
+    peak_mb: float
+    output: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One line of the report: ours against what it is compared with, and the promise, if there is one."""
+
+    name: str
+    ours: float
+    other: float | None
+    promise: float | None
+    unit: str = "ratio"
+    note: str = ""
+
+    @property
+    def value(self) -> float:
+        return self.ours / self.other if self.other else self.ours
+
+    @property
+    def kept(self) -> bool:
+        return self.promise is None or self.value <= self.promise
+
+
+def _environment(more: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment without what sets the pipeline or psql up, and with more."""
+    own = {
+        name: value for name, value in os.environ.items() if not name.startswith(("SCX_", "DAGSTER_", "PG"))
+    }
+    return {**own, **more}
+
+
+class Failed(Exception):
+    """A command that did not end well, with what it printed."""
+
+
+def run(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    watch: bool = False,
+    codes: Collection[int] = (0,),
+) -> Timing:
+    """Run a command to its end and time it; Failed with its output unless it exits with one of the codes. Watched, its
+    peak is that of all processes that it starts, together."""
+    begun = time.monotonic()
+    process = subprocess.Popen(
+        list(command), env=_environment(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert process.stdout is not None
+    with watched(process.pid) if watch else nullcontext(Peak()) as tree:
+        output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.monotonic() - begun
+    if os.waitstatus_to_exitcode(status) not in codes:
+        raise Failed(f"{' '.join(command)} failed:\n{output.decode()}")
+    peak = usage.ru_maxrss / (1e3 if sys.platform != "darwin" else 1e6)
+    return Timing(seconds, max(peak, tree.mb), output.decode())
+
+
+def kill(command: Sequence[str], environment: Mapping[str, str], after: float) -> None:
+    """Run a command and kill it after so many seconds, if it is not done before."""
+    process = subprocess.Popen(
+        list(command),
+        env=_environment(environment),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        process.wait(after)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def median_run(times: int, command: Sequence[str], environment: Mapping[str, str]) -> Timing:
+    """The median of several runs."""
+    timings = [run(command, environment) for _ in range(times)]
+    return Timing(median(item.seconds for item in timings), max(item.peak_mb for item in timings))
+
+
+def scx(*arguments: str) -> list[str]:
+    """The `scx` command of this virtual environment."""
+    return [str(Path(sys.executable).with_name("scx")), *arguments]
