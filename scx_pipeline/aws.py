@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from scx_pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
-    from botocore.loaders import Loader
+    from botocore.loaders import BucketLoader
     from botocore.session import Session
 
 _EXPIRED = "log in to AWS again (aws sso login), or renew its keys"
@@ -45,11 +45,11 @@ def session() -> Session:
 
 
 @cache
-def _service_models() -> Loader:
+def _service_models() -> BucketLoader:
     """botocore's models of AWS's services, loaded once: a session that loads them itself takes a tenth of a second longer."""
     from botocore.session import get_session
 
-    loader: Loader = get_session().get_component("data_loader")
+    loader: BucketLoader = get_session().get_component("data_loader")
     return loader
 
 
@@ -88,7 +88,9 @@ def environment_region() -> str | None:
 
 
 @contextmanager
-def told(what: str, kind: type[PipelineError], advice: Sequence[tuple[str, str]] = ()) -> Iterator[None]:
+def translate_errors(
+    what: str, kind: type[PipelineError], advice: Sequence[tuple[str, str]] = ()
+) -> Iterator[None]:
     """AWS's refusals as an error of this kind, of one line that says what was tried, and what to do.
 
     `advice` is of a service: what is in its code or message, and what to do then.

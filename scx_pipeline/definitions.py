@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from scx_pipeline.orchestration.automation.alerting import alert_sensor
-from scx_pipeline.orchestration.automation.maintenance import upkeep
+from scx_pipeline.orchestration.automation.maintenance import maintenance
 from scx_pipeline.orchestration.build import with_resources
 from scx_pipeline.settings import read_settings
 
@@ -19,4 +19,4 @@ def defs() -> dg.Definitions:
     settings = read_settings()
     stars = dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
     alerts = dg.Definitions(sensors=[alert_sensor(settings)])
-    return with_resources(dg.Definitions.merge(stars, alerts, upkeep()), settings)
+    return with_resources(dg.Definitions.merge(stars, alerts, maintenance()), settings)

@@ -55,7 +55,7 @@ class LakeError(PipelineError):
     kind: ClassVar[str] = "lake"
 
 
-class GateError(PipelineError):
+class CheckFailedError(PipelineError):
     """A blocking check failed, so nothing was published; `report` holds every check's result."""
 
     kind: ClassVar[str] = "gate"

@@ -10,7 +10,7 @@ from contextlib import suppress
 M_ARENA_MAX = -8  # of malloc.h
 
 
-def share_heaps() -> None:
+def limit_malloc_arenas() -> None:
     """Have the threads that begin from now on share a heap per core, where the C library is glibc.
 
     Rows are made by one thread and let go by another, and glibc gives a thread up to eight heaps per core, each of which

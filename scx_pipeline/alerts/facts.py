@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from scx_pipeline.model.star import Month, contiguous_spans
+from scx_pipeline.model.star import Month, contiguous_ranges
 
 ALL = "all"  # in the place of a month: the tables that have none
 LOAD, REFRESH = "load", "refresh"  # what the runs of a star's two jobs do; other runs do something else
@@ -16,7 +16,7 @@ Result = Literal["passed", "warned", "failed", "unknown"]
 
 
 @dataclass(frozen=True)
-class Target:
+class RunScope:
     """What a run was to make: months of a star's tables, all of them (none named) or some, by the road it names."""
 
     star: str  # none, of a run that is no star's
@@ -24,7 +24,7 @@ class Target:
     months: frozenset[Month] = frozenset()
     tables: tuple[str, ...] = ()
 
-    def covers(self, other: Target) -> bool:
+    def covers(self, other: RunScope) -> bool:
         """Whether what makes this makes all tables of the other, whichever months."""
         same = (self.star, self.what) == (other.star, other.what)
         return same and (not self.tables or (bool(other.tables) and set(other.tables) <= set(self.tables)))
@@ -49,11 +49,11 @@ class CheckState:
 
 
 @dataclass(frozen=True)
-class EndedRun:
+class FinishedRun:
     """A run that ended, well (no failure) or not: then the kind of failure, and the blocking checks that failed."""
 
     run_id: str
-    target: Target
+    target: RunScope
     ended: float
     failure: str = ""
     checks: tuple[tuple[str, str], ...] = ()  # table, check
@@ -87,7 +87,7 @@ class Facts:
     """All that one look found."""
 
     now: float
-    runs: tuple[EndedRun, ...] = ()
+    runs: tuple[FinishedRun, ...] = ()
     checks: tuple[CheckState, ...] = ()
     looks: tuple[StarLook, ...] = ()
     next_watermark: float = 0.0  # until when the runs that ended are known
@@ -95,4 +95,4 @@ class Facts:
 
 def spans_text(months: frozenset[Month]) -> str:
     """Months as the fewest spans: 2021-02…2021-04, 2021-08."""
-    return ", ".join(map(str, contiguous_spans(sorted(months))))
+    return ", ".join(map(str, contiguous_ranges(sorted(months))))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from scx_pipeline.alerts.advice import BUSY
-from scx_pipeline.alerts.facts import ALL, LOAD, REFRESH, EndedRun, StarLook, Target, spans_text
+from scx_pipeline.alerts.facts import ALL, LOAD, REFRESH, FinishedRun, RunScope, StarLook, spans_text
 from scx_pipeline.model.star import Month
 
 MOST = 200  # failures that are remembered
@@ -19,7 +19,7 @@ class OpenFailure:
     """A failure that stands: of the first of its runs, and of all that have failed in the same way since."""
 
     unit: str
-    target: Target
+    target: RunScope
     failure: str
     at: float
     last: float
@@ -30,7 +30,7 @@ class OpenFailure:
 
 
 def follow(
-    failures: Iterable[OpenFailure], runs: Iterable[EndedRun], looks: Iterable[StarLook]
+    failures: Iterable[OpenFailure], runs: Iterable[FinishedRun], looks: Iterable[StarLook]
 ) -> tuple[list[OpenFailure], frozenset[str]]:
     """The failures that stand after these runs and looks, and which were over for a time at least.
 
@@ -51,14 +51,14 @@ def follow(
     return newest, frozenset(over)
 
 
-def unit_of(run: EndedRun) -> str:
+def unit_of(run: FinishedRun) -> str:
     """What names the failure, whichever run it was: what the run was to make, and why it did not."""
     target = run.target
     parts = (spans_text(target.months).replace(", ", "+"), "+".join(target.tables), run.failure)
     return ":".join(("run", target.star or "-", target.what, *(part for part in parts if part)))
 
 
-def _fail(standing: dict[str, OpenFailure], run: EndedRun) -> None:
+def _fail(standing: dict[str, OpenFailure], run: FinishedRun) -> None:
     unit, left = unit_of(run), run.target.months
     known = standing.get(unit)
     if known:
@@ -69,7 +69,7 @@ def _fail(standing: dict[str, OpenFailure], run: EndedRun) -> None:
         )
 
 
-def _make_good(standing: dict[str, OpenFailure], run: EndedRun) -> list[str]:
+def _make_good(standing: dict[str, OpenFailure], run: FinishedRun) -> list[str]:
     """Take off what a run that succeeded has made; what is over with it."""
     over = []
     for unit, item in list(standing.items()):

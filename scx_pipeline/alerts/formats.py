@@ -67,7 +67,7 @@ def webhook_json(message: Message) -> dict[str, Any]:
         "lake": problem.lake,
         "months": sorted(map(str, problem.months)),
         "spans": spans_text(problem.months).split(", ") if problem.months else [],
-        "without_months": problem.whole,
+        "without_months": problem.unpartitioned,
         "tables": problem.tables,
         "checks": [{"table": check.table, "check": check.name} for check in problem.checks],
         "failure": problem.failure or None,

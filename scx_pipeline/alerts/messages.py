@@ -118,7 +118,9 @@ def _named(checks: tuple[FoundCheck, ...]) -> str:
 
 
 def _parts(problem: Problem) -> str:
-    return ", ".join(part for part in (_WHOLE if problem.whole else "", spans_text(problem.months)) if part)
+    return ", ".join(
+        part for part in (_WHOLE if problem.unpartitioned else "", spans_text(problem.months)) if part
+    )
 
 
 def _links(problem: Problem, ui: str) -> Iterator[tuple[str, str]]:

@@ -39,7 +39,7 @@ class Problem:
     what: str = ""  # of a run: what it was to do
     lake: bool = False
     months: frozenset[Month] = frozenset()
-    whole: bool = False  # whether it is of the tables without months, too
+    unpartitioned: bool = False  # whether it is of the tables without months, too
     tables: tuple[str, ...] = ()
     checks: tuple[FoundCheck, ...] = ()
     failure: str = ""  # its kind, see `kinds`
@@ -85,7 +85,7 @@ def _merged(members: Sequence[Problem]) -> Problem:
         at=min(item.at for item in members),
         stars=tuple(dict.fromkeys(star for item in members for star in item.stars)),
         months=frozenset(month for item in members for month in item.months),
-        whole=any(item.whole for item in members),
+        unpartitioned=any(item.unpartitioned for item in members),
         checks=tuple(check for item in members for check in item.checks),
         run_id=next((item.run_id for item in members if item.run_id), ""),
     )

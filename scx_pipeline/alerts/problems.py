@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from scx_pipeline.alerts.advice import BUSY
-from scx_pipeline.alerts.facts import ALL, LOAD, REFRESH, REJECTED, CheckState, EndedRun, Facts, StarLook
+from scx_pipeline.alerts.facts import ALL, LOAD, REFRESH, REJECTED, CheckState, Facts, FinishedRun, StarLook
 from scx_pipeline.alerts.failures import OpenFailure, follow, forget_idle
 from scx_pipeline.alerts.problem import FoundCheck, Problem
 from scx_pipeline.model.star import Month
@@ -125,7 +125,7 @@ def _checks(facts: Facts, first: bool) -> Iterator[Problem]:
             )  # fmt: skip
 
 
-def _warned_anew(runs: Iterable[EndedRun]) -> set[str]:
+def _warned_anew(runs: Iterable[FinishedRun]) -> set[str]:
     """The checks that warned after they had passed, since the last look."""
     passed: set[str] = set()
     anew: set[str] = set()
@@ -181,5 +181,5 @@ def _rejecting(look: StarLook, share: float) -> Iterator[Problem]:
 def _of_part(part: str, problem: Problem) -> Problem:
     """The problem, of a month or of the tables without."""
     if part == ALL:
-        return replace(problem, whole=True)
+        return replace(problem, unpartitioned=True)
     return replace(problem, months=frozenset({Month.parse(part)}))

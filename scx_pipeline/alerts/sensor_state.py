@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from scx_pipeline.alerts.facts import Target
+from scx_pipeline.alerts.facts import RunScope
 from scx_pipeline.alerts.failures import OpenFailure
 from scx_pipeline.alerts.problem import Problem, merge
 from scx_pipeline.alerts.problems import Due, Found, Memory
@@ -16,7 +16,7 @@ from scx_pipeline.model.star import Month
 VERSION = 1
 
 
-def read_memory(cursor: str | None) -> Memory:
+def read_cursor(cursor: str | None) -> Memory:
     """What the cursor remembers. A corrupt one is as good as an empty one: what stands is then told once more.
 
     The other way round, telling nothing, would keep a problem from whom nobody has told yet.
@@ -28,7 +28,7 @@ def read_memory(cursor: str | None) -> Memory:
         return Memory()
 
 
-def write_memory(memory: Memory) -> str:
+def write_cursor(memory: Memory) -> str:
     """The cursor that remembers it."""
     kept = {
         "version": VERSION,
@@ -69,7 +69,7 @@ def _due(kept: Mapping[str, Any]) -> Due:
 
 
 def _failure(kept: Mapping[str, Any]) -> OpenFailure:
-    target = Target(kept["star"], kept["what"], _months(kept["months"]), tuple(kept["tables"]))
+    target = RunScope(kept["star"], kept["what"], _months(kept["months"]), tuple(kept["tables"]))
     return OpenFailure(
         kept["unit"], target, kept["failure"], float(kept["at"]), float(kept["last"]), kept["run_id"],
         tuple((table, name) for table, name in kept["checks"]), _months(kept["left"]), bool(kept["due"]),

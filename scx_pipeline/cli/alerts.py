@@ -89,12 +89,12 @@ def _standing(settings: Settings) -> tuple[list[Message], list[str], Memory]:
     """The problems that stand, what is to be said of the look, and what the sensor knows."""
     from scx_pipeline.alerts.messages import word
     from scx_pipeline.alerts.sensor_state import new_messages
-    from scx_pipeline.orchestration.automation.alerting import limits_of, look, place_of, remembered
+    from scx_pipeline.orchestration.automation.alerting import alert_context, limits_of, look, remembered
     from scx_pipeline.orchestration.runs.instance import open_instance
 
     with open_instance(settings.dagster_home) as instance:
         memory = remembered(instance)
-        found, _, remarks = look(place_of(settings, instance), memory, limits_of(settings))
+        found, _, remarks = look(alert_context(settings, instance), memory, limits_of(settings))
     problems = new_messages(found, frozenset())
     return [word(problem, limits_of(settings), settings.ui_url) for problem in problems], remarks, memory
 

@@ -27,7 +27,7 @@ from scx_pipeline.cli.options import (
 )
 from scx_pipeline.cli.runs import CHANGED, EVERYTHING, choose, outcome_json, run_parts, spans_due
 from scx_pipeline.errors import PipelineError
-from scx_pipeline.model.star import Span
+from scx_pipeline.model.star import MonthRange
 from scx_pipeline.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -105,7 +105,9 @@ def _build(
     )
 
 
-def _parts(compiled: CompiledStar, settings: Settings, choice: str | tuple[str, str]) -> list[Span | None]:
+def _parts(
+    compiled: CompiledStar, settings: Settings, choice: str | tuple[str, str]
+) -> list[MonthRange | None]:
     """The builds that it takes, one after the other; None is the one of the tables without months."""
     from scx_pipeline.lake.build.builder import plan_build
 
@@ -115,8 +117,8 @@ def _parts(compiled: CompiledStar, settings: Settings, choice: str | tuple[str, 
         raise PipelineError(
             f"the bucket {settings.bucket} has no objects under {prefixes}: upload some, or run `scx generate {compiled.star.name}`"
         )
-    whole = planned.whole or (choice == EVERYTHING and compiled.star.whole)
-    first: list[Span | None] = [None] if whole else []
+    unpartitioned = planned.unpartitioned or (choice == EVERYTHING and compiled.star.unpartitioned)
+    first: list[MonthRange | None] = [None] if unpartitioned else []
     named = (
         [span_of(compiled, *choice)] if isinstance(choice, tuple) else spans_due(compiled, planned, choice)
     )
@@ -208,7 +210,7 @@ def _months(table: UnloadedTable) -> str:
         return "all in one"
     if not table.months:
         return "none"
-    return f"{Span(table.months[0], table.months[-1])} ({len(table.months)})"
+    return f"{MonthRange(table.months[0], table.months[-1])} ({len(table.months)})"
 
 
 @app.command(

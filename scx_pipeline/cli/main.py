@@ -37,7 +37,7 @@ from scx_pipeline.cli.runs import (
     spans_due,
 )
 from scx_pipeline.errors import PipelineError
-from scx_pipeline.model.star import Month, Span, contiguous_spans
+from scx_pipeline.model.star import Month, MonthRange, contiguous_ranges
 from scx_pipeline.settings import Settings, read_settings, redact
 from scx_pipeline.storage.temporary_folder import make_private
 
@@ -136,11 +136,13 @@ def plan(
     planned = _plan(compiled, settings)
     ignored = [key for _, key in planned.selection.ignored]
     rows = []
-    if planned.whole:
-        objects = planned.selection.whole_objects
-        rows.append((rendering.WHOLE, planned.whole, len(objects), sum(entry.info.size for entry in objects)))
+    if planned.unpartitioned:
+        objects = planned.selection.unpartitioned_objects
+        rows.append(
+            (rendering.WHOLE, planned.unpartitioned, len(objects), sum(entry.info.size for entry in objects))
+        )
     for item in planned.changed:
-        objects = planned.selection.of(Span(item.month, item.month))
+        objects = planned.selection.of(MonthRange(item.month, item.month))
         rows.append((str(item.month), item.reason, len(objects), sum(entry.info.size for entry in objects)))
     if as_json:
         names = ("month", "reason", "objects", "bytes")
@@ -190,9 +192,16 @@ def _plan_all(settings: Settings, as_json: bool) -> None:
         months = [str(item.month) for item in planned.changed]
         empty = _prefixes(compiled) if _is_empty(planned) else ""
         note = {"note": f"the bucket has no objects under {empty}"} if empty else {}
-        found[name] = {"due": months, "whole": planned.whole, **note, **tables.as_json(planned.readiness)}
+        found[name] = {
+            "due": months,
+            "whole": planned.unpartitioned,
+            **note,
+            **tables.as_json(planned.readiness),
+        }
         if not as_json:
-            more = f", and {rendering.WHOLE}" if planned.whole else f"; {note['note']}" if empty else ""
+            more = (
+                f", and {rendering.WHOLE}" if planned.unpartitioned else f"; {note['note']}" if empty else ""
+            )
             rendering.out.print(f"{name}: {len(months)} months are due{more}", markup=False, soft_wrap=True)
             tables.show_readiness(planned.readiness)
     removed = None
@@ -459,7 +468,7 @@ class _Way:
     """Where a load's rows come from: what is due, and the tags of its runs."""
 
     settings: Settings
-    parts: Callable[[CompiledStar, Settings, str | tuple[str, str]], list[Span | None]]
+    parts: Callable[[CompiledStar, Settings, str | tuple[str, str]], list[MonthRange | None]]
     tags: Callable[[], Mapping[str, str]]
     standing: str  # how a month stands that is not due
 
@@ -492,36 +501,44 @@ def _lake_way(settings: Settings, last: str | None, lake: str | None) -> _Way:
 
 def _parts_of_lake(
     compiled: CompiledStar, settings: Settings, choice: str | tuple[str, str]
-) -> list[Span | None]:
+) -> list[MonthRange | None]:
     """The loads from the lake that it takes. Raises PipelineError for what the lake has not, or of another make."""
     from scx_pipeline.lake.load.load_plan import plan_loading
 
     named = span_of(compiled, *choice) if isinstance(choice, tuple) else None
     planned = plan_loading(compiled, settings.lake, warehouse_of(settings))
-    whole = planned.whole or (choice == EVERYTHING and planned.manifest.whole is not None)
+    unpartitioned = planned.unpartitioned or (
+        choice == EVERYTHING and planned.manifest.unpartitioned is not None
+    )
     months = named.months if named else planned.all_months if choice == EVERYTHING else planned.months
-    planned.check(whole, months)
-    first: list[Span | None] = [None] if whole else []
-    return [*first, *contiguous_spans(list(months))]
+    planned.check(unpartitioned, months)
+    first: list[MonthRange | None] = [None] if unpartitioned else []
+    return [*first, *contiguous_ranges(list(months))]
 
 
-def _parts(compiled: CompiledStar, settings: Settings, choice: str | tuple[str, str]) -> list[Span | None]:
+def _parts(
+    compiled: CompiledStar, settings: Settings, choice: str | tuple[str, str]
+) -> list[MonthRange | None]:
     """The loads that it takes, one after the other; None is the one of the tables without months."""
     if isinstance(choice, tuple):  # loaded without a look at what has changed
         span = span_of(compiled, *choice)
-        return [None, span] if compiled.star.whole and not _whole_stands(compiled, settings) else [span]
+        return (
+            [None, span]
+            if compiled.star.unpartitioned and not _unpartitioned_is_current(compiled, settings)
+            else [span]
+        )
     planned = _plan(compiled, settings)
-    whole = planned.whole or (choice == EVERYTHING and compiled.star.whole)
-    first: list[Span | None] = [None] if whole else []
+    unpartitioned = planned.unpartitioned or (choice == EVERYTHING and compiled.star.unpartitioned)
+    first: list[MonthRange | None] = [None] if unpartitioned else []
     return [*first, *spans_due(compiled, planned, choice)]
 
 
-def _whole_stands(compiled: CompiledStar, settings: Settings) -> bool:
+def _unpartitioned_is_current(compiled: CompiledStar, settings: Settings) -> bool:
     """Whether the tables without months were made before."""
-    from scx_pipeline.history.load_history import read_whole
+    from scx_pipeline.history.load_history import read_unpartitioned
 
     with warehouse_of(settings).reader() as session:
-        return session is not None and read_whole(session, compiled.star.name) is not None
+        return session is not None and read_unpartitioned(session, compiled.star.name) is not None
 
 
 def _tell_generated(star: str, options: Any, as_json: bool) -> None:

@@ -15,7 +15,7 @@ from scx_pipeline.errors import PipelineError
 from scx_pipeline.settings import Settings, read_settings
 
 if TYPE_CHECKING:
-    from scx_pipeline.maintenance.maintain import Policy, Upkept
+    from scx_pipeline.maintenance.maintain import MaintenanceResult, RetentionPolicy
 
 Engine = Literal["postgresql", "redshift", "duckdb"]
 
@@ -79,25 +79,27 @@ def maintain(
         raise typer.Exit(1)
 
 
-def policy_of(settings: Settings) -> Policy:
+def retention_policy(settings: Settings) -> RetentionPolicy:
     """What is kept, as the settings say."""
-    from scx_pipeline.maintenance.maintain import Policy
+    from scx_pipeline.maintenance.maintain import RetentionPolicy
 
-    return Policy(settings.keep_staging_months, settings.keep_rejected_days, settings.keep_loads_days)
-
-
-def _foreseen(name: str, settings: Settings) -> Upkept:
-    from scx_pipeline.maintenance.maintain import foresee
-
-    return foresee(find_star(name), warehouse_of(settings), policy_of(settings))
+    return RetentionPolicy(
+        settings.keep_staging_months, settings.keep_rejected_days, settings.keep_loads_days
+    )
 
 
-def _maintained(name: str, settings: Settings, quiet: bool) -> Upkept:
+def _foreseen(name: str, settings: Settings) -> MaintenanceResult:
+    from scx_pipeline.maintenance.maintain import preview_maintenance
+
+    return preview_maintenance(find_star(name), warehouse_of(settings), retention_policy(settings))
+
+
+def _maintained(name: str, settings: Settings, quiet: bool) -> MaintenanceResult:
     from scx_pipeline.maintenance.maintain import maintain as upkeep
 
     line = rendering.err.status(f"{name}: looking")
     with nullcontext() if quiet else line:
-        return upkeep(find_star(name), warehouse_of(settings), policy_of(settings), line.update)
+        return upkeep(find_star(name), warehouse_of(settings), retention_policy(settings), line.update)
 
 
 def _runs(settings: Settings, dry_run: bool) -> int:
@@ -110,7 +112,7 @@ def _runs(settings: Settings, dry_run: bool) -> int:
         return len(found) if dry_run else remove_runs(instance, found)
 
 
-def _show(upkept: Upkept, dry_run: bool) -> None:
+def _show(upkept: MaintenanceResult, dry_run: bool) -> None:
     found = upkept.found
     if found is None:
         rendering.out.print(f"{upkept.star}: never loaded, nothing to do")
@@ -129,7 +131,7 @@ def _show(upkept: Upkept, dry_run: bool) -> None:
         rendering.out.print(
             f"{name}: {rendering.plain(before)}{'' if dry_run else f' → {rendering.plain(value)}'}"
         )
-    for line in upkept.surplus.told():
+    for line in upkept.expired.told():
         rendering.out.print(f"{'not kept' if dry_run else 'removed'}: {line}")
     for line in found.all_advice:
         rendering.out.print(f"→ {line}", style="yellow", markup=False, soft_wrap=True)

@@ -9,7 +9,7 @@ import typer
 
 from scx_pipeline.cli import rendering
 from scx_pipeline.errors import PipelineError
-from scx_pipeline.model.star import Month, Span
+from scx_pipeline.model.star import Month, MonthRange
 
 if TYPE_CHECKING:
     from scx_pipeline.declarations.compiled_star import CompiledStar
@@ -88,12 +88,12 @@ def months_named(month: str | None, first: str | None, last: str | None) -> tupl
     return None
 
 
-def span_of(compiled: CompiledStar, first: str, last: str) -> Span:
+def span_of(compiled: CompiledStar, first: str, last: str) -> MonthRange:
     """The months from the first to the last. Raises PipelineError for what are none, or none of the star."""
     from scx_pipeline.loading.load import check_span
 
     try:
-        span = Span(Month.parse(first), Month.parse(last))
+        span = MonthRange(Month.parse(first), Month.parse(last))
     except ValueError as error:
         raise PipelineError(str(error)) from None
     check_span(compiled.star, span)

@@ -116,7 +116,7 @@ def show_outcome(compiled: CompiledStar, outcome: RunOutcome) -> None:
                 sum(outcome.rows.get(item.name, {}).values()),
                 _checks(outcome, item.name),
             )
-            for item in (star.monthly if outcome.span else star.whole)
+            for item in (star.monthly if outcome.span else star.unpartitioned)
         ]
         counted = "rows of these months" if outcome.span else "rows"
         out.print(

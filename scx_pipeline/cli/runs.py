@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from scx_pipeline.cli import rendering
 from scx_pipeline.cli.options import months_named
 from scx_pipeline.errors import PipelineError
-from scx_pipeline.model.star import Span, contiguous_spans
+from scx_pipeline.model.star import MonthRange, contiguous_ranges
 from scx_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,24 +31,24 @@ def choose(
     return months_named(month, first, last) or (EVERYTHING if everything else CHANGED)
 
 
-def spans_due(compiled: CompiledStar, planned: Plan, choice: str) -> list[Span]:
+def spans_due(compiled: CompiledStar, planned: Plan, choice: str) -> list[MonthRange]:
     """The spans of months that a plan and a choice without months ask for."""
     if choice == CHANGED:
-        return contiguous_spans([item.month for item in planned.changed])
+        return contiguous_ranges([item.month for item in planned.changed])
     months = [
         item
         for item in compiled.star.months()
         if planned.selection.has_objects(item) or item in planned.loaded
     ]
-    if not months and compiled.star.whole:
+    if not months and compiled.star.unpartitioned:
         return []
-    return [Span(min(months), max(months))] if months else [compiled.star.months()]
+    return [MonthRange(min(months), max(months))] if months else [compiled.star.months()]
 
 
 def run_parts(
     compiled: CompiledStar,
     settings: Settings,
-    parts: Sequence[Span | None],
+    parts: Sequence[MonthRange | None],
     *,
     quiet: bool,
     job_of: JobOf | None = None,
@@ -97,7 +97,7 @@ def report_lost_runs(settings: Settings) -> None:
                 rendering.err.print(f"run {run_id} no longer has a process: it was reported as failed")
 
 
-def _name(compiled: CompiledStar, part: Span | None) -> str:
+def _name(compiled: CompiledStar, part: MonthRange | None) -> str:
     return f"{compiled.star.name} {part or rendering.WHOLE}"
 
 

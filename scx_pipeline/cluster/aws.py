@@ -22,7 +22,7 @@ class ClusterError(PipelineError):
 
 
 client = partial(aws.client, kind=ClusterError)
-told = partial(aws.told, kind=ClusterError)
+told = partial(aws.translate_errors, kind=ClusterError)
 
 
 def present(ask: Callable[[], Any], absent: Sequence[str]) -> Any | None:

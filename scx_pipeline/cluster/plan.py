@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from scx_pipeline.cluster.policy import Policy, allow, policy_of
+from scx_pipeline.cluster.policy import Policy, allow, retention_policy
 from scx_pipeline.cluster.reading import read_settings_of, s3_url
 
 # US dollars an hour on demand in us-east-1, from AWS's price list of 2025-11: of an RPU, and of a node by its type.
@@ -126,7 +126,9 @@ def read_plan(file: Path | None, flags: Mapping[str, object]) -> ClusterPlan:
 def trust_policy() -> Policy:
     """Who may use the role: Redshift, and nobody else."""
     services = ["redshift.amazonaws.com", "redshift-serverless.amazonaws.com"]
-    return policy_of({"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"})
+    return retention_policy(
+        {"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"}
+    )
 
 
 def read_policy(plan: ClusterPlan) -> Policy:
@@ -146,7 +148,7 @@ def read_policy(plan: ClusterPlan) -> Policy:
         )
     # Apart, as a request for a bucket's region names no prefix, and would not meet a condition on one.
     regions = allow("s3:GetBucketLocation", *dict.fromkeys(buckets))
-    return policy_of(allow("s3:GetObject", *objects), *lists, regions, *_lake(plan))
+    return retention_policy(allow("s3:GetObject", *objects), *lists, regions, *_lake(plan))
 
 
 def _lake(plan: ClusterPlan) -> list[Policy]:
@@ -171,7 +173,7 @@ def loader_policy(plan: ClusterPlan) -> Policy:
     bucket, _, prefix = plan.bucket.removeprefix("s3://").partition("/")
     logs, staging = f"{bucket}/{prefix}".rstrip("/"), plan.staged.removeprefix("s3://")
     written = [staging, *([plan.lake.removeprefix("s3://")] if plan.lake else [])]
-    return policy_of(
+    return retention_policy(
         allow("s3:GetObject", f"arn:aws:s3:::{logs}/*"),
         allow(
             "s3:ListBucket",

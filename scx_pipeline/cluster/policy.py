@@ -15,7 +15,7 @@ def allow(actions: str | list[str], *resources: str) -> Policy:
     return {"Effect": "Allow", "Action": actions, "Resource": list(resources)}
 
 
-def policy_of(*statements: Mapping[str, Any]) -> Policy:
+def retention_policy(*statements: Mapping[str, Any]) -> Policy:
     """A policy of these statements."""
     return {"Version": "2012-10-17", "Statement": [dict(item) for item in statements]}
 

@@ -26,7 +26,7 @@ ADVICE = (
     ("maximum vCPU", QUOTA),
     ("ServiceQuotaExceeded", QUOTA),
 )
-told = partial(aws.told, kind=ClusterError, advice=ADVICE)
+told = partial(aws.translate_errors, kind=ClusterError, advice=ADVICE)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@ What the application is to be is in `spark_plan`; statements are written as in `
 
 from __future__ import annotations
 
-from scx_pipeline.cluster.policy import Policy, allow, place_of, policy_of
+from scx_pipeline.cluster.policy import Policy, allow, place_of, retention_policy
 from scx_pipeline.cluster.spark_plan import LOG_GROUP, SparkPlan
 
 SERVICE = "emr-serverless.amazonaws.com"
@@ -16,7 +16,7 @@ def planned_arn(plan: SparkPlan) -> str:
 
 def trust_policy(application: str) -> Policy:
     """Who may use the role: EMR Serverless, for job runs of the application of this ARN, and nobody else."""
-    return policy_of(
+    return retention_policy(
         {
             "Effect": "Allow",
             "Principal": {"Service": SERVICE},
@@ -34,7 +34,7 @@ def job_policy(plan: SparkPlan, application: str) -> Policy:
     logs, lake, code = place_of(plan.bucket), place_of(plan.lake), place_of(plan.code_place)
     parts = ["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
     written = [allow("s3:PutObject", place_of(plan.job_logs).objects)] if plan.job_logs else []
-    return policy_of(
+    return retention_policy(
         allow("s3:GetObject", logs.objects, code.objects),
         logs.listing(),
         allow("s3:PutObject", place_of(f"{plan.code_place}/messages").objects),
@@ -54,7 +54,7 @@ def runner_policy(plan: SparkPlan, application: str) -> Policy:
     logs, lake, code = place_of(plan.bucket), place_of(plan.lake), place_of(plan.code_place)
     role = f"arn:aws:iam::{_account(application)}:role/{plan.role}"
     of_runs = ["GetJobRun", "CancelJobRun", "GetDashboardForJobRun", "TagResource"]  # Dagster tags its runs
-    return policy_of(
+    return retention_policy(
         allow(["emr-serverless:StartJobRun", "emr-serverless:GetApplication"], application),
         allow([f"emr-serverless:{action}" for action in of_runs], f"{application}/jobruns/*"),
         allow("iam:PassRole", role) | {"Condition": {"StringEquals": {"iam:PassedToService": SERVICE}}},

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scx_pipeline.errors import DeclarationError
-from scx_pipeline.model.star import Query, Span, Star, Table
-from scx_pipeline.warehouse.protocol import Capabilities, in_span, qualified
+from scx_pipeline.model.star import MonthRange, Query, Star, Table
+from scx_pipeline.warehouse.protocol import Capabilities, in_month_range, qualified
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -75,7 +75,7 @@ class CompiledStar:
         ready: list[str] = []
         while sorter.is_active():
             ready += sorter.get_ready()
-            ready.sort(key=lambda name: (not self.star.table(name).sliced, tables.index(name)))
+            ready.sort(key=lambda name: (not self.star.table(name).partitioned, tables.index(name)))
             order.append(self.star.table(ready.pop(0)))
             sorter.done(order[-1].name)
         return [table for table in order if table.role != "staging"]
@@ -121,7 +121,7 @@ class CompiledStar:
                 found.add(table.name)
         return found
 
-    def select(self, table: Table, span: Span | None, engine: Capabilities) -> str:
+    def select(self, table: Table, span: MonthRange | None, engine: Capabilities) -> str:
         """The table's SELECT in an engine's dialect, its sliced inputs narrowed to the span."""
         wanted = (table.name, span, engine.dialect, engine.collation)
         if wanted not in self._generated:
@@ -163,8 +163,8 @@ class CompiledStar:
             exclude={
                 "description",
                 "columns",
-                "same_rows_as",
-                "fewest_rows",
+                "equal_row_count",
+                "min_rows",
                 "distribution",
                 "sort",
                 "partition_by",
@@ -187,18 +187,18 @@ class CompiledStar:
         return self._version_of(self.star.monthly)
 
     @cached_property
-    def whole_version(self) -> str:
+    def unpartitioned_version(self) -> str:
         """A hash of the code of all the star's tables without months."""
-        return self._version_of(self.star.whole)
+        return self._version_of(self.star.unpartitioned)
 
     def _version_of(self, tables: Sequence[Table]) -> str:
         versions = "".join(self.code_version(table) for table in tables)
         return hashlib.sha256(f"{self.star.first_month}{versions}".encode()).hexdigest()[:16]
 
-    def reading_whole(self) -> list[Table]:
+    def reading_unpartitioned(self) -> list[Table]:
         """The tables kept by month that read tables without months: their rows change when those do."""
-        whole = {table.name for table in self.star.whole}
-        return [table for table in self.order if table.sliced and self.reads(table) & whole]
+        unpartitioned = {table.name for table in self.star.unpartitioned}
+        return [table for table in self.order if table.partitioned and self.reads(table) & unpartitioned]
 
     @cached_property
     def _selects(self) -> dict[str, exp.Query]:
@@ -207,7 +207,7 @@ class CompiledStar:
         }
 
     @cached_property
-    def _generated(self) -> dict[tuple[str, Span | None, str, str], str]:
+    def _generated(self) -> dict[tuple[str, MonthRange | None, str, str], str]:
         """What `select` gave so far: a process that loads a span again need not make it again."""
         return {}
 
@@ -408,7 +408,11 @@ def _check_outputs(select: exp.Query, file: SqlFile, table: Table) -> None:
     doubled = [name for name in given if given.count(name) > 1]
     if doubled:
         raise DeclarationError(f"{file.path}: the SELECT gives {doubled[0]} twice")
-    needed = [*table.column_names, *table.latest_by, *([] if table.whole else [table.moment])]
+    needed = [
+        *table.column_names,
+        *table.sequence_by,
+        *([] if table.unpartitioned else [table.event_time_column]),
+    ]
     for name in needed:
         if name not in given:
             near = difflib.get_close_matches(name, given, n=1)
@@ -428,11 +432,11 @@ def _check_inputs(compiled: CompiledStar, table: Table) -> None:
     inputs = [compiled.star.table(name) for name in sorted(compiled.reads(table))]
     path = compiled.tables[table.name].path
     for other in inputs:
-        if table.whole and not other.whole:
+        if table.unpartitioned and not other.unpartitioned:
             raise DeclarationError(
                 f"{path}: {table.name} has no months (no event_time), and reads {other.name}, which has"
             )
-        if other.whole and not (table.whole or table.sliced):
+        if other.unpartitioned and not (table.unpartitioned or table.partitioned):
             raise DeclarationError(
                 f"{path}: {table.name} is kept by key, and reads {other.name}, which has no months; "
                 f"give {table.name} its event_time as a column, or read {other.name} where it is used"
@@ -476,7 +480,9 @@ def _own_tables(select: exp.Query, star: Star) -> Iterator[exp.Table]:
     return (node for node in select.find_all(exp.Table) if node.name in names - local)
 
 
-def _generate(select: exp.Query, compiled: CompiledStar, engine: Capabilities, span: Span | None) -> str:
+def _generate(
+    select: exp.Query, compiled: CompiledStar, engine: Capabilities, span: MonthRange | None
+) -> str:
     from sqlglot import exp
 
     star = compiled.star
@@ -486,7 +492,7 @@ def _generate(select: exp.Query, compiled: CompiledStar, engine: Capabilities, s
         table = star.table(node.name)
         alias = node.alias_or_name
         source = exp.table_(compiled.stored(table).name, db=star.schema_name, quoted=True)
-        if span is None or not table.sliced:
+        if span is None or not table.partitioned:
             node.replace(exp.alias_(source, alias, table=True, quoted=True))
         else:
             narrowed = exp.select("*").from_(source).where(_condition(table, span))
@@ -495,10 +501,10 @@ def _generate(select: exp.Query, compiled: CompiledStar, engine: Capabilities, s
 
 
 @lru_cache(maxsize=256)
-def _condition(table: Table, span: Span) -> exp.Expr:
+def _condition(table: Table, span: MonthRange) -> exp.Expr:
     import sqlglot
 
-    return sqlglot.parse_one(in_span(table.moment, span), read="postgres")
+    return sqlglot.parse_one(in_month_range(table.event_time_column, span), read="postgres")
 
 
 def _fix(tree: exp.Query, engine: Capabilities) -> exp.Query:
@@ -516,10 +522,12 @@ def _fix(tree: exp.Query, engine: Capabilities) -> exp.Query:
     # From the innermost outwards, since what is replaced is copied.
     for node in reversed(list(tree.find_all(exp.Avg, exp.Concat, exp.Extract))):
         if isinstance(node, exp.Avg) and node.this.is_type(*exp.DataType.INTEGER_TYPES):
-            whole: exp.Expression = node
-            while isinstance(whole.parent, (exp.Filter, exp.Window)) and whole.arg_key == "this":
-                whole = whole.parent
-            whole.replace(exp.cast(exp.func("TRUNC", whole.copy()), "bigint"))
+            unpartitioned: exp.Expression = node
+            while (
+                isinstance(unpartitioned.parent, (exp.Filter, exp.Window)) and unpartitioned.arg_key == "this"
+            ):
+                unpartitioned = unpartitioned.parent
+            unpartitioned.replace(exp.cast(exp.func("TRUNC", unpartitioned.copy()), "bigint"))
         elif isinstance(node, exp.Concat):
             left, *others = node.expressions
             for other in others:
@@ -528,9 +536,9 @@ def _fix(tree: exp.Query, engine: Capabilities) -> exp.Query:
         elif isinstance(node, exp.Extract):
             # The same number everywhere, and in PostgreSQL half the time of EXTRACT, which makes a NUMERIC.
             part = exp.func("DATE_PART", exp.Literal.string(node.name.lower()), node.expression.copy())
-            whole = exp.cast(part, "int")
+            unpartitioned = exp.cast(part, "int")
             of_week = node.name.lower() == "dow" and engine.sunday
-            node.replace(exp.paren(whole - engine.sunday) if of_week else whole)
+            node.replace(exp.paren(unpartitioned - engine.sunday) if of_week else unpartitioned)
     return tree
 
 

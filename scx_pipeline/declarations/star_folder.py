@@ -55,7 +55,7 @@ def load_star(folder: Path) -> CompiledStar:
         raise DeclarationError(f"{path}, line {line}: {error.problem}") from None
     except yaml.YAMLError as error:
         raise DeclarationError(f"{path}: {str(error).splitlines()[0]}") from None
-    _check_doubled(node, path)
+    _check_duplicate_keys(node, path)
     if not isinstance(document, dict) or not isinstance(document.get("attributes"), dict):
         raise DeclarationError(f"{path}, line 1: the star's facts must stand under `attributes:`")
     return compile_star(parse_star(document["attributes"], path, node), folder)
@@ -85,7 +85,7 @@ def _mistake(path: Path, node: yaml.Node | None, location: Sequence[Any], what: 
     return DeclarationError(f"{path}{f', line {line}' if line else ''}: {what}")
 
 
-def _check_doubled(node: yaml.Node | None, path: Path) -> None:
+def _check_duplicate_keys(node: yaml.Node | None, path: Path) -> None:
     """Refuse a key that stands twice, of which YAML would silently take the last."""
     nodes, seen = [node], set()
     while nodes:

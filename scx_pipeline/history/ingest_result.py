@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from scx_pipeline.model.star import Month, Span, Table
-from scx_pipeline.parsing.parser import Refused, Strangers
+from scx_pipeline.model.star import Month, MonthRange, Table
+from scx_pipeline.parsing.parser import Refused, UndeclaredFields
 from scx_pipeline.planning.selection import SelectedObject
 
 # Of a table's rejected rows, in one load: characters of their raw texts, and rows, as short ones take memory too.
@@ -42,7 +42,7 @@ class ObjectCount:
 
 
 @dataclass(frozen=True)
-class DoubledKey:
+class DuplicateKey:
     """A key that stands in two months of the span, or twice in one, or twice in a table without months."""
 
     key: tuple[object, ...]
@@ -50,16 +50,16 @@ class DoubledKey:
 
 
 @dataclass
-class Ingested:
+class IngestResult:
     """What an ingestion did, per object, and what it refused."""
 
     table: Table
     counts: list[ObjectCount] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
-    doubled: list[DoubledKey] = field(default_factory=list)
+    duplicate_keys: list[DuplicateKey] = field(default_factory=list)
     stored_characters: int = 0  # of the rejected rows' raw texts
     ended_early: bool = False  # since more rows were rejected than the source's limit allows, whatever comes
-    strangers: list[tuple[str, Strangers]] = field(
+    undeclared_fields: list[tuple[str, UndeclaredFields]] = field(
         default_factory=list
     )  # key, and its undeclared or absent fields
     superseded: str | None = (
@@ -80,10 +80,10 @@ class Ingested:
         return sum(getattr(count, name) for count in self.counts)
 
 
-def bounds_of(item: SelectedObject, months: Span) -> Span:
+def bounds_of(item: SelectedObject, months: MonthRange) -> MonthRange:
     """The months that an object's rows may belong to, of those that the star may hold."""
     named = item.months
     if named is None:
         return months
     first, last = max(named.first, months.first), min(named.last, months.last)
-    return Span(first, last) if first <= last else Span(named.first, named.first)
+    return MonthRange(first, last) if first <= last else MonthRange(named.first, named.first)

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import BucketError
 from scx_pipeline.history.check_result import CheckResult, Rows
-from scx_pipeline.history.ingest_result import Ingested, ObjectCount
-from scx_pipeline.model.star import Column, Month, Span, Star, Table
+from scx_pipeline.history.ingest_result import IngestResult, ObjectCount
+from scx_pipeline.model.star import Column, Month, MonthRange, Star, Table
 from scx_pipeline.planning.selection import MonthState, SelectedObject, Selection
 from scx_pipeline.storage.listing import shown
 from scx_pipeline.warehouse.protocol import STATE_SCHEMA, Session, qualified
@@ -30,7 +30,7 @@ def _state_table(name: str, key: Sequence[str], **columns: str) -> Table:
         key=tuple(key),
         columns=tuple(declared),
         event_time="",
-        latest_by=(),
+        sequence_by=(),
     )
 
 
@@ -82,7 +82,7 @@ class LoadRecord:
     """What the history keeps of a load."""
 
     load_id: str
-    span: Span | None  # None: of the tables without months
+    span: MonthRange | None  # None: of the tables without months
     run_id: str | None
     started_at: datetime
     counts: Sequence[ObjectCount]
@@ -93,7 +93,7 @@ class LoadRecord:
 
 def read_months(session: Session, star: str) -> dict[Month, MonthState]:
     """The months that stand, and what they were made from; none where nothing was ever loaded."""
-    if not session.stands(STATE_SCHEMA, MONTHS.name):
+    if not session.table_exists(STATE_SCHEMA, MONTHS.name):
         return {}
     mark = session.capabilities.placeholder
     rows = session.rows(
@@ -102,9 +102,9 @@ def read_months(session: Session, star: str) -> dict[Month, MonthState]:
     return {Month.parse(month): MonthState(fingerprint, version) for month, fingerprint, version in rows}
 
 
-def read_whole(session: Session, star: str) -> MonthState | None:
+def read_unpartitioned(session: Session, star: str) -> MonthState | None:
     """What the tables without months were made from; None where they never were."""
-    if not session.stands(STATE_SCHEMA, WHOLES.name):
+    if not session.table_exists(STATE_SCHEMA, WHOLES.name):
         return None
     mark = session.capabilities.placeholder
     rows = session.rows(
@@ -115,7 +115,7 @@ def read_whole(session: Session, star: str) -> MonthState | None:
 
 def read_stale(session: Session, star: str) -> dict[Month, tuple[str, str]]:
     """The months that stand, but whose rows another table's change has made wrong: why, and since which load."""
-    if not session.stands(STATE_SCHEMA, STALE.name):
+    if not session.table_exists(STATE_SCHEMA, STALE.name):
         return {}
     mark = session.capabilities.placeholder
     rows = session.rows(
@@ -124,7 +124,7 @@ def read_stale(session: Session, star: str) -> dict[Month, tuple[str, str]]:
     return {Month.parse(month): (reason, load_id) for month, reason, load_id in rows}
 
 
-def read_emptied(session: Session, star: str, tables: Collection[str]) -> dict[str, set[Month]]:
+def read_purged(session: Session, star: str, tables: Collection[str]) -> dict[str, set[Month]]:
     """Of staging tables, the months that stand but whose rows were removed since (`upkeep`): they have no count of rows."""
     standing, mark = set(read_months(session, star)), session.capabilities.placeholder
     if not standing or not tables:
@@ -138,7 +138,7 @@ def read_emptied(session: Session, star: str, tables: Collection[str]) -> dict[s
     return {table: standing - months for table, months in kept.items()}
 
 
-def forget_rows(session: Session, star: str, table: Table, span: Span) -> None:
+def forget_rows(session: Session, star: str, table: Table, span: MonthRange) -> None:
     """Note that a table has no rows of the span any more; the months stand all the same."""
     mark = session.capabilities.placeholder
     session.execute(
@@ -208,7 +208,7 @@ def forget_months(session: Session, star: Star) -> None:
         )
 
 
-def forget_stale(session: Session, star: str, span: Span) -> None:
+def forget_stale(session: Session, star: str, span: MonthRange) -> None:
     """Note that the span's months are right again."""
     _delete_months(session, STALE, star, span)
 
@@ -225,7 +225,7 @@ def record_load(session: Session, compiled: CompiledStar, record: LoadRecord, se
     if record.span is None:
         mark = session.capabilities.placeholder
         session.execute(f"DELETE FROM {STATE_SCHEMA}.unpartitioned WHERE star = {mark}", [star])
-        made_from = (selection.whole_fingerprint, compiled.whole_version)
+        made_from = (selection.unpartitioned_fingerprint, compiled.unpartitioned_version)
         _insert(session, WHOLES, [(star, record.load_id, *made_from, now)])
     else:
         _delete_months(session, MONTHS, star, record.span)
@@ -235,7 +235,7 @@ def record_load(session: Session, compiled: CompiledStar, record: LoadRecord, se
     _record_objects(session, star, declared, record, selection)
 
 
-def _ends(span: Span | None) -> tuple[str, str]:
+def _ends(span: MonthRange | None) -> tuple[str, str]:
     return (ALL, ALL) if span is None else (str(span.first), str(span.last))
 
 
@@ -253,16 +253,16 @@ def record_rows(session: Session, star: str, load_id: str, rows: Mapping[str, Ro
         )
 
 
-def record_rejected(session: Session, star: str, load_id: str, ingested: Iterable[Ingested]) -> None:
+def record_rejected(session: Session, star: str, load_id: str, ingest_result: Iterable[IngestResult]) -> None:
     """Keep the rejected rows of the objects that were read; `record_load` has removed the earlier ones."""
-    _insert(session, REJECTED, rejected_rows(star, load_id, ingested))
+    _insert(session, REJECTED, rejected_rows(star, load_id, ingest_result))
 
 
-def rejected_rows(star: str, load_id: str, ingested: Iterable[Ingested]) -> list[tuple[object, ...]]:
+def rejected_rows(star: str, load_id: str, ingest_result: Iterable[IngestResult]) -> list[tuple[object, ...]]:
     """The rejected rows as REJECTED keeps them."""
     return [
         (star, item.table.source, row.key, row.line, row.column, row.reason, row.raw, load_id)
-        for item in ingested
+        for item in ingest_result
         for row in item.rejected
     ]
 
@@ -320,7 +320,7 @@ def _forget_objects(session: Session, star: str, keys: Sequence[tuple[object, ..
     session.execute("DROP TABLE _gone")
 
 
-def _delete_months(session: Session, table: Table, star: str, span: Span) -> None:
+def _delete_months(session: Session, table: Table, star: str, span: MonthRange) -> None:
     mark = session.capabilities.placeholder
     session.execute(
         f"DELETE FROM {qualified(STATE_SCHEMA, table)} WHERE star = {mark} AND month BETWEEN {mark} AND {mark}",

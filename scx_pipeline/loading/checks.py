@@ -10,12 +10,12 @@ from datetime import timedelta
 from typing import Any
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.declarations.month_rows import touched_name
+from scx_pipeline.declarations.latest_rows import touched_keys_table
 from scx_pipeline.history.check_result import CheckResult, DeclaredCheck, Rows, Severity
-from scx_pipeline.history.ingest_result import Ingested
-from scx_pipeline.model.star import Column, Month, Source, Span, Star, Table
+from scx_pipeline.history.ingest_result import IngestResult
+from scx_pipeline.model.star import Column, Month, MonthRange, Source, Star, Table
 from scx_pipeline.planning.selection import day_of
-from scx_pipeline.warehouse.protocol import Relations, inside, month_within, names, quote
+from scx_pipeline.warehouse.protocol import Relations, in_scope, month_within, names, quote
 
 SHOWN = 5
 
@@ -111,11 +111,12 @@ def _rules(table: Table) -> list[_Rule]:
                     "is null",
                 )
             )
-        if column.accepted:
+        if column.accepted_values:
             listed = ", ".join(
-                str(v) if isinstance(v, int) else "'" + v.replace("'", "''") + "'" for v in column.accepted
+                str(v) if isinstance(v, int) else "'" + v.replace("'", "''") + "'"
+                for v in column.accepted_values
             )
-            shown = ", ".join(map(str, column.accepted))
+            shown = ", ".join(map(str, column.accepted_values))
             rules.append(
                 _Rule(
                     column.name,
@@ -160,25 +161,25 @@ def _count_where(condition: str) -> str:
 def _row_count_rule(table: Table) -> str:
     if table.role == "staging":
         return "The slice holds as many rows as the accounting says were loaded."
-    if table.same_rows_as:
-        return f"Every month has as many rows as in {table.same_rows_as}."
-    if table.fewest_rows == 0:
+    if table.equal_row_count:
+        return f"Every month has as many rows as in {table.equal_row_count}."
+    if table.min_rows == 0:
         return "Warns of a month without rows, if what the table is made from has some."
-    return f"A month has {table.fewest_rows:,} rows or more, if what the table is made from has any."
+    return f"A month has {table.min_rows:,} rows or more, if what the table is made from has any."
 
 
-def check_ingested(source: Source, ingested: Ingested) -> list[CheckResult]:
+def check_ingest_result(source: Source, ingest_result: IngestResult) -> list[CheckResult]:
     """The checks of an ingestion itself, known before anything is built on it."""
-    table = ingested.table
-    unbalanced = [count.object.info.key for count in ingested.counts if not count.balanced]
-    read, rejected = ingested.total("read"), ingested.total("rejected")
+    table = ingest_result.table
+    unbalanced = [count.object.info.key for count in ingest_result.counts if not count.balanced]
+    read, rejected = ingest_result.total("read"), ingest_result.total("rejected")
     share = rejected / read if read else 0.0
     limit = f"; the limit is {_percent(source.reject_limit)}" if rejected else ""
     told = f"{rejected:,} of {read:,} rows were rejected ({share:.2%}{limit})"
-    if ingested.ended_early:
+    if ingest_result.ended_early:
         told += ", so reading stopped early"
     if rejected:
-        told += f": {_examples(ingested)}"
+        told += f": {_examples(ingest_result)}"
     results = [
         CheckResult(
             table.name,
@@ -186,25 +187,31 @@ def check_ingested(source: Source, ingested: Ingested) -> list[CheckResult]:
             not unbalanced,
             f"read differs from loaded + rejected + deduplicated + filtered in {', '.join(unbalanced[:SHOWN])}"
             if unbalanced
-            else f"{read:,} rows read: {ingested.total('loaded'):,} loaded, {rejected:,} rejected, "
-            f"{ingested.total('deduplicated'):,} deduplicated, {ingested.total('filtered'):,} of other months",
+            else f"{read:,} rows read: {ingest_result.total('loaded'):,} loaded, {rejected:,} rejected, "
+            f"{ingest_result.total('deduplicated'):,} deduplicated, {ingest_result.total('filtered'):,} of other months",
         ),
         CheckResult(
             table.name,
             "rejected_rows",
             rejected == 0,
             told,
-            "error" if share > source.reject_limit or ingested.ended_early else "warn",
+            "error" if share > source.reject_limit or ingest_result.ended_early else "warn",
         ),
     ]
-    strange = _strange(ingested)
+    strange = _undeclared_fields(ingest_result)
     results.append(
         CheckResult(table.name, "declared_fields", not strange, "; ".join(strange) or "holds", "warn")
     )
-    results += _check_files(source, ingested)
-    if ingested.doubled:
+    results += _check_files(source, ingest_result)
+    if ingest_result.duplicate_keys:
         results.append(
-            CheckResult(table.name, unique_name(table), False, "; ".join(_doubled(ingested)), violations={})
+            CheckResult(
+                table.name,
+                unique_name(table),
+                False,
+                "; ".join(_duplicate_keys(ingest_result)),
+                violations={},
+            )
         )
     return results
 
@@ -214,17 +221,17 @@ def _percent(share: float) -> str:
     return f"{share * 100:g}%"
 
 
-def _check_files(source: Source, ingested: Ingested) -> Iterable[CheckResult]:
-    table = ingested.table.name
+def _check_files(source: Source, ingest_result: IngestResult) -> Iterable[CheckResult]:
+    table = ingest_result.table.name
     if source.rows_per_file:
         odd = {
             count.object.info.key: count.read
-            for count in ingested.counts
+            for count in ingest_result.counts
             if count.read != source.rows_per_file
         }
         yield CheckResult(table, "rows_per_file", not odd, _odd(odd, "rows", source.rows_per_file), "warn")
     if source.files_per_day:
-        found = Counter(day_of(source, count.object.info.key) for count in ingested.counts)
+        found = Counter(day_of(source, count.object.info.key) for count in ingest_result.counts)
         days = sorted(day for day in found if day)
         span = (days[-1] - days[0]).days + 1 if days else 0
         every = [days[0] + timedelta(days=number) for number in range(span)]
@@ -238,23 +245,23 @@ def _odd(counts: Mapping[str, int], what: str, usual: int) -> str:
     return f"{shown}{more}; {usual:,} are usual" if counts else "holds"
 
 
-def _examples(ingested: Ingested) -> str:
+def _examples(ingest_result: IngestResult) -> str:
     shown = [
         f"{row.key}, line {row.line if row.line is not None else '?'}: {f'{row.column} ' if row.column else ''}{row.reason}"
-        for row in ingested.rejected[:3]
+        for row in ingest_result.rejected[:3]
     ]
-    more = ingested.total("rejected") - len(shown)
+    more = ingest_result.total("rejected") - len(shown)
     return "; ".join(shown) + (f"; and {more:,} more" if more else "")
 
 
-def _strange(ingested: Ingested) -> list[str]:
+def _undeclared_fields(ingest_result: IngestResult) -> list[str]:
     """What is said of fields that are not declared, and so not loaded, and of those that whole files lack."""
     unknown: dict[str, list[str]] = {}
     absent: dict[str, list[str]] = {}
-    for key, strangers in ingested.strangers:
-        for name in strangers.unknown:
+    for key, undeclared_fields in ingest_result.undeclared_fields:
+        for name in undeclared_fields.unknown:
             unknown.setdefault(name, []).append(key)
-        for name in strangers.absent:
+        for name in undeclared_fields.absent:
             absent.setdefault(name, []).append(key)
     told = [
         f"{name!r} is not declared, and was not loaded, in {_files(keys)}" for name, keys in unknown.items()
@@ -266,13 +273,13 @@ def _files(keys: Sequence[str]) -> str:
     return keys[0] if len(keys) == 1 else f"{len(keys):,} files, such as {keys[0]}"
 
 
-def _doubled(ingested: Ingested) -> Iterable[str]:
-    for doubled in ingested.doubled:
-        key = _key_text(ingested.table, doubled.key)
-        if doubled.months is None:
+def _duplicate_keys(ingest_result: IngestResult) -> Iterable[str]:
+    for duplicate_keys in ingest_result.duplicate_keys:
+        key = _key_text(ingest_result.table, duplicate_keys.key)
+        if duplicate_keys.months is None:
             yield f"{key} stands twice"
             continue
-        first, last = doubled.months
+        first, last = duplicate_keys.months
         yield f"{key} stands in {first} and in {last}" if first != last else f"{key} stands twice in {first}"
 
 
@@ -290,7 +297,7 @@ class RowScan:
     Counted in one scan, or in one of each part of the rows.
     """
 
-    def __init__(self, table: Table, span: Span | None) -> None:
+    def __init__(self, table: Table, span: MonthRange | None) -> None:
         self.table, self.rules, self.span = table, _rules(table), span
         self.counts: dict[Month | None, list[int]] = defaultdict(lambda: [0] * (1 + len(self.rules)))
 
@@ -300,15 +307,15 @@ class RowScan:
         Columns known to be `full`, without a NULL, are not looked at for one.
         """
         month = (
-            month_within(self.table.moment, self.span)
-            if self.span is not None and self.table.sliced
+            month_within(self.table.event_time_column, self.span)
+            if self.span is not None and self.table.partitioned
             else "NULL"
         )
         broken = "".join(
             ", 0" if isinstance(rule, _NotNull) and rule.column in full else f", {rule.count}"
             for rule in self.rules
         )
-        grouped = " GROUP BY 1" if self.table.sliced else ""
+        grouped = " GROUP BY 1" if self.table.partitioned else ""
         return f"SELECT {month}, COUNT(*){broken} FROM {relation} AS s{grouped}"
 
     def add(self, found: Iterable[Sequence[Any]]) -> None:
@@ -340,12 +347,12 @@ class RowScan:
 
 
 @dataclass(frozen=True)
-class SliceChecks:
+class PartitionChecks:
     """The checks of one table's slice, evaluated inside the transaction."""
 
     session: Relations
     compiled: CompiledStar
-    span: Span | None  # None: of the tables without months
+    span: MonthRange | None  # None: of the tables without months
     expected_rows: Callable[[Table], Rows]
     count_rows: Callable[[Table], Rows]  # of the span's months, as they stand
 
@@ -358,10 +365,10 @@ class SliceChecks:
     def scanned(self, scan: RowScan) -> tuple[Rows, list[CheckResult]]:
         """The same, of a slice that was scanned before."""
         counted, table = scan.rows(), scan.table
-        if table.sliced:
+        if table.partitioned:
             assert self.span is not None
             return {month: counted.get(month, 0) for month in self.span}, scan.results()
-        return {None: counted.get(None, 0)} if table.whole else self.count_rows(table), scan.results()
+        return {None: counted.get(None, 0)} if table.unpartitioned else self.count_rows(table), scan.results()
 
     def run(self, table: Table, rows: Rows, loaded: int | None) -> list[CheckResult]:
         """The table's other checks; `loaded` is what the accounting expects of a staging table."""
@@ -372,8 +379,8 @@ class SliceChecks:
 
     def references(self, table: Table, targets: Collection[str], made: bool = True) -> list[CheckResult]:
         """The checks of the table's references to some tables; `made` says whether the load made the table itself."""
-        whole = not made and not table.sliced
-        rows = self.compiled.full_name(table) if whole else self._slice(table)
+        unpartitioned = not made and not table.partitioned
+        rows = self.compiled.full_name(table) if unpartitioned else self._slice(table)
         return [
             self._reference(table, column, rows) for column in table.columns if column.references in targets
         ]
@@ -388,49 +395,55 @@ class SliceChecks:
         wrong = {}
         inputs = self._inputs(table)
         for month, count in rows.items():
-            if table.same_rows_as:
-                expected = (self.expected_rows(self.compiled.star.table(table.same_rows_as)) or {}).get(month)
+            if table.equal_row_count:
+                expected = (self.expected_rows(self.compiled.star.table(table.equal_row_count)) or {}).get(
+                    month
+                )
                 if expected is not None and expected != count:
                     wrong[_when(month)] = abs(expected - count)
             elif (
-                count < max(1, table.fewest_rows)
+                count < max(1, table.min_rows)
                 and inputs
                 and all((self.expected_rows(item) or {}).get(month) for item in inputs)
             ):
                 wrong[_when(month)] = 1
         what = (
-            f"as many rows as {table.same_rows_as}"
-            if table.same_rows_as
-            else f"{'rows' if table.fewest_rows < 2 else f'{table.fewest_rows:,} rows'}, though its inputs have"
+            f"as many rows as {table.equal_row_count}"
+            if table.equal_row_count
+            else f"{'rows' if table.min_rows < 2 else f'{table.min_rows:,} rows'}, though its inputs have"
         )
         message = f"{total:,} rows" if not wrong else f"{', '.join(wrong)}: has not {what}"
-        severity: Severity = "warn" if table.fewest_rows == 0 else "error"
+        severity: Severity = "warn" if table.min_rows == 0 else "error"
         return CheckResult(table.name, "row_count", not wrong, message, severity, violations=wrong)
 
     def _inputs(self, table: Table) -> list[Table]:
         """What the table's rows are made from: of a table with months, those that give it its rows month by month."""
         inputs = [self.compiled.star.table(name) for name in self.compiled.reads(table)]
-        return [other for other in inputs if table.whole or not other.whole]
+        return [other for other in inputs if table.unpartitioned or not other.unpartitioned]
 
     def _unique(self, table: Table) -> CheckResult:
-        doubled = (
+        duplicate_keys = (
             []
             if self.session.keys_hold(self.compiled.star.schema_name, self.compiled.stored(table))
-            else self._doubled(table)
+            else self._duplicate_keys(table)
         )
-        return CheckResult(table.name, unique_name(table), not doubled, "; ".join(doubled) or "holds")
+        return CheckResult(
+            table.name, unique_name(table), not duplicate_keys, "; ".join(duplicate_keys) or "holds"
+        )
 
-    def _doubled(self, table: Table) -> list[str]:
+    def _duplicate_keys(self, table: Table) -> list[str]:
         key, target = names(table.key), self.compiled.full_name(table)
-        time = quote(table.moment) if table.sliced else "NULL"
+        time = quote(table.event_time_column) if table.partitioned else "NULL"
         twice = f"FROM {self._slice(table)} AS s GROUP BY {key} HAVING COUNT(*) > 1"
         # Nearly always there is none, and that is found in half the time and memory without their moments.
         rows = self.session.rows(f"SELECT {key} {twice} LIMIT 1") and self.session.rows(
             f"SELECT {key}, MIN({time}), MAX({time}) {twice} ORDER BY {key} LIMIT {SHOWN}"
         )
-        if not rows and table.sliced and table.event_time not in table.key:
+        if not rows and table.partitioned and table.event_time not in table.key:
             joined = " AND ".join(f"o.{quote(name)} = s.{quote(name)}" for name in table.key)
-            other = inside(table, self.span).replace(quote(table.moment), f"o.{quote(table.moment)}")
+            other = in_scope(table, self.span).replace(
+                quote(table.event_time_column), f"o.{quote(table.event_time_column)}"
+            )
             rows = self.session.rows(
                 f"SELECT {', '.join(f's.{quote(name)}' for name in table.key)}, s.{time}, o.{time} FROM {self._slice(table)} AS s"
                 f" JOIN {target} AS o ON {joined} WHERE NOT {other} LIMIT {SHOWN}"
@@ -440,7 +453,7 @@ class SliceChecks:
     def _told(self, table: Table, row: tuple[object, ...]) -> str:
         *values, first, last = row
         text = _key_text(table, values)
-        if not table.sliced:
+        if not table.partitioned:
             return f"{text} stands twice"
         months = sorted({str(first)[:7], str(last)[:7]})
         return (
@@ -453,9 +466,9 @@ class SliceChecks:
         target = self.compiled.star.table(column.references or "")
         key, name = quote(target.key[0]), quote(column.name)
         # A dimension kept by month has its keys in the months of the rows that point to them.
-        by_month = target.sliced and target.key[0] == target.event_time
+        by_month = target.partitioned and target.key[0] == target.event_time
         if by_month:
-            session, within = self._near(table, target), f" WHERE {inside(target, self.span)}"
+            session, within = self._near(table, target), f" WHERE {in_scope(target, self.span)}"
             values = f"(SELECT {name}, 1 AS _rows FROM {rows} AS a WHERE {name} IS NOT NULL)"
         else:
             session, within, values = self.session, "", self._values(table, column, rows)
@@ -487,17 +500,17 @@ class SliceChecks:
             f"SELECT {name}, COUNT(*) AS _rows FROM {rows} AS a WHERE {name} IS NOT NULL GROUP BY {name}",
         )
         counted = Column(name="_rows", type="bigint", description="how many rows have the value")
-        self.session.take_rows(near, "_values", [column, counted])
+        self.session.copy_rows(near, "_values", [column, counted])
         return "_values"
 
     def _near(self, *tables: Table) -> Relations:
         """Where the tables' slices of this load stand for a query over them alone."""
-        return self.session.workbench([self.compiled.full_name(table) for table in tables])
+        return self.session.scratch_session([self.compiled.full_name(table) for table in tables])
 
     def _slice(self, table: Table) -> str:
         """What the load may have changed of the table, as a relation."""
         target = self.compiled.full_name(table)
-        if table.sliced or table.whole:
-            return f"(SELECT * FROM {target} WHERE {inside(table, self.span)})"
+        if table.partitioned or table.unpartitioned:
+            return f"(SELECT * FROM {target} WHERE {in_scope(table, self.span)})"
         key = names(table.key)
-        return f"(SELECT * FROM {target} WHERE ({key}) IN (SELECT {key} FROM {touched_name(table)}))"
+        return f"(SELECT * FROM {target} WHERE ({key}) IN (SELECT {key} FROM {touched_keys_table(table)}))"

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from scx_pipeline.history.ingest_result import DoubledKey, Ingested, ObjectCount, bounds_of
-from scx_pipeline.loading.progress import Pace
-from scx_pipeline.loading.server_copy import ObjectCopies
-from scx_pipeline.model.star import Month, Source, Span, Table
+from scx_pipeline.history.ingest_result import DuplicateKey, IngestResult, ObjectCount, bounds_of
+from scx_pipeline.loading.progress import ProgressReporter
+from scx_pipeline.loading.server_copy import ServerCopy
+from scx_pipeline.model.star import Month, MonthRange, Source, Table
 from scx_pipeline.parsing.csv.csv_parser import CsvParser
 from scx_pipeline.parsing.json.json_parser import JsonLinesParser, JsonParser
 from scx_pipeline.parsing.parquet.parquet_parser import ParquetParser
@@ -21,7 +21,15 @@ from scx_pipeline.parsing.values import MICROSECONDS
 from scx_pipeline.planning.selection import SelectedObject, split_batches
 from scx_pipeline.storage.bucket import Bucket, ObjectInfo, suffix_of
 from scx_pipeline.warehouse.duckdb.duckdb_warehouse import surely_unique
-from scx_pipeline.warehouse.protocol import OBJECT, Landing, inside, moment, month_of, names, quote
+from scx_pipeline.warehouse.protocol import (
+    OBJECT,
+    StagingBuffer,
+    in_scope,
+    month_of,
+    names,
+    quote,
+    timestamp_literal,
+)
 
 REMOTE_BATCH_BYTES = 512 << 20  # of objects fetched at a time: bounds the disk that a remote bucket takes
 DOCUMENTS, DOCUMENTS_BYTES = 20_000, 64 << 20  # brought to memory at a time, and as many again ahead
@@ -29,47 +37,49 @@ MAX_NAMED_KEYS = 5
 
 
 @dataclass(frozen=True)
-class Ingestion:
+class IngestJob:
     """Everything one staging table's load needs to know."""
 
     bucket: Bucket
     source: Source
     table: Table
-    span: Span | None  # None: the table has no months
-    months: Span  # that the star may hold at all: rows outside are refused
+    span: MonthRange | None  # None: the table has no months
+    months: MonthRange  # that the star may hold at all: rows outside are refused
     batch_files: int = 0  # read at a time; 0: as many as suits the landing
     # The keys and ETags of objects that had bad rows the last time.
     rejecting: Callable[[], Collection[tuple[str, str]]] = lambda: ()
-    inspect: Callable[[Landing], None] = lambda landing: None  # called with each batch before its flush
+    inspect: Callable[[StagingBuffer], None] = lambda staging_buffer: (
+        None
+    )  # called with each batch before its flush
     progress: Callable[[str], None] = lambda message: None
 
-    def run(self, objects: Sequence[SelectedObject], landing: Landing) -> Ingested:
+    def run(self, objects: Sequence[SelectedObject], buffer: StagingBuffer) -> IngestResult:
         """Read the objects, once each, into the landing; its `finish` is left to do.
 
         Raises SourceFileError where a file cannot be read as declared, and BucketError where it cannot be fetched.
         """
-        ingested = Ingested(self.table)
-        reader = _Reader(self, landing, ingested)
-        copies = ObjectCopies(self, landing.reader, ingested)
+        ingest_result = IngestResult(self.table)
+        reader = _Reader(self, buffer, ingest_result)
+        copies = ServerCopy(self, buffer.reader, ingest_result)
         left = copies.run(objects)
         while True:
-            self._parse(left, reader, landing)
-            lost = reader.find_doubled()
-            left = copies.take_back(lost)
+            self._parse(left, reader, buffer)
+            lost = reader.find_duplicate_keys()
+            left = copies.discard(lost)
             if not left:
                 break
-        take_lost(ingested, lost)
-        ingested.counts = [
-            count for number, count in enumerate(ingested.counts) if number not in copies.dropped
+        count_deduplicated(ingest_result, lost)
+        ingest_result.counts = [
+            count for number, count in enumerate(ingest_result.counts) if number not in copies.dropped
         ]
-        return ingested
+        return ingest_result
 
-    def _parse(self, objects: Sequence[SelectedObject], reader: _Reader, landing: Landing) -> None:
+    def _parse(self, objects: Sequence[SelectedObject], reader: _Reader, buffer: StagingBuffer) -> None:
         documents = self.source.format == "json"
-        files_at_once = self.batch_files or landing.batch_files
-        limits = (DOCUMENTS_BYTES, DOCUMENTS) if documents else (self._batch_bytes(landing), files_at_once)
+        files_at_once = self.batch_files or buffer.batch_files
+        limits = (DOCUMENTS_BYTES, DOCUMENTS) if documents else (self._batch_bytes(buffer), files_at_once)
         batches = split_batches(objects, *limits)
-        pace = Pace(len(objects), sum(item.info.size for item in objects), self.progress)
+        pace = ProgressReporter(len(objects), sum(item.info.size for item in objects), self.progress)
         files_read = rows = size = 0
         bring: Any = self.bucket.read if documents else self.bucket.fetch
         with bring([[item.info for item in batch] for batch in batches]) as fetched:
@@ -78,8 +88,8 @@ class Ingestion:
                 rows += reader.read(batch, files, None if later is None else rows + later)
                 if reader.is_hopeless(later):
                     break
-                self.inspect(landing)
-                landing.flush()
+                self.inspect(buffer)
+                buffer.flush()
                 files_read += len(batch)
                 size += sum(item.info.size for item in batch)
                 pace.at(files_read, rows, size)
@@ -96,13 +106,13 @@ class Ingestion:
         """The object's full address."""
         return self.bucket.uri(item.key)
 
-    def _batch_bytes(self, landing: Landing) -> int:
+    def _batch_bytes(self, buffer: StagingBuffer) -> int:
         remote = REMOTE_BATCH_BYTES if self.bucket.folder is None else sys.maxsize
-        return min(remote, landing.batch_bytes or sys.maxsize)
+        return min(remote, buffer.batch_bytes or sys.maxsize)
 
 
 @dataclass(frozen=True)
-class _Landed:
+class _StagedBatch:
     """What landed of an object: its bad rows and its good ones; of the good, those of the span, and the first and last
     event time."""
 
@@ -125,12 +135,12 @@ class _Landed:
 class _Reader:
     """Lands batches by a parser, settles what may stay, and finds the keys that stand twice in the end."""
 
-    def __init__(self, ingestion: Ingestion, landing: Landing, ingested: Ingested) -> None:
-        self.job, self.landing, self.ingested = ingestion, landing, ingested
-        self.con, self.table = landing.con, ingestion.table
+    def __init__(self, ingestion: IngestJob, buffer: StagingBuffer, ingest_result: IngestResult) -> None:
+        self.job, self.staging_buffer, self.ingest_result = ingestion, buffer, ingest_result
+        self.con, self.table = buffer.con, ingestion.table
         parser = _PARSERS[ingestion.source.format]
-        self.parser: Parser[Any] = parser(ingestion.source, ingestion.table, landing, ingestion.uri)
-        self.inside = inside(self.table, ingestion.span)
+        self.parser: Parser[Any] = parser(ingestion.source, ingestion.table, buffer, ingestion.uri)
+        self.in_scope = in_scope(self.table, ingestion.span)
 
     def read(self, batch: Sequence[SelectedObject], files: Sequence[Any], others: int | None) -> int:
         """Land one batch: the rows that may stand stay in the landing's table, all others are counted and leave it.
@@ -138,33 +148,33 @@ class _Reader:
         How many rows there were. `others` is the most that other batches have.
         """
         self.parser.others = others
-        first = len(self.ingested.counts)
+        first = len(self.ingest_result.counts)
         numbered: dict[int, Any] = {}
         refused: dict[int, int] = {}
         for group in self.parser.groups(files):
-            base = len(self.ingested.counts)
-            self.ingested.counts += [ObjectCount(batch[index]) for index in group]
+            base = len(self.ingest_result.counts)
+            self.ingest_result.counts += [ObjectCount(batch[index]) for index in group]
             numbered |= {base + offset: files[index] for offset, index in enumerate(group)}
-            refused |= self.parser.land(base, [files[index] for index in group])
+            refused |= self.parser.stage(base, [files[index] for index in group])
         self._settle(first, numbered, refused)
-        self._take_strangers()
-        return sum(count.read for count in self.ingested.counts[first:])
+        self._collect_undeclared_fields()
+        return sum(count.read for count in self.ingest_result.counts[first:])
 
     def is_hopeless(self, later: int | None) -> bool:
         """Whether too many rows were rejected already, though there may be so many rows later; then nothing more is read."""
         if later is not None:
-            rows = self.ingested.total("read") + later
-            rejected = self.ingested.total("rejected")
-            self.ingested.ended_early = rejected > self.job.source.reject_limit * rows and later > 0
-        self.ingested.ended_early = self.ingested.ended_early or self.parser.ended_early
-        return self.ingested.ended_early
+            rows = self.ingest_result.total("read") + later
+            rejected = self.ingest_result.total("rejected")
+            self.ingest_result.ended_early = rejected > self.job.source.reject_limit * rows and later > 0
+        self.ingest_result.ended_early = self.ingest_result.ended_early or self.parser.ended_early
+        return self.ingest_result.ended_early
 
     def _settle(self, first: int, files: Mapping[int, Any], refused: Mapping[int, int]) -> None:
         """Count what landed, and quarantine bad and misplaced rows."""
-        counts = self.ingested.counts
+        counts = self.ingest_result.counts
         landed = self._look(first)
         for number in {*landed, *refused}:
-            found = landed.get(number, _Landed())
+            found = landed.get(number, _StagedBatch())
             counts[number].read = self.parser.counts.get(number, found.rows + refused.get(number, 0))
             counts[number].loaded, counts[number].filtered = found.loaded, found.filtered
         bad = {number for number, found in landed.items() if found.bad}
@@ -173,35 +183,37 @@ class _Reader:
             outside = self._outside(number) if number in misplaced else None
             out = self.parser.explain(number, files[number], counts[number].read, outside)
             counts[number].rejected = len(out)
-            self.ingested.store(counts[number], out)
+            self.ingest_result.store(counts[number], out)
         if bad:
-            self.landing.remove("_object < 0")
+            self.staging_buffer.remove("_object < 0")
         for number in misplaced:
-            self.landing.remove(f"_object = {number} AND {self._outside(number).condition}")
-            left = self._look(number, number).get(number, _Landed())
+            self.staging_buffer.remove(f"_object = {number} AND {self._outside(number).condition}")
+            left = self._look(number, number).get(number, _StagedBatch())
             counts[number].loaded, counts[number].filtered = left.loaded, left.filtered
         for number in {*landed, *refused}:
             if counts[number].rejected == self.parser.limit:  # of more rows, only so many are explained
-                rows = landed.get(number, _Landed()).rows + refused.get(number, 0)
+                rows = landed.get(number, _StagedBatch()).rows + refused.get(number, 0)
                 counts[number].rejected = rows - counts[number].loaded - counts[number].filtered
 
-    def _take_strangers(self) -> None:
-        for number, strangers in self.parser.strangers.items():
-            self.ingested.strangers.append((self.ingested.counts[number].object.info.key, strangers))
-        self.parser.strangers.clear()
+    def _collect_undeclared_fields(self) -> None:
+        for number, undeclared_fields in self.parser.undeclared_fields.items():
+            self.ingest_result.undeclared_fields.append(
+                (self.ingest_result.counts[number].object.info.key, undeclared_fields)
+            )
+        self.parser.undeclared_fields.clear()
 
-    def _look(self, first: int, last: int = sys.maxsize) -> dict[int, _Landed]:
+    def _look(self, first: int, last: int = sys.maxsize) -> dict[int, _StagedBatch]:
         """What landed of the objects with these numbers, by number, in one scan."""
-        time = quote(self.table.moment) if not self.table.whole else "NULL::TIMESTAMP"
+        time = quote(self.table.event_time_column) if not self.table.unpartitioned else "NULL::TIMESTAMP"
         found = self.con.execute(
-            f"SELECT _object, count(*), count(*) FILTER ({self.inside}), min({time}), max({time}) FROM {self.landing.rows}"
+            f"SELECT _object, count(*), count(*) FILTER ({self.in_scope}), min({time}), max({time}) FROM {self.staging_buffer.rows}"
             f" WHERE _object BETWEEN {first} AND {last} OR _object BETWEEN {-1 - last} AND {-1 - first} GROUP BY 1"
         ).fetchall()
         bad = {-1 - mark: rows for mark, rows, *_ in found if mark < 0}
         good = {mark: facts for mark, *facts in found if mark >= 0}
-        return {number: _Landed(bad.get(number, 0), *good.get(number, ())) for number in {*bad, *good}}
+        return {number: _StagedBatch(bad.get(number, 0), *good.get(number, ())) for number in {*bad, *good}}
 
-    def _is_misplaced(self, number: int, found: _Landed) -> bool:
+    def _is_misplaced(self, number: int, found: _StagedBatch) -> bool:
         """Whether rows of the object have an event time that no load of it may take."""
         if found.first is None or found.last is None:
             return False
@@ -209,15 +221,17 @@ class _Reader:
         return found.first < bounds.start or found.last >= bounds.end
 
     def _outside(self, number: int) -> Outside:
-        bounds, time = self._bounds(number), quote(self.table.moment)
-        condition = f"({time} < {moment(bounds.start)} OR {time} >= {moment(bounds.end)})"
+        bounds, time = self._bounds(number), quote(self.table.event_time_column)
+        condition = (
+            f"({time} < {timestamp_literal(bounds.start)} OR {time} >= {timestamp_literal(bounds.end)})"
+        )
         return Outside(condition, lambda found: self._misplacement(number, found))
 
-    def _bounds(self, number: int) -> Span:
-        return bounds_of(self.ingested.counts[number].object, self.job.months)
+    def _bounds(self, number: int) -> MonthRange:
+        return bounds_of(self.ingest_result.counts[number].object, self.job.months)
 
     def _misplacement(self, number: int, time: datetime) -> str:
-        months, named = self.job.months, self.ingested.counts[number].object.months
+        months, named = self.job.months, self.ingest_result.counts[number].object.months
         if Month.of(time) < months.first:
             return f"{time} is before the star's first month, {months.first}{self._hint(time)}"
         if Month.of(time) > months.last:
@@ -226,7 +240,7 @@ class _Reader:
 
     def _hint(self, time: datetime) -> str:
         """What the moment would be in another unit, if that makes sense of it."""
-        unit = self.table.column(self.table.moment).unit
+        unit = self.table.column(self.table.event_time_column).unit
         count = (time - datetime(1970, 1, 1)) / timedelta(microseconds=1)
         for other, power in MICROSECONDS.items():
             if unit is not None and other != unit:
@@ -238,20 +252,20 @@ class _Reader:
                     return f"; in {other} it would be {datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
         return ""
 
-    def find_doubled(self) -> dict[int, int]:
-        """See `find_doubled`."""
-        self.ingested.superseded = None
+    def find_duplicate_keys(self) -> dict[int, int]:
+        """See `find_duplicate_keys`."""
+        self.ingest_result.superseded = None
         columns = [self.table.column(name) for name in self.table.key]
         if not columns:
             return {}
-        whole = self.landing.gather()
-        landed = f"(SELECT * FROM {whole} WHERE {self.inside}) AS landed"
-        if whole == self.landing.rows and surely_unique(self.con, landed, columns):
+        unpartitioned = self.staging_buffer.gather()
+        landed = f"(SELECT * FROM {unpartitioned} WHERE {self.in_scope}) AS landed"
+        if unpartitioned == self.staging_buffer.rows and surely_unique(self.con, landed, columns):
             return {}
-        return find_doubled(self.ingested, self.landing, landed)
+        return find_duplicate_keys(self.ingest_result, self.staging_buffer, landed)
 
 
-class Asked(Protocol):
+class Queryable(Protocol):
     """Where landed rows can be asked."""
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
@@ -261,52 +275,52 @@ class Asked(Protocol):
         """Make a temporary table of what a SELECT gives, in place of one of the same name."""
 
 
-def find_doubled(ingested: Ingested, asked: Asked, landed: str) -> dict[int, int]:
+def find_duplicate_keys(ingest_result: IngestResult, asked: Queryable, landed: str) -> dict[int, int]:
     """Count the rows that lose to a newer one of their key, by number; their keys are in the table `superseded`.
 
-    A key that stands in two months, or twice where the table has no `latest_by`, is noted as doubled instead.
+    A key that stands in two months, or twice where the table has no `sequence_by`, is noted as doubled instead.
     """
-    table = ingested.table
-    key, doubled = names(table.key), quote(f"_doubled_{table.name}")
-    month = "CAST(NULL AS TIMESTAMP)" if table.whole else month_of(table.moment)
+    table = ingest_result.table
+    key, duplicate_keys = names(table.key), quote(f"_doubled_{table.name}")
+    month = "CAST(NULL AS TIMESTAMP)" if table.unpartitioned else month_of(table.event_time_column)
     asked.note(
-        doubled,
+        duplicate_keys,
         f"SELECT {key}, MIN({month}) AS _first, MAX({month}) AS _last FROM {landed} GROUP BY {key} HAVING COUNT(*) > 1",
     )
-    refused = "_first <> _last" if table.latest_by else "TRUE"
-    found = asked.ask(f"SELECT * FROM {doubled} WHERE {refused} ORDER BY {key} LIMIT {MAX_NAMED_KEYS}")
-    ingested.doubled = [
-        DoubledKey(tuple(values), None if first is None else (Month.of(first), Month.of(last)))
+    refused = "_first <> _last" if table.sequence_by else "TRUE"
+    found = asked.ask(f"SELECT * FROM {duplicate_keys} WHERE {refused} ORDER BY {key} LIMIT {MAX_NAMED_KEYS}")
+    ingest_result.duplicate_keys = [
+        DuplicateKey(tuple(values), None if first is None else (Month.of(first), Month.of(last)))
         for *values, first, last in found
     ]
-    lost = _lost(table, asked, landed, doubled)
-    ingested.superseded = doubled if lost else None
+    lost = _lost(table, asked, landed, duplicate_keys)
+    ingest_result.superseded = duplicate_keys if lost else None
     return lost
 
 
-def _lost(table: Table, asked: Asked, landed: str, doubled: str) -> dict[int, int]:
+def _lost(table: Table, asked: Queryable, landed: str, duplicate_keys: str) -> dict[int, int]:
     """How many rows of each object lose to a newer one."""
     key = names(table.key)
-    order = ", ".join([*(f"{quote(name)} DESC NULLS LAST" for name in table.latest_by), quote(OBJECT.name)])
+    order = ", ".join([*(f"{quote(name)} DESC NULLS LAST" for name in table.sequence_by), quote(OBJECT.name)])
     return dict(
         asked.ask(
             f"SELECT number, COUNT(*) FROM (SELECT {quote(OBJECT.name)} AS number,"
             f" ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {order}) AS n"
-            f" FROM {landed} WHERE ({key}) IN (SELECT {key} FROM {doubled})) AS numbered WHERE n > 1 GROUP BY number"
+            f" FROM {landed} WHERE ({key}) IN (SELECT {key} FROM {duplicate_keys})) AS numbered WHERE n > 1 GROUP BY number"
         )
     )
 
 
-def take_lost(ingested: Ingested, lost: Mapping[int, int]) -> None:
+def count_deduplicated(ingest_result: IngestResult, lost: Mapping[int, int]) -> None:
     """Count rows that lost to newer ones of their keys as deduplicated, by the numbers of their objects."""
     for number, rows in lost.items():
-        ingested.counts[number].deduplicated = rows
-        ingested.counts[number].loaded -= rows
+        ingest_result.counts[number].deduplicated = rows
+        ingest_result.counts[number].loaded -= rows
 
 
 def may_pass(source: Source) -> bool:
     """Whether rows of the source can do with a landing that they only pass through."""
-    return _PARSERS[source.format].passing
+    return _PARSERS[source.format].can_stream
 
 
 _PARSERS: Mapping[str, type[Parser[Any]]] = {

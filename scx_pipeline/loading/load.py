@@ -12,17 +12,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.errors import GateError, PipelineError
+from scx_pipeline.errors import CheckFailedError, PipelineError
 from scx_pipeline.history import load_history
 from scx_pipeline.history.check_result import CheckResult, Rows
-from scx_pipeline.history.ingest_result import Ingested
+from scx_pipeline.history.ingest_result import IngestResult
 from scx_pipeline.loading import publish
-from scx_pipeline.loading.checks import SliceChecks, check_ingested
-from scx_pipeline.loading.ingest import Ingestion
+from scx_pipeline.loading.checks import PartitionChecks, check_ingest_result
+from scx_pipeline.loading.ingest import IngestJob
 from scx_pipeline.loading.prepare import Readiness, read_readiness
-from scx_pipeline.loading.target import Stage, Target
+from scx_pipeline.loading.target import LoadTarget, StagingTarget
 from scx_pipeline.loading.warehouse_target import WarehouseTables
-from scx_pipeline.model.star import Month, Source, Span, Star, Table, contiguous_spans
+from scx_pipeline.model.star import Month, MonthRange, Source, Star, Table, contiguous_ranges
 from scx_pipeline.planning.selection import (
     ChangedMonth,
     MonthState,
@@ -31,7 +31,7 @@ from scx_pipeline.planning.selection import (
     changed_months,
     rebuilt_months,
     select_objects,
-    whole_change,
+    unpartitioned_change,
 )
 from scx_pipeline.storage.bucket import Bucket
 from scx_pipeline.warehouse.protocol import Warehouse
@@ -53,7 +53,7 @@ class LoadReport:
     """What a load did: the numbers that are shown, recorded and attached to the assets."""
 
     star: str
-    span: Span | None  # None: of the tables without months
+    span: MonthRange | None  # None: of the tables without months
     load_id: str
     run_id: str | None = None  # Dagster's
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC).replace(tzinfo=None))
@@ -94,7 +94,9 @@ class Plan:
     selection: Selection
     changed: list[ChangedMonth]
     loaded: Collection[Month]
-    whole: str | None = None  # why the tables without months must be made anew; None where they need not
+    unpartitioned: str | None = (
+        None  # why the tables without months must be made anew; None where they need not
+    )
     stale: Mapping[Month, str] = field(default_factory=dict)  # month → the load that made it stale
     readiness: Readiness = field(default_factory=Readiness)
 
@@ -105,25 +107,25 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Standing:
+class LoadedState:
     """What stands of a star, somewhere, and what it was made from."""
 
     months: Mapping[Month, MonthState]
-    whole: MonthState | None
+    unpartitioned: MonthState | None
     stale: Mapping[Month, tuple[str, str]]  # why, and since which load
     readiness: Readiness = field(default_factory=Readiness)
 
 
-def standing_in(compiled: CompiledStar, warehouse: Warehouse) -> Standing:
+def read_loaded_state(compiled: CompiledStar, warehouse: Warehouse) -> LoadedState:
     """Read what is loaded in a warehouse, from its load history, and how its tables compare with the declaration."""
     star = compiled.star
     with warehouse.inspecting() as session:
         if session is None:
-            return Standing({}, None, {})
+            return LoadedState({}, None, {})
         ready = read_readiness(session, compiled)  # first: it refuses a load history of another application
-        return Standing(
+        return LoadedState(
             load_history.read_months(session, star.name),
-            load_history.read_whole(session, star.name),
+            load_history.read_unpartitioned(session, star.name),
             load_history.read_stale(session, star.name),
             ready,
         )
@@ -132,10 +134,10 @@ def standing_in(compiled: CompiledStar, warehouse: Warehouse) -> Standing:
 def plan_star(compiled: CompiledStar, bucket: Bucket, warehouse: Warehouse) -> Plan:
     """List the bucket and compare it with the load history; nothing is changed."""
     selection = list_selection(compiled.star, bucket)
-    return compare(compiled, selection, standing_in(compiled, warehouse))
+    return compare(compiled, selection, read_loaded_state(compiled, warehouse))
 
 
-def compare(compiled: CompiledStar, selection: Selection, standing: Standing) -> Plan:
+def compare(compiled: CompiledStar, selection: Selection, standing: LoadedState) -> Plan:
     """What must be made anew of what stands, now that the bucket holds these objects."""
     reasons = {month: reason for month, (reason, _) in standing.stale.items()}
     months, ready = compiled.star.months(), standing.readiness
@@ -143,10 +145,12 @@ def compare(compiled: CompiledStar, selection: Selection, standing: Standing) ->
         changed = rebuilt_months(selection, months, standing.months, f"{ready.rebuild}: all are rebuilt")
     else:
         changed = changed_months(selection, months, standing.months, compiled.version, reasons)
-    rebuild_whole = ready.rebuild_whole if standing.whole else ""
-    whole = rebuild_whole or whole_change(selection, standing.whole, compiled.whole_version)
+    rebuild_unpartitioned = ready.rebuild_unpartitioned if standing.unpartitioned else ""
+    unpartitioned = rebuild_unpartitioned or unpartitioned_change(
+        selection, standing.unpartitioned, compiled.unpartitioned_version
+    )
     stale = {month: load for month, (_, load) in standing.stale.items()}
-    return Plan(selection, changed, set(standing.months), whole, stale, ready)
+    return Plan(selection, changed, set(standing.months), unpartitioned, stale, ready)
 
 
 def list_selection(star: Star, bucket: Bucket, tables: Collection[Table] | None = None) -> Selection:
@@ -163,7 +167,7 @@ def list_selection(star: Star, bucket: Bucket, tables: Collection[Table] | None 
     )
 
 
-class Road(ABC):
+class Loader(ABC):
     """The way of one star's objects from one bucket to where its tables stand."""
 
     compiled: CompiledStar
@@ -171,16 +175,16 @@ class Road(ABC):
     progress: Progress
 
     @abstractmethod
-    def publish(self, work: Callable[[Target], LoadReport]) -> LoadReport:
+    def publish(self, work: Callable[[LoadTarget], LoadReport]) -> LoadReport:
         """Do the work where the tables stand; what it did there becomes visible at its end, all of it or nothing."""
 
     def load(
-        self, span: Span, tables: Collection[str] | None = None, run_id: str | None = None
+        self, span: MonthRange, tables: Collection[str] | None = None, run_id: str | None = None
     ) -> LoadReport:
         """Load a span of months and publish it, history included, in one transaction.
 
         `tables` names some of the star's tables: these and all that are made from them are made anew; without a staging
-        table among them, from the staging rows that stand. Raises GateError, with the report, when a blocking check
+        table among them, from the staging rows that stand. Raises CheckFailedError, with the report, when a blocking check
         fails, and another PipelineError when the load cannot be done; nothing is changed then.
         """
         check_span(self.compiled.star, span)
@@ -193,24 +197,24 @@ class Road(ABC):
         Months whose rows are not what they would be now are noted as stale. Where their rows would point to what is
         gone, they are made anew at once, from the staging rows that stand. Raises as `load`.
         """
-        if not self.compiled.star.whole:
+        if not self.compiled.star.unpartitioned:
             raise PipelineError(
                 f"{self.compiled.star.name} has no tables without months: load months instead"
             )
-        names = {table.name for table in self.compiled.star.whole}
+        names = {table.name for table in self.compiled.star.unpartitioned}
         return self.publish(lambda target: self._refresh_run(target, names, run_id).execute())
 
-    def _load_run(self, target: Target, span: Span, names: set[str], run_id: str | None) -> LoadRun:
+    def _load_run(self, target: LoadTarget, span: MonthRange, names: set[str], run_id: str | None) -> LoadRun:
         return LoadRun(self, target, span, names, run_id)
 
-    def _refresh_run(self, target: Target, names: set[str], run_id: str | None) -> RefreshRun:
+    def _refresh_run(self, target: LoadTarget, names: set[str], run_id: str | None) -> RefreshRun:
         return RefreshRun(self, target, None, names, run_id)
 
     def _tables_to_make(self, tables: Collection[str] | None) -> set[str]:
         star = self.compiled.star
         known = [table.name for table in star.monthly]
         for name in tables or ():
-            if name in [table.name for table in star.whole]:
+            if name in [table.name for table in star.unpartitioned]:
                 raise PipelineError(f"{name} of {star.name} has no months: refresh it instead")
             if name not in known:
                 raise PipelineError(f"{name} is no table of {star.name}, which has: {', '.join(known)}")
@@ -218,7 +222,7 @@ class Road(ABC):
 
 
 @dataclass(frozen=True)
-class Loader(Road):
+class BucketLoader(Loader):
     """Loads spans of one star from one bucket into one warehouse."""
 
     compiled: CompiledStar
@@ -226,14 +230,14 @@ class Loader(Road):
     warehouse: Warehouse
     progress: Progress = lambda message: None
 
-    def publish(self, work: Callable[[Target], LoadReport]) -> LoadReport:
+    def publish(self, work: Callable[[LoadTarget], LoadReport]) -> LoadReport:
         files = self.warehouse.limits.batch_files
         return self.warehouse.run(
             self.compiled.star.name, lambda session: work(WarehouseTables(self.compiled, session, files))
         )
 
 
-def check_span(star: Star, span: Span) -> None:
+def check_span(star: Star, span: MonthRange) -> None:
     """Raise PipelineError for a span that reaches outside the months the star may hold."""
     months = star.months()
     for month in (span.first, span.last):
@@ -247,14 +251,14 @@ class LoadRun:
     """One load while it runs. Where its rows come from something else than objects, `_list`, `_stage` and `_derive` do it."""
 
     def __init__(
-        self, road: Road, target: Target, span: Span | None, names: set[str], run_id: str | None
+        self, loader: Loader, target: LoadTarget, span: MonthRange | None, names: set[str], run_id: str | None
     ) -> None:
-        self.road, self.target, self.span, self.names = road, target, span, names
-        self.star = road.compiled.star
+        self.loader, self.target, self.span, self.names = loader, target, span, names
+        self.star = loader.compiled.star
         self.started = time.monotonic()
         self.report = LoadReport(self.star.name, span, target.new_load_id(), run_id)
-        self.ingested: dict[str, Ingested] = {}
-        self.stages: dict[str, Stage] = {}
+        self.ingest_result: dict[str, IngestResult] = {}
+        self.stages: dict[str, StagingTarget] = {}
         self.seconds: dict[str, float] = {}
 
     @property
@@ -283,7 +287,7 @@ class LoadRun:
         return self.report
 
     def _list(self, staging: Sequence[Table]) -> Selection:
-        return list_selection(self.star, self.road.bucket, staging)
+        return list_selection(self.star, self.loader.bucket, staging)
 
     def _stage(self, staging: Sequence[Table], selection: Selection | None) -> None:
         """Have the staging tables' slices stand; from there on all is part of the load."""
@@ -297,17 +301,19 @@ class LoadRun:
     def _record_stale(self) -> None:
         """The span's months are right, if all that could be stale was made."""
         if self.span is not None and self.names.issuperset(
-            table.name for table in self.compiled.reading_whole()
+            table.name for table in self.compiled.reading_unpartitioned()
         ):
             self.target.forget_stale(self.span)
 
     def _describe(self, selection: Selection) -> None:
         if self.span is None:
-            objects = [item.info for item in selection.whole_objects]
-            self.report.fingerprints = {None: selection.whole_fingerprint}
+            objects = [item.info for item in selection.unpartitioned_objects]
+            self.report.fingerprints = {None: selection.unpartitioned_fingerprint}
             self.report.objects_by_month = {None: (len(objects), sum(item.size for item in objects))}
             return
-        of_month = {month: [item.info for item in selection.of(Span(month, month))] for month in self.span}
+        of_month = {
+            month: [item.info for item in selection.of(MonthRange(month, month))] for month in self.span
+        }
         self.report.fingerprints = {month: selection.fingerprint(month) for month in self.span}
         self.report.objects_by_month = {
             month: (len(items), sum(item.size for item in items)) for month, items in of_month.items()
@@ -328,8 +334,8 @@ class LoadRun:
             if table.name in self.names
             for name in self.compiled.reads(table)
         }
-        emptied = self.target.emptied([table.name for table in self.star.staging if table.name in read])
-        gone = [month for month in self.span if month in emptied]
+        purged = self.target.purged([table.name for table in self.star.staging if table.name in read])
+        gone = [month for month in self.span if month in purged]
         if gone:
             raise PipelineError(
                 f"the staging rows of {gone[0]} of {self.star.name} are not kept any more (SCX_KEEP_STAGING_MONTHS), so "
@@ -341,27 +347,27 @@ class LoadRun:
         source, objects = self._objects_of(table, selection)
         begun = time.monotonic()
         stage = self.stages[table.name] = stack.enter_context(self.target.stage(source, table, self.span))
-        job = Ingestion(
-            self.road.bucket, source, table, self.span, self.star.months(), self.target.batch_files,
-            lambda: self.target.rejecting(source), progress=self.road.progress,
+        job = IngestJob(
+            self.loader.bucket, source, table, self.span, self.star.months(), self.target.batch_files,
+            lambda: self.target.rejecting(source), progress=self.loader.progress,
         )  # fmt: skip
-        ingested = stage.ingest(job, objects)
+        ingest_result = stage.ingest(job, objects)
         self.seconds[table.name] = time.monotonic() - begun
-        self._note(table, ingested, check_ingested(source, ingested))
+        self._note(table, ingest_result, check_ingest_result(source, ingest_result))
 
     def _objects_of(self, table: Table, selection: Selection) -> tuple[Source, list[SelectedObject]]:
         """A staging table's source, and the objects of it that the load reads."""
         source = self.star.source(table.source or "")
-        objects = selection.whole_objects if self.span is None else selection.of(self.span)
+        objects = selection.unpartitioned_objects if self.span is None else selection.of(self.span)
         found = [item for item in objects if item.source == source.name]
         size = sum(item.info.size for item in found)
-        self.road.progress(f"{table.name}: {len(found):,} objects, {size / 1e6:,.1f} MB")
+        self.loader.progress(f"{table.name}: {len(found):,} objects, {size / 1e6:,.1f} MB")
         return source, found
 
-    def _note(self, table: Table, ingested: Ingested, checks: Sequence[CheckResult]) -> None:
+    def _note(self, table: Table, ingest_result: IngestResult, checks: Sequence[CheckResult]) -> None:
         """Count a staging table's objects in, and go no further where a check of them has failed."""
-        self.ingested[table.name] = ingested
-        self._count(ingested)
+        self.ingest_result[table.name] = ingest_result
+        self._count(ingest_result)
         self.report.checks += checks
         self._stop_if_failed()
 
@@ -370,11 +376,11 @@ class LoadRun:
         self.stages[table.name].finish()
         self._table_done(table, begun)
 
-    def _count(self, ingested: Ingested) -> None:
-        self.report.objects += len(ingested.counts)
-        self.report.bytes += sum(count.object.info.size for count in ingested.counts)
+    def _count(self, ingest_result: IngestResult) -> None:
+        self.report.objects += len(ingest_result.counts)
+        self.report.bytes += sum(count.object.info.size for count in ingest_result.counts)
         for name in ("read", "loaded", "rejected", "deduplicated", "filtered"):
-            setattr(self.report, name, getattr(self.report, name) + ingested.total(name))
+            setattr(self.report, name, getattr(self.report, name) + ingest_result.total(name))
 
     def _derive(self, table: Table) -> None:
         begun = time.monotonic()
@@ -386,11 +392,13 @@ class LoadRun:
 
     def _table_done(self, table: Table, begun: float) -> None:
         self.seconds[table.name] = time.monotonic() - begun
-        self.road.progress(f"{table.name}: made in {self.seconds[table.name]:.1f} s")
+        self.loader.progress(f"{table.name}: made in {self.seconds[table.name]:.1f} s")
 
     def _check(self) -> None:
         begun = time.monotonic()
-        checks = SliceChecks(self.target.relations, self.compiled, self.span, self._rows_of, self._counted)
+        checks = PartitionChecks(
+            self.target.relations, self.compiled, self.span, self._rows_of, self._counted
+        )
         tables = [table for table in self.star.tables if table.name in self.names]
         for table in tables:
             stage = self.stages.get(table.name)
@@ -402,15 +410,15 @@ class LoadRun:
             rows = self.report.tables[table.name].rows
             self.report.checks += checks.run(table, rows, self._loaded(table))
         self._check_others(checks)
-        self.road.progress(f"{len(self.report.checks)} checks in {time.monotonic() - begun:.1f} s")
+        self.loader.progress(f"{len(self.report.checks)} checks in {time.monotonic() - begun:.1f} s")
         self._stop_if_failed()
 
     def _loaded(self, table: Table) -> int | None:
         """How many rows of a staging table that was read were loaded; None of others."""
-        ingested = self.ingested.get(table.name)
-        return ingested.total("loaded") if ingested else None
+        ingest_result = self.ingest_result.get(table.name)
+        return ingest_result.total("loaded") if ingest_result else None
 
-    def _check_others(self, checks: SliceChecks) -> None:
+    def _check_others(self, checks: PartitionChecks) -> None:
         """Check that the tables which the load did not make still find what they point to."""
         for table in self.star.tables:
             if table.name not in self.names:
@@ -419,7 +427,7 @@ class LoadRun:
     def _rows_of(self, table: Table) -> Rows:
         if table.name in self.report.tables:
             return self.report.tables[table.name].rows
-        return {} if self.span is None or table.whole else self._counted(table)
+        return {} if self.span is None or table.unpartitioned else self._counted(table)
 
     def _counted(self, table: Table) -> Rows:
         assert self.span is not None
@@ -431,22 +439,22 @@ class LoadRun:
             self.report.seconds = time.monotonic() - self.started
             told = "; ".join(f"{check.name} on {check.table}: {check.message}" for check in failed[:3])
             more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
-            raise GateError(
+            raise CheckFailedError(
                 f"{self.star.name} {self.span or 'without months'} was not published, nothing was changed: {told}{more}",
                 self.report,
             )
 
     def _record(self, selection: Selection | None) -> None:
-        self.target.record(self.report, list(self.ingested.values()), selection)
+        self.target.record(self.report, list(self.ingest_result.values()), selection)
 
 
 class RefreshRun(LoadRun):
     """A load of the tables without months, and what follows from it for the months that stand."""
 
     def __init__(
-        self, road: Road, target: Target, span: Span | None, names: set[str], run_id: str | None
+        self, loader: Loader, target: LoadTarget, span: MonthRange | None, names: set[str], run_id: str | None
     ) -> None:
-        super().__init__(road, target, span, names, run_id)
+        super().__init__(loader, target, span, names, run_id)
         self.changed: list[str] = []  # derived tables of which rows were written or removed
         self.compares = False  # whether which months are stale is found out anew
 
@@ -454,44 +462,46 @@ class RefreshRun(LoadRun):
         if written:
             self.changed.append(table.name)
 
-    def _check_others(self, checks: SliceChecks) -> None:
+    def _check_others(self, checks: PartitionChecks) -> None:
         """Find the months that are stale now, mend those that cannot wait, and check that nothing points to nothing."""
         standing = self.target.months()
         self.compares = bool(self.changed) or self._reads_staging()
-        if not self.target.stands_as_declared(self.compiled.star.monthly):
+        if not self.target.matches_declaration(self.compiled.star.monthly):
             standing = {}  # all of them are due, as the star has changed
         if standing and self.compares:
-            self.road.progress(f"comparing {len(standing)} months with what they would be now")
-            self._find_stale(Span(min(standing), max(standing)), standing)
+            self.loader.progress(f"comparing {len(standing)} months with what they would be now")
+            self._find_stale(MonthRange(min(standing), max(standing)), standing)
         for table in self.star.monthly if standing else ():
             self.report.checks += checks.references(table, self.names, made=False)
 
     def _reads_staging(self) -> bool:
         """Whether a table kept by month reads a staging table without months, whose changes are not known one by one."""
-        whole = {table.name for table in self.star.whole if table.role == "staging"}
-        return any(self.compiled.reads(table) & whole for table in self.compiled.reading_whole())
+        unpartitioned = {table.name for table in self.star.unpartitioned if table.role == "staging"}
+        return any(
+            self.compiled.reads(table) & unpartitioned for table in self.compiled.reading_unpartitioned()
+        )
 
-    def _find_stale(self, span: Span, standing: Collection[Month]) -> None:
+    def _find_stale(self, span: MonthRange, standing: Collection[Month]) -> None:
         relations = self.target.relations
         stale: dict[Month, str] = {}
-        for table in self.compiled.reading_whole():
+        for table in self.compiled.reading_unpartitioned():
             reads = ", ".join(sorted(self.compiled.reads(table) & self.names))
-            for month in publish.differing_months(relations, self.compiled, table, span):
+            for month in publish.stale_months(relations, self.compiled, table, span):
                 if month in standing:
                     stale.setdefault(month, f"{reads} changed")
         urgent = {
             month
-            for table in self.compiled.reading_whole()
-            for month in publish.dangling_months(relations, self.compiled, table, span)
+            for table in self.compiled.reading_unpartitioned()
+            for month in publish.months_with_orphans(relations, self.compiled, table, span)
         }
-        for part in contiguous_spans(sorted(urgent & set(stale))):
+        for part in contiguous_ranges(sorted(urgent & set(stale))):
             self._remake(part)
         self.report.stale = {month: why for month, why in sorted(stale.items()) if month not in urgent}
 
-    def _remake(self, span: Span) -> None:
+    def _remake(self, span: MonthRange) -> None:
         """Make the span's rows that depend on the tables without months anew, from the staging rows that stand."""
-        names = self.compiled.downstream({table.name for table in self.compiled.reading_whole()})
-        run = LoadRun(self.road, self.target, span, names, self.report.run_id)
+        names = self.compiled.downstream({table.name for table in self.compiled.reading_unpartitioned()})
+        run = LoadRun(self.loader, self.target, span, names, self.report.run_id)
         for table in self.compiled.order:
             if table.name in names:
                 run._derive(table)

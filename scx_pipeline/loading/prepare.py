@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import WarehouseError
-from scx_pipeline.history.load_history import forget_months, read_months, read_whole
-from scx_pipeline.model.star import Month, Span, Table
+from scx_pipeline.history.load_history import forget_months, read_months, read_unpartitioned
+from scx_pipeline.model.star import Month, MonthRange, Table
 from scx_pipeline.ownership.table_ownership import (
     ForeignTable,
     Inspection,
@@ -33,7 +33,7 @@ class Readiness:
     rebuild: str = (
         ""  # why the tables with months must be rebuilt, all months in one load; empty where they need not
     )
-    rebuild_whole: str = ""  # the same of the tables without months
+    rebuild_unpartitioned: str = ""  # the same of the tables without months
     foreign: Sequence[ForeignTable] = ()
     leftovers: Sequence[Leftover] = ()
 
@@ -43,13 +43,13 @@ def read_readiness(session: Session, compiled: CompiledStar) -> Readiness:
     look, star = inspect(session, compiled), compiled.star
     return Readiness(
         _rebuild_reason(session, look, star.monthly, _loaded(session, star.name, True)),
-        _rebuild_reason(session, look, star.whole, _loaded(session, star.name, False)),
+        _rebuild_reason(session, look, star.unpartitioned, _loaded(session, star.name, False)),
         look.foreign(),
         find_leftovers(session, compiled),
     )
 
 
-def stands_as_declared(session: Session, compiled: CompiledStar, tables: Sequence[Table]) -> bool:
+def matches_declaration(session: Session, compiled: CompiledStar, tables: Sequence[Table]) -> bool:
     """Whether all of the tables are ours, and as declared."""
     look = inspect(session, compiled)
     foreign = {(item.schema, item.table) for item in look.foreign()}
@@ -60,7 +60,7 @@ def stands_as_declared(session: Session, compiled: CompiledStar, tables: Sequenc
 
 
 def prepare_tables(
-    session: Session, compiled: CompiledStar, span: Span | None, names: Collection[str]
+    session: Session, compiled: CompiledStar, span: MonthRange | None, names: Collection[str]
 ) -> CompiledStar:
     """Create what is missing, in the star's schema and the state schema, and record it; the star as it is named then.
 
@@ -75,7 +75,7 @@ def prepare_tables(
     create_shared(session, look)
     rebuilt: list[Table] = []
     # A load of months reads the tables without months, which must be as declared; the other way round nothing is read.
-    for tables in (star.whole, star.monthly) if span else (star.whole,):
+    for tables in (star.unpartitioned, star.monthly) if span else (star.unpartitioned,):
         if _must_rebuild(session, look, tables, span, names):
             rebuilt += tables
     if rebuilt:
@@ -135,7 +135,7 @@ def swap_rebuilt(session: Session, compiled: CompiledStar, renamed: CompiledStar
             session.swap_in(schema, stored, table)
 
 
-def _check_names(session: Session, look: Inspection, span: Span | None) -> None:
+def _check_names(session: Session, look: Inspection, span: MonthRange | None) -> None:
     star = look.compiled.star
     for schema, table, _ in declared_tables(look.compiled):
         taken = session.taken_names(schema, table, span)
@@ -147,12 +147,16 @@ def _check_names(session: Session, look: Inspection, span: Span | None) -> None:
 
 
 def _must_rebuild(
-    session: Session, look: Inspection, tables: Sequence[Table], span: Span | None, names: Collection[str]
+    session: Session,
+    look: Inspection,
+    tables: Sequence[Table],
+    span: MonthRange | None,
+    names: Collection[str],
 ) -> bool:
     """Whether these tables are otherwise than declared. Raises WarehouseError where the load does not make all of them."""
     if not tables:
         return False
-    star, monthly = look.compiled.star, not all(table.whole for table in tables)
+    star, monthly = look.compiled.star, not all(table.unpartitioned for table in tables)
     loaded = _loaded(session, star.name, monthly)
     reason = _rebuild_reason(session, look, tables, loaded)
     if not reason:
@@ -171,7 +175,7 @@ def _loaded(session: Session, star: str, monthly: bool) -> Collection[Month] | N
     """The months that were loaded, none of tables without months; None where these, or those, never were."""
     if monthly:
         return read_months(session, star) or None
-    return () if read_whole(session, star) else None
+    return () if read_unpartitioned(session, star) else None
 
 
 def _rebuild_reason(

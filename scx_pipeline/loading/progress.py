@@ -9,7 +9,7 @@ from collections.abc import Callable
 EVERY = 2.0  # seconds between two messages: each of them is an event in Dagster's storage
 
 
-class Pace:
+class ProgressReporter:
     """Tells how far it is, now and then, and at the end."""
 
     def __init__(
@@ -41,8 +41,8 @@ class Pace:
 
 def _time(seconds: float) -> str:
     """A duration as a person would say it: 50 s, 3 min 20 s, 2 h 5 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
+    unpartitioned = round(seconds)
+    if unpartitioned < 60:
+        return f"{unpartitioned} s"
+    minutes, rest = divmod(unpartitioned, 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -6,15 +6,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.declarations.month_rows import month_rows, touched_name
+from scx_pipeline.declarations.latest_rows import latest_rows_table, touched_keys_table
 from scx_pipeline.history.check_result import Rows
 from scx_pipeline.model.reserved_names import MONTH
-from scx_pipeline.model.star import Column, Month, Span, Table
+from scx_pipeline.model.star import Column, Month, MonthRange, Table
 from scx_pipeline.warehouse.protocol import (
     STATE_SCHEMA,
     Relations,
     Session,
-    in_span,
+    in_month_range,
     month_of,
     names,
     qualified,
@@ -24,46 +24,52 @@ from scx_pipeline.warehouse.protocol import (
 SLICE = "_slice"  # the temporary table of what a span gives to a table kept by key
 
 
-def publish_table(session: Session, compiled: CompiledStar, table: Table, span: Span | None) -> int | None:
+def publish_table(
+    session: Session, compiled: CompiledStar, table: Table, span: MonthRange | None
+) -> int | None:
     """Replace what the span's months give to a derived table, or the whole of one without; its inputs must stand.
 
     How many rows of a table without months were written or removed; None for others.
     """
     schema = compiled.star.schema_name
-    if table.whole:
-        return _publish_whole(session, compiled, table)
+    if table.unpartitioned:
+        return _publish_unpartitioned(session, compiled, table)
     assert span is not None
-    bench = session.workbench(
+    scratch = session.scratch_session(
         [compiled.full_name(compiled.star.table(name)) for name in compiled.reads(table)]
     )
-    select = compiled.select(table, span, bench.capabilities)
-    if table.sliced:
-        bench.replace_slice(schema, compiled.stored(table), span, select)
-        session.take_slice(bench, schema, compiled.stored(table), span)
+    select = compiled.select(table, span, scratch.capabilities)
+    if table.partitioned:
+        scratch.replace_partition(schema, compiled.stored(table), span, select)
+        session.copy_partition(scratch, schema, compiled.stored(table), span)
     else:
-        _create_slice(bench, compiled, table, select)
-        session.take_rows(bench, SLICE, month_rows(compiled, table).columns)
-        publish_newest(session, compiled, table, span, lambda: _take_slice(session, compiled, table, span))
+        _create_partition(scratch, compiled, table, select)
+        session.copy_rows(scratch, SLICE, latest_rows_table(compiled, table).columns)
+        publish_latest(
+            session, compiled, table, span, lambda: _copy_partition(session, compiled, table, span)
+        )
     return None
 
 
-def _publish_whole(session: Session, compiled: CompiledStar, table: Table) -> int:
+def _publish_unpartitioned(session: Session, compiled: CompiledStar, table: Table) -> int:
     select = compiled.select(table, None, session.capabilities)
-    session.create_newest("_now", select, table.key, session.ordering(table, compiled.output_types(table)))
+    session.create_latest("_now", select, table.key, session.ordering(table, compiled.output_types(table)))
     session.analyze("_now")
     changed = _replace_changed(session, compiled, table, None)
     session.execute("DROP TABLE _now")
     return changed
 
 
-def differing_months(session: Relations, compiled: CompiledStar, table: Table, span: Span) -> list[Month]:
+def stale_months(session: Relations, compiled: CompiledStar, table: Table, span: MonthRange) -> list[Month]:
     """The months of the span whose rows in a table kept by month are not what its SELECT gives now."""
     select = compiled.select(table, span, session.capabilities)
     typed = ", ".join(
         f"CAST({quote(column.name)} AS {session.engine_type(column)}) AS {quote(column.name)}"
         for column in table.columns
     )
-    target = f"SELECT * FROM {compiled.full_name(table)} WHERE {in_span(table.moment, span)}"
+    target = (
+        f"SELECT * FROM {compiled.full_name(table)} WHERE {in_month_range(table.event_time_column, span)}"
+    )
     made, standing = (
         _hashes(session, table, relation) for relation in (f"SELECT {typed} FROM ({select}) AS q", target)
     )
@@ -72,7 +78,7 @@ def differing_months(session: Relations, compiled: CompiledStar, table: Table, s
 
 def _hashes(session: Relations, table: Table, relation: str) -> dict[Month, tuple[int, int]]:
     """By month, how many rows a relation has, and the sum of their hashes: the same for the same rows in any order."""
-    month, row = month_of(table.moment), session.row_hash(table.columns)
+    month, row = month_of(table.event_time_column), session.row_hash(table.columns)
     found = session.rows(f"SELECT {month}, COUNT(*), SUM({row}) FROM ({relation}) AS r GROUP BY 1")
     return {Month.of(start): (int(count), int(total)) for start, count, total in found}
 
@@ -86,67 +92,73 @@ def same_rows(session: Relations, columns: Sequence[Column], one: str, other: st
     return left == right
 
 
-def dangling_months(session: Relations, compiled: CompiledStar, table: Table, span: Span) -> set[Month]:
+def months_with_orphans(
+    session: Relations, compiled: CompiledStar, table: Table, span: MonthRange
+) -> set[Month]:
     """The months of the span with rows that point to what is not in a table without months."""
     found: set[Month] = set()
-    month = month_of(table.moment)
+    month = month_of(table.event_time_column)
     for column in table.columns:
         target = compiled.star.table(column.references) if column.references else None
-        if target is not None and target.whole:
+        if target is not None and target.unpartitioned:
             key = f"SELECT {quote(target.key[0])} FROM {compiled.full_name(target)}"
             rows = session.rows(
                 f"SELECT DISTINCT {month} FROM {compiled.full_name(table)}"
-                f" WHERE {in_span(table.moment, span)} AND {quote(column.name)} NOT IN ({key})"
+                f" WHERE {in_month_range(table.event_time_column, span)} AND {quote(column.name)} NOT IN ({key})"
             )
             found |= {Month.of(start) for (start,) in rows}
     return found
 
 
-def count_rows(session: Session, compiled: CompiledStar, table: Table, span: Span) -> Rows:
+def count_rows(session: Session, compiled: CompiledStar, table: Table, span: MonthRange) -> Rows:
     """How many rows each month of the span gives to the table; a month without any counts 0."""
-    if table.sliced:
-        month, source = month_of(table.moment), compiled.full_name(table)
-        condition = in_span(table.moment, span)
+    if table.partitioned:
+        month, source = month_of(table.event_time_column), compiled.full_name(table)
+        condition = in_month_range(table.event_time_column, span)
     else:
-        month, source = quote(MONTH), qualified(STATE_SCHEMA, month_rows(compiled, table))
-        condition = in_span(MONTH, span)
+        month, source = quote(MONTH), qualified(STATE_SCHEMA, latest_rows_table(compiled, table))
+        condition = in_month_range(MONTH, span)
     counted = session.rows(f"SELECT {month}, COUNT(*) FROM {source} WHERE {condition} GROUP BY 1")
     rows = {Month.of(start): count for start, count in counted}
     return {month: rows.get(month, 0) for month in span}
 
 
-def _create_slice(bench: Session, compiled: CompiledStar, table: Table, select: str) -> None:
+def _create_partition(scratch: Session, compiled: CompiledStar, table: Table, select: str) -> None:
     """The temporary table of each month's newest row of every key, typed as the month rows are."""
-    kept = month_rows(compiled, table)
-    by_month = f"SELECT m.*, {month_of(table.moment)} AS {MONTH} FROM ({select}) AS m"
-    bench.create_newest(SLICE, by_month, kept.key, bench.ordering(table, compiled.output_types(table)))
+    kept = latest_rows_table(compiled, table)
+    by_month = f"SELECT m.*, {month_of(table.event_time_column)} AS {MONTH} FROM ({select}) AS m"
+    scratch.create_latest(SLICE, by_month, kept.key, scratch.ordering(table, compiled.output_types(table)))
 
 
-def publish_newest(
-    session: Session, compiled: CompiledStar, table: Table, span: Span, replace: Callable[[], None]
+def publish_latest(
+    session: Session, compiled: CompiledStar, table: Table, span: MonthRange, replace: Callable[[], None]
 ) -> None:
     """Replace the span's month rows of a table kept by key, and of every key that had or has some have the newest stand.
 
-    `replace` replaces them, and adds the keys of those that stand then to the table `touched_name`.
+    `replace` replaces them, and adds the keys of those that stand then to the table `touched_keys_table`.
     """
-    kept, touched = month_rows(compiled, table), touched_name(table)
+    kept, touched = latest_rows_table(compiled, table), touched_keys_table(table)
     history, key = qualified(STATE_SCHEMA, kept), names(table.key)
-    session.create_temporary(touched, f"SELECT DISTINCT {key} FROM {history} WHERE {in_span(MONTH, span)}")
+    session.create_temporary(
+        touched, f"SELECT DISTINCT {key} FROM {history} WHERE {in_month_range(MONTH, span)}"
+    )
     replace()
     session.analyze(touched)
     candidates = f"SELECT * FROM {history} WHERE {_has_key_in(table, touched)}"
     ordering = session.ordering(table, compiled.output_types(table))
-    session.create_newest("_now", candidates, table.key, ordering)
+    session.create_latest("_now", candidates, table.key, ordering)
     _replace_changed(session, compiled, table, touched)
     session.execute("DROP TABLE _now")
 
 
-def _take_slice(session: Session, compiled: CompiledStar, table: Table, span: Span) -> None:
+def _copy_partition(session: Session, compiled: CompiledStar, table: Table, span: MonthRange) -> None:
     """Put what a span gives in the place of its month rows."""
-    kept = month_rows(compiled, table)
-    session.execute(f"DELETE FROM {qualified(STATE_SCHEMA, kept)} WHERE {in_span(MONTH, span)}")
+    kept = latest_rows_table(compiled, table)
+    session.execute(f"DELETE FROM {qualified(STATE_SCHEMA, kept)} WHERE {in_month_range(MONTH, span)}")
     session.insert(STATE_SCHEMA, kept, f"SELECT * FROM {SLICE}")
-    session.execute(f"INSERT INTO {touched_name(table)} SELECT DISTINCT {names(table.key)} FROM {SLICE}")
+    session.execute(
+        f"INSERT INTO {touched_keys_table(table)} SELECT DISTINCT {names(table.key)} FROM {SLICE}"
+    )
     session.execute(f"DROP TABLE {SLICE}")
 
 

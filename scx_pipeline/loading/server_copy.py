@@ -13,24 +13,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.errors import BucketError
-from scx_pipeline.history.ingest_result import Ingested, ObjectCount, bounds_of
-from scx_pipeline.loading.progress import Pace
+from scx_pipeline.history.ingest_result import IngestResult, ObjectCount, bounds_of
+from scx_pipeline.loading.progress import ProgressReporter
 from scx_pipeline.model.star import Column
 from scx_pipeline.parsing.csv import csv_header
 from scx_pipeline.parsing.json.field_map import FieldMap
 from scx_pipeline.parsing.parquet.contract import Contract, field_of
-from scx_pipeline.parsing.parser import Strangers
+from scx_pipeline.parsing.parser import UndeclaredFields
 from scx_pipeline.parsing.records import BOM
 from scx_pipeline.planning.selection import SelectedObject, split_batches
 from scx_pipeline.storage.compression import HEAD_BYTES, check_head, check_unpacked, decompressed, suffix_of
 from scx_pipeline.warehouse.duckdb.duckdb_warehouse import duckdb_type
-from scx_pipeline.warehouse.protocol import GroupRead, ObjectGroup, ObjectReader, UnreadError
+from scx_pipeline.warehouse.protocol import CopyRequest, CopyResult, ObjectReader, ServerCopyError
 from scx_pipeline.warehouse.redshift.copy_command import copies_as_it_is
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from scx_pipeline.loading.ingest import Ingestion
+    from scx_pipeline.loading.ingest import IngestJob
 
 # Bytes from which on an object is read by a statement of its own, so that its rows are known.
 ALONE = 64 << 20
@@ -41,28 +41,28 @@ LOOKED_AT = 200  # objects at a time, which bounds the memory for those bytes
 
 
 @dataclass(frozen=True)
-class Look:
+class ObjectHeader:
     """What a look at an object tells: its columns in order (None: not declared), and its rows where it says how many."""
 
     columns: tuple[Column | None, ...]
-    strangers: Strangers | None = None
+    undeclared_fields: UndeclaredFields | None = None
     rows: int | None = None
 
 
 @dataclass(frozen=True)
-class Group:
+class CopyBatch:
     """Objects of one make, and how many rows each has where that is known."""
 
     objects: tuple[SelectedObject, ...]
-    looks: tuple[Look, ...]
+    looks: tuple[ObjectHeader, ...]
 
 
-class ObjectCopies:
+class ServerCopy:
     """Lets a warehouse read what it can of a load's objects. A warehouse without a reader can read none."""
 
-    def __init__(self, job: Ingestion, reader: ObjectReader | None, ingested: Ingested) -> None:
-        self.job, self.reader, self.ingested = job, reader, ingested
-        self.kept: dict[int, Group] = {}  # by the number of the first object
+    def __init__(self, job: IngestJob, reader: ObjectReader | None, ingest_result: IngestResult) -> None:
+        self.job, self.reader, self.ingest_result = job, reader, ingest_result
+        self.kept: dict[int, CopyBatch] = {}  # by the number of the first object
         self.dropped: set[int] = set()  # numbers of objects that were left to the parser after all
 
     def run(self, objects: Sequence[SelectedObject]) -> list[SelectedObject]:
@@ -85,7 +85,7 @@ class ObjectCopies:
             f"{job.table.name}: looking at {len(objects):,} objects, which the warehouse may read itself"
         )
         groups, left = self._grouped(objects)
-        pace = Pace(len(objects), size, job.progress)
+        pace = ProgressReporter(len(objects), size, job.progress)
         done = rows = read = 0
         for group in groups:
             why = self._copy(reader, group)
@@ -95,26 +95,26 @@ class ObjectCopies:
                 continue
             done += len(group.objects)
             read += sum(item.info.size for item in group.objects)
-            rows += sum(count.read for count in self.ingested.counts[-len(group.objects) :])
+            rows += sum(count.read for count in self.ingest_result.counts[-len(group.objects) :])
             pace.at(done, rows, read)
         job.progress(
             f"{job.table.name}: {done:,} of {len(objects):,} objects were read by the warehouse itself"
         )
         return left
 
-    def take_back(self, lost: Mapping[int, int]) -> list[SelectedObject]:
+    def discard(self, lost: Mapping[int, int]) -> list[SelectedObject]:
         """Objects of which, together with others, rows were lost to newer ones: which lost how many, the parser tells."""
         found: list[SelectedObject] = []
         for number in sorted(lost.keys() & self.kept.keys()):
             group = self.kept[number]
             if len(group.objects) > 1 and self.reader is not None:
-                self.reader.take_back(number)
+                self.reader.discard(number)
                 self.dropped |= set(range(number, number + len(group.objects)))
                 del self.kept[number]
                 found += group.objects
         return found
 
-    def _grouped(self, objects: Sequence[SelectedObject]) -> tuple[list[Group], list[SelectedObject]]:
+    def _grouped(self, objects: Sequence[SelectedObject]) -> tuple[list[CopyBatch], list[SelectedObject]]:
         """The groups of objects that one statement each can read, and the other objects."""
         looks = self._looks(objects)
         alike: dict[object, list[SelectedObject]] = defaultdict(list)
@@ -126,36 +126,36 @@ class ObjectCopies:
         groups = []
         for same in alike.values():
             for part in split_batches(same, GROUP_BYTES, GROUP_OBJECTS):
-                groups.append(Group(tuple(part), tuple(look for item in part if (look := looks[item]))))
+                groups.append(CopyBatch(tuple(part), tuple(look for item in part if (look := looks[item]))))
         return groups, left
 
-    def _looks(self, objects: Sequence[SelectedObject]) -> dict[SelectedObject, Look | None]:
+    def _looks(self, objects: Sequence[SelectedObject]) -> dict[SelectedObject, ObjectHeader | None]:
         """What a look at each object tells; of those that are empty, or had bad rows the last time, nothing."""
         rejecting = self.job.rejecting()
         wanted = [
             item for item in objects if item.info.size and (item.info.key, item.info.etag) not in rejecting
         ]
         look_at = _LOOKS[self.job.source.format]
-        looks: dict[SelectedObject, Look | None] = {}
+        looks: dict[SelectedObject, ObjectHeader | None] = {}
         for part in split_batches(wanted, sys.maxsize, LOOKED_AT):
             looks |= zip(part, look_at(self.job, part), strict=True)
         return looks
 
-    def _copy(self, reader: ObjectReader, group: Group) -> str:
+    def _copy(self, reader: ObjectReader, group: CopyBatch) -> str:
         """Have a group read, and take it into account; why not, if it must be left to the parser."""
         uri = self.job.bucket.uri
         listed = tuple((uri(item.info.key), item.info.size) for item in group.objects)
         first = group.objects[0]
-        asked = ObjectGroup(
+        asked = CopyRequest(
             self.job.source.format,
             suffix_of(first.info.key),
             group.looks[0].columns,
             listed,
-            self.job.source.null_texts,
+            self.job.source.null_values,
         )
         try:
             read = reader.read(asked)
-        except UnreadError as error:
+        except ServerCopyError as error:
             self._check_standing(group.objects, error)
             raise
         self._check_etags(group.objects, read.etags)
@@ -163,24 +163,24 @@ class ObjectCopies:
         why = read.doubt or self._misplaced(group, read)
         if why or counts is None:
             return why or "it is not told how many rows each object has"
-        number = len(self.ingested.counts)
+        number = len(self.ingest_result.counts)
         reader.keep(number)
         self.kept[number] = group
         for item, look, rows in zip(group.objects, group.looks, counts, strict=True):
-            inside = read.inside if len(group.objects) == 1 else rows
-            self.ingested.counts.append(ObjectCount(item, rows, inside, filtered=rows - inside))
-            if look.strangers:
-                self.ingested.strangers.append((item.info.key, look.strangers))
+            in_scope = read.in_scope if len(group.objects) == 1 else rows
+            self.ingest_result.counts.append(ObjectCount(item, rows, in_scope, filtered=rows - in_scope))
+            if look.undeclared_fields:
+                self.ingest_result.undeclared_fields.append((item.info.key, look.undeclared_fields))
         return ""
 
-    def _misplaced(self, group: Group, read: GroupRead) -> str:
+    def _misplaced(self, group: CopyBatch, read: CopyResult) -> str:
         """Whether rows are of other months than they may be, or than are loaded and it is not known whose they are."""
         if read.first is None or read.last is None:
             return ""
         bounds = bounds_of(group.objects[0], self.job.months)
         if read.first < bounds.start or read.last >= bounds.end:
             return "there are rows of other months than the keys name"
-        if len(group.objects) > 1 and read.inside != read.rows:
+        if len(group.objects) > 1 and read.in_scope != read.rows:
             return "there are rows of months that are not loaded"
         return ""
 
@@ -199,7 +199,7 @@ class ObjectCopies:
         self._check_standing(others)
 
 
-def rows_of(kind: str, group: Group, urls: Sequence[str], read: GroupRead) -> list[int] | None:
+def rows_of(kind: str, group: CopyBatch, urls: Sequence[str], read: CopyResult) -> list[int] | None:
     """How many rows each object of a format has; None where that is not known for sure, beside what was loaded of it."""
     if kind == "parquet":
         footers = [look.rows for look in group.looks if look.rows is not None]
@@ -213,7 +213,7 @@ def rows_of(kind: str, group: Group, urls: Sequence[str], read: GroupRead) -> li
     return rows if sum(rows) == read.rows and min(rows) >= 0 and not read.broken else None
 
 
-def _look_at_csv(job: Ingestion, objects: Sequence[SelectedObject]) -> Iterable[Look | None]:
+def _look_at_csv(job: IngestJob, objects: Sequence[SelectedObject]) -> Iterable[ObjectHeader | None]:
     for item, start in zip(objects, _starts(job, objects), strict=True):
         header = (
             csv_header.header_in(start.removeprefix(BOM), job.uri(item.info), job.table) if start else None
@@ -223,12 +223,13 @@ def _look_at_csv(job: Ingestion, objects: Sequence[SelectedObject]) -> Iterable[
             continue
         declared = {column.name: column for column in job.table.columns}
         unknown = tuple(name for name in header.columns if name not in declared)
-        yield Look(
-            tuple(declared.get(name) for name in header.columns), Strangers(unknown) if unknown else None
+        yield ObjectHeader(
+            tuple(declared.get(name) for name in header.columns),
+            UndeclaredFields(unknown) if unknown else None,
         )
 
 
-def _look_at_lines(job: Ingestion, objects: Sequence[SelectedObject]) -> Iterable[Look | None]:
+def _look_at_lines(job: IngestJob, objects: Sequence[SelectedObject]) -> Iterable[ObjectHeader | None]:
     fields = FieldMap(job.source, job.table)
     for start in _starts(job, objects):
         if not start or start.startswith(BOM) or b"\0" in start:  # as any UTF-16 has
@@ -237,7 +238,7 @@ def _look_at_lines(job: Ingestion, objects: Sequence[SelectedObject]) -> Iterabl
         yield _look_at_fields(job, fields, start)
 
 
-def _look_at_fields(job: Ingestion, fields: FieldMap, start: bytes) -> Look | None:
+def _look_at_fields(job: IngestJob, fields: FieldMap, start: bytes) -> ObjectHeader | None:
     """What the records at the start of a file tell of its fields; the parser tells what no record has, if these have it not."""
     lines, cut_off = start.split(b"\n"), len(start) == HEAD
     found = fields_in(lines[:-1] if cut_off else lines, fields.levels)
@@ -245,7 +246,7 @@ def _look_at_fields(job: Ingestion, fields: FieldMap, start: bytes) -> Look | No
     absent = tuple(name for name in fields.declared if name not in found)
     if absent and cut_off:
         return None
-    return Look(job.table.columns, Strangers(unknown, absent) if unknown or absent else None)
+    return ObjectHeader(job.table.columns, UndeclaredFields(unknown, absent) if unknown or absent else None)
 
 
 def fields_in(lines: Sequence[bytes], levels: Collection[tuple[str, ...]]) -> list[str]:
@@ -265,7 +266,7 @@ def fields_in(lines: Sequence[bytes], levels: Collection[tuple[str, ...]]) -> li
     return sorted(found)
 
 
-def _starts(job: Ingestion, objects: Sequence[SelectedObject]) -> list[bytes]:
+def _starts(job: IngestJob, objects: Sequence[SelectedObject]) -> list[bytes]:
     """The first bytes of objects, decompressed; none of one that cannot be read so far."""
     packed = [item for item in objects if suffix_of(item.info.key)]
     plain = [item for item in objects if not suffix_of(item.info.key)]
@@ -293,7 +294,7 @@ def unpacked(head: bytes, suffix: str) -> bytes:
         return b""
 
 
-def _look_at_parquet(job: Ingestion, objects: Sequence[SelectedObject]) -> Iterable[Look | None]:
+def _look_at_parquet(job: IngestJob, objects: Sequence[SelectedObject]) -> Iterable[ObjectHeader | None]:
     footers = job.bucket.tails([item.info for item in objects], FOOTER)
     known: dict[Any, tuple[Column, ...] | None] = {}
     for footer, item in zip(footers, objects, strict=True):
@@ -305,7 +306,7 @@ def _look_at_parquet(job: Ingestion, objects: Sequence[SelectedObject]) -> Itera
         if schema not in known:
             known[schema] = _columns_of(job, schema)
         columns = known[schema]
-        yield None if columns is None else Look(columns, rows=rows)
+        yield None if columns is None else ObjectHeader(columns, rows=rows)
 
 
 def schema_in(footer: bytes) -> tuple[pa.Schema, int] | None:
@@ -322,11 +323,11 @@ def schema_in(footer: bytes) -> tuple[pa.Schema, int] | None:
         return None
 
 
-def _columns_of(job: Ingestion, schema: pa.Schema) -> tuple[Column, ...] | None:
+def _columns_of(job: IngestJob, schema: pa.Schema) -> tuple[Column, ...] | None:
     """The declared columns of files with a schema; None where the parser has something to say, or to convert."""
     types = {field.name: _kind(field.type) for field in schema}
     contract = Contract(job.source, job.table, types)
-    if contract.mistakes or contract.strangers or len(types) < len(schema) or job.source.null_texts:
+    if contract.mistakes or contract.undeclared_fields or len(types) < len(schema) or job.source.null_values:
         return None
     by_field = {field_of(column): column for column in job.table.columns}
     columns = tuple(by_field[name] for name in types)
@@ -347,7 +348,7 @@ def _kind(kind: pa.DataType) -> str:
     return names.get(kind, f"another ({kind})")
 
 
-_LOOKS: Mapping[str, Callable[[Any, Sequence[SelectedObject]], Iterable[Look | None]]] = {
+_LOOKS: Mapping[str, Callable[[Any, Sequence[SelectedObject]], Iterable[ObjectHeader | None]]] = {
     "csv": _look_at_csv,
     "json_lines": _look_at_lines,
     "parquet": _look_at_parquet,

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.history.check_result import Rows
-from scx_pipeline.history.ingest_result import Ingested
+from scx_pipeline.history.ingest_result import IngestResult
 from scx_pipeline.loading.checks import RowScan
-from scx_pipeline.loading.ingest import Ingestion
-from scx_pipeline.model.star import Month, Source, Span, Table
+from scx_pipeline.loading.ingest import IngestJob
+from scx_pipeline.model.star import Month, MonthRange, Source, Table
 from scx_pipeline.planning.selection import MonthState, SelectedObject, Selection
 from scx_pipeline.warehouse.protocol import Relations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scx_pipeline.loading.load import LoadReport
 
 
-class Stage(ABC):
+class StagingTarget(ABC):
     """A staging table's slice while it is made."""
 
     scanned: RowScan | None = (
@@ -29,15 +29,15 @@ class Stage(ABC):
     )
 
     @abstractmethod
-    def ingest(self, job: Ingestion, objects: Sequence[SelectedObject]) -> Ingested:
-        """Read the objects; what became of every row. Raises as `Ingestion.run`."""
+    def ingest(self, job: IngestJob, objects: Sequence[SelectedObject]) -> IngestResult:
+        """Read the objects; what became of every row. Raises as `IngestJob.run`."""
 
     @abstractmethod
     def finish(self) -> None:
         """Make the slice stand, once all of a load's objects are read."""
 
 
-class Target(ABC):
+class LoadTarget(ABC):
     """Where a load's tables stand, for as long as it lasts: all of what it does here becomes visible at once, or nothing."""
 
     compiled: CompiledStar  # as its tables are named here for now
@@ -52,16 +52,18 @@ class Target(ABC):
     def months(self) -> Mapping[Month, MonthState]:
         """The months that stand, and what they were made from."""
 
-    def emptied(self, tables: Collection[str]) -> Collection[Month]:
+    def purged(self, tables: Collection[str]) -> Collection[Month]:
         """Months that stand, but of which one of these staging tables keeps no rows any more."""
         return ()
 
     @abstractmethod
-    def prepare(self, span: Span | None, names: Collection[str]) -> None:
+    def prepare(self, span: MonthRange | None, names: Collection[str]) -> None:
         """Be ready for a load that makes these tables. Raises PipelineError where rows would be lost."""
 
     @abstractmethod
-    def stage(self, source: Source, table: Table, span: Span | None) -> AbstractContextManager[Stage]:
+    def stage(
+        self, source: Source, table: Table, span: MonthRange | None
+    ) -> AbstractContextManager[StagingTarget]:
         """A staging table's slice of the span, to be made from objects."""
 
     def rejecting(self, source: Source) -> Collection[tuple[str, str]]:
@@ -72,25 +74,27 @@ class Target(ABC):
         """From here on what is done is part of the load; before, only what nobody sees."""
 
     @abstractmethod
-    def derive(self, table: Table, span: Span | None) -> int | None:
+    def derive(self, table: Table, span: MonthRange | None) -> int | None:
         """Make what the span's months give to a derived table, or the whole of one without; its inputs stand.
 
         How many rows of a table without months were written or removed; None for others.
         """
 
     @abstractmethod
-    def count_rows(self, table: Table, span: Span) -> Rows:
+    def count_rows(self, table: Table, span: MonthRange) -> Rows:
         """How many rows each month of the span gives to the table; a month without any counts 0."""
 
     @abstractmethod
-    def stands_as_declared(self, tables: Sequence[Table]) -> bool:
+    def matches_declaration(self, tables: Sequence[Table]) -> bool:
         """Whether none of the tables stands otherwise than the star declares."""
 
     def swap(self) -> None:  # noqa: B027
         """Put tables that were rebuilt aside in their place, after all else."""
 
     @abstractmethod
-    def record(self, report: LoadReport, ingested: Sequence[Ingested], selection: Selection | None) -> None:
+    def record(
+        self, report: LoadReport, ingest_result: Sequence[IngestResult], selection: Selection | None
+    ) -> None:
         """Remember a load whose checks have passed; without a selection, that it was made from standing staging rows."""
 
     @abstractmethod
@@ -98,5 +102,5 @@ class Target(ABC):
         """Note which months are stale, and why; no others are."""
 
     @abstractmethod
-    def forget_stale(self, span: Span) -> None:
+    def forget_stale(self, span: MonthRange) -> None:
         """Note that the span's months are right again."""

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.history import load_history
 from scx_pipeline.history.check_result import Rows
-from scx_pipeline.history.ingest_result import Ingested
+from scx_pipeline.history.ingest_result import IngestResult
 from scx_pipeline.loading import prepare, publish
 from scx_pipeline.loading.checks import RowScan
-from scx_pipeline.loading.ingest import Ingestion, may_pass
-from scx_pipeline.loading.target import Stage, Target
-from scx_pipeline.model.star import Month, Source, Span, Table
+from scx_pipeline.loading.ingest import IngestJob, may_pass
+from scx_pipeline.loading.target import LoadTarget, StagingTarget
+from scx_pipeline.model.star import Month, MonthRange, Source, Table
 from scx_pipeline.planning.selection import MonthState, SelectedObject, Selection
-from scx_pipeline.warehouse.protocol import Landing, Session, inside
+from scx_pipeline.warehouse.protocol import Session, StagingBuffer, in_scope
 
 if TYPE_CHECKING:
     from scx_pipeline.loading.load import LoadReport
 
 
-class WarehouseTables(Target):
+class WarehouseTables(LoadTarget):
     """A star's tables in a warehouse, within one transaction."""
 
     def __init__(self, compiled: CompiledStar, session: Session, batch_files: int) -> None:
@@ -38,21 +38,21 @@ class WarehouseTables(Target):
     def months(self) -> Mapping[Month, MonthState]:
         return load_history.read_months(self.session, self.star.name)
 
-    def emptied(self, tables: Collection[str]) -> Collection[Month]:
-        return set().union(*load_history.read_emptied(self.session, self.star.name, tables).values())
+    def purged(self, tables: Collection[str]) -> Collection[Month]:
+        return set().union(*load_history.read_purged(self.session, self.star.name, tables).values())
 
-    def prepare(self, span: Span | None, names: Collection[str]) -> None:
+    def prepare(self, span: MonthRange | None, names: Collection[str]) -> None:
         self.compiled = prepare.prepare_tables(self.session, self.declared, span, names)
 
     def swap(self) -> None:
         prepare.swap_rebuilt(self.session, self.declared, self.compiled)
 
     @contextmanager
-    def stage(self, source: Source, table: Table, span: Span | None) -> Iterator[Stage]:
+    def stage(self, source: Source, table: Table, span: MonthRange | None) -> Iterator[StagingTarget]:
         passes = may_pass(source) and self.compiled.stands_alone(table)
-        opened = self.session.passing if passes else self.session.landing
-        with opened(self.star.schema_name, self.compiled.stored(table), span) as landing:
-            yield LandingStage(landing, table, span)
+        opened = self.session.streaming_buffer if passes else self.session.staging_buffer
+        with opened(self.star.schema_name, self.compiled.stored(table), span) as buffer:
+            yield BufferStaging(buffer, table, span)
 
     def rejecting(self, source: Source) -> Collection[tuple[str, str]]:
         return load_history.rejecting_objects(self.session, self.star.name, source.name)
@@ -60,22 +60,24 @@ class WarehouseTables(Target):
     def begin(self) -> None:
         self.session.begin()
 
-    def derive(self, table: Table, span: Span | None) -> int | None:
+    def derive(self, table: Table, span: MonthRange | None) -> int | None:
         return publish.publish_table(self.session, self.compiled, table, span)
 
-    def count_rows(self, table: Table, span: Span) -> Rows:
+    def count_rows(self, table: Table, span: MonthRange) -> Rows:
         return publish.count_rows(self.session, self.compiled, table, span)
 
-    def stands_as_declared(self, tables: Sequence[Table]) -> bool:
-        return prepare.stands_as_declared(self.session, self.declared, tables)
+    def matches_declaration(self, tables: Sequence[Table]) -> bool:
+        return prepare.matches_declaration(self.session, self.declared, tables)
 
-    def record(self, report: LoadReport, ingested: Sequence[Ingested], selection: Selection | None) -> None:
+    def record(
+        self, report: LoadReport, ingest_result: Sequence[IngestResult], selection: Selection | None
+    ) -> None:
         session, name, load_id = self.session, self.star.name, report.load_id
         if selection is not None:
-            counts = [count for item in ingested for count in item.counts]
+            counts = [count for item in ingest_result for count in item.counts]
             record = load_history.LoadRecord(load_id, report.span, report.run_id, report.started_at, counts)
             load_history.record_load(session, self.compiled, record, selection)
-            load_history.record_rejected(session, name, load_id, ingested)
+            load_history.record_rejected(session, name, load_id, ingest_result)
         rows = {table: made.rows for table, made in report.tables.items()}
         load_history.record_rows(session, name, load_id, rows)
         load_history.record_checks(session, name, load_id, report.checks)
@@ -83,30 +85,30 @@ class WarehouseTables(Target):
     def record_stale(self, load_id: str, stale: Mapping[Month, str]) -> None:
         load_history.record_stale(self.session, self.star.name, load_id, stale)
 
-    def forget_stale(self, span: Span) -> None:
+    def forget_stale(self, span: MonthRange) -> None:
         load_history.forget_stale(self.session, self.star.name, span)
 
 
-class LandingStage(Stage):
+class BufferStaging(StagingTarget):
     """A staging table's slice that lands in a warehouse."""
 
-    def __init__(self, landing: Landing, table: Table, span: Span | None) -> None:
-        self.landing, self.table, self.span = landing, table, span
+    def __init__(self, buffer: StagingBuffer, table: Table, span: MonthRange | None) -> None:
+        self.staging_buffer, self.table, self.span = buffer, table, span
         self.superseded: str | None = None
-        self.scanned = RowScan(table, span) if landing.passing else None
+        self.scanned = RowScan(table, span) if buffer.is_streaming else None
 
-    def ingest(self, job: Ingestion, objects: Sequence[SelectedObject]) -> Ingested:
+    def ingest(self, job: IngestJob, objects: Sequence[SelectedObject]) -> IngestResult:
         load_history.check_keys(objects)
-        ingested = replace(job, inspect=self._inspect).run(objects, self.landing)
-        self.superseded = ingested.superseded
-        return ingested
+        ingest_result = replace(job, inspect=self._inspect).run(objects, self.staging_buffer)
+        self.superseded = ingest_result.superseded
+        return ingest_result
 
-    def _inspect(self, landing: Landing) -> None:
+    def _inspect(self, buffer: StagingBuffer) -> None:
         """Check a batch's rows now, before its flush, where they leave then."""
         if self.scanned is not None:
-            part = f"(SELECT * FROM {landing.rows} WHERE {inside(self.table, self.span)})"
-            sql = self.scanned.sql(part, landing.full_columns())
-            self.scanned.add(landing.con.execute(sql).fetchall())
+            part = f"(SELECT * FROM {buffer.rows} WHERE {in_scope(self.table, self.span)})"
+            sql = self.scanned.sql(part, buffer.full_columns())
+            self.scanned.add(buffer.con.execute(sql).fetchall())
 
     def finish(self) -> None:
-        self.landing.finish(self.superseded)
+        self.staging_buffer.finish(self.superseded)

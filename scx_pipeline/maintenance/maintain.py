@@ -12,10 +12,10 @@ from typing import Any
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.history import load_history
 from scx_pipeline.history.load_history import STATE_TABLES
-from scx_pipeline.loading.prepare import stands_as_declared
-from scx_pipeline.model.star import Month, Table, contiguous_spans
+from scx_pipeline.loading.prepare import matches_declaration
+from scx_pipeline.model.star import Month, Table, contiguous_ranges
 from scx_pipeline.ownership.table_ownership import declared_tables, inspect
-from scx_pipeline.warehouse.health import Condition
+from scx_pipeline.warehouse.health import HealthReport
 from scx_pipeline.warehouse.protocol import STATE_SCHEMA, Session, Warehouse, qualified
 
 # Where a load is named that something still stands of; `history` says what each of them is.
@@ -23,7 +23,7 @@ _NAMED_IN = ("months", "month_rows", "objects", "rejected_rows", "unpartitioned"
 
 
 @dataclass(frozen=True)
-class Policy:
+class RetentionPolicy:
     """How long what no published row depends on is kept; 0: for ever."""
 
     staging_months: int = 0
@@ -32,7 +32,7 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class Surplus:
+class ExpiredRows:
     """What a star has that its policy does not keep."""
 
     staging: Mapping[str, Sequence[Month]] = field(default_factory=dict)  # months by table
@@ -41,7 +41,7 @@ class Surplus:
 
     def told(self) -> list[str]:
         """A line of each kind that there is."""
-        spans = {table: contiguous_spans(list(months)) for table, months in self.staging.items() if months}
+        spans = {table: contiguous_ranges(list(months)) for table, months in self.staging.items() if months}
         lines = [f"rows of {table}: {', '.join(map(str, found))}" for table, found in spans.items()]
         lines += [f"{self.rejected:,} rejected rows"] if self.rejected else []
         return lines + ([f"{self.loads:,} loads of the history"] if self.loads else [])
@@ -51,67 +51,69 @@ class Surplus:
 
 
 @dataclass(frozen=True)
-class Upkept:
+class MaintenanceResult:
     """What was done for a star, or would be, and what was found: before, and after."""
 
     star: str
-    surplus: Surplus
+    expired: ExpiredRows
     statements: Sequence[str]
-    before: Condition | None  # None: it was never loaded
-    after: Condition | None = None  # None: nothing was done
+    before: HealthReport | None  # None: it was never loaded
+    after: HealthReport | None = None  # None: nothing was done
     seconds: float = 0.0
 
     @property
-    def found(self) -> Condition | None:
+    def found(self) -> HealthReport | None:
         return self.after or self.before
 
     def as_json(self) -> dict[str, Any]:
         """The same for a script."""
-        staging = {name: [str(month) for month in months] for name, months in self.surplus.staging.items()}
-        return asdict(replace(self, surplus=replace(self.surplus, staging={}))) | {
-            "surplus": {**asdict(replace(self.surplus, staging={})), "staging": staging},
+        staging = {name: [str(month) for month in months] for name, months in self.expired.staging.items()}
+        return asdict(replace(self, expired=replace(self.expired, staging={}))) | {
+            "surplus": {**asdict(replace(self.expired, staging={})), "staging": staging},
             "advice": self.found.all_advice if self.found else [],
         }
 
 
-def foresee(
-    compiled: CompiledStar, warehouse: Warehouse, policy: Policy, now: datetime | None = None
-) -> Upkept:
+def preview_maintenance(
+    compiled: CompiledStar, warehouse: Warehouse, policy: RetentionPolicy, now: datetime | None = None
+) -> MaintenanceResult:
     """What `maintain` would do; nothing is changed."""
     with warehouse.reader() as session:
         if session is None:
-            return Upkept(compiled.star.name, Surplus(), [], None)
+            return MaintenanceResult(compiled.star.name, ExpiredRows(), [], None)
         tables = _standing(session, compiled)
         if not tables:
-            return Upkept(compiled.star.name, Surplus(), [], None)
-        surplus = find_surplus(session, compiled, policy, _moment(now))
-        return Upkept(compiled.star.name, surplus, session.tidying(tables), session.condition(tables))
+            return MaintenanceResult(compiled.star.name, ExpiredRows(), [], None)
+        expired = find_expired(session, compiled, policy, _moment(now))
+        return MaintenanceResult(
+            compiled.star.name, expired, session.maintenance_statements(tables), session.condition(tables)
+        )
 
 
 def maintain(
     compiled: CompiledStar,
     warehouse: Warehouse,
-    policy: Policy,
+    policy: RetentionPolicy,
     progress: Callable[[str], None] = lambda message: None,
     now: datetime | None = None,
-) -> Upkept:
+) -> MaintenanceResult:
     """Remove what the policy does not keep, all of it in one transaction, and then tidy up. Waits for a load, as loads do."""
     begun, name = time.monotonic(), compiled.star.name
-    seen = foresee(compiled, warehouse, policy, now)
+    seen = preview_maintenance(compiled, warehouse, policy, now)
     if seen.before is None:
         return seen
-    surplus = seen.surplus
-    if surplus:
+    expired = seen.expired
+    if expired:
         progress(f"{name}: removing what is not kept")
-        surplus = warehouse.run(name, lambda session: _remove(session, compiled, policy, _moment(now)))
+        expired = warehouse.run(name, lambda session: _remove(session, compiled, policy, _moment(now)))
     with warehouse.alone(name) as session:
         tables = _standing(session, compiled)
-        statements = session.tidying(tables)
+        statements = session.maintenance_statements(tables)
         for statement in statements:
             progress(f"{name}: {statement}")
             session.execute(statement)
         after = session.condition(tables)
-    return Upkept(name, surplus, statements, seen.before, after, time.monotonic() - begun)
+    return MaintenanceResult(name, expired, statements, seen.before, after, time.monotonic() - begun)
 
 
 def _moment(now: datetime | None) -> datetime:
@@ -136,22 +138,24 @@ def _standing(session: Session, compiled: CompiledStar) -> list[str]:
 # ------------------------------------------------------------------ what is not kept
 
 
-def may_be_emptied(compiled: CompiledStar) -> list[Table]:
+def can_be_purged(compiled: CompiledStar) -> list[Table]:
     """The staging tables whose older months nothing needs: those that tables are made from, and that are only staging.
 
     Not one that nothing is made from, which is what the star is for; nor one that a refresh of the tables without months
     reads, which compares every month that stands with what would be made of it now, and may have to make it.
     """
     star = compiled.star
-    remade = compiled.downstream({table.name for table in compiled.reading_whole()})
+    remade = compiled.downstream({table.name for table in compiled.reading_unpartitioned()})
     read = {name: compiled.reads(star.table(name)) for name in (table.name for table in star.derived)}
     needed = {name for table, names in read.items() if table in remade for name in names}
     needed |= {column.references for table in star.tables for column in table.columns if column.references}
     made_from = set().union(*read.values())
-    return [table for table in star.staging if table.sliced and table.name in made_from - needed]
+    return [table for table in star.staging if table.partitioned and table.name in made_from - needed]
 
 
-def find_surplus(session: Session, compiled: CompiledStar, policy: Policy, now: datetime) -> Surplus:
+def find_expired(
+    session: Session, compiled: CompiledStar, policy: RetentionPolicy, now: datetime
+) -> ExpiredRows:
     """What the policy does not keep."""
     star, mark = compiled.star.name, session.capabilities.placeholder
     rejected = _counted(
@@ -160,8 +164,8 @@ def find_surplus(session: Session, compiled: CompiledStar, policy: Policy, now: 
     loads = _counted(
         session, f"loads WHERE {_superseded(mark)}", _superseded_values(star, now, policy.loads_days)
     )
-    return Surplus(
-        _emptied_next(session, compiled, policy.staging_months),
+    return ExpiredRows(
+        _purged_next(session, compiled, policy.staging_months),
         rejected if policy.rejected_days else 0,
         loads if policy.loads_days else 0,
     )
@@ -172,18 +176,18 @@ def _counted(session: Session, where: str, values: Sequence[object]) -> int:
     return int(count)
 
 
-def _emptied_next(session: Session, compiled: CompiledStar, keep: int) -> dict[str, list[Month]]:
+def _purged_next(session: Session, compiled: CompiledStar, keep: int) -> dict[str, list[Month]]:
     """The months before the newest ones that stand, of the tables that still have their rows."""
-    tables = may_be_emptied(compiled) if keep else []
+    tables = can_be_purged(compiled) if keep else []
     standing = sorted(load_history.read_months(session, compiled.star.name))
     if not tables or not standing:
         return {}
-    tables = [table for table in tables if stands_as_declared(session, compiled, [table])]
-    emptied = load_history.read_emptied(session, compiled.star.name, [table.name for table in tables])
+    tables = [table for table in tables if matches_declaration(session, compiled, [table])]
+    purged = load_history.read_purged(session, compiled.star.name, [table.name for table in tables])
     first_kept = standing[-1].shift(1 - keep)
     return {
         table: [month for month in standing if month < first_kept and month not in gone]
-        for table, gone in emptied.items()
+        for table, gone in purged.items()
     }
 
 
@@ -211,16 +215,16 @@ def _superseded_values(star: str, now: datetime, days: int) -> list[object]:
     return [star, _before(now, days), *[star] * len(_NAMED_IN), star]
 
 
-def _remove(session: Session, compiled: CompiledStar, policy: Policy, now: datetime) -> Surplus:
+def _remove(session: Session, compiled: CompiledStar, policy: RetentionPolicy, now: datetime) -> ExpiredRows:
     """Remove it; what there is when it is this one's turn."""
     session.begin()
-    surplus = find_surplus(session, compiled, policy, now)
+    expired = find_expired(session, compiled, policy, now)
     star, mark = compiled.star, session.capabilities.placeholder
-    for name, months in surplus.staging.items():
-        for span in contiguous_spans(list(months)):
-            session.empty_slice(star.schema_name, star.table(name), span)
+    for name, months in expired.staging.items():
+        for span in contiguous_ranges(list(months)):
+            session.clear_partition(star.schema_name, star.table(name), span)
             load_history.forget_rows(session, star.name, star.table(name), span)
-    if surplus.rejected:
+    if expired.rejected:
         values = [star.name, star.name, _before(now, policy.rejected_days)]
         session.execute(f"DELETE FROM {STATE_SCHEMA}.rejected_rows WHERE {_too_old(session)}", values)
     if policy.loads_days:  # of which there may be more, now that fewer rejected rows name one
@@ -232,5 +236,5 @@ def _remove(session: Session, compiled: CompiledStar, policy: Policy, now: datet
             values,
         )
         session.execute(f"DELETE FROM {STATE_SCHEMA}.{old}", values)
-        return Surplus(surplus.staging, surplus.rejected, loads)
-    return surplus
+        return ExpiredRows(expired.staging, expired.rejected, loads)
+    return expired

@@ -1,4 +1,4 @@
-"""The facts of a star as frozen types: Star, Source, Table, Column, Query, and Month and Span.
+"""The facts of a star as frozen types: Star, Source, Table, Column, Query, and Month and MonthRange.
 No I/O, no SQL and no engine lives here; of ours, it imports the names that may not be declared."""
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Month:
 
 
 @dataclass(frozen=True)
-class Span:
+class MonthRange:
     """A contiguous run of months, both ends included."""
 
     first: Month
@@ -106,14 +106,14 @@ class Span:
         return str(self.first) if self.first == self.last else f"{self.first}…{self.last}"
 
 
-def contiguous_spans(months: list[Month]) -> list[Span]:
+def contiguous_ranges(months: list[Month]) -> list[MonthRange]:
     """The fewest spans that cover exactly these months, in order."""
-    spans: list[Span] = []
+    spans: list[MonthRange] = []
     for month in sorted(set(months)):
         if spans and spans[-1].last.shift(1) == month:
-            spans[-1] = Span(spans[-1].first, month)
+            spans[-1] = MonthRange(spans[-1].first, month)
         else:
-            spans.append(Span(month, month))
+            spans.append(MonthRange(month, month))
     return spans
 
 
@@ -206,7 +206,7 @@ class Column(_Fact):
     type: NeutralType
     description: str
     nullable: bool = True
-    accepted: tuple[str | int, ...] = Field((), description="the values it may take (NULL aside)")
+    accepted_values: tuple[str | int, ...] = Field((), description="the values it may take (NULL aside)")
     range: tuple[float, float] | None = Field(None, description="smallest and largest value, both allowed")
     days_after: DaysAfter | None = Field(None, description="how long after another moment of its row it is")
     references: Name | None = Field(None, description="the dimension whose key it must be found in")
@@ -238,12 +238,12 @@ class FilePattern(_Fact):
     """How the keys below the source's prefix look, and which month or day they name, if any.
 
     `*` matches within a folder, `**` across folders; `{year}`, `{month}` and `{day}` match digits. A row's event time
-    may lie `spill_before` days before the named month or day (rows written late), and `spill_after` days after it.
+    may lie `allowed_lateness_days` days before the named month or day (rows written late), and `allowed_earliness_days` days after it.
     """
 
     pattern: str
-    spill_before: int = Field(0, ge=0, le=28)
-    spill_after: int = Field(0, ge=0, le=28)
+    allowed_lateness_days: int = Field(0, ge=0, le=28)
+    allowed_earliness_days: int = Field(0, ge=0, le=28)
 
 
 class Source(_Fact):
@@ -260,11 +260,11 @@ class Source(_Fact):
     prefix: str
     files: tuple[FilePattern, ...] = Field(min_length=1)
     event_time: Name | None = None
-    null_texts: tuple[str, ...] = Field(
+    null_values: tuple[str, ...] = Field(
         (), description="texts that stand for no value, such as the empty one"
     )
     reject_limit: float = Field(0.0, ge=0, le=1, description="share of a load's rows that may be rejected")
-    unfit_files: Literal["fail", "reject"] = Field(
+    on_invalid_file: Literal["fail", "reject"] = Field(
         "fail",
         description="what a Parquet file does that is damaged or has other columns: fail the load, or count as a rejected row",
     )
@@ -282,7 +282,7 @@ class Table(_Fact):
     """A table of the star: a staging table read from a source, or a fact or dimension made by its SQL file.
 
     A table whose columns include its `event_time` is kept by month: a load replaces the slice of its months. A table
-    with `latest_by` whose columns do not is kept by key: each key's newest row over all months, by those columns of
+    with `sequence_by` whose columns do not is kept by key: each key's newest row over all months, by those columns of
     the SELECT, which must also give `event_time`. A table without `event_time` has no months: it is made whole, from
     tables of that kind, and keeps one row per key as well.
     """
@@ -293,16 +293,16 @@ class Table(_Fact):
     source: Name | None = None
     key: tuple[Name, ...] = Field((), description="unique over all months; none: rows may repeat")
     event_time: Name | None = None
-    latest_by: tuple[Name, ...] = ()
-    same_rows_as: Name | None = Field(
+    sequence_by: tuple[Name, ...] = ()
+    equal_row_count: Name | None = Field(
         None, description="the table whose row count, month by month, it must have"
     )
-    fewest_rows: int = Field(
+    min_rows: int = Field(
         1,
         ge=0,
         description="a month has no fewer, if what the table is made from has any; 0: it may have none, which warns",
     )
-    distribution: str = Field(
+    dist: str = Field(
         "auto",
         description="of Redshift: auto, even, all (a copy on every node), or the column by whose values rows are spread",
     )
@@ -320,17 +320,17 @@ class Table(_Fact):
         return tuple(column.name for column in self.columns)
 
     @property
-    def sliced(self) -> bool:
+    def partitioned(self) -> bool:
         """Whether the table is kept by month (else by key, or whole)."""
         return self.event_time in self.column_names
 
     @property
-    def whole(self) -> bool:
+    def unpartitioned(self) -> bool:
         """Whether the table has no months, and is made whole."""
         return self.event_time is None
 
     @property
-    def moment(self) -> str:
+    def event_time_column(self) -> str:
         """The event time of a table that has one."""
         assert self.event_time is not None, self.name
         return self.event_time
@@ -349,22 +349,22 @@ class Table(_Fact):
                 raise ValueError(f"table {self.name}: key column {name} is not among its columns")
             if self.column(name).nullable:
                 raise ValueError(f"table {self.name}: key column {name} must be declared nullable: false")
-        for name in (*self.sort, *({self.distribution} - {"auto", "even", "all"})):
+        for name in (*self.sort, *({self.dist} - {"auto", "even", "all"})):
             if name not in names:
                 raise ValueError(
                     f"table {self.name}: it is sorted or distributed by {name}, which is none of its columns"
                 )
         if (self.role == "staging") != (self.source is not None):
             raise ValueError(f"table {self.name}: a staging table names its source, and no other table does")
-        if self.sliced and self.column(self.moment).type != "timestamp":
+        if self.partitioned and self.column(self.event_time_column).type != "timestamp":
             raise ValueError(f"table {self.name}: event_time {self.event_time} must be a timestamp")
-        if not self.sliced and not self.whole and not (self.latest_by and self.key):
+        if not self.partitioned and not self.unpartitioned and not (self.sequence_by and self.key):
             raise ValueError(
-                f"table {self.name}: {self.event_time} is not among its columns, so it is kept by key and needs key and latest_by"
+                f"table {self.name}: {self.event_time} is not among its columns, so it is kept by key and needs key and sequence_by"
             )
-        if self.whole and self.role != "staging" and not (self.latest_by and self.key):
+        if self.unpartitioned and self.role != "staging" and not (self.sequence_by and self.key):
             raise ValueError(
-                f"table {self.name}: it has no event_time, so it is made whole and needs key and latest_by"
+                f"table {self.name}: it has no event_time, so it is made whole and needs key and sequence_by"
             )
         self._check_reading()
         self._check_folders()
@@ -372,7 +372,7 @@ class Table(_Fact):
 
     def _check_folders(self) -> None:
         inner = self.partition_by
-        if self.sliced and inner:
+        if self.partitioned and inner:
             if inner[:2] != MONTH_FOLDERS:
                 raise ValueError(
                     f"table {self.name}: it is kept by month, so partition_by begins with {', '.join(MONTH_FOLDERS)}"
@@ -482,22 +482,22 @@ class Star(_Fact):
         return tuple(table for table in self.tables if table.role == "staging")
 
     @property
-    def whole(self) -> tuple[Table, ...]:
+    def unpartitioned(self) -> tuple[Table, ...]:
         """The tables without months."""
-        return tuple(table for table in self.tables if table.whole)
+        return tuple(table for table in self.tables if table.unpartitioned)
 
     @property
     def monthly(self) -> tuple[Table, ...]:
         """The tables with months: those kept by month, and those kept by key."""
-        return tuple(table for table in self.tables if not table.whole)
+        return tuple(table for table in self.tables if not table.unpartitioned)
 
     @property
     def derived(self) -> tuple[Table, ...]:
         return tuple(table for table in self.tables if table.role != "staging")
 
-    def months(self, now: Month | None = None) -> Span:
+    def months(self, now: Month | None = None) -> MonthRange:
         """Every month the star may hold: the first one to the current one."""
-        return Span(self.first_month, max(self.first_month, now or Month.current()))
+        return MonthRange(self.first_month, max(self.first_month, now or Month.current()))
 
     @model_validator(mode="after")
     def _check(self) -> Star:
@@ -524,9 +524,9 @@ class Star(_Fact):
             for column in table.columns:
                 if column.references is not None:
                     self._check_reference(table, column, tables)
-            if table.same_rows_as is not None and table.same_rows_as not in tables:
+            if table.equal_row_count is not None and table.equal_row_count not in tables:
                 raise ValueError(
-                    f"table {table.name}: same_rows_as names {table.same_rows_as}, which is no table"
+                    f"table {table.name}: equal_row_count names {table.equal_row_count}, which is no table"
                 )
         return self
 
@@ -535,15 +535,17 @@ class Star(_Fact):
         source = sources.get(table.source or "")
         if source is None:
             raise ValueError(f"table {table.name}: source {table.source} is not declared")
-        if source.event_time != table.event_time or not (table.sliced or table.whole):
+        if source.event_time != table.event_time or not (table.partitioned or table.unpartitioned):
             raise ValueError(
                 f"table {table.name}: event_time must be {source.event_time or 'left out'}, as in source {table.source}"
             )
-        if table.sliced and table.column(table.moment).nullable:
+        if table.partitioned and table.column(table.event_time_column).nullable:
             raise ValueError(f"table {table.name}: {table.event_time} must be declared nullable: false")
-        for name in table.latest_by:
+        for name in table.sequence_by:
             if name not in table.column_names:
-                raise ValueError(f"table {table.name}: latest_by names {name}, which is none of its columns")
+                raise ValueError(
+                    f"table {table.name}: sequence_by names {name}, which is none of its columns"
+                )
         _check_format(table, source)
 
     @staticmethod
@@ -557,7 +559,7 @@ class Star(_Fact):
             raise ValueError(
                 f"table {table.name}: {column.name} references {target.name}, whose key is not a single column"
             )
-        if table.whole and not target.whole:
+        if table.unpartitioned and not target.unpartitioned:
             raise ValueError(
                 f"table {table.name}: it has no months, and {column.name} references {target.name}, which has"
             )
@@ -574,9 +576,9 @@ def _check_format(table: Table, source: Source) -> None:
             raise ValueError(
                 f"table {table.name}: {column.name} looks into {column.field}; of a parquet source, only whole columns are read"
             )
-    if source.format != "parquet" and source.unfit_files != "fail":
+    if source.format != "parquet" and source.on_invalid_file != "fail":
         raise ValueError(
-            f"source {source.name}: unfit_files is for parquet sources; others reject single records"
+            f"source {source.name}: on_invalid_file is for parquet sources; others reject single records"
         )
     if source.files_per_day and not all("{day}" in item.pattern for item in source.files):
         raise ValueError(f"source {source.name}: files_per_day needs file patterns that name the {{day}}")

@@ -11,7 +11,7 @@ from scx_pipeline.orchestration.assets.lake_assets import lake_assets, lake_jobs
 from scx_pipeline.orchestration.assets.report_asset import report_asset
 from scx_pipeline.orchestration.assets.table_assets import source_assets, table_assets
 from scx_pipeline.orchestration.automation.sensors import (
-    Rhythm,
+    SensorConfig,
     hourly_schedule,
     object_sensor,
     report_sensor,
@@ -31,7 +31,7 @@ def build_star(compiled: CompiledStar) -> dg.Definitions:
     scheme = settings.warehouse.partition(":")[0]
     tables = table_assets(compiled, _KINDS.get(scheme, scheme))
     jobs, report = star_jobs(compiled), report_asset(compiled)
-    rhythm = Rhythm(settings.sensor_seconds, dg.DefaultSensorStatus(settings.sensors.upper()))
+    rhythm = SensorConfig(settings.sensor_seconds, dg.DefaultSensorStatus(settings.sensors.upper()))
     return dg.Definitions(
         assets=[*source_assets(compiled), *tables, *report, *lake_assets(compiled)],
         asset_checks=[watching_checks(compiled)],

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-from scx_pipeline.model.star import Month, Span, Star
+from scx_pipeline.model.star import Month, MonthRange, Star
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
@@ -20,13 +20,13 @@ def monthly(star: Star) -> dg.MonthlyPartitionsDefinition:
     )
 
 
-def span_of(keys: Sequence[str]) -> Span:
+def span_of(keys: Sequence[str]) -> MonthRange:
     """The span of contiguous partition keys."""
     months = sorted(Month.parse(key) for key in keys)
-    return Span(months[0], months[-1])
+    return MonthRange(months[0], months[-1])
 
 
-def range_tags(span: Span | None) -> Mapping[str, str]:
+def range_tags(span: MonthRange | None) -> Mapping[str, str]:
     """The run tags that make a run load the span; Dagster's own are not shown in its list of runs, `months` is.
 
     None where the run is of the tables without months.

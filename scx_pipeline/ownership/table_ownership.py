@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.declarations.month_rows import month_rows
+from scx_pipeline.declarations.latest_rows import latest_rows_table
 from scx_pipeline.errors import WarehouseError
-from scx_pipeline.history.load_history import STATE_TABLES, TABLES, WHOLES, read_months, read_whole
+from scx_pipeline.history.load_history import STATE_TABLES, TABLES, WHOLES, read_months, read_unpartitioned
 from scx_pipeline.model.star import Table
 from scx_pipeline.warehouse.protocol import STATE_SCHEMA, Relation, Session, Warehouse, qualified, quote
 
@@ -177,7 +177,7 @@ def declared_tables(compiled: CompiledStar) -> list[tuple[str, Table, str]]:
     star = compiled.star
     own = [(star.schema_name, table, table.name) for table in star.tables]
     return own + [
-        (STATE_SCHEMA, month_rows(compiled, table), table.name) for table in kept_by_key(star.tables)
+        (STATE_SCHEMA, latest_rows_table(compiled, table), table.name) for table in kept_by_key(star.tables)
     ]
 
 
@@ -185,12 +185,12 @@ def stored_tables(compiled: CompiledStar) -> list[tuple[str, Table]]:
     """The same in the same order, as they are named for now: schema and table."""
     star = compiled.star
     own = [(star.schema_name, compiled.stored(table)) for table in star.tables]
-    return own + [(STATE_SCHEMA, month_rows(compiled, table)) for table in kept_by_key(star.tables)]
+    return own + [(STATE_SCHEMA, latest_rows_table(compiled, table)) for table in kept_by_key(star.tables)]
 
 
 def kept_by_key(tables: Iterable[Table]) -> list[Table]:
     """Those of the tables of which each month's newest rows are kept as well."""
-    return [table for table in tables if not table.sliced and not table.whole]
+    return [table for table in tables if not table.partitioned and not table.unpartitioned]
 
 
 def inspect(session: Session, compiled: CompiledStar) -> Inspection:
@@ -212,7 +212,7 @@ def inspect(session: Session, compiled: CompiledStar) -> Inspection:
 
 
 def _was_loaded(session: Session, star: str) -> bool:
-    return bool(read_months(session, star)) or read_whole(session, star) is not None
+    return bool(read_months(session, star)) or read_unpartitioned(session, star) is not None
 
 
 def _check_state(session: Session, found: Mapping[Name, Relation]) -> None:
@@ -234,7 +234,7 @@ def _check_state(session: Session, found: Mapping[Name, Relation]) -> None:
 
 def read_tables(session: Session, star: str | None = None) -> list[RecordedTable]:
     """The tables that were recorded, of one star or of all; none where nothing was ever loaded."""
-    return _read_tables(session, star) if session.stands(STATE_SCHEMA, TABLES.name) else []
+    return _read_tables(session, star) if session.table_exists(STATE_SCHEMA, TABLES.name) else []
 
 
 def _read_tables(session: Session, star: str | None) -> list[RecordedTable]:
@@ -385,7 +385,7 @@ def create_shared(session: Session, look: Inspection) -> None:
         existing = shared.schemas()
         for name in dict.fromkeys((schema, STATE_SCHEMA)):
             if name not in existing:  # PostgreSQL would ask for the right to create one that exists
-                shared.make_schema(name)
+                shared.create_schema(name)
         found = shared.columns_of(STATE_SCHEMA, [table.name for table in STATE_TABLES])
         missing = [table for table in STATE_TABLES if table.name not in found]
         if missing:

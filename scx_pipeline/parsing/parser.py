@@ -15,7 +15,7 @@ from scx_pipeline.model.star import Source, Table
 from scx_pipeline.parsing.values import literal
 from scx_pipeline.storage.bucket import Document, LocalFile, ObjectInfo
 from scx_pipeline.storage.compression import open_plain, unpacking
-from scx_pipeline.warehouse.protocol import Landing
+from scx_pipeline.warehouse.protocol import StagingBuffer
 
 if TYPE_CHECKING:
     import duckdb
@@ -44,7 +44,7 @@ class Outside:
 
 
 @dataclass(frozen=True)
-class Strangers:
+class UndeclaredFields:
     """Names in a file that are not declared, and declared ones that none of its records has: told, since they are lost."""
 
     unknown: tuple[str, ...]
@@ -57,20 +57,20 @@ class Parser(ABC, Generic[Brought]):
     A bad row lands marked by -1 - number, for the ingestion to count and remove.
     """
 
-    passing: ClassVar[bool] = False  # whether rows may land where they can only be added and removed
+    can_stream: ClassVar[bool] = False  # whether rows may be staged where they can only be added and removed
 
     def __init__(
-        self, source: Source, table: Table, landing: Landing, uri: Callable[[ObjectInfo], str]
+        self, source: Source, table: Table, buffer: StagingBuffer, uri: Callable[[ObjectInfo], str]
     ) -> None:
-        self.source, self.table, self.landing, self.uri = source, table, landing, uri
-        self.con = landing.con
+        self.source, self.table, self.staging_buffer, self.uri = source, table, buffer, uri
+        self.con = buffer.con
         self.limit = source.max_stored_rejects
         self.counts: dict[int, int] = {}  # records by number, as they are counted independently of the reader
         self.others: int | None = (
             None  # the most rows that other batches of the load may have; None: not known
         )
         self.ended_early = False  # since the load cannot be published any more, whatever comes
-        self.strangers: dict[int, Strangers] = {}
+        self.undeclared_fields: dict[int, UndeclaredFields] = {}
 
     @abstractmethod
     def groups(self, files: Sequence[Brought]) -> Sequence[Sequence[int]]:
@@ -80,17 +80,17 @@ class Parser(ABC, Generic[Brought]):
         """
 
     @abstractmethod
-    def land(self, first: int, files: Sequence[Brought]) -> Mapping[int, int]:
+    def stage(self, first: int, files: Sequence[Brought]) -> Mapping[int, int]:
         """Land the files of one group, numbered from `first`; how many records of which were refused without landing.
 
         Raises SourceFileError for a file of which another number of records was read than was counted.
         """
 
-    def landed(self, first: int, last: int) -> dict[int, int]:
+    def staged(self, first: int, last: int) -> dict[int, int]:
         """How many rows landed of each file with one of these numbers, bad ones included; none of others."""
         return dict(
             self.con.execute(
-                f"SELECT greatest(_object, -1 - _object), count(*) FROM {self.landing.rows}"
+                f"SELECT greatest(_object, -1 - _object), count(*) FROM {self.staging_buffer.rows}"
                 f" WHERE _object BETWEEN {first} AND {last} OR _object BETWEEN {-1 - last} AND {-1 - first} GROUP BY 1"
             ).fetchall()
         )

@@ -42,18 +42,18 @@ def typed_rows(
     source: str,
     columns: Sequence[Column],
     others: str = "",
-    null_texts: Sequence[str] = (),
+    null_values: Sequence[str] = (),
     numbers: Collection[str] = (),
 ) -> str:
     """A SELECT of each column's value under its name, NULL where the text is none, and of its text under `text_of` it.
 
     Both stand side by side, so that a value is computed once for the row and for the rules that it must keep.
-    `others` are more columns of `source` to pass on. `null_texts` are texts that stand for no value. Of the columns
+    `others` are more columns of `source` to pass on. `null_values` are texts that stand for no value. Of the columns
     `numbers`, the source has a DOUBLE under `number_of` it, which stands in the place of a text that is NULL.
     """
-    if null_texts:
+    if null_values:
         kept = ", ".join([*([others] if others else []), *map(number_of, numbers)])
-        source = _without(source, columns, kept, null_texts)
+        source = _without(source, columns, kept, null_values)
     counts = [
         f"TRY({_microseconds(quote(column.name), MICROSECONDS[column.unit])}) AS {_count_of(column)}"
         for column in columns
@@ -75,13 +75,13 @@ def typed_rows(
     return f"SELECT {', '.join(items)}{f', {others}' if others else ''} FROM {source}"
 
 
-def _without(source: str, columns: Sequence[Column], others: str, null_texts: Sequence[str]) -> str:
+def _without(source: str, columns: Sequence[Column], others: str, null_values: Sequence[str]) -> str:
     """The source with NULL for every text that stands for no value."""
-    listed = ", ".join(map(literal, null_texts))
+    listed = ", ".join(map(literal, null_values))
     items = []
     for column in columns:
         name = quote(column.name)
-        empty = f"{name} = {listed}" if len(null_texts) == 1 else f"{name} IN ({listed})"
+        empty = f"{name} = {listed}" if len(null_values) == 1 else f"{name} IN ({listed})"
         items.append(f"CASE WHEN {empty} THEN NULL ELSE {name} END AS {name}")
     return f"(SELECT {', '.join(items)}{f', {others}' if others else ''} FROM {source})"
 
@@ -101,11 +101,11 @@ def _count_of(column: Column) -> str:
     return internal("count", column.name)
 
 
-def may_have_a_fraction(column: Column, null_texts: Sequence[str] = ()) -> str:
+def may_have_a_fraction(column: Column, null_values: Sequence[str] = ()) -> str:
     """The condition that a column's text in `typed_rows` is of a number with a point or an exponent, or may have been."""
     text = text_of(column)
     found = f"COALESCE(contains({text}, '.') OR {_has_exponent(text)}, FALSE)"
-    hidden = any(_is_number(none) and re.search("[.eE]", none) for none in null_texts)
+    hidden = any(_is_number(none) and re.search("[.eE]", none) for none in null_values)
     return f"({text} IS NULL OR {found})" if hidden else found
 
 
@@ -120,12 +120,12 @@ def is_other(number: str, other: str, unit: str) -> str:
     return f"TRY_CAST({number} AS {kind}) IS DISTINCT FROM TRY_CAST({other} AS {kind})"
 
 
-def is_plain(number: str, null_texts: Sequence[str] = ()) -> str:
+def is_plain(number: str, null_values: Sequence[str] = ()) -> str:
     """The condition that a JSON number, read as a DOUBLE, is exactly what its text would give.
 
     0 and 1 are not plain, as which booleans are read too, nor is what may stand for no value.
     """
-    doubtful = "".join(f", {float(text)!r}" for text in null_texts if _is_number(text))
+    doubtful = "".join(f", {float(text)!r}" for text in null_values if _is_number(text))
     return f"isfinite({number}) AND {number} NOT IN (0, 1{doubtful})"
 
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from scx_pipeline.model.star import Month, Span, contiguous_spans
+from scx_pipeline.model.star import Month, MonthRange, contiguous_ranges
 
 FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=1)
@@ -22,7 +22,7 @@ RunState = Literal["absent", "running", "succeeded", "failed"]
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunRequestRecord:
     """What was asked for a month, or for the tables without: for which state of its objects and code, in which request, and the how-manieth time."""
 
     state: str
@@ -35,21 +35,21 @@ class Request:
     """A run to ask for. The same key is never run twice, so it names the span, the state and the attempt."""
 
     key: str
-    span: Span | None  # None: of the tables without months
+    span: MonthRange | None  # None: of the tables without months
 
 
-def read_memory(cursor: str | None) -> dict[Part, Asked]:
+def read_cursor(cursor: str | None) -> dict[Part, RunRequestRecord]:
     """What the cursor remembers; a corrupt one is as good as an empty one, since the warehouse has the truth."""
     try:
         return {
-            WHOLE if part == WHOLE else Month.parse(part): Asked(**asked)
+            WHOLE if part == WHOLE else Month.parse(part): RunRequestRecord(**asked)
             for part, asked in json.loads(cursor or "{}").items()
         }
     except (ValueError, TypeError, AttributeError):
         return {}
 
 
-def write_memory(memory: Mapping[Part, Asked]) -> str:
+def write_cursor(memory: Mapping[Part, RunRequestRecord]) -> str:
     """The cursor that remembers it."""
     return json.dumps({part: asdict(asked) for part, asked in sorted((str(p), a) for p, a in memory.items())})
 
@@ -57,10 +57,10 @@ def write_memory(memory: Mapping[Part, Asked]) -> str:
 def due_requests(
     star: str,
     changed: Mapping[Part, str],
-    memory: Mapping[Part, Asked],
+    memory: Mapping[Part, RunRequestRecord],
     run_state: Callable[[str], tuple[RunState, datetime | None]],
     now: datetime,
-) -> tuple[list[Request], dict[Part, Asked]]:
+) -> tuple[list[Request], dict[Part, RunRequestRecord]]:
     """The requests to make for what changed (month → state of its objects and code), and the new memory.
 
     `now` is the moment before the look that found it changed. A month whose run is on its way is not asked for
@@ -87,7 +87,7 @@ def due_requests(
     requests = []
     for key, of_key in lost.items():
         months = [part for part in of_key if isinstance(part, Month)]
-        span = Span(min(months), max(months)) if months else None
+        span = MonthRange(min(months), max(months)) if months else None
         if span is None or span.months == sorted(months):
             requests.append(Request(key, span))
         else:  # a month between has changed since, and is asked for by another key
@@ -97,13 +97,13 @@ def due_requests(
             members: list[Part] = [*span] if span else [WHOLE]
             key = _key(star, span, [changed[part] for part in members], attempt)
             requests.append(Request(key, span))
-            remembered |= {part: Asked(changed[part], key, attempt) for part in members}
+            remembered |= {part: RunRequestRecord(changed[part], key, attempt) for part in members}
     return requests, remembered
 
 
 def _goes_first(
     changed: Mapping[Part, str],
-    remembered: Mapping[Part, Asked],
+    remembered: Mapping[Part, RunRequestRecord],
     run_state: Callable[[str], tuple[RunState, datetime | None]],
 ) -> bool:
     """Whether the tables without months are to be made, and no run for them has failed: months would not wait for ever."""
@@ -113,8 +113,8 @@ def _goes_first(
     return asked is None or run_state(asked.request)[0] in ("absent", "running")
 
 
-def _spans(parts: Sequence[Part]) -> list[Span | None]:
-    months = contiguous_spans([part for part in parts if isinstance(part, Month)])
+def _spans(parts: Sequence[Part]) -> list[MonthRange | None]:
+    months = contiguous_ranges([part for part in parts if isinstance(part, Month)])
     return [*([None] if WHOLE in parts else []), *months]
 
 
@@ -123,7 +123,7 @@ def _waited(attempt: int, ended: datetime | None, now: datetime) -> bool:
     return ended is None or now - ended >= wait
 
 
-def _key(star: str, span: Span | None, states: Sequence[str], attempt: int) -> str:
+def _key(star: str, span: MonthRange | None, states: Sequence[str], attempt: int) -> str:
     digest = hashlib.sha256("\n".join(states).encode()).hexdigest()[:16]
     months = f"{span.first}:{span.last}" if span else WHOLE
     return f"{star}:{months}:{digest}:{attempt}"

@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from functools import cache, cached_property
 from operator import attrgetter
 
-from scx_pipeline.model.star import FilePattern, Month, Source, Span
+from scx_pipeline.model.star import FilePattern, Month, MonthRange, Source
 from scx_pipeline.storage.listing import ObjectInfo, shown
 
 _FIELDS = {"year": r"[1-9]\d{3}", "month": r"(?:0[1-9]|1[0-2])", "day": r"(?:0[1-9]|[12]\d|3[01])"}
@@ -37,7 +37,7 @@ class SelectedObject:
 
     source: str
     info: ObjectInfo
-    months: Span | None
+    months: MonthRange | None
 
     def may_hold(self, month: Month) -> bool:
         """Whether a row of that month may be in it."""
@@ -54,46 +54,48 @@ class Selection:
     objects: tuple[SelectedObject, ...]
     ignored: tuple[tuple[str, str], ...] = ()
     listed: frozenset[str] = frozenset()  # the sources that were looked at
-    whole: frozenset[str] = frozenset()
+    unpartitioned: frozenset[str] = frozenset()
 
     @cached_property
     def _by_month(self) -> Mapping[Month, list[SelectedObject]]:
         by_month: dict[Month, list[SelectedObject]] = defaultdict(list)
         for item in self.objects:
-            for month in item.months or () if item.source not in self.whole else ():
+            for month in item.months or () if item.source not in self.unpartitioned else ():
                 by_month[month].append(item)
         return by_month
 
     @cached_property
-    def _monthless(self) -> list[SelectedObject]:
-        return [item for item in self.objects if item.months is None and item.source not in self.whole]
+    def _unpartitioned(self) -> list[SelectedObject]:
+        return [
+            item for item in self.objects if item.months is None and item.source not in self.unpartitioned
+        ]
 
     @cached_property
-    def _monthless_digest(self) -> str:
-        return _digest(self._monthless)
+    def _unpartitioned_digest(self) -> str:
+        return _digest(self._unpartitioned)
 
     @cached_property
-    def whole_objects(self) -> list[SelectedObject]:
+    def unpartitioned_objects(self) -> list[SelectedObject]:
         """The objects of the sources without months, in key order of each."""
-        return [item for item in self.objects if item.source in self.whole]
+        return [item for item in self.objects if item.source in self.unpartitioned]
 
     @cached_property
-    def whole_fingerprint(self) -> str:
+    def unpartitioned_fingerprint(self) -> str:
         """A hash over the keys, ETags and sizes of the objects without months."""
-        return _digest(self.whole_objects)[:32]
+        return _digest(self.unpartitioned_objects)[:32]
 
     def has_objects(self, month: Month) -> bool:
         """Whether any object may hold rows of the month."""
-        return bool(self._monthless or self._by_month.get(month))
+        return bool(self._unpartitioned or self._by_month.get(month))
 
     def fingerprint(self, month: Month) -> str:
         """A hash over the keys, ETags and sizes of the month's objects: equal means nothing to do."""
         own = _digest(self._by_month.get(month, []))
-        return hashlib.sha256(f"{self._monthless_digest}\n{own}".encode()).hexdigest()[:32]
+        return hashlib.sha256(f"{self._unpartitioned_digest}\n{own}".encode()).hexdigest()[:32]
 
-    def of(self, span: Span, source: str | None = None) -> list[SelectedObject]:
+    def of(self, span: MonthRange, source: str | None = None) -> list[SelectedObject]:
         """The objects that a load of the span reads, each once, in key order."""
-        chosen = {(item.source, item.info.key): item for item in self._monthless}
+        chosen = {(item.source, item.info.key): item for item in self._unpartitioned}
         for month in span:
             chosen.update({(item.source, item.info.key): item for item in self._by_month.get(month, ())})
         return [chosen[key] for key in sorted(chosen) if source in (None, key[0])]
@@ -132,10 +134,10 @@ def select_objects(sources: Sequence[Source], listing: Mapping[str, Iterable[Obj
             if months is _NO_MATCH:
                 ignored.append((source.name, shown(info.key)))
             else:
-                assert months is None or isinstance(months, Span)
+                assert months is None or isinstance(months, MonthRange)
                 chosen.append(SelectedObject(source.name, info, months))
-    whole = frozenset(source.name for source in sources if source.event_time is None)
-    return Selection(tuple(chosen), tuple(ignored), frozenset(listing), whole)
+    unpartitioned = frozenset(source.name for source in sources if source.event_time is None)
+    return Selection(tuple(chosen), tuple(ignored), frozenset(listing), unpartitioned)
 
 
 @cache
@@ -175,7 +177,7 @@ def _expression(pattern: str) -> re.Pattern[str]:
 
 def changed_months(
     selection: Selection,
-    months: Span,
+    months: MonthRange,
     history: Mapping[Month, MonthState],
     code_version: str,
     stale: Mapping[Month, str] = {},
@@ -193,21 +195,21 @@ def changed_months(
 
 
 def rebuilt_months(
-    selection: Selection, months: Span, loaded: Iterable[Month], reason: str
+    selection: Selection, months: MonthRange, loaded: Iterable[Month], reason: str
 ) -> list[ChangedMonth]:
     """The months of a rebuild: one span, from the first to the last that has objects or was loaded."""
     wanted = [month for month in months if selection.has_objects(month) or month in loaded] or [months.first]
-    return [ChangedMonth(month, reason) for month in Span(wanted[0], wanted[-1])]
+    return [ChangedMonth(month, reason) for month in MonthRange(wanted[0], wanted[-1])]
 
 
-def whole_change(selection: Selection, state: MonthState | None, code_version: str) -> str | None:
+def unpartitioned_change(selection: Selection, state: MonthState | None, code_version: str) -> str | None:
     """Why the tables without months must be made anew; None where they need not."""
-    if not selection.whole:
+    if not selection.unpartitioned:
         return None
     if state is None:
-        return "not loaded yet" if selection.whole_objects else None
-    if state.fingerprint != selection.whole_fingerprint:
-        return "objects changed" if selection.whole_objects else "its objects are gone"
+        return "not loaded yet" if selection.unpartitioned_objects else None
+    if state.fingerprint != selection.unpartitioned_fingerprint:
+        return "objects changed" if selection.unpartitioned_objects else "its objects are gone"
     return "the star's tables or SQL changed" if state.code_version != code_version else None
 
 
@@ -281,7 +283,7 @@ def day_of(source: Source, key: str) -> date | None:
 @cache
 def _named_months(
     declared: FilePattern, year: str | None, month_of_year: str | None, day: str | None
-) -> Span | None:
+) -> MonthRange | None:
     if year is None or month_of_year is None:
         return None
     month = Month(int(year), int(month_of_year))
@@ -290,10 +292,10 @@ def _named_months(
         first = month.start.replace(day=int(day))
         last = first + timedelta(days=1)
     before, after = (
-        timedelta(days=declared.spill_before),
-        timedelta(days=declared.spill_after, microseconds=-1),
+        timedelta(days=declared.allowed_lateness_days),
+        timedelta(days=declared.allowed_earliness_days, microseconds=-1),
     )
-    return Span(Month.of(first - before), Month.of(last + after))
+    return MonthRange(Month.of(first - before), Month.of(last + after))
 
 
 def _digest(objects: Iterable[SelectedObject]) -> str:

@@ -46,13 +46,13 @@ def watch(session: Session, star: Star, now: datetime | None = None) -> list[Che
 
 
 def _facts(star: Star) -> list[Table]:
-    return [table for table in star.tables if table.role == "fact" and table.sliced]
+    return [table for table in star.tables if table.role == "fact" and table.partitioned]
 
 
 def _freshness(session: Session, star: Star, table: Table, now: datetime) -> CheckResult:
-    newest = session.rows(f"SELECT MAX({quote(table.moment)}) FROM {qualified(star.schema_name, table)}")[0][
-        0
-    ]
+    newest = session.rows(
+        f"SELECT MAX({quote(table.event_time_column)}) FROM {qualified(star.schema_name, table)}"
+    )[0][0]
     if newest is None:
         return CheckResult(table.name, "freshness", False, "the table has no rows", "warn")
     days = (now - newest).days

@@ -68,11 +68,13 @@ def read_status(session: Session, compiled: CompiledStar) -> Status:
         " ORDER BY table_name, check_name",
         [star],
     )
-    whole = session.rows(f"SELECT loaded_at FROM {STATE_SCHEMA}.unpartitioned WHERE star = {mark}", [star])
+    unpartitioned = session.rows(
+        f"SELECT loaded_at FROM {STATE_SCHEMA}.unpartitioned WHERE star = {mark}", [star]
+    )
     stale = {str(month): why for month, (why, _) in sorted(read_stale(session, star).items())}
     tables = [table.name for table in compiled.star.tables]
     counted = {(table, month): int(count) for table, month, count in rows}
-    loaded = dict([(ALL, moment) for (moment,) in whole] + months)
+    loaded = dict([(ALL, moment) for (moment,) in unpartitioned] + months)
     return Status(tables, loaded, counted, [(t, c, bool(p), m) for t, c, p, m in checks], stale)
 
 
@@ -105,7 +107,7 @@ class RejectedRows:
 
 def read_rejecting(session: Session, star: str) -> list[RejectedRows]:
     """The loads that rejected rows, of each month that stands by one; none where nothing was ever loaded."""
-    if not session.stands(STATE_SCHEMA, MONTHS.name):
+    if not session.table_exists(STATE_SCHEMA, MONTHS.name):
         return []
     mark = session.capabilities.placeholder
     rows = [
@@ -133,5 +135,5 @@ def count_rejected(session: Session, star: str) -> int:
 
 
 def _check_loaded(session: Session, star: str) -> None:
-    if not session.stands(STATE_SCHEMA, MONTHS.name):
+    if not session.table_exists(STATE_SCHEMA, MONTHS.name):
         raise WarehouseError(f"{star} was never loaded into this warehouse: run `scx load {star}` first")

@@ -123,7 +123,7 @@ def _try_writing(session: Session, schemas: Sequence[str]) -> None:
     standing = session.schemas()
     for schema in schemas:
         if schema not in standing:
-            session.make_schema(schema)
+            session.create_schema(schema)
         session.execute(f"CREATE TABLE {quote(schema)}.scx_pipeline_doctor (n INTEGER)")
     # So many that they come in as a load's rows do.
     number = Column(name="n", type="integer", description="A number.")

@@ -17,7 +17,7 @@ from scx_pipeline.declarations.star_folder import load_star, star_names, stars_f
 from scx_pipeline.errors import PipelineError, SettingsError
 from scx_pipeline.settings import Settings
 from scx_pipeline.storage.bucket import BucketOptions, open_bucket
-from scx_pipeline.warehouse.protocol import Limits, first_line, open_warehouse, shown_facts
+from scx_pipeline.warehouse.protocol import Limits, connection_info, first_line, open_warehouse
 
 CONFIG = "dagster.yaml"
 LOCAL_ONLY = "local-only"  # what every password of .env.example begins with
@@ -183,7 +183,7 @@ def _look_into(url: str, setting: str) -> None:
 
 
 def _warehouse_host(settings: Settings) -> str:
-    _, facts = shown_facts(settings.warehouse)
+    _, facts = connection_info(settings.warehouse)
     return str(facts.get("host") or "")
 
 

@@ -47,7 +47,7 @@ _MISREAD = frozenset("*?[]{}=")  # in a path: patterns to DuckDB, or columns
 _log = logging.getLogger(__name__)
 
 Wanted = TypeVar("Wanted")
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 
 @dataclass(eq=False)
@@ -122,7 +122,7 @@ class Bucket:
         for item in list_exactly(parts.netloc, base + below):
             yield item | {"path": item["path"].removeprefix(base)}
 
-    def _ask(self, ask: Callable[[], Made]) -> Made:
+    def _ask(self, ask: Callable[[], Result]) -> Result:
         return self._retries.run(ask)
 
     @cached_property
@@ -310,10 +310,10 @@ class Bucket:
 
 
 def _one_ahead(
-    thread: ThreadPoolExecutor, make: Callable[[Wanted], Made], items: Sequence[Wanted]
-) -> Iterator[Made]:
+    thread: ThreadPoolExecutor, make: Callable[[Wanted], Result], items: Sequence[Wanted]
+) -> Iterator[Result]:
     """What `make` makes of each item, the next one in a thread while one is in use."""
-    pending: Future[Made] | None = None
+    pending: Future[Result] | None = None
     for number, item in enumerate(items):
         current = (pending or thread.submit(make, item)).result()
         pending = thread.submit(make, items[number + 1]) if number + 1 < len(items) else None

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scx_pipeline.malloc import share_heaps
+from scx_pipeline.malloc import limit_malloc_arenas
 from scx_pipeline.model.reserved_names import internal
 from scx_pipeline.model.star import Column
 from scx_pipeline.storage.temporary_folder import temporary_folder
@@ -26,7 +26,7 @@ BATCH_ROWS = 8192
 NAME = internal("held_rows")
 
 
-class HeldRows:
+class ArrowRowBuffer:
     """A relation `NAME` on a DuckDB connection of its own, with these columns."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection, folder: Path, columns: Sequence[Column]) -> None:
@@ -110,13 +110,13 @@ class HeldRows:
 
 
 @contextmanager
-def open_rows(limits: Limits, columns: Sequence[Column]) -> Iterator[HeldRows]:
+def open_arrow_buffer(limits: Limits, columns: Sequence[Column]) -> Iterator[ArrowRowBuffer]:
     """No rows yet, with a connection and a folder that are gone at the end."""
     import duckdb
 
-    share_heaps()
+    limit_malloc_arenas()
     with temporary_folder() as folder, duckdb.connect() as con:
         con.execute("SET temp_directory = ?", [str(folder)])
         # One thread reads twice what a server takes, and leaves it the processor's other cores.
         alone = replace(limits, threads=limits.threads or 1)
-        yield HeldRows(configured(con, alone), Path(folder), columns)
+        yield ArrowRowBuffer(configured(con, alone), Path(folder), columns)

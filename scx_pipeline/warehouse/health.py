@@ -11,7 +11,7 @@ Fact = str | int | float | datetime | None
 
 
 @dataclass(frozen=True)
-class TableCondition:
+class TableHealth:
     """A table: how large it is, and what else its engine tells."""
 
     name: str  # schema and table
@@ -22,10 +22,10 @@ class TableCondition:
 
 
 @dataclass(frozen=True)
-class Condition:
+class HealthReport:
     """Tables, and what is found of the database as a whole."""
 
-    tables: Sequence[TableCondition]
+    tables: Sequence[TableHealth]
     facts: Mapping[str, Fact] = field(default_factory=dict)
     advice: tuple[str, ...] = ()
 

@@ -12,14 +12,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from scx_pipeline.errors import WarehouseError
-from scx_pipeline.model.star import Column, Span, Table
+from scx_pipeline.model.star import Column, MonthRange, Table
 
 if TYPE_CHECKING:
     import duckdb
     import pandas as pd
 
     from scx_pipeline.warehouse.export import Unload
-    from scx_pipeline.warehouse.health import Condition
+    from scx_pipeline.warehouse.health import HealthReport
     from scx_pipeline.warehouse.parquet_files import ParquetFiles
     from scx_pipeline.warehouse.roles import Roles
 
@@ -30,7 +30,7 @@ _ENGINES = {"duckdb": "duckdb", "postgresql": "postgres", "postgres": "postgres"
 
 MANY_ROWS = 2000
 
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 Notify = Callable[[str], None]
 
@@ -85,12 +85,12 @@ class Relation:
 OBJECT = Column(name="_object", type="integer", description="the number of the source object")
 
 
-class UnreadError(WarehouseError):
+class ServerCopyError(WarehouseError):
     """Objects that the warehouse could not read itself. The transaction is lost; when it is begun anew, none is read so."""
 
 
 @dataclass(frozen=True)
-class ObjectGroup:
+class CopyRequest:
     """Objects of one make, which a warehouse is to read itself.
 
     `columns` are those of the files in their order, None for one that is not declared; of JSON, those that are taken.
@@ -100,18 +100,18 @@ class ObjectGroup:
     suffix: str  # how all of them are compressed
     columns: tuple[Column | None, ...]
     objects: tuple[tuple[str, int], ...]  # URL and bytes
-    null_texts: tuple[str, ...]  # which stand for no value
+    null_values: tuple[str, ...]  # which stand for no value
 
 
 @dataclass(frozen=True)
-class GroupRead:
+class CopyResult:
     """What a warehouse read of a group: nothing of it has landed yet.
 
     Doubtful are rows that the parser may read otherwise, or refuse; where there is one, the other facts count for nothing.
     """
 
     rows: int
-    inside: int  # rows of the landing's span
+    in_scope: int  # rows of the landing's span
     first: datetime | None  # event time
     last: datetime | None
     doubt: str = ""  # what was refused or doubtful; empty where nothing was
@@ -131,30 +131,30 @@ class ObjectReader(ABC):
         """Whether it reads files of this format (as a source says it) into its table."""
 
     @abstractmethod
-    def read(self, group: ObjectGroup) -> GroupRead:
-        """Read a group, and look at what came. Raises UnreadError where it cannot be read."""
+    def read(self, group: CopyRequest) -> CopyResult:
+        """Read a group, and look at what came. Raises ServerCopyError where it cannot be read."""
 
     @abstractmethod
     def keep(self, number: int) -> None:
         """Land the group that was read last, all its rows under one number."""
 
     @abstractmethod
-    def take_back(self, number: int) -> None:
+    def discard(self, number: int) -> None:
         """Remove what landed under a number."""
 
 
-class Landing(ABC):
+class StagingBuffer(ABC):
     """Where parsed rows arrive: a DuckDB table `rows` on `con`, from which they go to the warehouse's own table.
 
     `rows` has the table's columns plus `_object` (the number of the source object). The reader fills it batch by batch
     and removes what must not go on; after each batch comes `flush`, and the rows stay until `finish` makes the slice
-    stand. Where they do not (`passing`), they can only be looked at before the flush, and only `add` and `remove` change
+    stand. Where they do not (`is_streaming`), they can only be looked at before the flush, and only `add` and `remove` change
     them.
     """
 
     con: duckdb.DuckDBPyConnection
     rows: str
-    passing: bool = False  # whether the rows have left with the flush
+    is_streaming: bool = False  # whether the rows have left with the flush
     batch_bytes: int | None  # of source objects between two flushes; None: as many as there are
     batch_files: int = 2_000  # at most: one scan of many more takes more memory, and no less time
     reader: ObjectReader | None = None  # where the warehouse can read objects itself
@@ -199,8 +199,8 @@ class Landing(ABC):
         """Take the rows that landed since the last flush."""
 
     @abstractmethod
-    def finish(self, doubled_keys: str | None) -> None:
-        """Replace the slice by what landed; of the keys in the table `doubled_keys` on `con`, the newest row stays."""
+    def finish(self, duplicate_keys: str | None) -> None:
+        """Replace the slice by what landed; of the keys in the table `duplicate_keys` on `con`, the newest row stays."""
 
 
 class Relations(ABC):
@@ -228,14 +228,14 @@ class Relations(ABC):
     def row_hash(self, columns: Sequence[Column]) -> str:
         """An expression of a row's 64-bit hash over these columns, of this engine alone: equal rows have equal ones."""
 
-    def workbench(self, tables: Collection[str]) -> Relations:
+    def scratch_session(self, tables: Collection[str]) -> Relations:
         """Where the slices of these tables (qualified names) stand for queries over them alone.
 
         Here, unless the engine had a load's slices made elsewhere first.
         """
         return self
 
-    def take_rows(self, bench: Relations, name: str, columns: Sequence[Column]) -> None:  # noqa: B027
+    def copy_rows(self, scratch: Relations, name: str, columns: Sequence[Column]) -> None:  # noqa: B027
         """Make a temporary table of a workbench stand here under the same name; nothing to do where that is here."""
 
     def keys_hold(self, schema: str, table: Table) -> bool:
@@ -249,12 +249,12 @@ class Relations(ABC):
         return self.capabilities.types.get(column.type, column.type)
 
     def ordering(self, table: Table, types: Mapping[str, str]) -> list[str]:
-        """The terms that order a table's rows newest first: `latest_by`, then every other column to break ties.
+        """The terms that order a table's rows newest first: `sequence_by`, then every other column to break ties.
 
         `types` are the neutral types of the columns that there are to order by.
         """
-        others = [name for name in types if name not in (*table.key, *table.latest_by)]
-        return [self._term(name, types[name]) for name in (*table.latest_by, *others)]
+        others = [name for name in types if name not in (*table.key, *table.sequence_by)]
+        return [self._term(name, types[name]) for name in (*table.sequence_by, *others)]
 
     def _term(self, name: str, kind: str) -> str:
         collation = self.capabilities.collation
@@ -295,7 +295,7 @@ class Session(Relations):
         )
         return {name for (name,) in found}
 
-    def make_schema(self, name: str) -> None:
+    def create_schema(self, name: str) -> None:
         """Create a schema that does not stand. Raises WarehouseError where that is not allowed."""
         self.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(name)}")
 
@@ -322,7 +322,7 @@ class Session(Relations):
         """How the engine stores the table, beyond its columns; a table whose layout changes must be rebuilt."""
         return ""
 
-    def taken_names(self, schema: str, table: Table, span: Span | None) -> list[str]:
+    def taken_names(self, schema: str, table: Table, span: MonthRange | None) -> list[str]:
         """Names beyond the table's own that a load of the span needs, and that tables of others have."""
         return []
 
@@ -335,7 +335,7 @@ class Session(Relations):
         """The columns of a table in order as (name, the engine's type); empty where there is no such table."""
         return self.columns_of(schema, [table]).get(table, [])
 
-    def stands(self, schema: str, table: str) -> bool:
+    def table_exists(self, schema: str, table: str) -> bool:
         """Whether there is such a table."""
         return bool(self.existing_columns(schema, table))
 
@@ -351,54 +351,58 @@ class Session(Relations):
 
     def has_state(self) -> bool:
         """Whether anything was ever published here."""
-        return self.stands(STATE_SCHEMA, "months")
+        return self.table_exists(STATE_SCHEMA, "months")
 
     @abstractmethod
-    def condition(self, tables: Sequence[str]) -> Condition:
+    def condition(self, tables: Sequence[str]) -> HealthReport:
         """What the engine tells of these tables (qualified names), and what to do about it."""
 
     @abstractmethod
-    def tidying(self, tables: Sequence[str]) -> list[str]:
+    def maintenance_statements(self, tables: Sequence[str]) -> list[str]:
         """The statements, each of which commits by itself, that leave these tables in good condition."""
 
-    def empty_slice(self, schema: str, table: Table, span: Span) -> None:
+    def clear_partition(self, schema: str, table: Table, span: MonthRange) -> None:
         """Remove the rows of the span from a table that is kept by month."""
-        self.execute(f"DELETE FROM {qualified(schema, table)} WHERE {inside(table, span)}")
+        self.execute(f"DELETE FROM {qualified(schema, table)} WHERE {in_scope(table, span)}")
 
     @abstractmethod
-    def landing(self, schema: str, table: Table, span: Span | None) -> AbstractContextManager[Landing]:
+    def staging_buffer(
+        self, schema: str, table: Table, span: MonthRange | None
+    ) -> AbstractContextManager[StagingBuffer]:
         """Open a landing for a staging table's slice, or the whole of one without months; only `finish` needs `begin`."""
 
-    def passing(self, schema: str, table: Table, span: Span | None) -> AbstractContextManager[Landing]:
+    def streaming_buffer(
+        self, schema: str, table: Table, span: MonthRange | None
+    ) -> AbstractContextManager[StagingBuffer]:
         """As `landing`, for a table without a key that no other table is made from or points to.
 
-        An engine that its rows only pass through on their way need not keep them: see `Landing.passing`.
+        An engine that its rows only pass through on their way need not keep them: see `StagingBuffer.is_streaming`.
         """
-        return self.landing(schema, table, span)
+        return self.staging_buffer(schema, table, span)
 
-    def workbench(self, tables: Collection[str]) -> Session:
+    def scratch_session(self, tables: Collection[str]) -> Session:
         """Where the slices of these tables (qualified names) stand for queries over them alone.
 
         Here, unless the engine had a load's slices made elsewhere first. What is made there is taken over with
-        `take_slice` and `take_rows`.
+        `copy_partition` and `copy_rows`.
         """
         return self
 
-    def replace_slice(self, schema: str, table: Table, span: Span, select: str) -> None:
+    def replace_partition(self, schema: str, table: Table, span: MonthRange, select: str) -> None:
         """Replace the table's rows of the span by what the SELECT gives."""
-        self.execute(f"DELETE FROM {qualified(schema, table)} WHERE {inside(table, span)}")
+        self.execute(f"DELETE FROM {qualified(schema, table)} WHERE {in_scope(table, span)}")
         self.insert(schema, table, select)
 
-    def take_slice(self, bench: Session, schema: str, table: Table, span: Span) -> None:
+    def copy_partition(self, scratch: Session, schema: str, table: Table, span: MonthRange) -> None:
         """Replace the table's rows of the span by those that stand on a workbench; nothing to do where that is here."""
 
-    def take_files(self, schema: str, table: Table, span: Span | None, files: ParquetFiles) -> None:
+    def load_parquet(self, schema: str, table: Table, span: MonthRange | None, files: ParquetFiles) -> None:
         """Replace the table's rows of the span, or all of one without months, by those of files.
 
         Raises WarehouseError unless all of them arrive; it is not looked whether they are of the span.
         """
         target = qualified(schema, table)
-        self.execute(f"DELETE FROM {target} WHERE {inside(table, span)}")
+        self.execute(f"DELETE FROM {target} WHERE {in_scope(table, span)}")
         if files.objects:
             self._append_files(target, table.columns, files)
 
@@ -420,7 +424,7 @@ class Session(Relations):
 
     def swap_in(self, schema: str, built: Table, table: Table) -> None:
         """Put a table that was built under another name in the place of the table, at the end of the transaction."""
-        if self.stands(schema, table.name):
+        if self.table_exists(schema, table.name):
             self.drop_table(schema, table.name)
         self.execute(f"ALTER TABLE {qualified(schema, built)} RENAME TO {quote(table.name)}")
 
@@ -450,14 +454,14 @@ class Session(Relations):
     def _insert_many(self, table: str, columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> None:
         """Insert many rows of plain values in the engine's own quickest way."""
 
-    def create_newest(
+    def create_latest(
         self, target: str, select: str, keys: Sequence[str], newest_first: Sequence[str]
     ) -> None:
         """Create the temporary table `target`: of `select`, one row per key, the first by the ordering terms.
 
         A term orders descending, NULL last; the terms must order all rows, so that every engine takes the same one.
         """
-        self.create_temporary(target, numbered_first(select, keys, newest_first))
+        self.create_temporary(target, latest_per_key(select, keys, newest_first))
 
     def analyze(self, table: str) -> None:
         """Tell the planner what is in a temporary table, where it would guess; a wrong guess costs hours."""
@@ -471,11 +475,13 @@ class Session(Relations):
         """The condition that two terms have exactly the same value of a column, and none of them is NULL."""
         return f"{left} = {right}"
 
-    def keep_newest(self, target: str, table: Table, keys: str, span: Span | None) -> None:
+    def keep_latest(self, target: str, table: Table, keys: str, span: MonthRange | None) -> None:
         """Of the keys in the table `keys`, leave only the newest row of the span in `target`."""
         columns = names(table.column_names)
-        doubled = f"{inside(table, span)} AND ({names(table.key)}) IN (SELECT {names(table.key)} FROM {keys})"
-        self.create_newest(
+        doubled = (
+            f"{in_scope(table, span)} AND ({names(table.key)}) IN (SELECT {names(table.key)} FROM {keys})"
+        )
+        self.create_latest(
             "_newest",
             f"SELECT {columns} FROM {target} WHERE {doubled}",
             table.key,
@@ -501,7 +507,7 @@ class Warehouse(ABC):
         Raises WarehouseError when the warehouse cannot be reached, locked in time, or written.
         """
 
-    def run(self, lock: str, work: Callable[[Session], Made]) -> Made:
+    def run(self, lock: str, work: Callable[[Session], Result]) -> Result:
         """Do the work in a transaction. An engine that may break one off through no fault of ours begins it anew."""
         with self.transaction(lock) as session:
             return work(session)
@@ -539,10 +545,10 @@ def open_warehouse(url: str, limits: Limits, notify: Notify = lambda message: No
     return warehouse
 
 
-def shown_facts(url: str) -> tuple[str, dict[str, str | int | None]]:
+def connection_info(url: str) -> tuple[str, dict[str, str | int | None]]:
     """The engine's name, and of the URL what is no secret, by name. Raises WarehouseError as `open_warehouse`."""
     engine = _engine(url)
-    return engine.CAPABILITIES.name, engine.shown_facts(url)
+    return engine.CAPABILITIES.name, engine.connection_info(url)
 
 
 def roles_sql(url: str, roles: Roles) -> str:
@@ -562,7 +568,7 @@ def _engine(url: str) -> Any:
     return import_module(f"scx_pipeline.warehouse.{engine}.{engine}_warehouse")
 
 
-def numbered_first(select: str, keys: Sequence[str], newest_first: Sequence[str]) -> str:
+def latest_per_key(select: str, keys: Sequence[str], newest_first: Sequence[str]) -> str:
     """A SELECT of one row per key out of `select`: the first by the terms, descending, NULL last."""
     terms = ", ".join(f"{term} DESC NULLS LAST" for term in newest_first)
     numbered = f"SELECT q.*, ROW_NUMBER() OVER (PARTITION BY {names(keys)} ORDER BY {terms}) AS _n FROM ({select}) AS q"
@@ -592,19 +598,23 @@ def qualified(schema: str, table: Table) -> str:
     return f"{quote(schema)}.{quote(table.name)}"
 
 
-def moment(value: datetime) -> str:
+def timestamp_literal(value: datetime) -> str:
     """The moment as a SQL literal."""
     return f"TIMESTAMP '{value:%Y-%m-%d %H:%M:%S}'"
 
 
-def in_span(column: str, span: Span) -> str:
+def in_month_range(column: str, span: MonthRange) -> str:
     """The condition that an event time lies in the span."""
-    return f"({quote(column)} >= {moment(span.start)} AND {quote(column)} < {moment(span.end)})"
+    return f"({quote(column)} >= {timestamp_literal(span.start)} AND {quote(column)} < {timestamp_literal(span.end)})"
 
 
-def inside(table: Table, span: Span | None) -> str:
+def in_scope(table: Table, span: MonthRange | None) -> str:
     """The condition that a row belongs to what a load of the span makes of the table: all of it, if it has no months."""
-    return in_span(table.moment, span) if span is not None and not table.whole else "TRUE"
+    return (
+        in_month_range(table.event_time_column, span)
+        if span is not None and not table.unpartitioned
+        else "TRUE"
+    )
 
 
 def month_of(column: str) -> str:
@@ -612,9 +622,9 @@ def month_of(column: str) -> str:
     return f"CAST(DATE_TRUNC('month', {quote(column)}) AS TIMESTAMP)"
 
 
-def month_within(column: str, span: Span) -> str:
+def month_within(column: str, span: MonthRange) -> str:
     """The same of rows that are of the span: a literal where that is one month, which nobody need work out row by row."""
-    return moment(span.start) if span.first == span.last else month_of(column)
+    return timestamp_literal(span.start) if span.first == span.last else month_of(column)
 
 
 def out_of_memory(error: BaseException, limit: str) -> WarehouseError:

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from psycopg2.extensions import connection
 
 
-class BrokenOffError(WarehouseError):
+class RetryableTransactionError(WarehouseError):
     """A transaction that was broken off through no fault of ours: the same may go well when it is begun anew."""
 
 
-class WireSession(Session):
+class PostgresProtocolSession(Session):
     """Statements on one connection."""
 
     con: connection
@@ -54,11 +54,11 @@ class WireSession(Session):
         # The information schema shows only those that the user has a right to.
         return {name for (name,) in self.rows("SELECT nspname FROM pg_namespace")}
 
-    def make_schema(self, name: str) -> None:
+    def create_schema(self, name: str) -> None:
         import psycopg2
 
         try:
-            super().make_schema(name)
+            super().create_schema(name)
         except psycopg2.errors.InsufficientPrivilege as error:
             raise WarehouseError(
                 f"there is no schema {name}, and this user may not create one: have an administrator run what `scx roles` prints "

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
-from scx_pipeline.model.star import Column, Span, Table
+from scx_pipeline.model.star import Column, MonthRange, Table
 from scx_pipeline.storage.temporary_folder import temporary_folder
 from scx_pipeline.warehouse.duckdb.duckdb_warehouse import DuckDBSession, configured, translated
 from scx_pipeline.warehouse.protocol import Limits, qualified, quote
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import duckdb
 
 
-class Workbench(DuckDBSession):
+class ScratchDatabase(DuckDBSession):
     """A session on the file. Tables have the warehouse's names and hold the load's span only."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
@@ -29,21 +29,21 @@ class Workbench(DuckDBSession):
         self.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
         self.execute(self.create_table_sql(qualified(schema, table), [*table.columns, *others]))
 
-    def replace_slice(self, schema: str, table: Table, span: Span, select: str) -> None:
+    def replace_partition(self, schema: str, table: Table, span: MonthRange, select: str) -> None:
         self.make(schema, table)
         self.insert(schema, table, select)
         self.standing.add(qualified(schema, table))
 
 
 @contextmanager
-def open_workbench(limits: Limits) -> Iterator[Workbench]:
+def open_scratch_database(limits: Limits) -> Iterator[ScratchDatabase]:
     """An empty workbench in the system's folder for temporary files, which is removed at the end."""
     import duckdb
 
     with temporary_folder() as folder, duckdb.connect(folder / "workbench.duckdb") as con:
         # To be read once or twice and thrown away: packing it would take a sixth of the parser's time.
         con.execute("SET force_compression = 'uncompressed'")
-        yield Workbench(configured(con, limits))
+        yield ScratchDatabase(configured(con, limits))
 
 
 def told(limits: Limits) -> AbstractContextManager[None]:

@@ -16,12 +16,12 @@ from dagster._core.storage.dagster_run import DagsterRun
 from dagster._core.utils import make_new_run_id
 
 from scx_pipeline.alerts.channels import SETTINGS
-from scx_pipeline.alerts.facts import Target
+from scx_pipeline.alerts.facts import RunScope
 from scx_pipeline.alerts.problems import Memory
 from scx_pipeline.orchestration.automation import alerting
 from scx_pipeline.orchestration.automation.alerting import alert_sensor
 from scx_pipeline.orchestration.partitions import range_tags
-from scx_pipeline.orchestration.runs.run_history import read_ended
+from scx_pipeline.orchestration.runs.run_history import read_run_history
 from scx_pipeline.settings import Settings
 from scx_pipeline_tests.alerts.conftest import Receivers
 from scx_pipeline_tests.orchestration.automation.test_sensors import HOLD_THE_FILE
@@ -261,8 +261,8 @@ def test_a_run_of_another_code_location_is_not_ours_to_tell(instance: dg.Dagster
         run = DagsterRun("a_job", make_new_run_id(), remote_job_origin=origin, job_code_origin=None)
         instance.add_run(run)
         instance.report_run_failed(run)
-    [found] = read_ended(instance, [scx_star()], Memory(), time.time(), "ours").runs
-    assert (found.target, found.failure) == (Target("", "a_job"), "process")
+    [found] = read_run_history(instance, [scx_star()], Memory(), time.time(), "ours").runs
+    assert (found.target, found.failure) == (RunScope("", "a_job"), "process")
 
 
 def test_a_channel_that_is_down_is_told_later_and_the_others_are_not_told_twice(watch: Watch) -> None:

@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 from scx_pipeline.alerts.facts import (
     ALL,
     CheckState,
-    EndedRun,
     Facts,
+    FinishedRun,
     RejectingLoad,
     Result,
+    RunScope,
     StarLook,
-    Target,
 )
 from scx_pipeline.alerts.failures import MOST
 from scx_pipeline.alerts.problem import Problem
 from scx_pipeline.alerts.problems import Limits, Memory, find_problems
-from scx_pipeline.alerts.sensor_state import new_messages, read_memory, standing_units, write_memory
+from scx_pipeline.alerts.sensor_state import new_messages, read_cursor, standing_units, write_cursor
 from scx_pipeline.model.star import Month
 
 HOUR = 3600.0
@@ -42,26 +42,29 @@ class Listener:
     told: list[Problem] = field(default_factory=list)
 
     def look(
-        self, runs: Iterable[EndedRun] = (), checks: Iterable[CheckState] = (), looks: Iterable[StarLook] = ()
+        self,
+        runs: Iterable[FinishedRun] = (),
+        checks: Iterable[CheckState] = (),
+        looks: Iterable[StarLook] = (),
     ) -> list[str]:
         """Look a minute later; the units that are told."""
         self.now += 60
         facts = Facts(self.now, tuple(runs), tuple(checks), tuple(looks or [StarLook("scx")]), self.now)
-        found, memory = find_problems(facts, read_memory(self.cursor), Limits())
+        found, memory = find_problems(facts, read_cursor(self.cursor), Limits())
         known = standing_units(found, memory.told.get("slack", ()))
         messages = new_messages(found, known)
         if not self.unheard:
             known = known.union(unit for message in messages for unit in message.units)
             self.told += messages
-        self.cursor = write_memory(replace(memory, told={"slack": known}))
+        self.cursor = write_cursor(replace(memory, told={"slack": known}))
         return [unit for message in messages for unit in message.units]
 
     def run(
         self, *months: Month, failure: str = "", tables: tuple[str, ...] = (), what: str = "load"
-    ) -> EndedRun:
+    ) -> FinishedRun:
         """A run that ended just now."""
         self.now += 1
-        return EndedRun(RUN, Target("scx", what, frozenset(months), tables), self.now, failure)
+        return FinishedRun(RUN, RunScope("scx", what, frozenset(months), tables), self.now, failure)
 
 
 @pytest.fixture
@@ -218,7 +221,7 @@ def test_months_that_become_stale_at_once_are_one_message_and_later_ones_another
     listener.look(looks=[due(FEB, MARCH, APRIL, ALL)])
     listener.now += HOUR
     listener.look(looks=[due(FEB, MARCH, APRIL, ALL)])
-    assert [(problem.months, problem.whole) for problem in listener.told] == [
+    assert [(problem.months, problem.unpartitioned) for problem in listener.told] == [
         ({FEB, APRIL}, True),
         ({MARCH}, False),
     ]
@@ -316,8 +319,8 @@ def test_a_channel_that_is_down_is_told_when_it_is_back(listener: Listener) -> N
 def test_what_is_remembered_comes_back_from_the_cursor(listener: Listener) -> None:
     looks = [due(MARCH, ALL, stands="a load")]
     listener.look([listener.run(FEB, APRIL, failure="gate", tables=("users",))], [check("warned")], looks)
-    memory = replace(read_memory(listener.cursor), seen={RUN: 1.5})
-    assert read_memory(write_memory(memory)) == memory
+    memory = replace(read_cursor(listener.cursor), seen={RUN: 1.5})
+    assert read_cursor(write_cursor(memory)) == memory
     assert memory.failures[0].left == {FEB, APRIL}
 
 
@@ -337,7 +340,7 @@ def test_what_is_remembered_comes_back_from_the_cursor(listener: Listener) -> No
     ],
 )
 def test_a_corrupt_cursor_is_as_good_as_an_empty_one(cursor: str | None) -> None:
-    assert read_memory(cursor) == Memory()
+    assert read_cursor(cursor) == Memory()
 
 
 @given(st.data())
@@ -349,7 +352,7 @@ def test_a_damaged_cursor_is_read_or_as_good_as_none(data: st.DataObject) -> Non
     kept[name] = data.draw(
         st.none() | st.integers() | st.text() | st.lists(st.integers()) | st.just({"a": 1})
     )
-    assert isinstance(read_memory(json.dumps(kept)), Memory)
+    assert isinstance(read_cursor(json.dumps(kept)), Memory)
 
 
 def test_the_cursor_does_not_grow_from_look_to_look(listener: Listener) -> None:

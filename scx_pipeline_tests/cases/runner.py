@@ -13,10 +13,10 @@ from typing import Any
 
 import yaml
 
-from scx_pipeline.declarations import month_rows
+from scx_pipeline.declarations import latest_rows_table
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.loading import prepare, publish
-from scx_pipeline.model.star import Column, Month, Span, Table
+from scx_pipeline.model.star import Column, Month, MonthRange, Table
 from scx_pipeline.warehouse.protocol import STATE_SCHEMA, Warehouse, names, qualified
 
 Row = Mapping[str, Any]
@@ -132,7 +132,7 @@ def _values(case: Case, table: Table, rows: Sequence[Row]) -> list[Values]:
     for number, row in enumerate(rows, start=1):
         where = f"given: {table.name}, row {number}"
         _check_row(case, table, row, where)
-        for name in dict.fromkeys((*table.key, *([table.moment] if table.sliced else []))):
+        for name in dict.fromkeys((*table.key, *([table.event_time_column] if table.partitioned else []))):
             if row.get(name) is None:
                 raise case.error(f"{where}: must say its {name}")
     return [
@@ -189,22 +189,22 @@ def _nearest(name: str, known: Sequence[str]) -> str:
 
 def _ways(
     compiled: CompiledStar, published: Table, given: Mapping[Table, Sequence[Values]]
-) -> dict[str, Sequence[Span | None]]:
+) -> dict[str, Sequence[MonthRange | None]]:
     """The orders in which the months of the rows can be published; a table without months is made whole, twice."""
-    if published.whole:
+    if published.unpartitioned:
         return {"at once": [None], "a second time": [None]}
     months = sorted(
         {
-            Month.of(row[table.column_names.index(table.moment)])  # type: ignore[arg-type]
+            Month.of(row[table.column_names.index(table.event_time_column)])  # type: ignore[arg-type]
             for table, rows in given.items()
-            if table.sliced
+            if table.partitioned
             for row in rows
         }
     ) or [compiled.star.first_month]
-    whole = [Span(months[0], months[-1])]
-    ways: dict[str, Sequence[Span | None]] = {"at once": whole, "a second time": whole}
+    whole = [MonthRange(months[0], months[-1])]
+    ways: dict[str, Sequence[MonthRange | None]] = {"at once": whole, "a second time": whole}
     if len(months) > 1:
-        single = [Span(month, month) for month in months]
+        single = [MonthRange(month, month) for month in months]
         ways |= {"month by month": single, "backwards": single[::-1]}
     return ways
 
@@ -223,8 +223,10 @@ def _empty(warehouse: Warehouse, compiled: CompiledStar, table: Table) -> None:
     with warehouse.transaction(compiled.star.name) as session:
         session.begin()
         session.execute(f"DELETE FROM {qualified(compiled.star.schema_name, table)}")
-        if not table.sliced and not table.whole:
-            session.execute(f"DELETE FROM {qualified(STATE_SCHEMA, month_rows.month_rows(compiled, table))}")
+        if not table.partitioned and not table.unpartitioned:
+            session.execute(
+                f"DELETE FROM {qualified(STATE_SCHEMA, latest_rows_table.latest_rows_table(compiled, table))}"
+            )
 
 
 def _standing(

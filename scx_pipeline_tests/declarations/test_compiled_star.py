@@ -313,14 +313,14 @@ def test_tables_are_made_after_what_they_read_those_kept_by_month_first(music: S
 def test_only_tables_kept_by_month_that_read_one_without_follow_its_changes(
     star: StarCopy, music: StarCopy
 ) -> None:
-    assert star.load().reading_whole() == []
-    assert [table.name for table in music.load().reading_whole()] == ["songplays"]
+    assert star.load().reading_unpartitioned() == []
+    assert [table.name for table in music.load().reading_unpartitioned()] == ["songplays"]
     music.replace(
         "WHERE page = 'NextSong'",
         "WHERE page = 'NextSong' AND song IN (SELECT title FROM songs)",
         "sql/time.sql",
     )
-    assert [table.name for table in music.load().reading_whole()] == ["time", "songplays"]
+    assert [table.name for table in music.load().reading_unpartitioned()] == ["time", "songplays"]
 
 
 @pytest.mark.parametrize(
@@ -329,7 +329,7 @@ def test_only_tables_kept_by_month_that_read_one_without_follow_its_changes(
         # what makes the rows of tables without months
         ("sql/songs.sql", "    year,", "    COALESCE(year, 0) AS year,", "whole"),
         ("sql/artists.sql", "FROM staging_songs", "FROM staging_songs\nWHERE year > 0", "whole"),
-        ("defs.yaml", "      latest_by: [year]\n", "      latest_by: [duration]\n", "whole"),
+        ("defs.yaml", "      sequence_by: [year]\n", "      sequence_by: [duration]\n", "whole"),
         ("defs.yaml", '"**/*.json*"', '"*/**.json*"', "whole"),
         ("defs.yaml", "prefix: song_data/", "prefix: songs/", "whole"),
         ("defs.yaml", "{name: num_songs,", "{name: num_songs, field: numSongs,", "whole"),
@@ -337,14 +337,14 @@ def test_only_tables_kept_by_month_that_read_one_without_follow_its_changes(
         # what makes the rows of those with months
         ("sql/songplays.sql", "    e.level,", "    COALESCE(e.level, 'free') AS level,", "months"),
         ("sql/users.sql", "    level,", "    COALESCE(level, 'free') AS level,", "months"),
-        ("defs.yaml", '      null_texts: [""]           # a', '      null_texts: ["", "-"]    # a', "months"),
+        ("defs.yaml", '      null_values: [""]           # a', '      null_values: ["", "-"]    # a', "months"),
         ("defs.yaml", "unit: milliseconds, nullable: false", "unit: seconds, nullable: false", "months"),
         ("defs.yaml", "field: firstName", "field: user.firstName", "months"),
-        ("defs.yaml", "spill_before: 1 ", "spill_before: 2 ", "months"),
+        ("defs.yaml", "allowed_lateness_days: 1 ", "allowed_lateness_days: 2 ", "months"),
         # the months that there are
         ("defs.yaml", "first_month: 2018-01", "first_month: 2018-02", "months, whole"),
         # what is only checked, shown or written differently
-        ("defs.yaml", "      fewest_rows: 0\n", "      fewest_rows: 5\n", ""),
+        ("defs.yaml", "      min_rows: 0\n", "      min_rows: 5\n", ""),
         ("defs.yaml", "description: One row per song;", "description: A row per song;", ""),
         ("defs.yaml", "description: The title.}", "description: Its title.}", ""),
         ("defs.yaml", "description: The songs, as JSON", "description: Songs, as JSON", ""),
@@ -366,6 +366,6 @@ def test_the_code_of_tables_with_months_and_of_those_without_has_versions_of_its
     after = music.load()
     differing = {
         "months": before.version != after.version,
-        "whole": before.whole_version != after.whole_version,
+        "whole": before.unpartitioned_version != after.unpartitioned_version,
     }
     assert ", ".join(name for name, differs in differing.items() if differs) == changed

@@ -10,7 +10,7 @@ import sqlglot
 from sqlglot import exp
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.model.star import Month, Span
+from scx_pipeline.model.star import Month, MonthRange
 from scx_pipeline.warehouse.duckdb.duckdb_warehouse import CAPABILITIES as DUCKDB
 from scx_pipeline.warehouse.postgres.postgres_warehouse import CAPABILITIES as POSTGRES
 from scx_pipeline_tests.support.stars import USERS_SQL, StarCopy
@@ -18,7 +18,7 @@ from scx_pipeline_tests.support.stars import USERS_SQL, StarCopy
 REDSHIFT = replace(DUCKDB, dialect="redshift")
 USERS = "sql/users.sql"
 STAGING = "staging_cleansed_logs"
-SPAN = Span(Month(2020, 12), Month(2021, 1))
+SPAN = MonthRange(Month(2020, 12), Month(2021, 1))
 INSIDE = "(\"created_at\" >= CAST('2020-12-01 00:00:00' AS TIMESTAMP) AND \"created_at\" < CAST('2021-02-01 00:00:00' AS TIMESTAMP))"
 
 
@@ -144,7 +144,7 @@ def test_every_mention_is_narrowed(star: StarCopy) -> None:
 def test_narrowing_to_one_span_leaves_no_trace_in_the_next(scx: CompiledStar) -> None:
     users = scx.star.table("users")
     first = scx.select(users, SPAN, DUCKDB)
-    other = scx.select(users, Span(Month(1999, 1), Month(1999, 1)), DUCKDB)
+    other = scx.select(users, MonthRange(Month(1999, 1), Month(1999, 1)), DUCKDB)
     assert "2020" not in other
     assert scx.select(users, SPAN, DUCKDB) == first
 
@@ -195,10 +195,10 @@ def test_the_code_version_does_not_depend_on_comments_and_spaces(star: StarCopy,
     [
         (USERS, "plan_id", "plan_id + 0 AS plan_id", "users"),
         (USERS, f"FROM {STAGING}", f"FROM {STAGING}\nWHERE job_id > 0", "users"),
-        ("defs.yaml", "latest_by: [updated_at, job_id]", "latest_by: [job_id, updated_at]", "users"),
+        ("defs.yaml", "sequence_by: [updated_at, job_id]", "sequence_by: [job_id, updated_at]", "users"),
         ("defs.yaml", "{name: summary, type: varchar(max)", "{name: summary, type: varchar(100)", STAGING),
         ("defs.yaml", "{year}/{month}/**.csv*", "{year}/{month}/*.csv*", STAGING),
-        ("defs.yaml", "spill_before: 1", "spill_before: 2", STAGING),
+        ("defs.yaml", "allowed_lateness_days: 1", "allowed_lateness_days: 2", STAGING),
     ],
 )
 def test_the_code_version_changes_with_sql_types_and_sources(

@@ -56,14 +56,14 @@ def test_only_folders_with_a_declaration_are_stars(tmp_path: Path) -> None:
             "unknown key 'event_tme'; did you mean 'event_time'?",
         ),
         (
-            "          spill_before:",
+            "          allowed_lateness_days:",
             "          spill_befor:",
-            "unknown key 'spill_befor'; did you mean 'spill_before'?",
+            "unknown key 'spill_befor'; did you mean 'allowed_lateness_days'?",
         ),
         (
             USERS_KEY,
             f"{USERS_KEY}      latest: [job_id]\n",
-            "unknown key 'latest'; did you mean 'latest_by'?",
+            "unknown key 'latest'; did you mean 'sequence_by'?",
         ),
         ("  schema: public", "  schema_name: public", "unknown key 'schema_name'; did you mean 'schema'?"),
         ("title:", "heading:", "unknown key 'heading'; known here: name, title, chart"),
@@ -124,9 +124,9 @@ def mistake_after(star: StarCopy, old: str, new: str) -> str:
         ),
         ("owners: [team:data]", "owners: team:data", "owners: Input should be a valid tuple"),
         (
-            "spill_before: 1 ",
-            "spill_before: soon ",
-            "sources.0.files.1.spill_before: Input should be a valid integer",
+            "allowed_lateness_days: 1 ",
+            "allowed_lateness_days: soon ",
+            "sources.0.files.1.allowed_lateness_days: Input should be a valid integer",
         ),
         ("name: scx", "name: S c x", "name: 'S c x' is not a name that every engine takes"),
         ("{year}/{month}/**.csv*", "{year}/**.csv*", "must name both {year} and {month}, or neither"),
@@ -171,17 +171,17 @@ def test_a_missing_key_is_told_with_the_line_of_where_it_belongs(star: StarCopy,
         ("source: auto_classify_jobs", "source: jobs", "source jobs is not declared"),
         ("references: projects", "references: project", "project_id references project, which is no table"),
         (
-            "same_rows_as: staging_cleansed_logs",
-            "same_rows_as: staging",
-            "same_rows_as names staging, which is no table",
+            "equal_row_count: staging_cleansed_logs",
+            "equal_row_count: staging",
+            "equal_row_count names staging, which is no table",
         ),
         (USERS_KEY, "      key: [user]\n", "table users: key column user is not among its columns"),
         (
-            "latest_by: [updated_at]",
-            "latest_by: [updatd_at]",
-            "table staging_cleansed_logs: latest_by names updatd_at, which is none of its columns",
+            "sequence_by: [updated_at]",
+            "sequence_by: [updatd_at]",
+            "table staging_cleansed_logs: sequence_by names updatd_at, which is none of its columns",
         ),
-        (USERS_KEY, "", "so it is kept by key and needs key and latest_by"),
+        (USERS_KEY, "", "so it is kept by key and needs key and sequence_by"),
     ],
 )
 def test_facts_that_contradict_each_other_are_told(star: StarCopy, old: str, new: str, told: str) -> None:
@@ -267,13 +267,13 @@ def music(tmp_path: Path) -> StarCopy:
     [
         ("feild: userId", None, "unknown key 'feild'; did you mean 'field'?"),
         ("units: milliseconds", None, "unknown key 'units'; did you mean 'unit'?"),
-        ("null_text:", None, "unknown key 'null_text'; did you mean 'null_texts'?"),
+        ("null_text:", None, "unknown key 'null_text'; did you mean 'null_values'?"),
         ("unit: milliseconds", "unit: ms", "unit: Input should be 'seconds', 'milliseconds' or 'microseconds'"),
         ("format: json_lines", "format: jsonl", "format: Input should be 'csv', 'json_lines', 'json' or 'parquet'"),
         ("field: userId", 'field: "user..id"', "field: 'user..id' is not the way to a field: write its name, or"),
         ("field: userId", "field: 'a\"b'", "field: 'a\"b' is not the way to a field: write its name, or outer.inner"),
-        ('null_texts: [""]', 'null_texts: ""', "null_texts: Input should be a valid tuple"),
-        ('null_texts: [""]', "null_texts: [null]", "null_texts.0: Input should be a valid string"),
+        ('null_values: [""]', 'null_values: ""', "null_values: Input should be a valid tuple"),
+        ('null_values: [""]', "null_values: [null]", "null_values.0: Input should be a valid string"),
     ],
 )  # fmt: skip
 def test_how_a_value_is_read_is_told_with_its_line(
@@ -282,7 +282,7 @@ def test_how_a_value_is_read_is_told_with_its_line(
     sound = {
         "feild: userId": "field: userId",
         "units: milliseconds": "unit: milliseconds",
-        "null_text:": "null_texts:",
+        "null_text:": "null_values:",
     }
     assert told in (mistake_after(music, sound[old], old) if new is None else mistake_after(music, old, new))
 
@@ -292,8 +292,8 @@ def test_how_a_value_is_read_is_told_with_its_line(
     [
         ("staging_events", "{name: status, type: integer,", "{name: status, type: integer, unit: seconds,", "status has a unit, and must be a timestamp"),
         ("songs", "{name: year, type: integer, desc", "{name: year, field: Year, type: integer, desc", "year says how it is read from a source, which only staging tables are"),
-        ("artists", "      latest_by: [year, song_id]\n", "", "it has no event_time, so it is made whole and needs key and latest_by"),
-        ("songs", "      key: [song_id]\n", "", "it has no event_time, so it is made whole and needs key and latest_by"),
+        ("artists", "      sequence_by: [year, song_id]\n", "", "it has no event_time, so it is made whole and needs key and sequence_by"),
+        ("songs", "      key: [song_id]\n", "", "it has no event_time, so it is made whole and needs key and sequence_by"),
         ("staging_events", "field: userAgent", "field: userId.agent", "user_id takes the field userId as a value, and user_agent looks into it"),
     ],
 )  # fmt: skip
@@ -310,12 +310,12 @@ def test_a_table_that_is_read_in_two_ways_is_told_with_its_line(
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("      event_time: ts\n      null_texts", "      null_texts", "table staging_events: event_time must be left out, as in source log_data"),
-        ("      source: song_data\n", "      source: song_data\n      event_time: at\n      key: [song_id]\n      latest_by: [year]\n",
+        ("      event_time: ts\n      null_values", "      null_values", "table staging_events: event_time must be left out, as in source log_data"),
+        ("      source: song_data\n", "      source: song_data\n      event_time: at\n      key: [song_id]\n      sequence_by: [year]\n",
          "table staging_songs: event_time must be left out, as in source song_data"),
         ("      source: log_data\n", "      source: song_data\n", "table staging_events: event_time must be left out, as in source song_data"),
         ("      format: json_lines\n", "      format: csv\n", "table staging_events: first_name names a field, which a csv source has none of: its header names columns"),
-        ("      latest_by: [year]\n      distribution: all\n      sort: [song_id]\n      partition_by: [year, artist_id]\n      columns:\n        - {name: song_id,", "      latest_by: [year]\n      distribution: all\n      sort: [song_id]\n      partition_by: [year, artist_id]\n      columns:\n        - {name: song_id, references: time,",
+        ("      sequence_by: [year]\n      distribution: all\n      sort: [song_id]\n      partition_by: [year, artist_id]\n      columns:\n        - {name: song_id,", "      sequence_by: [year]\n      distribution: all\n      sort: [song_id]\n      partition_by: [year, artist_id]\n      columns:\n        - {name: song_id, references: time,",
          "table songs: it has no months, and song_id references time, which has"),
     ],
 )  # fmt: skip

@@ -18,19 +18,19 @@ def star(tmp_path: Path) -> StarCopy:
 
 def test_the_star_knows_which_tables_have_months_and_which_read_those_without() -> None:
     compiled = load_star(stars_folder() / "songplays")
-    assert [table.name for table in compiled.star.whole] == ["staging_songs", "songs", "artists"]
+    assert [table.name for table in compiled.star.unpartitioned] == ["staging_songs", "songs", "artists"]
     assert [table.name for table in compiled.star.monthly] == ["staging_events", "users", "time", "songplays"]
-    assert [table.name for table in compiled.reading_whole()] == ["songplays"]
+    assert [table.name for table in compiled.reading_unpartitioned()] == ["songplays"]
     order = [table.name for table in compiled.order]
     assert max(order.index("songs"), order.index("artists")) < order.index("songplays")
 
 
 REFUSED: dict[str, tuple[str, str, str]] = {
     "a staging table with an event time that its source lacks": (
-        "      event_time: ts\n      null_texts", "      null_texts", "table staging_events: event_time must be left out, as in source log_data",
+        "      event_time: ts\n      null_values", "      null_values", "table staging_events: event_time must be left out, as in source log_data",
     ),
     "a table made whole without an order": (
-        "      latest_by: [year, song_id]\n", "", "table artists: it has no event_time, so it is made whole and needs key and latest_by",
+        "      sequence_by: [year, song_id]\n", "", "table artists: it has no event_time, so it is made whole and needs key and sequence_by",
     ),
     "a unit of what is no moment": (
         "{name: status, type: integer,", "{name: status, type: integer, unit: seconds,", "table staging_events: status has a unit, and must be a timestamp",
@@ -89,7 +89,7 @@ def test_a_table_kept_by_key_reads_none_without_months(star: StarCopy) -> None:
         ("sql/songplays.sql", "    e.level,", "    COALESCE(e.level, 'free') AS level,", "version"),
         ("defs.yaml", "{name: num_songs, type: integer,", "{name: num_songs, type: bigint,", "whole_version"),
         ("defs.yaml", "field: firstName,", "field: first_name,", "version"),
-        ("defs.yaml", "      fewest_rows: 0\n", "", ""),
+        ("defs.yaml", "      min_rows: 0\n", "", ""),
         ("defs.yaml", "description: The title.}", "description: Its title.}", ""),
     ],
 )  # fmt: skip

@@ -12,12 +12,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from scx_pipeline.model.star import Column, FilePattern, Month, Source, Span, Table
+from scx_pipeline.model.star import Column, FilePattern, Month, MonthRange, Source, Table
 from scx_pipeline_tests.fuzz.outcome import Expected, Months
 from scx_pipeline_tests.fuzz.rules import instant
 
-STAR = Span(Month(2020, 1), Month(2023, 12))
-SPAN = Span(Month(2021, 1), Month(2021, 6))
+STAR = MonthRange(Month(2020, 1), Month(2023, 12))
+SPAN = MonthRange(Month(2021, 1), Month(2021, 6))
 TYPES = (
     "smallint", "integer", "integer", "bigint", "double", "boolean", "date", "timestamp", "timestamp",
     "decimal(5,2)", "decimal(18,4)", "decimal(38,2)", "decimal(9,0)", "varchar(8)", "varchar(max)", "varchar(max)", "varchar(200)",
@@ -44,7 +44,7 @@ class Case:
 
     source: Source
     table: Table
-    span: Span | None
+    span: MonthRange | None
     files: Sequence[File]
     threads: int
     notes: Sequence[str] = ()
@@ -93,7 +93,7 @@ def with_event(rng: Random, columns: list[Column]) -> tuple[list[Column], str | 
     return [*columns[:place], event, *columns[place:]], event.name
 
 
-def make_source(kind: str, null_texts: Sequence[str], event: str | None, **more: Any) -> Source:
+def make_source(kind: str, null_values: Sequence[str], event: str | None, **more: Any) -> Source:
     """A source that may reject all of its rows."""
     return Source.model_validate(
         {
@@ -103,7 +103,7 @@ def make_source(kind: str, null_texts: Sequence[str], event: str | None, **more:
             "prefix": "in/",
             "files": (FilePattern(pattern="**"),),
             "event_time": event,
-            "null_texts": tuple(null_texts),
+            "null_values": tuple(null_values),
             "reject_limit": 1.0,
             **more,
         }

@@ -241,7 +241,7 @@ class _Body:
     def _cell(self, record: Record, place: int, column: Column) -> rules.Cell:
         text, quoted = record.values[place], record.quoted[place]
         null: rules.Cell = (None,) if column.nullable else rules.NO
-        if text in self.source.null_texts or (not text and not quoted):
+        if text in self.source.null_values or (not text and not quoted):
             return null
         if not text and column.max_bytes is None:
             return (REJECT, *null)  # a quoted "" in a column of numbers

@@ -1,4 +1,4 @@
-"""Reads the files of a case with our own reader, as a load does: a folder bucket, Ingestion, and a landing in DuckDB.
+"""Reads the files of a case with our own reader, as a load does: a folder bucket, IngestJob, and a landing in DuckDB.
 What must come out is in `outcome`."""
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from scx_pipeline.errors import PipelineError
-from scx_pipeline.history.ingest_result import Ingested
-from scx_pipeline.loading.ingest import Ingestion
-from scx_pipeline.model.star import Column, Month, Span
+from scx_pipeline.history.ingest_result import IngestResult
+from scx_pipeline.loading.ingest import IngestJob
+from scx_pipeline.model.star import Column, Month, MonthRange
 from scx_pipeline.planning.selection import SelectedObject
 from scx_pipeline.storage.bucket import open_bucket
 from scx_pipeline.warehouse.duckdb.duckdb_warehouse import DuckDBSession, scratch
@@ -53,20 +53,20 @@ def read(case: Case, folder: Path) -> dict[str, Given]:
     """What our reader makes of the files, by name."""
     bucket = open_bucket(folder.as_uri())
     objects = [SelectedObject(case.source.name, info, None) for info in bucket.list_objects("")]
-    months = STAR if case.span else Span(Month(1, 1), Month(9999, 11))
-    job = Ingestion(bucket, case.source, case.table, case.span, months)
+    months = STAR if case.span else MonthRange(Month(1, 1), Month(9999, 11))
+    job = IngestJob(bucket, case.source, case.table, case.span, months)
     with scratch(Limits(MEMORY, case.threads)) as con:
         session = DuckDBSession(con)
         session.execute(session.create_table_sql(qualified(SCHEMA, case.table), case.table.columns))
-        with session.landing(SCHEMA, case.table, case.span) as landing:
-            ingested = job.run(objects, landing)
-            return dict(_given(ingested, landing, case))
+        with session.staging_buffer(SCHEMA, case.table, case.span) as buffer:
+            ingest_result = job.run(objects, buffer)
+            return dict(_given(ingest_result, buffer, case))
 
 
-def _given(ingested: Ingested, landing: Any, case: Case) -> Iterator[tuple[str, Given]]:
-    rows = _rows(landing, case)
-    for number, count in enumerate(ingested.counts):
-        lines = [row.line for row in ingested.rejected if row.key == count.object.info.key]
+def _given(ingest_result: IngestResult, buffer: Any, case: Case) -> Iterator[tuple[str, Given]]:
+    rows = _rows(buffer, case)
+    for number, count in enumerate(ingest_result.counts):
+        lines = [row.line for row in ingest_result.rejected if row.key == count.object.info.key]
         yield (
             count.object.info.key,
             Given(
@@ -82,10 +82,10 @@ def _given(ingested: Ingested, landing: Any, case: Case) -> Iterator[tuple[str, 
     assert not rows, f"rows of files that are not there: {sorted(rows)}"
 
 
-def _rows(landing: Any, case: Case) -> dict[int, Counter[Row]]:
+def _rows(buffer: Any, case: Case) -> dict[int, Counter[Row]]:
     columns = ", ".join(shown(column) for column in case.table.columns)
-    found = landing.con.execute(
-        f"SELECT _object, {columns} FROM {landing.rows} WHERE {inside(case.table, case.span)}"
+    found = buffer.con.execute(
+        f"SELECT _object, {columns} FROM {buffer.rows} WHERE {inside(case.table, case.span)}"
     )
     rows: dict[int, Counter[Row]] = {}
     while part := found.fetchmany(20_000):

@@ -64,7 +64,7 @@ class Reader:
     def __init__(self, table: Table, source: Source) -> None:
         self.table, self.source, self.months = table, source, months_of(table)
         # A number may be written otherwise than the text that stands for no value.
-        self.null_numbers = {float(text) for text in source.null_texts if re.fullmatch(r"-?[0-9.]+", text)}
+        self.null_numbers = {float(text) for text in source.null_values if re.fullmatch(r"-?[0-9.]+", text)}
         self.levels = {
             column.field_path[:depth] for column in table.columns for depth in range(len(column.field_path))
         }
@@ -140,7 +140,7 @@ class Reader:
         if (
             isinstance(value, str)
             and not isinstance(value, Constant)
-            and str(value) in self.source.null_texts
+            and str(value) in self.source.null_values
         ):
             # A number may stand for no value in a column of numbers; a text column takes texts only.
             if not isinstance(value, Number):
@@ -148,7 +148,7 @@ class Reader:
             return (REJECT, *null) if column.max_bytes is not None else (*null, *_number(value, column))
         if isinstance(value, bool):
             text = "1" if value else "0"
-            stands = text in self.source.null_texts or str(value).lower() in self.source.null_texts
+            stands = text in self.source.null_values or str(value).lower() in self.source.null_values
             return ((value,) if column.type == "boolean" else NO) + (null if stands else ())
         if isinstance(value, Number):
             stands = column.max_bytes is None and float(value) in self.null_numbers

@@ -151,7 +151,7 @@ class _Cells:
             return self.null
         column = self.column
         if column.max_bytes is not None:
-            return self.null if value in self.source.null_texts else rules.of_text(column.type, None, value)
+            return self.null if value in self.source.null_values else rules.of_text(column.type, None, value)
         if column.unit:
             micro = value * rules.UNITS[column.unit]
             return (micro,) if FIRST_MICROSECOND <= micro <= LAST_MICROSECOND else NO

@@ -10,7 +10,7 @@ import yaml
 
 from scx_pipeline.declarations.star_folder import load_star
 from scx_pipeline.errors import PipelineError
-from scx_pipeline.loading.load import Loader, LoadReport
+from scx_pipeline.loading.load import BucketLoader, LoadReport
 from scx_pipeline.storage.bucket import open_bucket
 from scx_pipeline.warehouse.protocol import Limits, open_warehouse
 from scx_pipeline_tests.fuzz.case import Case
@@ -66,7 +66,7 @@ def _load(case: Case, folder: Path, url: str) -> tuple[LoadReport, Counter[Row]]
     (home / "defs.yaml").write_text(yaml.safe_dump({"type": "x", "attributes": attributes}), "utf-8")
     compiled = load_star(home)
     warehouse = open_warehouse(url, Limits(MEMORY, case.threads), lambda message: None)
-    report = Loader(compiled, open_bucket(folder.as_uri()), warehouse, lambda message: None).refresh()
+    report = BucketLoader(compiled, open_bucket(folder.as_uri()), warehouse, lambda message: None).refresh()
     columns = ", ".join(shown(column) for column in case.table.columns)
     with warehouse.reading() as session:
         return report, Counter(map(tuple, session.rows(f"SELECT {columns} FROM {SCHEMA}.{case.table.name}")))

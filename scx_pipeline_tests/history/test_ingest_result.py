@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import pytest
 
 from scx_pipeline.history.check_result import CheckResult
-from scx_pipeline.history.ingest_result import DoubledKey, Ingested, ObjectCount, Rejected, bounds_of
-from scx_pipeline.loading.checks import SHOWN, check_ingested
-from scx_pipeline.model.star import Column, FilePattern, Month, Source, Span, Table
+from scx_pipeline.history.ingest_result import DuplicateKey, IngestResult, ObjectCount, Rejected, bounds_of
+from scx_pipeline.loading.checks import SHOWN, check_ingest_result
+from scx_pipeline.model.star import Column, FilePattern, Month, MonthRange, Source, Table
 from scx_pipeline.planning.selection import SelectedObject
 from scx_pipeline.storage.bucket import ObjectInfo
 
@@ -27,7 +27,7 @@ TABLE = Table(
 PARTS = ("loaded", "rejected", "deduplicated", "filtered")
 
 
-def selected(key: str, months: Span | None = None) -> SelectedObject:
+def selected(key: str, months: MonthRange | None = None) -> SelectedObject:
     return SelectedObject("s", ObjectInfo(key, 9, "e", datetime(2024, 1, 1, tzinfo=UTC)), months)
 
 
@@ -41,7 +41,7 @@ def accounting(*counts: ObjectCount) -> CheckResult:
 
 
 def checks(*counts: ObjectCount, rejected: list[Rejected] | None = None) -> list[CheckResult]:
-    return check_ingested(SOURCE, Ingested(TABLE, list(counts), rejected or []))
+    return check_ingest_result(SOURCE, IngestResult(TABLE, list(counts), rejected or []))
 
 
 def test_counts_add_up_if_every_row_that_was_read_went_to_one_place() -> None:
@@ -109,15 +109,17 @@ def test_rejected_rows_warn_up_to_the_limit_and_fail_above_it(rejected: int, sev
 @pytest.mark.parametrize(("limit", "told"), [(0.0, "0%"), (0.005, "0.5%"), (0.07, "7%"), (1.0, "100%")])
 def test_the_limit_of_rejected_rows_is_told_as_it_was_declared(limit: float, told: str) -> None:
     source = SOURCE.model_copy(update={"reject_limit": limit})
-    results = check_ingested(source, Ingested(TABLE, [count(read=1_000, rejected=6, loaded=994)]))
+    results = check_ingest_result(source, IngestResult(TABLE, [count(read=1_000, rejected=6, loaded=994)]))
     [result] = [check for check in results if check.name == "rejected_rows"]
     assert result.message.startswith(f"6 of 1,000 rows were rejected (0.60%; the limit is {told}): ")
 
 
 def test_that_reading_stopped_early_is_told_after_why() -> None:
     rows = [Rejected("a.csv", 2, "id", "is wrong", "x")]
-    ingested = Ingested(TABLE, [count(read=1, rejected=1)], rows, ended_early=True)
-    [result] = [check for check in check_ingested(SOURCE, ingested) if check.name == "rejected_rows"]
+    ingest_result = IngestResult(TABLE, [count(read=1, rejected=1)], rows, ended_early=True)
+    [result] = [
+        check for check in check_ingest_result(SOURCE, ingest_result) if check.name == "rejected_rows"
+    ]
     assert (
         result.message
         == "1 of 1 rows were rejected (100.00%; the limit is 50%), so reading stopped early: a.csv, line 2: id is wrong"
@@ -146,8 +148,8 @@ def test_nothing_more_is_said_where_all_rejected_rows_are_shown() -> None:
 
 
 def test_totals_are_the_sums_over_all_objects() -> None:
-    ingested = Ingested(TABLE, [count(read=3, loaded=2, filtered=1), count(read=4, rejected=4)])
-    assert [ingested.total(name) for name in ("read", *PARTS)] == [7, 2, 4, 0, 1]
+    ingest_result = IngestResult(TABLE, [count(read=3, loaded=2, filtered=1), count(read=4, rejected=4)])
+    assert [ingest_result.total(name) for name in ("read", *PARTS)] == [7, 2, 4, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -165,8 +167,8 @@ def test_totals_are_the_sums_over_all_objects() -> None:
 def test_rows_belong_to_the_months_that_the_key_names_as_far_as_the_star_holds_them(
     named: tuple[str, str] | None, bounds: tuple[str, str]
 ) -> None:
-    def span(ends: tuple[str, str]) -> Span:
-        return Span(Month.parse(ends[0]), Month.parse(ends[1]))
+    def span(ends: tuple[str, str]) -> MonthRange:
+        return MonthRange(Month.parse(ends[0]), Month.parse(ends[1]))
 
     item = selected("a.csv", span(named) if named else None)
     assert bounds_of(item, span(("2020-01", "2021-12"))) == span(bounds)
@@ -175,10 +177,14 @@ def test_rows_belong_to_the_months_that_the_key_names_as_far_as_the_star_holds_t
 def test_keys_that_are_there_twice_fail_and_are_named_with_their_months() -> None:
     table = TABLE.model_copy(update={"key": ("id",)})
     march, april = Month(2021, 3), Month(2021, 4)
-    doubled = [DoubledKey((1,), (march, april)), DoubledKey((2,), (march, march)), DoubledKey((3,), None)]
+    duplicate_keys = [
+        DuplicateKey((1,), (march, april)),
+        DuplicateKey((2,), (march, march)),
+        DuplicateKey((3,), None),
+    ]
     [result] = [
         check
-        for check in check_ingested(SOURCE, Ingested(table, doubled=doubled))
+        for check in check_ingest_result(SOURCE, IngestResult(table, duplicate_keys=duplicate_keys))
         if check.name == "unique_id"
     ]
     assert (result.passed, result.severity) == (False, "error")
@@ -186,4 +192,6 @@ def test_keys_that_are_there_twice_fail_and_are_named_with_their_months() -> Non
         result.message
         == "id 1 stands in 2021-03 and in 2021-04; id 2 stands twice in 2021-03; id 3 stands twice"
     )
-    assert not [check for check in check_ingested(SOURCE, Ingested(table)) if check.name == "unique_id"]
+    assert not [
+        check for check in check_ingest_result(SOURCE, IngestResult(table)) if check.name == "unique_id"
+    ]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scx_pipeline.history.ingest_result import Ingested, ObjectCount
+from scx_pipeline.history.ingest_result import IngestResult, ObjectCount
 from scx_pipeline.loading.checks import declared_checks
 from scx_pipeline_tests.support.load_env import (
     APRIL,
@@ -140,9 +140,11 @@ def test_rows_that_are_not_accounted_for_are_not_published(
 def test_staging_rows_that_got_lost_are_not_published(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.put("2021/03/a.csv", [job(1, "2021-03-05 10:00:00")])
     monkeypatch.setattr(
-        Ingested,
+        IngestResult,
         "total",
-        lambda ingested, name: sum(getattr(each, name) for each in ingested.counts) + (name == "loaded"),
+        lambda ingest_result, name: (
+            sum(getattr(each, name) for each in ingest_result.counts) + (name == "loaded")
+        ),
     )
     [check] = failed_load(world, MARCH)
     assert (check.table, check.name, check.message) == (

@@ -158,7 +158,7 @@ def test_rows_as_new_as_each_other_end_alike_on_both_engines(duck: World, pg: Wo
 def test_a_job_that_stands_twice_is_refused_where_nothing_says_which_is_newer(
     world: World, tmp_path: Path
 ) -> None:
-    world.compiled = edited_star(tmp_path, {STAGING: {"latest_by": []}})
+    world.compiled = edited_star(tmp_path, {STAGING: {"sequence_by": []}})
     world.put("2021/03/a.csv", [job(7, "2021-03-05 10:00:00"), job(8, "2021-03-05 10:00:00")])
     world.put("2021/03/b.csv", [job(7, "2021-03-05 10:00:00", ground_profile="other")])
     [check] = failed_load(world, MARCH)

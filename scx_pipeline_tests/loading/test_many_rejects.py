@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scx_pipeline.errors import GateError
+from scx_pipeline.errors import CheckFailedError
 from scx_pipeline_tests.support.load_env import LIMITS
 from scx_pipeline_tests.support.small_star import SmallWorld, small_star
 
@@ -72,6 +72,6 @@ def test_later_files_are_read_only_where_their_rows_could_still_bring_the_share_
     table = SmallWorld(
         *place, small_star(tmp_path, "csv", columns, reject_limit=0.05), replace(LIMITS, batch_files=1)
     )
-    with pytest.raises(GateError, match=f"100 of {read} rows were rejected") as caught:
+    with pytest.raises(CheckFailedError, match=f"100 of {read} rows were rejected") as caught:
         table.load(a_csv=b"id,n\n" + b"x,2\n" * 100, **later)
     assert ("reading stopped early" in str(caught.value)) == ("b_csv" in later)

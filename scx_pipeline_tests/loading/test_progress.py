@@ -3,7 +3,7 @@ Who shows it is tested with the command and the assets."""
 
 from __future__ import annotations
 
-from scx_pipeline.loading.progress import Pace
+from scx_pipeline.loading.progress import ProgressReporter
 
 
 class Clock:
@@ -16,9 +16,9 @@ class Clock:
         return self.now
 
 
-def pace(files: int, size: int) -> tuple[Pace, Clock, list[str]]:
+def pace(files: int, size: int) -> tuple[ProgressReporter, Clock, list[str]]:
     clock, told = Clock(), list[str]()
-    return Pace(files, size, told.append, clock), clock, told
+    return ProgressReporter(files, size, told.append, clock), clock, told
 
 
 def test_a_long_load_tells_its_rate_and_the_time_left() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from scx_pipeline.declarations.month_rows import _short
+from scx_pipeline.declarations.latest_rows import _short
 
 
 @pytest.mark.parametrize("length", [1, 62, 63, 64, 65, 128])

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from scx_pipeline.history.ingest_result import Ingested
-from scx_pipeline.loading.ingest import Ingestion
+from scx_pipeline.history.ingest_result import IngestResult
+from scx_pipeline.loading.ingest import IngestJob
 from scx_pipeline.parsing.csv.csv_parser import CsvParser
 from scx_pipeline_tests.support.load_env import (
     APRIL,
@@ -29,15 +29,15 @@ OFF = {name: off for name in ("read", "loaded", "rejected", "deduplicated", "fil
 
 def off_by_one(patch: pytest.MonkeyPatch, count: str, off: int) -> None:
     """Let every ingestion count one row more, or less, of its last object."""
-    run = Ingestion.run
+    run = IngestJob.run
 
-    def wrong(job: Ingestion, objects: Sequence[Any], landing: Any) -> Ingested:
-        ingested = run(job, objects, landing)
-        last = ingested.counts[-1]
+    def wrong(job: IngestJob, objects: Sequence[Any], buffer: Any) -> IngestResult:
+        ingest_result = run(job, objects, buffer)
+        last = ingest_result.counts[-1]
         setattr(last, count, getattr(last, count) + off)
-        return ingested
+        return ingest_result
 
-    patch.setattr(Ingestion, "run", wrong)
+    patch.setattr(IngestJob, "run", wrong)
 
 
 def two_files(world: World) -> None:

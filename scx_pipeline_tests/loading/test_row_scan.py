@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from scx_pipeline.loading.checks import RowScan
-from scx_pipeline.model.star import Column, Month, Span, Table
+from scx_pipeline.model.star import Column, Month, MonthRange, Table
 
 TABLE = Table(
     name="readings",
@@ -20,7 +20,7 @@ TABLE = Table(
         Column(name="value", type="integer", nullable=True, range=(0, 10), description=""),
     ),
 )
-YEAR = Span(Month(2023, 1), Month(2023, 12))
+YEAR = MonthRange(Month(2023, 1), Month(2023, 12))
 ROWS = """(SELECT * FROM (VALUES
     (TIMESTAMP '2023-01-05', 'a', 5), (TIMESTAMP '2023-01-06', NULL, 11), (TIMESTAMP '2023-02-01', NULL, NULL)
 ) AS r("at", sensor, value))"""

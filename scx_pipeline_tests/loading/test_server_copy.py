@@ -10,10 +10,18 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
-from scx_pipeline.loading.server_copy import HEAD, Group, Look, fields_in, rows_of, schema_in, unpacked
+from scx_pipeline.loading.server_copy import (
+    HEAD,
+    CopyBatch,
+    ObjectHeader,
+    fields_in,
+    rows_of,
+    schema_in,
+    unpacked,
+)
 from scx_pipeline.planning.selection import SelectedObject
 from scx_pipeline.storage.bucket import ObjectInfo
-from scx_pipeline.warehouse.protocol import GroupRead
+from scx_pipeline.warehouse.protocol import CopyResult
 from scx_pipeline.warehouse.redshift.copy_command import copyable
 from scx_pipeline_tests.support.load_env import compress
 from scx_pipeline_tests.support.sensor_env import packed, readings
@@ -21,13 +29,13 @@ from scx_pipeline_tests.support.sensor_env import packed, readings
 NOW = datetime(2021, 4, 5, tzinfo=UTC)
 
 
-def group(*rows: int | None) -> Group:
+def group(*rows: int | None) -> CopyBatch:
     objects = [SelectedObject("s", ObjectInfo(f"{n}", 1, "e", NOW), None) for n in range(len(rows))]
-    return Group(tuple(objects), tuple(Look((), rows=count) for count in rows))
+    return CopyBatch(tuple(objects), tuple(ObjectHeader((), rows=count) for count in rows))
 
 
-def read(rows: int, broken: int = 0, header: int = 0, **lines: int) -> GroupRead:
-    return GroupRead(rows, rows, None, None, broken=broken, lines=lines, header=header)
+def read(rows: int, broken: int = 0, header: int = 0, **lines: int) -> CopyResult:
+    return CopyResult(rows, rows, None, None, broken=broken, lines=lines, header=header)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +72,7 @@ def read(rows: int, broken: int = 0, header: int = 0, **lines: int) -> GroupRead
     ],
 )
 def test_rows_of_an_object_are_told_where_the_lines_add_up(
-    kind: str, of: Group, what: GroupRead, rows: list[int] | None
+    kind: str, of: CopyBatch, what: CopyResult, rows: list[int] | None
 ) -> None:
     assert rows_of(kind, of, ["a", "b"][: len(of.objects)], what) == rows
 

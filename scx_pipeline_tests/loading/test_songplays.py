@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from scx_pipeline.errors import GateError, PipelineError
-from scx_pipeline.model.star import Span
+from scx_pipeline.errors import CheckFailedError, PipelineError
+from scx_pipeline.model.star import MonthRange
 from scx_pipeline_tests.support.music_env import EVENTS, SONGS, MusicWorld, event, lines, month, song
 
 PUBLIC = Path(__file__).parents[3] / "shared" / "data" / "music"
@@ -31,7 +31,7 @@ KNOWN = {
     "songplays": 6820,
 }
 THE_PLAY = [(81800005, "SOZCTXZ12AB0182364", "AR5KOSW1187FB35FF4")]
-NOVEMBER = Span(month("2018-11"), month("2018-11"))
+NOVEMBER = MonthRange(month("2018-11"), month("2018-11"))
 
 
 def counts(music: MusicWorld) -> dict[str, int]:
@@ -49,7 +49,7 @@ def assert_known_answers(music: MusicWorld) -> None:
 def test_the_public_data_loaded_whole_gives_the_known_answers(music: MusicWorld) -> None:
     for folder in (EVENTS, SONGS):
         music.copy(PUBLIC / folder, PUBLIC)
-    assert music.settle() == [None, Span(month("2018-10"), month("2018-12"))]
+    assert music.settle() == [None, MonthRange(month("2018-10"), month("2018-12"))]
     assert_known_answers(music)
     assert music.settle() == []
 
@@ -103,7 +103,7 @@ def test_a_late_song_makes_stale_exactly_the_months_that_play_it(music: MusicWor
     assert [str(item) for item in report.stale] == ["2018-09", "2018-11"]
     assert music.changed() == ["2018-09", "2018-11"]
     assert {item.reason for item in music.plan().changed} == {"artists, songs changed"}
-    assert music.settle() == [Span(month(text), month(text)) for text in ("2018-09", "2018-11")]
+    assert music.settle() == [MonthRange(month(text), month(text)) for text in ("2018-09", "2018-11")]
     artist = "AR5KOSW1187FB35FF4"
     assert music.plays() == [(100000, "SO1", artist), (200000, None, None), (300000, "SO1", artist)]
 
@@ -121,7 +121,7 @@ def test_a_file_that_says_the_same_again_makes_no_month_stale(music: MusicWorld)
     music.put_song("a", song("SO1"))
     music.settle()
     music.put_song("b", song("SO1"))
-    assert music.plan().whole == "objects changed"
+    assert music.plan().unpartitioned == "objects changed"
     assert music.refresh().stale == {}
     assert music.settle() == []
 
@@ -132,9 +132,9 @@ def test_a_month_stays_stale_until_it_is_loaded_again(music: MusicWorld) -> None
     music.refresh()
     music.put_song("b", song("SO2", title="Unheard"))
     music.refresh()
-    music.loader().load(Span(month("2018-09"), month("2018-09")), ["users"])
+    music.loader().load(MonthRange(month("2018-09"), month("2018-09")), ["users"])
     assert music.changed() == ["2018-09", "2018-11"]
-    music.loader().load(Span(month("2018-09"), month("2018-09")), ["songplays"])
+    music.loader().load(MonthRange(month("2018-09"), month("2018-09")), ["songplays"])
     assert music.changed() == ["2018-11"]
 
 
@@ -178,7 +178,7 @@ def test_a_month_can_be_loaded_before_any_song(music: MusicWorld) -> None:
     music.put_day("2018-11-10", [event(3, 0, "2018-11-10 10:00:00")])
     music.load("2018-11")
     assert music.plays() == [(300000, None, None)]
-    assert music.plan().whole is None, "there are no songs to read"
+    assert music.plan().unpartitioned is None, "there are no songs to read"
 
 
 def test_songs_can_be_loaded_before_any_month(music: MusicWorld) -> None:
@@ -222,7 +222,9 @@ def test_a_refused_song_leaves_the_songs_that_stand(music: MusicWorld) -> None:
     three_months(music)
     before = music.snapshot()
     music.put_song("b", song("SO2", artist_latitude=1000))
-    with pytest.raises(GateError, match="songplays without months was not published.*range_artist_latitude"):
+    with pytest.raises(
+        CheckFailedError, match="songplays without months was not published.*range_artist_latitude"
+    ):
         music.refresh()
     assert music.snapshot() == before
 
@@ -236,7 +238,7 @@ def test_two_songs_alike_count_a_play_once(music: MusicWorld) -> None:
 
 def test_events_about_midnight_go_to_the_month_of_their_time(music: MusicWorld) -> None:
     music.put_day("2018-10-31", [event(1, 0, "2018-10-31 23:59:59.999"), event(1, 1, "2018-11-01 00:00:00")])
-    assert music.settle() == [Span(month("2018-10"), month("2018-11"))]
+    assert music.settle() == [MonthRange(month("2018-10"), month("2018-11"))]
     counted = (
         "SELECT month, row_count FROM scx_pipeline.month_rows WHERE table_name = 'songplays' ORDER BY month"
     )

@@ -15,7 +15,13 @@ import pytest
 
 from scx_pipeline.errors import LakeError, PipelineError, WarehouseError
 from scx_pipeline.lake.build.unload import Unloader
-from scx_pipeline.maintenance.maintain import Policy, Upkept, foresee, maintain, may_be_emptied
+from scx_pipeline.maintenance.maintain import (
+    MaintenanceResult,
+    RetentionPolicy,
+    can_be_purged,
+    maintain,
+    preview_maintenance,
+)
 from scx_pipeline.warehouse.protocol import Warehouse
 from scx_pipeline_tests.support.broken_statements import BrokenOff, breaking
 from scx_pipeline_tests.support.load_env import (
@@ -40,7 +46,7 @@ from scx_pipeline_tests.support.sensor_env import readings, sensor_star, sensor_
 
 pytestmark = pytest.mark.whoever_reads
 FEBRUARY = "2021-02"
-NEWEST = Policy(staging_months=1)
+NEWEST = RetentionPolicy(staging_months=1)
 LATER = datetime.now(UTC).replace(tzinfo=None) + timedelta(days=100)
 PUBLISHED = (FACTS, "users", "projects", "time")
 
@@ -54,7 +60,7 @@ def put(world: World, month: str, *numbers: int, bad: int = 0) -> None:
     world.put(f"{year}/{of_year}/a.csv", [*rows, *["not a job"] * bad])
 
 
-def kept_up(world: World, policy: Policy, now: datetime | None = None) -> Upkept:
+def kept_up(world: World, policy: RetentionPolicy, now: datetime | None = None) -> MaintenanceResult:
     return maintain(world.compiled, world.warehouse, policy, world.told.append, now)
 
 
@@ -91,12 +97,12 @@ def duck_spring(duck: World) -> World:
 def test_staging_of_older_months_goes_and_nothing_else(spring: World) -> None:
     before, objects = published(spring), spring.state("objects")
     upkept = kept_up(spring, NEWEST)
-    assert upkept.surplus.staging == {STAGING: span_of(FEBRUARY, APRIL).months}
+    assert upkept.expired.staging == {STAGING: span_of(FEBRUARY, APRIL).months}
     assert months_of_staging(spring) == [5]
     assert published(spring) == before
     assert spring.state("objects") == objects
     assert spring.changed() == []
-    assert not kept_up(spring, NEWEST).surplus
+    assert not kept_up(spring, NEWEST).expired
 
 
 def test_a_month_that_is_loaded_again_has_its_staging_back_until_the_next_time(spring: World) -> None:
@@ -105,7 +111,7 @@ def test_a_month_that_is_loaded_again_has_its_staging_back_until_the_next_time(s
     assert spring.changed() == [FEBRUARY, MARCH], "the file may have rows of the month before"
     spring.load_changed()
     assert months_of_staging(spring) == [3, 5]
-    assert kept_up(spring, NEWEST).surplus.staging == {STAGING: span_of(FEBRUARY, MARCH).months}
+    assert kept_up(spring, NEWEST).expired.staging == {STAGING: span_of(FEBRUARY, MARCH).months}
     assert jobs_of(spring) == [307, 308, 401, 402, 403, 501]
 
 
@@ -127,9 +133,9 @@ def test_changed_columns_are_made_anew_from_the_objects(duck_spring: World, tmp_
 
 
 def test_what_a_star_is_for_is_kept_and_so_is_what_a_refresh_compares() -> None:
-    assert [table.name for table in may_be_emptied(scx_star())] == [STAGING]
-    assert may_be_emptied(sensor_star()) == []
-    assert may_be_emptied(music_star()) == []
+    assert [table.name for table in can_be_purged(scx_star())] == [STAGING]
+    assert can_be_purged(sensor_star()) == []
+    assert can_be_purged(music_star()) == []
 
 
 def test_an_unload_names_the_months_that_are_not_kept(duck_spring: World, tmp_path: Path) -> None:
@@ -154,7 +160,7 @@ def test_months_that_are_partitions_are_dropped(postgres_url: str, tmp_path: Pat
     sensors.loader().load(span_of("2023-01", "2023-02"))
     with sensors.warehouse.transaction("sensor_readings") as session:
         session.begin()
-        session.empty_slice("dwh", sensor_star().star.tables[0], span_of("2023-01"))
+        session.clear_partition("dwh", sensor_star().star.tables[0], span_of("2023-01"))
     assert [table for table in sensors.tables() if table.startswith("dwh.")] == [
         "dwh.data_sample",
         "dwh.data_sample_2023_02",
@@ -166,8 +172,10 @@ def test_months_that_are_partitions_are_dropped(postgres_url: str, tmp_path: Pat
 
 
 def test_old_rejected_rows_go_and_stay_counted(spring: World) -> None:
-    assert kept_up(spring, Policy(rejected_days=100), LATER - timedelta(days=1)).surplus.rejected == 0
-    assert kept_up(spring, Policy(rejected_days=99), LATER).surplus.rejected == 2
+    assert (
+        kept_up(spring, RetentionPolicy(rejected_days=100), LATER - timedelta(days=1)).expired.rejected == 0
+    )
+    assert kept_up(spring, RetentionPolicy(rejected_days=99), LATER).expired.rejected == 2
     assert spring.state("rejected_rows") == []
     assert sum(count for (count,) in spring.state("objects", "rows_rejected")) == 2
     spring.load(MARCH)
@@ -179,7 +187,7 @@ def test_loads_of_which_nothing_stands_go_with_their_checks(spring: World) -> No
     spring.load(MARCH)
     put(spring, MARCH, 2)
     last = spring.load(MARCH)
-    assert kept_up(spring, Policy(loads_days=99), LATER).surplus.loads == 1
+    assert kept_up(spring, RetentionPolicy(loads_days=99), LATER).expired.loads == 1
     assert len(spring.state("loads")) == 2
     checked = {load for (load,) in spring.state("check_results", "load_id")}
     assert len(checked) == 2
@@ -190,7 +198,7 @@ def test_loads_of_which_nothing_stands_go_with_their_checks(spring: World) -> No
 
 
 def test_what_is_broken_off_removes_nothing(spring: World) -> None:
-    policy = Policy(staging_months=1, rejected_days=1, loads_days=1)
+    policy = RetentionPolicy(staging_months=1, rejected_days=1, loads_days=1)
     before, statements = spring.snapshot(), 0
     while True:
         with breaking((statements, False)) as broken, suppress(BrokenOff):
@@ -206,8 +214,8 @@ def test_what_is_broken_off_removes_nothing(spring: World) -> None:
 
 def test_a_dry_run_changes_nothing_and_says_what_it_would_do(spring: World) -> None:
     before = spring.snapshot()
-    told = foresee(spring.compiled, spring.warehouse, Policy(2, 1, 1), LATER)
-    assert told.surplus.told() == ["rows of staging_cleansed_logs: 2021-02…2021-03", "2 rejected rows"]
+    told = preview_maintenance(spring.compiled, spring.warehouse, RetentionPolicy(2, 1, 1), LATER)
+    assert told.expired.told() == ["rows of staging_cleansed_logs: 2021-02…2021-03", "2 rejected rows"]
     assert told.statements
     assert told.after is None
     assert spring.snapshot() == before
@@ -257,7 +265,7 @@ def test_an_empty_warehouse_needs_nothing(world: World) -> None:
 
 
 def test_every_table_is_told_of_with_its_rows(spring: World) -> None:
-    found = kept_up(spring, Policy()).found
+    found = kept_up(spring, RetentionPolicy()).found
     assert found is not None
     rows = {table.name: table.rows for table in found.tables}
     assert rows[f"public.{FACTS}"] == 63
@@ -273,7 +281,7 @@ def test_postgres_is_vacuumed_by_who_loads(pg: World) -> None:
     pg.load(MARCH)
     put(pg, MARCH, *range(1, 60))
     pg.load(MARCH)
-    upkept = kept_up(pg, Policy())
+    upkept = kept_up(pg, RetentionPolicy())
     assert f'VACUUM (ANALYZE) "public"."{FACTS}"' in upkept.statements
     assert upkept.before is not None
     assert upkept.after is not None
@@ -303,7 +311,7 @@ def test_bloat_is_estimated_from_what_rows_need(pg: World) -> None:
 
 
 def _after(world: World):  # type: ignore[no-untyped-def]
-    found = kept_up(world, Policy()).after
+    found = kept_up(world, RetentionPolicy()).after
     assert found is not None
     return found.tables
 
@@ -320,7 +328,7 @@ def test_redshifts_own_advice_is_passed_on(redshift: StandIn, redshift_url: str,
             " 'dev'::text AS \"database\", 'public.users'::regclass::oid::int AS table_id, 1 AS group_id,"
             " 'ALTER TABLE users ALTER SORTKEY (user_id)'::text AS ddl, 'f'::text AS auto_eligible"
         )
-    upkept = kept_up(world, Policy())
+    upkept = kept_up(world, RetentionPolicy())
     assert upkept.statements[:2] == [f'VACUUM "public"."{STAGING}"', f'ANALYZE "public"."{STAGING}"']
     assert upkept.after is not None
     assert upkept.after.all_advice == [
@@ -340,7 +348,7 @@ def test_who_may_not_read_redshifts_own_advice_is_told_so_and_loses_nothing_else
             run.execute("SET allow_system_table_mods = on")
             run.execute("GRANT SELECT ON pg_catalog.svv_alter_table_recommendations TO PUBLIC")
         redshift.before = _bar_advice
-    upkept = kept_up(world, Policy())
+    upkept = kept_up(world, RetentionPolicy())
     for found in (upkept.before, upkept.after):
         assert found is not None
         assert found.advice == (NOT_A_SUPERUSER,)
@@ -362,7 +370,7 @@ def test_who_may_not_read_redshifts_view_is_told_so(
     with redshift.backend.superuser(redshift.backend_database) as run:
         run.execute("SET allow_system_table_mods = on")
         run.execute("REVOKE SELECT ON pg_catalog.svv_table_info FROM scx")
-    found = kept_up(world, Policy()).found
+    found = kept_up(world, RetentionPolicy()).found
     assert found is not None
     assert found.advice == (
         "this user may not read svv_table_info: have an administrator run what `scx roles` prints",
@@ -384,7 +392,7 @@ def test_loads_and_upkeep_in_any_order_end_as_a_build_from_nothing(world: World,
         elif what == "load":
             world.load(month, dice.choice([other for other in months if other >= month]))
         else:
-            kept_up(world, Policy(dice.choice((1, 2)), 1, 1), LATER)
+            kept_up(world, RetentionPolicy(dice.choice((1, 2)), 1, 1), LATER)
     world.load_changed()
     kept_up(world, NEWEST, LATER)
     assert world.changed() == []

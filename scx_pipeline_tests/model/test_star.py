@@ -17,10 +17,10 @@ from scx_pipeline.model.star import (
     Column,
     FilePattern,
     Month,
-    Span,
+    MonthRange,
     Star,
     Table,
-    contiguous_spans,
+    contiguous_ranges,
 )
 
 months = st.builds(Month, st.integers(1900, 2100), st.integers(1, 12))
@@ -78,7 +78,7 @@ def test_months_sort_by_time_not_by_text() -> None:
 
 @given(months, st.integers(0, 60))
 def test_a_span_holds_its_months_and_no_others(first: Month, length: int) -> None:
-    span = Span(first, first.shift(length))
+    span = MonthRange(first, first.shift(length))
     assert span.months == [first.shift(distance) for distance in range(length + 1)]
     assert all(month in span for month in span.months)
     assert first.shift(-1) not in span
@@ -88,23 +88,23 @@ def test_a_span_holds_its_months_and_no_others(first: Month, length: int) -> Non
 
 def test_a_span_that_ends_before_it_begins_is_refused() -> None:
     with pytest.raises(ValueError, match=r"ends \(2020-12\) before it begins \(2021-01\)"):
-        Span(Month(2021, 1), Month(2020, 12))
+        MonthRange(Month(2021, 1), Month(2020, 12))
 
 
 def test_a_span_is_shown_by_its_ends() -> None:
-    assert str(Span(Month(2021, 1), Month(2021, 3))) == "2021-01…2021-03"
-    assert str(Span(Month(2021, 1), Month(2021, 1))) == "2021-01"
+    assert str(MonthRange(Month(2021, 1), Month(2021, 3))) == "2021-01…2021-03"
+    assert str(MonthRange(Month(2021, 1), Month(2021, 1))) == "2021-01"
 
 
 @given(st.lists(months, max_size=40))
 def test_contiguous_spans_cover_exactly_these_months(chosen: list[Month]) -> None:
-    spans = contiguous_spans(chosen)
+    spans = contiguous_ranges(chosen)
     assert [month for span in spans for month in span] == sorted(set(chosen))
 
 
 @given(st.lists(months, max_size=40))
 def test_contiguous_spans_are_as_few_as_can_be(chosen: list[Month]) -> None:
-    spans = contiguous_spans(chosen)
+    spans = contiguous_ranges(chosen)
     assert all(one.last.shift(1) < other.first for one, other in pairwise(spans))
 
 
@@ -158,9 +158,9 @@ def test_a_name_that_would_need_quoting_is_refused(name: str) -> None:
 @pytest.mark.parametrize("days", [-1, 29])
 def test_rows_spill_over_by_at_most_four_weeks(days: int) -> None:
     with pytest.raises(ValidationError):
-        FilePattern(pattern="*", spill_before=days)
+        FilePattern(pattern="*", allowed_lateness_days=days)
     with pytest.raises(ValidationError):
-        FilePattern(pattern="*", spill_after=days)
+        FilePattern(pattern="*", allowed_earliness_days=days)
 
 
 def test_facts_cannot_be_changed() -> None:
@@ -192,11 +192,11 @@ JSON = {"role": "staging", "source": "files"}
 def test_a_table_is_kept_by_month_by_key_or_whole() -> None:
     tables = [
         table(),
-        table(columns=[ID], latest_by=["changed_at"]),
-        table(columns=[ID], latest_by=["changed_at"], event_time=None),
+        table(columns=[ID], sequence_by=["changed_at"]),
+        table(columns=[ID], sequence_by=["changed_at"], event_time=None),
         table(**JSON, event_time=None, key=[]),
     ]
-    assert [(item.sliced, item.whole) for item in tables] == [
+    assert [(item.partitioned, item.unpartitioned) for item in tables] == [
         (True, False),
         (False, False),
         (False, True),
@@ -229,16 +229,16 @@ def test_what_leads_to_no_field_is_refused_with_an_example(field: str) -> None:
         ({"role": "staging"}, "a staging table names its source, and no other table does"),
         ({"source": "files"}, "a staging table names its source, and no other table does"),
         ({"event_time": "id"}, "event_time id must be a timestamp"),
-        ({"columns": [ID]}, "so it is kept by key and needs key and latest_by"),
+        ({"columns": [ID]}, "so it is kept by key and needs key and sequence_by"),
         (
-            {"columns": [ID], "latest_by": ["at"], "key": []},
-            "so it is kept by key and needs key and latest_by",
+            {"columns": [ID], "sequence_by": ["at"], "key": []},
+            "so it is kept by key and needs key and sequence_by",
         ),
         ({"columns": []}, "at least 1 item"),
-        ({"event_time": None}, "it has no event_time, so it is made whole and needs key and latest_by"),
+        ({"event_time": None}, "it has no event_time, so it is made whole and needs key and sequence_by"),
         (
-            {"event_time": None, "latest_by": ["at"], "key": []},
-            "it has no event_time, so it is made whole and needs key and latest_by",
+            {"event_time": None, "sequence_by": ["at"], "key": []},
+            "it has no event_time, so it is made whole and needs key and sequence_by",
         ),
         ({"columns": [{**ID, "unit": "seconds"}, AT]}, "id has a unit, and must be a timestamp"),
         ({"columns": [ID, {**AT, "unit": "seconds"}]}, "at says how it is read from a source"),
@@ -332,7 +332,10 @@ def facts_with(**staging: Any) -> dict[str, Any]:
         (facts_with(source="elsewhere"), "source elsewhere is not declared"),
         ({"sources": [{**SOURCE, "event_time": "id"}]}, "event_time must be id, as in source files"),
         (facts_with(columns=[ID, {**AT, "nullable": True}]), "at must be declared nullable: false"),
-        (facts_with(latest_by=["changed_at"]), "latest_by names changed_at, which is none of its columns"),
+        (
+            facts_with(sequence_by=["changed_at"]),
+            "sequence_by names changed_at, which is none of its columns",
+        ),
         (
             facts_with(columns=[{**ID, "references": "nowhere"}, AT]),
             "id references nowhere, which is no table",
@@ -341,12 +344,12 @@ def facts_with(**staging: Any) -> dict[str, Any]:
             facts_with(columns=[{**ID, "references": "s"}, AT], key=["id", "at"]),
             "whose key is not a single column",
         ),
-        (facts_with(same_rows_as="nowhere"), "same_rows_as names nowhere, which is no table"),
+        (facts_with(equal_row_count="nowhere"), "equal_row_count names nowhere, which is no table"),
         ({"first_month": "2021"}, "is not a month"),
         ({"sources": [WHOLE_SOURCE]}, "s: event_time must be left out, as in source files"),
         (facts_with(event_time=None), "s: event_time must be at, as in source files"),
         (
-            facts_with(columns=[ID], key=["id"], latest_by=["id"]),
+            facts_with(columns=[ID], key=["id"], sequence_by=["id"]),
             "s: event_time must be at, as in source files",
         ),
         (
@@ -365,8 +368,8 @@ def facts_with(**staging: Any) -> dict[str, Any]:
             "unit_files",
         ),
         (
-            {"sources": [{**SOURCE, "unfit_files": "reject"}]},
-            "source files: unfit_files is for parquet sources; others reject single records",
+            {"sources": [{**SOURCE, "on_invalid_file": "reject"}]},
+            "source files: on_invalid_file is for parquet sources; others reject single records",
         ),
         (
             {"sources": [{**SOURCE, "files_per_day": 24}]},
@@ -403,7 +406,7 @@ def test_a_star_whose_facts_do_not_fit_together_is_refused(facts: dict[str, Any]
 
 
 def test_a_star_tells_its_tables_without_months_from_the_others() -> None:
-    whole: dict[str, Any] = {"event_time": None, "key": ["id"], "latest_by": ["at"]}
+    unpartitioned: dict[str, Any] = {"event_time": None, "key": ["id"], "sequence_by": ["at"]}
     tables = [
         STAGING,
         {
@@ -413,12 +416,12 @@ def test_a_star_tells_its_tables_without_months_from_the_others() -> None:
             "event_time": None,
             "columns": [ID, {**AT, "unit": "seconds"}],
         },
-        {**KEYED, **whole, "name": "v", "columns": [ID, {**AT, "references": "v"}]},
+        {**KEYED, **unpartitioned, "name": "v", "columns": [ID, {**AT, "references": "v"}]},
         {**KEYED, "columns": [{**ID, "references": "v"}, AT]},
     ]
-    sources = [SOURCE, {**WHOLE_SOURCE, "name": "songs", "format": "json", "null_texts": ["", "n/a"]}]
+    sources = [SOURCE, {**WHOLE_SOURCE, "name": "songs", "format": "json", "null_values": ["", "n/a"]}]
     star = Star.model_validate({**SOUND, "sources": sources, "tables": tables})
-    assert [item.name for item in star.whole] == ["w", "v"]
+    assert [item.name for item in star.unpartitioned] == ["w", "v"]
     assert [item.name for item in star.monthly] == ["s", "d"]
-    assert star.source("songs").null_texts == ("", "n/a")
-    assert star.source("files").null_texts == ()
+    assert star.source("songs").null_values == ("", "n/a")
+    assert star.source("files").null_values == ()

@@ -16,7 +16,7 @@ import pytest
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from scx_pipeline.loading.checks import declared_checks
-from scx_pipeline.loading.load import Loader, list_selection
+from scx_pipeline.loading.load import BucketLoader, list_selection
 from scx_pipeline.model.star import Month
 from scx_pipeline.orchestration.assets.report_asset import SHOWN_ROWS
 from scx_pipeline.settings import Settings
@@ -179,7 +179,7 @@ def test_an_error_that_nobody_foresaw_is_told_with_its_kind(
     def fail(*args: object) -> None:
         raise ZeroDivisionError("a mistake of ours")
 
-    monkeypatch.setattr(Loader, "load", fail)
+    monkeypatch.setattr(BucketLoader, "load", fail)
     assert desk.load("2021-03").error == "ZeroDivisionError: a mistake of ours"
 
 

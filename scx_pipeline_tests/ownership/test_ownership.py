@@ -15,9 +15,9 @@ import yaml
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star, stars_folder
-from scx_pipeline.errors import GateError, PipelineError, WarehouseBusyError, WarehouseError
-from scx_pipeline.maintenance.maintain import Policy, foresee
-from scx_pipeline.model.star import contiguous_spans
+from scx_pipeline.errors import CheckFailedError, PipelineError, WarehouseBusyError, WarehouseError
+from scx_pipeline.maintenance.maintain import Policy, preview_maintenance
+from scx_pipeline.model.star import contiguous_ranges
 from scx_pipeline.ownership.table_ownership import adopt, drop_leftovers, find_leftovers
 from scx_pipeline.services.doctor import _tables as examine_tables
 from scx_pipeline.warehouse.protocol import Session
@@ -48,7 +48,7 @@ def run(world: World, *statements: str) -> None:
     with world.warehouse.transaction("another application") as session:
         session.begin()
         if session.capabilities.name == "duckdb":
-            session.make_schema("public")
+            session.create_schema("public")
         for statement in statements:
             session.execute(statement)
 
@@ -327,7 +327,7 @@ def test_after_any_change_of_the_declaration_the_planned_loads_end_as_a_build_fr
         world.load(month)
     for change in CHANGES:
         world.compiled = declared(tmp_path, change)
-        spans = contiguous_spans([item.month for item in world.plan().changed])
+        spans = contiguous_ranges([item.month for item in world.plan().changed])
         assert len(spans) == 1, f"{change.__name__}: all months at once"
         world.load_changed()
         assert world.changed() == [], change.__name__
@@ -379,7 +379,7 @@ def test_a_key_that_became_smaller_is_checked_over_all_months(world: World, tmp_
     before = world.snapshot()
     with pytest.raises(WarehouseError, match="2021-04 is not part of this one: run `scx load scx`"):
         world.load(MARCH)
-    with pytest.raises(GateError, match="job_id 1 stands in 2021-03 and in 2021-04"):
+    with pytest.raises(CheckFailedError, match="job_id 1 stands in 2021-03 and in 2021-04"):
         world.load_changed()
     assert world.snapshot() == before
 
@@ -489,7 +489,7 @@ def test_a_key_of_other_columns_under_the_usual_name_is_not_trusted(pg: World) -
         f"ALTER TABLE public.{FACTS} ADD CONSTRAINT {name} PRIMARY KEY (job_id, created_at) DEFERRABLE INITIALLY DEFERRED",
     )
     pg.put("2021/04/a.csv", [job(31, "2021-04-05 10:00:00")])  # a job of March
-    with pytest.raises(GateError, match="job_id 31 stands in 2021-03 and in 2021-04"):
+    with pytest.raises(CheckFailedError, match="job_id 31 stands in 2021-03 and in 2021-04"):
         pg.load(APRIL)
 
 
@@ -585,8 +585,8 @@ def test_tables_without_months_are_rebuilt_by_the_refresh_that_the_plan_asks_for
     music.put_day("2018-11-05", [event(1, 0, "2018-11-05 10:00:00")])
     music.settle()
     music.compiled = with_type(music.compiled, "songs", "year", "bigint")
-    assert "public" not in str(music.plan().whole)
-    assert "songs differs from its declaration" in str(music.plan().whole)
+    assert "public" not in str(music.plan().unpartitioned)
+    assert "songs differs from its declaration" in str(music.plan().unpartitioned)
     music.settle()
     fresh = MusicWorld(music.bucket_url, f"duckdb://{tmp_path}/built.duckdb", music.compiled)
     fresh.settle()
@@ -620,11 +620,11 @@ def test_a_table_that_is_partitioned_is_rebuilt_with_its_months(sensors: SensorW
 
 def test_upkeep_leaves_tables_of_others_alone(pg: World) -> None:
     run(pg, SAME_COLUMNS)
-    assert foresee(pg.compiled, pg.warehouse, Policy()).before is None
+    assert preview_maintenance(pg.compiled, pg.warehouse, Policy()).before is None
     put_months(pg, MARCH)
     adopt(pg.compiled, pg.warehouse, [], yes=True)
     pg.load_changed()
     run(pg, "DROP TABLE public.projects", "CREATE TABLE public.projects (who INTEGER)")
-    statements = " ".join(foresee(pg.compiled, pg.warehouse, Policy()).statements)
+    statements = " ".join(preview_maintenance(pg.compiled, pg.warehouse, Policy()).statements)
     assert "users" in statements
     assert '"public"."projects"' not in statements

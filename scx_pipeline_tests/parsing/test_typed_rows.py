@@ -40,7 +40,7 @@ def test_numbers_of_several_columns_are_each_their_own_and_stand_in_for_a_text_t
     numbers = f"1.5::DOUBLE AS {number_of('a')}, 2.5::DOUBLE AS {number_of('b')}"
     source = f"(SELECT NULL::VARCHAR AS a, NULL::VARCHAR AS b, {numbers})"
     assert values_of(typed_rows(source, columns, numbers=("a", "b")), "a, b") == (1.5, 2.5)
-    kept = typed_rows(source, columns, null_texts=("-",), numbers=("a", "b"))
+    kept = typed_rows(source, columns, null_values=("-",), numbers=("a", "b"))
     assert values_of(kept, "a, b") == (1.5, 2.5), "also where texts stand for no value"
 
 

@@ -506,7 +506,7 @@ def test_a_count_that_leads_out_of_the_calendar_is_refused(
 
 
 @given(
-    moment=st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1)),
+    event_time_column=st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1)),
     unit=st.sampled_from([("seconds", 6), ("milliseconds", 3), ("microseconds", 0)]),
 )
 def test_any_moment_survives_being_counted(
@@ -534,9 +534,9 @@ def test_texts_that_stand_for_no_value_are_none(con: duckdb.DuckDBPyConnection) 
         Column(name=name, type=kind, description="") for name, kind in (("a", "varchar(9)"), ("b", "integer"))
     ]
     source = "(SELECT unnest(['', 'n/a', 'x']) AS a, unnest(['n/a', '', '7']) AS b)"
-    one = values.typed_rows(source, columns, null_texts=[""])
+    one = values.typed_rows(source, columns, null_values=[""])
     assert con.execute(f"SELECT a, b FROM ({one})").fetchall() == [(None, None), ("n/a", None), ("x", 7)]
-    two = values.typed_rows(source, columns, null_texts=["", "n/a"])
+    two = values.typed_rows(source, columns, null_values=["", "n/a"])
     assert con.execute(f"SELECT a, b FROM ({two})").fetchall() == [(None, None), (None, None), ("x", 7)]
 
 
@@ -547,7 +547,7 @@ def test_a_text_that_stands_for_no_value_is_none_in_a_column_of_any_type(
 ) -> None:
     unit = {"type": "timestamp", "unit": kind} if kind == "seconds" else {"type": kind}
     column = Column.model_validate({"name": "v", "description": "", "nullable": False, **unit})
-    rows = values.typed_rows("(SELECT ?::VARCHAR AS v, 5 AS n)", [column], "n", null_texts=["?", none])
+    rows = values.typed_rows("(SELECT ?::VARCHAR AS v, 5 AS n)", [column], "n", null_values=["?", none])
     assert con.execute(f"SELECT v, n FROM ({rows})", [none]).fetchall() == [(None, 5)]
     rules = values.violations([column])
     [(_, rule, text)] = con.execute(values.first_violations(rows, [column], rules, "n"), [none]).fetchall()
@@ -557,7 +557,7 @@ def test_a_text_that_stands_for_no_value_is_none_in_a_column_of_any_type(
 def test_a_text_that_only_looks_like_one_without_a_value_is_kept(con: duckdb.DuckDBPyConnection) -> None:
     column = Column(name="v", type="varchar(9)", description="")
     rows = values.typed_rows(
-        "(SELECT unnest(['N/A', 'n/a ', ' ', 'n/a']) AS v)", [column], null_texts=["", "n/a"]
+        "(SELECT unnest(['N/A', 'n/a ', ' ', 'n/a']) AS v)", [column], null_values=["", "n/a"]
     )
     assert con.execute(f"SELECT v FROM ({rows})").fetchall() == [("N/A",), ("n/a ",), (" ",), (None,)]
 

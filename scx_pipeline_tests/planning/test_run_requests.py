@@ -13,18 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scx_pipeline.model.star import Month, Span
+from scx_pipeline.model.star import Month, MonthRange
 from scx_pipeline.planning.run_requests import (
     FIRST_WAIT,
     LONGEST_WAIT,
     WHOLE,
-    Asked,
     Part,
     Request,
+    RunRequestRecord,
     RunState,
     due_requests,
-    read_memory,
-    write_memory,
+    read_cursor,
+    write_cursor,
 )
 
 NOW = datetime(2021, 7, 1, 12, tzinfo=UTC)
@@ -36,7 +36,7 @@ FINGERPRINT = "0a1b"
 class Sensor:
     """A sensor between its ticks: what it remembers, and how the runs that it asked for stand."""
 
-    memory: Mapping[Part, Asked] = field(default_factory=dict)
+    memory: Mapping[Part, RunRequestRecord] = field(default_factory=dict)
     runs: dict[str, tuple[RunState, datetime | None]] = field(default_factory=dict)
     now: datetime = NOW
 
@@ -46,7 +46,7 @@ class Sensor:
             dict(changed) if isinstance(changed, Mapping) else dict.fromkeys(changed, FINGERPRINT)
         )
         requests, memory = due_requests("scx", states, self.memory, self.state_of, self.now)
-        self.memory = read_memory(write_memory(memory))
+        self.memory = read_cursor(write_cursor(memory))
         return requests
 
     def state_of(self, key: str) -> tuple[RunState, datetime | None]:
@@ -76,7 +76,7 @@ def test_each_contiguous_span_is_asked_for_once() -> None:
 
 
 def test_nothing_changed_asks_for_nothing_and_forgets_all() -> None:
-    sensor = Sensor(memory={MARCH: Asked(FINGERPRINT, "scx:1", 1)})
+    sensor = Sensor(memory={MARCH: RunRequestRecord(FINGERPRINT, "scx:1", 1)})
     assert sensor.tick([]) == []
     assert sensor.memory == {}
 
@@ -190,14 +190,14 @@ def test_a_run_that_ended_after_the_look_at_the_warehouse_is_left_to_the_next_ti
     ],
 )
 def test_a_corrupt_cursor_is_as_good_as_an_empty_one(cursor: str | None) -> None:
-    assert read_memory(cursor) == {}
+    assert read_cursor(cursor) == {}
 
 
 def test_a_sensor_that_forgot_everything_still_comes_to_a_key_that_was_never_run() -> None:
     sensor = Sensor()
     [first] = sensor.tick([MARCH])
     sensor.end(first, "failed", ago=LONGEST_WAIT)
-    sensor.memory = read_memory("corrupt")
+    sensor.memory = read_cursor("corrupt")
     [repeated] = sensor.tick([MARCH])
     assert repeated.key == first.key, "Dagster will not run it again, but from now on it is remembered"
     [second] = sensor.tick([MARCH])
@@ -231,7 +231,10 @@ def test_every_changed_month_is_in_exactly_one_request_unless_its_run_is_on_its_
 
 
 def _check_cover(
-    sensor: Sensor, before: Mapping[Part, Asked], changed: Mapping[Month, str], requests: list[Request]
+    sensor: Sensor,
+    before: Mapping[Part, RunRequestRecord],
+    changed: Mapping[Month, str],
+    requests: list[Request],
 ) -> None:
     covered = [month for request in requests for month in request.span or ()]
     assert len(covered) == len(set(covered)), "a month is in two requests"
@@ -265,7 +268,7 @@ def test_tables_without_months_go_first_and_months_wait_for_them() -> None:
     sensor.end(first, "running")
     assert sensor.tick(changed) == []
     sensor.end(first, "succeeded")
-    assert [request.span for request in sensor.tick({MARCH: "march"})] == [Span(MARCH, MARCH)]
+    assert [request.span for request in sensor.tick({MARCH: "march"})] == [MonthRange(MARCH, MARCH)]
 
 
 def test_a_failed_run_for_them_is_retried_and_keeps_no_month_waiting() -> None:
@@ -273,7 +276,7 @@ def test_a_failed_run_for_them_is_retried_and_keeps_no_month_waiting() -> None:
     changed = {WHOLE: "songs", MARCH: "march"}
     [first] = sensor.tick(changed)
     sensor.end(first, "failed")
-    assert [request.span for request in sensor.tick(changed)] == [Span(MARCH, MARCH)]
+    assert [request.span for request in sensor.tick(changed)] == [MonthRange(MARCH, MARCH)]
     sensor.now += FIRST_WAIT
     again = [request for request in sensor.tick(changed) if request.span is None]
     assert [request.key == first.key for request in again] == [False]
@@ -390,12 +393,12 @@ def test_a_key_says_which_tables_without_months_which_state_and_which_attempt() 
     assert march.key.startswith("scx:2021-03:2021-03:")
 
 
-asked_before = st.builds(Asked, st.text(max_size=9), st.text(max_size=9), st.integers(1, 99))
+asked_before = st.builds(RunRequestRecord, st.text(max_size=9), st.text(max_size=9), st.integers(1, 99))
 
 
 @given(st.dictionaries(st.just(WHOLE) | months, asked_before, max_size=6))
-def test_the_memory_survives_as_text(memory: dict[Part, Asked]) -> None:
-    assert read_memory(write_memory(memory)) == memory
+def test_the_memory_survives_as_text(memory: dict[Part, RunRequestRecord]) -> None:
+    assert read_cursor(write_cursor(memory)) == memory
 
 
 @pytest.mark.parametrize(
@@ -403,7 +406,7 @@ def test_the_memory_survives_as_text(memory: dict[Part, Asked]) -> None:
     ['{"all": 5}', '{"ALL": {"state": "a", "request": "b", "attempt": 1}}', '{"all": {"state": "a"}}'],
 )
 def test_a_cursor_that_is_corrupt_about_them_is_as_good_as_an_empty_one(cursor: str) -> None:
-    assert read_memory(cursor) == {}
+    assert read_cursor(cursor) == {}
 
 
 parts = st.dictionaries(st.just(WHOLE) | months, st.sampled_from(["a", "b"]), max_size=8)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scx_pipeline.model.star import FilePattern, Month, Source, Span
+from scx_pipeline.model.star import FilePattern, Month, MonthRange, Source
 from scx_pipeline.planning.selection import (
     ChangedMonth,
     MonthState,
@@ -23,7 +23,7 @@ from scx_pipeline.planning.selection import (
     day_of,
     select_objects,
     split_batches,
-    whole_change,
+    unpartitioned_change,
 )
 from scx_pipeline.storage.bucket import ObjectInfo
 
@@ -97,7 +97,13 @@ def test_a_field_named_twice_must_have_the_same_value_twice(key: str, months: st
     [(0, 0, "2021-03"), (1, 0, "2021-02…2021-03"), (0, 1, "2021-03…2021-04"), (28, 28, "2021-02…2021-04")],
 )
 def test_rows_may_spill_out_of_the_month_that_a_key_names(before: int, after: int, months: str) -> None:
-    assert named(FilePattern(pattern=BY_MONTH, spill_before=before, spill_after=after), "2021/03/x") == months
+    assert (
+        named(
+            FilePattern(pattern=BY_MONTH, allowed_lateness_days=before, allowed_earliness_days=after),
+            "2021/03/x",
+        )
+        == months
+    )
 
 
 @pytest.mark.parametrize(
@@ -115,7 +121,7 @@ def test_rows_may_spill_out_of_the_month_that_a_key_names(before: int, after: in
     ],
 )
 def test_a_day_reaches_into_the_neighbouring_month_only_at_its_edge(day: str, months: str) -> None:
-    pattern = FilePattern(pattern="{year}-{month}-{day}", spill_before=1, spill_after=1)
+    pattern = FilePattern(pattern="{year}-{month}-{day}", allowed_lateness_days=1, allowed_earliness_days=1)
     assert named(pattern, day) == months
 
 
@@ -157,7 +163,7 @@ def test_the_first_matching_pattern_decides() -> None:
     )
     assert [(item.info.key, item.months) for item in selection.objects] == [
         ("all.csv", None),
-        ("2021/01/x", Span(JAN, JAN)),
+        ("2021/01/x", MonthRange(JAN, JAN)),
         ("notes.txt", None),
     ]
 
@@ -180,10 +186,12 @@ def test_an_objects_months_are_those_its_rows_can_be_of(
 ) -> None:
     days = (month.end - month.start).days
     day = data.draw(st.integers(1, days))
-    pattern = FilePattern(pattern="{year}-{month}-{day}", spill_before=before, spill_after=after)
+    pattern = FilePattern(
+        pattern="{year}-{month}-{day}", allowed_lateness_days=before, allowed_earliness_days=after
+    )
     [chosen] = select([pattern], info(f"{month}-{day:02d}")).objects
     first, last = month.shift(-1 if day - before < 1 else 0), month.shift(1 if day + after > days else 0)
-    assert chosen.months == Span(first, last)
+    assert chosen.months == MonthRange(first, last)
     assert [chosen.may_hold(month.shift(distance)) for distance in (-1, 0, 1)] == [
         first < month,
         True,
@@ -248,7 +256,7 @@ def test_an_object_that_cannot_be_read_belongs_to_its_months_and_has_a_fingerpri
         "2021/02/a\udcff", 1, "x", datetime(2021, 1, 1, tzinfo=UTC), "its key has bytes that are not UTF-8"
     )
     selection = select([BY_MONTH], info("2021/01/x"), odd)
-    assert [item.info for item in selection.of(Span(FEB, FEB))] == [odd]
+    assert [item.info for item in selection.of(MonthRange(FEB, FEB))] == [odd]
     assert selection.fingerprint(FEB) != select([BY_MONTH], info("2021/01/x")).fingerprint(FEB)
 
 
@@ -358,7 +366,7 @@ def test_an_object_that_names_no_month_is_of_every_month() -> None:
 
 
 def test_a_load_reads_each_object_of_its_span_once_in_the_order_of_their_keys() -> None:
-    pattern = FilePattern(pattern=BY_MONTH, spill_before=1)
+    pattern = FilePattern(pattern=BY_MONTH, allowed_lateness_days=1)
     selection = select(
         [pattern, "*"],
         info("2021/04/x"),
@@ -367,24 +375,28 @@ def test_a_load_reads_each_object_of_its_span_once_in_the_order_of_their_keys() 
         info("2021/02/x"),
         info("2021/01/x"),
     )
-    assert [item.info.key for item in selection.of(Span(JAN, MAR))] == [
+    assert [item.info.key for item in selection.of(MonthRange(JAN, MAR))] == [
         "2021/01/x",
         "2021/02/x",
         "2021/03/x",
         "2021/04/x",  # a row of the 31st may be in it
         "all.csv",
     ]
-    assert [item.info.key for item in selection.of(Span(JAN, JAN))] == ["2021/01/x", "2021/02/x", "all.csv"]
+    assert [item.info.key for item in selection.of(MonthRange(JAN, JAN))] == [
+        "2021/01/x",
+        "2021/02/x",
+        "all.csv",
+    ]
 
 
 def test_the_objects_of_one_source() -> None:
     sources = [source("*", name="logs"), source("*", name="songs")]
     selection = select_objects(sources, {"logs": [info("a")], "songs": [info("a"), info("b")]})
-    assert [(item.source, item.info.key) for item in selection.of(Span(JAN, JAN), "songs")] == [
+    assert [(item.source, item.info.key) for item in selection.of(MonthRange(JAN, JAN), "songs")] == [
         ("songs", "a"),
         ("songs", "b"),
     ]
-    assert len(selection.of(Span(JAN, JAN))) == 3, "two sources may see the same key"
+    assert len(selection.of(MonthRange(JAN, JAN))) == 3, "two sources may see the same key"
 
 
 # Which months are due
@@ -393,7 +405,10 @@ def test_the_objects_of_one_source() -> None:
 def due(
     selection: Selection, history: dict[Month, MonthState], version: str = "v1"
 ) -> list[tuple[Month, str]]:
-    return [(item.month, item.reason) for item in changed_months(selection, Span(JAN, MAR), history, version)]
+    return [
+        (item.month, item.reason)
+        for item in changed_months(selection, MonthRange(JAN, MAR), history, version)
+    ]
 
 
 def history_of(selection: Selection, version: str = "v1") -> dict[Month, MonthState]:
@@ -425,7 +440,7 @@ def test_a_month_with_a_new_changed_or_missing_object_is_due() -> None:
 
 def test_a_month_is_due_when_the_stars_code_changed() -> None:
     selection = select([BY_MONTH], info("2021/02/x"))
-    changed = changed_months(selection, Span(FEB, FEB), history_of(selection), "v2")
+    changed = changed_months(selection, MonthRange(FEB, FEB), history_of(selection), "v2")
     assert changed == [ChangedMonth(FEB, "the star's tables or SQL changed")]
 
 
@@ -490,8 +505,8 @@ def test_objects_without_months_are_no_part_of_any_month() -> None:
         alone.fingerprint(month) for month in (JAN, FEB)
     ]
     assert not selection.has_objects(FEB)
-    assert [item.info.key for item in selection.of(Span(JAN, FEB))] == ["2021/01/a.csv"]
-    assert [item.info.key for item in selection.whole_objects] == ["a.json"]
+    assert [item.info.key for item in selection.of(MonthRange(JAN, FEB))] == ["2021/01/a.csv"]
+    assert [item.info.key for item in selection.unpartitioned_objects] == ["a.json"]
 
 
 def test_not_even_those_whose_keys_name_a_month() -> None:
@@ -507,15 +522,15 @@ def test_not_even_those_whose_keys_name_a_month() -> None:
         alone.fingerprint(month) for month in (JAN, FEB)
     ]
     assert not selection.has_objects(FEB)
-    assert [item.source for item in selection.of(Span(JAN, FEB))] == ["logs"]
-    assert [item.info.key for item in selection.whole_objects] == ["2021/02/a.json"]
+    assert [item.source for item in selection.of(MonthRange(JAN, FEB))] == ["logs"]
+    assert [item.info.key for item in selection.unpartitioned_objects] == ["2021/02/a.json"]
 
 
 def test_what_no_pattern_of_theirs_matches_is_told() -> None:
     songs = SONGS.model_copy(update={"files": (FilePattern(pattern="**.json"),)})
     selection = select_objects([songs], {"songs": [info("a/b.json"), info("a/b.json.tmp")]})
     assert selection.ignored == (("songs", "a/b.json.tmp"),)
-    assert [item.info.key for item in selection.whole_objects] == ["a/b.json"]
+    assert [item.info.key for item in selection.unpartitioned_objects] == ["a/b.json"]
 
 
 @given(listings, listings, st.data())
@@ -523,9 +538,9 @@ def test_their_fingerprint_changes_exactly_when_one_of_them_does(
     one: Listing, other: Listing, data: st.DataObject
 ) -> None:
     first, second = with_songs(*listed(one)), with_songs(*listed(other))
-    assert (first.whole_fingerprint == second.whole_fingerprint) == (one == other)
+    assert (first.unpartitioned_fingerprint == second.unpartitioned_fingerprint) == (one == other)
     shuffled = with_songs(*data.draw(st.permutations(listed(one))))
-    assert shuffled.whole_fingerprint == first.whole_fingerprint
+    assert shuffled.unpartitioned_fingerprint == first.unpartitioned_fingerprint
     assert first.fingerprint(JAN) == second.fingerprint(JAN)
 
 
@@ -533,21 +548,21 @@ def test_objects_of_several_sources_without_months_have_one_fingerprint() -> Non
     sources = [SONGS.model_copy(update={"name": name}) for name in ("songs", "artists")]
     both = {"songs": [info("a.json")], "artists": [info("a.json")]}
     selection = select_objects(sources, both)
-    assert [(item.source, item.info.key) for item in selection.whole_objects] == [
+    assert [(item.source, item.info.key) for item in selection.unpartitioned_objects] == [
         ("songs", "a.json"),
         ("artists", "a.json"),
     ]
     for name in both:
         fewer = select_objects(sources, {**both, name: []})
-        assert fewer.whole_fingerprint != selection.whole_fingerprint
+        assert fewer.unpartitioned_fingerprint != selection.unpartitioned_fingerprint
 
 
 def test_sources_that_were_not_listed_are_left_out() -> None:
     sources = [source(BY_MONTH), SONGS]
     monthly = select_objects(sources, {"logs": [info("2021/01/a.csv"), info("x")]})
     assert monthly.listed == {"logs"}
-    assert monthly.whole == {"songs"}
-    assert monthly.whole_objects == []
+    assert monthly.unpartitioned == {"songs"}
+    assert monthly.unpartitioned_objects == []
     assert monthly.fingerprint(JAN) == with_songs(info("a.json")).fingerprint(JAN)
     songs = select_objects(sources, {"songs": []})
     assert songs.listed == {"songs"}
@@ -563,28 +578,28 @@ def test_their_fingerprint_changes_with_key_etag_and_size_and_not_with_the_month
         with_songs(info("a.json", size=2)),
         with_songs(info("a.json", etag="x")),
     ]
-    assert len({item.whole_fingerprint for item in [before, *changed]}) == 5
+    assert len({item.unpartitioned_fingerprint for item in [before, *changed]}) == 5
     alone = select_objects([source(BY_MONTH), SONGS], {"songs": [info("a.json")]})
-    assert alone.whole_fingerprint == before.whole_fingerprint
+    assert alone.unpartitioned_fingerprint == before.unpartitioned_fingerprint
     assert alone.listed == {"songs"}
 
 
 def test_tables_without_months_are_due_for_their_objects_or_their_code() -> None:
     selection, none = with_songs(info("a.json")), with_songs()
-    state = MonthState(selection.whole_fingerprint, "v1")
-    assert whole_change(selection, None, "v1") == "not loaded yet"
-    assert whole_change(none, None, "v1") is None
-    assert whole_change(selection, state, "v1") is None
-    assert whole_change(selection, state, "v2") == "the star's tables or SQL changed"
-    assert whole_change(with_songs(info("b.json")), state, "v1") == "objects changed"
-    assert whole_change(none, state, "v1") == "its objects are gone"
-    assert whole_change(select([BY_MONTH]), None, "v1") is None
+    state = MonthState(selection.unpartitioned_fingerprint, "v1")
+    assert unpartitioned_change(selection, None, "v1") == "not loaded yet"
+    assert unpartitioned_change(none, None, "v1") is None
+    assert unpartitioned_change(selection, state, "v1") is None
+    assert unpartitioned_change(selection, state, "v2") == "the star's tables or SQL changed"
+    assert unpartitioned_change(with_songs(info("b.json")), state, "v1") == "objects changed"
+    assert unpartitioned_change(none, state, "v1") == "its objects are gone"
+    assert unpartitioned_change(select([BY_MONTH]), None, "v1") is None
 
 
 def test_a_stale_month_is_due_and_says_why() -> None:
     selection = select([BY_MONTH], info("2021/01/a.csv"), info("2021/02/a.csv"))
     history = {month: MonthState(selection.fingerprint(month), "v1") for month in (JAN, FEB)}
-    assert changed_months(selection, Span(JAN, MAR), history, "v1", {FEB: "songs changed"}) == [
+    assert changed_months(selection, MonthRange(JAN, MAR), history, "v1", {FEB: "songs changed"}) == [
         ChangedMonth(FEB, "songs changed")
     ]
 
@@ -593,7 +608,7 @@ def test_a_stale_month_that_is_due_anyway_is_told_by_its_own_reason_and_one_out_
     selection = select([BY_MONTH], info("2021/01/a.csv"), info("2021/02/a.csv"))
     history = {FEB: MonthState("another", "v1"), MAR: MonthState(selection.fingerprint(MAR), "v1")}
     stale = dict.fromkeys([JAN, FEB, MAR, MAR.shift(1), JAN.shift(-1)], "songs changed")
-    assert changed_months(selection, Span(JAN, MAR), history, "v1", stale) == [
+    assert changed_months(selection, MonthRange(JAN, MAR), history, "v1", stale) == [
         ChangedMonth(JAN, "not loaded yet"),
         ChangedMonth(FEB, "objects changed"),
         ChangedMonth(MAR, "songs changed"),
@@ -602,10 +617,10 @@ def test_a_stale_month_that_is_due_anyway_is_told_by_its_own_reason_and_one_out_
 
 def test_a_change_of_the_objects_is_told_before_one_of_the_code() -> None:
     selection = with_songs(info("a.json"))
-    assert whole_change(selection, MonthState("another", "v0"), "v1") == "objects changed"
-    assert whole_change(with_songs(), MonthState("another", "v0"), "v1") == "its objects are gone"
-    gone = MonthState(with_songs().whole_fingerprint, "v1")
-    assert whole_change(with_songs(), gone, "v1") is None, "told once"
+    assert unpartitioned_change(selection, MonthState("another", "v0"), "v1") == "objects changed"
+    assert unpartitioned_change(with_songs(), MonthState("another", "v0"), "v1") == "its objects are gone"
+    gone = MonthState(with_songs().unpartitioned_fingerprint, "v1")
+    assert unpartitioned_change(with_songs(), gone, "v1") is None, "told once"
 
 
 @given(sizes, st.integers(1, 60), st.integers(1, 5))

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from hypothesis import strategies as st
 
-from scx_pipeline.model.star import Month, Span
+from scx_pipeline.model.star import Month, MonthRange
 from scx_pipeline_tests.support.load_env import (
     CONCATENATED,
     FACTS,
@@ -23,7 +23,7 @@ from scx_pipeline_tests.support.load_env import (
     scx_star,
 )
 
-MONTHS = tuple(Span(Month(2021, 1), Month(2021, 3)))
+MONTHS = tuple(MonthRange(Month(2021, 1), Month(2021, 3)))
 WHOLE = CONCATENATED.removeprefix(PREFIX)
 MOMENTS = ("05 10:00:00", "05T19:00:00+09:00", "01 00:00:00", "28 23:59:59.999999", "17 08:30:00Z")
 LATE = datetime(1, 1, 1, 23, 30)
@@ -54,7 +54,7 @@ class Entry:
 
     number: int
     month: int = 0  # where the file names none
-    moment: int = 0
+    event_time_column: int = 0
     late: bool = False
     stray: bool = False  # under the job_id of another month
     user: int = 1
@@ -66,7 +66,7 @@ class Entry:
     def text(self, named: Month | None) -> dict[str, object]:
         """The row as the file has it, but for a flaw of its columns' number."""
         month = named or MONTHS[self.month]
-        moment = f"{month}-{MOMENTS[self.moment]}"
+        moment = f"{month}-{MOMENTS[self.event_time_column]}"
         if self.late:
             month = month.shift(-1)
             moment = f"{month}-{(month.end - datetime.resolution).day} 23:30:00"
@@ -149,8 +149,8 @@ class Load:
     tables: frozenset[str] = frozenset()
 
     @property
-    def span(self) -> Span:
-        return Span(MONTHS[min(self.first, self.last)], MONTHS[max(self.first, self.last)])
+    def span(self) -> MonthRange:
+        return MonthRange(MONTHS[min(self.first, self.last)], MONTHS[max(self.first, self.last)])
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ _ENTRIES = st.builds(
     Entry,
     number=st.integers(1, 4),
     month=_MONTHS,
-    moment=st.integers(0, len(MOMENTS) - 1),
+    event_time_column=st.integers(0, len(MOMENTS) - 1),
     late=st.sampled_from([False, False, True]),
     stray=st.sampled_from([False] * 30 + [True]),
     user=st.integers(1, 6),

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
-from scx_pipeline.model.star import Month, Span
+from scx_pipeline.model.star import Month, MonthRange
 from scx_pipeline_tests.purity.histories import tried
 from scx_pipeline_tests.support.broken_statements import breaking
 from scx_pipeline_tests.support.load_env import Row, Snapshot, filled
@@ -211,7 +211,7 @@ class Driver:
     def run(self, world: MusicWorld, load: Load) -> None:
         if load.months is not None:
             first, last = load.months
-            world.loader().load(Span(MONTHS[first], MONTHS[last]), load.tables or None)
+            world.loader().load(MonthRange(MONTHS[first], MONTHS[last]), load.tables or None)
             return
         report = world.refresh()
         if not world.snapshot():

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, note
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.errors import GateError
-from scx_pipeline.model.star import Month, Span, contiguous_spans
+from scx_pipeline.errors import CheckFailedError
+from scx_pipeline.model.star import Month, MonthRange, contiguous_ranges
 from scx_pipeline_tests.purity.histories import tried
 from scx_pipeline_tests.purity.history import (
     MONTHS,
@@ -63,7 +63,7 @@ class Driver:
                 for world in self.worlds:
                     self.try_load(world, load, step)
             case PoisonedLoad(month):
-                self.poison(Span(MONTHS[month], MONTHS[month]))
+                self.poison(MonthRange(MONTHS[month], MONTHS[month]))
             case Settle():
                 self.settle(step)
 
@@ -75,7 +75,7 @@ class Driver:
         if self.model.files.pop(name, None):
             self.worlds[0].delete(name)
 
-    def try_load(self, world: World, load: Load | Span, breaks: BrokenLoad | None = None) -> bool:
+    def try_load(self, world: World, load: Load | MonthRange, breaks: BrokenLoad | None = None) -> bool:
         """Load; a load that is refused, as it may be, or broken off changes nothing."""
         before = world.snapshot()
         span, tables = (load.span, load.tables) if isinstance(load, Load) else (load, frozenset[str]())
@@ -93,16 +93,16 @@ class Driver:
 
     def may_refuse(self, failure: Exception) -> bool:
         """Whether it is because of a job_id in two months, or of staging rows that were never loaded."""
-        return (isinstance(failure, GateError) and bool(self.model.strays())) or "was never loaded" in str(
-            failure
-        )
+        return (
+            isinstance(failure, CheckFailedError) and bool(self.model.strays())
+        ) or "was never loaded" in str(failure)
 
-    def poison(self, span: Span) -> None:
+    def poison(self, span: MonthRange) -> None:
         name = f"{span.first.year}/{span.first.month:02d}/poison.csv"
         self.worlds[0].put(name, [job(0, "never")] * 300)
         for world in self.worlds:
             before = world.snapshot()
-            with pytest.raises(GateError, match="rejected"):
+            with pytest.raises(CheckFailedError, match="rejected"):
                 world.loader().load(span)
             assert world.snapshot() == before
         self.worlds[0].delete(name)
@@ -123,13 +123,15 @@ class Driver:
     def load_changed(self, world: World, step: Settle) -> bool:
         months = changed(world)
         spans = (
-            contiguous_spans(months) if step.each == "span" else [Span(month, month) for month in months[:5]]
+            contiguous_ranges(months)
+            if step.each == "span"
+            else [MonthRange(month, month) for month in months[:5]]
         )
         for span in reversed(spans) if step.each == "month backwards" else spans:
             self.try_load(world, span)
         # A job that moved from a month to another cannot be loaded month by month: the one needs the other.
         rest = changed(world)
-        done = not rest or self.try_load(world, Span(min(rest), max(rest)))
+        done = not rest or self.try_load(world, MonthRange(min(rest), max(rest)))
         assert not (done and changed(world))
         return done
 
@@ -142,7 +144,7 @@ class Driver:
             self.worlds[0].compiled,
         )
         months = changed(world)
-        if months and not self.try_load(world, Span(min(months), max(months))):
+        if months and not self.try_load(world, MonthRange(min(months), max(months))):
             return None
         return filled(world)
 

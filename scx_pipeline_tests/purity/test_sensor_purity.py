@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
-from scx_pipeline.model.star import Month, Span
+from scx_pipeline.model.star import Month, MonthRange
 from scx_pipeline_tests.purity.histories import tried
 from scx_pipeline_tests.support.broken_statements import breaking
 from scx_pipeline_tests.support.load_env import Row, Snapshot, filled
@@ -86,9 +86,9 @@ class Load:
     breaks: tuple[int, bool] | None = None
 
     @property
-    def span(self) -> Span:
+    def span(self) -> MonthRange:
         first, last = sorted((self.first, self.last))
-        return Span(MONTHS[first], MONTHS[last])
+        return MonthRange(MONTHS[first], MONTHS[last])
 
 
 Step = Put | Delete | Load

@@ -13,7 +13,7 @@ from typing import Any
 
 import dagster as dg
 
-from scx_pipeline.model.star import Month, Span
+from scx_pipeline.model.star import Month, MonthRange
 from scx_pipeline.orchestration.automation.alerting import alert_sensor
 from scx_pipeline.orchestration.build import build_star, with_resources
 from scx_pipeline.settings import Settings
@@ -24,7 +24,7 @@ from scx_pipeline_tests.support.load_env import World, folder_world, job
 TODAY = f"{datetime.now(UTC):%Y-%m-%d}"
 NOW = Month.parse(TODAY[:7])
 BEFORE = NOW.shift(-1)
-SPAN = Span(BEFORE, NOW)  # what an object of this month may hold rows of
+SPAN = MonthRange(BEFORE, NOW)  # what an object of this month may hold rows of
 # What must get into no alert; the secrets of the receivers and of warehouses have it in them, too.
 PERSON, MAILBOX, WORD = "Gyeonghui Pl4nted", "gyeonghui.pl4nted@people.example", "pl4nted"
 

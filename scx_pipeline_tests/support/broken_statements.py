@@ -11,9 +11,9 @@ import pytest
 
 from scx_pipeline.warehouse.duckdb.duckdb_warehouse import DuckDBSession
 from scx_pipeline.warehouse.protocol import Session
-from scx_pipeline.warehouse.psycopg import WireSession
+from scx_pipeline.warehouse.psycopg import PostgresProtocolSession
 
-SESSIONS: Sequence[type[Session]] = (DuckDBSession, WireSession)
+SESSIONS: Sequence[type[Session]] = (DuckDBSession, PostgresProtocolSession)
 
 
 class BrokenOff(Exception):

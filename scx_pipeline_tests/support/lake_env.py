@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scx_pipeline.lake.build.unload import Unloaded, Unloader
-from scx_pipeline.lake.format.lake_store import Place, open_place
+from scx_pipeline.lake.format.lake_store import LakeStore, open_lake_store
 from scx_pipeline.lake.format.layout import WRITING
 from scx_pipeline.lake.format.manifest import MANIFESTS, Manifest, read_manifest
-from scx_pipeline.model.star import Span
+from scx_pipeline.model.star import MonthRange
 from scx_pipeline_tests.support.load_env import Row, World, in_order, span_of
 
 
@@ -37,12 +37,14 @@ class Lake:
         span = span_of(first, last) if first else None
         return self.unloader(span, progress).run(self.url)
 
-    def unloader(self, span: Span | None = None, progress: Callable[[str], None] | None = None) -> Unloader:
+    def unloader(
+        self, span: MonthRange | None = None, progress: Callable[[str], None] | None = None
+    ) -> Unloader:
         return Unloader(self.world.compiled, self.world.warehouse, span, progress or self.told.append)
 
     @property
-    def place(self) -> Place:
-        return open_place(self.url, self.world.compiled.star.name)
+    def place(self) -> LakeStore:
+        return open_lake_store(self.url, self.world.compiled.star.name)
 
     def keys(self, table: str = "") -> list[str]:
         """The keys of a table's files, or of all but the manifests."""

@@ -13,15 +13,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scx_pipeline.lake.build.builder import Builder, plan_build
-from scx_pipeline.lake.build.duckdb_engine import DuckEngine
+from scx_pipeline.lake.build.builder import LakeBuilder, plan_build
+from scx_pipeline.lake.build.duckdb_engine import DuckDBLakeEngine
 from scx_pipeline.lake.format.commit import begin, commit
-from scx_pipeline.lake.format.lake_store import Place, open_place
+from scx_pipeline.lake.format.lake_store import LakeStore, open_lake_store
 from scx_pipeline.lake.format.manifest import Manifest, read_manifest
 from scx_pipeline.lake.load.lake_loader import LakeLoader
-from scx_pipeline.lake.load.load_plan import LakePlan, plan_loading
+from scx_pipeline.lake.load.load_plan import LakeLoadPlan, plan_loading
 from scx_pipeline.loading.load import LoadReport
-from scx_pipeline.model.star import Span, contiguous_spans
+from scx_pipeline.model.star import MonthRange, contiguous_ranges
 from scx_pipeline.warehouse.protocol import STATE_SCHEMA
 from scx_pipeline_tests.support.load_env import Row, World, in_order, job, span_of
 from scx_pipeline_tests.support.music_env import MusicWorld, event, lines, song
@@ -47,46 +47,46 @@ class Loads:
         return self.world.compiled.star.name
 
     @property
-    def place(self) -> Place:
-        return open_place(self.lake, self.star)
+    def place(self) -> LakeStore:
+        return open_lake_store(self.lake, self.star)
 
     @property
     def manifest(self) -> Manifest:
         return read_manifest(self.place, self.star)
 
-    def builder(self) -> Builder:
-        engine = DuckEngine(self.world.limits)
-        return Builder(self.world.compiled, self.world.bucket, self.place, engine, lambda message: None)
+    def builder(self) -> LakeBuilder:
+        engine = DuckDBLakeEngine(self.world.limits)
+        return LakeBuilder(self.world.compiled, self.world.bucket, self.place, engine, lambda message: None)
 
-    def build(self) -> list[Span | None]:
+    def build(self) -> list[MonthRange | None]:
         """Build whatever is due in the lake, until nothing is."""
         return _settle(self._due_in_lake, self.builder())
 
     def loader(self, progress: Callable[[str], None] = lambda message: None) -> LakeLoader:
         return LakeLoader(self.world.compiled, self.lake, self.world.warehouse, progress)
 
-    def plan(self) -> LakePlan:
+    def plan(self) -> LakeLoadPlan:
         return plan_loading(self.world.compiled, self.lake, self.world.warehouse)
 
-    def load(self) -> list[Span | None]:
+    def load(self) -> list[MonthRange | None]:
         """Load whatever differs from the lake, until nothing does."""
         return _settle(self.due, self.loader())
 
-    def load_raw(self) -> list[Span | None]:
+    def load_raw(self) -> list[MonthRange | None]:
         """Load whatever is due of the objects, until nothing is."""
         return _settle(self.due_raw, self.world.loader())
 
     def load_month(self, month: str) -> LoadReport:
         return self.loader().load(span_of(month))
 
-    def due(self) -> list[Span | None]:
+    def due(self) -> list[MonthRange | None]:
         plan = self.plan()
-        return [None] if plan.whole else [*contiguous_spans(list(plan.months))]
+        return [None] if plan.unpartitioned else [*contiguous_ranges(list(plan.months))]
 
-    def due_raw(self) -> list[Span | None]:
+    def due_raw(self) -> list[MonthRange | None]:
         return _due(self.world.plan())
 
-    def _due_in_lake(self) -> list[Span | None]:
+    def _due_in_lake(self) -> list[MonthRange | None]:
         return _due(plan_build(self.world.compiled, self.world.bucket, self.lake))
 
     def rewrite(self, folder: str, change: Callable[[pa.Table], pa.Table]) -> None:
@@ -102,13 +102,13 @@ class Loads:
         commit(turn, [], replace(turn.before, files={**turn.before.files, folder: (changed, *others)}))
 
 
-def _due(plan: Any) -> list[Span | None]:
-    return [None] if plan.whole else [*contiguous_spans([item.month for item in plan.changed])]
+def _due(plan: Any) -> list[MonthRange | None]:
+    return [None] if plan.unpartitioned else [*contiguous_ranges([item.month for item in plan.changed])]
 
 
-def _settle(due: Callable[[], list[Span | None]], road: Any) -> list[Span | None]:
+def _settle(due: Callable[[], list[MonthRange | None]], road: Any) -> list[MonthRange | None]:
     """Do what is due until nothing is; what was done, in order."""
-    done: list[Span | None] = []
+    done: list[MonthRange | None] = []
     while parts := due():
         for part in parts:
             road.load(part) if part else road.refresh()
@@ -217,7 +217,7 @@ class State:
     bucket: str
     lake: Path
     standing: Mapping[str, list[Row]]
-    done: list[Span | None]  # the loads that it took
+    done: list[MonthRange | None]  # the loads that it took
 
 
 def make_states(star: str, folder: Path) -> list[State]:

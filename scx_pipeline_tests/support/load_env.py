@@ -21,10 +21,10 @@ import yaml
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star, stars_folder
-from scx_pipeline.errors import GateError
+from scx_pipeline.errors import CheckFailedError
 from scx_pipeline.history.check_result import CheckResult
-from scx_pipeline.loading.load import Loader, LoadReport, Plan, Progress, plan_star
-from scx_pipeline.model.star import Month, Span, contiguous_spans
+from scx_pipeline.loading.load import BucketLoader, LoadReport, Plan, Progress, plan_star
+from scx_pipeline.model.star import Month, MonthRange, contiguous_ranges
 from scx_pipeline.storage.bucket import Bucket, open_bucket
 from scx_pipeline.warehouse.protocol import (
     STATE_SCHEMA,
@@ -114,9 +114,9 @@ def compress(content: bytes, key: str) -> bytes:
     return content
 
 
-def span_of(first: str, last: str = "") -> Span:
+def span_of(first: str, last: str = "") -> MonthRange:
     """The months from the first to the last."""
-    return Span(Month.parse(first), Month.parse(last or first))
+    return MonthRange(Month.parse(first), Month.parse(last or first))
 
 
 @dataclass
@@ -167,8 +167,8 @@ class World:
     def delete_key(self, key: str) -> None:
         obstore.delete(self.bucket.store, key)
 
-    def loader(self, progress: Progress = lambda message: None) -> Loader:
-        return Loader(self.compiled, self.bucket, self.warehouse, progress)
+    def loader(self, progress: Progress = lambda message: None) -> BucketLoader:
+        return BucketLoader(self.compiled, self.bucket, self.warehouse, progress)
 
     def load(self, first: str, last: str = "", tables: Collection[str] | None = None) -> LoadReport:
         return self.loader().load(span_of(first, last), tables)
@@ -182,7 +182,7 @@ class World:
 
     def load_changed(self) -> list[LoadReport]:
         """Load every span of changed months."""
-        spans = contiguous_spans([item.month for item in self.plan().changed])
+        spans = contiguous_ranges([item.month for item in self.plan().changed])
         return [self.loader().load(span) for span in spans]
 
     @contextmanager
@@ -260,7 +260,7 @@ def filled(world: World) -> Snapshot:
     found = world.snapshot(load_ids=False)
     months = [row for row in found.get("months", []) if row[0] in present]
     counts = [row for row in found.get("month_rows", []) if row[2]]
-    wholes = found.get("unpartitioned", []) if selection.whole_objects else []
+    wholes = found.get("unpartitioned", []) if selection.unpartitioned_objects else []
     kept = found | {"months": months, "month_rows": counts, "unpartitioned": wholes}
     return {name: rows for name, rows in kept.items() if rows}
 
@@ -298,7 +298,7 @@ def edited_star(
 def failed_load(world: World, first: str, last: str = "") -> list[CheckResult]:
     """Load, which must fail at a check; the failed checks. Nothing may have changed."""
     before = world.snapshot()
-    with pytest.raises(GateError) as caught:
+    with pytest.raises(CheckFailedError) as caught:
         world.load(first, last)
     assert world.snapshot() == before
     assert "was not published, nothing was changed" in str(caught.value)

@@ -24,11 +24,11 @@ JANUARY, FEBRUARY = "2023-01", "2023-02"
 
 
 @cache
-def sensor_star(unfit_files: str = "fail", reject_limit: float = 0.0) -> CompiledStar:
+def sensor_star(on_invalid_file: str = "fail", reject_limit: float = 0.0) -> CompiledStar:
     """The project's own star, with a policy for files that cannot be read."""
     compiled = load_star(stars_folder() / "sensor_readings")
     source = compiled.star.sources[0].model_copy(
-        update={"unfit_files": unfit_files, "reject_limit": reject_limit}
+        update={"on_invalid_file": on_invalid_file, "reject_limit": reject_limit}
     )
     return replace(compiled, star=compiled.star.model_copy(update={"sources": (source,)}))
 

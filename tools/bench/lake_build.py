@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import psutil  # type: ignore[import-untyped, unused-ignore]
 
 from scx_pipeline.declarations.star_folder import load_star, stars_folder
-from scx_pipeline.lake.build.builder import Builder, plan_build
-from scx_pipeline.lake.build.duckdb_engine import DuckEngine
+from scx_pipeline.lake.build.builder import LakeBuilder, plan_build
+from scx_pipeline.lake.build.duckdb_engine import DuckDBLakeEngine
 from scx_pipeline.lake.build.lake_engine import Engine
-from scx_pipeline.lake.format.lake_store import open_place
-from scx_pipeline.lake.spark.spark_engine import SparkEngine
-from scx_pipeline.model.star import contiguous_spans
+from scx_pipeline.lake.format.lake_store import open_lake_store
+from scx_pipeline.lake.spark.spark_engine import SparkLakeEngine
+from scx_pipeline.model.star import contiguous_ranges
 from scx_pipeline.storage.bucket import open_bucket
 from scx_pipeline.warehouse.protocol import Limits
 
@@ -50,19 +50,19 @@ def tell_started() -> None:
 def build(bucket_url: str, lake: str, engine: Engine) -> None:
     """As `scx lake build` without arguments: first the tables without months, then the months that are due."""
     compiled, bucket = load_star(stars_folder() / "songplays"), open_bucket(bucket_url)
-    place = open_place(lake, compiled.star.name)
-    builder = Builder(compiled, bucket, place, engine, lambda message: print(message, file=sys.stderr))
-    if plan_build(compiled, bucket, lake).whole:
+    place = open_lake_store(lake, compiled.star.name)
+    builder = LakeBuilder(compiled, bucket, place, engine, lambda message: print(message, file=sys.stderr))
+    if plan_build(compiled, bucket, lake).unpartitioned:
         builder.refresh()
     changed = plan_build(compiled, bucket, lake).changed
-    for span in contiguous_spans([item.month for item in changed]):
+    for span in contiguous_ranges([item.month for item in changed]):
         builder.load(span)
 
 
 def main() -> None:
     kind, bucket_url, lake = sys.argv[1:]
     limits = Limits(threads=CORES)
-    engine: Engine = SparkEngine(start_spark(), limits) if kind == "spark" else DuckEngine(limits)
+    engine: Engine = SparkLakeEngine(start_spark(), limits) if kind == "spark" else DuckDBLakeEngine(limits)
     tell_started()
     build(bucket_url, lake, engine)
 

@@ -46,7 +46,7 @@ SIZES = (Size(1, 1, 3), Size(10, 10, 1), Size(100, 24, 1))
 class Taken:
     """What a way took, in each round: for all of the lake, and after a day's file had changed."""
 
-    whole: list[Timing] = field(default_factory=list)
+    unpartitioned: list[Timing] = field(default_factory=list)
     day: list[Timing] = field(default_factory=list)
 
 
@@ -76,7 +76,7 @@ def lakes(bench: Bench) -> Iterator[Result]:
         yield from world.results(taken)
         events.append(world.expected["staging_events"])
         for way in WAYS:
-            slopes.setdefault(way, []).append(_seconds(taken[way].whole))
+            slopes.setdefault(way, []).append(_seconds(taken[way].unpartitioned))
     yield from _further(events, slopes)
 
 
@@ -130,7 +130,7 @@ class World:
         ways = list(reversed(WAYS)) if backwards else list(WAYS)
         for way in ways:
             shutil.rmtree(self._lake(way), ignore_errors=True)
-            taken[way].whole.append(self._run(way))
+            taken[way].unpartitioned.append(self._run(way))
         self._compare({})
         with self._changed():
             for way in ways:
@@ -176,7 +176,7 @@ class World:
         """The ratios of this size."""
         head, events = self.size.name, f"{self.expected['staging_events']:,} events"
         for what, of in (
-            (events, {way: item.whole for way, item in taken.items()}),
+            (events, {way: item.unpartitioned for way, item in taken.items()}),
             ("a day's file changed", {way: item.day for way, item in taken.items()}),
         ):
             for way, other in PAIRS:
@@ -190,10 +190,10 @@ class World:
 
 def _standing(lake: Path) -> dict[str, int]:
     """The rows of each table that a lake's manifest lists."""
-    from scx_pipeline.lake.format.lake_store import open_place
+    from scx_pipeline.lake.format.lake_store import open_lake_store
     from scx_pipeline.lake.format.manifest import read_manifest
 
-    manifest = read_manifest(open_place(lake.as_uri(), "songplays"), "songplays")
+    manifest = read_manifest(open_lake_store(lake.as_uri(), "songplays"), "songplays")
     names = (*TABLES, "staging_events", "staging_songs")
     return {name: sum(item.rows for item in manifest.of(name)) for name in names}
 

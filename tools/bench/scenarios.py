@@ -71,13 +71,13 @@ RUNS = """
 import statistics, time
 from scx_pipeline import cli
 from scx_pipeline.orchestration.execute import open_runner
-from scx_pipeline.spec import Month, Span
+from scx_pipeline.spec import Month, MonthRange
 cli.be_quick()
 seconds = []
 with open_runner(cli.find_star("scx"), cli.read_settings(), lambda message: None) as run:
     for month in range(1, 9):
         begun = time.monotonic()
-        assert run(Span(Month(2021, month), Month(2021, month))).success
+        assert run(MonthRange(Month(2021, month), Month(2021, month))).success
         seconds.append(time.monotonic() - begun)
 print(statistics.median(seconds[1:]))
 """

@@ -12,7 +12,7 @@ from scx_pipeline.history.check_result import CheckResult
 from scx_pipeline.storage.compression import UnpackedLimits
 from scx_pipeline.loading.load import LoadReport, TableReport
 from scx_pipeline.storage.bucket import DEFAULT_OPTIONS, BucketOptions
-from scx_pipeline.model.star import Month, Span
+from scx_pipeline.model.star import Month, MonthRange
 from scx_pipeline.warehouse.protocol import Limits
 
 NO_MONTH = "-"  # in the place of a month, of tables that have none
@@ -20,11 +20,11 @@ COUNTS = ("objects", "bytes", "read", "loaded", "rejected", "deduplicated", "fil
 
 
 @dataclass(frozen=True)
-class Order:
+class BuildRequest:
     """A build of a star's months, or of its tables without months."""
 
     star: str
-    span: Span | None
+    span: MonthRange | None
     bucket: str
     lake: str
     run_id: str
@@ -43,7 +43,7 @@ class Order:
         }
 
     @classmethod
-    def parse(cls, found: Mapping[str, Any]) -> Order:
+    def parse(cls, found: Mapping[str, Any]) -> BuildRequest:
         limits = Limits(**found["limits"])
         unpacked = UnpackedLimits(**found["options"]["unpacked"])
         options = BucketOptions(unpacked, found["options"]["retry_seconds"])
@@ -59,7 +59,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Answer:
+class BuildResult:
     """How a build ended: its report, and the one line of what went wrong, if anything did."""
 
     report: LoadReport | None
@@ -69,7 +69,7 @@ class Answer:
         return {"error": self.error, "report": report_as_json(self.report) if self.report else None}
 
     @classmethod
-    def parse(cls, found: Mapping[str, Any]) -> Answer:
+    def parse(cls, found: Mapping[str, Any]) -> BuildResult:
         return cls(report_from_json(found["report"]) if found["report"] else None, found["error"])
 
 
@@ -125,9 +125,9 @@ def _months(values: Mapping[str, Any]) -> dict[Month | None, Any]:
     return {None if text == NO_MONTH else Month.parse(text): value for text, value in values.items()}
 
 
-def _ends(span: Span | None) -> list[str] | None:
+def _ends(span: MonthRange | None) -> list[str] | None:
     return [str(span.first), str(span.last)] if span else None
 
 
-def _span(ends: list[str] | None) -> Span | None:
-    return Span(Month.parse(ends[0]), Month.parse(ends[1])) if ends else None
+def _span(ends: list[str] | None) -> MonthRange | None:
+    return MonthRange(Month.parse(ends[0]), Month.parse(ends[1])) if ends else None

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scx_pipeline.loading.warehouse_target import LandingStage
-from scx_pipeline.loading.target import Stage
-from scx_pipeline.lake.build.lake_engine import Engine, Maker
+from scx_pipeline.loading.warehouse_target import BufferStaging
+from scx_pipeline.loading.target import StagingTarget
+from scx_pipeline.lake.build.lake_engine import LakeEngine, LakeSession
 from scx_pipeline.lake.format.manifest import DataFile
-from scx_pipeline.lake.format.lake_store import Place
+from scx_pipeline.lake.format.lake_store import LakeStore
 from scx_pipeline.lake.format.parquet_reader import local_scan, read_batches, schema_of
-from scx_pipeline.model.star import Column, Source, Span, Star, Table
+from scx_pipeline.model.star import Column, Source, MonthRange, Star, Table
 from scx_pipeline.storage.temporary_folder import temporary_folder
 from scx_pipeline.warehouse.protocol import Limits, names, quote
 from scx_pipeline.warehouse.duckdb.duckdb_warehouse import DuckDBSession, configured, translated
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class DuckEngine(Engine):
+class DuckDBLakeEngine(LakeEngine):
     """DuckDB in this process, within these limits."""
 
     limits: Limits
@@ -34,30 +34,30 @@ class DuckEngine(Engine):
         return star.schema_name
 
     @contextmanager
-    def open(self, schema: str, place: Place) -> Iterator[Maker]:
+    def open(self, schema: str, place: LakeStore) -> Iterator[LakeSession]:
         import duckdb
 
         with temporary_folder() as folder:
             path = Path(folder) / "dev.duckdb"
             with translated(f"the scratch file {path} (TMPDIR)", self.limits), duckdb.connect(path) as con:
-                yield DuckMaker(configured(con, self.limits), schema, place, self.limits.batch_files)
+                yield DuckDBLakeSession(configured(con, self.limits), schema, place, self.limits.batch_files)
 
 
-class DuckMaker(DuckDBSession, Maker):
+class DuckDBLakeSession(DuckDBSession, LakeSession):
     """Relations in a scratch file, as tables and views of one schema."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, schema: str, place: Place, batch_files: int) -> None:
+    def __init__(self, con: duckdb.DuckDBPyConnection, schema: str, place: LakeStore, batch_files: int) -> None:
         super().__init__(con)
         self.schema, self.place, self.batch_files = schema, place, batch_files
         self.scans = 0
         con.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
 
     @contextmanager
-    def stage(self, source: Source, table: Table, span: Span | None, name: str) -> Iterator[Stage]:
+    def stage(self, source: Source, table: Table, span: MonthRange | None, name: str) -> Iterator[StagingTarget]:
         made = table.model_copy(update={"name": name})
         self.create_table(self.schema, made)
-        with self.landing(self.schema, made, span) as landing:
-            yield LandingStage(landing, made, span)
+        with self.staging_buffer(self.schema, made, span) as buffer:
+            yield BufferStaging(buffer, made, span)
 
     def keep(self, name: str, select: str) -> None:
         self.con.execute(f"CREATE OR REPLACE TABLE {self._own(name)} AS {select}")

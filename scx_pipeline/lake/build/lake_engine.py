@@ -7,22 +7,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
-from scx_pipeline.loading.target import Stage
+from scx_pipeline.loading.target import StagingTarget
 from scx_pipeline.lake.format.manifest import DataFile
-from scx_pipeline.lake.format.lake_store import Place
-from scx_pipeline.model.star import Column, Source, Span, Star, Table
+from scx_pipeline.lake.format.lake_store import LakeStore
+from scx_pipeline.model.star import Column, Source, MonthRange, Star, Table
 from scx_pipeline.warehouse.protocol import Relations
 
 
-class Maker(Relations):
+class LakeSession(Relations):
     """An engine that makes tables out of objects and a lake's files, and writes files; nothing of it outlives a build."""
 
     batch_files: int = 0  # source files read at a time; 0: as many as suits the engine
 
     @abstractmethod
     def stage(
-        self, source: Source, table: Table, span: Span | None, name: str
-    ) -> AbstractContextManager[Stage]:
+        self, source: Source, table: Table, span: MonthRange | None, name: str
+    ) -> AbstractContextManager[StagingTarget]:
         """A staging table's slice, to be made from objects and to stand under a name of the star's schema."""
 
     @abstractmethod
@@ -38,7 +38,7 @@ class Maker(Relations):
         """A SELECT of these columns of a table's files in the lake."""
 
 
-class Engine(ABC):
+class LakeEngine(ABC):
     """Opens makers."""
 
     @abstractmethod
@@ -46,5 +46,5 @@ class Engine(ABC):
         """The schema under which a star's tables are known to a maker."""
 
     @abstractmethod
-    def open(self, schema: str, place: Place) -> AbstractContextManager[Maker]:
+    def open(self, schema: str, place: LakeStore) -> AbstractContextManager[LakeSession]:
         """A maker for a build of the lake at a place. Raises PipelineError where the engine cannot be had."""

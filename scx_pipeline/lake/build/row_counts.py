@@ -7,15 +7,15 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.history import load_history
-from scx_pipeline.history.ingest_result import Ingested
+from scx_pipeline.history.ingest_result import IngestResult
 from scx_pipeline.planning.selection import Selection
-from scx_pipeline.lake.format.commit import NewFiles, Turn
+from scx_pipeline.lake.format.commit import NewFiles, LakeTransaction
 from scx_pipeline.lake.format.layout import ACCOUNTS, shape_of
 from scx_pipeline.lake.format.parquet_reader import read_batches, schema_of
 from scx_pipeline.lake.format.table_writer import look
 from scx_pipeline.model.star import Table
 from scx_pipeline.warehouse.protocol import Limits, names
-from scx_pipeline.warehouse.duckdb.duckdb_warehouse import scratch
+from scx_pipeline.warehouse.duckdb.duckdb_warehouse import in_memory_database
 from scx_pipeline.warehouse.export import Unload, write_parquet
 
 if TYPE_CHECKING:
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
 
 
 def write_accounts(
-    turn: Turn, star: str, load_id: str, ingested: Sequence[Ingested], selection: Selection
+    transaction: LakeTransaction, star: str, load_id: str, ingest_result: Sequence[IngestResult], selection: Selection
 ) -> list[NewFiles]:
     """Write what is known now: of objects read again, what this build found; of objects that have gone, nothing."""
-    counts = [count for item in ingested for count in item.counts]
+    counts = [count for item in ingest_result for count in item.counts]
     read = {(count.object.source, count.object.info.key) for count in counts}
     present = {(item.source, item.info.key) for item in selection.objects}
     objects = load_history.object_rows(star, load_id, counts)
-    rejected = load_history.rejected_rows(star, load_id, ingested)
-    with scratch(Limits()) as con:
+    rejected = load_history.rejected_rows(star, load_id, ingest_result)
+    with in_memory_database(Limits()) as con:
         _register(con, "read", read)
         _register(con, "present", present)
         con.execute(
             "CREATE TABLE listed AS SELECT unnest(?::VARCHAR[]) AS source", [sorted(selection.listed)]
         )
         return [
-            _write(con, turn, load_history.OBJECTS, objects),
-            _write(con, turn, load_history.REJECTED, rejected),
+            _write(con, transaction, load_history.OBJECTS, objects),
+            _write(con, transaction, load_history.REJECTED, rejected),
         ]
 
 
@@ -59,15 +59,15 @@ def _register(con: duckdb.DuckDBPyConnection, name: str, keys: Iterable[tuple[st
 
 
 def _write(
-    con: duckdb.DuckDBPyConnection, turn: Turn, account: Table, rows: Sequence[Sequence[Any]]
+    con: duckdb.DuckDBPyConnection, transaction: LakeTransaction, account: Table, rows: Sequence[Sequence[Any]]
 ) -> NewFiles:
     import pyarrow as pa
 
     name = f"{ACCOUNTS}/{account.name}"
     schema, columns = schema_of(account.columns), names(account.column_names)
-    files = turn.before.of(name)
+    files = transaction.before.of(name)
     con.register(
-        "before", pa.Table.from_batches(read_batches(turn.place, files, account, account.columns), schema)
+        "before", pa.Table.from_batches(read_batches(transaction.place, files, account, account.columns), schema)
     )
     arrays = [pa.array([row[index] for row in rows], field.type) for index, field in enumerate(schema)]
     con.register("now", pa.Table.from_arrays(arrays, schema=schema))
@@ -79,6 +79,6 @@ def _write(
     [count] = con.execute("SELECT count(*) FROM kept").fetchone() or (0,)
     if count:
         order = "ORDER BY source, object_key"
-        unload = Unload("", account.columns, (), turn.url_of(name))
+        unload = Unload("", account.columns, (), transaction.url_of(name))
         write_parquet(con, f"SELECT * FROM (SELECT {columns} FROM kept {order})", unload)
-    return NewFiles(name, None, look(turn, name, account.columns, {None: int(count)}), shape_of(account))
+    return NewFiles(name, None, look(transaction, name, account.columns, {None: int(count)}), shape_of(account))

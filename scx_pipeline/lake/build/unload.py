@@ -11,12 +11,12 @@ from typing import Any
 from scx_pipeline.history import load_history
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import LakeError
-from scx_pipeline.lake.format.commit import NewFiles, Turn, begin, commit, give_up
+from scx_pipeline.lake.format.commit import NewFiles, LakeTransaction, begin, commit, give_up
 from scx_pipeline.lake.format.layout import ACCOUNTS, all_in, months_in, shape_of
-from scx_pipeline.lake.format.manifest import DataFile, Made, Manifest
-from scx_pipeline.lake.format.lake_store import Place, open_place
+from scx_pipeline.lake.format.manifest import DataFile, PartitionState, Manifest
+from scx_pipeline.lake.format.lake_store import LakeStore, open_lake_store
 from scx_pipeline.lake.format.table_writer import Counts, look, write_table
-from scx_pipeline.model.star import Month, Span, Table, contiguous_spans
+from scx_pipeline.model.star import Month, MonthRange, Table, contiguous_ranges
 from scx_pipeline.warehouse.protocol import STATE_SCHEMA, Session, Warehouse, names, qualified
 from scx_pipeline.warehouse.export import Unload
 
@@ -60,7 +60,7 @@ class Unloader:
 
     compiled: CompiledStar
     warehouse: Warehouse
-    span: Span | None = None
+    span: MonthRange | None = None
     progress: Callable[[str], None] = lambda message: None
 
     def run(self, url: str) -> Unloaded:
@@ -68,35 +68,35 @@ class Unloader:
 
         Raises PipelineError, and then the lake is as it was.
         """
-        turn = begin(self._open(url), self.compiled.star.name, self.warehouse.notify)
+        transaction = begin(self._open(url), self.compiled.star.name, self.warehouse.notify)
         try:
             with self.warehouse.reading() as session:
                 session.begin()  # so that all queries see the same commit
-                unload = _Unload(self, session, turn)
+                unload = _Unload(self, session, transaction)
                 unload.write()
             self.progress("putting files in their places")
-            commit(turn, unload.new, unload.after())
+            commit(transaction, unload.new, unload.after())
         except BaseException:
-            give_up(turn, self.warehouse.notify)
+            give_up(transaction, self.warehouse.notify)
             raise
-        return Unloaded(turn.place.url, turn.run, unload.told)
+        return Unloaded(transaction.place.url, transaction.run, unload.told)
 
-    def _open(self, url: str) -> Place:
+    def _open(self, url: str) -> LakeStore:
         needed = self.warehouse.capabilities.writes_to
         if not url.startswith(needed):
             raise LakeError(
                 f"the lake is {url}, where {self.warehouse.url} cannot write: set SCX_LAKE_URL (or --lake) to {needed}bucket/prefix"
             )
-        return open_place(url, self.compiled.star.name)
+        return open_lake_store(url, self.compiled.star.name)
 
 
 class _Unload:
     """An unload while it runs."""
 
-    def __init__(self, unloader: Unloader, session: Session, turn: Turn) -> None:
+    def __init__(self, unloader: Unloader, session: Session, transaction: LakeTransaction) -> None:
         self.compiled, self.span, self.progress = unloader.compiled, unloader.span, unloader.progress
         self.star = unloader.compiled.star
-        self.session, self.turn = session, turn
+        self.session, self.transaction = session, transaction
         self.new: list[NewFiles] = []
         self.told: list[UnloadedTable] = []
         self.rows: dict[str, Counts] = {}
@@ -104,7 +104,7 @@ class _Unload:
     def write(self) -> None:
         """Write all that goes into the lake into the run's own folder."""
         self.months = load_history.read_months(self.session, self.star.name)
-        self.whole = load_history.read_whole(self.session, self.star.name)
+        self.unpartitioned = load_history.read_unpartitioned(self.session, self.star.name)
         self.stale = load_history.read_stale(self.session, self.star.name)
         self._check_kept()
         for table in self.star.tables:
@@ -120,27 +120,27 @@ class _Unload:
     def _check_kept(self) -> None:
         """Raise LakeError where months are wanted whose staging rows were removed: the lake would have half of them."""
         name = self.star.name
-        tables = [table.name for table in self.star.staging if table.sliced]
-        emptied = set().union(*load_history.read_emptied(self.session, name, tables).values())
-        gone = sorted(month for month in emptied if self.span is None or month in self.span)
+        tables = [table.name for table in self.star.staging if table.partitioned]
+        purged = set().union(*load_history.read_purged(self.session, name, tables).values())
+        gone = sorted(month for month in purged if self.span is None or month in self.span)
         if not gone:
             return
-        kept = [span for span in contiguous_spans(list(self.months)) if span.last > gone[-1]]
+        kept = [span for span in contiguous_ranges(list(self.months)) if span.last > gone[-1]]
         first = gone[-1].shift(1)
         others = f", or unload the others: --from {first} --to {kept[-1].last}" if kept else ""
         raise LakeError(
-            f"{', '.join(map(str, contiguous_spans(gone)))} of {name} cannot be unloaded, as their staging rows are not kept any more "
+            f"{', '.join(map(str, contiguous_ranges(gone)))} of {name} cannot be unloaded, as their staging rows are not kept any more "
             f"(SCX_KEEP_STAGING_MONTHS): run `scx load {name} --from {gone[0]} --to {gone[-1]}`, which brings them back{others}"
         )
 
     def _write(self, table: Table, name: str, schema: str) -> Sequence[DataFile]:
-        new, self.rows[name] = write_table(self.turn, self.session, schema, table, name, self.span)
+        new, self.rows[name] = write_table(self.transaction, self.session, schema, table, name, self.span)
         self.new.append(new)
         return new.files
 
     def _tell(self, table: Table, files: Sequence[DataFile]) -> None:
         counts = self.rows[table.name]
-        months = tuple(sorted(month for month in counts if month)) if table.sliced else None
+        months = tuple(sorted(month for month in counts if month)) if table.partitioned else None
         size = sum(item.bytes for item in files)
         self.told.append(UnloadedTable(table.name, months, len(files), sum(counts.values()), size))
 
@@ -150,8 +150,8 @@ class _Unload:
         [(count,)] = self.session.rows(f"SELECT COUNT(*) FROM ({select}) AS q")
         name = f"{ACCOUNTS}/{account.name}"
         if count:
-            self.session.unload(Unload(select, account.columns, (), self.turn.url_of(name)))
-        files = look(self.turn, name, account.columns, {None: int(count)})
+            self.session.unload(Unload(select, account.columns, (), self.transaction.url_of(name)))
+        files = look(self.transaction, name, account.columns, {None: int(count)})
         self.new.append(NewFiles(name, None, files, shape_of(account)))
 
     def _check(self, table: Table) -> None:
@@ -164,19 +164,19 @@ class _Unload:
 
     def after(self) -> Manifest:
         """What stands in the lake, its files aside."""
-        before, now = self.turn.before, datetime.now(UTC).isoformat(timespec="seconds")
+        before, now = self.transaction.before, datetime.now(UTC).isoformat(timespec="seconds")
         span = self.span
         months = {month: made for month, made in before.months.items() if span and month not in span}
         stale = {month: why for month, why in before.stale.items() if span and month not in span}
         for month, state in self.months.items():
             if span is None or month in span:
-                months[month] = Made(state, self.turn.run, now, self._rows_of(month))
+                months[month] = PartitionState(state, self.transaction.run, now, self._rows_of(month))
         stale |= {month: why for month, why in self.stale.items() if span is None or month in span}
-        whole = Made(self.whole, self.turn.run, now, self._rows_of(None)) if self.whole else None
-        return replace(before, months=months, whole=whole, stale=stale)
+        unpartitioned = PartitionState(self.unpartitioned, self.transaction.run, now, self._rows_of(None)) if self.unpartitioned else None
+        return replace(before, months=months, unpartitioned=unpartitioned, stale=stale)
 
     def _rows_of(self, month: Month | None) -> dict[str, int]:
         """How many rows a month gives to each of the tables with months; None: those of the tables without."""
         if month is None:
-            return {table.name: self.rows[table.name].get(None, 0) for table in self.star.whole}
+            return {table.name: self.rows[table.name].get(None, 0) for table in self.star.unpartitioned}
         return {table.name: self.rows[months_in(table)].get(month, 0) for table in self.star.monthly}

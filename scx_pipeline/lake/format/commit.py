@@ -14,19 +14,19 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from scx_pipeline.errors import LakeError
-from scx_pipeline.lake.format.lake_store import Place
+from scx_pipeline.lake.format.lake_store import LakeStore
 from scx_pipeline.lake.format.layout import WRITING, Shape, folder_of, month_of_key, new_run, place_of, run_of
 from scx_pipeline.lake.format.manifest import MANIFESTS, DataFile, Manifest, read_manifest
-from scx_pipeline.model.star import Month, Span
+from scx_pipeline.model.star import Month, MonthRange
 
 KEPT_MANIFESTS = 3  # the latest ones: a reader that has listed them may still be about to read one
 
 
 @dataclass(frozen=True)
-class Turn:
+class LakeTransaction:
     """A run's right to commit to a star's lake, as long as no other run has begun; what stood when it began."""
 
-    place: Place
+    place: LakeStore
     run: str
     before: Manifest
 
@@ -45,12 +45,12 @@ class NewFiles:
     """What takes the place of a table's files: of all of them, or of those of the span. Keys are within the run's folder."""
 
     table: str  # the folder's name
-    span: Span | None
+    span: MonthRange | None
     files: Sequence[DataFile]
     shape: Shape
 
 
-def begin(place: Place, star: str, notify: Callable[[str], None]) -> Turn:
+def begin(place: LakeStore, star: str, notify: Callable[[str], None]) -> LakeTransaction:
     """Take the turn, and remove what runs before have left. Raises LakeError where the lake cannot be written."""
     while True:
         standing = read_manifest(place, star)
@@ -63,32 +63,32 @@ def begin(place: Place, star: str, notify: Callable[[str], None]) -> Turn:
         if place.create(mine.key, mine.as_bytes()):
             break
     _tidy(place, mine, notify)
-    return Turn(place, run, mine)
+    return LakeTransaction(place, run, mine)
 
 
-def commit(turn: Turn, new: Sequence[NewFiles], after: Manifest) -> Manifest:
+def commit(transaction: LakeTransaction, new: Sequence[NewFiles], after: Manifest) -> Manifest:
     """Put a run's files in their places and make them the tables; `after` is what else shall stand.
 
     The manifest that stands then. Raises LakeError where another run came between, or a file cannot be moved; the lake is
     as it was then.
     """
-    place = turn.place
-    moved = {item.key: place_of(turn.run, item.key) for part in new for item in part.files}
-    _check_turn(turn)
-    made = _listed(turn, new, after, moved)
+    place = transaction.place
+    moved = {item.key: place_of(transaction.run, item.key) for part in new for item in part.files}
+    _check_turn(transaction)
+    made = _listed(transaction, new, after, moved)
     try:
-        found = place.each(lambda key: place.move(turn.folder + key, moved[key]), list(moved))
-        stands = all(found) and _create(place, made)
+        found = place.each(lambda key: place.move(transaction.folder + key, moved[key]), list(moved))
+        is_published = all(found) and _create(place, made)
     except _UnknownError:
         raise  # they may be listed
     except BaseException:
         _take_back(place, moved)
         raise
-    if not stands:
+    if not is_published:
         _take_back(place, moved)
         raise _overtaken(place)
     _remove_replaced(place, new, made)
-    forget(turn)
+    forget(transaction)
     return made
 
 
@@ -96,7 +96,7 @@ class _UnknownError(LakeError):
     """Whether a manifest was created could not be found out."""
 
 
-def _create(place: Place, made: Manifest) -> bool:
+def _create(place: LakeStore, made: Manifest) -> bool:
     """Create the manifest; whether it is this run's that stands under the number, as an answer may be lost on its way."""
     content = made.as_bytes()
     try:
@@ -112,25 +112,27 @@ def _create(place: Place, made: Manifest) -> bool:
         raise
 
 
-def _take_back(place: Place, moved: Mapping[str, str]) -> None:
+def _take_back(place: LakeStore, moved: Mapping[str, str]) -> None:
     with suppress(LakeError):  # the next run removes them
         place.remove(list(moved.values()))
 
 
-def _listed(turn: Turn, new: Sequence[NewFiles], after: Manifest, moved: Mapping[str, str]) -> Manifest:
+def _listed(
+    transaction: LakeTransaction, new: Sequence[NewFiles], after: Manifest, moved: Mapping[str, str]
+) -> Manifest:
     for part in new:
         files = [replace(item, key=moved[item.key]) for item in part.files]
         shapes = {**after.shapes, part.table: part.shape}
         after = replace(after, files=after.replaced(part.table, part.span, files), shapes=shapes)
-    return replace(after, number=turn.before.number + 1, writer=None, run=turn.run)
+    return replace(after, number=transaction.before.number + 1, writer=None, run=transaction.run)
 
 
-def _check_turn(turn: Turn) -> None:
-    if read_manifest(turn.place, turn.before.star).number != turn.before.number:
-        raise _overtaken(turn.place)
+def _check_turn(transaction: LakeTransaction) -> None:
+    if read_manifest(transaction.place, transaction.before.star).number != transaction.before.number:
+        raise _overtaken(transaction.place)
 
 
-def _remove_replaced(place: Place, new: Sequence[NewFiles], made: Manifest) -> None:
+def _remove_replaced(place: LakeStore, new: Sequence[NewFiles], made: Manifest) -> None:
     """Remove Parquet files in the folders of what was replaced, whoever wrote them: a reader of folders would count them."""
     standing = made.keys
     for part in new:
@@ -150,20 +152,20 @@ def _month(table: str, key: str) -> Month | None:
     return month_of_key(key.removeprefix(f"{table}/"))
 
 
-def forget(turn: Turn) -> None:
+def forget(transaction: LakeTransaction) -> None:
     """Remove what a run has not moved."""
-    turn.place.remove_folder(turn.folder)
+    transaction.place.remove_folder(transaction.folder)
 
 
-def give_up(turn: Turn, notify: Callable[[str], None]) -> None:
+def give_up(transaction: LakeTransaction, notify: Callable[[str], None]) -> None:
     """Leave nothing of a run that failed."""
     try:
-        forget(turn)
+        forget(transaction)
     except LakeError as error:
         notify(f"{error}; the next run removes what is left")
 
 
-def _tidy(place: Place, mine: Manifest, notify: Callable[[str], None]) -> None:
+def _tidy(place: LakeStore, mine: Manifest, notify: Callable[[str], None]) -> None:
     """Remove what earlier runs have left: what they had not moved, what they never made visible, and what they replaced."""
     left = _strays(place.list(), mine)
     if left:
@@ -181,7 +183,7 @@ def _strays(keys: Iterable[str], mine: Manifest) -> list[str]:
     return [key for key in keys if key.startswith(f"{WRITING}/") or (run_of(key) and key not in standing)]
 
 
-def _overtaken(place: Place) -> LakeError:
+def _overtaken(place: LakeStore) -> LakeError:
     return LakeError(
         f"{place.url}: another run began to write after this one and takes its place; nothing was changed by this one"
     )

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from scx_pipeline.errors import LakeError
-from scx_pipeline.lake.format.lake_store import Place
+from scx_pipeline.lake.format.lake_store import LakeStore
 from scx_pipeline.lake.format.layout import FOLDERS, file_columns, part_of
 from scx_pipeline.lake.format.manifest import DataFile
 from scx_pipeline.lake.format.parquet_reader import local_scan, read_batches, read_footer, schema_of
@@ -32,12 +32,12 @@ class GoneError(LakeError):
 class LakeFiles(ParquetFiles):
     """Some of a table's files in the lake."""
 
-    def __init__(self, place: Place, table: Table, files: Sequence[DataFile]) -> None:
+    def __init__(self, place: LakeStore, table: Table, files: Sequence[DataFile]) -> None:
         self.place, self.table, self.files = place, table, files
         self.rows = sum(item.rows for item in files)
         self.objects = [(f"{place.url}/{item.key}", item.bytes) for item in files]
         self.columns = file_columns(table)
-        made = FOLDERS if table.sliced else ()
+        made = FOLDERS if table.partitioned else ()
         self.values = {item.name: part_of(table, item) for item in made if item.name in table.column_names}
         keys = [item.key for item in files]
         self.scan = local_scan(place, keys, table) if place.folder is not None and keys else None

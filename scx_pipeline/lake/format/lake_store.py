@@ -26,7 +26,7 @@ SAMPLE = "file:///folder or s3://bucket/prefix"
 
 
 @dataclass(frozen=True)
-class Place:
+class LakeStore:
     """A folder of the lake."""
 
     url: str  # without a / at its end
@@ -125,24 +125,24 @@ class Place:
             ) from error
 
 
-def open_place(url: str, name: str) -> Place:
+def open_lake_store(url: str, name: str) -> LakeStore:
     """A folder of the lake at a URL. Raises LakeError where that is none."""
     parts = urlsplit(url)
     below = "/".join(item for item in (parts.path.strip("/"), name) if item)
     if parts.scheme == "s3" and parts.netloc:
-        return Place(f"s3://{parts.netloc}/{below}", open_s3(parts.netloc, below))
+        return LakeStore(f"s3://{parts.netloc}/{below}", open_s3(parts.netloc, below))
     if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path:
         folder = Path(unquote(parts.path)) / name
-        return Place(f"file:///{below}", _open_folder(url, folder), folder)
+        return LakeStore(f"file:///{below}", _open_folder(url, folder), folder)
     raise LakeError(f"SCX_LAKE_URL (or --lake) is {url!r}: write {SAMPLE}")
 
 
-def find_place(url: str, name: str) -> Place | None:
+def find_lake_store(url: str, name: str) -> LakeStore | None:
     """The same for who only reads, and makes no folder: nothing where there is none. Raises LakeError."""
     parts = urlsplit(url)
     if parts.scheme == "file" and parts.path and not (Path(unquote(parts.path)) / name).is_dir():
         return None
-    return open_place(url, name)
+    return open_lake_store(url, name)
 
 
 def _open_folder(url: str, folder: Path) -> ObjectStore:

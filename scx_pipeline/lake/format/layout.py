@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from scx_pipeline.declarations.month_rows import month_rows
-from scx_pipeline.model.star import Column, Month, Span, Table
-from scx_pipeline.warehouse.protocol import in_span, names, qualified, quote
+from scx_pipeline.declarations.latest_rows import latest_rows_table
+from scx_pipeline.model.star import Column, Month, MonthRange, Table
+from scx_pipeline.warehouse.protocol import in_month_range, names, qualified, quote
 
 if TYPE_CHECKING:
     from scx_pipeline.declarations.compiled_star import CompiledStar
@@ -32,13 +32,13 @@ _IN_MONTH = re.compile(r"year=(\d+)/month=(\d+)/.+")
 
 def months_in(table: Table) -> str:
     """The folder in which a table has its files by month, or all of them: of one kept by key, that of its newest rows."""
-    return table.name if table.sliced or table.whole else f"{NEWEST}/{table.name}"
+    return table.name if table.partitioned or table.unpartitioned else f"{NEWEST}/{table.name}"
 
 
 def stands_in(compiled: CompiledStar, table: Table) -> tuple[str, Table]:
     """That folder, and what is in it: of a table kept by key, its month rows."""
     folder = months_in(table)
-    return folder, table if folder == table.name else month_rows(compiled, table)
+    return folder, table if folder == table.name else latest_rows_table(compiled, table)
 
 
 def all_in(compiled: CompiledStar, table: Table) -> dict[str, Table]:
@@ -48,7 +48,7 @@ def all_in(compiled: CompiledStar, table: Table) -> dict[str, Table]:
 
 def folders_of(table: Table) -> tuple[Column, ...]:
     """The columns whose values name the folders of a table's files, as declared; of a table kept by month, at least two."""
-    if not table.sliced:
+    if not table.partitioned:
         return tuple(table.column(name) for name in table.partition_by)
     return (*FOLDERS, *(table.column(name) for name in table.partition_by[len(FOLDERS) :]))
 
@@ -67,7 +67,7 @@ def shape_of(table: Table) -> Shape:
     )
 
 
-def select_of(schema: str, table: Table, span: Span | None, folders: Sequence[Column]) -> str:
+def select_of(schema: str, table: Table, span: MonthRange | None, folders: Sequence[Column]) -> str:
     """What is written of a table, the values of the columns that name folders last."""
     listed = names([column.name for column in file_columns(table)])
     named = [
@@ -77,14 +77,14 @@ def select_of(schema: str, table: Table, span: Span | None, folders: Sequence[Co
     return f"SELECT {', '.join([listed, *named])} FROM {qualified(schema, table)} WHERE {within(table, span)}"
 
 
-def within(table: Table, span: Span | None) -> str:
+def within(table: Table, span: MonthRange | None) -> str:
     """The condition on what is written of a table: of one that is kept by month, the span's rows."""
-    return in_span(table.moment, span) if span and table.sliced else "TRUE"
+    return in_month_range(table.event_time_column, span) if span and table.partitioned else "TRUE"
 
 
 def part_of(table: Table, column: Column) -> str:
     """The expression of the year or month of a row's event time."""
-    return f"CAST(EXTRACT({column.name.upper()} FROM {quote(table.moment)}) AS INTEGER)"
+    return f"CAST(EXTRACT({column.name.upper()} FROM {quote(table.event_time_column)}) AS INTEGER)"
 
 
 def new_run(keys: Iterable[str]) -> str:

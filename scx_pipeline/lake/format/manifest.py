@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scx_pipeline.errors import LakeError
-from scx_pipeline.lake.format.lake_store import Place
+from scx_pipeline.lake.format.lake_store import LakeStore
 from scx_pipeline.lake.format.layout import Shape
-from scx_pipeline.model.star import Month, Span
+from scx_pipeline.model.star import Month, MonthRange
 from scx_pipeline.planning.selection import MonthState
 
 FORMAT = 1  # of what stands in a manifest
@@ -29,7 +29,7 @@ class DataFile:
 
 
 @dataclass(frozen=True)
-class Made:
+class PartitionState:
     """What a month, or the tables without months, were made from, by which run and when; and the rows by table."""
 
     state: MonthState
@@ -46,8 +46,8 @@ class Manifest:
     number: int = 0
     writer: str | None = None  # the run whose turn it is to commit; any other is too late
     run: str = ""  # the one that committed last
-    months: Mapping[Month, Made] = field(default_factory=dict)
-    whole: Made | None = None  # of the tables without months
+    months: Mapping[Month, PartitionState] = field(default_factory=dict)
+    unpartitioned: PartitionState | None = None  # of the tables without months
     stale: Mapping[Month, tuple[str, str]] = field(default_factory=dict)  # why, and since which run
     files: Mapping[str, tuple[DataFile, ...]] = field(default_factory=dict)  # by the folder of a table
     shapes: Mapping[str, Shape] = field(default_factory=dict)  # the same
@@ -56,16 +56,16 @@ class Manifest:
     def key(self) -> str:
         return f"{MANIFESTS}/{self.number:010d}.json"
 
-    def of(self, table: str, span: Span | None = None) -> list[DataFile]:
+    def of(self, table: str, span: MonthRange | None = None) -> list[DataFile]:
         """A table's files: those of the span's months, or all."""
         return [item for item in self.files.get(table, ()) if span is None or item.month in span]
 
-    def outside(self, table: str, span: Span) -> list[DataFile]:
+    def outside(self, table: str, span: MonthRange) -> list[DataFile]:
         """A table's files of other months than the span's."""
         return [item for item in self.files.get(table, ()) if item.month not in span]
 
     def replaced(
-        self, table: str, span: Span | None, files: Iterable[DataFile]
+        self, table: str, span: MonthRange | None, files: Iterable[DataFile]
     ) -> Mapping[str, tuple[DataFile, ...]]:
         """The files by table, once these have taken the place of a table's files of the span, or of all of it."""
         kept = self.outside(table, span) if span else []
@@ -89,7 +89,7 @@ class Manifest:
             "writer": self.writer,
             "run": self.run,
             "months": {str(month): _made_json(made) for month, made in sorted(self.months.items())},
-            "whole": _made_json(self.whole) if self.whole else None,
+            "whole": _made_json(self.unpartitioned) if self.unpartitioned else None,
             "stale": {str(month): list(why) for month, why in sorted(self.stale.items())},
             "shapes": {name: [list(column) for column in shape] for name, shape in self.shapes.items()},
             "tables": {
@@ -129,7 +129,7 @@ class Manifest:
         )
 
 
-def _made_json(made: Made) -> dict[str, Any]:
+def _made_json(made: PartitionState) -> dict[str, Any]:
     state = made.state
     return {
         "fingerprint": state.fingerprint,
@@ -140,9 +140,9 @@ def _made_json(made: Made) -> dict[str, Any]:
     }
 
 
-def _made(found: Mapping[str, Any]) -> Made:
+def _made(found: Mapping[str, Any]) -> PartitionState:
     state = MonthState(found["fingerprint"], found["code_version"])
-    return Made(state, found["run"], found["at"], found["rows"])
+    return PartitionState(state, found["run"], found["at"], found["rows"])
 
 
 def _file(found: Mapping[str, Any]) -> DataFile:
@@ -150,7 +150,7 @@ def _file(found: Mapping[str, Any]) -> DataFile:
     return DataFile(found["key"], found["rows"], found["bytes"], month)
 
 
-def read_manifest(place: Place, star: str) -> Manifest:
+def read_manifest(place: LakeStore, star: str) -> Manifest:
     """The manifest that stands; an empty one of a star that was never written. Raises LakeError."""
     while True:
         keys = sorted(place.list(f"{MANIFESTS}/"))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
     from pyarrow.parquet import FileMetaData, ParquetFile
 
-    from scx_pipeline.lake.format.lake_store import Place
+    from scx_pipeline.lake.format.lake_store import LakeStore
     from scx_pipeline.lake.format.manifest import DataFile
 
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
@@ -35,7 +35,7 @@ def schema_of(columns: Sequence[Column]) -> pa.Schema:
 
 
 def read_batches(
-    place: Place, files: Sequence[DataFile], table: Table, columns: Sequence[Column]
+    place: LakeStore, files: Sequence[DataFile], table: Table, columns: Sequence[Column]
 ) -> Iterator[pa.RecordBatch]:
     """These columns of a table's files, in this order and of the declared types. Raises LakeError for a file that is gone."""
     named = {column.name for column in folders_of(table)}
@@ -46,14 +46,14 @@ def read_batches(
                 yield _completed(batch, columns, folder_values(item.key))
 
 
-def read_footer(place: Place, item: DataFile) -> FileMetaData:
+def read_footer(place: LakeStore, item: DataFile) -> FileMetaData:
     """What the end of a file tells. Raises LakeError for a file that is gone."""
     with _opened(place, item) as file:
         return file.metadata
 
 
 @contextmanager
-def _opened(place: Place, item: DataFile) -> Iterator[ParquetFile]:
+def _opened(place: LakeStore, item: DataFile) -> Iterator[ParquetFile]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -91,7 +91,7 @@ def folder_values(key: str) -> dict[str, str | None]:
     return {name: None if value == NO_VALUE else unquote(value) for name, value in pairs}
 
 
-def local_scan(place: Place, keys: Sequence[str], table: Table) -> str:
+def local_scan(place: LakeStore, keys: Sequence[str], table: Table) -> str:
     """The query by which DuckDB reads a table's files where they are in a local folder."""
     from scx_pipeline.parsing.values import literal
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from scx_pipeline.errors import LakeError
-from scx_pipeline.lake.format.commit import NewFiles, Turn
+from scx_pipeline.lake.format.commit import LakeTransaction, NewFiles
 from scx_pipeline.lake.format.layout import (
     FOLDERS,
     PART,
@@ -19,7 +19,7 @@ from scx_pipeline.lake.format.layout import (
     within,
 )
 from scx_pipeline.lake.format.manifest import DataFile
-from scx_pipeline.model.star import Column, Month, Span, Table
+from scx_pipeline.model.star import Column, Month, MonthRange, Table
 from scx_pipeline.warehouse.export import Unload
 from scx_pipeline.warehouse.protocol import Relations, qualified, quote
 
@@ -28,7 +28,12 @@ WHOLE_NUMBERS = ("smallint", "integer", "bigint")
 
 
 def write_table(
-    turn: Turn, engine: Relations, schema: str, table: Table, name: str, span: Span | None
+    transaction: LakeTransaction,
+    engine: Relations,
+    schema: str,
+    table: Table,
+    name: str,
+    span: MonthRange | None,
 ) -> tuple[NewFiles, Counts]:
     """Write a table, or of one kept by month the span's rows, for the folder `name` of the star; and its rows by month.
 
@@ -37,35 +42,35 @@ def write_table(
     _check_folders(engine, schema, table, span)
     counts = _count(engine, schema, table, span)
     columns = file_columns(table)
-    for part, folders, url in _parts(engine, table, span, counts, turn.url_of(name)):
+    for part, folders, url in _parts(engine, table, span, counts, transaction.url_of(name)):
         select = select_of(schema, table, part, folders)
         largest = max(counts.values(), default=0)
         engine.unload(Unload(select, columns, tuple(folders), url, largest, table.sort or _moment(table)))
-    files = look(turn, name, columns, counts)
-    return NewFiles(name, span if table.sliced else None, files, shape_of(table)), counts
+    files = look(transaction, name, columns, counts)
+    return NewFiles(name, span if table.partitioned else None, files, shape_of(table)), counts
 
 
 def _moment(table: Table) -> tuple[str, ...]:
-    return (table.moment,) if table.sliced else ()
+    return (table.event_time_column,) if table.partitioned else ()
 
 
 def _parts(
-    engine: Relations, table: Table, span: Span | None, counts: Counts, url: str
-) -> list[tuple[Span | None, Sequence[Column], str]]:
+    engine: Relations, table: Table, span: MonthRange | None, counts: Counts, url: str
+) -> list[tuple[MonthRange | None, Sequence[Column], str]]:
     """What is written at a time: the months, the columns that name folders below, and where to."""
     folders = folders_of(table)
-    if engine.capabilities.folders_at_once or not table.sliced:
+    if engine.capabilities.folders_at_once or not table.partitioned:
         return [(span, folders, url)] if any(counts.values()) else []
     months = sorted(month for month in counts if month)  # one by one takes less memory
     return [
-        (Span(month, month), folders[len(FOLDERS) :], f"{url}year={month.year}/month={month.month}/")
+        (MonthRange(month, month), folders[len(FOLDERS) :], f"{url}year={month.year}/month={month.month}/")
         for month in months
     ]
 
 
-def _check_folders(engine: Relations, schema: str, table: Table, span: Span | None) -> None:
+def _check_folders(engine: Relations, schema: str, table: Table, span: MonthRange | None) -> None:
     """Raise LakeError for a table that has a year or month which is another's."""
-    for column in FOLDERS if table.sliced else ():
+    for column in FOLDERS if table.partitioned else ():
         if column.name not in table.column_names:
             continue
         other = "TRUE"
@@ -81,10 +86,10 @@ def _check_folders(engine: Relations, schema: str, table: Table, span: Span | No
             )
 
 
-def _count(engine: Relations, schema: str, table: Table, span: Span | None) -> dict[Month | None, int]:
+def _count(engine: Relations, schema: str, table: Table, span: MonthRange | None) -> dict[Month | None, int]:
     """How many rows there are, by month where they are kept so."""
     relation = f"{qualified(schema, table)} WHERE {within(table, span)}"
-    if not table.sliced:
+    if not table.partitioned:
         [(count,)] = engine.rows(f"SELECT COUNT(*) FROM {relation}")
         return {None: int(count)}
     parts = ", ".join(part_of(table, column) for column in FOLDERS)
@@ -92,12 +97,14 @@ def _count(engine: Relations, schema: str, table: Table, span: Span | None) -> d
     return {Month(int(year), int(month)): int(count) for year, month, count in found}
 
 
-def look(turn: Turn, name: str, columns: Sequence[Column], counts: Counts) -> list[DataFile]:
+def look(
+    transaction: LakeTransaction, name: str, columns: Sequence[Column], counts: Counts
+) -> list[DataFile]:
     """The files that a run has written for a folder of the star, keys within the run's own.
 
     Raises LakeError unless they have these columns, and exactly these rows, month by month.
     """
-    place, folder = turn.place, f"{turn.folder}{name}/"
+    place, folder = transaction.place, f"{transaction.folder}{name}/"
     sizes = {key: size for key, size in place.list(folder).items() if key.endswith(".parquet")}
     footers = place.each(place.footer, list(sizes))
     files = []
@@ -107,7 +114,7 @@ def look(turn: Turn, name: str, columns: Sequence[Column], counts: Counts) -> li
             raise LakeError(f"{place.url}/{key} has the columns {', '.join(found)}; nothing was changed")
         if footer.num_rows:
             month = _month(key.removeprefix(folder)) if None not in counts else None
-            files.append(DataFile(key.removeprefix(turn.folder), footer.num_rows, size, month))
+            files.append(DataFile(key.removeprefix(transaction.folder), footer.num_rows, size, month))
     _check_rows(name, files, counts)
     return files
 

@@ -18,7 +18,7 @@ from scx_pipeline.lake.format.layout import (
     run_of,
     shape_of,
 )
-from scx_pipeline.lake.format.manifest import DataFile, Made, Manifest
+from scx_pipeline.lake.format.manifest import DataFile, Manifest, PartitionState
 from scx_pipeline.model.star import Month, Star, Table
 from scx_pipeline.warehouse.redshift.copy_command import arrow_type
 
@@ -107,7 +107,7 @@ def misplaced(folder: str, table: Table, files: Sequence[DataFile]) -> Iterator[
         if named != expected:
             wanted = f"folders of {', '.join(expected)}" if expected else "no folder"
             yield of_file(folder, item, f"the file should be in {wanted} below {folder}/")
-        elif table.sliced and month_of_key(within) != item.month:
+        elif table.partitioned and month_of_key(within) != item.month:
             yield of_file(folder, item, f"the file is of {item.month}, and in the folder of another month")
 
 
@@ -123,12 +123,12 @@ def miscounted(star: Star, manifest: Manifest) -> Iterator[Finding]:
             found[item.month] += item.rows
         for month in sorted({*manifest.months, *filter(None, found)}):
             yield from _miscount(folder, month, found[month], _rows(manifest.months.get(month), table))
-    for table in star.whole:
+    for table in star.unpartitioned:
         rows = sum(item.rows for item in manifest.of(table.name))
-        yield from _miscount(table.name, None, rows, _rows(manifest.whole, table))
+        yield from _miscount(table.name, None, rows, _rows(manifest.unpartitioned, table))
 
 
-def _rows(made: Made | None, table: Table) -> int | None:
+def _rows(made: PartitionState | None, table: Table) -> int | None:
     return made.rows.get(table.name, 0) if made else None
 
 
@@ -153,7 +153,7 @@ def misread(folder: str, table: Table | None, item: DataFile, footer: FileMetaDa
     what = _columns(table, footer.schema.to_arrow_schema())
     if what:
         yield of_file(folder, item, what)
-    elif table.sliced and item.month:
+    elif table.partitioned and item.month:
         yield from _outside(folder, table, item, footer)
 
 
@@ -189,10 +189,10 @@ def _alike(found: pa.DataType, declared: pa.DataType) -> bool:
 
 def _outside(folder: str, table: Table, item: DataFile, footer: FileMetaData) -> Iterator[Finding]:
     assert item.month is not None
-    index = footer.schema.names.index(table.moment)
+    index = footer.schema.names.index(table.event_time_column)
     groups = [footer.row_group(number).column(index).statistics for number in range(footer.num_row_groups)]
     ends = [end for group in groups if group and group.has_min_max for end in (group.min, group.max)]
     moments = [end.replace(tzinfo=None) for end in ends]
     if moments and not item.month.start <= min(moments) <= max(moments) < item.month.end:
-        what = f"{table.moment} goes from {min(moments)} to {max(moments)}, outside {item.month}"
+        what = f"{table.event_time_column} goes from {min(moments)} to {max(moments)}, outside {item.month}"
         yield of_file(folder, item, what)

@@ -132,7 +132,7 @@ class KeyCheck:
             table = self.star.table(name)
             if table.key:
                 self.progress(f"keys of {name}")
-                yield from _doubled(con, table)
+                yield from _duplicate_keys(con, table)
             for column in table.columns:
                 if column.references and column.references not in self.damaged:
                     self.progress(f"{name}: what {column.name} points to")
@@ -194,7 +194,7 @@ def _reason(error: duckdb.Error, local: _Local) -> str:
     return re.sub(rf'"?{re.escape(str(local.path))}"?', "it", first_line(error))
 
 
-def _doubled(con: duckdb.DuckDBPyConnection, table: Table) -> Iterator[Finding]:
+def _duplicate_keys(con: duckdb.DuckDBPyConnection, table: Table) -> Iterator[Finding]:
     """A finding on the keys of a table that stand more than once, if there are any."""
     key, source = names(table.key), quote(table.name)
     if surely_unique(con, source, [table.column(name) for name in table.key]):

@@ -11,12 +11,12 @@ from typing import Any
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import BucketError, LakeError
-from scx_pipeline.lake.format.lake_store import Place, find_place
+from scx_pipeline.lake.format.lake_store import LakeStore, find_lake_store
 from scx_pipeline.lake.format.layout import ACCOUNTS, WRITING
-from scx_pipeline.lake.format.manifest import DataFile, Made, Manifest, read_manifest
+from scx_pipeline.lake.format.manifest import DataFile, Manifest, PartitionState, read_manifest
 from scx_pipeline.loading.load import list_selection
 from scx_pipeline.model.star import Month, Star
-from scx_pipeline.planning.selection import Selection, changed_months, whole_change
+from scx_pipeline.planning.selection import Selection, changed_months, unpartitioned_change
 from scx_pipeline.storage.bucket import open_bucket
 
 ALL_MONTHS = (
@@ -79,9 +79,9 @@ def nothing_of(star: str, url: str) -> str:
     )
 
 
-def standing_lake(url: str, star: str) -> tuple[Place, Manifest]:
+def standing_lake(url: str, star: str) -> tuple[LakeStore, Manifest]:
     """A star's folder in the lake of a URL, and the manifest that stands. Raises LakeError where there is none."""
-    place = find_place(url, star)
+    place = find_lake_store(url, star)
     manifest = read_manifest(place, star) if place else Manifest(star)
     if place is None or not manifest.number:
         raise LakeError(nothing_of(star, url))
@@ -99,7 +99,7 @@ def read_status(compiled: CompiledStar, lake: str, bucket: str) -> LakeStatus | 
     A bucket that cannot be listed is told in the status. Raises LakeError where the lake cannot be read.
     """
     star = compiled.star
-    place = find_place(lake, star.name)
+    place = find_lake_store(lake, star.name)
     if place is None:
         return None
     manifest = read_manifest(place, star.name)
@@ -126,9 +126,9 @@ def states_of(
         found[month] = (STALE, why)
     for item in changed_months(selection, compiled.star.months(), manifest.states, compiled.version):
         found[item.month] = (CHANGED, NOT_BUILT.get(item.reason, item.reason))
-    if selection.whole:
-        state = manifest.whole.state if manifest.whole else None
-        reason = whole_change(selection, state, compiled.whole_version)
+    if selection.unpartitioned:
+        state = manifest.unpartitioned.state if manifest.unpartitioned else None
+        reason = unpartitioned_change(selection, state, compiled.unpartitioned_version)
         found[None] = (CHANGED, NOT_BUILT.get(reason, reason)) if reason else (CURRENT, "")
     return found
 
@@ -146,13 +146,13 @@ def parts_of(star: Star, manifest: Manifest, states: Mapping[Month | None, State
     ]
     if star.monthly:
         parts.append(_all_months(star, manifest))
-    if star.whole:
-        files = [item for table in star.whole for item in manifest.of(table.name)]
-        parts.append(_part(NO_MONTHS, manifest.whole, files, states.get(None, ("", ""))))
+    if star.unpartitioned:
+        files = [item for table in star.unpartitioned for item in manifest.of(table.name)]
+        parts.append(_part(NO_MONTHS, manifest.unpartitioned, files, states.get(None, ("", ""))))
     return parts
 
 
-def _part(name: str, made: Made | None, files: Sequence[DataFile], state: State) -> Part:
+def _part(name: str, made: PartitionState | None, files: Sequence[DataFile], state: State) -> Part:
     if made is None:
         return Part(name, {}, len(files), _bytes(files), "", "", *state)
     return Part(name, made.rows, len(files), _bytes(files), made.run, made.at, *state)
@@ -160,7 +160,7 @@ def _part(name: str, made: Made | None, files: Sequence[DataFile], state: State)
 
 def _all_months(star: Star, manifest: Manifest) -> Part:
     """All that stands of the tables with months."""
-    without = {table.name for table in star.whole}
+    without = {table.name for table in star.unpartitioned}
     files = [
         item
         for folder, items in manifest.files.items()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import LakeError
-from scx_pipeline.lake.format.lake_store import Place
+from scx_pipeline.lake.format.lake_store import LakeStore
 from scx_pipeline.lake.format.manifest import Manifest, read_manifest
 from scx_pipeline.lake.inspect.findings import (
     Finding,
@@ -79,7 +79,7 @@ class Verifier:
 class _Verification:
     """A verification while it runs."""
 
-    def __init__(self, verifier: Verifier, place: Place, manifest: Manifest) -> None:
+    def __init__(self, verifier: Verifier, place: LakeStore, manifest: Manifest) -> None:
         self.star, self.limits, self.progress = verifier.compiled.star, verifier.limits, verifier.progress
         self.place, self.manifest = place, manifest
         self.bucket = Bucket(place.url, place.store, place.folder)

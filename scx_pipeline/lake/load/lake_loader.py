@@ -11,23 +11,23 @@ from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import LakeError, PipelineError
 from scx_pipeline.history import load_history
 from scx_pipeline.history.check_result import CheckResult
-from scx_pipeline.history.ingest_result import Ingested, ObjectCount, Rejected
+from scx_pipeline.history.ingest_result import IngestResult, ObjectCount, Rejected
 from scx_pipeline.lake.format.data_files import GoneError
-from scx_pipeline.lake.format.lake_store import Place
+from scx_pipeline.lake.format.lake_store import LakeStore
 from scx_pipeline.lake.format.layout import months_in
 from scx_pipeline.lake.format.manifest import Manifest
-from scx_pipeline.lake.load.lake_source import NEVER, LakeFed
-from scx_pipeline.lake.load.load_plan import WHOLE, check_made, check_whole, lake_of, state_of
-from scx_pipeline.loading.checks import check_ingested
-from scx_pipeline.loading.load import LoadReport, LoadRun, Progress, RefreshRun, Road
-from scx_pipeline.loading.target import Target
-from scx_pipeline.model.star import Month, Source, Span, Table
+from scx_pipeline.lake.load.lake_source import NEVER, LakeSource
+from scx_pipeline.lake.load.load_plan import WHOLE, check_made, check_unpartitioned, lake_of, state_of
+from scx_pipeline.loading.checks import check_ingest_result
+from scx_pipeline.loading.load import Loader, LoadReport, LoadRun, Progress, RefreshRun
+from scx_pipeline.loading.target import LoadTarget
+from scx_pipeline.model.star import Month, MonthRange, Source, Table
 from scx_pipeline.planning.selection import MonthState, SelectedObject, Selection, select_objects
 from scx_pipeline.storage.bucket import ObjectInfo
 from scx_pipeline.warehouse.protocol import Session, Warehouse
 
 
-class LakeLoader(Road):
+class LakeLoader(Loader):
     """Loads spans of one star from the lake of a URL into one warehouse, with the gates and history of any other load.
 
     The tables with months come out of the lake's files, those kept by key by way of their month rows. Of the tables without
@@ -45,9 +45,9 @@ class LakeLoader(Road):
         self.compiled, self.url, self.warehouse, self.progress = compiled, url, warehouse, progress
 
     def load(
-        self, span: Span, tables: Collection[str] | None = None, run_id: str | None = None
+        self, span: MonthRange, tables: Collection[str] | None = None, run_id: str | None = None
     ) -> LoadReport:
-        """See `Road.load`; raises PipelineError for some of the tables only, as all of a month must be of one make."""
+        """See `Loader.load`; raises PipelineError for some of the tables only, as all of a month must be of one make."""
         known = {table.name for table in self.compiled.star.monthly}
         if tables and not known.issubset(tables):
             raise PipelineError(
@@ -55,43 +55,43 @@ class LakeLoader(Road):
             )
         return super().load(span, tables, run_id)
 
-    def publish(self, work: Callable[[Target], LoadReport]) -> LoadReport:
-        """See `Road.publish`. Where another run has replaced files since the manifest was read, it is begun anew, once."""
+    def publish(self, work: Callable[[LoadTarget], LoadReport]) -> LoadReport:
+        """See `Loader.publish`. Where another run has replaced files since the manifest was read, it is begun anew, once."""
         try:
             return self._publish(work)
         except GoneError as error:
             self.progress(f"{error}; beginning anew")
             return self._publish(work)
 
-    def _publish(self, work: Callable[[Target], LoadReport]) -> LoadReport:
+    def _publish(self, work: Callable[[LoadTarget], LoadReport]) -> LoadReport:
         star = self.compiled.star
 
         def attempt(session: Session) -> LoadReport:
             # Read when it is this load's turn, as a bucket is listed.
-            return work(LakeFed(self.compiled, session, *lake_of(star, self.url)))
+            return work(LakeSource(self.compiled, session, *lake_of(star, self.url)))
 
         return self.warehouse.run(star.name, attempt)
 
-    def _load_run(self, target: Target, span: Span, names: set[str], run_id: str | None) -> LoadRun:
+    def _load_run(self, target: LoadTarget, span: MonthRange, names: set[str], run_id: str | None) -> LoadRun:
         return _MonthsFromLake(self, target, span, names, run_id)
 
-    def _refresh_run(self, target: Target, names: set[str], run_id: str | None) -> RefreshRun:
-        return _WholeFromLake(self, target, None, names, run_id)
+    def _refresh_run(self, target: LoadTarget, names: set[str], run_id: str | None) -> RefreshRun:
+        return _UnpartitionedFromLake(self, target, None, names, run_id)
 
 
 class _FromLake(LoadRun):
     """A load from the lake while it runs: objects are accounted for as the lake does, staging rows are its files'."""
 
-    target: LakeFed
+    target: LakeSource
 
     def _list(self, staging: Sequence[Table]) -> Selection:
         manifest, place = self.target.manifest, self.target.place
         self._check_made(place, manifest)
         self.report.origin = {"rows_from": place.url, "manifest": manifest.number, "lake_run": manifest.run}
-        self.road.progress(f"from {place.url}, manifest {manifest.number}")
+        self.loader.progress(f"from {place.url}, manifest {manifest.number}")
         return self._accounted([table.source or "" for table in staging], manifest)
 
-    def _check_made(self, place: Place, manifest: Manifest) -> None:
+    def _check_made(self, place: LakeStore, manifest: Manifest) -> None:
         """Raise LakeError for what cannot be loaded."""
         raise NotImplementedError
 
@@ -108,21 +108,21 @@ class _FromLake(LoadRun):
             self.counts[str(source), str(key)] = [int(str(count)) for count in found]
         chosen = select_objects(self.star.sources, listing)
         states: dict[Month | None, MonthState] = dict(manifest.states.items())
-        if manifest.whole:
-            states[None] = manifest.whole.state
-        return LakeSelection(chosen.objects, (), chosen.listed, chosen.whole, states)
+        if manifest.unpartitioned:
+            states[None] = manifest.unpartitioned.state
+        return LakeSelection(chosen.objects, (), chosen.listed, chosen.unpartitioned, states)
 
     def _stage(self, staging: Sequence[Table], selection: Selection | None) -> None:
         assert selection is not None
         for table in staging:
             source, objects = self._objects_of(table, selection)
-            ingested = self._ingested(table, source, objects)
-            self._note(table, ingested, _as_was_checked(check_ingested(source, ingested)))
+            ingest_result = self._ingested(table, source, objects)
+            self._note(table, ingest_result, _as_was_checked(check_ingest_result(source, ingest_result)))
         self.target.begin()
         for table in staging:
             self._take(table)
 
-    def _ingested(self, table: Table, source: Source, objects: Sequence[SelectedObject]) -> Ingested:
+    def _ingested(self, table: Table, source: Source, objects: Sequence[SelectedObject]) -> IngestResult:
         """What became of the objects' rows when the lake was built."""
         counts = [ObjectCount(item, *self.counts[item.source, item.info.key]) for item in objects]
         keys = {count.object.info.key for count in counts if count.rejected}
@@ -134,7 +134,7 @@ class _FromLake(LoadRun):
             ):
                 if key in keys:
                     rejected.append(Rejected(key, line, column, reason, raw))  # type: ignore[arg-type]
-        return Ingested(table, counts, rejected)
+        return IngestResult(table, counts, rejected)
 
     def _take(self, table: Table) -> None:
         begun = time.monotonic()
@@ -168,11 +168,15 @@ class _FromLake(LoadRun):
 class _MonthsFromLake(_FromLake):
     """A load of months."""
 
-    def _check_made(self, place: Place, manifest: Manifest) -> None:
+    def _check_made(self, place: LakeStore, manifest: Manifest) -> None:
         assert self.span is not None
         check_made(self.compiled, place, manifest, self.span.months)
-        standing = load_history.read_whole(self.target.session, self.star.name) if self.star.whole else None
-        if self.compiled.reading_whole() and standing != state_of(manifest.whole):
+        standing = (
+            load_history.read_unpartitioned(self.target.session, self.star.name)
+            if self.star.unpartitioned
+            else None
+        )
+        if self.compiled.reading_unpartitioned() and standing != state_of(manifest.unpartitioned):
             raise LakeError(
                 f"{WHOLE} of {self.star.name} do not stand as those that the lake's months were made with: "
                 f"load them from the lake first, as `scx load {self.star.name} --from lake` does"
@@ -190,11 +194,11 @@ class _MonthsFromLake(_FromLake):
         load_history.add_stale(self.target.session, self.star.name, self.report.load_id, self.report.stale)
 
 
-class _WholeFromLake(_FromLake, RefreshRun):
+class _UnpartitionedFromLake(_FromLake, RefreshRun):
     """A load of the tables without months; months that stand are compared with them, and mended, as by any other."""
 
-    def _check_made(self, place: Place, manifest: Manifest) -> None:
-        check_whole(self.compiled, place, manifest)
+    def _check_made(self, place: LakeStore, manifest: Manifest) -> None:
+        check_unpartitioned(self.compiled, place, manifest)
 
 
 @dataclass(frozen=True)
@@ -207,7 +211,7 @@ class LakeSelection(Selection):
     states: Mapping[Month | None, MonthState] = field(default_factory=dict)
 
     @property
-    def whole_fingerprint(self) -> str:
+    def unpartitioned_fingerprint(self) -> str:
         return self.states[None].fingerprint
 
     def fingerprint(self, month: Month) -> str:

@@ -10,22 +10,22 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.declarations.month_rows import touched_name
+from scx_pipeline.declarations.latest_rows import touched_keys_table
 from scx_pipeline.errors import LakeError
 from scx_pipeline.history import load_history
-from scx_pipeline.history.ingest_result import Ingested
+from scx_pipeline.history.ingest_result import IngestResult
 from scx_pipeline.lake.format.data_files import LakeFiles, told
-from scx_pipeline.lake.format.lake_store import Place
+from scx_pipeline.lake.format.lake_store import LakeStore
 from scx_pipeline.lake.format.layout import ACCOUNTS, stands_in
 from scx_pipeline.lake.format.manifest import Manifest
 from scx_pipeline.lake.load.load_plan import state_of
 from scx_pipeline.loading import publish
 from scx_pipeline.loading.load import LoadReport
 from scx_pipeline.loading.warehouse_target import WarehouseTables
-from scx_pipeline.model.star import Month, Span, Table
+from scx_pipeline.model.star import Month, MonthRange, Table
 from scx_pipeline.planning.selection import Selection, select_objects
 from scx_pipeline.storage.bucket import ObjectInfo
-from scx_pipeline.warehouse.protocol import STATE_SCHEMA, Session, in_span, names, qualified
+from scx_pipeline.warehouse.protocol import STATE_SCHEMA, Session, in_month_range, names, qualified
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,26 +33,31 @@ if TYPE_CHECKING:
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)  # when an object was written is in no account
 
 
-class LakeFed(WarehouseTables):
+class LakeSource(WarehouseTables):
     """A star's tables in a warehouse, and the lake that they are filled from."""
 
-    def __init__(self, compiled: CompiledStar, session: Session, place: Place, manifest: Manifest) -> None:
+    def __init__(
+        self, compiled: CompiledStar, session: Session, place: LakeStore, manifest: Manifest
+    ) -> None:
         super().__init__(compiled, session, 0)
         self.place, self.manifest = place, manifest
 
-    def take(self, table: Table, span: Span | None) -> None:
+    def take(self, table: Table, span: MonthRange | None) -> None:
         """Have a table's slice stand as it is in the lake. Raises LakeError where a file is gone or damaged."""
-        if table.sliced or table.whole:
+        if table.partitioned or table.unpartitioned:
             self._take(self.star.schema_name, self.compiled.stored(table), table.name, span)
             return
         assert span is not None
         replace_rows = partial(self._take_month_rows, table, span)
-        publish.publish_newest(self.session, self.compiled, table, span, replace_rows)
+        publish.publish_latest(self.session, self.compiled, table, span, replace_rows)
 
-    def _take_month_rows(self, table: Table, span: Span) -> None:
+    def _take_month_rows(self, table: Table, span: MonthRange) -> None:
         folder, kept = stands_in(self.compiled, table)
         self._take(STATE_SCHEMA, kept, folder, span)
-        key, rows = names(table.key), f"{qualified(STATE_SCHEMA, kept)} WHERE {in_span(kept.moment, span)}"
+        key, rows = (
+            names(table.key),
+            f"{qualified(STATE_SCHEMA, kept)} WHERE {in_month_range(kept.event_time_column, span)}",
+        )
         doubled = self.session.rows(
             f"SELECT {names(kept.key)} FROM {rows} GROUP BY {names(kept.key)} HAVING COUNT(*) > 1 LIMIT 1"
         )
@@ -63,12 +68,12 @@ class LakeFed(WarehouseTables):
                 f"{self.place.url}/{folder}: {which} stands twice in {Month.of(month)}; nothing was changed: "
                 f"run `scx lake build {self.star.name} --month {Month.of(month)}`"
             )
-        self.session.execute(f"INSERT INTO {touched_name(table)} SELECT DISTINCT {key} FROM {rows}")
+        self.session.execute(f"INSERT INTO {touched_keys_table(table)} SELECT DISTINCT {key} FROM {rows}")
 
-    def _take(self, schema: str, table: Table, folder: str, span: Span | None) -> None:
+    def _take(self, schema: str, table: Table, folder: str, span: MonthRange | None) -> None:
         files = LakeFiles(self.place, table, self.manifest.of(folder, span))
         with told(files):
-            self.session.take_files(schema, table, span, files)
+            self.session.load_parquet(schema, table, span, files)
 
     def account(
         self, table: Table, columns: Sequence[str], sources: Collection[str]
@@ -85,12 +90,14 @@ class LakeFed(WarehouseTables):
                 rows += zip(*(column.to_pylist() for column in found.columns), strict=True)
         return rows
 
-    def record(self, report: LoadReport, ingested: Sequence[Ingested], selection: Selection | None) -> None:
+    def record(
+        self, report: LoadReport, ingest_result: Sequence[IngestResult], selection: Selection | None
+    ) -> None:
         if report.span is not None and selection is not None:
             selection = self._with_disputed(report.span, selection)
-        super().record(report, ingested, selection)
+        super().record(report, ingest_result, selection)
 
-    def _with_disputed(self, span: Span, selection: Selection) -> Selection:
+    def _with_disputed(self, span: MonthRange, selection: Selection) -> Selection:
         """The selection, and the objects that stand in the warehouse for months which are not as the lake has them.
 
         The lake does not know of these, and so cannot tell that they are gone.

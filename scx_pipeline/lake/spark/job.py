@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.declarations.star_folder import load_star, stars_folder
-from scx_pipeline.errors import GateError, LakeError, PipelineError
-from scx_pipeline.lake.build.build_request import Answer, Order
-from scx_pipeline.lake.build.builder import Builder
-from scx_pipeline.lake.format.lake_store import open_place
-from scx_pipeline.lake.spark.spark_engine import SparkEngine, told
+from scx_pipeline.errors import CheckFailedError, LakeError, PipelineError
+from scx_pipeline.lake.build.build_request import BuildRequest, BuildResult
+from scx_pipeline.lake.build.builder import LakeBuilder
+from scx_pipeline.lake.format.lake_store import open_lake_store
+from scx_pipeline.lake.spark.spark_engine import SparkLakeEngine, told
 from scx_pipeline.loading.load import LoadReport
 from scx_pipeline.storage.bucket import open_bucket
 from scx_pipeline.warehouse.protocol import first_line
@@ -27,12 +27,12 @@ def main() -> int:
     from dagster_pipes import open_dagster_pipes
 
     with open_dagster_pipes(message_writer=_writer()) as pipes:
-        answer = execute(Order.parse(pipes.extras), pipes.log.info)
+        answer = execute(BuildRequest.parse(pipes.extras), pipes.log.info)
         pipes.report_custom_message(answer.as_json())
     return 1 if answer.error else 0
 
 
-def execute(order: Order, progress: Callable[[str], None]) -> Answer:
+def execute(request: BuildRequest, progress: Callable[[str], None]) -> BuildResult:
     """Build, in the Spark application of this process."""
     try:
         with told():
@@ -40,28 +40,32 @@ def execute(order: Order, progress: Callable[[str], None]) -> Answer:
             progress(
                 f"Spark {spark.version}, {spark.sparkContext.master}, {spark.sparkContext.applicationId}"
             )
-            return Answer(_build(order, spark, progress))
-    except GateError as error:
+            return BuildResult(_build(request, spark, progress))
+    except CheckFailedError as error:
         assert isinstance(error.report, LoadReport)
-        return Answer(error.report, str(error))
+        return BuildResult(error.report, str(error))
     except PipelineError as error:
-        return Answer(None, str(error))
+        return BuildResult(None, str(error))
     except (
         Exception
     ) as error:  # told in one line as well; the rest is for whoever reads the driver's own output
         traceback.print_exc()
-        return Answer(
+        return BuildResult(
             None,
             f"the Spark job stumbled over {type(error).__name__}: {first_line(error)}; nothing was changed",
         )
 
 
-def _build(order: Order, spark: SparkSession, progress: Callable[[str], None]) -> LoadReport:
-    compiled = load_star(stars_folder() / order.star)
-    place = open_place(order.lake, order.star)
-    engine = SparkEngine(spark, order.limits)
-    builder = Builder(compiled, open_bucket(order.bucket, order.options, progress), place, engine, progress)
-    return builder.load(order.span, run_id=order.run_id) if order.span else builder.refresh(order.run_id)
+def _build(request: BuildRequest, spark: SparkSession, progress: Callable[[str], None]) -> LoadReport:
+    compiled = load_star(stars_folder() / request.star)
+    place = open_lake_store(request.lake, request.star)
+    engine = SparkLakeEngine(spark, request.limits)
+    builder = LakeBuilder(
+        compiled, open_bucket(request.bucket, request.options, progress), place, engine, progress
+    )
+    return (
+        builder.load(request.span, run_id=request.run_id) if request.span else builder.refresh(request.run_id)
+    )
 
 
 def start() -> SparkSession:

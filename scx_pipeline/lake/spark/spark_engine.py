@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.errors import LakeError
-from scx_pipeline.history.ingest_result import Ingested
-from scx_pipeline.lake.build.lake_engine import Engine, Maker
-from scx_pipeline.lake.format.lake_store import Place, open_place
+from scx_pipeline.history.ingest_result import IngestResult
+from scx_pipeline.lake.build.lake_engine import LakeEngine, LakeSession
+from scx_pipeline.lake.format.lake_store import LakeStore, open_lake_store
 from scx_pipeline.lake.format.manifest import DataFile
 from scx_pipeline.lake.spark.worker import ACCOUNT, Account, Parse, Read, Write
-from scx_pipeline.loading.ingest import Ingestion, find_doubled, take_lost
-from scx_pipeline.loading.target import Stage
-from scx_pipeline.model.star import Column, Source, Span, Star, Table
+from scx_pipeline.loading.ingest import IngestJob, count_deduplicated, find_duplicate_keys
+from scx_pipeline.loading.target import StagingTarget
+from scx_pipeline.model.star import Column, MonthRange, Source, Star, Table
 from scx_pipeline.planning.selection import SelectedObject, split_batches
 from scx_pipeline.warehouse.export import Unload
-from scx_pipeline.warehouse.protocol import OBJECT, Limits, Relations, inside, names, numbered_first, quote
+from scx_pipeline.warehouse.protocol import OBJECT, Limits, Relations, in_scope, latest_per_key, names, quote
 from scx_pipeline.warehouse.spark import CAPABILITIES, SETTINGS, row_hash, spark_type
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ KEPT_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
-class SparkEngine(Engine):
+class SparkLakeEngine(LakeEngine):
     """An application that runs, whose workers keep within these limits each."""
 
     spark: SparkSession
@@ -63,15 +63,15 @@ class SparkEngine(Engine):
         return SCHEMA
 
     @contextmanager
-    def open(self, schema: str, place: Place) -> Iterator[Maker]:
+    def open(self, schema: str, place: LakeStore) -> Iterator[LakeSession]:
         for name, value in SETTINGS.items():
             self.spark.conf.set(name, value)
-        maker = SparkMaker(self.spark, place, self.limits)
+        session = SparkLakeSession(self.spark, place, self.limits)
         try:
             with told():
-                yield maker
+                yield session
         finally:
-            maker.forget()
+            session.forget()
 
 
 class SparkRelations(Relations):
@@ -99,7 +99,7 @@ class SparkRelations(Relations):
     def drop_temporary(self, name: str) -> None:
         self.spark.catalog.dropTempView(name.strip('"'))
 
-    # What `find_doubled` asks
+    # What `find_duplicate_keys` asks
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         return self.rows(sql)
@@ -120,10 +120,10 @@ class SparkRelations(Relations):
             self.spark.catalog.dropGlobalTempView(name)
 
 
-class SparkMaker(SparkRelations, Maker):
+class SparkLakeSession(SparkRelations, LakeSession):
     """Views of Spark's for tables, and files by its workers."""
 
-    def __init__(self, spark: SparkSession, place: Place, limits: Limits) -> None:
+    def __init__(self, spark: SparkSession, place: LakeStore, limits: Limits) -> None:
         super().__init__(spark)
         self.place, self.limits, self.batch_files = place, limits, limits.batch_files
         self.cores = spark.sparkContext.defaultParallelism
@@ -137,7 +137,9 @@ class SparkMaker(SparkRelations, Maker):
         self.spark.conf.set("spark.sql.shuffle.partitions", self.cores * (SHARES if size > LITTLE else 1))
 
     @contextmanager
-    def stage(self, source: Source, table: Table, span: Span | None, name: str) -> Iterator[Stage]:
+    def stage(
+        self, source: Source, table: Table, span: MonthRange | None, name: str
+    ) -> Iterator[StagingTarget]:
         yield SparkStage(self, table, span, name)
 
     def keep(self, name: str, select: str) -> None:
@@ -199,75 +201,77 @@ class SparkMaker(SparkRelations, Maker):
 
     def _remove_others(self, url: str, parts: set[str]) -> None:
         """Remove what tasks have written that were broken off, and done again."""
-        place = open_place(url, "")
+        place = open_lake_store(url, "")
         place.remove([key for key in place.list() if key.split("/")[0] not in parts])
 
 
-class SparkStage(Stage):
+class SparkStage(StagingTarget):
     """A staging table's slice out of objects that Spark's workers parse."""
 
-    def __init__(self, maker: SparkMaker, table: Table, span: Span | None, name: str) -> None:
-        self.maker, self.table, self.span, self.name = maker, table, span, name
+    def __init__(self, session: SparkLakeSession, table: Table, span: MonthRange | None, name: str) -> None:
+        self.session, self.table, self.span, self.name = session, table, span, name
         self.landed = f"_landed_{table.name}"
         self.superseded: str | None = None
 
-    def ingest(self, job: Ingestion, objects: Sequence[SelectedObject]) -> Ingested:
+    def ingest(self, job: IngestJob, objects: Sequence[SelectedObject]) -> IngestResult:
         parse = Parse(
-            job.bucket.url, job.source, job.table, job.span, job.months, self.maker.limits,
+            job.bucket.url, job.source, job.table, job.span, job.months, self.session.limits,
             job.bucket.options,
         )  # fmt: skip
-        ingested = Ingested(self.table)
+        ingest_result = IngestResult(self.table)
         frame = self._parsed(parse, objects)
         self._gather(
-            ingested,
+            ingest_result,
             [pickle.loads(row[0]) for row in frame.select(ACCOUNT).where(f"{ACCOUNT} IS NOT NULL").collect()],
         )
         frame.where(f"{ACCOUNT} IS NULL").drop(ACCOUNT).createOrReplaceTempView(self.landed)
         if self.table.key:
-            rows = f"(SELECT * FROM {quote(self.landed)} WHERE {inside(self.table, self.span)}) AS landed"
-            take_lost(ingested, find_doubled(ingested, self.maker, rows))
-        self.superseded = ingested.superseded
-        return ingested
+            rows = f"(SELECT * FROM {quote(self.landed)} WHERE {in_scope(self.table, self.span)}) AS landed"
+            count_deduplicated(ingest_result, find_duplicate_keys(ingest_result, self.session, rows))
+        self.superseded = ingest_result.superseded
+        return ingest_result
 
     def _parsed(self, parse: Parse, objects: Sequence[SelectedObject]) -> DataFrame:
         """The rows of all objects, under their numbers, and an account of each share."""
         total = sum(item.info.size for item in objects)
-        self.maker.expect(total)
-        size = min(SHARE_BYTES, max(LEAST_BYTES, total // (self.maker.cores * SHARES)))
+        self.session.expect(total)
+        size = min(SHARE_BYTES, max(LEAST_BYTES, total // (self.session.cores * SHARES)))
         shares, first = [], 0
         for batch in split_batches(objects, size, SHARE_FILES):
             shares.append((first, batch))
             first += len(batch)
         columns = [*self.table.columns, OBJECT]
-        schema = self.maker.struct(columns).add(ACCOUNT, "binary")
-        return self.maker._kept(self.maker.spread(shares).mapInArrow(parse, schema))
+        schema = self.session.struct(columns).add(ACCOUNT, "binary")
+        return self.session._kept(self.session.spread(shares).mapInArrow(parse, schema))
 
     @staticmethod
-    def _gather(ingested: Ingested, accounts: Sequence[Account]) -> None:
+    def _gather(ingest_result: IngestResult, accounts: Sequence[Account]) -> None:
         """Bring the accounts of all shares together, in the order of the objects. Raises what a worker could not do."""
         for account in accounts:
             if account.error is not None:
                 raise account.error
         for account in sorted(accounts, key=lambda account: account.first):
-            ingested.counts += account.counts
-            ingested.rejected += account.rejected
-            ingested.strangers += account.strangers
+            ingest_result.counts += account.counts
+            ingest_result.rejected += account.rejected
+            ingest_result.undeclared_fields += account.undeclared_fields
 
     def finish(self) -> None:
         columns, landed = names(self.table.column_names), quote(self.landed)
-        rows = f"SELECT * FROM {landed} WHERE {inside(self.table, self.span)}"
+        rows = f"SELECT * FROM {landed} WHERE {in_scope(self.table, self.span)}"
         if self.superseded:
             key = names(self.table.key)
-            doubled = f"SELECT {key} FROM {self.superseded}"
+            duplicate_keys = f"SELECT {key} FROM {self.superseded}"
             types = {column.name: column.type for column in self.table.columns}
-            newest = numbered_first(
-                f"SELECT {columns} FROM ({rows}) AS r LEFT SEMI JOIN ({doubled}) AS d USING ({key})",
+            newest = latest_per_key(
+                f"SELECT {columns} FROM ({rows}) AS r LEFT SEMI JOIN ({duplicate_keys}) AS d USING ({key})",
                 self.table.key,
-                self.maker.ordering(self.table, types),
+                self.session.ordering(self.table, types),
             )
-            single = f"SELECT {columns} FROM ({rows}) AS r LEFT ANTI JOIN ({doubled}) AS d USING ({key})"
+            single = (
+                f"SELECT {columns} FROM ({rows}) AS r LEFT ANTI JOIN ({duplicate_keys}) AS d USING ({key})"
+            )
             rows = f"{single} UNION ALL SELECT {columns} FROM ({newest}) AS n"
-        self.maker.define(self.name, f"SELECT {columns} FROM ({rows}) AS q")
+        self.session.define(self.name, f"SELECT {columns} FROM ({rows}) AS q")
 
 
 @contextmanager

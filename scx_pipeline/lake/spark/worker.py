@@ -12,17 +12,17 @@ from uuid import uuid4
 
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.history.ingest_result import ObjectCount, Rejected
-from scx_pipeline.lake.format.lake_store import open_place
+from scx_pipeline.lake.format.lake_store import open_lake_store
 from scx_pipeline.lake.format.layout import PART
 from scx_pipeline.lake.format.parquet_reader import BATCH_ROWS, read_batches, schema_of
-from scx_pipeline.loading.ingest import Ingestion
-from scx_pipeline.model.star import Column, Source, Span, Table
-from scx_pipeline.parsing.parser import Strangers
+from scx_pipeline.loading.ingest import IngestJob
+from scx_pipeline.model.star import Column, MonthRange, Source, Table
+from scx_pipeline.parsing.parser import UndeclaredFields
 from scx_pipeline.planning.selection import SelectedObject
 from scx_pipeline.storage.bucket import DEFAULT_OPTIONS, BucketOptions, open_bucket
-from scx_pipeline.warehouse.duckdb.duckdb_warehouse import duckdb_type, scratch
+from scx_pipeline.warehouse.duckdb.duckdb_warehouse import duckdb_type, in_memory_database
 from scx_pipeline.warehouse.export import Unload, write_parquet
-from scx_pipeline.warehouse.protocol import OBJECT, Landing, Limits, inside, names, quote
+from scx_pipeline.warehouse.protocol import OBJECT, Limits, StagingBuffer, in_scope, names, quote
 
 if TYPE_CHECKING:
     import duckdb
@@ -41,7 +41,7 @@ class Account:
     first: int  # the number of the first object
     counts: Sequence[ObjectCount] = ()
     rejected: Sequence[Rejected] = ()
-    strangers: Sequence[tuple[str, Strangers]] = ()
+    undeclared_fields: Sequence[tuple[str, UndeclaredFields]] = ()
     error: PipelineError | None = None
 
 
@@ -52,8 +52,8 @@ class Parse:
     bucket: str
     source: Source
     table: Table
-    span: Span | None
-    months: Span
+    span: MonthRange | None
+    months: MonthRange
     limits: Limits
     options: BucketOptions = DEFAULT_OPTIONS
 
@@ -69,23 +69,23 @@ class Parse:
                 yield from self._share(first, objects)
 
     def _share(self, first: int, objects: Sequence[SelectedObject]) -> Batches:
-        with scratch(_alone(self.limits)) as con:
-            landing = _Spool(con, self.table, self.span, first)
+        with in_memory_database(_alone(self.limits)) as con:
+            buffer = _Spool(con, self.table, self.span, first)
             try:
-                found = self._job().run(objects, landing)
-                account = Account(first, found.counts, found.rejected, found.strangers)
+                found = self._job().run(objects, buffer)
+                account = Account(first, found.counts, found.rejected, found.undeclared_fields)
             except PipelineError as error:
                 account = Account(first, error=error)
             if account.error is None:
-                yield from landing.batches(self.schema())
+                yield from buffer.batches(self.schema())
             yield self._told(account)
 
-    def _job(self) -> Ingestion:
+    def _job(self) -> IngestJob:
         # Keys are compared by Spark, over all shares.
-        table = self.table.model_copy(update={"key": (), "latest_by": ()})
+        table = self.table.model_copy(update={"key": (), "sequence_by": ()})
         files = self.limits.batch_files
         bucket = open_bucket(self.bucket, self.options)
-        return Ingestion(bucket, self.source, table, self.span, self.months, files)
+        return IngestJob(bucket, self.source, table, self.span, self.months, files)
 
     def _told(self, account: Account) -> pa.RecordBatch:
         import pyarrow as pa
@@ -102,12 +102,14 @@ def _alone(limits: Limits) -> Limits:
     return replace(limits, threads=1)
 
 
-class _Spool(Landing):
+class _Spool(StagingBuffer):
     """Rows that go to a file at each flush, and on to Spark once all are known to be good."""
 
     batch_bytes = FLUSH_BYTES
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, table: Table, span: Span | None, first: int) -> None:
+    def __init__(
+        self, con: duckdb.DuckDBPyConnection, table: Table, span: MonthRange | None, first: int
+    ) -> None:
         self.con, self.table, self.span, self.first = con, table, span, first
         self.rows = quote("_landing")
         self.file = tempfile.TemporaryFile()  # noqa: SIM115  (it lives as long as the spool)
@@ -120,14 +122,14 @@ class _Spool(Landing):
 
         columns = names(self.table.column_names)
         number = f"CAST({quote(OBJECT.name)} + {self.first} AS INTEGER) AS {quote(OBJECT.name)}"
-        select = f"SELECT {columns}, {number} FROM {self.rows} WHERE {inside(self.table, self.span)}"
+        select = f"SELECT {columns}, {number} FROM {self.rows} WHERE {in_scope(self.table, self.span)}"
         for batch in self.con.sql(select).to_arrow_reader(BATCH_ROWS):
             if self.writer is None:
                 self.writer = pa.ipc.new_stream(self.file, batch.schema)
             self.writer.write_batch(batch)
         self.con.execute(f"TRUNCATE {self.rows}")
 
-    def finish(self, doubled_keys: str | None) -> None:
+    def finish(self, duplicate_keys: str | None) -> None:
         """Nothing to do: Spark makes the slice."""
 
     def batches(self, schema: pa.Schema) -> Batches:
@@ -153,7 +155,7 @@ class Read:
     columns: tuple[Column, ...]
 
     def __call__(self, batches: Batches) -> Batches:
-        place = open_place(self.place, "")
+        place = open_lake_store(self.place, "")
         for batch in batches:
             for share in batch.column(0).to_pylist():
                 yield from read_batches(place, pickle.loads(share), self.table, self.columns)
@@ -174,7 +176,7 @@ class Write:
             return
         part = f"{PART}{uuid4().hex[:12]}"
         reader = pa.RecordBatchReader.from_batches(first.schema, _chained(first, batches))
-        with scratch(_alone(self.limits)) as con:
+        with in_memory_database(_alone(self.limits)) as con:
             con.register("given", reader)
             rows = write_parquet(
                 con, "SELECT * FROM given", replace(self.unload, url=f"{self.unload.url}{part}/")

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scx_pipeline.errors import LakeError, PipelineError
-from scx_pipeline.lake.format.lake_store import Place
+from scx_pipeline.lake.format.lake_store import LakeStore
 from scx_pipeline.lake.format.layout import folders_of
 from scx_pipeline.lake.format.manifest import MANIFESTS, Manifest
 from scx_pipeline.lake.views.external_tables import athena_tables, redshift_tables, spark_tables
@@ -21,7 +21,7 @@ EMPTY = "empty"  # what read_parquet gives of no files
 CHANGED = "the lake was written just as the query began: run it again"
 
 
-def views_for(reader: str, star: Star, place: Place, manifest: Manifest) -> str:
+def views_for(reader: str, star: Star, place: LakeStore, manifest: Manifest) -> str:
     """The script by which an engine reads a star's tables. Raises LakeError where it cannot read the lake."""
     made = {
         "duckdb": duckdb_views,
@@ -32,7 +32,7 @@ def views_for(reader: str, star: Star, place: Place, manifest: Manifest) -> str:
     return made[reader](star, folder_of_lake(place), manifest)
 
 
-def folder_of_lake(place: Place) -> str:
+def folder_of_lake(place: LakeStore) -> str:
     """The star's folder as engines find it. Raises LakeError where one would take its path for something else."""
     folder = place.url if place.folder is None else str(place.folder)
     strange = sorted(set(folder) & set(MISREAD))

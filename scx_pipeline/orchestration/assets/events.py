@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from scx_pipeline.errors import GateError, PipelineError
+from scx_pipeline.errors import CheckFailedError, PipelineError
 from scx_pipeline.loading.load import LoadReport
 from scx_pipeline.orchestration.assets.metadata import Key, load_metadata
 
@@ -21,7 +21,7 @@ def recorded(
     """Do the work, and tell Dagster what it did to these of the tables (None: all), or why it did nothing."""
     try:
         report = work()
-    except GateError as error:
+    except CheckFailedError as error:
         assert isinstance(error.report, LoadReport)
         yield from _check_results(context, error.report, key)
         raise failure(error) from None

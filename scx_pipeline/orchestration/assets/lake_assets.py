@@ -10,7 +10,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.lake.format.layout import folders_of
-from scx_pipeline.model.star import Span, Star, Table
+from scx_pipeline.model.star import MonthRange, Star, Table
 from scx_pipeline.orchestration.assets.events import failure, recorded
 from scx_pipeline.orchestration.assets.metadata import asset_key, code_references, lake_key, table_metadata
 from scx_pipeline.orchestration.assets.table_assets import NO_MONTH, check_specs
@@ -21,7 +21,7 @@ from scx_pipeline.orchestration.resources.warehouse_resources import BucketResou
 
 def lake_assets(compiled: CompiledStar) -> list[dg.AssetsDefinition]:
     """The lake's tables with months as one multi-asset, and those without as another, where there are any."""
-    return [_monthly(compiled), *([_whole(compiled)] if compiled.star.whole else [])]
+    return [_monthly(compiled), *([_whole(compiled)] if compiled.star.unpartitioned else [])]
 
 
 def _monthly(compiled: CompiledStar) -> dg.AssetsDefinition:
@@ -51,8 +51,8 @@ def _whole(compiled: CompiledStar) -> dg.AssetsDefinition:
 
     @dg.multi_asset(
         name=f"{star.name}_lake_refresh",
-        specs=[_spec(compiled, table) for table in star.whole],
-        check_specs=check_specs(compiled, star.whole, partial(lake_key, star.name)),
+        specs=[_spec(compiled, table) for table in star.unpartitioned],
+        check_specs=check_specs(compiled, star.unpartitioned, partial(lake_key, star.name)),
         backfill_policy=dg.BackfillPolicy.single_run(),
         op_tags={"star": star.name},
         pool=f"{star.name}_lake",
@@ -89,13 +89,13 @@ def _build(
     compiled: CompiledStar,
     lake: LakeResource,
     bucket: BucketResource,
-    span: Span | None,
+    span: MonthRange | None,
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     key = partial(lake_key, compiled.star.name)
     yield from recorded(context, lambda: lake.build(context, compiled, bucket, span), None, key)
 
 
-def lake_job_name(star: Star, span: Span | None) -> str:
+def lake_job_name(star: Star, span: MonthRange | None) -> str:
     """The name of the job that builds months of a star's lake, or its tables without months."""
     return f"{star.name}_lake_job" if span else f"{star.name}_lake_refresh_job"
 
@@ -113,11 +113,11 @@ def lake_jobs(compiled: CompiledStar) -> list[UnresolvedAssetJobDefinition]:
         description=f"Build months of the lake of {star.name}: all its tables that have months, in one commit.",
         partitions_def=monthly(star),
     )
-    if not star.whole:
+    if not star.unpartitioned:
         return [months]
     refresh = dg.define_asset_job(
         lake_job_name(star, None),
-        selection=selection(star.whole),
+        selection=selection(star.unpartitioned),
         description=f"Make the tables of {star.name} that have no months anew in its lake, in one commit.",
     )
     return [months, refresh]

@@ -25,7 +25,7 @@ def report_asset(compiled: CompiledStar) -> list[dg.AssetsDefinition]:
     if not star.queries:
         return []
     # A load of months makes the facts last; tables without months are made on their own.
-    shown = [table for table in star.derived if table.role == "fact" or table.whole] or star.tables
+    shown = [table for table in star.derived if table.role == "fact" or table.unpartitioned] or star.tables
 
     @dg.asset(
         key=asset_key(star.name, "report"),

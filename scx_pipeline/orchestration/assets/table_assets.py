@@ -10,8 +10,8 @@ from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.lake.load.lake_loader import LakeLoader
 from scx_pipeline.loading.checks import declared_checks
-from scx_pipeline.loading.load import Loader, LoadReport, Road, list_selection
-from scx_pipeline.model.star import Source, Span, Table
+from scx_pipeline.loading.load import BucketLoader, Loader, LoadReport, list_selection
+from scx_pipeline.model.star import MonthRange, Source, Table
 from scx_pipeline.orchestration.assets.events import failure, recorded
 from scx_pipeline.orchestration.assets.metadata import Key, asset_key, code_references, table_metadata
 from scx_pipeline.orchestration.partitions import monthly, span_of
@@ -33,13 +33,13 @@ def source_assets(compiled: CompiledStar) -> list[dg.AssetsDefinition]:
 
 def _source_asset(compiled: CompiledStar, source: Source) -> dg.AssetsDefinition:
     star = compiled.star
-    whole = source.event_time is None
+    unpartitioned = source.event_time is None
 
     @dg.observable_source_asset(
         key=asset_key(star.name, source.name),
         description=source.description,
         group_name=star.name,
-        partitions_def=None if whole else monthly(star),
+        partitions_def=None if unpartitioned else monthly(star),
         metadata={"prefix": source.prefix, "files": [item.pattern for item in source.files]},
         tags={"dagster/kind/s3": "", f"dagster/kind/{source.format}": ""},
     )
@@ -48,15 +48,15 @@ def _source_asset(compiled: CompiledStar, source: Source) -> dg.AssetsDefinition
     ) -> dg.DataVersionsByPartition | dg.DataVersion:
         try:
             selection = list_selection(
-                star, bucket.open(context.log.info), star.whole if whole else star.monthly
+                star, bucket.open(context.log.info), star.unpartitioned if unpartitioned else star.monthly
             )
         except PipelineError as error:
             raise failure(error) from None
         context.log.info(
             f"{len(selection.objects):,} objects, {len(selection.ignored):,} match no pattern of their source"
         )
-        if whole:
-            return dg.DataVersion(selection.whole_fingerprint)
+        if unpartitioned:
+            return dg.DataVersion(selection.unpartitioned_fingerprint)
         return dg.DataVersionsByPartition(
             {str(month): selection.fingerprint(month) for month in star.months()}
         )
@@ -68,18 +68,18 @@ def table_assets(compiled: CompiledStar, kind: str) -> list[dg.AssetsDefinition]
     """The star's tables: those with months as one multi-asset, and those without as another, where there are any."""
     return [
         _monthly_assets(compiled, kind),
-        *([_whole_assets(compiled, kind)] if compiled.star.whole else []),
+        *([_unpartitioned_assets(compiled, kind)] if compiled.star.unpartitioned else []),
     ]
 
 
-def _whole_assets(compiled: CompiledStar, kind: str) -> dg.AssetsDefinition:
+def _unpartitioned_assets(compiled: CompiledStar, kind: str) -> dg.AssetsDefinition:
     """The tables without months: a run makes all of them anew and publishes them in one transaction."""
     star = compiled.star
 
     @dg.multi_asset(
         name=f"{star.name}_refresh",
-        specs=[_spec(compiled, table, kind) for table in star.whole],
-        check_specs=check_specs(compiled, star.whole, partial(asset_key, star.name)),
+        specs=[_spec(compiled, table, kind) for table in star.unpartitioned],
+        check_specs=check_specs(compiled, star.unpartitioned, partial(asset_key, star.name)),
         backfill_policy=dg.BackfillPolicy.single_run(),  # or else no range could be launched with the months' tables
         can_subset=True,
         op_tags={"star": star.name},
@@ -92,7 +92,7 @@ def _whole_assets(compiled: CompiledStar, kind: str) -> dg.AssetsDefinition:
         lake: LakeResource,
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         yield from _publish(
-            context, star.name, lambda: _road(context, compiled, warehouse, bucket, lake), None
+            context, star.name, lambda: _loader(context, compiled, warehouse, bucket, lake), None
         )
 
     return refresh
@@ -122,7 +122,7 @@ def _monthly_assets(compiled: CompiledStar, kind: str) -> dg.AssetsDefinition:
             raise failure(PipelineError(NO_MONTH))
         span = span_of(context.partition_keys)
         yield from _publish(
-            context, star.name, lambda: _road(context, compiled, warehouse, bucket, lake), span
+            context, star.name, lambda: _loader(context, compiled, warehouse, bucket, lake), span
         )
 
     return load
@@ -156,18 +156,18 @@ def check_specs(compiled: CompiledStar, tables: Sequence[Table], key: Key) -> li
     ]
 
 
-def _road(
+def _loader(
     context: dg.AssetExecutionContext,
     compiled: CompiledStar,
     warehouse: WarehouseResource,
     bucket: BucketResource,
     lake: LakeResource,
-) -> Road:
+) -> Loader:
     """The road that the run's tags say: from the objects, or from the lake."""
     log: Callable[[str], None] = context.log.info
     tags = context.run.tags
     if ROWS_FROM not in tags:
-        return Loader(compiled, bucket.open(log), warehouse.open(log), log)
+        return BucketLoader(compiled, bucket.open(log), warehouse.open(log), log)
     if tags[ROWS_FROM] != FROM_LAKE:
         raise PipelineError(
             f"the run's tag {ROWS_FROM} is {tags[ROWS_FROM]!r}: write {FROM_LAKE}, or leave the tag out to load the objects"
@@ -176,12 +176,12 @@ def _road(
 
 
 def _publish(
-    context: dg.AssetExecutionContext, star: str, open_road: Callable[[], Road], span: Span | None
+    context: dg.AssetExecutionContext, star: str, open_road: Callable[[], Loader], span: MonthRange | None
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     selected = {key.path[-1] for key in context.selected_asset_keys}
 
     def work() -> LoadReport:
-        road = open_road()
-        return road.load(span, selected, context.run_id) if span else road.refresh(context.run_id)
+        loader = open_road()
+        return loader.load(span, selected, context.run_id) if span else loader.refresh(context.run_id)
 
     yield from recorded(context, work, selected, partial(asset_key, star))

@@ -16,11 +16,11 @@ from scx_pipeline.alerts.channels import SETTINGS, Channel, open_channels
 from scx_pipeline.alerts.facts import ALL, Facts, RejectingLoad, StarLook
 from scx_pipeline.alerts.messages import SENSOR, word
 from scx_pipeline.alerts.problems import Found, Limits, Memory, find_problems
-from scx_pipeline.alerts.sensor_state import new_messages, read_memory, standing_units, write_memory
+from scx_pipeline.alerts.sensor_state import new_messages, read_cursor, standing_units, write_cursor
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star, star_names, stars_folder
 from scx_pipeline.errors import AlertError, PipelineError
-from scx_pipeline.loading.load import Plan, Standing, compare, list_selection, standing_in
+from scx_pipeline.loading.load import LoadedState, Plan, compare, list_selection, read_loaded_state
 from scx_pipeline.model.star import Month
 from scx_pipeline.orchestration.automation.sensors import TICK_LOCK_TIMEOUT, TICK_RETRY_SECONDS
 from scx_pipeline.orchestration.resources.warehouse_resources import (
@@ -28,7 +28,7 @@ from scx_pipeline.orchestration.resources.warehouse_resources import (
     WarehouseResource,
     resources,
 )
-from scx_pipeline.orchestration.runs.run_history import read_checks, read_ended
+from scx_pipeline.orchestration.runs.run_history import read_checks, read_run_history
 from scx_pipeline.planning.selection import MonthState
 from scx_pipeline.reporting.status import RejectedRows, read_rejecting
 from scx_pipeline.settings import Settings
@@ -42,7 +42,7 @@ Stars = Callable[[], Sequence[CompiledStar]]
 
 
 @dataclass(frozen=True)
-class Place:
+class AlertContext:
     """What is looked at: Dagster's instance, and where the stars come from and go to."""
 
     instance: dg.DagsterInstance
@@ -58,7 +58,7 @@ def declared_stars() -> tuple[CompiledStar, ...]:
     return tuple(load_star(stars_folder() / name) for name in star_names())
 
 
-def place_of(settings: Settings, instance: dg.DagsterInstance) -> Place:
+def alert_context(settings: Settings, instance: dg.DagsterInstance) -> AlertContext:
     """All stars, with the warehouse and the bucket of the settings."""
     given = resources(settings)
     warehouse, bucket = given["warehouse"], given["bucket"]
@@ -66,7 +66,7 @@ def place_of(settings: Settings, instance: dg.DagsterInstance) -> Place:
     assert isinstance(bucket, BucketResource)
     # What a run would do for itself: a server's URL is named by its variable until then.
     warehouse = warehouse.process_config_and_initialize()
-    return Place(instance, declared_stars(), warehouse, bucket)
+    return AlertContext(instance, declared_stars(), warehouse, bucket)
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -102,23 +102,25 @@ def alert_sensor(settings: Settings, stars: Stars = declared_stars) -> dg.Sensor
             return dg.SkipReason(NO_CHANNEL)
         deadline = time.monotonic() + default_sensor_grpc_timeout() - SPARE_SECONDS
         origin = context.code_location_origin
-        place = Place(context.instance, stars(), warehouse, bucket, origin.location_name if origin else "")
-        found, memory, remarks = look(place, read_memory(context.cursor), limits_of(settings))
+        place = AlertContext(
+            context.instance, stars(), warehouse, bucket, origin.location_name if origin else ""
+        )
+        found, memory, remarks = look(place, read_cursor(context.cursor), limits_of(settings))
         told = {}
         for channel in channels:
             known = standing_units(found, memory.told.get(channel.name, ()))
             told[channel.name], said = tell_channel(channel, found, known, settings, deadline)
             remarks.append(said)
-        cursor = write_memory(replace(memory, told=told))
+        cursor = write_cursor(replace(memory, told=told))
         return dg.SensorResult(skip_reason="; ".join(remarks), cursor=cursor)
 
     return tell
 
 
-def look(place: Place, memory: Memory, limits: Limits) -> tuple[Found, Memory, list[str]]:
+def look(place: AlertContext, memory: Memory, limits: Limits) -> tuple[Found, Memory, list[str]]:
     """What stands, what is to be remembered, and why a star could not be looked at: that text stays in the UI."""
     now = time.time()
-    ended = read_ended(place.instance, place.stars, memory, now, place.location)
+    ended = read_run_history(place.instance, place.stars, memory, now, place.location)
     checks = read_checks(place.instance, place.stars)
     looks, remarks = [], []
     for compiled in place.stars:
@@ -138,7 +140,7 @@ def remembered(instance: dg.DagsterInstance) -> Memory:
         for state in states
         if state.instigator_name == SENSOR and isinstance(state.instigator_data, SensorInstigatorData)
     ]
-    return read_memory(cursors[0] if cursors else None)
+    return read_cursor(cursors[0] if cursors else None)
 
 
 def tell_channel(
@@ -164,12 +166,12 @@ def tell_channel(
     return known, "; ".join([f"{channel.name}: {told}", *remarks])
 
 
-def _look_at(place: Place, compiled: CompiledStar) -> tuple[StarLook, str]:
+def _look_at(place: AlertContext, compiled: CompiledStar) -> tuple[StarLook, str]:
     name = compiled.star.name
     try:
         selection = list_selection(compiled.star, place.bucket.open(retry_seconds=TICK_RETRY_SECONDS))
         warehouse = place.warehouse.open(lock_timeout=TICK_LOCK_TIMEOUT)
-        standing = standing_in(compiled, warehouse)
+        standing = read_loaded_state(compiled, warehouse)
         rejecting = _rejecting(compiled, warehouse)
     except PipelineError as error:
         return StarLook(name, error.kind), f"{name} cannot be looked at: {error}"
@@ -180,10 +182,12 @@ def _look_at(place: Place, compiled: CompiledStar) -> tuple[StarLook, str]:
     return StarLook(name, due=_due(plan, standing), rejecting=rejecting), ""
 
 
-def _due(plan: Plan, standing: Standing) -> dict[str, str]:
+def _due(plan: Plan, standing: LoadedState) -> dict[str, str]:
     """What is due, and what stands of it: another load than before, and it is due anew."""
-    whole = {ALL: _stands(standing.whole)} if plan.whole else {}
-    return whole | {str(item.month): _stands(standing.months.get(item.month)) for item in plan.changed}
+    unpartitioned = {ALL: _stands(standing.unpartitioned)} if plan.unpartitioned else {}
+    return unpartitioned | {
+        str(item.month): _stands(standing.months.get(item.month)) for item in plan.changed
+    }
 
 
 def _stands(state: MonthState | None) -> str:

@@ -9,7 +9,7 @@ import dagster as dg
 
 from scx_pipeline.declarations.star_folder import load_star, star_names, stars_folder
 from scx_pipeline.errors import PipelineError
-from scx_pipeline.maintenance.maintain import Policy, Upkept, maintain
+from scx_pipeline.maintenance.maintain import MaintenanceResult, RetentionPolicy, maintain
 from scx_pipeline.orchestration.assets.events import failure
 from scx_pipeline.orchestration.assets.table_assets import POOL
 from scx_pipeline.orchestration.resources.warehouse_resources import WarehouseResource
@@ -21,7 +21,7 @@ CHUNK = 500  # events that are asked for at a time
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
-def upkeep() -> dg.Definitions:
+def maintenance() -> dg.Definitions:
     """The job that looks after all stars' tables, and a schedule of it, stopped until somebody starts it."""
     job = _job()
     weekly = dg.ScheduleDefinition(
@@ -62,13 +62,15 @@ def _job() -> dg.JobDefinition:
 
 def _look_after(
     context: dg.OpExecutionContext, warehouse: WarehouseResource, name: str, settings: Settings
-) -> Upkept:
-    policy = Policy(settings.keep_staging_months, settings.keep_rejected_days, settings.keep_loads_days)
+) -> MaintenanceResult:
+    policy = RetentionPolicy(
+        settings.keep_staging_months, settings.keep_rejected_days, settings.keep_loads_days
+    )
     log = context.log.info
     return maintain(load_star(stars_folder() / name), warehouse.open(log), policy, log)
 
 
-def _findings(done: Sequence[Upkept]) -> dict[str, Any]:
+def _findings(done: Sequence[MaintenanceResult]) -> dict[str, Any]:
     """What was found, as tables, and what else there is to do."""
     found: dict[str, Any] = {}
     for item in done:
@@ -78,7 +80,7 @@ def _findings(done: Sequence[Upkept]) -> dict[str, Any]:
         records = [dg.TableRecord(dict(zip(columns, map(_plain, row), strict=True))) for row in rows]
         schema = dg.TableSchema(columns=[dg.TableColumn(name, _kind(records, name)) for name in columns])
         found[item.star] = dg.MetadataValue.table(records, schema)
-        advice = [*(f"removed: {line}" for line in item.surplus.told()), *item.found.all_advice]
+        advice = [*(f"removed: {line}" for line in item.expired.told()), *item.found.all_advice]
         if advice:
             found[f"{item.star} advice"] = dg.MetadataValue.md("\n".join(f"- {line}" for line in advice))
         found |= {f"{item.star} {name}": _plain(value) for name, value in item.found.facts.items()}

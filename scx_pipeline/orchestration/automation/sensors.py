@@ -24,8 +24,8 @@ from scx_pipeline.planning.run_requests import (
     Request,
     RunState,
     due_requests,
-    read_memory,
-    write_memory,
+    read_cursor,
+    write_cursor,
 )
 from scx_pipeline.settings import read_settings
 
@@ -38,7 +38,7 @@ _FAILED = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 
 
 @dataclass(frozen=True)
-class Rhythm:
+class SensorConfig:
     """How a deployment's sensors look: how often, and whether before anybody has started them in the UI."""
 
     seconds: int
@@ -60,11 +60,11 @@ def star_jobs(compiled: CompiledStar) -> list[UnresolvedAssetJobDefinition]:
         description=f"Load months of {star.name}: all its tables that have months, in one transaction.",
         partitions_def=monthly(star),
     )
-    if not star.whole:
+    if not star.unpartitioned:
         return [months]
     refresh = dg.define_asset_job(
         refresh_name(star),
-        selection=_selection(star, star.whole),
+        selection=_selection(star, star.unpartitioned),
         description=f"Make the tables of {star.name} that have no months anew, in one transaction.",
     )
     return [months, refresh]
@@ -75,7 +75,7 @@ def _selection(star: Star, tables: Sequence[Table]) -> dg.AssetSelection:
 
 
 def object_sensor(
-    compiled: CompiledStar, jobs: Sequence[UnresolvedAssetJobDefinition], rhythm: Rhythm
+    compiled: CompiledStar, jobs: Sequence[UnresolvedAssetJobDefinition], rhythm: SensorConfig
 ) -> dg.SensorDefinition:
     """Ask for every month whose objects are new, changed or gone, each contiguous span in one run.
 
@@ -115,13 +115,13 @@ def hourly_schedule(compiled: CompiledStar, job: UnresolvedAssetJobDefinition) -
     What has no months comes ten minutes earlier, since it may make months stale.
     """
     star = compiled.star
-    whole = job.name != star.name
-    what = "the tables without months" if whole else "the months"
+    unpartitioned = job.name != star.name
+    what = "the tables without months" if unpartitioned else "the months"
 
     @dg.schedule(
-        name=f"{star.name}_refresh_hourly" if whole else f"{star.name}_hourly",
+        name=f"{star.name}_refresh_hourly" if unpartitioned else f"{star.name}_hourly",
         job=job,
-        cron_schedule="50 * * * *" if whole else "0 * * * *",
+        cron_schedule="50 * * * *" if unpartitioned else "0 * * * *",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.STOPPED,
         description=f"Once an hour, loads {what} of {star.name} whose objects have changed.",
@@ -130,7 +130,7 @@ def hourly_schedule(compiled: CompiledStar, job: UnresolvedAssetJobDefinition) -
         context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource, bucket: BucketResource
     ) -> list[dg.RunRequest] | dg.SkipReason:
         try:
-            requests, _ = _due(context.instance, compiled, warehouse, bucket, None, whole)
+            requests, _ = _due(context.instance, compiled, warehouse, bucket, None, unpartitioned)
         except PipelineError as error:
             return dg.SkipReason(str(error))
         hour = f"{context.scheduled_execution_time:%Y-%m-%dT%H}"
@@ -141,7 +141,7 @@ def hourly_schedule(compiled: CompiledStar, job: UnresolvedAssetJobDefinition) -
     return load_changed
 
 
-def report_sensor(compiled: CompiledStar, rhythm: Rhythm) -> dg.AutomationConditionSensorDefinition:
+def report_sensor(compiled: CompiledStar, rhythm: SensorConfig) -> dg.AutomationConditionSensorDefinition:
     """Renew the report after every load, by a name that says so (Dagster's own is default_automation_condition_sensor)."""
     star = compiled.star
     return dg.AutomationConditionSensorDefinition(
@@ -159,7 +159,7 @@ def _due(
     warehouse: WarehouseResource,
     bucket: BucketResource,
     cursor: str | None,
-    whole: bool | None = None,
+    unpartitioned: bool | None = None,
 ) -> tuple[list[Request], str]:
     """What is due, and the cursor that remembers it: of the tables without months alone, or of the months alone, if
     `whole` says so. A schedule remembers nothing, so its months could not know that the songs' run has failed."""
@@ -177,10 +177,10 @@ def _due(
     if plan.together:  # one request: what changes of a month asks for all of them again
         state = hashlib.sha256("\n".join(map(str, changed.values())).encode()).hexdigest()[:16]
         changed = dict.fromkeys(changed, f"rebuild {state}")
-    if plan.whole:
-        changed[WHOLE] = f"{plan.selection.whole_fingerprint} {compiled.whole_version}"
-    if whole is not None:
-        changed = {part: state for part, state in changed.items() if (part == WHOLE) == whole}
+    if plan.unpartitioned:
+        changed[WHOLE] = f"{plan.selection.unpartitioned_fingerprint} {compiled.unpartitioned_version}"
+    if unpartitioned is not None:
+        changed = {part: state for part, state in changed.items() if (part == WHOLE) == unpartitioned}
 
     @cache
     def run_state(key: str) -> tuple[RunState, datetime | None]:
@@ -193,8 +193,8 @@ def _due(
             return "succeeded", moment
         return ("failed" if status in _FAILED else "running"), moment
 
-    requests, memory = due_requests(compiled.star.name, changed, read_memory(cursor), run_state, now)
-    return requests, write_memory(memory)
+    requests, memory = due_requests(compiled.star.name, changed, read_cursor(cursor), run_state, now)
+    return requests, write_cursor(memory)
 
 
 def _run_request(star: Star, request: Request) -> dg.RunRequest:

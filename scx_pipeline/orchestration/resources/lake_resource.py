@@ -10,13 +10,13 @@ import dagster as dg
 from pydantic import Field
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.errors import GateError, LakeError, SettingsError
-from scx_pipeline.lake.build.build_request import Answer, Order
-from scx_pipeline.lake.build.builder import Builder
-from scx_pipeline.lake.build.duckdb_engine import DuckEngine
-from scx_pipeline.lake.format.lake_store import open_place
+from scx_pipeline.errors import CheckFailedError, LakeError, SettingsError
+from scx_pipeline.lake.build.build_request import BuildRequest, BuildResult
+from scx_pipeline.lake.build.builder import LakeBuilder
+from scx_pipeline.lake.build.duckdb_engine import DuckDBLakeEngine
+from scx_pipeline.lake.format.lake_store import open_lake_store
 from scx_pipeline.loading.load import LoadReport
-from scx_pipeline.model.star import Span
+from scx_pipeline.model.star import MonthRange
 from scx_pipeline.orchestration.resources.warehouse_resources import BucketResource
 from scx_pipeline.orchestration.spark.pipes import check_java, find_submit, run_here
 from scx_pipeline.settings import Settings
@@ -57,28 +57,30 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         context: dg.AssetExecutionContext,
         compiled: CompiledStar,
         bucket: BucketResource,
-        span: Span | None,
+        span: MonthRange | None,
     ) -> LoadReport:
         """Build months of the star, or its tables without months. Raises PipelineError, and the lake is as it was."""
         self.check(bucket.url)
         limits = Limits(self.memory_limit, self.threads, self.batch_files)
         if not self.spark:
-            place = open_place(self.url, compiled.star.name)
+            place = open_lake_store(self.url, compiled.star.name)
             opened = bucket.open(context.log.info)
-            builder = Builder(compiled, opened, place, DuckEngine(limits), context.log.info)
+            builder = LakeBuilder(compiled, opened, place, DuckDBLakeEngine(limits), context.log.info)
             return builder.load(span, run_id=context.run_id) if span else builder.refresh(context.run_id)
-        order = Order(compiled.star.name, span, bucket.url, self.url, context.run_id, limits, bucket.options)
+        order = BuildRequest(
+            compiled.star.name, span, bucket.url, self.url, context.run_id, limits, bucket.options
+        )
         answer = self._spark(context, order)
         if answer.error is None and answer.report is not None:
             return answer.report
         if answer.report is not None:
-            raise GateError(str(answer.error), answer.report)
+            raise CheckFailedError(str(answer.error), answer.report)
         raise LakeError(str(answer.error))
 
-    def _spark(self, context: dg.AssetExecutionContext, order: Order) -> Answer:
+    def _spark(self, context: dg.AssetExecutionContext, order: BuildRequest) -> BuildResult:
         if self.spark == "local":
             return run_here(context, order, self.spark_master, self.conf)
-        answer: Answer = self._on_aws().run(context, order)
+        answer: BuildResult = self._on_aws().run(context, order)
         return answer
 
     def _on_aws(self) -> Any:

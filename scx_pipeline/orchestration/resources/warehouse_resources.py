@@ -18,7 +18,7 @@ from scx_pipeline.errors import WarehouseError
 from scx_pipeline.settings import Settings
 from scx_pipeline.storage.bucket import Bucket, BucketOptions, open_bucket
 from scx_pipeline.storage.compression import UnpackedLimits, bytes_of
-from scx_pipeline.warehouse.protocol import Limits, Warehouse, open_warehouse, shown_facts
+from scx_pipeline.warehouse.protocol import Limits, Warehouse, connection_info, open_warehouse
 
 _log = logging.getLogger(__name__)
 _URL = "SCX_WAREHOUSE_URL"
@@ -82,7 +82,7 @@ class ServerResource(WarehouseResource):
 
     def address(self) -> str:
         """The URL of the environment, once it is found to be the one that is shown."""
-        engine, facts = shown_facts(self.url)
+        engine, facts = connection_info(self.url)
         if engine != self.engine:
             raise WarehouseError(f"{_URL} is of {engine}, but {self._changed('the engine', self.engine)}")
         for name, value in facts.items():
@@ -161,7 +161,7 @@ def resources(settings: Settings) -> dict[str, dg.ConfigurableResource]:  # type
 
 
 def _warehouse(settings: Settings) -> WarehouseResource:
-    engine, facts = shown_facts(settings.warehouse)
+    engine, facts = connection_info(settings.warehouse)
     limits = ("memory_limit", "threads", "batch_files", "lock_timeout")
     values: dict[str, Any] = {**facts, **{name: getattr(settings, name) for name in limits}}
     servers = {item.engine: item for item in (PostgresResource, RedshiftResource)}

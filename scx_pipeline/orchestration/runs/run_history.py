@@ -17,13 +17,13 @@ from dagster._core.storage.dagster_run import RunRecord
 from dagster._core.storage.tags import WILL_RETRY_TAG
 
 from scx_pipeline.alerts.advice import OTHER, PROCESS, kind_of
-from scx_pipeline.alerts.facts import CheckState, EndedRun, Result
+from scx_pipeline.alerts.facts import CheckState, FinishedRun, Result
 from scx_pipeline.alerts.problems import Memory
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.loading.checks import declared_checks
 from scx_pipeline.orchestration.assets.events import FAILURE_KIND
 from scx_pipeline.orchestration.assets.metadata import asset_key, lake_key
-from scx_pipeline.orchestration.runs.run_scope import target_of
+from scx_pipeline.orchestration.runs.run_scope import run_scope
 from scx_pipeline.reporting.freshness import declared_watches
 
 MOST_RUNS = 200  # that one look reads; the next one goes on from there
@@ -38,21 +38,21 @@ _ENDS = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS]
 
 
 @dataclass(frozen=True)
-class Ended:
+class RunHistory:
     """The runs that ended since the last look, those of lately whose events were read, and until when all are known."""
 
-    runs: tuple[EndedRun, ...]
+    runs: tuple[FinishedRun, ...]
     seen: Mapping[str, float]
     watermark: float
 
 
-def read_ended(
+def read_run_history(
     instance: dg.DagsterInstance,
     stars: Sequence[CompiledStar],
     memory: Memory,
     now: float,
     location: str = "",
-) -> Ended:
+) -> RunHistory:
     """The runs that ended since the last look; of a first one, those of the last hour.
 
     Runs of another code location than the named one are not ours.
@@ -69,13 +69,13 @@ def read_ended(
         run, ended = record.dagster_run, record.end_time or record.update_timestamp.timestamp()
         if location and run.remote_job_origin and run.remote_job_origin.location_name != location:
             continue
-        found = EndedRun(run.run_id, target_of(run, stars), ended)
+        found = FinishedRun(run.run_id, run_scope(run, stars), ended)
         if run.run_id not in seen and ended > since - OVERLAP and _is_final(instance, record, now):
             seen[run.run_id] = ended
             runs.append(_read(instance, found, run.status == dg.DagsterRunStatus.FAILURE, declared))
         elif run.status == dg.DagsterRunStatus.SUCCESS:
             runs.append(found)
-    return Ended(tuple(runs), seen, until)
+    return RunHistory(tuple(runs), seen, until)
 
 
 def _is_final(instance: dg.DagsterInstance, record: RunRecord, now: float) -> bool:
@@ -88,8 +88,11 @@ def _is_final(instance: dg.DagsterInstance, record: RunRecord, now: float) -> bo
 
 
 def _read(
-    instance: dg.DagsterInstance, run: EndedRun, failed: bool, declared: Mapping[dg.AssetCheckKey, CheckState]
-) -> EndedRun:
+    instance: dg.DagsterInstance,
+    run: FinishedRun,
+    failed: bool,
+    declared: Mapping[dg.AssetCheckKey, CheckState],
+) -> FinishedRun:
     """What a run's events tell: how its checks came out, and why it failed, if it did."""
     failure, states = "", []
     for entry in instance.all_logs(run.run_id, of_type=_EVENTS):

@@ -9,15 +9,15 @@ from dagster._core.storage.dagster_run import DagsterRun
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from scx_pipeline.alerts.advice import kind_of
-from scx_pipeline.alerts.facts import LOAD, REFRESH, Target
+from scx_pipeline.alerts.facts import LOAD, REFRESH, RunScope
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.model.star import Month, Span, Star
+from scx_pipeline.model.star import Month, MonthRange, Star
 from scx_pipeline.orchestration.assets.lake_assets import lake_job_name
 from scx_pipeline.orchestration.automation.sensors import refresh_name
 from scx_pipeline.orchestration.partitions import RANGE_END, RANGE_START
 
 
-def target_of(run: DagsterRun, stars: Sequence[CompiledStar]) -> Target:
+def run_scope(run: DagsterRun, stars: Sequence[CompiledStar]) -> RunScope:
     """What a run was to make, by its job, or by the assets that somebody chose in the UI."""
     keys = {key.to_user_string() for key in run.asset_selection or ()}
     checked = {item.asset_key.to_user_string() for item in run.asset_check_selection or ()}
@@ -29,8 +29,8 @@ def target_of(run: DagsterRun, stars: Sequence[CompiledStar]) -> Target:
             if not what:
                 what, known = _chosen(star, keys)
             tables = tuple(sorted(key.rpartition("/")[2] for key in keys & known))
-            return Target(star.name, what, _months(run), () if keys >= known else tables)
-    return Target("", kind_of(run.job_name), _months(run))
+            return RunScope(star.name, what, _months(run), () if keys >= known else tables)
+    return RunScope("", kind_of(run.job_name), _months(run))
 
 
 def _are_of(star: Star, keys: Iterable[str]) -> bool:
@@ -40,12 +40,15 @@ def _are_of(star: Star, keys: Iterable[str]) -> bool:
 
 def _roads(star: Star) -> dict[str, frozenset[str]]:
     """What runs of a star can be for, and the assets that each makes."""
-    months, whole = [table.name for table in star.monthly], [table.name for table in star.whole]
+    months, unpartitioned = (
+        [table.name for table in star.monthly],
+        [table.name for table in star.unpartitioned],
+    )
     return {
         LOAD: frozenset(f"{star.name}/{name}" for name in months),
-        REFRESH: frozenset(f"{star.name}/{name}" for name in whole),
+        REFRESH: frozenset(f"{star.name}/{name}" for name in unpartitioned),
         "lake_load": frozenset(f"{star.name}/lake/{name}" for name in months),
-        "lake_refresh": frozenset(f"{star.name}/lake/{name}" for name in whole),
+        "lake_refresh": frozenset(f"{star.name}/lake/{name}" for name in unpartitioned),
         "report": frozenset({f"{star.name}/report"}),
     }
 
@@ -74,6 +77,6 @@ def _months(run: DagsterRun) -> frozenset[Month]:
     tags = run.tags
     first = tags.get(RANGE_START) or tags.get(PARTITION_NAME_TAG, "")
     try:
-        return frozenset(Span(Month.parse(first), Month.parse(tags.get(RANGE_END) or first)))
+        return frozenset(MonthRange(Month.parse(first), Month.parse(tags.get(RANGE_END) or first)))
     except ValueError:
         return frozenset()

@@ -15,7 +15,7 @@ from dagster_aws.pipes import PipesEMRClient
 
 from scx_pipeline import aws
 from scx_pipeline.errors import LakeError
-from scx_pipeline.lake.build.build_request import Answer, Order
+from scx_pipeline.lake.build.build_request import BuildRequest, BuildResult
 from scx_pipeline.lake.spark.code_archive import open_code
 from scx_pipeline.orchestration.spark.emr_cluster import (
     architecture_of,
@@ -48,7 +48,7 @@ _ADVICE = (
     ("ootstrap", "see the logs of its bootstrap actions below LogUri"),
 )
 _OF_ROLE = ("AccessDenied", "let the role (JobFlowRole) do it: docs/emr.md lists its rights")
-told = partial(aws.told, kind=LakeError, advice=_ADVICE)
+translate_errors = partial(aws.translate_errors, kind=LakeError, advice=_ADVICE)
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class EMR:
     code: str
     conf: Mapping[str, str]
 
-    def run(self, context: dg.AssetExecutionContext, order: Order) -> Answer:
+    def run(self, context: dg.AssetExecutionContext, order: BuildRequest) -> BuildResult:
         """Have a job done. Raises LakeError where it cannot start, or ends without an answer."""
         cluster, place = read_cluster(Path(self.cluster)), open_code(self.code)
         client, code = aws.client("emr", LakeError), place.find([architecture_of(cluster)])
@@ -112,7 +112,7 @@ class _Client(PipesEMRClient):
         return {**params, "Tags": with_tags(params["Tags"], session.default_remote_invocation_info)}
 
     def _start(self, context: Any, session: Any, params: Any) -> Any:
-        with told(f"start an EMR cluster ({params['Name']})"):
+        with translate_errors(f"start an EMR cluster ({params['Name']})"):
             response = self.client.run_job_flow(**params)
         context.log.info(f"EMR: the cluster {response['JobFlowId']} is being made")
         return response
@@ -137,7 +137,7 @@ class _Client(PipesEMRClient):
 
     def _look(self, identity: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """What AWS says of the cluster and of its only step."""
-        with told(f"see the EMR cluster {identity}, which may still be at work"):
+        with translate_errors(f"see the EMR cluster {identity}, which may still be at work"):
             cluster = self.client.describe_cluster(ClusterId=identity)["Cluster"]
             [step] = self.client.list_steps(ClusterId=identity)["Steps"]
         return dict(cluster), dict(step)
@@ -146,5 +146,5 @@ class _Client(PipesEMRClient):
         """Nothing to do: what matters of the log comes as messages."""
 
     def _terminate(self, context: Any, start_response: Any) -> None:
-        with told(f"end the EMR cluster {start_response['JobFlowId']}, which is still at work"):
+        with translate_errors(f"end the EMR cluster {start_response['JobFlowId']}, which is still at work"):
             super()._terminate(context, start_response)

@@ -62,11 +62,11 @@ def _mistakes(request: Mapping[str, Any]) -> Iterator[str]:
 
 def _by_model(request: Mapping[str, Any]) -> list[str]:
     """What botocore has against a request, by its model of EMR; AWS is not asked."""
-    from botocore.loaders import Loader
+    from botocore.loaders import BucketLoader
     from botocore.model import ServiceModel
     from botocore.validate import ParamValidator
 
-    model = ServiceModel(Loader().load_service_model("emr", "service-2"))
+    model = ServiceModel(BucketLoader().load_service_model("emr", "service-2"))
     report = ParamValidator().validate(dict(request), model.operation_model("RunJobFlow").input_shape)
     return str(report.generate_report()).splitlines() if report.has_errors() else []
 

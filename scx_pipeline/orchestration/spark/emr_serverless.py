@@ -15,7 +15,7 @@ from dagster_aws.pipes import PipesEMRServerlessClient
 
 from scx_pipeline import aws
 from scx_pipeline.errors import LakeError
-from scx_pipeline.lake.build.build_request import Answer, Order
+from scx_pipeline.lake.build.build_request import BuildRequest, BuildResult
 from scx_pipeline.lake.spark.code_archive import open_code
 from scx_pipeline.orchestration.spark.pipes import KeptMessages
 from scx_pipeline.orchestration.spark.spark_job import (
@@ -69,7 +69,7 @@ _ENDINGS = (
     ("python3", "EMR's image has another Python: `scx lake package --python`, or a release from emr-7.1.0 on"),
     ("timed out", "build fewer months at a time: --from and --to"),
 )  # fmt: skip
-told = partial(aws.told, kind=LakeError, advice=_REFUSALS)
+translate_errors = partial(aws.translate_errors, kind=LakeError, advice=_REFUSALS)
 
 
 @dataclass(frozen=True)
@@ -81,17 +81,17 @@ class EMRServerless:
     code: str
     conf: Mapping[str, str]
 
-    def run(self, context: dg.AssetExecutionContext, order: Order) -> Answer:
+    def run(self, context: dg.AssetExecutionContext, build_request: BuildRequest) -> BuildResult:
         """Have a job done. Raises LakeError where it cannot start, or ends without an answer."""
         place, client = open_code(self.code), aws.client("emr-serverless", LakeError)
         architecture = self._architecture(client)
         code = place.find([architecture])
-        job = Job(order, attempt_of(context), code, client.meta.region_name, self.conf)
+        job = Job(build_request, attempt_of(context), code, client.meta.region_name, self.conf)
         messages = KeptMessages(S3Messages(place, job.attempt, aws.client("s3", LakeError)))
         pipes = _Client(client, job, messages)
         request = request_of(job, self.application, self.role)
         return await_answer(
-            lambda: pipes.run(context=context, start_job_run_params=request, extras=order.as_json()),
+            lambda: pipes.run(context=context, start_job_run_params=request, extras=build_request.as_json()),
             messages,
         )
 
@@ -104,7 +104,7 @@ class EMRServerless:
     def _architecture(self, client: Any) -> str:
         """The processor of the application's workers. Raises LakeError where jobs cannot run on it."""
         what = f"the EMR Serverless application {self.application} (SCX_SPARK_APPLICATION)"
-        with told(f"see {what}"):
+        with translate_errors(f"see {what}"):
             application = client.get_application(applicationId=self.application)["application"]
         reason = unfit(application)
         if reason:
@@ -186,7 +186,7 @@ class _Client(PipesEMRServerlessClient):
         return {**enriched, "tags": {name: tag_text(value) for name, value in enriched["tags"].items()}}
 
     def _start(self, context: Any, params: Any) -> Any:
-        with told(f"start a job on the EMR Serverless application {params['applicationId']}"):
+        with translate_errors(f"start a job on the EMR Serverless application {params['applicationId']}"):
             response = self.client.start_job_run(**params)
         context.log.info(f"EMR Serverless: the job run {response['jobRunId']} is started")
         return response
@@ -197,7 +197,7 @@ class _Client(PipesEMRServerlessClient):
         while state not in OVER:
             if state is not None:
                 time.sleep(self.poll_interval)
-            with told(f"see the job run {run}, which may still be at work"):
+            with translate_errors(f"see the job run {run}, which may still be at work"):
                 response = self.client.get_job_run(**asked)
             if response["jobRun"]["state"] != state:
                 state = response["jobRun"]["state"]
@@ -210,5 +210,5 @@ class _Client(PipesEMRServerlessClient):
         """Nothing to do: they come by S3 while the job runs."""
 
     def _terminate(self, context: Any, start_response: Any) -> None:
-        with told(f"cancel the job run {start_response['jobRunId']}, which is still at work"):
+        with translate_errors(f"cancel the job run {start_response['jobRunId']}, which is still at work"):
             super()._terminate(context, start_response)

@@ -18,7 +18,7 @@ from dagster._core.pipes.context import PipesMessageHandler
 from dagster_pipes import PipesParams
 
 from scx_pipeline.errors import LakeError
-from scx_pipeline.lake.build.build_request import Answer, Order
+from scx_pipeline.lake.build.build_request import BuildRequest, BuildResult
 
 JAVA = 17  # Spark 4 runs on nothing older
 JOB = Path(__file__).parents[2] / "lake" / "spark" / "submitted" / "lake_job.py"
@@ -56,13 +56,15 @@ class KeptMessages(dg.PipesMessageReader):
     def no_messages_debug_text(self) -> str:
         return self.reader.no_messages_debug_text()
 
-    def answer(self) -> Answer | None:
+    def answer(self) -> BuildResult | None:
         """What the job has answered; None where it did not come to that."""
         messages = self.handler.get_custom_messages() if self.handler else ()
-        return Answer.parse(messages[-1]) if messages else None
+        return BuildResult.parse(messages[-1]) if messages else None
 
 
-def run_here(context: dg.AssetExecutionContext, order: Order, master: str, conf: Mapping[str, str]) -> Answer:
+def run_here(
+    context: dg.AssetExecutionContext, request: BuildRequest, master: str, conf: Mapping[str, str]
+) -> BuildResult:
     """Run a job by spark-submit on this machine. Raises LakeError where it cannot start, or ends without an answer."""
     submit = find_submit()
     check_java()
@@ -79,7 +81,7 @@ def run_here(context: dg.AssetExecutionContext, order: Order, master: str, conf:
                 "PYSPARK_DRIVER_PYTHON": sys.executable,
                 "PYTHONWARNINGS": "ignore",  # PySpark's own, of newer libraries
             },
-            extras=order.as_json(),
+            extras=request.as_json(),
         )
     except dg.DagsterExecutionInterruptedError:
         raise

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from scx_pipeline.lake.build.build_request import Order
+from scx_pipeline.lake.build.build_request import BuildRequest
 from scx_pipeline.lake.spark.code_archive import Code
 
 UNPACKED = "environment"  # the folder that Spark unpacks the archive into, where drivers and executors work
@@ -21,7 +21,7 @@ LOOK = 5.0  # seconds between two looks at a job's state
 class Job:
     """One try of a step of a Dagster run to have months built."""
 
-    order: Order
+    order: BuildRequest
     attempt: str  # of the run: the same for a request that is repeated, and no other
     code: Code
     region: str

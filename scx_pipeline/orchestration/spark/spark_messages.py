@@ -11,7 +11,7 @@ from dagster_aws.pipes import PipesS3MessageReader
 from dagster_pipes import PipesParams
 
 from scx_pipeline.errors import LakeError
-from scx_pipeline.lake.build.build_request import Answer
+from scx_pipeline.lake.build.build_request import BuildResult
 from scx_pipeline.lake.spark.code_archive import MESSAGES, SETTING, CodePlace
 from scx_pipeline.orchestration.spark.pipes import KeptMessages
 
@@ -31,7 +31,7 @@ class S3Messages(PipesS3MessageReader):
             yield {**params, "key_prefix": self.prefix}
 
 
-def await_answer(run: Callable[[], object], messages: KeptMessages) -> Answer:
+def await_answer(run: Callable[[], object], messages: KeptMessages) -> BuildResult:
     """What the job answers that `run` starts and waits for, be it that it failed.
 
     Raises the LakeError of `run` where there is no answer, and one where the job ended well and its answer did not come.

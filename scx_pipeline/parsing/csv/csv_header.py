@@ -121,11 +121,11 @@ def _check_columns(columns: Sequence[str], uri: str, table: Table) -> None:
 
 
 def scan(
-    files: Sequence[LocalFile], header: Header, columns: Sequence[str], null_texts: Sequence[str] = ()
+    files: Sequence[LocalFile], header: Header, columns: Sequence[str], null_values: Sequence[str] = ()
 ) -> str:
     """A relation of these columns of the files, as texts, and of FILE.
 
-    Nothing without quotes is NULL; with quotes, it is if the empty text is one of `null_texts`. The others are kept.
+    Nothing without quotes is NULL; with quotes, it is if the empty text is one of `null_values`. The others are kept.
 
     Records that have another number of values than the header are left out, and so are those that the reader cannot
     read: the caller counts the rows that came. One thread reads a file from its beginning to its end, since several
@@ -140,6 +140,6 @@ def scan(
         f"(SELECT {chosen}, r.file_index::INTEGER AS {FILE} FROM read_csv({paths_of(files)}, columns={{{read}}}, header=true,"
         f" auto_detect=false, delim=',', quote='\"', escape='\"', new_line='{header.newline}', compression='{compression_of(files)}',"
         f" max_line_size={MAX_RECORD_BYTES + HEADER_BYTES}, buffer_size={BUFFER_BYTES}, ignore_errors=true,"
-        f" allow_quoted_nulls={str('' in null_texts).lower()},"
+        f" allow_quoted_nulls={str('' in null_values).lower()},"
         f" parallel=false) AS r{some})"
     )

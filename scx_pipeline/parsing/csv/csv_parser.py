@@ -26,7 +26,7 @@ from scx_pipeline.parsing.parser import (
     Outside,
     Parser,
     Refused,
-    Strangers,
+    UndeclaredFields,
     decompressing,
     marked,
 )
@@ -86,42 +86,44 @@ class CsvParser(Parser[LocalFile]):
             )
         return Counted(header, count) if header else None
 
-    def land(self, first: int, files: Sequence[LocalFile]) -> Mapping[int, int]:
+    def stage(self, first: int, files: Sequence[LocalFile]) -> Mapping[int, int]:
         counted = self.counted[str(files[0].path)]
         if counted is None:  # files without any content
             return {}
-        self._note_strangers(first, files, counted.header)
+        self._note_undeclared_fields(first, files, counted.header)
         numbered = {first + index: file for index, file in enumerate(files)}
         refused = self._land_scanned(first, numbered, counted.header) if counted.scanned else {}
         for number in numbered.keys() - refused.keys():
             refused[number] = self._land_exactly(number, numbered[number])
         return refused
 
-    def _note_strangers(self, first: int, files: Sequence[LocalFile], header: Header) -> None:
+    def _note_undeclared_fields(self, first: int, files: Sequence[LocalFile], header: Header) -> None:
         unknown = tuple(name for name in header.columns if name not in self.table.column_names)
         if unknown:
-            self.strangers |= {first + index: Strangers(unknown) for index in range(len(files))}
+            self.undeclared_fields |= {
+                first + index: UndeclaredFields(unknown) for index in range(len(files))
+            }
 
     def _land_scanned(self, first: int, files: Mapping[int, LocalFile], header: Header) -> dict[int, int]:
         """Land files by one scan; how many records of which were refused. Files that were not read right are left out."""
         import duckdb
 
-        null_texts = self.source.null_texts
-        scan = csv_header.scan(list(files.values()), header, self.table.column_names, null_texts)
+        null_values = self.source.null_values
+        scan = csv_header.scan(list(files.values()), header, self.table.column_names, null_values)
         try:
-            self._insert(scan, FILE, f"{first} + {FILE}", [text for text in null_texts if text])
+            self._insert(scan, FILE, f"{first} + {FILE}", [text for text in null_values if text])
         except (duckdb.OutOfMemoryException, duckdb.InterruptException):
             raise
         except duckdb.Error:  # nothing has landed; the exact reader says what is wrong with which file
             return {}
-        landed = self.landed(first, first + len(files) - 1)
+        landed = self.staged(first, first + len(files) - 1)
         refused = {}
         for number, file in files.items():
             count = self._counted(file).count
             if landed.get(number, 0) == count.records - 1 - count.short:
                 refused[number], self.counts[number] = count.short, count.records - 1
             elif number in landed:
-                self.landing.remove(f"_object IN ({number}, {-1 - number})")
+                self.staging_buffer.remove(f"_object IN ({number}, {-1 - number})")
         return refused
 
     def _counted(self, file: LocalFile) -> Counted:
@@ -129,15 +131,15 @@ class CsvParser(Parser[LocalFile]):
         assert counted is not None
         return counted
 
-    def _insert(self, texts: str, others: str, number: str, null_texts: Sequence[str]) -> int:
+    def _insert(self, texts: str, others: str, number: str, null_values: Sequence[str]) -> int:
         """Land the rows of a relation of texts under the number of their file; how many.
 
         A bad row keeps its place, marked by a negative number, so that its record can be found by counting.
         """
         columns = self.table.columns
         mark = marked(values.violations(columns), number)
-        rows = values.typed_rows(texts, columns, others, null_texts)
-        return self.landing.add(f"SELECT {names(self.table.column_names)}, {mark} FROM ({rows})")
+        rows = values.typed_rows(texts, columns, others, null_values)
+        return self.staging_buffer.add(f"SELECT {names(self.table.column_names)}, {mark} FROM ({rows})")
 
     def _land_exactly(self, number: int, file: LocalFile) -> int:
         """Land a file record by record; how many were refused. Raises SourceFileError unless it is in order."""
@@ -146,7 +148,7 @@ class CsvParser(Parser[LocalFile]):
         for part in self._exact_parts(file):
             refused += len(part.refused)
             with self._registered(file, part) as relation:
-                landed += self._insert(relation, LINE, str(number), self.source.null_texts)
+                landed += self._insert(relation, LINE, str(number), self.source.null_values)
             if self._are_too_many(refused):
                 self.ended_early, self.counts[number] = True, landed + refused
                 return refused
@@ -212,11 +214,11 @@ class CsvParser(Parser[LocalFile]):
         time = "NULL"
         if outside:
             # Python has no other years, and a bad row may be of any.
-            event = quote(self.table.moment)
+            event = quote(self.table.event_time_column)
             time = f"CASE WHEN {event} {values.IN_CALENDAR} THEN {event} END"
-            rules.append((f"COALESCE({outside.condition}, FALSE)", self.table.moment, ""))
+            rules.append((f"COALESCE({outside.condition}, FALSE)", self.table.event_time_column, ""))
         with self._registered(file, part) as relation:
-            rows = values.typed_rows(relation, columns, LINE, self.source.null_texts)
+            rows = values.typed_rows(relation, columns, LINE, self.source.null_values)
             found = self.con.execute(
                 values.first_violations(rows, columns, rules, f"{LINE}, {time}")
             ).fetchall()
@@ -251,7 +253,7 @@ class CsvParser(Parser[LocalFile]):
 
     def _places(self, number: int, outside: Outside | None) -> list[int]:
         """The first rows of a scanned file that stay out, by their number among those that landed."""
-        rows = self.landing.rows
+        rows = self.staging_buffer.rows
         of_file = f"_object IN ({number}, {-1 - number})"
         bad = "_object < 0" + (f" OR {outside.condition}" if outside else "")
         found = self.con.execute(

@@ -107,7 +107,7 @@ class FieldMap:
             f" CASE WHEN {STRICT} IS NULL THEN json_transform({JSON}, {structure}) ELSE {STRICT} END AS {TAKEN} FROM ({strict})"
         )
         fields = ", ".join(
-            item for column in self.table.columns for item in _taken(column, self.source.null_texts)
+            item for column in self.table.columns for item in _taken(column, self.source.null_values)
         )
         counts = " OR ".join(
             f"len({self._keys(level)}) <> {len(names)}" for level, names in self.levels.items()
@@ -120,7 +120,7 @@ class FieldMap:
             texts,
             self.table.columns,
             PARSED,
-            self.source.null_texts,
+            self.source.null_values,
             [column.name for column in self._numbers],
         )
 
@@ -164,7 +164,7 @@ class FieldMap:
 
     def regular(self, records: str) -> str:
         """A SELECT of the typed columns and NUMBER from the records of regular files: their NUMBER, a text of each column."""
-        return values.typed_rows(records, self.table.columns, NUMBER, self.source.null_texts)
+        return values.typed_rows(records, self.table.columns, NUMBER, self.source.null_values)
 
     @property
     def regular_fields(self) -> str:
@@ -230,7 +230,7 @@ class FieldMap:
     def _if_double(self, column: Column, then: str, otherwise: str = "FALSE") -> str:
         """What holds of a JSON number that is read as a double. A look at its text spares nearly all others another."""
         double = f"COALESCE(json_type({JSON}, {literal(_pointer(column.field_path))}) = 'DOUBLE', FALSE)"
-        fraction = values.may_have_a_fraction(column, self.source.null_texts)
+        fraction = values.may_have_a_fraction(column, self.source.null_values)
         return f"CASE WHEN {fraction} THEN CASE WHEN {double} THEN {then} ELSE {otherwise} END ELSE {otherwise} END"
 
     def _numbers_of(self, column: Column) -> str:
@@ -265,13 +265,13 @@ class FieldMap:
         return f"CASE WHEN {usual} THEN FALSE WHEN {doubtful} THEN {wrong} ELSE FALSE END"
 
 
-def _taken(column: Column, null_texts: Sequence[str]) -> list[str]:
+def _taken(column: Column, null_values: Sequence[str]) -> list[str]:
     """What is taken out of TAKEN for a column: its text, or its number and the text of one that is not plain."""
     member, name = _member(column.field_path), quote(column.name)
     if not _is_number(column):
         return [f"{member} AS {name}"]
     text = f"json_extract_string({JSON}, {literal(_pointer(column.field_path))})"
-    plain = f"NOT {LOOSE} AND ({values.is_plain(member, null_texts)})"
+    plain = f"NOT {LOOSE} AND ({values.is_plain(member, null_values)})"
     return [
         f"CASE WHEN {member} IS NULL AND NOT {LOOSE} THEN NULL WHEN {plain} THEN NULL ELSE {text} END AS {name}",
         f"CASE WHEN {plain} THEN {member} END AS {values.number_of(column.name)}",

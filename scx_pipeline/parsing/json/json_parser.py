@@ -25,7 +25,7 @@ from scx_pipeline.parsing.parser import (
     Outside,
     Parser,
     Refused,
-    Strangers,
+    UndeclaredFields,
     compression_of,
     decompressing,
     in_any_order,
@@ -65,11 +65,11 @@ class _JsonParser(Parser[Brought]):
         mark = marked(self.fields.rules, number, good)
         columns = names(self.table.column_names)
         with in_any_order(self.con):
-            self.landing.add(f"SELECT {columns}, {mark} FROM ({self.fields.typed(records)})")
-        self._note_strangers(records)
+            self.staging_buffer.add(f"SELECT {columns}, {mark} FROM ({self.fields.typed(records)})")
+        self._note_undeclared_fields(records)
 
-    def _note_strangers(self, records: str) -> None:
-        rows = self.landing.rows
+    def _note_undeclared_fields(self, records: str) -> None:
+        rows = self.staging_buffer.rows
         odd = f"SELECT DISTINCT _object - {ODD} FROM {rows} WHERE _object >= {ODD}"
         if not self.con.execute(f"{odd} LIMIT 1").fetchall():
             return
@@ -81,13 +81,13 @@ class _JsonParser(Parser[Brought]):
             unknown = [name for name in present if name not in self.fields.declared]
             absent = [name for name in self.fields.declared if name not in present]
             if unknown or absent:
-                self.strangers[number] = Strangers(tuple(unknown), tuple(absent))
+                self.undeclared_fields[number] = UndeclaredFields(tuple(unknown), tuple(absent))
         self.con.execute(f"UPDATE {rows} SET _object = _object - {ODD} WHERE _object >= {ODD}")
 
     def explain(self, number: int, file: Brought, records: int, outside: Outside | None) -> list[Refused]:
         rules = list(self.fields.rules)
         if outside:
-            rules.append((f"COALESCE({outside.condition}, FALSE)", self.table.moment, ""))
+            rules.append((f"COALESCE({outside.condition}, FALSE)", self.table.event_time_column, ""))
         # Python has no other years, and a bad row may be of any.
         event = quote(self.table.event_time or "")
         time = f"CASE WHEN {event} {IN_CALENDAR} THEN {event} END" if self.table.event_time else "NULL"
@@ -174,7 +174,7 @@ class JsonLinesParser(_JsonParser[LocalFile]):
         self.uniform |= {files[index].path for index in regular}
         return regular, [index for index in group if index not in set(regular)]
 
-    def land(self, first: int, files: Sequence[LocalFile]) -> Mapping[int, int]:
+    def stage(self, first: int, files: Sequence[LocalFile]) -> Mapping[int, int]:
         import duckdb
 
         try:
@@ -194,14 +194,14 @@ class JsonLinesParser(_JsonParser[LocalFile]):
         number = f"{first} + file_index::INTEGER AS {field_map.NUMBER}"
         records = f"(SELECT {self.fields.regular_fields}, {number} FROM {self._scan(files, fields)})"
         with in_any_order(self.con):
-            self.landing.add(
+            self.staging_buffer.add(
                 f"SELECT {names(self.table.column_names)}, {marked(self.fields.regular_rules, field_map.NUMBER)}"
                 f" FROM ({self.fields.regular(records)})"
             )
 
     def _check_counts(self, first: int, files: Sequence[LocalFile]) -> None:
         """Raise SourceFileError unless of each file as many records landed as its bytes have."""
-        landed = self.landed(first, first + len(files) - 1)
+        landed = self.staged(first, first + len(files) - 1)
         for number, file in enumerate(files, start=first):
             counted, read = self.counted[file.path].records, landed.get(number, 0)
             if counted != read:
@@ -250,7 +250,7 @@ class JsonParser(_JsonParser[Document]):
     def groups(self, files: Sequence[Document]) -> Sequence[Sequence[int]]:
         return [range(len(files))] if files else []
 
-    def land(self, first: int, files: Sequence[Document]) -> Mapping[int, int]:
+    def stage(self, first: int, files: Sequence[Document]) -> Mapping[int, int]:
         with self._registered(first, files) as relation:
             self._insert(relation)
         return {}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from scx_pipeline.model.reserved_names import internal
 from scx_pipeline.model.star import Column, Source, Table
 from scx_pipeline.parsing import values
-from scx_pipeline.parsing.parser import Strangers
+from scx_pipeline.parsing.parser import UndeclaredFields
 from scx_pipeline.parsing.values import literal, text_of
 from scx_pipeline.warehouse.duckdb.duckdb_warehouse import duckdb_type
 from scx_pipeline.warehouse.protocol import quote
@@ -66,12 +66,12 @@ class Contract:
         return found
 
     @property
-    def strangers(self) -> Strangers | None:
+    def undeclared_fields(self) -> UndeclaredFields | None:
         """The names that are not declared, and the declared ones that there are not."""
         declared = [field_of(column) for column in self.table.columns]
         unknown = tuple(name for name in self.types if name not in declared)
         absent = tuple(name for name in declared if name not in self.types)
-        return Strangers(unknown, absent) if unknown or absent else None
+        return UndeclaredFields(unknown, absent) if unknown or absent else None
 
     @property
     def rules(self) -> list[Rule]:
@@ -101,8 +101,8 @@ class Contract:
         for column in self.table.columns:
             kind = self.types.get(field_of(column))
             raw = _taken(column) if kind not in (None, _NOTHING) else f"NULL::{duckdb_type(column)}"
-            if column.max_bytes is not None and self.source.null_texts:
-                empty = ", ".join(map(literal, self.source.null_texts))
+            if column.max_bytes is not None and self.source.null_values:
+                empty = ", ".join(map(literal, self.source.null_values))
                 raw = f"CASE WHEN {raw} IN ({empty}) THEN NULL ELSE {raw} END"
             items.append(f"{_value(column, raw, kind)} AS {quote(column.name)}, {raw} AS {_raw(column)}")
             if column.max_bytes is None:

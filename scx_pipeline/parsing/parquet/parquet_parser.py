@@ -42,7 +42,7 @@ class ParquetParser(Parser[LocalFile]):
     Then the source decides: the load fails, or the file counts as one record that was rejected.
     """
 
-    passing = True
+    can_stream = True
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
@@ -127,9 +127,9 @@ class ParquetParser(Parser[LocalFile]):
             inner = max(inner - 1, 0) + children
         return found
 
-    def land(self, first: int, files: Sequence[LocalFile]) -> Mapping[int, int]:
+    def stage(self, first: int, files: Sequence[LocalFile]) -> Mapping[int, int]:
         numbers = {file: first + index for index, file in enumerate(files)}
-        if self.landing.in_transaction and self.source.unfit_files == "reject":
+        if self.staging_buffer.in_transaction and self.source.on_invalid_file == "reject":
             self._reading([file for file in files if file not in self.refused], self._probe, self._probe)
         readable = [file for file in files if file not in self.refused]
         if readable:
@@ -137,14 +137,16 @@ class ParquetParser(Parser[LocalFile]):
             with in_any_order(self.con):
                 self._reading(
                     readable,
-                    lambda left: self.landing.add(
+                    lambda left: self.staging_buffer.add(
                         self._select(contract, {file: numbers[file] for file in left})
                     ),
                     self._probe,
                 )
-            if contract.strangers:
-                self.strangers |= {
-                    number: contract.strangers for file, number in numbers.items() if file not in self.refused
+            if contract.undeclared_fields:
+                self.undeclared_fields |= {
+                    number: contract.undeclared_fields
+                    for file, number in numbers.items()
+                    if file not in self.refused
                 }
         return {number: 1 for file, number in numbers.items() if file in self.refused}
 
@@ -170,8 +172,11 @@ class ParquetParser(Parser[LocalFile]):
         contract = self.contracts[file]
         if not contract.rules and not outside:
             return []
-        rules = [*contract.rules, *([(outside.condition, self.table.moment, "")] if outside else [])]
-        time = quote(self.table.moment) if outside else "NULL"
+        rules = [
+            *contract.rules,
+            *([(outside.condition, self.table.event_time_column, "")] if outside else []),
+        ]
+        time = quote(self.table.event_time_column) if outside else "NULL"
         typed = contract.typed(_scan([file]), _row_number(contract), ROW)
         found = self.con.execute(
             first_violations(typed, self.table.columns, rules, f"{ROW}, {time}")
@@ -238,9 +243,9 @@ class ParquetParser(Parser[LocalFile]):
 
     def _refuse(self, file: LocalFile, why: str) -> None:
         """Raises SourceFileError unless the source's policy is to go on without the file."""
-        if self.source.unfit_files == "fail":
+        if self.source.on_invalid_file == "fail":
             raise SourceFileError(
-                f"{self.uri(file.object)} {why}; upload it again, or let the source say unfit_files: reject"
+                f"{self.uri(file.object)} {why}; upload it again, or let the source say on_invalid_file: reject"
             )
         self.refused[file] = why
 

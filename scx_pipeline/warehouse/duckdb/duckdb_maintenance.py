@@ -6,18 +6,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from scx_pipeline.warehouse.health import Condition, TableCondition, megabytes
+from scx_pipeline.warehouse.health import HealthReport, TableHealth, megabytes
 from scx_pipeline.warehouse.protocol import Session
 
 FREE, LEAST = 0.4, 64_000_000  # share of the file, and bytes, from which on it is worth the trouble
 
 
-def tidying(tables: Sequence[str]) -> list[str]:
+def maintenance_statements(tables: Sequence[str]) -> list[str]:
     """One CHECKPOINT, of the whole file. No ANALYZE: its statistics are kept up to date as rows come in."""
     return ["CHECKPOINT"] if tables else []
 
 
-def condition(session: Session, tables: Sequence[str]) -> Condition:
+def health(session: Session, tables: Sequence[str]) -> HealthReport:
     """The tables' rows, and the file's blocks; which table has how many of them is not known."""
     plain = [table.replace('"', "") for table in tables]
     [(path,)] = session.rows("SELECT path FROM duckdb_databases() WHERE database_name = current_database()")
@@ -27,8 +27,8 @@ def condition(session: Session, tables: Sequence[str]) -> Condition:
     size, free_bytes = Path(path).stat().st_size, int(block) * int(free)
     counts = " UNION ALL ".join(f"SELECT {n}, COUNT(*) FROM {table}" for n, table in enumerate(tables))
     rows = dict(session.rows(counts)) if tables else {}  # its own estimate has deleted ones in it
-    found = [TableCondition(name, rows[number], None) for number, name in enumerate(plain)]
-    return Condition(found, {"file bytes": size, "free bytes": free_bytes}, advise(path, size, free_bytes))
+    found = [TableHealth(name, rows[number], None) for number, name in enumerate(plain)]
+    return HealthReport(found, {"file bytes": size, "free bytes": free_bytes}, advise(path, size, free_bytes))
 
 
 def advise(path: str, size: int, free: int) -> tuple[str, ...]:

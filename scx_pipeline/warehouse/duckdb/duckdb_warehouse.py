@@ -16,26 +16,26 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from scx_pipeline.errors import WarehouseBusyError, WarehouseError
-from scx_pipeline.model.star import Column, Span, Table
+from scx_pipeline.model.star import Column, MonthRange, Table
 from scx_pipeline.storage.temporary_folder import make_private, temporary_folder
 from scx_pipeline.warehouse.duckdb import duckdb_maintenance, duckdb_roles
 from scx_pipeline.warehouse.export import Unload, write_parquet
-from scx_pipeline.warehouse.health import Condition
+from scx_pipeline.warehouse.health import HealthReport
 from scx_pipeline.warehouse.parquet_files import ParquetFiles, check_arrived
 from scx_pipeline.warehouse.protocol import (
     OBJECT,
     Capabilities,
-    Landing,
     Limits,
     Notify,
     Relation,
     Session,
+    StagingBuffer,
     Warehouse,
     by_table,
     first_line,
-    inside,
+    in_scope,
+    latest_per_key,
     names,
-    numbered_first,
     out_of_memory,
     qualified,
     quote,
@@ -74,7 +74,7 @@ def open_url(url: str, limits: Limits, notify: Notify) -> Warehouse:
     return DuckDBWarehouse(Path(_path(url)), limits, notify)
 
 
-def shown_facts(url: str) -> dict[str, str | int | None]:
+def connection_info(url: str) -> dict[str, str | int | None]:
     """What of a URL is no secret."""
     return {"path": _path(url)}
 
@@ -120,7 +120,7 @@ class DuckDBWarehouse(Warehouse):
                         con.execute("ROLLBACK")
                     raise
                 finally:
-                    session.drop_landings()
+                    session.drop_staging_tables()
         finally:
             writer.release()
 
@@ -209,7 +209,7 @@ def configured(con: duckdb.DuckDBPyConnection, limits: Limits) -> duckdb.DuckDBP
 
 
 @contextmanager
-def scratch(limits: Limits) -> Iterator[duckdb.DuckDBPyConnection]:
+def in_memory_database(limits: Limits) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB without tables, in memory, and beyond the limit in a folder that is gone at the end."""
     import duckdb
 
@@ -253,7 +253,7 @@ class DuckDBSession(Session):
             raise
         self.con.execute("COMMIT")
 
-    def drop_landings(self) -> None:
+    def drop_staging_tables(self) -> None:
         """Remove the landings of a load that failed; after one that did not, there are none."""
         for name in self.landings:
             self.con.execute(f"DROP TABLE IF EXISTS {name}")
@@ -295,9 +295,9 @@ class DuckDBSession(Session):
                 relations[wanted[name.lower()]] = Relation(kind, "", tuple(columns.get(name, ())))
         return relations
 
-    def stands(self, schema: str, table: str) -> bool:
+    def table_exists(self, schema: str, table: str) -> bool:
         if self.begun:  # a transaction would not survive the answer no
-            return super().stands(schema, table)
+            return super().table_exists(schema, table)
         import duckdb
 
         # The catalog's views would be made first, which takes as long as to open the file.
@@ -310,7 +310,7 @@ class DuckDBSession(Session):
     def engine_type(self, column: Column) -> str:
         return duckdb_type(column)
 
-    def create_newest(
+    def create_latest(
         self, target: str, select: str, keys: Sequence[str], newest_first: Sequence[str]
     ) -> None:
         # Two terms at once, as a row() that is looked up by hash: a quarter of the join's time here. NULL would be the
@@ -318,7 +318,7 @@ class DuckDBSession(Session):
         latest = ", ".join(f"{term} IS NOT NULL, {term}" for term in newest_first[:2])
         newest = f"SELECT ({names(keys)}, max(row({latest}))) FROM ({select}) AS q GROUP BY {names(keys)}"
         candidates = f"SELECT * FROM ({select}) AS q WHERE ({names(keys)}, row({latest})) IN ({newest})"
-        self.execute(f"CREATE TEMPORARY TABLE {target} AS {numbered_first(candidates, keys, newest_first)}")
+        self.execute(f"CREATE TEMPORARY TABLE {target} AS {latest_per_key(candidates, keys, newest_first)}")
 
     def _insert_many(self, table: str, columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> None:
         import pyarrow as pa
@@ -345,22 +345,22 @@ class DuckDBSession(Session):
     def keys_hold(self, schema: str, table: Table) -> bool:
         return surely_unique(self.con, qualified(schema, table), [table.column(name) for name in table.key])
 
-    def condition(self, tables: Sequence[str]) -> Condition:
-        return duckdb_maintenance.condition(self, tables)
+    def condition(self, tables: Sequence[str]) -> HealthReport:
+        return duckdb_maintenance.health(self, tables)
 
-    def tidying(self, tables: Sequence[str]) -> list[str]:
-        return duckdb_maintenance.tidying(tables)
+    def maintenance_statements(self, tables: Sequence[str]) -> list[str]:
+        return duckdb_maintenance.maintenance_statements(tables)
 
     @contextmanager
-    def landing(self, schema: str, table: Table, span: Span | None) -> Iterator[Landing]:
+    def staging_buffer(self, schema: str, table: Table, span: MonthRange | None) -> Iterator[StagingBuffer]:
         """Land in a table of the same file: aside and swapped in when the span is all there is, else a temporary one."""
         target = qualified(schema, table)
-        self._drop_left_landings(schema, table)
-        others = self.rows(f"SELECT 1 FROM {target} WHERE NOT {inside(table, span)} LIMIT 1")
-        kind = _SliceLanding if others else _SwapLanding
+        self._drop_orphaned_staging_tables(schema, table)
+        others = self.rows(f"SELECT 1 FROM {target} WHERE NOT {in_scope(table, span)} LIMIT 1")
+        kind = _PartitionStagingBuffer if others else _SwapStagingBuffer
         yield kind(self, schema, table, span)
 
-    def _drop_left_landings(self, schema: str, table: Table) -> None:
+    def _drop_orphaned_staging_tables(self, schema: str, table: Table) -> None:
         """Remove what a crash left; a table of that name without our mark is somebody else's."""
         left = self.rows(
             "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() AND lower(schema_name) = lower(?)"
@@ -371,14 +371,14 @@ class DuckDBSession(Session):
             self.execute(f"DROP TABLE {quote(schema)}.{quote(name)}")
 
 
-class _SliceLanding(Landing):
+class _PartitionStagingBuffer(StagingBuffer):
     """Lands in a temporary table, whose rows are then copied over the slice."""
 
     batch_bytes = None
 
-    def __init__(self, session: DuckDBSession, schema: str, table: Table, span: Span | None) -> None:
+    def __init__(self, session: DuckDBSession, schema: str, table: Table, span: MonthRange | None) -> None:
         self.session, self.schema, self.table, self.span = session, schema, table, span
-        self.inside = inside(table, span)
+        self.in_scope = in_scope(table, span)
         self.con = session.con
         self.rows = self._create()
 
@@ -396,22 +396,22 @@ class _SliceLanding(Landing):
     def flush(self) -> None:
         """Nothing to do: the rows stay where they landed until all of them did."""
 
-    def finish(self, doubled_keys: str | None) -> None:
-        if doubled_keys:
-            self.session.keep_newest(self.rows, self.table, doubled_keys, self.span)
+    def finish(self, duplicate_keys: str | None) -> None:
+        if duplicate_keys:
+            self.session.keep_latest(self.rows, self.table, duplicate_keys, self.span)
         self._publish()
 
     def _publish(self) -> None:
         target = qualified(self.schema, self.table)
         columns = names(self.table.column_names)
-        self.session.execute(f"DELETE FROM {target} WHERE {self.inside}")
+        self.session.execute(f"DELETE FROM {target} WHERE {self.in_scope}")
         self.session.execute(
-            f"INSERT INTO {target} ({columns}) SELECT {columns} FROM {self.rows} WHERE {self.inside}"
+            f"INSERT INTO {target} ({columns}) SELECT {columns} FROM {self.rows} WHERE {self.in_scope}"
         )
         self.session.execute(f"DROP TABLE {self.rows}")
 
 
-class _SwapLanding(_SliceLanding):
+class _SwapStagingBuffer(_PartitionStagingBuffer):
     """Lands in a table beside the real one, which then takes its name: wide rows are written once, not twice.
 
     Before the transaction begins, since deleting from rows that are not yet committed makes DuckDB write all of them
@@ -430,7 +430,7 @@ class _SwapLanding(_SliceLanding):
 
     def _publish(self) -> None:
         target = qualified(self.schema, self.table)
-        self.session.execute(f"DELETE FROM {self.rows} WHERE NOT {self.inside}")
+        self.session.execute(f"DELETE FROM {self.rows} WHERE NOT {self.in_scope}")
         self.session.execute(f"ALTER TABLE {self.rows} DROP COLUMN _object")
         self.session.execute(f"DROP TABLE {target}")
         self.session.execute(f"COMMENT ON TABLE {self.rows} IS NULL")

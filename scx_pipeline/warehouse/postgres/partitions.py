@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from scx_pipeline.errors import WarehouseBusyError
-from scx_pipeline.model.star import Month, Span, Table
+from scx_pipeline.model.star import Month, MonthRange, Table
 from scx_pipeline.warehouse.postgres import session_settings
-from scx_pipeline.warehouse.protocol import in_span, inside, qualified, quote
+from scx_pipeline.warehouse.protocol import in_month_range, in_scope, qualified, quote
 
 if TYPE_CHECKING:
     from scx_pipeline.warehouse.postgres.postgres_warehouse import PostgresSession
@@ -22,15 +22,17 @@ PAUSE = 0.5  # seconds after which it tries again
 
 def by_partition(table: Table) -> bool:
     """Whether each month of the table is a partition of its own: a key would have to contain the event time for it."""
-    return table.sliced and not table.key
+    return table.partitioned and not table.key
 
 
-def open_slice(session: PostgresSession, schema: str, table: Table, span: Span | None) -> Slice:
+def open_partition_target(
+    session: PostgresSession, schema: str, table: Table, span: MonthRange | None
+) -> PartitionTarget:
     """What takes the rows that a load makes of the table."""
-    return (Months if by_partition(table) else Standing)(session, schema, table, span)
+    return (NewPartitionsTarget if by_partition(table) else InPlaceTarget)(session, schema, table, span)
 
 
-class Slice(ABC):
+class PartitionTarget(ABC):
     """Takes the rows of a load: `begin`, then rows into what `target` names, `end`, and `swap` makes the slice theirs.
 
     `stand` is both, for rows that the transaction reads afterwards.
@@ -38,9 +40,9 @@ class Slice(ABC):
 
     by_month: bool  # whether rows of each month go into another table
 
-    def __init__(self, session: PostgresSession, schema: str, table: Table, span: Span | None) -> None:
+    def __init__(self, session: PostgresSession, schema: str, table: Table, span: MonthRange | None) -> None:
         self.session, self.schema, self.table, self.span = session, schema, table, span
-        self.name, self.inside = qualified(schema, table), inside(table, span)
+        self.name, self.in_scope = qualified(schema, table), in_scope(table, span)
 
     @abstractmethod
     def begin(self) -> None:
@@ -68,18 +70,18 @@ class Slice(ABC):
         self.swap()
 
 
-class Standing(Slice):
+class InPlaceTarget(PartitionTarget):
     """Rows take the place of deleted ones in the table itself."""
 
     by_month = False
 
     def begin(self) -> None:
-        self.session.execute(f"DELETE FROM {self.name} WHERE {self.inside}")
+        self.session.execute(f"DELETE FROM {self.name} WHERE {self.in_scope}")
         self.filling = self.session.filling(self.schema, self.table)
         self.filling.__enter__()
 
     def parts(self, months: Iterable[Month]) -> list[tuple[Month | None, str]]:
-        return [(None, self.inside)]
+        return [(None, self.in_scope)]
 
     def target(self, month: Month | None) -> tuple[str, bool]:
         return self.name, self.name in self.session.created
@@ -91,7 +93,7 @@ class Standing(Slice):
         """They stand there already."""
 
 
-class Months(Slice):
+class NewPartitionsTarget(PartitionTarget):
     """Each month is made as a table beside the one it will be a partition of: nothing is deleted row by row, no index
     finds a month, and readers see the old one until `swap`, which takes a moment at the end.
     """
@@ -103,7 +105,10 @@ class Months(Slice):
         self.made: dict[Month, str] = {}
 
     def parts(self, months: Iterable[Month]) -> list[tuple[Month | None, str]]:
-        return [(month, in_span(self.table.moment, Span(month, month))) for month in sorted(months)]
+        return [
+            (month, in_month_range(self.table.event_time_column, MonthRange(month, month)))
+            for month in sorted(months)
+        ]
 
     def target(self, month: Month | None) -> tuple[str, bool]:
         assert month is not None
@@ -112,9 +117,7 @@ class Months(Slice):
                 f"{quote(self.schema)}.{quote(partition_name(self.table, month, 'new'))}"
             )
             # With the condition, attaching it needs no look at its rows.
-            condition = (
-                f"{quote(self.table.moment)} IS NOT NULL AND {in_span(self.table.moment, Span(month, month))}"
-            )
+            condition = f"{quote(self.table.event_time_column)} IS NOT NULL AND {in_month_range(self.table.event_time_column, MonthRange(month, month))}"
             self.session.execute(
                 f"CREATE TABLE {name} (LIKE {self.name}, CONSTRAINT month CHECK ({condition}))"
             )
@@ -142,7 +145,7 @@ class Months(Slice):
         self.session.swapped.add(self.name)
 
     def _attach(self, month: Month, name: str) -> None:
-        bounds = Span(month, month)
+        bounds = MonthRange(month, month)
         own = f"{quote(self.schema)}.{quote(name)}"
         for statement in (
             f"ALTER TABLE {self.made[month]} RENAME TO {quote(name)}",
@@ -184,7 +187,7 @@ _PARTITIONS = (
 )
 
 
-def partition_names(table: Table, span: Span) -> list[str]:
+def partition_names(table: Table, span: MonthRange) -> list[str]:
     """The names that the months of a span have as partitions, and while they are made."""
     return [partition_name(table, month, *more) for month in span for more in ((), ("new",))]
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from scx_pipeline.errors import WarehouseBusyError, WarehouseError
 from scx_pipeline.warehouse.protocol import Limits, first_line
-from scx_pipeline.warehouse.psycopg import BrokenOffError, forbidden, stopped
+from scx_pipeline.warehouse.psycopg import RetryableTransactionError, forbidden, stopped
 
 AGAIN = "run again"
 # SQLSTATE → what to do.
@@ -49,7 +49,7 @@ _LOST = (
 
 @contextmanager
 def translated(url: str, limits: Limits) -> Iterator[None]:
-    """Whatever the driver raises as a WarehouseError of one line; as BrokenOffError, what another attempt may avoid."""
+    """Whatever the driver raises as a WarehouseError of one line; as RetryableTransactionError, what another attempt may avoid."""
     import psycopg2
 
     try:
@@ -60,7 +60,7 @@ def translated(url: str, limits: Limits) -> Iterator[None]:
             "this one needs: wait for it, or end it; nothing was changed"
         ) from error
     except (psycopg2.errors.DeadlockDetected, psycopg2.errors.SerializationFailure) as error:
-        raise BrokenOffError(
+        raise RetryableTransactionError(
             f"{url}: {first_line(error)}: it conflicted with another session; nothing was changed"
         ) from error
     except psycopg2.Error as error:

@@ -5,25 +5,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scx_pipeline.warehouse.health import Condition, TableCondition, megabytes
+from scx_pipeline.warehouse.health import HealthReport, TableHealth, megabytes
 from scx_pipeline.warehouse.protocol import Session
 
 BLOAT, LEAST = 0.4, 64_000_000  # share of a table, and bytes, from which on it is worth the trouble
 
 
-def tidying(tables: Sequence[str]) -> list[str]:
+def maintenance_statements(tables: Sequence[str]) -> list[str]:
     """A VACUUM each: room for the next load, and statistics for the planner."""
     return [f"VACUUM (ANALYZE) {table}" for table in tables]
 
 
-def condition(session: Session, tables: Sequence[str]) -> Condition:
+def health(session: Session, tables: Sequence[str]) -> HealthReport:
     """What the server tells of these tables, partitions added up."""
     found = [_told(session.rows(_OF_TABLE, [table] * 2)[0], table) for table in tables]
     [(size,)] = session.rows("SELECT pg_database_size(current_database())")
-    return Condition(found, {"database bytes": int(size)})
+    return HealthReport(found, {"database bytes": int(size)})
 
 
-def _told(row: Sequence[object], table: str) -> TableCondition:
+def _told(row: Sequence[object], table: str) -> TableHealth:
     rows, size, heap, dead, needed, vacuumed, analyzed = row
     lost = max(0, int(heap) - int(needed)) if needed is not None else None  # type: ignore[call-overload]
     facts = {
@@ -33,7 +33,7 @@ def _told(row: Sequence[object], table: str) -> TableCondition:
         "analyzed": analyzed,
     }
     advice = advise(table, int(heap), lost or 0)  # type: ignore[call-overload]
-    return TableCondition(table.replace('"', ""), int(rows), int(size), facts, advice)  # type: ignore
+    return TableHealth(table.replace('"', ""), int(rows), int(size), facts, advice)  # type: ignore
 
 
 def advise(table: str, heap: int, lost: int) -> tuple[str, ...]:

@@ -12,11 +12,11 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.errors import WarehouseBusyError, WarehouseError
-from scx_pipeline.model.star import Column, Month, Span, Table
-from scx_pipeline.warehouse.arrow_rows import open_rows
-from scx_pipeline.warehouse.duckdb.duckdb_warehouse import DuckDBSession, refused, scratch
+from scx_pipeline.model.star import Column, Month, MonthRange, Table
+from scx_pipeline.warehouse.arrow_rows import open_arrow_buffer
+from scx_pipeline.warehouse.duckdb.duckdb_warehouse import DuckDBSession, in_memory_database, refused
 from scx_pipeline.warehouse.export import Unload, write_parquet
-from scx_pipeline.warehouse.health import Condition
+from scx_pipeline.warehouse.health import HealthReport
 from scx_pipeline.warehouse.parquet_files import ParquetFiles, check_arrived
 from scx_pipeline.warehouse.postgres import (
     commit_status,
@@ -28,25 +28,29 @@ from scx_pipeline.warehouse.postgres import (
 )
 from scx_pipeline.warehouse.postgres.binary_copy import COPY_BATCH_ROWS, Encoded, Jobs
 from scx_pipeline.warehouse.postgres.partitions import (
-    Slice,
+    PartitionTarget,
     by_partition,
     lock_out_readers,
-    open_slice,
+    open_partition_target,
     partition_name,
     partition_names,
 )
 from scx_pipeline.warehouse.postgres.postgres_export import rows_of
-from scx_pipeline.warehouse.postgres.staging_buffers import CopyLanding, PassingLanding, check_count
+from scx_pipeline.warehouse.postgres.staging_buffers import (
+    CopyStagingBuffer,
+    StreamingStagingBuffer,
+    check_count,
+)
 from scx_pipeline.warehouse.protocol import (
     OBJECT,
     STATE_SCHEMA,
     Capabilities,
-    Landing,
     Limits,
-    Made,
     Notify,
     Relations,
+    Result,
     Session,
+    StagingBuffer,
     Warehouse,
     first_line,
     month_of,
@@ -54,8 +58,14 @@ from scx_pipeline.warehouse.protocol import (
     qualified,
     quote,
 )
-from scx_pipeline.warehouse.psycopg import Address, BrokenOffError, WireSession, parse_url, unreadable
-from scx_pipeline.warehouse.scratch import Workbench, open_workbench, told
+from scx_pipeline.warehouse.psycopg import (
+    Address,
+    PostgresProtocolSession,
+    RetryableTransactionError,
+    parse_url,
+    unreadable,
+)
+from scx_pipeline.warehouse.scratch import ScratchDatabase, open_scratch_database, told
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection
@@ -82,7 +92,7 @@ def open_url(url: str, limits: Limits, notify: Notify) -> Warehouse:
     return PostgresWarehouse(url, limits, notify)
 
 
-def shown_facts(url: str) -> dict[str, str | int | None]:
+def connection_info(url: str) -> dict[str, str | int | None]:
     """What of a URL is no secret."""
     found = _address(url)
     where: dict[str, str | int | None] = {"host": found.host, "port": found.port}
@@ -114,12 +124,12 @@ class PostgresWarehouse(Warehouse):
         if found.host.startswith("/"):
             self.url = f"postgresql:///{found.database}?host={found.host}&port={found.port}"
 
-    def run(self, lock: str, work: Callable[[Session], Made]) -> Made:
+    def run(self, lock: str, work: Callable[[Session], Result]) -> Result:
         """See `Warehouse.run`: a transaction that another session interrupted is retried a few times."""
         for attempt in range(1, ATTEMPTS):
             try:
                 return super().run(lock, work)
-            except BrokenOffError as error:
+            except RetryableTransactionError as error:
                 pause = PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1)
                 self.notify(f"{error}; trying again in {pause:.1f} s ({attempt} of {ATTEMPTS - 1})")
                 time.sleep(pause)
@@ -273,7 +283,7 @@ _HAS_ROWS = (
 )
 
 
-class PostgresSession(WireSession):
+class PostgresSession(PostgresProtocolSession):
     """A connection to a PostgreSQL database, and in a load the workbench beside it."""
 
     capabilities = CAPABILITIES
@@ -283,8 +293,8 @@ class PostgresSession(WireSession):
         self.con, self.warehouse, self.limits = con, warehouse, warehouse.limits
         self.created: set[str] = set()  # tables that nobody else can see before the commit
         self.jobs = Jobs(con, warehouse.notify)
-        self.bench: Workbench | None = None
-        self.passed: list[Slice] = []  # what is swapped in at the end
+        self.scratch: ScratchDatabase | None = None
+        self.passed: list[PartitionTarget] = []  # what is swapped in at the end
         self.swapped: set[str] = set()  # tables of which months were
         self.rebuilt: list[
             tuple[str, Table, Table]
@@ -349,12 +359,12 @@ class PostgresSession(WireSession):
             yield session
 
     def unload(self, unload: Unload) -> int:
-        with scratch(self.limits) as con, rows_of(self.con, unload) as query:
+        with in_memory_database(self.limits) as con, rows_of(self.con, unload) as query:
             return write_parquet(con, query, unload)
 
-    def workbench(self, tables: Collection[str]) -> Session:
-        if self.bench is not None and self.bench.standing.issuperset(tables):
-            return self.bench
+    def scratch_session(self, tables: Collection[str]) -> Session:
+        if self.scratch is not None and self.scratch.standing.issuperset(tables):
+            return self.scratch
         return self
 
     def differs(self, schema: str, table: Table, standing: Sequence[tuple[str, str]] | None = None) -> bool:
@@ -362,10 +372,10 @@ class PostgresSession(WireSession):
             self, schema, table
         )
 
-    def taken_names(self, schema: str, table: Table, span: Span | None) -> list[str]:
+    def taken_names(self, schema: str, table: Table, span: MonthRange | None) -> list[str]:
         if span is None or not by_partition(table):
             return []
-        return table_layout.relations_in_the_way(self, schema, table, partition_names(table, span))
+        return table_layout.conflicting_relations(self, schema, table, partition_names(table, span))
 
     def drop_table(self, schema: str, name: str) -> None:
         lock_out_readers(self, f"{quote(schema)}.{quote(name)}")
@@ -384,7 +394,7 @@ class PostgresSession(WireSession):
 
     def create_table(self, schema: str, table: Table) -> None:
         name = qualified(schema, table)
-        months = f" PARTITION BY RANGE ({quote(table.moment)})" if by_partition(table) else ""
+        months = f" PARTITION BY RANGE ({quote(table.event_time_column)})" if by_partition(table) else ""
         self.execute(self.create_table_sql(name, table.columns) + months)
         self.created.add(name)
         for statement in table_layout.missing_helpers(self, schema, table):
@@ -394,25 +404,27 @@ class PostgresSession(WireSession):
         with self.filling(schema, table):
             return super().insert(schema, table, select)
 
-    def take_slice(self, bench: Session, schema: str, table: Table, span: Span) -> None:
-        if isinstance(bench, Workbench):
-            self.jobs.add(lambda: self._copy_slice(bench, schema, table, span))
+    def copy_partition(self, scratch: Session, schema: str, table: Table, span: MonthRange) -> None:
+        if isinstance(scratch, ScratchDatabase):
+            self.jobs.add(lambda: self._copy_partition_rows(scratch, schema, table, span))
 
-    def take_rows(self, bench: Relations, name: str, columns: Sequence[Column]) -> None:
-        if isinstance(bench, Workbench):
+    def copy_rows(self, scratch: Relations, name: str, columns: Sequence[Column]) -> None:
+        if isinstance(scratch, ScratchDatabase):
             self.execute(self.create_table_sql(name, columns, "TEMPORARY "))
-            values = [f"CAST({quote(c.name)} AS {bench.engine_type(c)}) AS {quote(c.name)}" for c in columns]
-            made = bench.con.sql(f"SELECT {', '.join(values)} FROM {name}")
+            values = [
+                f"CAST({quote(c.name)} AS {scratch.engine_type(c)}) AS {quote(c.name)}" for c in columns
+            ]
+            made = scratch.con.sql(f"SELECT {', '.join(values)} FROM {name}")
             rows = self.jobs.encode(made.to_arrow_reader(COPY_BATCH_ROWS))
             self.jobs.copy(name, names([column.name for column in columns]), rows)
-            bench.execute(f"DROP TABLE {name}")
+            scratch.execute(f"DROP TABLE {name}")
             self.analyze(name)
 
-    def replace_slice(self, schema: str, table: Table, span: Span, select: str) -> None:
+    def replace_partition(self, schema: str, table: Table, span: MonthRange, select: str) -> None:
         if not by_partition(table):
-            super().replace_slice(schema, table, span, select)
+            super().replace_partition(schema, table, span, select)
             return
-        columns, target = names(table.column_names), open_slice(self, schema, table, span)
+        columns, target = names(table.column_names), open_partition_target(self, schema, table, span)
         target.begin()
         made = self.execute(self._temporary("_made", f"SELECT {columns} FROM ({select}) AS q"))
         taken = 0
@@ -424,13 +436,13 @@ class PostgresSession(WireSession):
         self.execute("DROP TABLE _made")
         target.stand()
 
-    def empty_slice(self, schema: str, table: Table, span: Span) -> None:
-        target = open_slice(self, schema, table, span)
+    def clear_partition(self, schema: str, table: Table, span: MonthRange) -> None:
+        target = open_partition_target(self, schema, table, span)
         target.begin()
         target.stand()
 
-    def take_files(self, schema: str, table: Table, span: Span | None, files: ParquetFiles) -> None:
-        target = open_slice(self, schema, table, span)
+    def load_parquet(self, schema: str, table: Table, span: MonthRange | None, files: ParquetFiles) -> None:
+        target = open_partition_target(self, schema, table, span)
         target.begin()
         arrived = 0
         parts = {**files.by_month()} if target.by_month else {None: files}
@@ -444,24 +456,26 @@ class PostgresSession(WireSession):
         arrived = self.jobs.copy(target, names([column.name for column in columns]), rows)
         check_arrived(target, files, arrived)
 
-    def _copy_slice(self, bench: Workbench, schema: str, table: Table, span: Span) -> None:
-        target = open_slice(self, schema, table, span)
+    def _copy_partition_rows(
+        self, scratch: ScratchDatabase, schema: str, table: Table, span: MonthRange
+    ) -> None:
+        target = open_partition_target(self, schema, table, span)
         target.begin()
-        sent = self.send(bench, target, "TRUE")
-        self.check_sent(bench, target.name, sent)
+        sent = self.send(scratch, target, "TRUE")
+        self.check_sent(scratch, target.name, sent)
         target.stand()
 
-    def check_sent(self, bench: Workbench, name: str, sent: int) -> None:
+    def check_sent(self, scratch: ScratchDatabase, name: str, sent: int) -> None:
         """Raise WarehouseError unless as many rows were taken as stand on the workbench, where they are checked."""
-        with bench.con.cursor() as con:
+        with scratch.con.cursor() as con:
             found = con.execute(f"SELECT count(*) FROM {name}").fetchone()
         assert found is not None
         check_count(name, found[0], sent)
 
-    def send(self, bench: Workbench, target: Slice, condition: str) -> int:
+    def send(self, scratch: ScratchDatabase, target: PartitionTarget, condition: str) -> int:
         """Copy the rows of a workbench's table that meet a condition into the slice of the same name; how many."""
-        with bench.con.cursor() as con:
-            rows = f"(SELECT * FROM {target.name} WHERE {target.inside} AND {condition})"
+        with scratch.con.cursor() as con:
+            rows = f"(SELECT * FROM {target.name} WHERE {target.in_scope} AND {condition})"
             columns, sent = names(target.table.column_names), 0
             for month, part in target.parts(self._months_of(DuckDBSession(con), rows, target)):
                 found = con.sql(f"SELECT {columns} FROM {rows} WHERE {part}").to_arrow_reader(COPY_BATCH_ROWS)
@@ -469,17 +483,17 @@ class PostgresSession(WireSession):
             return sent
 
     @staticmethod
-    def _months_of(session: Session, relation: str, target: Slice) -> list[Month]:
+    def _months_of(session: Session, relation: str, target: PartitionTarget) -> list[Month]:
         """The months that rows of a relation are in; none where they are not kept apart."""
         if not target.by_month:
             return []
-        time = target.table.moment
+        time = target.table.event_time_column
         found = session.rows(
             f"SELECT DISTINCT {month_of(time)} FROM {relation} AS r WHERE {quote(time)} IS NOT NULL"
         )
         return [Month.of(start) for (start,) in found]
 
-    def copy(self, target: Slice, month: Month | None, rows: Encoded) -> int:
+    def copy(self, target: PartitionTarget, month: Month | None, rows: Encoded) -> int:
         """Copy rows into a part of a slice; how many it took."""
         name, new = target.target(month)
         # Frozen, or else whoever first reads the table after the commit would have to write all of it again.
@@ -499,7 +513,7 @@ class PostgresSession(WireSession):
         yield
         if new:
             # the gate tells which rows are doubled
-            self._unless_doubled(*table_layout.missing_helpers(self, schema, table))
+            self._unless_duplicate(*table_layout.missing_helpers(self, schema, table))
             self.execute(f"ANALYZE {name}")
         elif table_layout.needs_brin(table):
             self._complete_brin(schema, table)
@@ -537,11 +551,11 @@ class PostgresSession(WireSession):
         key = table_layout.find_key(self, schema, table)
         if key is None or set(key.columns) != set(table.key):
             return False
-        return not key.deferrable or self._unless_doubled(
+        return not key.deferrable or self._unless_duplicate(
             f"SET CONSTRAINTS {quote(schema)}.{key.name} IMMEDIATE"
         )
 
-    def _unless_doubled(self, *statements: str) -> bool:
+    def _unless_duplicate(self, *statements: str) -> bool:
         import psycopg2
 
         self.execute("SAVEPOINT keys")
@@ -554,24 +568,24 @@ class PostgresSession(WireSession):
         self.execute("RELEASE SAVEPOINT keys")
         return True
 
-    def condition(self, tables: Sequence[str]) -> Condition:
-        return postgres_maintenance.condition(self, tables)
+    def condition(self, tables: Sequence[str]) -> HealthReport:
+        return postgres_maintenance.health(self, tables)
 
-    def tidying(self, tables: Sequence[str]) -> list[str]:
-        return postgres_maintenance.tidying(tables)
+    def maintenance_statements(self, tables: Sequence[str]) -> list[str]:
+        return postgres_maintenance.maintenance_statements(tables)
 
     @contextmanager
-    def landing(self, schema: str, table: Table, span: Span | None) -> Iterator[Landing]:
+    def staging_buffer(self, schema: str, table: Table, span: MonthRange | None) -> Iterator[StagingBuffer]:
         """Land on the workbench; what landed goes through COPY in a thread, behind the parser."""
-        if self.bench is None:
-            self.bench = self.opened.enter_context(open_workbench(self.limits))
-        yield CopyLanding(self, self.bench, open_slice(self, schema, table, span))
+        if self.scratch is None:
+            self.scratch = self.opened.enter_context(open_scratch_database(self.limits))
+        yield CopyStagingBuffer(self, self.scratch, open_partition_target(self, schema, table, span))
 
     @contextmanager
-    def passing(self, schema: str, table: Table, span: Span | None) -> Iterator[Landing]:
+    def streaming_buffer(self, schema: str, table: Table, span: MonthRange | None) -> Iterator[StagingBuffer]:
         """Land in memory; each batch goes through COPY while the next are read."""
-        with open_rows(self.limits, [*table.columns, OBJECT]) as rows:
-            yield PassingLanding(self, rows, open_slice(self, schema, table, span))
+        with open_arrow_buffer(self.limits, [*table.columns, OBJECT]) as rows:
+            yield StreamingStagingBuffer(self, rows, open_partition_target(self, schema, table, span))
 
 
 class PooledSession(PostgresSession):

@@ -23,12 +23,12 @@ class PrimaryKey:
 
 def needs_brin(table: Table) -> bool:
     """A slice is found by its event time; where the key begins with it, the key's index serves, and a partition needs none."""
-    return table.sliced and not by_partition(table) and table.key[:1] != (table.event_time,)
+    return table.partitioned and not by_partition(table) and table.key[:1] != (table.event_time,)
 
 
 def needs_statistics(table: Table) -> bool:
     """The planner would expect as many months as there are event times, and neither hash nor count them in parallel."""
-    return table.sliced and not by_partition(table)
+    return table.partitioned and not by_partition(table)
 
 
 def find_key(session: Session, schema: str, table: Table) -> PrimaryKey | None:
@@ -54,7 +54,7 @@ def find_brin(session: Session, schema: str, table: Table) -> str | None:
         " JOIN pg_attribute AS a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0]"
         " WHERE m.amname = 'brin' AND x.indnatts = 1 AND x.indpred IS NULL AND x.indisvalid AND a.attname = %s"
         " AND x.indrelid = to_regclass(%s) ORDER BY 1 LIMIT 1",
-        [table.moment, qualified(schema, table)],
+        [table.event_time_column, qualified(schema, table)],
     )
     return str(found[0][0]) if found else None
 
@@ -65,7 +65,7 @@ def has_statistics(session: Session, schema: str, table: Table) -> bool:
         "SELECT pg_get_statisticsobjdef(oid) FROM pg_statistic_ext WHERE stxrelid = to_regclass(%s)",
         [qualified(schema, table)],
     )
-    return any("date_trunc('month'" in text and table.moment in text for (text,) in found)
+    return any("date_trunc('month'" in text and table.event_time_column in text for (text,) in found)
 
 
 def is_partitioned_as_declared(session: Session, schema: str, table: Table) -> bool:
@@ -95,17 +95,17 @@ def missing_helpers(session: Session, schema: str, table: Table) -> list[str]:
     if needs_statistics(table) and not has_statistics(session, schema, table):
         own = f"{table.name[:40]}_months_{uuid.uuid4().hex[:8]}"
         statements.append(
-            f"CREATE STATISTICS {quote(schema)}.{quote(own)} ON ({month_of(table.moment)}) FROM {name}"
+            f"CREATE STATISTICS {quote(schema)}.{quote(own)} ON ({month_of(table.event_time_column)}) FROM {name}"
         )
     return statements
 
 
 def create_brin(schema: str, table: Table) -> str:
     """The statement that makes the BRIN index of the event time."""
-    return f"CREATE INDEX ON {qualified(schema, table)} USING brin ({quote(table.moment)}) WITH (pages_per_range = 32)"
+    return f"CREATE INDEX ON {qualified(schema, table)} USING brin ({quote(table.event_time_column)}) WITH (pages_per_range = 32)"
 
 
-def relations_in_the_way(session: Session, schema: str, table: Table, wanted: Sequence[str]) -> list[str]:
+def conflicting_relations(session: Session, schema: str, table: Table, wanted: Sequence[str]) -> list[str]:
     """Which of these names in the schema have relations that are no partitions of the table."""
     found = session.rows(
         "SELECT c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"

@@ -68,7 +68,7 @@ def manifest_of(entries: Sequence[Entry]) -> bytes:
 
 
 @dataclass
-class Place:
+class StagingPrefix:
     """A folder in S3 for the objects of one load. What was put there is gone after it, and what a crash left before it."""
 
     url: str  # without a / at its end
@@ -118,7 +118,7 @@ class Place:
             ) from error
 
 
-def open_place(url: str | None, name: str) -> Place:
+def open_staging_prefix(url: str | None, name: str) -> StagingPrefix:
     """The folder of this name in the staging place. Raises WarehouseError where there is none, or no bucket is named."""
     if not url:
         raise WarehouseError(NO_PLACE)
@@ -126,7 +126,7 @@ def open_place(url: str | None, name: str) -> Place:
     if parts.scheme != "s3" or not parts.netloc:
         raise WarehouseError(f"staging in SCX_WAREHOUSE_URL is {url!r}: write s3://bucket/prefix")
     prefix = "/".join(item for item in (parts.path.strip("/"), name) if item)
-    return Place(f"s3://{parts.netloc}/{prefix}", open_s3(parts.netloc, prefix))
+    return StagingPrefix(f"s3://{parts.netloc}/{prefix}", open_s3(parts.netloc, prefix))
 
 
 def copyable(schema: pa.Schema) -> pa.Schema:

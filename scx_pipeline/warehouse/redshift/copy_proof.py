@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from scx_pipeline.warehouse.protocol import ObjectGroup
+from scx_pipeline.warehouse.protocol import CopyRequest
 
 if TYPE_CHECKING:
     from scx_pipeline.warehouse.redshift.redshift_warehouse import RedshiftSession
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _SAID = re.compile(r"completed, (\d+) record\(s\) (loaded successfully|could not be loaded)")
 
 
-def refused_file(group: ObjectGroup, columns: int) -> bytes:
+def refused_file(group: CopyRequest, columns: int) -> bytes:
     """A file of the group's format and compression with a header, if files have one, and one record that COPY must refuse."""
     if group.format == "csv":
         fields = ["x"] * (2 if columns == 1 else 1)  # too many, or too few
@@ -47,7 +47,7 @@ class Account:
     etags: Mapping[str, str] = field(default_factory=dict)
 
 
-def account_of(session: RedshiftSession, group: ObjectGroup, rows: int, refused: str | None) -> Account:
+def account_of(session: RedshiftSession, group: CopyRequest, rows: int, refused: str | None) -> Account:
     """Read what the cluster reports about the last COPY, after which a table has so many rows; `refused` is the URL of the file with the record."""
     [(query, copied)] = session.rows("SELECT pg_last_copy_id(), pg_last_copy_count()")
     if copied != rows:

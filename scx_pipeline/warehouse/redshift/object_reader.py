@@ -10,15 +10,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from scx_pipeline.model.reserved_names import internal
-from scx_pipeline.model.star import Column, Span, Table
+from scx_pipeline.model.star import Column, MonthRange, Table
 from scx_pipeline.warehouse.protocol import (
     OBJECT,
-    GroupRead,
-    ObjectGroup,
+    CopyRequest,
+    CopyResult,
     ObjectReader,
-    UnreadError,
+    ServerCopyError,
     first_line,
-    inside,
+    in_scope,
     names,
     quote,
 )
@@ -35,12 +35,14 @@ OUTER = internal("outer %d")  # what a nested JSON field is in
 _COMPRESSED = {"": [], ".gz": ["GZIP"], ".zst": ["ZSTD"]}
 
 
-class GroupReader(ObjectReader):
+class RedshiftObjectReader(ObjectReader):
     """Reads groups into a temporary table of texts, and from there, typed, into one that a landing's rows come together in."""
 
-    def __init__(self, session: RedshiftSession, table: Table, span: Span | None, least_bytes: int) -> None:
+    def __init__(
+        self, session: RedshiftSession, table: Table, span: MonthRange | None, least_bytes: int
+    ) -> None:
         self.session, self.table, self.least_bytes = session, table, least_bytes
-        self.inside = inside(table, span)
+        self.in_scope = in_scope(table, span)
         self.texts, self.target = quote(f"_texts_{table.name}"), quote(f"_landed_{table.name}")
         self.landed = False  # whether the target stands
         self._values = ""  # the SELECT of what was read last
@@ -54,7 +56,7 @@ class GroupReader(ObjectReader):
         wide = any(column.type.startswith("decimal") for column in self.table.columns)
         return kind in ("csv", "parquet") or (kind == "json_lines" and not wide)
 
-    def read(self, group: ObjectGroup) -> GroupRead:
+    def read(self, group: CopyRequest) -> CopyResult:
         with self._in_place_of_the_parser():
             self._make_texts(group)
             refused = self._put_refused(group)
@@ -78,7 +80,7 @@ class GroupReader(ObjectReader):
 
     @contextmanager
     def _in_place_of_the_parser(self) -> Iterator[None]:
-        """Raise UnreadError for what the cluster cannot do with the objects, or tell of them: the parser can."""
+        """Raise ServerCopyError for what the cluster cannot do with the objects, or tell of them: the parser can."""
         import psycopg2
 
         try:
@@ -86,18 +88,20 @@ class GroupReader(ObjectReader):
         except psycopg2.DatabaseError as error:
             if isinstance(error, psycopg2.OperationalError) or self.session.warehouse.is_ours(error):
                 raise
-            raise UnreadError(f"COPY of {self.table.name}'s objects failed: {first_line(error)}") from error
+            raise ServerCopyError(
+                f"COPY of {self.table.name}'s objects failed: {first_line(error)}"
+            ) from error
 
-    def take_back(self, number: int) -> None:
+    def discard(self, number: int) -> None:
         self.session.execute(f"DELETE FROM {self.target} WHERE {quote(OBJECT.name)} = {number}")
 
-    def _make_texts(self, group: ObjectGroup) -> None:
+    def _make_texts(self, group: CopyRequest) -> None:
         """An empty table with a column for each of the files'."""
         self.session.execute(f"DROP TABLE IF EXISTS {self.texts}")
         columns = [f"{name} {self._type(column, group.format)}" for name, column in self._columns(group)]
         self.session.execute(f"CREATE TEMPORARY TABLE {self.texts} ({', '.join(columns)})")
 
-    def _columns(self, group: ObjectGroup) -> list[tuple[str, Column | None]]:
+    def _columns(self, group: CopyRequest) -> list[tuple[str, Column | None]]:
         """The names of the columns that COPY fills, in the files' order."""
         found = [
             (quote(column.name) if column else internal(f"undeclared {number}"), column)
@@ -121,14 +125,14 @@ class GroupReader(ObjectReader):
         assert column is not None
         return "VARCHAR(65535)" if column.max_bytes is not None else self.session.engine_type(column)
 
-    def _put_refused(self, group: ObjectGroup) -> Entry | None:
+    def _put_refused(self, group: CopyRequest) -> Entry | None:
         """Write the file with a record that COPY must refuse; of Parquet, COPY refuses none, but fails."""
         if group.format == "parquet":
             return None
         content = refused_file(group, len(self._columns(group)))
         return self.session.region_place.put(f"refused{group.suffix}", content)
 
-    def _copy(self, group: ObjectGroup, refused: Entry | None) -> str:
+    def _copy(self, group: CopyRequest, refused: Entry | None) -> str:
         entries = [Entry(url, size) for url, size in group.objects] + ([refused] if refused else [])
         manifest = self.session.region_place.manifest(entries)
         columns = ", ".join(name for name, _ in self._columns(group))
@@ -139,7 +143,7 @@ class GroupReader(ObjectReader):
             self._options(group),
         )
 
-    def _options(self, group: ObjectGroup) -> list[str]:
+    def _options(self, group: CopyRequest) -> list[str]:
         access = self.session.warehouse.access
         if group.format == "parquet":
             return ["FORMAT AS PARQUET"]
@@ -154,41 +158,43 @@ class GroupReader(ObjectReader):
         if group.format == "csv":
             # A text that no file can have, or else \N would stand for no value.
             return ["FORMAT AS CSV", "IGNOREHEADER 1", "EMPTYASNULL", f"NULL AS '{uuid.uuid4().hex}'", *rest]
-        empty = ["EMPTYASNULL"] if "" in group.null_texts else []
+        empty = ["EMPTYASNULL"] if "" in group.null_values else []
         return [f"FORMAT AS JSON {quoted(self._put_paths(group))}", *empty, *rest]
 
-    def _put_paths(self, group: ObjectGroup) -> str:
+    def _put_paths(self, group: CopyRequest) -> str:
         """Write down which field each column takes; the URL of it."""
         ways = [column.field_path for column in group.columns if column is not None] + self._outer()
         paths = ["$" + "".join(f"['{name}']" for name in way) for way in ways]
         content = json.dumps({"jsonpaths": paths}, indent=0, ensure_ascii=False).encode()
         return self.session.region_place.put("jsonpaths.json", content).url
 
-    def _typed(self, group: ObjectGroup) -> str:
+    def _typed(self, group: CopyRequest) -> str:
         """The SELECT of the table's columns, and of whether a row is in doubt."""
         columns = self.table.columns
         if group.format == "parquet":
             return text_columns.typed_values(columns, self.texts)
         if group.format == "csv":
-            return text_columns.typed_texts(columns, self.texts, group.null_texts)
+            return text_columns.typed_texts(columns, self.texts, group.null_values)
         outer = [OUTER % number for number in range(len(self._outer()))]
-        return text_columns.typed_fields(columns, self.texts, group.null_texts, outer)
+        return text_columns.typed_fields(columns, self.texts, group.null_values, outer)
 
-    def _look(self, group: ObjectGroup, refused: str | None) -> GroupRead:
-        time = quote(self.table.moment) if not self.table.whole else "CAST(NULL AS TIMESTAMP)"
+    def _look(self, group: CopyRequest, refused: str | None) -> CopyResult:
+        time = (
+            quote(self.table.event_time_column) if not self.table.unpartitioned else "CAST(NULL AS TIMESTAMP)"
+        )
         time = f"CASE WHEN NOT {DOUBTFUL} THEN {time} END"  # which may be in no calendar otherwise
         [(rows, doubtful, within, first, last)] = self.session.rows(
-            f"SELECT COUNT(*), SUM(CASE WHEN {DOUBTFUL} THEN 1 ELSE 0 END), SUM(CASE WHEN {self.inside} THEN 1 ELSE 0 END),"
+            f"SELECT COUNT(*), SUM(CASE WHEN {DOUBTFUL} THEN 1 ELSE 0 END), SUM(CASE WHEN {self.in_scope} THEN 1 ELSE 0 END),"
             f" MIN({time}), MAX({time}) FROM ({self._values}) AS q"
         )
         told = account_of(self.session, group, rows, refused)
         doubt = told.doubt or (f"{doubtful:,} rows are in doubt" if doubtful else "")
         if doubt:
-            return GroupRead(rows, 0, None, None, doubt)
+            return CopyResult(rows, 0, None, None, doubt)
         broken = self._breaks(group)
-        return GroupRead(rows, within or 0, first, last, "", broken, told.lines, told.etags, told.header)
+        return CopyResult(rows, within or 0, first, last, "", broken, told.lines, told.etags, told.header)
 
-    def _breaks(self, group: ObjectGroup) -> int:
+    def _breaks(self, group: CopyRequest) -> int:
         """How many line breaks are in texts of files where each makes another line."""
         if group.format != "csv":
             return 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from scx_pipeline.model.star import Column
 from scx_pipeline.storage.temporary_folder import temporary_folder
 from scx_pipeline.warehouse.parquet_files import ParquetFiles
-from scx_pipeline.warehouse.protocol import UnreadError, first_line, names, quote
+from scx_pipeline.warehouse.protocol import ServerCopyError, first_line, names, quote
 from scx_pipeline.warehouse.redshift.copy_command import CODEC, Entry, copies_as_it_is, copyable
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def append_files(
 ) -> None:
     """Append the rows of files to a table that has these columns, in this order.
 
-    Raises UnreadError where the cluster cannot read them though it should, and WarehouseError unless all rows arrive.
+    Raises ServerCopyError where the cluster cannot read them though it should, and WarehouseError unless all rows arrive.
     """
     if not reads(session, columns, files):
         _bring(session, target, columns, files)
@@ -65,7 +65,7 @@ def _read(session: RedshiftSession, target: str, files: ParquetFiles) -> None:
         forbidden = any(sign in str(error).lower() for sign in FORBIDDEN)
         if session.warehouse.is_ours(error) and not forbidden:
             raise
-        raise UnreadError(f"COPY of the files for {target} failed: {first_line(error)}") from error
+        raise ServerCopyError(f"COPY of the files for {target} failed: {first_line(error)}") from error
 
 
 def _bring(session: RedshiftSession, target: str, columns: Sequence[Column], files: ParquetFiles) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from scx_pipeline.aws import client, told
+from scx_pipeline.aws import client, translate_errors
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.warehouse.psycopg import Address
 
@@ -45,7 +45,7 @@ def log_in(address: Address) -> Login:
 
 def _of_workgroup(address: Address, name: str) -> Login:
     service = aws_client("redshift-serverless")
-    with told(f"log in by the Redshift workgroup {name}", WarehouseError):
+    with translate_errors(f"log in by the Redshift workgroup {name}", WarehouseError):
         endpoint = (
             None if address.host else service.get_workgroup(workgroupName=name)["workgroup"].get("endpoint")
         )
@@ -56,7 +56,7 @@ def _of_workgroup(address: Address, name: str) -> Login:
 
 def _of_cluster(address: Address, name: str) -> Login:
     service = aws_client("redshift")
-    with told(f"log in by the Redshift cluster {name}", WarehouseError):
+    with translate_errors(f"log in by the Redshift cluster {name}", WarehouseError):
         found = service.describe_clusters(ClusterIdentifier=name)["Clusters"][0]
         status = found["ClusterStatus"]
         if status != "available":
@@ -72,7 +72,7 @@ def _of_cluster(address: Address, name: str) -> Login:
 
 
 def _of_secret(address: Address, name: str) -> Login:
-    with told(f"log in by the Redshift secret {name}", WarehouseError):
+    with translate_errors(f"log in by the Redshift secret {name}", WarehouseError):
         text = aws_client("secretsmanager").get_secret_value(SecretId=name).get("SecretString", "")
     try:
         found = json.loads(text)

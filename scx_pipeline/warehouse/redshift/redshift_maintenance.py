@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scx_pipeline.warehouse.health import Condition, TableCondition
+from scx_pipeline.warehouse.health import HealthReport, TableHealth
 from scx_pipeline.warehouse.protocol import Session
 
 MEGABYTE = 1 << 20  # a block
@@ -20,16 +20,16 @@ INFO, RECOMMENDED = "svv_table_info", "svv_alter_table_recommendations"
 _COLUMNS = ("table", "size", "tbl_rows", "unsorted", "stats_off", "skew_rows", "diststyle", "sortkey1")
 
 
-def tidying(tables: Sequence[str]) -> list[str]:
+def maintenance_statements(tables: Sequence[str]) -> list[str]:
     """VACUUM sorts and gives room back, each table alone, and outside of a transaction; ANALYZE after it."""
     return [statement for table in tables for statement in (f"VACUUM {table}", f"ANALYZE {table}")]
 
 
-def condition(session: Session, tables: Sequence[str]) -> Condition:
+def health(session: Session, tables: Sequence[str]) -> HealthReport:
     """What the system's views tell of these tables; empty ones they do not know."""
     if not session.rows(f"SELECT HAS_TABLE_PRIVILEGE('{INFO}', 'SELECT')")[0][0]:
         advice = f"this user may not read {INFO}: have an administrator run what `scx roles` prints"
-        return Condition([TableCondition(_plain(table), None, None) for table in tables], {}, (advice,))
+        return HealthReport([TableHealth(_plain(table), None, None) for table in tables], {}, (advice,))
     listed = ", ".join(f'i."{name}"' for name in _COLUMNS)
     rows = session.rows(f'SELECT i."schema", i.table_id, {listed} FROM {INFO} AS i')
     known = {f"{row[0]}.{row[2]}": (row[1], dict(zip(_COLUMNS, row[2:], strict=True))) for row in rows}
@@ -38,19 +38,19 @@ def condition(session: Session, tables: Sequence[str]) -> Condition:
     for name in map(_plain, tables):
         number, facts = known.get(name, (None, {}))
         found.append(_told(name, facts, recommended.get(number, [])))
-    return Condition(found, {}, notes)
+    return HealthReport(found, {}, notes)
 
 
 def _plain(table: str) -> str:
     return table.replace('"', "")
 
 
-def _told(name: str, facts: Mapping[str, Any], recommended: Sequence[str]) -> TableCondition:
+def _told(name: str, facts: Mapping[str, Any], recommended: Sequence[str]) -> TableHealth:
     if not facts:
-        return TableCondition(name, 0, 0)
+        return TableHealth(name, 0, 0)
     shown = {key: _number(facts[key]) for key in _COLUMNS[3:]}
     rows, size = int(facts["tbl_rows"]), int(facts["size"]) * MEGABYTE
-    return TableCondition(name, rows, size, shown, (*advise(rows, shown), *recommended))
+    return TableHealth(name, rows, size, shown, (*advise(rows, shown), *recommended))
 
 
 def _number(value: Any) -> Any:

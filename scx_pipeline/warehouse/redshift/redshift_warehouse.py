@@ -12,45 +12,52 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.errors import WarehouseBusyError, WarehouseError
-from scx_pipeline.model.star import Column, Span, Table
+from scx_pipeline.model.star import Column, MonthRange, Table
 from scx_pipeline.storage.temporary_folder import temporary_folder
 from scx_pipeline.warehouse.export import Unload
-from scx_pipeline.warehouse.health import Condition
+from scx_pipeline.warehouse.health import HealthReport
 from scx_pipeline.warehouse.parquet_files import ParquetFiles
 from scx_pipeline.warehouse.protocol import (
     OBJECT,
     STATE_SCHEMA,
     Capabilities,
-    Landing,
     Limits,
-    Made,
     Notify,
+    Result,
+    ServerCopyError,
     Session,
-    UnreadError,
+    StagingBuffer,
     Warehouse,
     first_line,
-    inside,
+    in_scope,
     names,
     qualified,
     quote,
 )
-from scx_pipeline.warehouse.psycopg import Address, BrokenOffError, WireSession, forbidden, parse_url, stopped
+from scx_pipeline.warehouse.psycopg import (
+    Address,
+    PostgresProtocolSession,
+    RetryableTransactionError,
+    forbidden,
+    parse_url,
+    stopped,
+)
 from scx_pipeline.warehouse.redshift import redshift_maintenance, redshift_roles
 from scx_pipeline.warehouse.redshift.copy_command import (
     CODEC,
     Access,
     Entry,
-    Place,
+    StagingPrefix,
     arrow_table,
     copy_sql,
     copyable,
-    open_place,
+    open_staging_prefix,
 )
-from scx_pipeline.warehouse.redshift.object_reader import GroupReader
+from scx_pipeline.warehouse.redshift.object_reader import RedshiftObjectReader
 from scx_pipeline.warehouse.redshift.parquet_copy import append_files
 from scx_pipeline.warehouse.redshift.redshift_login import Login, log_in
 from scx_pipeline.warehouse.redshift.unload_command import told_of, unload_sql
-from scx_pipeline.warehouse.scratch import Workbench, open_workbench, told
+from scx_pipeline.warehouse.scratch import ScratchDatabase, open_scratch_database, told
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection
@@ -95,7 +102,7 @@ def open_url(url: str, limits: Limits, notify: Notify) -> Warehouse:
     return RedshiftWarehouse(_address(url), limits, notify)
 
 
-def shown_facts(url: str) -> dict[str, str | int | None]:
+def connection_info(url: str) -> dict[str, str | int | None]:
     """What of a URL is no secret, and what stands for what it does not say."""
     address = _address(url)
     said = {name: address.query.get(name, DEFAULTS.get(name)) for name in (*OPTIONS, *TLS)}
@@ -130,7 +137,7 @@ class RedshiftWarehouse(Warehouse):
         self.copy_from = _megabytes(options["copy_from"])
         self.reads_objects = True  # whether the cluster is trusted to, in the present attempt
 
-    def run(self, lock: str, work: Callable[[Session], Made]) -> Made:
+    def run(self, lock: str, work: Callable[[Session], Result]) -> Result:
         """See `Warehouse.run`: conflicts with other transactions and broken connections are begun anew, a few times.
 
         So is a load whose objects the cluster could not read, once, without asking it to.
@@ -139,10 +146,10 @@ class RedshiftWarehouse(Warehouse):
         for attempt in range(1, ATTEMPTS):
             try:
                 return super().run(lock, work)
-            except UnreadError as error:
+            except ServerCopyError as error:
                 self.reads_objects = False
                 self.notify(f"{error}; beginning anew, objects are read here")
-            except BrokenOffError as error:
+            except RetryableTransactionError as error:
                 pause = PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1)
                 self.notify(f"{error}; trying again in {pause:.0f} s ({attempt} of {ATTEMPTS - 1})")
                 time.sleep(pause)
@@ -261,12 +268,12 @@ class RedshiftWarehouse(Warehouse):
             psycopg2.errors.UniqueViolation, psycopg2.errors.DuplicateTable
         ):  # by another run, just now
             if STATE_SCHEMA not in session.schemas():
-                session.make_schema(STATE_SCHEMA)
+                session.create_schema(STATE_SCHEMA)
             session.execute(f"CREATE TABLE IF NOT EXISTS {name} (nothing smallint)")
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        """What a person can act on, as one line with what to do; what another attempt may mend, as BrokenOffError."""
+        """What a person can act on, as one line with what to do; what another attempt may mend, as RetryableTransactionError."""
         import psycopg2
 
         try:
@@ -274,7 +281,7 @@ class RedshiftWarehouse(Warehouse):
         except (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.InternalError, psycopg2.errors.InsufficientPrivilege,
                 psycopg2.errors.ReadOnlySqlTransaction) as error:  # fmt: skip
             line = first_line(error)
-            kind = BrokenOffError if _may_go_well(error) else WarehouseError
+            kind = RetryableTransactionError if _may_go_well(error) else WarehouseError
             advice = next((advice for sign, advice in _ADVICE if sign.lower() in str(error).lower()), "")
             advice = stopped(error, self.limits) or advice or forbidden(error)
             raise kind(
@@ -282,7 +289,7 @@ class RedshiftWarehouse(Warehouse):
             ) from error
 
 
-class RedshiftSession(WireSession):
+class RedshiftSession(PostgresProtocolSession):
     """A connection to a Redshift database, and in a load the place in S3 that COPY reads from."""
 
     capabilities = CAPABILITIES
@@ -290,9 +297,9 @@ class RedshiftSession(WireSession):
     def __init__(self, con: connection, warehouse: RedshiftWarehouse, lock: str) -> None:
         self.con, self.warehouse, self.lock = con, warehouse, lock
         self.loaded: dict[str, int] = {}  # rows that came in, by table
-        self.bench: Workbench | None = None
+        self.scratch: ScratchDatabase | None = None
         self.opened = ExitStack()
-        self._places: dict[str | None, Place] = {}  # by their URL
+        self._places: dict[str | None, StagingPrefix] = {}  # by their URL
 
     def close(self) -> None:
         """Leave nothing behind in S3, nor here."""
@@ -304,19 +311,19 @@ class RedshiftSession(WireSession):
                 self.warehouse.notify(f"{error}; the next load removes it")
 
     @property
-    def place(self) -> Place:
+    def place(self) -> StagingPrefix:
         """The place that COPY reads from, which is this load's alone."""
         return self._place_of("staging")
 
     @property
-    def region_place(self) -> Place:
+    def region_place(self) -> StagingPrefix:
         """The same for what COPY is told of objects in another region: what it reads must all be in one."""
         return self._place_of("region_staging" if self.warehouse.access.region else "staging")
 
-    def _place_of(self, option: str) -> Place:
+    def _place_of(self, option: str) -> StagingPrefix:
         url = self.warehouse.options.get(option)
         if url not in self._places:
-            self._places[url] = place = open_place(url, self.lock)
+            self._places[url] = place = open_staging_prefix(url, self.lock)
             place.sweep()
         return self._places[url]
 
@@ -413,34 +420,39 @@ class RedshiftSession(WireSession):
         equal = super().same(left, right, column)
         return f"({equal} AND LEN({left}) = LEN({right}))" if column.max_bytes is not None else equal
 
-    def condition(self, tables: Sequence[str]) -> Condition:
-        return redshift_maintenance.condition(self, tables)
+    def condition(self, tables: Sequence[str]) -> HealthReport:
+        return redshift_maintenance.health(self, tables)
 
-    def tidying(self, tables: Sequence[str]) -> list[str]:
-        return redshift_maintenance.tidying(tables)
+    def maintenance_statements(self, tables: Sequence[str]) -> list[str]:
+        return redshift_maintenance.maintenance_statements(tables)
 
     @contextmanager
-    def landing(self, schema: str, table: Table, span: Span | None) -> Iterator[Landing]:
+    def staging_buffer(self, schema: str, table: Table, span: MonthRange | None) -> Iterator[StagingBuffer]:
         """Land on a workbench; what landed goes up as Parquet files, which one COPY brings in."""
-        if self.bench is None:
-            self.bench = self.opened.enter_context(open_workbench(self.warehouse.limits))
-        yield UploadLanding(self, self.bench, schema, table, span)
+        if self.scratch is None:
+            self.scratch = self.opened.enter_context(open_scratch_database(self.warehouse.limits))
+        yield UploadStagingBuffer(self, self.scratch, schema, table, span)
 
 
-class UploadLanding(Landing):
+class UploadStagingBuffer(StagingBuffer):
     """Lands in the workbench's table of the same name, which is written to Parquet files in S3 when all have landed."""
 
     batch_bytes = None
 
     def __init__(
-        self, session: RedshiftSession, bench: Workbench, schema: str, table: Table, span: Span | None
+        self,
+        session: RedshiftSession,
+        scratch: ScratchDatabase,
+        schema: str,
+        table: Table,
+        span: MonthRange | None,
     ) -> None:
-        self.session, self.bench, self.con = session, bench, bench.con
+        self.session, self.scratch, self.con = session, scratch, scratch.con
         self.schema, self.table, self.span, self.rows = schema, table, span, qualified(schema, table)
-        self.reader: GroupReader | None = None
-        bench.make(schema, table, OBJECT)
+        self.reader: RedshiftObjectReader | None = None
+        scratch.make(schema, table, OBJECT)
         if session.warehouse.reads_objects:
-            self.reader = GroupReader(session, table, span, session.warehouse.copy_from)
+            self.reader = RedshiftObjectReader(session, table, span, session.warehouse.copy_from)
 
     def flush(self) -> None:
         """Nothing to do: the rows stay where they landed until all of them did."""
@@ -452,7 +464,7 @@ class UploadLanding(Landing):
         columns = [*self.table.columns, OBJECT]
         with temporary_folder() as folder:
             self._bring(self.reader.target, columns, Path(folder))
-        self.bench.execute(f"DELETE FROM {self.rows}")
+        self.scratch.execute(f"DELETE FROM {self.rows}")
         return self.reader.target
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
@@ -462,38 +474,38 @@ class UploadLanding(Landing):
             cursor.execute(sql)
             return list(cursor.fetchall()) if cursor.description else []
 
-    def finish(self, doubled_keys: str | None) -> None:
-        slice_ = inside(self.table, self.span)
+    def finish(self, duplicate_keys: str | None) -> None:
+        slice_ = in_scope(self.table, self.span)
         if self.reader is not None and self.reader.landed:
-            self._take_over(self.gather(), doubled_keys)
+            self._publish(self.gather(), duplicate_keys)
             return
-        self.bench.execute(f"DELETE FROM {self.rows} WHERE NOT {slice_}")
-        if doubled_keys:
-            self.bench.keep_newest(self.rows, self.table, doubled_keys, self.span)
+        self.scratch.execute(f"DELETE FROM {self.rows} WHERE NOT {slice_}")
+        if duplicate_keys:
+            self.scratch.keep_latest(self.rows, self.table, duplicate_keys, self.span)
         self.session.execute(f"DELETE FROM {self.rows} WHERE {slice_}")
         with temporary_folder() as folder:
             self._bring(self.rows, self.table.columns, Path(folder))
-        self.bench.execute(f"DROP TABLE {self.rows}")
+        self.scratch.execute(f"DROP TABLE {self.rows}")
 
-    def _take_over(self, target: str, doubled_keys: str | None) -> None:
+    def _publish(self, target: str, duplicate_keys: str | None) -> None:
         """Replace the slice by what stands in a temporary table of the cluster."""
-        slice_, columns = inside(self.table, self.span), names(self.table.column_names)
-        if doubled_keys:
-            self.session.keep_newest(target, self.table, doubled_keys, self.span)
+        slice_, columns = in_scope(self.table, self.span), names(self.table.column_names)
+        if duplicate_keys:
+            self.session.keep_latest(target, self.table, duplicate_keys, self.span)
         self.session.execute(f"DELETE FROM {self.rows} WHERE {slice_}")
         self.session.insert(self.schema, self.table, f"SELECT {columns} FROM {target} WHERE {slice_}")
         self.session.execute(f"DROP TABLE {target}")
-        self.bench.execute(f"DROP TABLE {self.rows}")
+        self.scratch.execute(f"DROP TABLE {self.rows}")
 
     def _bring(self, target: str, columns: Sequence[Column], folder: Path) -> None:
         """Bring the rows that landed here to a table of the cluster."""
-        [(count,)] = self.bench.rows(f"SELECT COUNT(*) FROM {self.rows}")
+        [(count,)] = self.scratch.rows(f"SELECT COUNT(*) FROM {self.rows}")
         entries = self._upload(columns, folder) if count else []
         self.session.copy_parquet(target, entries, count)
 
     def _upload(self, wanted: Sequence[Column], folder: Path) -> list[Entry]:
         columns = ", ".join(
-            f"CAST({quote(column.name)} AS {self.bench.engine_type(column)}) AS {quote(column.name)}"
+            f"CAST({quote(column.name)} AS {self.scratch.engine_type(column)}) AS {quote(column.name)}"
             for column in wanted
         )
         target = folder / "rows"
@@ -516,7 +528,7 @@ def _megabytes(text: str) -> int:
 
 def _layout(table: Table) -> str:
     """How Redshift spreads and sorts a table's rows."""
-    style = table.distribution
+    style = table.dist
     spread = (
         f" DISTSTYLE {style.upper()}"
         if style in ("auto", "even", "all")

@@ -50,29 +50,29 @@ def _count(text: str, part: str) -> str:
     return f"(LEN({text}) - LEN(REPLACE({text}, {part}, '')))"
 
 
-def typed_texts(columns: Sequence[Column], source: str, null_texts: Sequence[str]) -> str:
+def typed_texts(columns: Sequence[Column], source: str, null_values: Sequence[str]) -> str:
     """A SELECT of each column's value out of a table of texts, and of whether its row is in doubt.
 
     COPY does not tell a quoted empty text from nothing. Where that makes a difference, such a row is in doubt.
     """
     rules = [_rule(column, doubt_of(column)) for column in columns]
-    if "" in null_texts:
-        return _typed(columns, source, null_texts, rules)
+    if "" in null_values:
+        return _typed(columns, source, null_values, rules)
     untold = " OR ".join(
         f"{quote(column.name)} IS NULL OR LEN({quote(column.name)}) = 0" for column in columns
     )
-    return _typed(columns, source, null_texts, [*rules, UNTOLD], [f"({untold}) AS {UNTOLD}"])
+    return _typed(columns, source, null_values, [*rules, UNTOLD], [f"({untold}) AS {UNTOLD}"])
 
 
 def typed_fields(
-    columns: Sequence[Column], source: str, null_texts: Sequence[str], outer: Sequence[str]
+    columns: Sequence[Column], source: str, null_values: Sequence[str], outer: Sequence[str]
 ) -> str:
     """The same of JSON fields; `outer` are columns with what must be objects, as nested fields are in them."""
     rules = [_rule(column, json_doubt_of(column)) for column in columns]
     # A record that is no object has none of the fields.
     rules.append(" AND ".join(f"{quote(column.name)} IS NULL" for column in columns))
     rules += [f"({name} IS NOT NULL AND LEFT({name}, 1) <> '{{')" for name in outer]
-    return _typed(columns, source, null_texts, rules, outer)
+    return _typed(columns, source, null_values, rules, outer)
 
 
 def typed_values(columns: Sequence[Column], source: str) -> str:
@@ -84,12 +84,12 @@ def typed_values(columns: Sequence[Column], source: str) -> str:
 def _typed(
     columns: Sequence[Column],
     source: str,
-    null_texts: Sequence[str],
+    null_values: Sequence[str],
     rules: Sequence[str],
     others: Sequence[str] = (),
 ) -> str:
     values = [f"{value_of(column)} AS {quote(column.name)}" for column in columns]
-    texts = [f"{without(column, null_texts)} AS {quote(column.name)}" for column in columns]
+    texts = [f"{without(column, null_values)} AS {quote(column.name)}" for column in columns]
     return (
         f"SELECT {', '.join(values)}, {_any(rules)} AS {DOUBTFUL}"
         f" FROM (SELECT {', '.join([*texts, *others])} FROM {source}) AS t"
@@ -110,11 +110,11 @@ def _any(rules: Sequence[str]) -> str:
     return f"CASE WHEN NOT ({said}) THEN FALSE ELSE TRUE END" if said else "FALSE"
 
 
-def without(column: Column, null_texts: Sequence[str]) -> str:
+def without(column: Column, null_values: Sequence[str]) -> str:
     """The text of a column, NULL where it stands for no value."""
     name = quote(column.name)
     # Blanks at the end count for nothing when texts are compared.
-    empty = " OR ".join(f"({name} = {quoted(text)} AND LEN({name}) = {len(text)})" for text in null_texts)
+    empty = " OR ".join(f"({name} = {quoted(text)} AND LEN({name}) = {len(text)})" for text in null_values)
     return f"CASE WHEN {empty} THEN NULL ELSE {name} END" if empty else name
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from scx_pipeline.errors import GateError, LakeError, PipelineError
-from scx_pipeline.lake.build.builder import Builder
-from scx_pipeline.lake.build.duckdb_engine import DuckEngine
-from scx_pipeline.lake.format.lake_store import open_place
+from scx_pipeline.errors import CheckFailedError, LakeError, PipelineError
+from scx_pipeline.lake.build.builder import LakeBuilder
+from scx_pipeline.lake.build.duckdb_engine import DuckDBLakeEngine
+from scx_pipeline.lake.format.lake_store import open_lake_store
 from scx_pipeline.model.star import MONTH_FOLDERS, Column, Month, Table
 from scx_pipeline.warehouse import export
 from scx_pipeline_tests.support.lake_contents import contents, counts
@@ -104,7 +104,7 @@ def test_a_check_that_fails_keeps_the_lake_as_it_was(tmp_path: Path) -> None:
     loads.build()
     before = contents(loads)
     loads.world.put("2021/07/a.csv", [job(3, "2021-07-01 10:00:00")])  # a job that stands in March
-    with pytest.raises(GateError, match="job_id 3 stands in 2021-03 and in 2021-07"):
+    with pytest.raises(CheckFailedError, match="job_id 3 stands in 2021-03 and in 2021-07"):
         loads.build()
     assert contents(loads) == before
     assert not loads.place.list("_writing/")
@@ -131,8 +131,8 @@ def test_a_lake_of_another_star_is_refused(tmp_path: Path) -> None:
     loads = open_loads("scx", tmp_path)
     put_scx(loads.world)
     loads.build()
-    place = open_place(loads.lake, "scx")
-    builder = Builder(sensor_star(), loads.world.bucket, place, DuckEngine(loads.world.limits), print)
+    place = open_lake_store(loads.lake, "scx")
+    builder = LakeBuilder(sensor_star(), loads.world.bucket, place, DuckDBLakeEngine(loads.world.limits), print)
     with pytest.raises(LakeError, match="is the lake of scx: choose another folder for sensor_readings"):
         builder.load(span_of("2023-01"))
 

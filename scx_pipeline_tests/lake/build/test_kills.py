@@ -11,7 +11,7 @@ from pathlib import Path
 from scx_pipeline.orchestration.runs.execute import open_runner
 from scx_pipeline.orchestration.assets.lake_assets import lake_job_name
 from scx_pipeline.settings import Settings
-from scx_pipeline.model.star import Span
+from scx_pipeline.model.star import MonthRange
 from scx_pipeline_tests.support.lake_contents import contents
 from scx_pipeline_tests.support.lake_loads import Loads, change_scx, open_loads, put_scx
 from scx_pipeline_tests.support.load_process import NURSERY, start_nursery
@@ -27,7 +27,7 @@ MOMENTS = (
 )
 
 
-def build(environment: Mapping[str, str], folder: str, span: Span, moment: str) -> None:
+def build(environment: Mapping[str, str], folder: str, span: MonthRange, moment: str) -> None:
     """A run as `scx lake build` makes it, which dies at the moment."""
     os.environ.clear()
     os.environ.update(environment)
@@ -41,7 +41,7 @@ def build(environment: Mapping[str, str], folder: str, span: Span, moment: str) 
         run(span)
 
 
-def killed_at(moment: str, folder: Path, span: Span) -> int | None:
+def killed_at(moment: str, folder: Path, span: MonthRange) -> int | None:
     """The exit code of a run that should die at the moment."""
     start_nursery()
     process = NURSERY.Process(target=build, args=(dict(os.environ), str(folder), span, moment))

@@ -20,7 +20,7 @@ import pytest
 
 from scx_pipeline.errors import LakeError, PipelineError, WarehouseError
 from scx_pipeline.lake.format.layout import FOLDERS, MONTH, YEAR, new_run
-from scx_pipeline.lake.format.lake_store import Place, open_place
+from scx_pipeline.lake.format.lake_store import LakeStore, open_lake_store
 from scx_pipeline.model.star import Column, Table
 from scx_pipeline.warehouse.protocol import Session, open_warehouse, qualified
 from scx_pipeline.warehouse.postgres.postgres_warehouse import PostgresSession
@@ -73,7 +73,7 @@ def test_the_lake_holds_the_rows_that_stand_in_columns_of_the_declared_types(lak
     assert lake.contents() == standing(lake.world)
     for name in lake.tables:
         table = lake.world.compiled.star.table(name)
-        parts = {"year", "month"} if table.sliced else set()
+        parts = {"year", "month"} if table.partitioned else set()
         expected = pa.schema([(c.name, arrow_type(c)) for c in table.columns if c.name not in parts])
         assert set(lake.schemas(name)) == {expected}, name
     assert {item.name: item.rows for item in done.tables} == {
@@ -139,7 +139,7 @@ def test_every_type_and_no_value_of_it_come_through(server_url: str, tmp_path: P
         session.insert_rows(qualified(schema, table), table.columns, rows)
         select = f"SELECT * FROM {qualified(schema, table)}"
         assert session.unload(Unload(select, columns, FOLDERS, url)) == len(rows)
-    place = open_place(url, "")
+    place = open_lake_store(url, "")
     found = [
         (tuple(row.values()), key.rpartition("/")[0])
         for key in place.list()
@@ -149,7 +149,7 @@ def test_every_type_and_no_value_of_it_come_through(server_url: str, tmp_path: P
     assert sorted(found, key=repr) == sorted(wanted, key=repr)
 
 
-def _read(place: Place, key: str, schema: pa.Schema) -> pa.Table:
+def _read(place: LakeStore, key: str, schema: pa.Schema) -> pa.Table:
     content = pa.BufferReader(bytes(obstore.get(place.store, key).bytes()))
     table = pq.ParquetFile(content, coerce_int96_timestamp_unit="us").read()
     assert table.schema.remove_metadata() == schema
@@ -318,7 +318,7 @@ def killer(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, int]]:
     state = {"left": 10**9}
 
     def counted(method: Any) -> Any:
-        def call(place: Place, *arguments: Any) -> Any:
+        def call(place: LakeStore, *arguments: Any) -> Any:
             if state["left"] <= 0:
                 raise _KilledError
             state["left"] -= 1
@@ -327,8 +327,8 @@ def killer(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, int]]:
         return call
 
     for name in ("create", "move", "_remove"):
-        monkeypatch.setattr(Place, name, counted(getattr(Place, name)))
-    monkeypatch.setattr(Place, "each", staticmethod(lambda work, keys: [work(key) for key in keys]))
+        monkeypatch.setattr(LakeStore, name, counted(getattr(LakeStore, name)))
+    monkeypatch.setattr(LakeStore, "each", staticmethod(lambda work, keys: [work(key) for key in keys]))
     yield state
 
 
@@ -376,10 +376,10 @@ def test_an_answer_that_is_lost_on_its_way_is_no_failure_of_what_was_written(
     duck_lake: Lake, monkeypatch: pytest.MonkeyPatch, known: bool
 ) -> None:
     loaded(duck_lake.world)
-    create = Place.create
+    create = LakeStore.create
     calls: list[str] = []
 
-    def deaf(place: Place, key: str, content: bytes) -> bool:
+    def deaf(place: LakeStore, key: str, content: bytes) -> bool:
         calls.append(key)
         written = create(place, key, content)
         if len(calls) < 2:
@@ -388,7 +388,7 @@ def test_an_answer_that_is_lost_on_its_way_is_no_failure_of_what_was_written(
             return False
         raise LakeError("no answer")
 
-    monkeypatch.setattr(Place, "create", deaf)
+    monkeypatch.setattr(LakeStore, "create", deaf)
     duck_lake.unload()
     assert duck_lake.contents() == standing(duck_lake.world)
     assert len(calls) == 2
@@ -398,14 +398,14 @@ def test_a_lake_that_refuses_a_move_is_as_it_was(duck_lake: Lake, monkeypatch: p
     loaded(duck_lake.world)
     duck_lake.unload()
     before = duck_lake.keys()
-    move = Place.move
+    move = LakeStore.move
 
-    def refusing(place: Place, source: str, target: str) -> bool:
+    def refusing(place: LakeStore, source: str, target: str) -> bool:
         if "month=5" in source:
             raise LakeError(f"cannot write {target}")
         return move(place, source, target)
 
-    monkeypatch.setattr(Place, "move", refusing)
+    monkeypatch.setattr(LakeStore, "move", refusing)
     with pytest.raises(LakeError, match="cannot write"):
         duck_lake.unload()
     assert duck_lake.keys() == before

@@ -18,7 +18,7 @@ import pytest
 
 from scx_pipeline.errors import LakeError
 from scx_pipeline.lake.format.commit import begin
-from scx_pipeline.lake.format.lake_store import Place
+from scx_pipeline.lake.format.lake_store import LakeStore
 from scx_pipeline.lake.format.manifest import DataFile, Manifest
 from scx_pipeline.lake.inspect.findings import Finding
 from scx_pipeline.lake.inspect.verify import Verified, Verifier
@@ -63,7 +63,7 @@ def relist(lake: Lake, *items: DataFile) -> None:
     write(lake.place, replace(manifest, files=files))
 
 
-def write(place: Place, manifest: Manifest) -> None:
+def write(place: LakeStore, manifest: Manifest) -> None:
     place.write(manifest.key, manifest.as_bytes())
 
 

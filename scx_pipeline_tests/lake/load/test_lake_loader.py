@@ -15,16 +15,16 @@ import psycopg2
 import pyarrow as pa
 import pytest
 
-from scx_pipeline.errors import GateError, LakeError, PipelineError, WarehouseError
+from scx_pipeline.errors import CheckFailedError, LakeError, PipelineError, WarehouseError
 from scx_pipeline.lake.build.unload import Unloader
 from scx_pipeline.lake.format.commit import begin, commit
-from scx_pipeline.lake.format.lake_store import open_place
+from scx_pipeline.lake.format.lake_store import open_lake_store
 from scx_pipeline.lake.format.layout import NEWEST
 from scx_pipeline.lake.load.lake_loader import LakeLoader
-from scx_pipeline.lake.load.lake_source import LakeFed
+from scx_pipeline.lake.load.lake_source import LakeSource
 from scx_pipeline.lake.load.load_plan import plan_loading
 from scx_pipeline.loading.load import LoadReport
-from scx_pipeline.model.star import Month, Span, Table
+from scx_pipeline.model.star import Month, MonthRange, Table
 from scx_pipeline.ownership.table_ownership import adopt
 from scx_pipeline_tests.support import engines
 from scx_pipeline_tests.support.broken_statements import BrokenOff, breaking
@@ -98,7 +98,7 @@ def of_state(star: str, state: State, where: Where) -> Loads:
     if not remote:
         return Loads(world, state.lake.as_uri())
     url = f"{remote}/{state.lake.parent.name}"
-    store = open_place(url, "").store
+    store = open_lake_store(url, "").store
     for path in state.lake.rglob("*"):
         if path.is_file():
             obstore.put(store, path.relative_to(state.lake).as_posix(), path.read_bytes())
@@ -209,7 +209,7 @@ def test_months_are_stale_as_they_are_in_the_lake(tmp_path: Path) -> None:
     month = min(stale)
     made.load_month(str(month))  # the lake has not got it better
     assert _stale(made.world) == stale
-    made.builder().load(Span(month, month))
+    made.builder().load(MonthRange(month, month))
     assert made.plan().months == [month]
     made.load_month(str(month))
     assert month not in _stale(made.world)
@@ -257,7 +257,7 @@ def test_a_lake_whose_rows_are_wrong_changes_nothing(
     loads.load_month(MARCH)
     before = loads.world.snapshot()
     loads.rewrite(folder, change)
-    with pytest.raises((GateError, LakeError), match=told) as caught:
+    with pytest.raises((CheckFailedError, LakeError), match=told) as caught:
         loads.load_month(MARCH)
     assert "\n" not in str(caught.value)
     assert loads.world.snapshot() == before
@@ -275,7 +275,8 @@ def test_rows_that_are_wrong_and_files_that_are_gone_change_nothing_on_any_engin
     loads = of_state("scx", wrong, where)
     before = loads.world.snapshot()
     with pytest.raises(
-        GateError, match=r"unique_job_id on auto_classification_logs: job_id \d+ stands twice in 2021-03"
+        CheckFailedError,
+        match=r"unique_job_id on auto_classification_logs: job_id \d+ stands twice in 2021-03",
     ):
         loads.loader().load(span_of(MARCH, APRIL))
     assert loads.world.snapshot() == before
@@ -289,15 +290,15 @@ def test_rows_that_are_wrong_and_files_that_are_gone_change_nothing_on_any_engin
 def test_a_file_that_another_run_replaced_is_read_anew(loads: Loads, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     runs: list[LoadReport] = []
-    take = LakeFed.take
+    take = LakeSource.take
 
-    def meanwhile(target: LakeFed, table: Table, span: Span | None) -> None:
+    def meanwhile(target: LakeSource, table: Table, span: MonthRange | None) -> None:
         if table.name == "users" and not runs:
             loads.world.put("2021/03/b.csv", [job(50, "2021-03-20 10:00:00", user_id=77)])
             runs.append(loads.builder().load(span_of(MARCH)))
         take(target, table, span)
 
-    monkeypatch.setattr(LakeFed, "take", meanwhile)
+    monkeypatch.setattr(LakeSource, "take", meanwhile)
     loads.loader(told.append).load(span_of(MARCH))
     assert 50 in jobs_of(loads.world)
     assert (77,) in loads.world.table("users", "user_id")
@@ -344,7 +345,7 @@ def test_what_the_lake_has_not_or_of_another_make_is_refused(loads: Loads, tmp_p
         other.load_month(MARCH)
     plan = other.plan()
     with pytest.raises(LakeError, match="^2021-02 of scx in .* was made by another version"):
-        plan.check(plan.whole, plan.months)
+        plan.check(plan.unpartitioned, plan.months)
     with pytest.raises(
         PipelineError, match="^a load from the lake makes all of the tables of scx that have months"
     ):
@@ -411,9 +412,9 @@ def test_a_server_that_ends_the_connection_leaves_the_tables_as_they_were(
     loads = of_state("scx", states("scx")[0], (postgres_url, ""))
     loads.load_month(APRIL)
     before = loads.world.snapshot()
-    take = LakeFed.take
+    take = LakeSource.take
 
-    def cut(target: LakeFed, table: Table, span: Span | None) -> None:
+    def cut(target: LakeSource, table: Table, span: MonthRange | None) -> None:
         if table.name == "users":
             with psycopg2.connect(postgres_url) as con, con.cursor() as cursor:
                 cursor.execute(
@@ -422,7 +423,7 @@ def test_a_server_that_ends_the_connection_leaves_the_tables_as_they_were(
                 )
         take(target, table, span)
 
-    monkeypatch.setattr(LakeFed, "take", cut)
+    monkeypatch.setattr(LakeSource, "take", cut)
     with pytest.raises(WarehouseError, match=r"terminating connection|closed") as caught:
         loads.loader().load(span_of(MARCH, APRIL))
     assert "\n" not in str(caught.value)

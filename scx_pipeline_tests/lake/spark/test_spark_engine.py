@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from scx_pipeline.declarations import compiled_star
-from scx_pipeline.errors import GateError, LakeError, PipelineError, SourceFileError
-from scx_pipeline.lake.build.builder import Builder
+from scx_pipeline.errors import CheckFailedError, LakeError, PipelineError, SourceFileError
+from scx_pipeline.lake.build.builder import LakeBuilder
 from scx_pipeline.lake.format.layout import file_columns, folders_of
 from scx_pipeline.lake.format.parquet_reader import schema_of
 from scx_pipeline.lake.spark import spark_engine
-from scx_pipeline.lake.spark.spark_engine import SCHEMA, SparkEngine, reason_of
+from scx_pipeline.lake.spark.spark_engine import SCHEMA, SparkLakeEngine, reason_of
 from scx_pipeline.loading.load import LoadReport
-from scx_pipeline.model.star import Month, Span
+from scx_pipeline.model.star import Month, MonthRange
 from scx_pipeline.samples.scx.scx_bucket import ScxLogOptions, generate
 from scx_pipeline.warehouse.spark import CAPABILITIES
 from scx_pipeline_tests.cases.test_dialects import BY_ROW, COLUMNS, OF_ALL_ROWS, ROWS
@@ -40,15 +40,15 @@ class SparkLoads(Loads):
 
     spark: SparkSession | None = None
 
-    def builder(self) -> Builder:
+    def builder(self) -> LakeBuilder:
         assert self.spark is not None
-        engine = SparkEngine(self.spark, self.world.limits)
-        return Builder(self.world.compiled, self.world.bucket, self.place, engine, lambda message: None)
+        engine = SparkLakeEngine(self.spark, self.world.limits)
+        return LakeBuilder(self.world.compiled, self.world.bucket, self.place, engine, lambda message: None)
 
-    def _due_in_lake(self) -> list[Span | None]:
+    def _due_in_lake(self) -> list[MonthRange | None]:
         """All months that are due at once, and those between: a build takes Spark longer than a month does."""
         months = [month for span in super()._due_in_lake() if span for month in span]
-        return [Span(min(months), max(months))] if months else super()._due_in_lake()
+        return [MonthRange(min(months), max(months))] if months else super()._due_in_lake()
 
 
 def both(loads: Loads, spark: SparkSession) -> SparkLoads:
@@ -146,7 +146,7 @@ def test_a_large_month_is_cut_into_files_by_spark_too(
 ) -> None:
     before = contents(jobs)
     monkeypatch.setattr(spark_engine, "FILE_ROWS", 10)
-    jobs.builder().load(Span(Month(2021, 2), Month(2021, 6)))
+    jobs.builder().load(MonthRange(Month(2021, 2), Month(2021, 6)))
     assert contents(jobs) == before
     files = [item for item in jobs.manifest.of("staging_cleansed_logs") if item.month == Month(2021, 3)]
     assert len(files) > 1
@@ -177,7 +177,7 @@ def test_a_check_that_fails_keeps_the_lake_as_it_was_and_tells_every_result(jobs
     before = contents(jobs)
     jobs.world.put("2021/07/a.csv", [job(3, "2021-07-01 10:00:00")])  # a job that stands in March
     with pytest.raises(
-        GateError, match="unique_job_id .*job_id 3 stands in 2021-03 and in 2021-07"
+        CheckFailedError, match="unique_job_id .*job_id 3 stands in 2021-03 and in 2021-07"
     ) as caught:
         jobs.build()
     assert isinstance(caught.value.report, LoadReport)
@@ -185,7 +185,7 @@ def test_a_check_that_fails_keeps_the_lake_as_it_was_and_tells_every_result(jobs
 
 
 def test_spark_s_own_reason_is_one_line_with_what_to_do(spark: SparkSession, jobs: SparkLoads) -> None:
-    engine = SparkEngine(spark, jobs.world.limits)
+    engine = SparkLakeEngine(spark, jobs.world.limits)
     with (
         pytest.raises(
             LakeError, match=r"^Spark: \[TABLE_OR_VIEW_NOT_FOUND\].*; nothing was changed$"
@@ -227,7 +227,7 @@ def asked(spark: SparkSession, tmp_path: Path) -> Callable[[str], list[Row]]:
 
     def rows(text: str) -> list[Row]:
         query = compiled_star._compile(compiled_star.SqlFile(tmp_path / "x.sql", text), compiled.star, None)
-        with SparkEngine(spark, jobs.world.limits).open(SCHEMA, jobs.place) as maker:
+        with SparkLakeEngine(spark, jobs.world.limits).open(SCHEMA, jobs.place) as maker:
             frame = spark.createDataFrame(ROWS, maker.struct(columns))  # type: ignore[attr-defined]
             frame.createOrReplaceGlobalTempView("staging_cleansed_logs")
             return maker.rows(compiled_star._generate(query, moved, CAPABILITIES, None))
@@ -247,6 +247,6 @@ def test_values_are_redshifts(asked: Callable[[str], list[Row]]) -> None:
 
 
 def test_what_is_no_error_of_spark_s_stays_what_it_is(spark: SparkSession, jobs: SparkLoads) -> None:
-    engine = SparkEngine(spark, jobs.world.limits)
+    engine = SparkLakeEngine(spark, jobs.world.limits)
     with pytest.raises(PipelineError, match="^mine$"), engine.open(SCHEMA, jobs.place):
         raise PipelineError("mine")

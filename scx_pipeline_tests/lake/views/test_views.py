@@ -17,7 +17,7 @@ from fsspec.implementations.local import LocalFileSystem
 from sqlfluff.core import FluffConfig, Linter
 
 from scx_pipeline.errors import LakeError, PipelineError
-from scx_pipeline.lake.format.lake_store import Place
+from scx_pipeline.lake.format.lake_store import LakeStore
 from scx_pipeline.lake.format.manifest import DataFile, Manifest
 from scx_pipeline.lake.inspect.lake_status import standing_lake
 from scx_pipeline.lake.views.views import CHANGED, make_views, view_of, views_for
@@ -276,12 +276,12 @@ def sample(star: Star) -> Manifest:
         keys = [f"{table.name}/year=2021/month={month}/a.parquet" for month in (4, 12)]
         if table.name == "songs":
             keys = [f"songs/year={year}/artist_id=AR%201/a.parquet" for year in (1999, 2001)]
-        months = [Month(2021, 4), Month(2021, 12)] if table.sliced else [None, None]
+        months = [Month(2021, 4), Month(2021, 12)] if table.partitioned else [None, None]
         files[table.name] = tuple(DataFile(k, 1, 1, m) for k, m in zip(keys, months, strict=True))
     return Manifest(star.name, 2, files=files)
 
 
-LAKE = Place("s3://scx-lake/stars/scx", None)  # type: ignore[arg-type]
+LAKE = LakeStore("s3://scx-lake/stars/scx", None)  # type: ignore[arg-type]
 
 
 def statements(script: str) -> list[str]:

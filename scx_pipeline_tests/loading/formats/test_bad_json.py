@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scx_pipeline.errors import GateError, SourceFileError
+from scx_pipeline.errors import CheckFailedError, SourceFileError
 from scx_pipeline_tests.support.music_env import EVENTS, SONGS, MusicWorld, event, lines, song
 
 DAY = "2018-11-10"
@@ -188,7 +188,7 @@ def test_a_file_that_cannot_be_read_is_named_and_changes_nothing(
 
 def test_too_many_bad_lines_keep_the_month_out(music: MusicWorld) -> None:
     music.put_day(DAY, [*GOOD, *["[]"] * 3])
-    with pytest.raises(GateError, match=f"3 of 43 rows were rejected .*{KEY}, line 41: is no object"):
+    with pytest.raises(CheckFailedError, match=f"3 of 43 rows were rejected .*{KEY}, line 41: is no object"):
         music.load("2018-11")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scx_pipeline.errors import GateError, SourceFileError
+from scx_pipeline.errors import CheckFailedError, SourceFileError
 from scx_pipeline.history import ingest_result
 from scx_pipeline.parsing.csv import csv_header, csv_parser
 from scx_pipeline.parsing.csv.byte_scan import MAX_RECORD_BYTES
@@ -241,7 +241,7 @@ def test_nothing_beside_a_quoted_value_is_null_too(last: str, table: Make) -> No
 
 
 def test_a_text_that_stands_for_no_value_does_so_in_quotes_too(table: Make) -> None:
-    made = table(TEXTS, null_texts=["", "NULL"])
+    made = table(TEXTS, null_values=["", "NULL"])
     made.load(x_csv=b'id,v\n1,\n2,""\n3,"NULL"\n4,NULL\n5,a"b\n')
     assert made.values() == [(1, None), (2, None), (3, None), (4, None), (5, 'a"b')]
 
@@ -287,7 +287,7 @@ def test_a_share_of_bad_rows_beyond_the_limit_ends_the_reading(
     monkeypatch.setattr(csv_parser, "MAX_SHORT", 10)
     made = table(NUMBERS, reject_limit=0.05, max_stored_rejects=20)
     with pytest.raises(
-        GateError, match=r"rejected_rows on t: .* rows were rejected \(.*\), so reading stopped early"
+        CheckFailedError, match=r"rejected_rows on t: .* rows were rejected \(.*\), so reading stopped early"
     ) as caught:
         made.load(x_csv=b"id,n\n" + b"1,2\n" * 1000 + b"short\n" * 200_000)
     report = caught.value.report

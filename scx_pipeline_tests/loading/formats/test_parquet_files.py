@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from scx_pipeline.errors import GateError, SourceFileError
+from scx_pipeline.errors import CheckFailedError, SourceFileError
 from scx_pipeline.history.check_result import CheckResult
 from scx_pipeline.loading.load import LoadReport
 from scx_pipeline.samples.sensor_readings.sensor_readings_bucket import SensorOptions, generate
@@ -94,7 +94,7 @@ def test_products_that_expire_too_early_or_too_late_fail_the_gate(sensors: Senso
     moment = datetime(2023, 1, 1)
     expires = pa.array([moment + timedelta(days=number) for number in days], pa.timestamp("us"))
     sensors.put_minute("2023-01-01 00:00", readings("2023-01-01", "abcd", product_expire=expires))
-    with pytest.raises(GateError) as told:
+    with pytest.raises(CheckFailedError) as told:
         sensors.january()
     assert "product_expire is not 87 to 89 days after create_at in 2 rows in 2023-01" in str(told.value)
     assert sensors.snapshot() == {}
@@ -138,7 +138,7 @@ def test_a_file_that_cannot_be_read_fails_the_load_by_its_name(sensors: SensorWo
     with pytest.raises(SourceFileError) as told:
         sensors.january()
     assert str(told.value).startswith(f"{sensors.bucket.uri(key)} ")
-    assert "unfit_files: reject" in str(told.value)
+    assert "on_invalid_file: reject" in str(told.value)
     assert "\n" not in str(told.value)
     assert sensors.snapshot() == before
 
@@ -151,13 +151,14 @@ def test_a_rebuild_treats_a_file_that_cannot_be_read_as_every_load_does(
     (tmp_path / "bucket").mkdir()
     facts = [{"name": name, "type": "varchar(40)"} for name in ("sensor_serial", "department_name")]
     before, after = (
-        small_star(tmp_path / str(count), "parquet", facts[:count], unfit_files=policy) for count in (1, 2)
+        small_star(tmp_path / str(count), "parquet", facts[:count], on_invalid_file=policy)
+        for count in (1, 2)
     )
     made = SmallWorld((tmp_path / "bucket").as_uri(), f"duckdb://{tmp_path}/dev.duckdb", before)
     made.load(a_parquet=packed(readings("2023-01-01")))
     made.compiled = after
     if policy == "fail":
-        with pytest.raises(SourceFileError, match=r"b\.parquet .*unfit_files: reject"):
+        with pytest.raises(SourceFileError, match=r"b\.parquet .*on_invalid_file: reject"):
             made.load(b_parquet=DAMAGES[damage])
         return
     report = made.load(b_parquet=DAMAGES[damage])

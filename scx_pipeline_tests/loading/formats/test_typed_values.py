@@ -234,11 +234,11 @@ def test_digits_behind_the_microseconds_are_zeros_or_the_row_is_rejected(made_he
     ]
 
 
-@pytest.mark.parametrize("null_texts", [(), ("",), ("", "n/a")])
+@pytest.mark.parametrize("null_values", [(), ("",), ("", "n/a")])
 @pytest.mark.parametrize("kind", TEXTS)
-def test_a_moment_may_be_counted_in_a_unit(made_here: Make, kind: str, null_texts: tuple[str, ...]) -> None:
+def test_a_moment_may_be_counted_in_a_unit(made_here: Make, kind: str, null_values: tuple[str, ...]) -> None:
     world = made_here(
-        kind, ID, {"name": "v", "type": "timestamp", "unit": "milliseconds"}, null_texts=list(null_texts)
+        kind, ID, {"name": "v", "type": "timestamp", "unit": "milliseconds"}, null_values=list(null_values)
     )
     world.put_files(x=TEXTS[kind](["1700000000000", "1700000000123.4567"]))
     world.load_all()
@@ -305,7 +305,7 @@ def test_an_unquoted_empty_value_of_a_csv_file_is_null_and_a_quoted_one_is_the_e
 
 def test_a_quoted_empty_value_is_null_where_the_empty_text_is_declared_to_stand_for_none(made: Make) -> None:
     world = made(
-        "csv", ID, {"name": "v", "type": "varchar(9)"}, {"name": "n", "type": "integer"}, null_texts=[""]
+        "csv", ID, {"name": "v", "type": "varchar(9)"}, {"name": "n", "type": "integer"}, null_values=[""]
     )
     world.put_files(x=b'id,v,n\n1,"",""\n2,,\n')
     world.load_all()

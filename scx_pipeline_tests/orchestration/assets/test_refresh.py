@@ -198,7 +198,7 @@ def test_a_run_of_months_reads_no_songs_and_leaves_their_tables_alone(studio: St
         (1000000, "SO1"),
         (1100000, None),
     ]
-    assert studio.world.plan().whole == "objects changed"
+    assert studio.world.plan().unpartitioned == "objects changed"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from uuid import uuid4
 import dagster as dg
 import pytest
 
-from scx_pipeline.orchestration.automation.maintenance import NAME, old_runs, remove_runs, upkeep
+from scx_pipeline.orchestration.automation.maintenance import NAME, maintenance, old_runs, remove_runs
 from scx_pipeline.orchestration.build import with_resources
 from scx_pipeline.settings import Settings
 from scx_pipeline_tests.support.dagster_env import QUIET, Desk, failure
@@ -16,7 +16,7 @@ from scx_pipeline_tests.support.load_env import APRIL, FACTS, MARCH, STAGING, jo
 
 
 def maintained(desk: Desk, settings: Settings) -> dg.ExecuteInProcessResult:
-    definitions = with_resources(upkeep(), settings)
+    definitions = with_resources(maintenance(), settings)
     return definitions.resolve_job_def(NAME).execute_in_process(
         instance=desk.instance, run_config=QUIET, raise_on_error=False
     )
@@ -55,7 +55,7 @@ def test_a_warehouse_that_cannot_be_looked_after_fails_the_run_with_one_line(des
 
 
 def test_the_schedule_is_weekly_and_stopped() -> None:
-    [schedule] = upkeep().schedules or ()
+    [schedule] = maintenance().schedules or ()
     assert isinstance(schedule, dg.ScheduleDefinition)
     assert (schedule.name, schedule.cron_schedule) == ("maintain_weekly", "0 3 * * 0")
     assert schedule.execution_timezone == "UTC"

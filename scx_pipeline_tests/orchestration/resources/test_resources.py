@@ -17,7 +17,7 @@ from scx_pipeline.orchestration.resources.warehouse_resources import (
     resources,
 )
 from scx_pipeline.settings import read_settings
-from scx_pipeline.warehouse.protocol import Warehouse, shown_facts
+from scx_pipeline.warehouse.protocol import Warehouse, connection_info
 from scx_pipeline.warehouse.redshift import redshift_warehouse
 
 PASSWORD = "hunter2-is-no-secret"
@@ -103,7 +103,7 @@ def test_of_each_engine_s_url_all_but_the_password_is_shown(
 def test_each_thing_that_a_redshift_url_may_say_is_shown() -> None:
     fields = RedshiftResource.model_fields.keys()
     assert {*redshift_warehouse.OPTIONS, *redshift_warehouse.TLS} <= fields
-    assert shown_facts(REDSHIFT)[1].keys() <= fields
+    assert connection_info(REDSHIFT)[1].keys() <= fields
 
 
 def test_a_run_reads_the_password_when_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:

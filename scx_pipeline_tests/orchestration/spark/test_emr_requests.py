@@ -13,9 +13,9 @@ import yaml
 from botocore.validate import ParamValidator
 
 from scx_pipeline.errors import SettingsError
-from scx_pipeline.lake.build.build_request import Order
+from scx_pipeline.lake.build.build_request import BuildRequest
 from scx_pipeline.lake.spark.code_archive import Code, open_code
-from scx_pipeline.model.star import Month, Span
+from scx_pipeline.model.star import Month, MonthRange
 from scx_pipeline.orchestration.resources.lake_resource import LakeResource, lake_resource
 from scx_pipeline.orchestration.spark import emr, emr_cluster, emr_serverless
 from scx_pipeline.orchestration.spark.spark_job import Job, in_one_line, tag_text
@@ -24,12 +24,12 @@ from scx_pipeline.warehouse.protocol import Limits
 from scx_pipeline_tests.support.servers.emr import APPLICATION, ROLE, breaches, input_of
 
 CODE = Code("s3://c/code/lake_job-1.py", "s3://c/code/environment-1.tar.gz", "/usr/bin/python3.11")
-SPAN = Span(Month(2018, 11), Month(2018, 12))
+SPAN = MonthRange(Month(2018, 11), Month(2018, 12))
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "emr.md").read_text("utf-8")
 
 
-def job(span: Span | None = SPAN, conf: dict[str, str] | None = None) -> Job:
-    order = Order("songplays", span, "s3://logs", "s3://lake", "run", Limits())
+def job(span: MonthRange | None = SPAN, conf: dict[str, str] | None = None) -> Job:
+    order = BuildRequest("songplays", span, "s3://logs", "s3://lake", "run", Limits())
     return Job(order, "run/songplays_lake-0", CODE, "eu-west-1", conf or {})
 
 
@@ -80,9 +80,9 @@ def test_settings_of_spark_s_go_before_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("span", "told"), [(None, "no months"), (Span(Month(2018, 11), Month(2018, 11)), "2018-11")]
+    ("span", "told"), [(None, "no months"), (MonthRange(Month(2018, 11), Month(2018, 11)), "2018-11")]
 )
-def test_one_month_and_none_are_told_so(span: Span | None, told: str) -> None:
+def test_one_month_and_none_are_told_so(span: MonthRange | None, told: str) -> None:
     assert serverless(span=span)["tags"]["months"] == told
 
 

@@ -16,7 +16,7 @@ from dagster._core.pipes import utils as pipes
 from dagster_pipes import decode_param
 
 from scx_pipeline.errors import LakeError
-from scx_pipeline.lake.build.build_request import Answer, Order
+from scx_pipeline.lake.build.build_request import BuildRequest, BuildResult
 from scx_pipeline.lake.spark.code_archive import names_of, open_code
 from scx_pipeline.lake.spark.package import Target
 from scx_pipeline.orchestration.runs.execute import RunOutcome
@@ -131,7 +131,7 @@ def test_the_request_names_the_code_that_stands_and_where_to_tell(
     of_pipes = {name: value for name, value in conf.items() if "DAGSTER_PIPES" in name}
     assert {name.rpartition(".")[0] for name in of_pipes} == {"spark.emr-serverless.driverEnv"}
     context, messages = (decode_param(of_pipes[name]) for name in sorted(of_pipes))
-    order = Order.parse(context["data"]["extras"])
+    order = BuildRequest.parse(context["data"]["extras"])
     assert (order.lake, str(order.span), order.run_id) == (aws_desk.settings.lake, MARCH, outcome.run_id)
     assert messages["bucket"] == aws_desk.settings.spark_code.split("/")[2]
     assert messages["key_prefix"] == f"code/messages/{outcome.run_id}/scx_lake-0"
@@ -148,7 +148,7 @@ def test_a_job_s_own_answer_goes_before_what_aws_says_of_its_end(
         [request] = serverless.requests("StartJobRun")
         conf = conf_of(request["jobDriver"]["sparkSubmit"]["sparkSubmitParameters"].split(" "))
         where = decode_param(conf["spark.emr-serverless.driverEnv.DAGSTER_PIPES_MESSAGES"])
-        payload = Answer(None, "2021/03/a.csv, line 2: no job").as_json()
+        payload = BuildResult(None, "2021/03/a.csv, line 2: no job").as_json()
         lines = [
             {"__dagster_pipes_version": "0.1", "method": method, "params": params}
             for method, params in (
@@ -283,7 +283,7 @@ def test_a_cluster_is_made_for_the_job_and_followed(aws_desk: Desk, cluster: Ser
     [step] = request["Steps"]
     conf = conf_of(step["HadoopJarStep"]["Args"])
     context = decode_param(conf["spark.yarn.appMasterEnv.DAGSTER_PIPES_CONTEXT"])
-    assert Order.parse(context["data"]["extras"]).run_id == outcome.run_id
+    assert BuildRequest.parse(context["data"]["extras"]).run_id == outcome.run_id
     tags = {tag["Key"]: tag["Value"] for tag in request["Tags"]}
     assert (tags["team"], tags["star"], tags["dagster/run-id"]) == ("data", "scx", outcome.run_id)
     assert [line for line in aws_desk.told if line.startswith("EMR: ")] == [

@@ -35,7 +35,7 @@ SOURCE = Source(
     format="json_lines",
     prefix="",
     files=(FilePattern(pattern="*"),),
-    null_texts=("",),
+    null_values=("",),
 )
 TABLE = Table.model_validate(
     {
@@ -260,7 +260,7 @@ def test_a_number_as_a_text_is_what_the_same_text_is_in_a_csv_file(
 def test_whatever_stands_for_no_value_other_numbers_are_numbers(
     con: duckdb.DuckDBPyConnection, none: str
 ) -> None:
-    source = SOURCE.model_copy(update={"null_texts": (none,)})
+    source = SOURCE.model_copy(update={"null_values": (none,)})
     assert value(con, "2.5", source, type="double") == 2.5
     assert value(con, json.dumps(none), source, type="double") is None
 
@@ -269,7 +269,7 @@ def test_whatever_stands_for_no_value_other_numbers_are_numbers(
 def test_a_text_without_a_value_is_none_in_columns_of_all_types_alike(
     con: duckdb.DuckDBPyConnection, text: str
 ) -> None:
-    source = SOURCE.model_copy(update={"null_texts": ("", "-1")})
+    source = SOURCE.model_copy(update={"null_values": ("", "-1")})
     found = {
         kind: value(con, text, source, **column)
         for kind, column in {
@@ -644,7 +644,7 @@ def test_digits_of_other_fields_refuse_no_number(
 def test_a_number_that_would_be_rounded_to_what_stands_for_no_value_is_refused(
     con: duckdb.DuckDBPyConnection, column: dict[str, Any], reason: str
 ) -> None:
-    source = SOURCE.model_copy(update={"null_texts": ("-1.0",)})
+    source = SOURCE.model_copy(update={"null_values": ("-1.0",)})
     assert value(con, "-1.00000000000000001", source, **column) == f"it {reason}"
     assert value(con, "-1.0", source, **column) is None
 

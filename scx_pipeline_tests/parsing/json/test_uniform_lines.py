@@ -26,7 +26,7 @@ from scx_pipeline.warehouse.duckdb.duckdb_warehouse import DuckDBSession
 from scx_pipeline.warehouse.protocol import qualified
 
 SOURCE = Source(
-    name="s", description="", format="json_lines", prefix="", files=(FilePattern(pattern="*"),), null_texts=("",)
+    name="s", description="", format="json_lines", prefix="", files=(FilePattern(pattern="*"),), null_values=("",)
 )  # fmt: skip
 TABLE = Table.model_validate(
     {
@@ -257,13 +257,13 @@ class Careful(JsonLinesParser):
 
 def read(con: duckdb.DuckDBPyConnection, kind: type[JsonLinesParser], files: list[LocalFile]) -> Any:
     """What lands, by the key of its file, what is refused of which file, and the fields that are told."""
-    with DuckDBSession(con).landing("star", TABLE, None) as landing:
-        parser = kind(SOURCE, TABLE, landing, lambda item: item.key)
+    with DuckDBSession(con).staging_buffer("star", TABLE, None) as buffer:
+        parser = kind(SOURCE, TABLE, buffer, lambda item: item.key)
         numbered: list[LocalFile] = []
         for group in parser.groups(files):
-            parser.land(len(numbered), [files[index] for index in group])
+            parser.stage(len(numbered), [files[index] for index in group])
             numbered += [files[index] for index in group]
-        rows = con.execute(f"SELECT * FROM {landing.rows}").fetchall()
+        rows = con.execute(f"SELECT * FROM {buffer.rows}").fetchall()
         keys = [item.object.key for item in numbered]
         landed = sorted(repr((keys[row[-1]], row[:-1])) for row in rows if row[-1] >= 0)
         refused = {}
@@ -271,9 +271,9 @@ def read(con: duckdb.DuckDBPyConnection, kind: type[JsonLinesParser], files: lis
             records = sum(row[-1] in (bad, -1 - bad) for row in rows)
             refused[keys[bad]] = parser.explain(bad, numbered[bad], records, None)
             assert len(refused[keys[bad]]) == sum(row[-1] == -1 - bad for row in rows)
-        strangers = {keys[number]: found for number, found in parser.strangers.items()}
-        con.execute(f"DROP TABLE {landing.rows}")
-    return landed, refused, strangers
+        undeclared_fields = {keys[number]: found for number, found in parser.undeclared_fields.items()}
+        con.execute(f"DROP TABLE {buffer.rows}")
+    return landed, refused, undeclared_fields
 
 
 @settings(max_examples=50, deadline=None)

@@ -18,13 +18,13 @@ from scx_pipeline.errors import SourceFileError
 from scx_pipeline.model.star import FilePattern, Source, Table
 from scx_pipeline.parsing.parquet.contract import Contract
 from scx_pipeline.parsing.parquet.parquet_parser import ParquetParser
-from scx_pipeline.parsing.parser import Refused, Strangers
+from scx_pipeline.parsing.parser import Refused, UndeclaredFields
 from scx_pipeline.storage.bucket import LocalFile, ObjectInfo
 from scx_pipeline.warehouse.duckdb.duckdb_warehouse import DuckDBSession
 from scx_pipeline.warehouse.protocol import qualified
 
 SOURCE = Source(
-    name="s", description="", format="parquet", prefix="", files=(FilePattern(pattern="*"),), null_texts=("", "n/a")
+    name="s", description="", format="parquet", prefix="", files=(FilePattern(pattern="*"),), null_values=("", "n/a")
 )  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
 
 def read(
     con: duckdb.DuckDBPyConnection, folder: Path, table: Table, data: dict[str, pa.Array], **options: Any
-) -> tuple[list[tuple[Any, ...]], list[Refused], dict[int, Strangers]]:
+) -> tuple[list[tuple[Any, ...]], list[Refused], dict[int, UndeclaredFields]]:
     """The rows of a file that land, those that are refused, and the names that are told."""
     path = folder / "f"
     pq.write_table(pa.table(data), path, **options)
@@ -54,15 +54,15 @@ def read(
     file = LocalFile(
         ObjectInfo("f.parquet", 1, "", datetime(2023, 1, 1, tzinfo=UTC)), path, "", folder / "aside"
     )
-    with session.landing("star", table, None) as landing:
-        parser = ParquetParser(SOURCE, table, landing, lambda item: f"bucket/{item.key}")
+    with session.staging_buffer("star", table, None) as buffer:
+        parser = ParquetParser(SOURCE, table, buffer, lambda item: f"bucket/{item.key}")
         assert parser.groups([file]) == [[0]]
-        assert parser.land(5, [file]) == {}
-        rows = con.execute(f"SELECT * FROM {landing.rows}").fetchall()
+        assert parser.stage(5, [file]) == {}
+        rows = con.execute(f"SELECT * FROM {buffer.rows}").fetchall()
         assert {row[-1] for row in rows} <= {5, -6}
         refused = parser.explain(5, file, len(rows), None)
         assert len(refused) == sum(row[-1] == -6 for row in rows)
-        return [row[:-1] for row in rows if row[-1] == 5], refused, parser.strangers
+        return [row[:-1] for row in rows if row[-1] == 5], refused, parser.undeclared_fields
 
 
 @pytest.mark.parametrize(
@@ -155,10 +155,10 @@ def test_columns_are_found_by_name_in_any_order_and_others_are_told(
         {"name": "a", "type": "integer"}, {"name": "b", "field": "The B", "type": "varchar(2)"}, {"name": "c", "type": "date"}
     )  # fmt: skip
     data = {"z": pa.array([1.5]), "The B": pa.array(["b"]), "a": pa.array([1])}
-    rows, refused, strangers = read(con, tmp_path, table, data)
+    rows, refused, undeclared_fields = read(con, tmp_path, table, data)
     assert rows == [(1, "b", None)]
     assert refused == []
-    assert strangers == {5: Strangers(("z",), ("c",))}
+    assert undeclared_fields == {5: UndeclaredFields(("z",), ("c",))}
 
 
 def test_values_that_must_not_be_are_refused_with_their_row_column_reason_and_row_as_json(
@@ -200,5 +200,5 @@ def test_a_file_that_does_not_fit_fails_the_load_unless_the_source_says_otherwis
         read(con, tmp_path, table_of({"name": "x", "type": "date"}), {"x": pa.array([1])})
     assert str(told.value) == (
         "bucket/f.parquet has x of type BIGINT, which cannot be read as date; "
-        "upload it again, or let the source say unfit_files: reject"
+        "upload it again, or let the source say on_invalid_file: reject"
     )

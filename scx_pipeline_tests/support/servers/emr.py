@@ -18,7 +18,7 @@ from botocore.validate import validate_parameters
 
 from scx_pipeline import aws
 
-Answer = Callable[[dict[str, Any]], Mapping[str, Any]]
+BuildResult = Callable[[dict[str, Any]], Mapping[str, Any]]
 REGION = "us-east-1"
 APPLICATION = "00f1abc"
 ROLE = "arn:aws:iam::123456789012:role/scx-spark-us-east-1"
@@ -29,7 +29,7 @@ class Service:
     """A service of AWS's: what it answers to each operation, and what it was asked."""
 
     name: str
-    answers: dict[str, Answer] = field(default_factory=dict)
+    answers: dict[str, BuildResult] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def client(self) -> Any:
@@ -53,7 +53,7 @@ class Service:
         return AWSResponse("https://aws", 200, {}, None), answer
 
 
-def refusal(code: str, message: str) -> Answer:
+def refusal(code: str, message: str) -> BuildResult:
     """An answer of AWS's that is none."""
 
     def refuse(params: dict[str, Any]) -> Mapping[str, Any]:

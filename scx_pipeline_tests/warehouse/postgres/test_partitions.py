@@ -15,10 +15,10 @@ import pytest
 from psycopg2.extensions import connection
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.errors import GateError, WarehouseError
+from scx_pipeline.errors import CheckFailedError, WarehouseError
 from scx_pipeline.samples.sensor_readings.sensor_readings_bucket import SensorOptions, generate
 from scx_pipeline.warehouse.postgres import partitions
-from scx_pipeline.warehouse.postgres.staging_buffers import PassingLanding
+from scx_pipeline.warehouse.postgres.staging_buffers import StreamingStagingBuffer
 from scx_pipeline.warehouse.protocol import Limits
 from scx_pipeline_tests.support.load_env import span_of
 from scx_pipeline_tests.support.sensor_env import FEBRUARY, JANUARY, SensorWorld, readings, sensor_world
@@ -136,7 +136,7 @@ def test_a_load_that_is_refused_leaves_no_table_behind(sensors: SensorWorld) -> 
     before = sensors.tables()
     nulls = pa.nulls(3, pa.string())
     sensors.put_minute("2023-01-01 00:01", readings("2023-01-01 00:01", "abc", sensor_serial=nulls))
-    with pytest.raises(GateError):
+    with pytest.raises(CheckFailedError):
         sensors.january()
     assert sensors.tables() == before
     assert len(sensors.readings()) == 1
@@ -148,15 +148,15 @@ def test_a_load_that_is_refused_leaves_no_table_behind(sensors: SensorWorld) -> 
 @contextmanager
 def at_the_third_batch(happens: Callable[[], None]) -> Iterator[None]:
     """Something happens when two batches are on their way."""
-    flush, count = PassingLanding.flush, iter(range(1, 100))
+    flush, count = StreamingStagingBuffer.flush, iter(range(1, 100))
 
-    def flushing(landing: PassingLanding) -> None:
+    def flushing(buffer: StreamingStagingBuffer) -> None:
         if next(count) == 3:
             happens()
-        flush(landing)
+        flush(buffer)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PassingLanding, "flush", flushing)
+        patch.setattr(StreamingStagingBuffer, "flush", flushing)
         yield
 
 

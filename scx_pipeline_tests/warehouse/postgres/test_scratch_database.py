@@ -15,7 +15,7 @@ import duckdb
 import psycopg2
 import pytest
 
-from scx_pipeline.errors import GateError, WarehouseError
+from scx_pipeline.errors import CheckFailedError, WarehouseError
 from scx_pipeline.storage.temporary_folder import LOCK
 from scx_pipeline.warehouse.postgres.postgres_warehouse import PostgresSession
 from scx_pipeline_tests.support.load_env import APRIL, MARCH, World, job
@@ -75,7 +75,7 @@ def test_a_load_leaves_no_file_whether_it_is_published_or_not(spring: World, tem
     spring.load(MARCH)
     assert list(temporary.iterdir()) == []
     spring.put("2021/04/b.csv", ["not a row"] * 90)
-    with pytest.raises(GateError):
+    with pytest.raises(CheckFailedError):
         spring.load(APRIL)
     assert list(temporary.iterdir()) == []
 

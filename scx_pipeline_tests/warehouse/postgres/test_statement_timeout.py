@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from scx_pipeline.errors import WarehouseError
-from scx_pipeline.warehouse.psycopg import WireSession
+from scx_pipeline.warehouse.psycopg import PostgresProtocolSession
 from scx_pipeline_tests.support import engines
 from scx_pipeline_tests.support.load_env import APRIL, LIMITS, World, folder_world, job, jobs_of
 
@@ -49,7 +49,7 @@ def held(world: World, star: str = "another", table: str = "") -> Iterator[None]
         session.begin()
         if table:
             session.execute(f"LOCK TABLE {table}")
-        assert isinstance(session, WireSession)
+        assert isinstance(session, PostgresProtocolSession)
         patience = threading.Timer(
             PATIENCE, session.con.close
         )  # or else a load that is never stopped would wait for ever

@@ -18,7 +18,7 @@ from scx_pipeline.warehouse.redshift.copy_command import (
     arrow_table,
     copy_sql,
     manifest_of,
-    open_place,
+    open_staging_prefix,
 )
 
 ROLE = "arn:aws:iam::123456789012:role/scx-copy"
@@ -77,4 +77,4 @@ def test_values_have_the_types_that_copy_expects() -> None:
 )
 def test_a_place_must_be_named(url: str | None, told: str) -> None:
     with pytest.raises(WarehouseError, match=told):
-        open_place(url, "scx")
+        open_staging_prefix(url, "scx")

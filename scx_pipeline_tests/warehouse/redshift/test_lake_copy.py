@@ -12,7 +12,7 @@ import pytest
 
 from scx_pipeline.errors import LakeError
 from scx_pipeline.lake.build.unload import Unloader
-from scx_pipeline.warehouse.redshift.copy_command import Place
+from scx_pipeline.warehouse.redshift.copy_command import StagingPrefix
 from scx_pipeline_tests.support.lake_loads import Loads
 from scx_pipeline_tests.support.load_env import APRIL, World, job, jobs_of, span_of
 from scx_pipeline_tests.support.music_env import MusicWorld, event, song
@@ -98,13 +98,13 @@ def test_the_cluster_reads_the_lakes_own_files_as_long_as_they_were(
 ) -> None:
     loads = unloaded_jobs(bucket, redshift_url)
     put: list[tuple[str, Any]] = []
-    original = Place.put
+    original = StagingPrefix.put
 
-    def noting(place: Place, name: str, content: Any) -> Any:
+    def noting(place: StagingPrefix, name: str, content: Any) -> Any:
         put.append((name, content))
         return original(place, name, content)
 
-    monkeypatch.setattr(Place, "put", noting)
+    monkeypatch.setattr(StagingPrefix, "put", noting)
     loads.load_month(APRIL)
     assert {name for name, _ in put} == {"manifest.json"}
     told = {

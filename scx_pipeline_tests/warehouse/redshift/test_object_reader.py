@@ -35,19 +35,19 @@ from scx_pipeline_tests.support.sensor_env import SensorWorld, packed, readings
 from scx_pipeline_tests.support.servers.redshift import reading_bucket
 from scx_pipeline_tests.warehouse.redshift.test_loads import as_written, check_golden, cut_at_statements
 
-Place = tuple[str, str]
+StagingPrefix = tuple[str, str]
 COUNTS = "object_key, rows_read, rows_loaded, rows_rejected, rows_deduplicated, rows_filtered"
 
 
 @pytest.fixture
-def place(redshift_url: str) -> Iterator[Place]:
+def place(redshift_url: str) -> Iterator[StagingPrefix]:
     """A bucket in S3, and the stand-in that reads it, however little there is to read."""
     with reading_bucket(redshift_url) as bucket:
         yield bucket, f"{redshift_url}&copy_from=0"
 
 
 @pytest.fixture
-def world(place: Place) -> World:
+def world(place: StagingPrefix) -> World:
     return World(*place)
 
 
@@ -98,7 +98,7 @@ def test_what_a_month_that_is_read_so_sends(redshift: StandIn, world: World) -> 
     check_golden("scx-month-read.sql", as_written(redshift.statements[first:]))
 
 
-def test_what_a_month_of_events_sends(redshift: StandIn, place: Place) -> None:
+def test_what_a_month_of_events_sends(redshift: StandIn, place: StagingPrefix) -> None:
     music = MusicWorld(*place)
     music.put_day("2018-11-05", [event(1, 0, "2018-11-05 10:00:00"), event(1, 1, "2018-11-05 10:05:00")])
     music.settle()
@@ -108,7 +108,7 @@ def test_what_a_month_of_events_sends(redshift: StandIn, place: Place) -> None:
     assert music.table("staging_events", "COUNT(*)") == [(2,)]
 
 
-def test_what_a_month_of_readings_sends(redshift: StandIn, place: Place) -> None:
+def test_what_a_month_of_readings_sends(redshift: StandIn, place: StagingPrefix) -> None:
     sensors = SensorWorld(*place)
     for minute in ("2023-01-05 10:00", "2023-01-05 10:01"):
         usual = readings(minute)
@@ -121,7 +121,7 @@ def test_what_a_month_of_readings_sends(redshift: StandIn, place: Place) -> None
 
 
 def test_fields_are_taken_by_paths_written_from_the_declared_mapping(
-    redshift: StandIn, place: Place, monkeypatch: pytest.MonkeyPatch
+    redshift: StandIn, place: StagingPrefix, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     music = MusicWorld(*place)
     music.put_day("2018-11-05", [event(1, 0, "2018-11-05 10:00:00")])
@@ -397,7 +397,7 @@ def test_nothing_and_a_quoted_empty_text_are_null_where_the_source_says_so_and_n
         json.dumps(event(1, 1, "2018-11-05 10:01:00", itemInSession=1.5)),
     ],
 )
-def test_a_record_that_is_not_as_declared_is_the_parser_s_to_refuse(place: Place, line: str) -> None:
+def test_a_record_that_is_not_as_declared_is_the_parser_s_to_refuse(place: StagingPrefix, line: str) -> None:
     music = MusicWorld(*place)
     events = [json.dumps(event(1, n, "2018-11-05 10:00:00")) for n in range(2, 30)]
     music.put_key(f"{EVENTS}2018/11/2018-11-05-events.json", "\n".join([*events, line]).encode())
@@ -408,7 +408,7 @@ def test_a_record_that_is_not_as_declared_is_the_parser_s_to_refuse(place: Place
 
 @pytest.mark.parametrize("shown", ["refused", "nothing"], ids=["the one that COPY must refuse", "none"])
 def test_json_records_that_copy_refused_are_rejected_whatever_the_views_hide(
-    redshift: StandIn, place: Place, shown: str
+    redshift: StandIn, place: StagingPrefix, shown: str
 ) -> None:
     redshift.hides, redshift.tells = (
         lambda view, url: view.endswith("error_detail") and shown not in url,
@@ -422,7 +422,7 @@ def test_json_records_that_copy_refused_are_rejected_whatever_the_views_hide(
     assert music.table("staging_events", "COUNT(*)") == [(28,)]
 
 
-def test_a_field_that_is_not_declared_is_told(place: Place) -> None:
+def test_a_field_that_is_not_declared_is_told(place: StagingPrefix) -> None:
     music = MusicWorld(*place)
     music.put_day("2018-11-05", [event(1, 0, "2018-11-05 10:00:00") | {"mood": "good"}])
     report = music.load("2018-11")
@@ -431,7 +431,7 @@ def test_a_field_that_is_not_declared_is_told(place: Place) -> None:
 
 @pytest.mark.parametrize("why", ["moments", "codec"])
 def test_parquet_that_copy_would_misread_is_read_by_the_parser(
-    redshift: StandIn, place: Place, why: str
+    redshift: StandIn, place: StagingPrefix, why: str
 ) -> None:
     """COPY takes moments for bare numbers where the file does not say that they are in UTC, and knows no zstd."""
     sensors = SensorWorld(*place)
@@ -444,7 +444,7 @@ def test_parquet_that_copy_would_misread_is_read_by_the_parser(
 
 
 def test_parquet_of_other_types_than_declared_is_converted_by_the_parser(
-    redshift: StandIn, place: Place
+    redshift: StandIn, place: StagingPrefix
 ) -> None:
     sensors = SensorWorld(*place)
     moment = pa.array([1672912800000, 1672912800000], pa.timestamp("ms"))

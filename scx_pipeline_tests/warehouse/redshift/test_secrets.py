@@ -45,7 +45,7 @@ mutation ($tags: [ExecutionTag!]) { launchRun(executionParams: {
 def secrets_manager(user: str, password: str) -> Iterator[str]:
     """AWS Secrets Manager, as far as it has one secret: its address."""
 
-    class Answer(BaseHTTPRequestHandler):
+    class BuildResult(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
             secret = json.dumps({"username": user, "password": password})
@@ -59,7 +59,7 @@ def secrets_manager(user: str, password: str) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
 
-    with ThreadingHTTPServer((LOOPBACK, 0), Answer) as server:
+    with ThreadingHTTPServer((LOOPBACK, 0), BuildResult) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://{LOOPBACK}:{server.server_port}"
         server.shutdown()
@@ -91,7 +91,7 @@ class LoginEnv:
         jobs = [job(first + n, "2021-04-05 10:00:00") for n in range(JOBS)]
         self.world.put("2021/04/a.csv", [*jobs, "1,10,short"])
 
-    def stands(self, first: int) -> bool:
+    def table_exists(self, first: int) -> bool:
         """Whether these jobs stand, and no others."""
         return sorted(jobs_of(self.world)) == list(range(first, first + JOBS))
 
@@ -150,7 +150,7 @@ def test_scx_load_in_a_process_of_its_own_leaves_no_secret_whether_it_succeeds_o
     login_env.put(1)
     done = login_env.load()
     assert done.returncode == 0, done.stderr
-    assert login_env.stands(1)
+    assert login_env.table_exists(1)
     login_env.put(101)
     login_env.redshift.before = refuse
     refused = login_env.load()
@@ -161,7 +161,7 @@ def test_scx_load_in_a_process_of_its_own_leaves_no_secret_whether_it_succeeds_o
     login_env.redshift.users["scx"] = "another"
     assert "password authentication failed" in login_env.load(SCX_WAREHOUSE_URL=wrong).stderr
     login_env.redshift.users["scx"] = PASSWORD
-    assert login_env.stands(1)
+    assert login_env.table_exists(1)
     _nothing_leaked(login_env, "stderr")
 
 
@@ -174,12 +174,12 @@ def test_runs_of_the_daemon_leave_no_secret_whether_they_succeed_or_fail(
     with dagster_dev(login_env.folder, s3, bucket, more) as site:
         login_env.put(1)
         assert launched(site, 1) == "SUCCESS"
-        assert login_env.stands(1)
+        assert login_env.table_exists(1)
         login_env.put(101)
         login_env.redshift.before = refuse
         assert launched(site, 2) == "FAILURE"
         login_env.redshift.before = lambda sql: None
-        assert login_env.stands(1)
+        assert login_env.table_exists(1)
         _nothing_leaked(login_env, "home/server.log")
 
 

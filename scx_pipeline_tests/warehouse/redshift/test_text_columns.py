@@ -126,11 +126,11 @@ def test_usual_texts_are_in_no_doubt(judged: Judge, kind: str, texts: list[str])
 
 
 @pytest.mark.parametrize("kind", ["varchar(9)", "integer", "timestamp"])
-@pytest.mark.parametrize("null_texts", [(), ("n/a",), ("",), ("n/a", "")])
+@pytest.mark.parametrize("null_values", [(), ("n/a",), ("",), ("n/a", "")])
 def test_what_copy_cannot_tell_from_nothing_is_in_doubt_unless_the_empty_text_stands_for_none(
-    redshift: StandIn, kind: str, null_texts: tuple[str, ...]
+    redshift: StandIn, kind: str, null_values: tuple[str, ...]
 ) -> None:
-    select = typed_texts([column(kind)], "texts", null_texts)
+    select = typed_texts([column(kind)], "texts", null_values)
     with (
         closing(psycopg2.connect(redshift.url().replace("redshift://", "postgresql://"))) as con,
         con.cursor() as cursor,
@@ -141,5 +141,5 @@ def test_what_copy_cannot_tell_from_nothing_is_in_doubt_unless_the_empty_text_st
             cursor.execute("INSERT INTO texts VALUES (%s)", [text])
             cursor.execute(f"SELECT x, {DOUBTFUL} FROM ({select}) AS q")
             [(value, doubtful)] = cursor.fetchall()
-            assert doubtful is ("" not in null_texts)
+            assert doubtful is ("" not in null_values)
             assert doubtful or value is None

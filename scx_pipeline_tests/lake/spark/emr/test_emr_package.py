@@ -18,7 +18,7 @@ import scx_pipeline.lake.job, scx_pipeline.lake.sparkmaker, scx_pipeline.lake.wo
 import boto3, botocore, certifi, dagster_pipes, duckdb, numpy, obstore, pandas, pyarrow.parquet, pydantic_settings, sqlglot, yaml
 from obstore.auth.boto3 import Boto3CredentialProvider
 from scx_pipeline.engine.declare import load_star, star_names, stars_folder
-from scx_pipeline.lake.duckmaker import DuckEngine
+from scx_pipeline.lake.duckmaker import DuckDBLakeEngine
 print([load_star(stars_folder() / name).star.name for name in star_names()])
 print({module.__file__.split("/environment/")[0] for name, module in sys.modules.items() if "/environment/" in (getattr(module, "__file__", None) or "")})
 """

@@ -12,7 +12,7 @@ from scx_pipeline.model.reserved_names import MONTH
 from scx_pipeline.model.star import Column, Table
 
 
-def month_rows(compiled: CompiledStar, table: Table) -> Table:
+def latest_rows_table(compiled: CompiledStar, table: Table) -> Table:
     """The engine's own table that holds, for a table kept by key, each month's newest row of every key.
 
     From it a key's newest row is found again when the month that had it is reloaded, without reading any history. Its
@@ -38,6 +38,6 @@ def _short(name: str) -> str:
     return name if len(name) <= 63 else f"{name[:54]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def touched_name(table: Table) -> str:
+def touched_keys_table(table: Table) -> str:
     """The temporary table of the keys that a load may have changed in a table kept by key."""
     return f"_touched_{table.name}"
