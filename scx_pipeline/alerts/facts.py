@@ -9,7 +9,6 @@ from typing import Literal
 
 from scx_pipeline.model.star import Month, contiguous_ranges
 
-ALL = "all"  # in the place of a month: the tables that have none
 LOAD, REFRESH = "load", "refresh"  # what the runs of a star's two jobs do; other runs do something else
 REJECTED = "rejected_rows"  # the check that warns of the first rejected row; for alerts there is a limit
 Result = Literal["passed", "warned", "failed", "unknown"]
@@ -78,7 +77,7 @@ class StarLook:
 
     star: str
     failure: str = ""
-    due: Mapping[str, str] = field(default_factory=dict)  # month, or ALL → what stands of it
+    due: Mapping[str, str] = field(default_factory=dict)  # month, or UNPARTITIONED.value → what stands of it
     rejecting: tuple[RejectingLoad, ...] = ()
 
 
@@ -93,6 +92,6 @@ class Facts:
     next_watermark: float = 0.0  # until when the runs that ended are known
 
 
-def spans_text(months: frozenset[Month]) -> str:
+def months_text(months: frozenset[Month]) -> str:
     """Months as the fewest spans: 2021-02…2021-04, 2021-08."""
     return ", ".join(map(str, contiguous_ranges(sorted(months))))

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from scx_pipeline.alerts.advice import BUSY
-from scx_pipeline.alerts.facts import ALL, LOAD, REFRESH, FinishedRun, RunScope, StarLook, spans_text
-from scx_pipeline.model.star import Month
+from scx_pipeline.alerts.facts import LOAD, REFRESH, FinishedRun, RunScope, StarLook, months_text
+from scx_pipeline.model.star import UNPARTITIONED, Month
 
 MOST = 200  # failures that are remembered
 FORGET = 3600.0  # seconds after which a failure is forgotten that left nothing undone
@@ -54,7 +54,7 @@ def follow(
 def unit_of(run: FinishedRun) -> str:
     """What names the failure, whichever run it was: what the run was to make, and why it did not."""
     target = run.target
-    parts = (spans_text(target.months).replace(", ", "+"), "+".join(target.tables), run.failure)
+    parts = (months_text(target.months).replace(", ", "+"), "+".join(target.tables), run.failure)
     return ":".join(("run", target.star or "-", target.what, *(part for part in parts if part)))
 
 
@@ -99,7 +99,11 @@ def _compare(standing: dict[str, OpenFailure], look: StarLook) -> list[str]:
 
 
 def _undone(item: OpenFailure, due: Mapping[str, str]) -> bool:
-    return ALL in due if item.target.what == REFRESH else any(str(month) in due for month in item.left)
+    return (
+        UNPARTITIONED.value in due
+        if item.target.what == REFRESH
+        else any(str(month) in due for month in item.left)
+    )
 
 
 def forget_idle(failures: Sequence[OpenFailure], now: float) -> list[OpenFailure]:

@@ -10,7 +10,7 @@ from email.utils import format_datetime
 from typing import Any
 
 from scx_pipeline.alerts.address import MailAddress
-from scx_pipeline.alerts.facts import spans_text
+from scx_pipeline.alerts.facts import months_text
 from scx_pipeline.alerts.messages import Message
 
 VERSION = 1  # of the webhook's JSON; a field may be added without a new one
@@ -66,7 +66,7 @@ def webhook_json(message: Message) -> dict[str, Any]:
         "what": problem.what or None,
         "lake": problem.lake,
         "months": sorted(map(str, problem.months)),
-        "spans": spans_text(problem.months).split(", ") if problem.months else [],
+        "spans": months_text(problem.months).split(", ") if problem.months else [],
         "without_months": problem.unpartitioned,
         "tables": problem.tables,
         "checks": [{"table": check.table, "check": check.name} for check in problem.checks],

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from scx_pipeline.alerts.advice import advice_on, guide_to, sentence_of
-from scx_pipeline.alerts.facts import spans_text
+from scx_pipeline.alerts.facts import months_text
 from scx_pipeline.alerts.problem import FoundCheck, Problem
 from scx_pipeline.alerts.problems import Limits
 
@@ -52,7 +52,7 @@ def _run(problem: Problem, limits: Limits) -> tuple[str, list[str], str]:
         title = f"{work} failed"
     else:
         place = f"{problem.star}{' lake' if problem.lake else ''}"
-        of = spans_text(problem.months) or (_WHOLE if "refresh" in problem.what else "")
+        of = months_text(problem.months) or (_WHOLE if "refresh" in problem.what else "")
         title = f"{place} {of}: {work} failed" if of else f"{place}: {work} failed"
     lines = [
         sentence_of(problem.failure),
@@ -119,7 +119,7 @@ def _named(checks: tuple[FoundCheck, ...]) -> str:
 
 def _parts(problem: Problem) -> str:
     return ", ".join(
-        part for part in (_WHOLE if problem.unpartitioned else "", spans_text(problem.months)) if part
+        part for part in (_WHOLE if problem.unpartitioned else "", months_text(problem.months)) if part
     )
 
 

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from scx_pipeline.alerts.advice import BUSY
-from scx_pipeline.alerts.facts import ALL, LOAD, REFRESH, REJECTED, CheckState, Facts, FinishedRun, StarLook
+from scx_pipeline.alerts.facts import LOAD, REFRESH, REJECTED, CheckState, Facts, FinishedRun, StarLook
 from scx_pipeline.alerts.failures import OpenFailure, follow, forget_idle
 from scx_pipeline.alerts.problem import FoundCheck, Problem
-from scx_pipeline.model.star import Month
+from scx_pipeline.model.star import UNPARTITIONED, Month
 
-Due = Mapping[str, tuple[str, float]]  # month, or ALL → what stands of it, and since when it is due
+Due = Mapping[
+    str, tuple[str, float]
+]  # month, or UNPARTITIONED.value → what stands of it, and since when it is due
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ def _failing(failures: Iterable[OpenFailure], star: str) -> set[str]:
         f"stale:{star}:{part}"
         for item in failures
         if item.target.star == star and item.target.what in (LOAD, REFRESH)
-        for part in (map(str, item.left) if item.target.what == LOAD else [ALL])
+        for part in (map(str, item.left) if item.target.what == LOAD else [UNPARTITIONED.value])
     }
 
 
@@ -170,7 +172,7 @@ def _rejecting(look: StarLook, share: float) -> Iterator[Problem]:
             continue
         counts = {"rows_read": load.rows_read, "rows_rejected": load.rows_rejected}
         group = f"rejected:{look.star}:{load.run_id or load.at}"
-        for part in [str(month) for month in sorted(load.months)] or [ALL]:
+        for part in [str(month) for month in sorted(load.months)] or [UNPARTITIONED.value]:
             unit = f"rejected:{look.star}:{part}"
             told = Problem(
                 "rejected", (unit,), group, load.at, (look.star,), counts=counts, run_id=load.run_id
@@ -180,6 +182,6 @@ def _rejecting(look: StarLook, share: float) -> Iterator[Problem]:
 
 def _of_part(part: str, problem: Problem) -> Problem:
     """The problem, of a month or of the tables without."""
-    if part == ALL:
+    if part == UNPARTITIONED.value:
         return replace(problem, unpartitioned=True)
     return replace(problem, months=frozenset({Month.parse(part)}))

@@ -22,12 +22,12 @@ from scx_pipeline.cli.options import (
     find_star,
     limits_of,
     months_named,
-    span_of,
+    range_option,
     warehouse_of,
 )
-from scx_pipeline.cli.runs import CHANGED, EVERYTHING, choose, outcome_json, run_parts, spans_due
+from scx_pipeline.cli.runs import CHANGED, EVERYTHING, choose, outcome_json, run_parts, scopes_due
 from scx_pipeline.errors import PipelineError
-from scx_pipeline.model.star import MonthRange
+from scx_pipeline.model.star import UNPARTITIONED, LoadScope, MonthRange
 from scx_pipeline.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -101,14 +101,12 @@ def _build(
 
     lake_resource(settings).check(settings.bucket)
     return run_parts(
-        compiled, settings, parts, quiet=quiet, job_of=lambda span: lake_job_name(compiled.star, span)
+        compiled, settings, parts, quiet=quiet, job_of=lambda scope: lake_job_name(compiled.star, scope)
     )
 
 
-def _parts(
-    compiled: CompiledStar, settings: Settings, choice: str | tuple[str, str]
-) -> list[MonthRange | None]:
-    """The builds that it takes, one after the other; None is the one of the tables without months."""
+def _parts(compiled: CompiledStar, settings: Settings, choice: str | tuple[str, str]) -> list[LoadScope]:
+    """The builds that it takes, one after the other; the one of the unpartitioned tables comes first."""
     from scx_pipeline.lake.build.builder import plan_build
 
     planned = plan_build(compiled, bucket_of(settings), settings.lake)
@@ -118,9 +116,11 @@ def _parts(
             f"the bucket {settings.bucket} has no objects under {prefixes}: upload some, or run `scx generate {compiled.star.name}`"
         )
     unpartitioned = planned.unpartitioned or (choice == EVERYTHING and compiled.star.unpartitioned)
-    first: list[MonthRange | None] = [None] if unpartitioned else []
+    first: list[LoadScope] = [UNPARTITIONED] if unpartitioned else []
     named = (
-        [span_of(compiled, *choice)] if isinstance(choice, tuple) else spans_due(compiled, planned, choice)
+        [range_option(compiled, *choice)]
+        if isinstance(choice, tuple)
+        else scopes_due(compiled, planned, choice)
     )
     return [*first, *named]
 
@@ -185,11 +185,11 @@ def unload(
     if month and (from_ or to):
         raise PipelineError("choose one of --month and --from/--to")
     named = months_named(month, from_, to)
-    span = span_of(compiled, *named) if named else None
+    scope = range_option(compiled, *named) if named else None
     line = rendering.err.status(f"{star}: starting")
     with nullcontext() if as_json else line:
         unloader = Unloader(
-            compiled, warehouse_of(settings), span, lambda message: line.update(f"{star}: {message}")
+            compiled, warehouse_of(settings), scope, lambda message: line.update(f"{star}: {message}")
         )
         done = unloader.run(lake or settings.lake)
     if as_json:

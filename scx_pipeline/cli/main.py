@@ -24,7 +24,7 @@ from scx_pipeline.cli.options import (
     StarName,
     bucket_of,
     find_star,
-    span_of,
+    range_option,
     warehouse_of,
 )
 from scx_pipeline.cli.runs import (
@@ -34,10 +34,10 @@ from scx_pipeline.cli.runs import (
     outcome_json,
     report_lost_runs,
     run_parts,
-    spans_due,
+    scopes_due,
 )
 from scx_pipeline.errors import PipelineError
-from scx_pipeline.model.star import Month, MonthRange, contiguous_ranges
+from scx_pipeline.model.star import UNPARTITIONED, LoadScope, Month, MonthRange, contiguous_ranges
 from scx_pipeline.settings import Settings, read_settings, redact
 from scx_pipeline.storage.temporary_folder import make_private
 
@@ -227,7 +227,6 @@ def _plan_all(settings: Settings, as_json: bool) -> None:
 @app.command(epilog="Example: scx status scx")
 def status(star: StarName, as_json: AsJson = False) -> None:
     """Show the months that stand: rows per table, when they were loaded, and how the last checks came out."""
-    from scx_pipeline.history.load_history import ALL
     from scx_pipeline.reporting.status import read_status
 
     settings, compiled = read_settings(), find_star(star)
@@ -238,7 +237,7 @@ def status(star: StarName, as_json: AsJson = False) -> None:
         print(json.dumps(found.as_json(), indent=2, default=str))
         return
     columns = ["month", *(item.name for item in compiled.star.tables), "loaded (UTC)", ""]
-    count = len([month for month in found.months if month != ALL])
+    count = len([month for month in found.months if month != UNPARTITIONED.value])
     rendering.out.print(rendering.table(f"{star}: {count} months", columns, found.month_rows()))
     failed = [check for check in found.checks if not check[2]]
     rendering.out.print(f"last load: {len(found.checks)} checks, {len(failed)} not passed")
@@ -468,7 +467,7 @@ class _Way:
     """Where a load's rows come from: what is due, and the tags of its runs."""
 
     settings: Settings
-    parts: Callable[[CompiledStar, Settings, str | tuple[str, str]], list[MonthRange | None]]
+    parts: Callable[[CompiledStar, Settings, str | tuple[str, str]], list[LoadScope]]
     tags: Callable[[], Mapping[str, str]]
     standing: str  # how a month stands that is not due
 
@@ -501,36 +500,34 @@ def _lake_way(settings: Settings, last: str | None, lake: str | None) -> _Way:
 
 def _parts_of_lake(
     compiled: CompiledStar, settings: Settings, choice: str | tuple[str, str]
-) -> list[MonthRange | None]:
+) -> list[LoadScope]:
     """The loads from the lake that it takes. Raises PipelineError for what the lake has not, or of another make."""
     from scx_pipeline.lake.load.load_plan import plan_loading
 
-    named = span_of(compiled, *choice) if isinstance(choice, tuple) else None
+    named = range_option(compiled, *choice) if isinstance(choice, tuple) else None
     planned = plan_loading(compiled, settings.lake, warehouse_of(settings))
     unpartitioned = planned.unpartitioned or (
         choice == EVERYTHING and planned.manifest.unpartitioned is not None
     )
     months = named.months if named else planned.all_months if choice == EVERYTHING else planned.months
     planned.check(unpartitioned, months)
-    first: list[MonthRange | None] = [None] if unpartitioned else []
+    first: list[LoadScope] = [UNPARTITIONED] if unpartitioned else []
     return [*first, *contiguous_ranges(list(months))]
 
 
-def _parts(
-    compiled: CompiledStar, settings: Settings, choice: str | tuple[str, str]
-) -> list[MonthRange | None]:
-    """The loads that it takes, one after the other; None is the one of the tables without months."""
+def _parts(compiled: CompiledStar, settings: Settings, choice: str | tuple[str, str]) -> list[LoadScope]:
+    """The loads that it takes, one after the other; the one of the unpartitioned tables comes first."""
     if isinstance(choice, tuple):  # loaded without a look at what has changed
-        span = span_of(compiled, *choice)
+        scope = range_option(compiled, *choice)
         return (
-            [None, span]
+            [UNPARTITIONED, scope]
             if compiled.star.unpartitioned and not _unpartitioned_is_current(compiled, settings)
-            else [span]
+            else [scope]
         )
     planned = _plan(compiled, settings)
     unpartitioned = planned.unpartitioned or (choice == EVERYTHING and compiled.star.unpartitioned)
-    first: list[MonthRange | None] = [None] if unpartitioned else []
-    return [*first, *spans_due(compiled, planned, choice)]
+    first: list[LoadScope] = [UNPARTITIONED] if unpartitioned else []
+    return [*first, *scopes_due(compiled, planned, choice)]
 
 
 def _unpartitioned_is_current(compiled: CompiledStar, settings: Settings) -> bool:

@@ -88,13 +88,13 @@ def months_named(month: str | None, first: str | None, last: str | None) -> tupl
     return None
 
 
-def span_of(compiled: CompiledStar, first: str, last: str) -> MonthRange:
+def range_option(compiled: CompiledStar, first: str, last: str) -> MonthRange:
     """The months from the first to the last. Raises PipelineError for what are none, or none of the star."""
-    from scx_pipeline.loading.load import check_span
+    from scx_pipeline.loading.load import check_range
 
     try:
-        span = MonthRange(Month.parse(first), Month.parse(last))
+        scope = MonthRange(Month.parse(first), Month.parse(last))
     except ValueError as error:
         raise PipelineError(str(error)) from None
-    check_span(compiled.star, span)
-    return span
+    check_range(compiled.star, scope)
+    return scope

@@ -116,12 +116,12 @@ def show_outcome(compiled: CompiledStar, outcome: RunOutcome) -> None:
                 sum(outcome.rows.get(item.name, {}).values()),
                 _checks(outcome, item.name),
             )
-            for item in (star.monthly if outcome.span else star.unpartitioned)
+            for item in (star.monthly if outcome.scope else star.unpartitioned)
         ]
-        counted = "rows of these months" if outcome.span else "rows"
+        counted = "rows of these months" if outcome.scope else "rows"
         out.print(
             table(
-                f"{star.name} {outcome.span or WHOLE}: published", ["table", "role", counted, "checks"], rows
+                f"{star.name} {outcome.scope or WHOLE}: published", ["table", "role", counted, "checks"], rows
             )
         )
         if "rows_read" in numbers:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from scx_pipeline.cli import rendering
 from scx_pipeline.cli.options import months_named
 from scx_pipeline.errors import PipelineError
-from scx_pipeline.model.star import MonthRange, contiguous_ranges
+from scx_pipeline.model.star import LoadScope, MonthRange, contiguous_ranges
 from scx_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def choose(
     return months_named(month, first, last) or (EVERYTHING if everything else CHANGED)
 
 
-def spans_due(compiled: CompiledStar, planned: Plan, choice: str) -> list[MonthRange]:
+def scopes_due(compiled: CompiledStar, planned: Plan, choice: str) -> list[MonthRange]:
     """The spans of months that a plan and a choice without months ask for."""
     if choice == CHANGED:
         return contiguous_ranges([item.month for item in planned.changed])
@@ -48,7 +48,7 @@ def spans_due(compiled: CompiledStar, planned: Plan, choice: str) -> list[MonthR
 def run_parts(
     compiled: CompiledStar,
     settings: Settings,
-    parts: Sequence[MonthRange | None],
+    parts: Sequence[LoadScope],
     *,
     quiet: bool,
     job_of: JobOf | None = None,
@@ -97,7 +97,7 @@ def report_lost_runs(settings: Settings) -> None:
                 rendering.err.print(f"run {run_id} no longer has a process: it was reported as failed")
 
 
-def _name(compiled: CompiledStar, part: MonthRange | None) -> str:
+def _name(compiled: CompiledStar, part: LoadScope) -> str:
     return f"{compiled.star.name} {part or rendering.WHOLE}"
 
 
@@ -105,7 +105,7 @@ def outcome_json(outcome: RunOutcome) -> dict[str, Any]:
     """How a run ended, for a script."""
     return {
         "run_id": outcome.run_id,
-        "months": [str(outcome.span.first), str(outcome.span.last)] if outcome.span else [],
+        "months": [str(outcome.scope.first), str(outcome.scope.last)] if outcome.scope else [],
         "published": outcome.success,
         "error": outcome.error,
         "rows": outcome.rows,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scx_pipeline.errors import DeclarationError
-from scx_pipeline.model.star import MonthRange, Query, Star, Table
+from scx_pipeline.model.star import UNPARTITIONED, LoadScope, MonthRange, Query, Star, Table
 from scx_pipeline.warehouse.protocol import Capabilities, in_month_range, qualified
 
 if TYPE_CHECKING:
@@ -121,18 +121,18 @@ class CompiledStar:
                 found.add(table.name)
         return found
 
-    def select(self, table: Table, span: MonthRange | None, engine: Capabilities) -> str:
+    def select(self, table: Table, scope: LoadScope, engine: Capabilities) -> str:
         """The table's SELECT in an engine's dialect, its sliced inputs narrowed to the span."""
-        wanted = (table.name, span, engine.dialect, engine.collation)
+        wanted = (table.name, scope, engine.dialect, engine.collation)
         if wanted not in self._generated:
-            self._generated[wanted] = _generate(self._selects[table.name], self, engine, span)
+            self._generated[wanted] = _generate(self._selects[table.name], self, engine, scope)
         return self._generated[wanted]
 
     def query(self, query: Query, engine: Capabilities) -> str:
         """An analysts' query in an engine's dialect, or as it is written where it says so."""
         if query.as_written:
             return self.queries[query.name].text
-        return _generate(self._queries[query.name], self, engine, None)
+        return _generate(self._queries[query.name], self, engine, UNPARTITIONED)
 
     def output_types(self, table: Table) -> dict[str, str]:
         """The columns that the table's SELECT gives, the declared ones and those it is ordered by, and their neutral types:
@@ -207,7 +207,7 @@ class CompiledStar:
         }
 
     @cached_property
-    def _generated(self) -> dict[tuple[str, MonthRange | None, str, str], str]:
+    def _generated(self) -> dict[tuple[str, LoadScope, str, str], str]:
         """What `select` gave so far: a process that loads a span again need not make it again."""
         return {}
 
@@ -480,9 +480,7 @@ def _own_tables(select: exp.Query, star: Star) -> Iterator[exp.Table]:
     return (node for node in select.find_all(exp.Table) if node.name in names - local)
 
 
-def _generate(
-    select: exp.Query, compiled: CompiledStar, engine: Capabilities, span: MonthRange | None
-) -> str:
+def _generate(select: exp.Query, compiled: CompiledStar, engine: Capabilities, scope: LoadScope) -> str:
     from sqlglot import exp
 
     star = compiled.star
@@ -492,19 +490,19 @@ def _generate(
         table = star.table(node.name)
         alias = node.alias_or_name
         source = exp.table_(compiled.stored(table).name, db=star.schema_name, quoted=True)
-        if span is None or not table.partitioned:
+        if scope is UNPARTITIONED or not table.partitioned:
             node.replace(exp.alias_(source, alias, table=True, quoted=True))
         else:
-            narrowed = exp.select("*").from_(source).where(_condition(table, span))
+            narrowed = exp.select("*").from_(source).where(_condition(table, scope))
             node.replace(narrowed.subquery(exp.to_identifier(alias, quoted=True)))
     return str(_fix(tree, engine).sql(dialect=engine.dialect))
 
 
 @lru_cache(maxsize=256)
-def _condition(table: Table, span: MonthRange) -> exp.Expr:
+def _condition(table: Table, scope: MonthRange) -> exp.Expr:
     import sqlglot
 
-    return sqlglot.parse_one(in_month_range(table.event_time_column, span), read="postgres")
+    return sqlglot.parse_one(in_month_range(table.event_time_column, scope), read="postgres")
 
 
 def _fix(tree: exp.Query, engine: Capabilities) -> exp.Query:

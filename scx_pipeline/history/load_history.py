@@ -11,7 +11,7 @@ from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import BucketError
 from scx_pipeline.history.check_result import CheckResult, Rows
 from scx_pipeline.history.ingest_result import IngestResult, ObjectCount
-from scx_pipeline.model.star import Column, Month, MonthRange, Star, Table
+from scx_pipeline.model.star import UNPARTITIONED, Column, LoadScope, Month, MonthRange, Star, Table
 from scx_pipeline.planning.selection import MonthState, SelectedObject, Selection
 from scx_pipeline.storage.listing import shown
 from scx_pipeline.warehouse.protocol import STATE_SCHEMA, Session, qualified
@@ -74,7 +74,6 @@ TABLES = _state_table(
 )  # fmt: skip
 STATE_TABLES = (LOADS, MONTHS, MONTH_ROWS, OBJECTS, REJECTED, CHECKS, WHOLES, STALE, TABLES)
 MAX_KEY_BYTES = 1024  # of an object's key, as in S3; the path of a file may be longer
-ALL = "all"  # in the place of a month, of a table that has none
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class LoadRecord:
     """What the history keeps of a load."""
 
     load_id: str
-    span: MonthRange | None  # None: of the tables without months
+    scope: LoadScope
     run_id: str | None
     started_at: datetime
     counts: Sequence[ObjectCount]
@@ -138,12 +137,12 @@ def read_purged(session: Session, star: str, tables: Collection[str]) -> dict[st
     return {table: standing - months for table, months in kept.items()}
 
 
-def forget_rows(session: Session, star: str, table: Table, span: MonthRange) -> None:
+def forget_rows(session: Session, star: str, table: Table, scope: MonthRange) -> None:
     """Note that a table has no rows of the span any more; the months stand all the same."""
     mark = session.capabilities.placeholder
     session.execute(
         f"DELETE FROM {STATE_SCHEMA}.month_rows WHERE star = {mark} AND table_name = {mark} AND month BETWEEN {mark} AND {mark}",
-        [star, table.name, str(span.first), str(span.last)],
+        [star, table.name, str(scope.first), str(scope.last)],
     )
 
 
@@ -197,7 +196,7 @@ def forget_months(session: Session, star: Star) -> None:
     for table in (MONTHS, STALE):
         session.execute(f"DELETE FROM {qualified(STATE_SCHEMA, table)} WHERE star = {mark}", [star.name])
     session.execute(
-        f"DELETE FROM {qualified(STATE_SCHEMA, MONTH_ROWS)} WHERE star = {mark} AND month <> '{ALL}'",
+        f"DELETE FROM {qualified(STATE_SCHEMA, MONTH_ROWS)} WHERE star = {mark} AND month <> '{UNPARTITIONED.value}'",
         [star.name],
     )
     kept = [source.name for source in star.sources if source.event_time is None]
@@ -208,9 +207,9 @@ def forget_months(session: Session, star: Star) -> None:
         )
 
 
-def forget_stale(session: Session, star: str, span: MonthRange) -> None:
+def forget_stale(session: Session, star: str, scope: MonthRange) -> None:
     """Note that the span's months are right again."""
-    _delete_months(session, STALE, star, span)
+    _delete_months(session, STALE, star, scope)
 
 
 def record_load(session: Session, compiled: CompiledStar, record: LoadRecord, selection: Selection) -> None:
@@ -219,31 +218,35 @@ def record_load(session: Session, compiled: CompiledStar, record: LoadRecord, se
     declared = [source.name for source in compiled.star.sources]
     totals = [record.total(name) for name in ("read", "loaded", "rejected", "deduplicated", "filtered")]
     _insert(session, LOADS, [(
-        record.load_id, star, *_ends(record.span), record.run_id, record.started_at, now,
+        record.load_id, star, *_ends(record.scope), record.run_id, record.started_at, now,
         len(record.counts), sum(count.object.info.size for count in record.counts), *totals,
     )])  # fmt: skip
-    if record.span is None:
+    if record.scope is UNPARTITIONED:
         mark = session.capabilities.placeholder
         session.execute(f"DELETE FROM {STATE_SCHEMA}.unpartitioned WHERE star = {mark}", [star])
         made_from = (selection.unpartitioned_fingerprint, compiled.unpartitioned_version)
         _insert(session, WHOLES, [(star, record.load_id, *made_from, now)])
     else:
-        _delete_months(session, MONTHS, star, record.span)
+        _delete_months(session, MONTHS, star, record.scope)
         _insert(session, MONTHS, [
-            (star, str(month), record.load_id, selection.fingerprint(month), compiled.version, now) for month in record.span
+            (star, str(month), record.load_id, selection.fingerprint(month), compiled.version, now) for month in record.scope
         ])  # fmt: skip
     _record_objects(session, star, declared, record, selection)
 
 
-def _ends(span: MonthRange | None) -> tuple[str, str]:
-    return (ALL, ALL) if span is None else (str(span.first), str(span.last))
+def _ends(scope: LoadScope) -> tuple[str, str]:
+    return (
+        (UNPARTITIONED.value, UNPARTITIONED.value)
+        if scope is UNPARTITIONED
+        else (str(scope.first), str(scope.last))
+    )
 
 
 def record_rows(session: Session, star: str, load_id: str, rows: Mapping[str, Rows]) -> None:
     """Note how many rows each month gives to each table."""
     mark = session.capabilities.placeholder
     for table, counts in rows.items():
-        months = {str(month) if month else ALL: count for month, count in counts.items()}
+        months = {str(month) if month else UNPARTITIONED.value: count for month, count in counts.items()}
         session.execute(
             f"DELETE FROM {STATE_SCHEMA}.month_rows WHERE star = {mark} AND table_name = {mark} AND month BETWEEN {mark} AND {mark}",
             [star, table, min(months), max(months)],
@@ -320,11 +323,11 @@ def _forget_objects(session: Session, star: str, keys: Sequence[tuple[object, ..
     session.execute("DROP TABLE _gone")
 
 
-def _delete_months(session: Session, table: Table, star: str, span: MonthRange) -> None:
+def _delete_months(session: Session, table: Table, star: str, scope: MonthRange) -> None:
     mark = session.capabilities.placeholder
     session.execute(
         f"DELETE FROM {qualified(STATE_SCHEMA, table)} WHERE star = {mark} AND month BETWEEN {mark} AND {mark}",
-        [star, str(span.first), str(span.last)],
+        [star, str(scope.first), str(scope.last)],
     )
 
 

@@ -13,7 +13,7 @@ from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.latest_rows import touched_keys_table
 from scx_pipeline.history.check_result import CheckResult, DeclaredCheck, Rows, Severity
 from scx_pipeline.history.ingest_result import IngestResult
-from scx_pipeline.model.star import Column, Month, MonthRange, Source, Star, Table
+from scx_pipeline.model.star import UNPARTITIONED, Column, LoadScope, Month, Source, Star, Table
 from scx_pipeline.planning.selection import day_of
 from scx_pipeline.warehouse.protocol import Relations, in_scope, month_within, names, quote
 
@@ -233,8 +233,8 @@ def _check_files(source: Source, ingest_result: IngestResult) -> Iterable[CheckR
     if source.files_per_day:
         found = Counter(day_of(source, count.object.info.key) for count in ingest_result.counts)
         days = sorted(day for day in found if day)
-        span = (days[-1] - days[0]).days + 1 if days else 0
-        every = [days[0] + timedelta(days=number) for number in range(span)]
+        scope = (days[-1] - days[0]).days + 1 if days else 0
+        every = [days[0] + timedelta(days=number) for number in range(scope)]
         odd = {str(day): found[day] for day in every if found[day] != source.files_per_day}
         yield CheckResult(table, "files_per_day", not odd, _odd(odd, "files", source.files_per_day), "warn")
 
@@ -297,8 +297,8 @@ class RowScan:
     Counted in one scan, or in one of each part of the rows.
     """
 
-    def __init__(self, table: Table, span: MonthRange | None) -> None:
-        self.table, self.rules, self.span = table, _rules(table), span
+    def __init__(self, table: Table, scope: LoadScope) -> None:
+        self.table, self.rules, self.scope = table, _rules(table), scope
         self.counts: dict[Month | None, list[int]] = defaultdict(lambda: [0] * (1 + len(self.rules)))
 
     def sql(self, relation: str, full: Collection[str] = ()) -> str:
@@ -307,8 +307,8 @@ class RowScan:
         Columns known to be `full`, without a NULL, are not looked at for one.
         """
         month = (
-            month_within(self.table.event_time_column, self.span)
-            if self.span is not None and self.table.partitioned
+            month_within(self.table.event_time_column, self.scope)
+            if self.scope is not UNPARTITIONED and self.table.partitioned
             else "NULL"
         )
         broken = "".join(
@@ -352,13 +352,13 @@ class PartitionChecks:
 
     session: Relations
     compiled: CompiledStar
-    span: MonthRange | None  # None: of the tables without months
+    scope: LoadScope
     expected_rows: Callable[[Table], Rows]
     count_rows: Callable[[Table], Rows]  # of the span's months, as they stand
 
     def scan(self, table: Table) -> tuple[Rows, list[CheckResult]]:
         """How many rows each month gives to the table, and all rules of single rows, in one scan of the slice."""
-        scan = RowScan(table, self.span)
+        scan = RowScan(table, self.scope)
         scan.add(self._near(table).rows(scan.sql(self._slice(table))))
         return self.scanned(scan)
 
@@ -366,8 +366,8 @@ class PartitionChecks:
         """The same, of a slice that was scanned before."""
         counted, table = scan.rows(), scan.table
         if table.partitioned:
-            assert self.span is not None
-            return {month: counted.get(month, 0) for month in self.span}, scan.results()
+            assert self.scope is not UNPARTITIONED
+            return {month: counted.get(month, 0) for month in self.scope}, scan.results()
         return {None: counted.get(None, 0)} if table.unpartitioned else self.count_rows(table), scan.results()
 
     def run(self, table: Table, rows: Rows, loaded: int | None) -> list[CheckResult]:
@@ -441,7 +441,7 @@ class PartitionChecks:
         )
         if not rows and table.partitioned and table.event_time not in table.key:
             joined = " AND ".join(f"o.{quote(name)} = s.{quote(name)}" for name in table.key)
-            other = in_scope(table, self.span).replace(
+            other = in_scope(table, self.scope).replace(
                 quote(table.event_time_column), f"o.{quote(table.event_time_column)}"
             )
             rows = self.session.rows(
@@ -468,7 +468,7 @@ class PartitionChecks:
         # A dimension kept by month has its keys in the months of the rows that point to them.
         by_month = target.partitioned and target.key[0] == target.event_time
         if by_month:
-            session, within = self._near(table, target), f" WHERE {in_scope(target, self.span)}"
+            session, within = self._near(table, target), f" WHERE {in_scope(target, self.scope)}"
             values = f"(SELECT {name}, 1 AS _rows FROM {rows} AS a WHERE {name} IS NOT NULL)"
         else:
             session, within, values = self.session, "", self._values(table, column, rows)
@@ -511,6 +511,6 @@ class PartitionChecks:
         """What the load may have changed of the table, as a relation."""
         target = self.compiled.full_name(table)
         if table.partitioned or table.unpartitioned:
-            return f"(SELECT * FROM {target} WHERE {in_scope(table, self.span)})"
+            return f"(SELECT * FROM {target} WHERE {in_scope(table, self.scope)})"
         key = names(table.key)
         return f"(SELECT * FROM {target} WHERE ({key}) IN (SELECT {key} FROM {touched_keys_table(table)}))"

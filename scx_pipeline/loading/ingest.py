@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from scx_pipeline.history.ingest_result import DuplicateKey, IngestResult, ObjectCount, bounds_of
 from scx_pipeline.loading.progress import ProgressReporter
 from scx_pipeline.loading.server_copy import ServerCopy
-from scx_pipeline.model.star import Month, MonthRange, Source, Table
+from scx_pipeline.model.star import LoadScope, Month, MonthRange, Source, Table
 from scx_pipeline.parsing.csv.csv_parser import CsvParser
 from scx_pipeline.parsing.json.json_parser import JsonLinesParser, JsonParser
 from scx_pipeline.parsing.parquet.parquet_parser import ParquetParser
@@ -43,7 +43,7 @@ class IngestJob:
     bucket: Bucket
     source: Source
     table: Table
-    span: MonthRange | None  # None: the table has no months
+    scope: LoadScope
     months: MonthRange  # that the star may hold at all: rows outside are refused
     batch_files: int = 0  # read at a time; 0: as many as suits the landing
     # The keys and ETags of objects that had bad rows the last time.
@@ -140,7 +140,7 @@ class _Reader:
         self.con, self.table = buffer.con, ingestion.table
         parser = _PARSERS[ingestion.source.format]
         self.parser: Parser[Any] = parser(ingestion.source, ingestion.table, buffer, ingestion.uri)
-        self.in_scope = in_scope(self.table, ingestion.span)
+        self.in_scope = in_scope(self.table, ingestion.scope)
 
     def read(self, batch: Sequence[SelectedObject], files: Sequence[Any], others: int | None) -> int:
         """Land one batch: the rows that may stand stay in the landing's table, all others are counted and leave it.

@@ -22,7 +22,16 @@ from scx_pipeline.loading.ingest import IngestJob
 from scx_pipeline.loading.prepare import Readiness, read_readiness
 from scx_pipeline.loading.target import LoadTarget, StagingTarget
 from scx_pipeline.loading.warehouse_target import WarehouseTables
-from scx_pipeline.model.star import Month, MonthRange, Source, Star, Table, contiguous_ranges
+from scx_pipeline.model.star import (
+    UNPARTITIONED,
+    LoadScope,
+    Month,
+    MonthRange,
+    Source,
+    Star,
+    Table,
+    contiguous_ranges,
+)
 from scx_pipeline.planning.selection import (
     ChangedMonth,
     MonthState,
@@ -53,7 +62,7 @@ class LoadReport:
     """What a load did: the numbers that are shown, recorded and attached to the assets."""
 
     star: str
-    span: MonthRange | None  # None: of the tables without months
+    scope: LoadScope
     load_id: str
     run_id: str | None = None  # Dagster's
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC).replace(tzinfo=None))
@@ -179,7 +188,7 @@ class Loader(ABC):
         """Do the work where the tables stand; what it did there becomes visible at its end, all of it or nothing."""
 
     def load(
-        self, span: MonthRange, tables: Collection[str] | None = None, run_id: str | None = None
+        self, scope: MonthRange, tables: Collection[str] | None = None, run_id: str | None = None
     ) -> LoadReport:
         """Load a span of months and publish it, history included, in one transaction.
 
@@ -187,9 +196,9 @@ class Loader(ABC):
         table among them, from the staging rows that stand. Raises CheckFailedError, with the report, when a blocking check
         fails, and another PipelineError when the load cannot be done; nothing is changed then.
         """
-        check_span(self.compiled.star, span)
+        check_range(self.compiled.star, scope)
         names = self._tables_to_make(tables)
-        return self.publish(lambda target: self._load_run(target, span, names, run_id).execute())
+        return self.publish(lambda target: self._load_run(target, scope, names, run_id).execute())
 
     def refresh(self, run_id: str | None = None) -> LoadReport:
         """Make the star's tables without months anew and publish them, history included, in one transaction.
@@ -204,11 +213,13 @@ class Loader(ABC):
         names = {table.name for table in self.compiled.star.unpartitioned}
         return self.publish(lambda target: self._refresh_run(target, names, run_id).execute())
 
-    def _load_run(self, target: LoadTarget, span: MonthRange, names: set[str], run_id: str | None) -> LoadRun:
-        return LoadRun(self, target, span, names, run_id)
+    def _load_run(
+        self, target: LoadTarget, scope: MonthRange, names: set[str], run_id: str | None
+    ) -> LoadRun:
+        return LoadRun(self, target, scope, names, run_id)
 
     def _refresh_run(self, target: LoadTarget, names: set[str], run_id: str | None) -> RefreshRun:
-        return RefreshRun(self, target, None, names, run_id)
+        return RefreshRun(self, target, UNPARTITIONED, names, run_id)
 
     def _tables_to_make(self, tables: Collection[str] | None) -> set[str]:
         star = self.compiled.star
@@ -237,10 +248,10 @@ class BucketLoader(Loader):
         )
 
 
-def check_span(star: Star, span: MonthRange) -> None:
+def check_range(star: Star, scope: MonthRange) -> None:
     """Raise PipelineError for a span that reaches outside the months the star may hold."""
     months = star.months()
-    for month in (span.first, span.last):
+    for month in (scope.first, scope.last):
         if month not in months:
             raise PipelineError(
                 f"{month} is no month of {star.name}, which goes from {months.first} to {months.last} (this month, UTC)"
@@ -251,12 +262,12 @@ class LoadRun:
     """One load while it runs. Where its rows come from something else than objects, `_list`, `_stage` and `_derive` do it."""
 
     def __init__(
-        self, loader: Loader, target: LoadTarget, span: MonthRange | None, names: set[str], run_id: str | None
+        self, loader: Loader, target: LoadTarget, scope: LoadScope, names: set[str], run_id: str | None
     ) -> None:
-        self.loader, self.target, self.span, self.names = loader, target, span, names
+        self.loader, self.target, self.scope, self.names = loader, target, scope, names
         self.star = loader.compiled.star
         self.started = time.monotonic()
-        self.report = LoadReport(self.star.name, span, target.new_load_id(), run_id)
+        self.report = LoadReport(self.star.name, scope, target.new_load_id(), run_id)
         self.ingest_result: dict[str, IngestResult] = {}
         self.stages: dict[str, StagingTarget] = {}
         self.seconds: dict[str, float] = {}
@@ -274,7 +285,7 @@ class LoadRun:
             self._check_standing()
         else:
             self._describe(selection)
-        self.target.prepare(self.span, self.names)
+        self.target.prepare(self.scope, self.names)
         self._stage(staging, selection)
         for table in self.compiled.order:
             if table.name in self.names:
@@ -300,29 +311,29 @@ class LoadRun:
 
     def _record_stale(self) -> None:
         """The span's months are right, if all that could be stale was made."""
-        if self.span is not None and self.names.issuperset(
+        if self.scope is not UNPARTITIONED and self.names.issuperset(
             table.name for table in self.compiled.reading_unpartitioned()
         ):
-            self.target.forget_stale(self.span)
+            self.target.forget_stale(self.scope)
 
     def _describe(self, selection: Selection) -> None:
-        if self.span is None:
+        if self.scope is UNPARTITIONED:
             objects = [item.info for item in selection.unpartitioned_objects]
             self.report.fingerprints = {None: selection.unpartitioned_fingerprint}
             self.report.objects_by_month = {None: (len(objects), sum(item.size for item in objects))}
             return
         of_month = {
-            month: [item.info for item in selection.of(MonthRange(month, month))] for month in self.span
+            month: [item.info for item in selection.of(MonthRange(month, month))] for month in self.scope
         }
-        self.report.fingerprints = {month: selection.fingerprint(month) for month in self.span}
+        self.report.fingerprints = {month: selection.fingerprint(month) for month in self.scope}
         self.report.objects_by_month = {
             month: (len(items), sum(item.size for item in items)) for month, items in of_month.items()
         }
 
     def _check_standing(self) -> None:
-        assert self.span is not None
+        assert self.scope is not UNPARTITIONED
         standing = self.target.months()
-        missing = [month for month in self.span if month not in standing]
+        missing = [month for month in self.scope if month not in standing]
         if missing:
             raise PipelineError(
                 f"{missing[0]} of {self.star.name} was never loaded, so {', '.join(sorted(self.names))} cannot be made from it: "
@@ -335,7 +346,7 @@ class LoadRun:
             for name in self.compiled.reads(table)
         }
         purged = self.target.purged([table.name for table in self.star.staging if table.name in read])
-        gone = [month for month in self.span if month in purged]
+        gone = [month for month in self.scope if month in purged]
         if gone:
             raise PipelineError(
                 f"the staging rows of {gone[0]} of {self.star.name} are not kept any more (SCX_KEEP_STAGING_MONTHS), so "
@@ -346,9 +357,9 @@ class LoadRun:
         assert selection is not None
         source, objects = self._objects_of(table, selection)
         begun = time.monotonic()
-        stage = self.stages[table.name] = stack.enter_context(self.target.stage(source, table, self.span))
+        stage = self.stages[table.name] = stack.enter_context(self.target.stage(source, table, self.scope))
         job = IngestJob(
-            self.loader.bucket, source, table, self.span, self.star.months(), self.target.batch_files,
+            self.loader.bucket, source, table, self.scope, self.star.months(), self.target.batch_files,
             lambda: self.target.rejecting(source), progress=self.loader.progress,
         )  # fmt: skip
         ingest_result = stage.ingest(job, objects)
@@ -358,7 +369,7 @@ class LoadRun:
     def _objects_of(self, table: Table, selection: Selection) -> tuple[Source, list[SelectedObject]]:
         """A staging table's source, and the objects of it that the load reads."""
         source = self.star.source(table.source or "")
-        objects = selection.unpartitioned_objects if self.span is None else selection.of(self.span)
+        objects = selection.unpartitioned_objects if self.scope is UNPARTITIONED else selection.of(self.scope)
         found = [item for item in objects if item.source == source.name]
         size = sum(item.info.size for item in found)
         self.loader.progress(f"{table.name}: {len(found):,} objects, {size / 1e6:,.1f} MB")
@@ -384,7 +395,7 @@ class LoadRun:
 
     def _derive(self, table: Table) -> None:
         begun = time.monotonic()
-        self._derived(table, self.target.derive(table, self.span))
+        self._derived(table, self.target.derive(table, self.scope))
         self._table_done(table, begun)
 
     def _derived(self, table: Table, written: int | None) -> None:
@@ -397,7 +408,7 @@ class LoadRun:
     def _check(self) -> None:
         begun = time.monotonic()
         checks = PartitionChecks(
-            self.target.relations, self.compiled, self.span, self._rows_of, self._counted
+            self.target.relations, self.compiled, self.scope, self._rows_of, self._counted
         )
         tables = [table for table in self.star.tables if table.name in self.names]
         for table in tables:
@@ -427,11 +438,11 @@ class LoadRun:
     def _rows_of(self, table: Table) -> Rows:
         if table.name in self.report.tables:
             return self.report.tables[table.name].rows
-        return {} if self.span is None or table.unpartitioned else self._counted(table)
+        return {} if self.scope is UNPARTITIONED or table.unpartitioned else self._counted(table)
 
     def _counted(self, table: Table) -> Rows:
-        assert self.span is not None
-        return self.target.count_rows(table, self.span)
+        assert self.scope is not UNPARTITIONED
+        return self.target.count_rows(table, self.scope)
 
     def _stop_if_failed(self) -> None:
         failed = self.report.failed
@@ -440,7 +451,7 @@ class LoadRun:
             told = "; ".join(f"{check.name} on {check.table}: {check.message}" for check in failed[:3])
             more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
             raise CheckFailedError(
-                f"{self.star.name} {self.span or 'without months'} was not published, nothing was changed: {told}{more}",
+                f"{self.star.name} {self.scope or 'without months'} was not published, nothing was changed: {told}{more}",
                 self.report,
             )
 
@@ -452,9 +463,9 @@ class RefreshRun(LoadRun):
     """A load of the tables without months, and what follows from it for the months that stand."""
 
     def __init__(
-        self, loader: Loader, target: LoadTarget, span: MonthRange | None, names: set[str], run_id: str | None
+        self, loader: Loader, target: LoadTarget, scope: LoadScope, names: set[str], run_id: str | None
     ) -> None:
-        super().__init__(loader, target, span, names, run_id)
+        super().__init__(loader, target, scope, names, run_id)
         self.changed: list[str] = []  # derived tables of which rows were written or removed
         self.compares = False  # whether which months are stale is found out anew
 
@@ -481,27 +492,27 @@ class RefreshRun(LoadRun):
             self.compiled.reads(table) & unpartitioned for table in self.compiled.reading_unpartitioned()
         )
 
-    def _find_stale(self, span: MonthRange, standing: Collection[Month]) -> None:
+    def _find_stale(self, scope: MonthRange, standing: Collection[Month]) -> None:
         relations = self.target.relations
         stale: dict[Month, str] = {}
         for table in self.compiled.reading_unpartitioned():
             reads = ", ".join(sorted(self.compiled.reads(table) & self.names))
-            for month in publish.stale_months(relations, self.compiled, table, span):
+            for month in publish.stale_months(relations, self.compiled, table, scope):
                 if month in standing:
                     stale.setdefault(month, f"{reads} changed")
         urgent = {
             month
             for table in self.compiled.reading_unpartitioned()
-            for month in publish.months_with_orphans(relations, self.compiled, table, span)
+            for month in publish.months_with_orphans(relations, self.compiled, table, scope)
         }
         for part in contiguous_ranges(sorted(urgent & set(stale))):
             self._remake(part)
         self.report.stale = {month: why for month, why in sorted(stale.items()) if month not in urgent}
 
-    def _remake(self, span: MonthRange) -> None:
+    def _remake(self, scope: MonthRange) -> None:
         """Make the span's rows that depend on the tables without months anew, from the staging rows that stand."""
         names = self.compiled.downstream({table.name for table in self.compiled.reading_unpartitioned()})
-        run = LoadRun(self.loader, self.target, span, names, self.report.run_id)
+        run = LoadRun(self.loader, self.target, scope, names, self.report.run_id)
         for table in self.compiled.order:
             if table.name in names:
                 run._derive(table)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.history.load_history import forget_months, read_months, read_unpartitioned
-from scx_pipeline.model.star import Month, MonthRange, Table
+from scx_pipeline.model.star import LoadScope, Month, Table
 from scx_pipeline.ownership.table_ownership import (
     ForeignTable,
     Inspection,
@@ -60,7 +60,7 @@ def matches_declaration(session: Session, compiled: CompiledStar, tables: Sequen
 
 
 def prepare_tables(
-    session: Session, compiled: CompiledStar, span: MonthRange | None, names: Collection[str]
+    session: Session, compiled: CompiledStar, scope: LoadScope, names: Collection[str]
 ) -> CompiledStar:
     """Create what is missing, in the star's schema and the state schema, and record it; the star as it is named then.
 
@@ -71,12 +71,12 @@ def prepare_tables(
     """
     look, star = inspect(session, compiled), compiled.star
     look.check()
-    _check_names(session, look, span)
+    _check_names(session, look, scope)
     create_shared(session, look)
     rebuilt: list[Table] = []
     # A load of months reads the tables without months, which must be as declared; the other way round nothing is read.
-    for tables in (star.unpartitioned, star.monthly) if span else (star.unpartitioned,):
-        if _must_rebuild(session, look, tables, span, names):
+    for tables in (star.unpartitioned, star.monthly) if scope else (star.unpartitioned,):
+        if _must_rebuild(session, look, tables, scope, names):
             rebuilt += tables
     if rebuilt:
         session.begin()
@@ -135,10 +135,10 @@ def swap_rebuilt(session: Session, compiled: CompiledStar, renamed: CompiledStar
             session.swap_in(schema, stored, table)
 
 
-def _check_names(session: Session, look: Inspection, span: MonthRange | None) -> None:
+def _check_names(session: Session, look: Inspection, scope: LoadScope) -> None:
     star = look.compiled.star
     for schema, table, _ in declared_tables(look.compiled):
-        taken = session.taken_names(schema, table, span)
+        taken = session.taken_names(schema, table, scope)
         if taken:
             raise WarehouseError(
                 f"{schema}.{taken[0]} was not made by this pipeline, but {schema}.{table.name} needs its name for a month's partition: "
@@ -150,7 +150,7 @@ def _must_rebuild(
     session: Session,
     look: Inspection,
     tables: Sequence[Table],
-    span: MonthRange | None,
+    scope: LoadScope,
     names: Collection[str],
 ) -> bool:
     """Whether these tables are otherwise than declared. Raises WarehouseError where the load does not make all of them."""
@@ -161,7 +161,7 @@ def _must_rebuild(
     reason = _rebuild_reason(session, look, tables, loaded)
     if not reason:
         return False
-    others = [str(m) for m in sorted(loaded or ()) if m in star.months() and m not in (span or ())]
+    others = [str(m) for m in sorted(loaded or ()) if m in star.months() and m not in (scope or ())]
     others += [table.name for table in tables if table.name not in names] if loaded is not None else []
     if others:
         raise WarehouseError(

@@ -9,7 +9,7 @@ from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.latest_rows import latest_rows_table, touched_keys_table
 from scx_pipeline.history.check_result import Rows
 from scx_pipeline.model.reserved_names import MONTH
-from scx_pipeline.model.star import Column, Month, MonthRange, Table
+from scx_pipeline.model.star import UNPARTITIONED, Column, LoadScope, Month, MonthRange, Table
 from scx_pipeline.warehouse.protocol import (
     STATE_SCHEMA,
     Relations,
@@ -24,9 +24,7 @@ from scx_pipeline.warehouse.protocol import (
 SLICE = "_slice"  # the temporary table of what a span gives to a table kept by key
 
 
-def publish_table(
-    session: Session, compiled: CompiledStar, table: Table, span: MonthRange | None
-) -> int | None:
+def publish_table(session: Session, compiled: CompiledStar, table: Table, scope: LoadScope) -> int | None:
     """Replace what the span's months give to a derived table, or the whole of one without; its inputs must stand.
 
     How many rows of a table without months were written or removed; None for others.
@@ -34,25 +32,25 @@ def publish_table(
     schema = compiled.star.schema_name
     if table.unpartitioned:
         return _publish_unpartitioned(session, compiled, table)
-    assert span is not None
+    assert scope is not UNPARTITIONED
     scratch = session.scratch_session(
         [compiled.full_name(compiled.star.table(name)) for name in compiled.reads(table)]
     )
-    select = compiled.select(table, span, scratch.capabilities)
+    select = compiled.select(table, scope, scratch.capabilities)
     if table.partitioned:
-        scratch.replace_partition(schema, compiled.stored(table), span, select)
-        session.copy_partition(scratch, schema, compiled.stored(table), span)
+        scratch.replace_partition(schema, compiled.stored(table), scope, select)
+        session.copy_partition(scratch, schema, compiled.stored(table), scope)
     else:
         _create_partition(scratch, compiled, table, select)
         session.copy_rows(scratch, SLICE, latest_rows_table(compiled, table).columns)
         publish_latest(
-            session, compiled, table, span, lambda: _copy_partition(session, compiled, table, span)
+            session, compiled, table, scope, lambda: _copy_partition(session, compiled, table, scope)
         )
     return None
 
 
 def _publish_unpartitioned(session: Session, compiled: CompiledStar, table: Table) -> int:
-    select = compiled.select(table, None, session.capabilities)
+    select = compiled.select(table, UNPARTITIONED, session.capabilities)
     session.create_latest("_now", select, table.key, session.ordering(table, compiled.output_types(table)))
     session.analyze("_now")
     changed = _replace_changed(session, compiled, table, None)
@@ -60,20 +58,20 @@ def _publish_unpartitioned(session: Session, compiled: CompiledStar, table: Tabl
     return changed
 
 
-def stale_months(session: Relations, compiled: CompiledStar, table: Table, span: MonthRange) -> list[Month]:
+def stale_months(session: Relations, compiled: CompiledStar, table: Table, scope: MonthRange) -> list[Month]:
     """The months of the span whose rows in a table kept by month are not what its SELECT gives now."""
-    select = compiled.select(table, span, session.capabilities)
+    select = compiled.select(table, scope, session.capabilities)
     typed = ", ".join(
         f"CAST({quote(column.name)} AS {session.engine_type(column)}) AS {quote(column.name)}"
         for column in table.columns
     )
     target = (
-        f"SELECT * FROM {compiled.full_name(table)} WHERE {in_month_range(table.event_time_column, span)}"
+        f"SELECT * FROM {compiled.full_name(table)} WHERE {in_month_range(table.event_time_column, scope)}"
     )
     made, standing = (
         _hashes(session, table, relation) for relation in (f"SELECT {typed} FROM ({select}) AS q", target)
     )
-    return [month for month in span if made.get(month) != standing.get(month)]
+    return [month for month in scope if made.get(month) != standing.get(month)]
 
 
 def _hashes(session: Relations, table: Table, relation: str) -> dict[Month, tuple[int, int]]:
@@ -93,7 +91,7 @@ def same_rows(session: Relations, columns: Sequence[Column], one: str, other: st
 
 
 def months_with_orphans(
-    session: Relations, compiled: CompiledStar, table: Table, span: MonthRange
+    session: Relations, compiled: CompiledStar, table: Table, scope: MonthRange
 ) -> set[Month]:
     """The months of the span with rows that point to what is not in a table without months."""
     found: set[Month] = set()
@@ -104,23 +102,23 @@ def months_with_orphans(
             key = f"SELECT {quote(target.key[0])} FROM {compiled.full_name(target)}"
             rows = session.rows(
                 f"SELECT DISTINCT {month} FROM {compiled.full_name(table)}"
-                f" WHERE {in_month_range(table.event_time_column, span)} AND {quote(column.name)} NOT IN ({key})"
+                f" WHERE {in_month_range(table.event_time_column, scope)} AND {quote(column.name)} NOT IN ({key})"
             )
             found |= {Month.of(start) for (start,) in rows}
     return found
 
 
-def count_rows(session: Session, compiled: CompiledStar, table: Table, span: MonthRange) -> Rows:
+def count_rows(session: Session, compiled: CompiledStar, table: Table, scope: MonthRange) -> Rows:
     """How many rows each month of the span gives to the table; a month without any counts 0."""
     if table.partitioned:
         month, source = month_of(table.event_time_column), compiled.full_name(table)
-        condition = in_month_range(table.event_time_column, span)
+        condition = in_month_range(table.event_time_column, scope)
     else:
         month, source = quote(MONTH), qualified(STATE_SCHEMA, latest_rows_table(compiled, table))
-        condition = in_month_range(MONTH, span)
+        condition = in_month_range(MONTH, scope)
     counted = session.rows(f"SELECT {month}, COUNT(*) FROM {source} WHERE {condition} GROUP BY 1")
     rows = {Month.of(start): count for start, count in counted}
-    return {month: rows.get(month, 0) for month in span}
+    return {month: rows.get(month, 0) for month in scope}
 
 
 def _create_partition(scratch: Session, compiled: CompiledStar, table: Table, select: str) -> None:
@@ -131,7 +129,7 @@ def _create_partition(scratch: Session, compiled: CompiledStar, table: Table, se
 
 
 def publish_latest(
-    session: Session, compiled: CompiledStar, table: Table, span: MonthRange, replace: Callable[[], None]
+    session: Session, compiled: CompiledStar, table: Table, scope: MonthRange, replace: Callable[[], None]
 ) -> None:
     """Replace the span's month rows of a table kept by key, and of every key that had or has some have the newest stand.
 
@@ -140,7 +138,7 @@ def publish_latest(
     kept, touched = latest_rows_table(compiled, table), touched_keys_table(table)
     history, key = qualified(STATE_SCHEMA, kept), names(table.key)
     session.create_temporary(
-        touched, f"SELECT DISTINCT {key} FROM {history} WHERE {in_month_range(MONTH, span)}"
+        touched, f"SELECT DISTINCT {key} FROM {history} WHERE {in_month_range(MONTH, scope)}"
     )
     replace()
     session.analyze(touched)
@@ -151,10 +149,10 @@ def publish_latest(
     session.execute("DROP TABLE _now")
 
 
-def _copy_partition(session: Session, compiled: CompiledStar, table: Table, span: MonthRange) -> None:
+def _copy_partition(session: Session, compiled: CompiledStar, table: Table, scope: MonthRange) -> None:
     """Put what a span gives in the place of its month rows."""
     kept = latest_rows_table(compiled, table)
-    session.execute(f"DELETE FROM {qualified(STATE_SCHEMA, kept)} WHERE {in_month_range(MONTH, span)}")
+    session.execute(f"DELETE FROM {qualified(STATE_SCHEMA, kept)} WHERE {in_month_range(MONTH, scope)}")
     session.insert(STATE_SCHEMA, kept, f"SELECT * FROM {SLICE}")
     session.execute(
         f"INSERT INTO {touched_keys_table(table)} SELECT DISTINCT {names(table.key)} FROM {SLICE}"

@@ -13,7 +13,7 @@ from scx_pipeline.history.check_result import Rows
 from scx_pipeline.history.ingest_result import IngestResult
 from scx_pipeline.loading.checks import RowScan
 from scx_pipeline.loading.ingest import IngestJob
-from scx_pipeline.model.star import Month, MonthRange, Source, Table
+from scx_pipeline.model.star import LoadScope, Month, MonthRange, Source, Table
 from scx_pipeline.planning.selection import MonthState, SelectedObject, Selection
 from scx_pipeline.warehouse.protocol import Relations
 
@@ -57,13 +57,11 @@ class LoadTarget(ABC):
         return ()
 
     @abstractmethod
-    def prepare(self, span: MonthRange | None, names: Collection[str]) -> None:
+    def prepare(self, scope: LoadScope, names: Collection[str]) -> None:
         """Be ready for a load that makes these tables. Raises PipelineError where rows would be lost."""
 
     @abstractmethod
-    def stage(
-        self, source: Source, table: Table, span: MonthRange | None
-    ) -> AbstractContextManager[StagingTarget]:
+    def stage(self, source: Source, table: Table, scope: LoadScope) -> AbstractContextManager[StagingTarget]:
         """A staging table's slice of the span, to be made from objects."""
 
     def rejecting(self, source: Source) -> Collection[tuple[str, str]]:
@@ -74,14 +72,14 @@ class LoadTarget(ABC):
         """From here on what is done is part of the load; before, only what nobody sees."""
 
     @abstractmethod
-    def derive(self, table: Table, span: MonthRange | None) -> int | None:
+    def derive(self, table: Table, scope: LoadScope) -> int | None:
         """Make what the span's months give to a derived table, or the whole of one without; its inputs stand.
 
         How many rows of a table without months were written or removed; None for others.
         """
 
     @abstractmethod
-    def count_rows(self, table: Table, span: MonthRange) -> Rows:
+    def count_rows(self, table: Table, scope: MonthRange) -> Rows:
         """How many rows each month of the span gives to the table; a month without any counts 0."""
 
     @abstractmethod
@@ -102,5 +100,5 @@ class LoadTarget(ABC):
         """Note which months are stale, and why; no others are."""
 
     @abstractmethod
-    def forget_stale(self, span: MonthRange) -> None:
+    def forget_stale(self, scope: MonthRange) -> None:
         """Note that the span's months are right again."""

@@ -17,7 +17,7 @@ from scx_pipeline.loading import prepare, publish
 from scx_pipeline.loading.checks import RowScan
 from scx_pipeline.loading.ingest import IngestJob, may_pass
 from scx_pipeline.loading.target import LoadTarget, StagingTarget
-from scx_pipeline.model.star import Month, MonthRange, Source, Table
+from scx_pipeline.model.star import LoadScope, Month, MonthRange, Source, Table
 from scx_pipeline.planning.selection import MonthState, SelectedObject, Selection
 from scx_pipeline.warehouse.protocol import Session, StagingBuffer, in_scope
 
@@ -41,18 +41,18 @@ class WarehouseTables(LoadTarget):
     def purged(self, tables: Collection[str]) -> Collection[Month]:
         return set().union(*load_history.read_purged(self.session, self.star.name, tables).values())
 
-    def prepare(self, span: MonthRange | None, names: Collection[str]) -> None:
-        self.compiled = prepare.prepare_tables(self.session, self.declared, span, names)
+    def prepare(self, scope: LoadScope, names: Collection[str]) -> None:
+        self.compiled = prepare.prepare_tables(self.session, self.declared, scope, names)
 
     def swap(self) -> None:
         prepare.swap_rebuilt(self.session, self.declared, self.compiled)
 
     @contextmanager
-    def stage(self, source: Source, table: Table, span: MonthRange | None) -> Iterator[StagingTarget]:
+    def stage(self, source: Source, table: Table, scope: LoadScope) -> Iterator[StagingTarget]:
         passes = may_pass(source) and self.compiled.stands_alone(table)
         opened = self.session.streaming_buffer if passes else self.session.staging_buffer
-        with opened(self.star.schema_name, self.compiled.stored(table), span) as buffer:
-            yield BufferStaging(buffer, table, span)
+        with opened(self.star.schema_name, self.compiled.stored(table), scope) as buffer:
+            yield BufferStaging(buffer, table, scope)
 
     def rejecting(self, source: Source) -> Collection[tuple[str, str]]:
         return load_history.rejecting_objects(self.session, self.star.name, source.name)
@@ -60,11 +60,11 @@ class WarehouseTables(LoadTarget):
     def begin(self) -> None:
         self.session.begin()
 
-    def derive(self, table: Table, span: MonthRange | None) -> int | None:
-        return publish.publish_table(self.session, self.compiled, table, span)
+    def derive(self, table: Table, scope: LoadScope) -> int | None:
+        return publish.publish_table(self.session, self.compiled, table, scope)
 
-    def count_rows(self, table: Table, span: MonthRange) -> Rows:
-        return publish.count_rows(self.session, self.compiled, table, span)
+    def count_rows(self, table: Table, scope: MonthRange) -> Rows:
+        return publish.count_rows(self.session, self.compiled, table, scope)
 
     def matches_declaration(self, tables: Sequence[Table]) -> bool:
         return prepare.matches_declaration(self.session, self.declared, tables)
@@ -75,7 +75,7 @@ class WarehouseTables(LoadTarget):
         session, name, load_id = self.session, self.star.name, report.load_id
         if selection is not None:
             counts = [count for item in ingest_result for count in item.counts]
-            record = load_history.LoadRecord(load_id, report.span, report.run_id, report.started_at, counts)
+            record = load_history.LoadRecord(load_id, report.scope, report.run_id, report.started_at, counts)
             load_history.record_load(session, self.compiled, record, selection)
             load_history.record_rejected(session, name, load_id, ingest_result)
         rows = {table: made.rows for table, made in report.tables.items()}
@@ -85,17 +85,17 @@ class WarehouseTables(LoadTarget):
     def record_stale(self, load_id: str, stale: Mapping[Month, str]) -> None:
         load_history.record_stale(self.session, self.star.name, load_id, stale)
 
-    def forget_stale(self, span: MonthRange) -> None:
-        load_history.forget_stale(self.session, self.star.name, span)
+    def forget_stale(self, scope: MonthRange) -> None:
+        load_history.forget_stale(self.session, self.star.name, scope)
 
 
 class BufferStaging(StagingTarget):
     """A staging table's slice that lands in a warehouse."""
 
-    def __init__(self, buffer: StagingBuffer, table: Table, span: MonthRange | None) -> None:
-        self.staging_buffer, self.table, self.span = buffer, table, span
+    def __init__(self, buffer: StagingBuffer, table: Table, scope: LoadScope) -> None:
+        self.staging_buffer, self.table, self.scope = buffer, table, scope
         self.superseded: str | None = None
-        self.scanned = RowScan(table, span) if buffer.is_streaming else None
+        self.scanned = RowScan(table, scope) if buffer.is_streaming else None
 
     def ingest(self, job: IngestJob, objects: Sequence[SelectedObject]) -> IngestResult:
         load_history.check_keys(objects)
@@ -106,7 +106,7 @@ class BufferStaging(StagingTarget):
     def _inspect(self, buffer: StagingBuffer) -> None:
         """Check a batch's rows now, before its flush, where they leave then."""
         if self.scanned is not None:
-            part = f"(SELECT * FROM {buffer.rows} WHERE {in_scope(self.table, self.span)})"
+            part = f"(SELECT * FROM {buffer.rows} WHERE {in_scope(self.table, self.scope)})"
             sql = self.scanned.sql(part, buffer.full_columns())
             self.scanned.add(buffer.con.execute(sql).fetchall())
 

@@ -41,8 +41,8 @@ class ExpiredRows:
 
     def told(self) -> list[str]:
         """A line of each kind that there is."""
-        spans = {table: contiguous_ranges(list(months)) for table, months in self.staging.items() if months}
-        lines = [f"rows of {table}: {', '.join(map(str, found))}" for table, found in spans.items()]
+        scopes = {table: contiguous_ranges(list(months)) for table, months in self.staging.items() if months}
+        lines = [f"rows of {table}: {', '.join(map(str, found))}" for table, found in scopes.items()]
         lines += [f"{self.rejected:,} rejected rows"] if self.rejected else []
         return lines + ([f"{self.loads:,} loads of the history"] if self.loads else [])
 
@@ -221,9 +221,9 @@ def _remove(session: Session, compiled: CompiledStar, policy: RetentionPolicy, n
     expired = find_expired(session, compiled, policy, now)
     star, mark = compiled.star, session.capabilities.placeholder
     for name, months in expired.staging.items():
-        for span in contiguous_ranges(list(months)):
-            session.clear_partition(star.schema_name, star.table(name), span)
-            load_history.forget_rows(session, star.name, star.table(name), span)
+        for scope in contiguous_ranges(list(months)):
+            session.clear_partition(star.schema_name, star.table(name), scope)
+            load_history.forget_rows(session, star.name, star.table(name), scope)
     if expired.rejected:
         values = [star.name, star.name, _before(now, policy.rejected_days)]
         session.execute(f"DELETE FROM {STATE_SCHEMA}.rejected_rows WHERE {_too_old(session)}", values)

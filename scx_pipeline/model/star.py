@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import Enum
 from functools import total_ordering
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -106,15 +107,31 @@ class MonthRange:
         return str(self.first) if self.first == self.last else f"{self.first}…{self.last}"
 
 
+class Unpartitioned(Enum):
+    """The scope of a load that makes the unpartitioned tables. False in conditions, as it has no months."""
+
+    UNPARTITIONED = "all"  # in columns and keys, in the place of a month
+
+    def __bool__(self) -> Literal[False]:
+        return False
+
+    def __str__(self) -> str:
+        return "unpartitioned tables"
+
+
+UNPARTITIONED: Final = Unpartitioned.UNPARTITIONED
+LoadScope: TypeAlias = MonthRange | Unpartitioned
+
+
 def contiguous_ranges(months: list[Month]) -> list[MonthRange]:
     """The fewest spans that cover exactly these months, in order."""
-    spans: list[MonthRange] = []
+    scopes: list[MonthRange] = []
     for month in sorted(set(months)):
-        if spans and spans[-1].last.shift(1) == month:
-            spans[-1] = MonthRange(spans[-1].first, month)
+        if scopes and scopes[-1].last.shift(1) == month:
+            scopes[-1] = MonthRange(scopes[-1].first, month)
         else:
-            spans.append(MonthRange(month, month))
-    return spans
+            scopes.append(MonthRange(month, month))
+    return scopes
 
 
 def _identifier(text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-from scx_pipeline.model.star import Month, MonthRange, Star
+from scx_pipeline.model.star import UNPARTITIONED, LoadScope, Month, MonthRange, Star
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
@@ -20,17 +20,17 @@ def monthly(star: Star) -> dg.MonthlyPartitionsDefinition:
     )
 
 
-def span_of(keys: Sequence[str]) -> MonthRange:
+def range_of_keys(keys: Sequence[str]) -> MonthRange:
     """The span of contiguous partition keys."""
     months = sorted(Month.parse(key) for key in keys)
     return MonthRange(months[0], months[-1])
 
 
-def range_tags(span: MonthRange | None) -> Mapping[str, str]:
+def range_tags(scope: LoadScope) -> Mapping[str, str]:
     """The run tags that make a run load the span; Dagster's own are not shown in its list of runs, `months` is.
 
     None where the run is of the tables without months.
     """
-    if span is None:
+    if scope is UNPARTITIONED:
         return {}
-    return {RANGE_START: str(span.first), RANGE_END: str(span.last), "months": str(span)}
+    return {RANGE_START: str(scope.first), RANGE_END: str(scope.last), "months": str(scope)}

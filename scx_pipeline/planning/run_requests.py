@@ -8,15 +8,21 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Literal
 
-from scx_pipeline.model.star import Month, MonthRange, contiguous_ranges
+from scx_pipeline.model.star import (
+    UNPARTITIONED,
+    LoadScope,
+    Month,
+    MonthRange,
+    Unpartitioned,
+    contiguous_ranges,
+)
 
 FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=1)
 
-WHOLE: Final = "all"  # in the place of a month: the tables that have none
-Part = Month | Literal["all"]
+Part = Month | Unpartitioned
 
 RunState = Literal["absent", "running", "succeeded", "failed"]
 
@@ -35,14 +41,14 @@ class Request:
     """A run to ask for. The same key is never run twice, so it names the span, the state and the attempt."""
 
     key: str
-    span: MonthRange | None  # None: of the tables without months
+    scope: LoadScope
 
 
 def read_cursor(cursor: str | None) -> dict[Part, RunRequestRecord]:
     """What the cursor remembers; a corrupt one is as good as an empty one, since the warehouse has the truth."""
     try:
         return {
-            WHOLE if part == WHOLE else Month.parse(part): RunRequestRecord(**asked)
+            UNPARTITIONED if part == UNPARTITIONED.value else Month.parse(part): RunRequestRecord(**asked)
             for part, asked in json.loads(cursor or "{}").items()
         }
     except (ValueError, TypeError, AttributeError):
@@ -51,7 +57,13 @@ def read_cursor(cursor: str | None) -> dict[Part, RunRequestRecord]:
 
 def write_cursor(memory: Mapping[Part, RunRequestRecord]) -> str:
     """The cursor that remembers it."""
-    return json.dumps({part: asdict(asked) for part, asked in sorted((str(p), a) for p, a in memory.items())})
+    return json.dumps(
+        {part: asdict(asked) for part, asked in sorted((_text(p), a) for p, a in memory.items())}
+    )
+
+
+def _text(part: Part) -> str:
+    return part.value if part is UNPARTITIONED else str(part)
 
 
 def due_requests(
@@ -73,7 +85,7 @@ def due_requests(
     }
     lost: dict[str, list[Part]] = {}
     fresh: dict[int, list[Part]] = {}
-    parts: Sequence[Part] = [WHOLE] if _goes_first(changed, remembered, run_state) else list(changed)
+    parts: Sequence[Part] = [UNPARTITIONED] if _goes_first(changed, remembered, run_state) else list(changed)
     for part in parts:
         asked = remembered.get(part)
         if asked is None:
@@ -87,16 +99,16 @@ def due_requests(
     requests = []
     for key, of_key in lost.items():
         months = [part for part in of_key if isinstance(part, Month)]
-        span = MonthRange(min(months), max(months)) if months else None
-        if span is None or span.months == sorted(months):
-            requests.append(Request(key, span))
+        scope: LoadScope = MonthRange(min(months), max(months)) if months else UNPARTITIONED
+        if not scope or scope.months == sorted(months):
+            requests.append(Request(key, scope))
         else:  # a month between has changed since, and is asked for by another key
             fresh.setdefault(remembered[months[0]].attempt, []).extend(months)
     for attempt, of_attempt in sorted(fresh.items()):
-        for span in _spans(of_attempt):
-            members: list[Part] = [*span] if span else [WHOLE]
-            key = _key(star, span, [changed[part] for part in members], attempt)
-            requests.append(Request(key, span))
+        for scope in _scopes(of_attempt):
+            members: list[Part] = [*scope] if scope else [UNPARTITIONED]
+            key = _key(star, scope, [changed[part] for part in members], attempt)
+            requests.append(Request(key, scope))
             remembered |= {part: RunRequestRecord(changed[part], key, attempt) for part in members}
     return requests, remembered
 
@@ -107,15 +119,15 @@ def _goes_first(
     run_state: Callable[[str], tuple[RunState, datetime | None]],
 ) -> bool:
     """Whether the tables without months are to be made, and no run for them has failed: months would not wait for ever."""
-    if WHOLE not in changed:
+    if UNPARTITIONED not in changed:
         return False
-    asked = remembered.get(WHOLE)
+    asked = remembered.get(UNPARTITIONED)
     return asked is None or run_state(asked.request)[0] in ("absent", "running")
 
 
-def _spans(parts: Sequence[Part]) -> list[MonthRange | None]:
+def _scopes(parts: Sequence[Part]) -> list[LoadScope]:
     months = contiguous_ranges([part for part in parts if isinstance(part, Month)])
-    return [*([None] if WHOLE in parts else []), *months]
+    return [*([UNPARTITIONED] if UNPARTITIONED in parts else []), *months]
 
 
 def _waited(attempt: int, ended: datetime | None, now: datetime) -> bool:
@@ -123,7 +135,7 @@ def _waited(attempt: int, ended: datetime | None, now: datetime) -> bool:
     return ended is None or now - ended >= wait
 
 
-def _key(star: str, span: MonthRange | None, states: Sequence[str], attempt: int) -> str:
+def _key(star: str, scope: LoadScope, states: Sequence[str], attempt: int) -> str:
     digest = hashlib.sha256("\n".join(states).encode()).hexdigest()[:16]
-    months = f"{span.first}:{span.last}" if span else WHOLE
+    months = f"{scope.first}:{scope.last}" if scope else UNPARTITIONED.value
     return f"{star}:{months}:{digest}:{attempt}"

@@ -93,10 +93,10 @@ class Selection:
         own = _digest(self._by_month.get(month, []))
         return hashlib.sha256(f"{self._unpartitioned_digest}\n{own}".encode()).hexdigest()[:32]
 
-    def of(self, span: MonthRange, source: str | None = None) -> list[SelectedObject]:
+    def of(self, scope: MonthRange, source: str | None = None) -> list[SelectedObject]:
         """The objects that a load of the span reads, each once, in key order."""
         chosen = {(item.source, item.info.key): item for item in self._unpartitioned}
-        for month in span:
+        for month in scope:
             chosen.update({(item.source, item.info.key): item for item in self._by_month.get(month, ())})
         return [chosen[key] for key in sorted(chosen) if source in (None, key[0])]
 

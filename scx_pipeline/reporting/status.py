@@ -10,7 +10,8 @@ from typing import Any
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import WarehouseError
-from scx_pipeline.history.load_history import ALL, MONTHS, WHOLES, read_stale
+from scx_pipeline.history.load_history import MONTHS, WHOLES, read_stale
+from scx_pipeline.model.star import UNPARTITIONED
 from scx_pipeline.warehouse.protocol import STATE_SCHEMA, Session
 
 
@@ -19,7 +20,7 @@ class Status:
     """The months of a star that stand: rows by table, when each was loaded, and the last load's checks."""
 
     tables: Sequence[str]
-    months: dict[str, datetime]  # and `history.ALL`, of the tables without months
+    months: dict[str, datetime]  # and `UNPARTITIONED.value`, of the tables without months
     rows: dict[tuple[str, str], int]  # (table, month)
     checks: list[tuple[str, str, bool, str]]  # table, check, passed, message
     stale: dict[str, str] = field(default_factory=dict)  # month → why
@@ -74,7 +75,7 @@ def read_status(session: Session, compiled: CompiledStar) -> Status:
     stale = {str(month): why for month, (why, _) in sorted(read_stale(session, star).items())}
     tables = [table.name for table in compiled.star.tables]
     counted = {(table, month): int(count) for table, month, count in rows}
-    loaded = dict([(ALL, moment) for (moment,) in unpartitioned] + months)
+    loaded = dict([(UNPARTITIONED.value, moment) for (moment,) in unpartitioned] + months)
     return Status(tables, loaded, counted, [(t, c, bool(p), m) for t, c, p, m in checks], stale)
 
 
@@ -95,7 +96,7 @@ def read_rejected(session: Session, star: str, limit: int | None) -> tuple[int, 
 
 @dataclass(frozen=True)
 class RejectedRows:
-    """How many rows a load rejected that something stands by: a month, or the tables without months (`history.ALL`)."""
+    """How many rows a load rejected that something stands by: a month, or the tables without months (`UNPARTITIONED.value`)."""
 
     part: str
     load_id: str
@@ -112,7 +113,7 @@ def read_rejecting(session: Session, star: str) -> list[RejectedRows]:
     mark = session.capabilities.placeholder
     rows = [
         row
-        for part, table in (("m.month", MONTHS.name), (f"'{ALL}'", WHOLES.name))
+        for part, table in (("m.month", MONTHS.name), (f"'{UNPARTITIONED.value}'", WHOLES.name))
         for row in session.rows(
             f"SELECT {part}, l.load_id, l.run_id, l.rows_read, l.rows_rejected, l.finished_at FROM {STATE_SCHEMA}.{table} m"
             f" JOIN {STATE_SCHEMA}.loads l ON l.load_id = m.load_id WHERE m.star = {mark} AND l.rows_rejected > 0",

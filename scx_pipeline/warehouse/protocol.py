@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from scx_pipeline.errors import WarehouseError
-from scx_pipeline.model.star import Column, MonthRange, Table
+from scx_pipeline.model.star import UNPARTITIONED, Column, LoadScope, MonthRange, Table
 
 if TYPE_CHECKING:
     import duckdb
@@ -322,7 +322,7 @@ class Session(Relations):
         """How the engine stores the table, beyond its columns; a table whose layout changes must be rebuilt."""
         return ""
 
-    def taken_names(self, schema: str, table: Table, span: MonthRange | None) -> list[str]:
+    def taken_names(self, schema: str, table: Table, scope: LoadScope) -> list[str]:
         """Names beyond the table's own that a load of the span needs, and that tables of others have."""
         return []
 
@@ -361,24 +361,24 @@ class Session(Relations):
     def maintenance_statements(self, tables: Sequence[str]) -> list[str]:
         """The statements, each of which commits by itself, that leave these tables in good condition."""
 
-    def clear_partition(self, schema: str, table: Table, span: MonthRange) -> None:
+    def clear_partition(self, schema: str, table: Table, scope: MonthRange) -> None:
         """Remove the rows of the span from a table that is kept by month."""
-        self.execute(f"DELETE FROM {qualified(schema, table)} WHERE {in_scope(table, span)}")
+        self.execute(f"DELETE FROM {qualified(schema, table)} WHERE {in_scope(table, scope)}")
 
     @abstractmethod
     def staging_buffer(
-        self, schema: str, table: Table, span: MonthRange | None
+        self, schema: str, table: Table, scope: LoadScope
     ) -> AbstractContextManager[StagingBuffer]:
         """Open a landing for a staging table's slice, or the whole of one without months; only `finish` needs `begin`."""
 
     def streaming_buffer(
-        self, schema: str, table: Table, span: MonthRange | None
+        self, schema: str, table: Table, scope: LoadScope
     ) -> AbstractContextManager[StagingBuffer]:
         """As `landing`, for a table without a key that no other table is made from or points to.
 
         An engine that its rows only pass through on their way need not keep them: see `StagingBuffer.is_streaming`.
         """
-        return self.staging_buffer(schema, table, span)
+        return self.staging_buffer(schema, table, scope)
 
     def scratch_session(self, tables: Collection[str]) -> Session:
         """Where the slices of these tables (qualified names) stand for queries over them alone.
@@ -388,21 +388,21 @@ class Session(Relations):
         """
         return self
 
-    def replace_partition(self, schema: str, table: Table, span: MonthRange, select: str) -> None:
+    def replace_partition(self, schema: str, table: Table, scope: MonthRange, select: str) -> None:
         """Replace the table's rows of the span by what the SELECT gives."""
-        self.execute(f"DELETE FROM {qualified(schema, table)} WHERE {in_scope(table, span)}")
+        self.execute(f"DELETE FROM {qualified(schema, table)} WHERE {in_scope(table, scope)}")
         self.insert(schema, table, select)
 
-    def copy_partition(self, scratch: Session, schema: str, table: Table, span: MonthRange) -> None:
+    def copy_partition(self, scratch: Session, schema: str, table: Table, scope: MonthRange) -> None:
         """Replace the table's rows of the span by those that stand on a workbench; nothing to do where that is here."""
 
-    def load_parquet(self, schema: str, table: Table, span: MonthRange | None, files: ParquetFiles) -> None:
+    def load_parquet(self, schema: str, table: Table, scope: LoadScope, files: ParquetFiles) -> None:
         """Replace the table's rows of the span, or all of one without months, by those of files.
 
         Raises WarehouseError unless all of them arrive; it is not looked whether they are of the span.
         """
         target = qualified(schema, table)
-        self.execute(f"DELETE FROM {target} WHERE {in_scope(table, span)}")
+        self.execute(f"DELETE FROM {target} WHERE {in_scope(table, scope)}")
         if files.objects:
             self._append_files(target, table.columns, files)
 
@@ -475,11 +475,11 @@ class Session(Relations):
         """The condition that two terms have exactly the same value of a column, and none of them is NULL."""
         return f"{left} = {right}"
 
-    def keep_latest(self, target: str, table: Table, keys: str, span: MonthRange | None) -> None:
+    def keep_latest(self, target: str, table: Table, keys: str, scope: LoadScope) -> None:
         """Of the keys in the table `keys`, leave only the newest row of the span in `target`."""
         columns = names(table.column_names)
         doubled = (
-            f"{in_scope(table, span)} AND ({names(table.key)}) IN (SELECT {names(table.key)} FROM {keys})"
+            f"{in_scope(table, scope)} AND ({names(table.key)}) IN (SELECT {names(table.key)} FROM {keys})"
         )
         self.create_latest(
             "_newest",
@@ -603,16 +603,16 @@ def timestamp_literal(value: datetime) -> str:
     return f"TIMESTAMP '{value:%Y-%m-%d %H:%M:%S}'"
 
 
-def in_month_range(column: str, span: MonthRange) -> str:
+def in_month_range(column: str, scope: MonthRange) -> str:
     """The condition that an event time lies in the span."""
-    return f"({quote(column)} >= {timestamp_literal(span.start)} AND {quote(column)} < {timestamp_literal(span.end)})"
+    return f"({quote(column)} >= {timestamp_literal(scope.start)} AND {quote(column)} < {timestamp_literal(scope.end)})"
 
 
-def in_scope(table: Table, span: MonthRange | None) -> str:
+def in_scope(table: Table, scope: LoadScope) -> str:
     """The condition that a row belongs to what a load of the span makes of the table: all of it, if it has no months."""
     return (
-        in_month_range(table.event_time_column, span)
-        if span is not None and not table.unpartitioned
+        in_month_range(table.event_time_column, scope)
+        if scope is not UNPARTITIONED and not table.unpartitioned
         else "TRUE"
     )
 
@@ -622,9 +622,9 @@ def month_of(column: str) -> str:
     return f"CAST(DATE_TRUNC('month', {quote(column)}) AS TIMESTAMP)"
 
 
-def month_within(column: str, span: MonthRange) -> str:
+def month_within(column: str, scope: MonthRange) -> str:
     """The same of rows that are of the span: a literal where that is one month, which nobody need work out row by row."""
-    return timestamp_literal(span.start) if span.first == span.last else month_of(column)
+    return timestamp_literal(scope.start) if scope.first == scope.last else month_of(column)
 
 
 def out_of_memory(error: BaseException, limit: str) -> WarehouseError:

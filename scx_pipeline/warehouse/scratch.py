@@ -29,7 +29,7 @@ class ScratchDatabase(DuckDBSession):
         self.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
         self.execute(self.create_table_sql(qualified(schema, table), [*table.columns, *others]))
 
-    def replace_partition(self, schema: str, table: Table, span: MonthRange, select: str) -> None:
+    def replace_partition(self, schema: str, table: Table, scope: MonthRange, select: str) -> None:
         self.make(schema, table)
         self.insert(schema, table, select)
         self.standing.add(qualified(schema, table))

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scx_pipeline.alerts.facts import (
-    ALL,
     CheckState,
     Facts,
     FinishedRun,
@@ -25,7 +24,7 @@ from scx_pipeline.alerts.failures import MOST
 from scx_pipeline.alerts.problem import Problem
 from scx_pipeline.alerts.problems import Limits, Memory, find_problems
 from scx_pipeline.alerts.sensor_state import new_messages, read_cursor, standing_units, write_cursor
-from scx_pipeline.model.star import Month
+from scx_pipeline.model.star import UNPARTITIONED, Month
 
 HOUR = 3600.0
 FEB, MARCH, APRIL = (Month(2021, number) for number in (2, 3, 4))
@@ -214,13 +213,13 @@ def test_a_month_that_is_loaded_again_and_again_is_never_stale(listener: Listene
 
 
 def test_months_that_become_stale_at_once_are_one_message_and_later_ones_another(listener: Listener) -> None:
-    listener.look(looks=[due(FEB, APRIL, ALL)])
+    listener.look(looks=[due(FEB, APRIL, UNPARTITIONED.value)])
     listener.now += HOUR
-    listener.look(looks=[due(FEB, MARCH, APRIL, ALL)])
+    listener.look(looks=[due(FEB, MARCH, APRIL, UNPARTITIONED.value)])
     listener.now += 5.5 * HOUR
-    listener.look(looks=[due(FEB, MARCH, APRIL, ALL)])
+    listener.look(looks=[due(FEB, MARCH, APRIL, UNPARTITIONED.value)])
     listener.now += HOUR
-    listener.look(looks=[due(FEB, MARCH, APRIL, ALL)])
+    listener.look(looks=[due(FEB, MARCH, APRIL, UNPARTITIONED.value)])
     assert [(problem.months, problem.unpartitioned) for problem in listener.told] == [
         ({FEB, APRIL}, True),
         ({MARCH}, False),
@@ -317,7 +316,7 @@ def test_a_channel_that_is_down_is_told_when_it_is_back(listener: Listener) -> N
 
 
 def test_what_is_remembered_comes_back_from_the_cursor(listener: Listener) -> None:
-    looks = [due(MARCH, ALL, stands="a load")]
+    looks = [due(MARCH, UNPARTITIONED.value, stands="a load")]
     listener.look([listener.run(FEB, APRIL, failure="gate", tables=("users",))], [check("warned")], looks)
     memory = replace(read_cursor(listener.cursor), seen={RUN: 1.5})
     assert read_cursor(write_cursor(memory)) == memory

@@ -13,10 +13,10 @@ from typing import Any
 
 import yaml
 
-from scx_pipeline.declarations import latest_rows_table
+from scx_pipeline.declarations import latest_rows
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.loading import prepare, publish
-from scx_pipeline.model.star import Column, Month, MonthRange, Table
+from scx_pipeline.model.star import UNPARTITIONED, Column, LoadScope, Month, MonthRange, Table
 from scx_pipeline.warehouse.protocol import STATE_SCHEMA, Warehouse, names, qualified
 
 Row = Mapping[str, Any]
@@ -189,10 +189,10 @@ def _nearest(name: str, known: Sequence[str]) -> str:
 
 def _ways(
     compiled: CompiledStar, published: Table, given: Mapping[Table, Sequence[Values]]
-) -> dict[str, Sequence[MonthRange | None]]:
+) -> dict[str, Sequence[LoadScope]]:
     """The orders in which the months of the rows can be published; a table without months is made whole, twice."""
     if published.unpartitioned:
-        return {"at once": [None], "a second time": [None]}
+        return {"at once": [UNPARTITIONED], "a second time": [UNPARTITIONED]}
     months = sorted(
         {
             Month.of(row[table.column_names.index(table.event_time_column)])  # type: ignore[arg-type]
@@ -202,7 +202,7 @@ def _ways(
         }
     ) or [compiled.star.first_month]
     whole = [MonthRange(months[0], months[-1])]
-    ways: dict[str, Sequence[MonthRange | None]] = {"at once": whole, "a second time": whole}
+    ways: dict[str, Sequence[LoadScope]] = {"at once": whole, "a second time": whole}
     if len(months) > 1:
         single = [MonthRange(month, month) for month in months]
         ways |= {"month by month": single, "backwards": single[::-1]}
@@ -225,7 +225,7 @@ def _empty(warehouse: Warehouse, compiled: CompiledStar, table: Table) -> None:
         session.execute(f"DELETE FROM {qualified(compiled.star.schema_name, table)}")
         if not table.partitioned and not table.unpartitioned:
             session.execute(
-                f"DELETE FROM {qualified(STATE_SCHEMA, latest_rows_table.latest_rows_table(compiled, table))}"
+                f"DELETE FROM {qualified(STATE_SCHEMA, latest_rows.latest_rows_table(compiled, table))}"
             )
 
 

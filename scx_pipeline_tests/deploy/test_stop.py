@@ -27,7 +27,7 @@ from scx_pipeline.orchestration.runs.instance import open_instance
 from scx_pipeline.orchestration.runs.lost_runs import fail_lost_runs
 from scx_pipeline.settings import Settings, read_settings
 from scx_pipeline_tests.support.blocked import blocked_loads, wait_for
-from scx_pipeline_tests.support.load_env import MARCH, World, folder_world, job, scx_star, span_of
+from scx_pipeline_tests.support.load_env import MARCH, World, folder_world, job, range_of_keys, scx_star
 from scx_pipeline_tests.support.servers.ports import LOOPBACK, Launch, free_ports, running
 from tools.local_services.services import processes_of
 
@@ -58,7 +58,7 @@ class CodeServer:
         where = GrpcServerCodeLocationOrigin(host=LOOPBACK, port=self.port, location_name="scx_pipeline")
         run = self.instance.create_run_for_job(
             with_resources(build_star(scx_star()), self.settings).resolve_job_def("scx"),
-            tags=range_tags(span_of(month)),
+            tags=range_tags(range_of_keys(month)),
             remote_job_origin=RemoteJobOrigin(RemoteRepositoryOrigin(where, "__repository__"), "scx"),
         )
         client = DagsterGrpcClient(host=LOOPBACK, port=self.port)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from scx_pipeline.model.star import Column, FilePattern, Month, MonthRange, Source, Table
+from scx_pipeline.model.star import Column, FilePattern, LoadScope, Month, MonthRange, Source, Table
 from scx_pipeline_tests.fuzz.outcome import Expected, Months
 from scx_pipeline_tests.fuzz.rules import instant
 
@@ -44,7 +44,7 @@ class Case:
 
     source: Source
     table: Table
-    span: MonthRange | None
+    scope: LoadScope
     files: Sequence[File]
     threads: int
     notes: Sequence[str] = ()

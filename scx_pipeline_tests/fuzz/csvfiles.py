@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from scx_pipeline.model.star import Column, Source, Table
+from scx_pipeline.model.star import UNPARTITIONED, Column, Source, Table
 from scx_pipeline_tests.fuzz import rules
 from scx_pipeline_tests.fuzz.case import (  # fmt: skip
     SPAN,
@@ -273,7 +273,7 @@ def make(rng: Random) -> Case:
         # A big file must be plain or quick to pack: gzip at level 1.
         own = suffix if rng.random() < 0.8 else ""
         files.append(File(f"in/{number}.csv{own}", pack(plain, own), expect(plain, table, source, months)))
-    return Case(source, table, SPAN if event else None, files, rng.choice([1, 2, 2, 4]))
+    return Case(source, table, SPAN if event else UNPARTITIONED, files, rng.choice([1, 2, 2, 4]))
 
 
 def _header(rng: Random, columns: Sequence[Column]) -> list[str]:

@@ -14,8 +14,8 @@ from scx_pipeline.loading.ingest import IngestJob
 from scx_pipeline.model.star import Column, Month, MonthRange
 from scx_pipeline.planning.selection import SelectedObject
 from scx_pipeline.storage.bucket import open_bucket
-from scx_pipeline.warehouse.duckdb.duckdb_warehouse import DuckDBSession, scratch
-from scx_pipeline.warehouse.protocol import Limits, inside, qualified, quote
+from scx_pipeline.warehouse.duckdb.duckdb_warehouse import DuckDBSession, in_memory_database
+from scx_pipeline.warehouse.protocol import Limits, in_scope, qualified, quote
 from scx_pipeline_tests.fuzz.case import STAR, Case
 from scx_pipeline_tests.fuzz.outcome import Given, Row, differences
 
@@ -53,12 +53,12 @@ def read(case: Case, folder: Path) -> dict[str, Given]:
     """What our reader makes of the files, by name."""
     bucket = open_bucket(folder.as_uri())
     objects = [SelectedObject(case.source.name, info, None) for info in bucket.list_objects("")]
-    months = STAR if case.span else MonthRange(Month(1, 1), Month(9999, 11))
-    job = IngestJob(bucket, case.source, case.table, case.span, months)
-    with scratch(Limits(MEMORY, case.threads)) as con:
+    months = STAR if case.scope else MonthRange(Month(1, 1), Month(9999, 11))
+    job = IngestJob(bucket, case.source, case.table, case.scope, months)
+    with in_memory_database(Limits(MEMORY, case.threads)) as con:
         session = DuckDBSession(con)
         session.execute(session.create_table_sql(qualified(SCHEMA, case.table), case.table.columns))
-        with session.staging_buffer(SCHEMA, case.table, case.span) as buffer:
+        with session.staging_buffer(SCHEMA, case.table, case.scope) as buffer:
             ingest_result = job.run(objects, buffer)
             return dict(_given(ingest_result, buffer, case))
 
@@ -85,7 +85,7 @@ def _given(ingest_result: IngestResult, buffer: Any, case: Case) -> Iterator[tup
 def _rows(buffer: Any, case: Case) -> dict[int, Counter[Row]]:
     columns = ", ".join(shown(column) for column in case.table.columns)
     found = buffer.con.execute(
-        f"SELECT _object, {columns} FROM {buffer.rows} WHERE {inside(case.table, case.span)}"
+        f"SELECT _object, {columns} FROM {buffer.rows} WHERE {in_scope(case.table, case.scope)}"
     )
     rows: dict[int, Counter[Row]] = {}
     while part := found.fetchmany(20_000):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from scx_pipeline.model.star import Column, Source, Table
+from scx_pipeline.model.star import UNPARTITIONED, Column, Source, Table
 from scx_pipeline_tests.fuzz import rules
 from scx_pipeline_tests.fuzz.case import (  # fmt: skip
     ODD_NUMBERS,
@@ -274,7 +274,7 @@ def _make(rng: Random, kind: str) -> Case:
         if own == ".zst" and not plain:
             own = ""
         files.append(File(f"in/{number}.json{own}", pack(plain, own), expected))
-    return Case(source, table, SPAN if event else None, files, rng.choice([1, 2, 2, 4]))
+    return Case(source, table, SPAN if event else UNPARTITIONED, files, rng.choice([1, 2, 2, 4]))
 
 
 def _with_fields(rng: Random, columns: Sequence[Column]) -> list[Column]:

@@ -71,14 +71,14 @@ class Months:
 
     place: int
     star: tuple[int, int]
-    span: tuple[int, int]
+    scope: tuple[int, int]
 
     def of(self, row: Row) -> Outcome:
         """What becomes of a good row."""
         time = row[self.place]
         if not self.star[0] <= time < self.star[1]:
             return REJECTED
-        return ("loaded", row) if self.span[0] <= time < self.span[1] else ("filtered", ())
+        return ("loaded", row) if self.scope[0] <= time < self.scope[1] else ("filtered", ())
 
 
 def outcomes_of(cells: Sequence[Sequence[Any]], months: Months | None) -> list[Outcome]:

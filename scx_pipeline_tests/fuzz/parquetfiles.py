@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scx_pipeline.model.star import Column, Source, Table
+from scx_pipeline.model.star import UNPARTITIONED, Column, Source, Table
 from scx_pipeline_tests.fuzz import rules
 from scx_pipeline_tests.fuzz.case import (
     SPAN,
@@ -212,7 +212,7 @@ def make(rng: Random) -> Case:
     for number in range(rng.choice([1, 1, 2, 5])):
         content = _file(rng, schema if rng.random() < 0.6 else _schema(rng, columns))
         files.append(File(f"in/{number}.parquet", content, expect(content, table, source, months)))
-    return Case(source, table, SPAN if event else None, files, rng.choice([1, 2, 4]))
+    return Case(source, table, SPAN if event else UNPARTITIONED, files, rng.choice([1, 2, 4]))
 
 
 def _schema(rng: Random, columns: Sequence[Column]) -> list[tuple[str, pa.DataType]]:

@@ -167,11 +167,11 @@ def test_totals_are_the_sums_over_all_objects() -> None:
 def test_rows_belong_to_the_months_that_the_key_names_as_far_as_the_star_holds_them(
     named: tuple[str, str] | None, bounds: tuple[str, str]
 ) -> None:
-    def span(ends: tuple[str, str]) -> MonthRange:
+    def range_of(ends: tuple[str, str]) -> MonthRange:
         return MonthRange(Month.parse(ends[0]), Month.parse(ends[1]))
 
-    item = selected("a.csv", span(named) if named else None)
-    assert bounds_of(item, span(("2020-01", "2021-12"))) == span(bounds)
+    item = selected("a.csv", range_of(named) if named else None)
+    assert bounds_of(item, range_of(("2020-01", "2021-12"))) == range_of(bounds)
 
 
 def test_keys_that_are_there_twice_fail_and_are_named_with_their_months() -> None:

@@ -24,7 +24,7 @@ from scx_pipeline_tests.support.load_env import (
     folder_world,
     job,
     jobs_of,
-    span_of,
+    range_of_keys,
 )
 from scx_pipeline_tests.support.load_process import MOMENTS, Other, loading_elsewhere
 from scx_pipeline_tests.support.servers.postgres import PostgresServer
@@ -307,7 +307,7 @@ def test_a_connection_that_is_cut_changes_nothing(moment: str, pg: World, postgr
                 run.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'dev'")
 
     with pytest.raises(WarehouseError, match="postgresql://127.0.0.1:.*; nothing was changed"):
-        pg.loader(cut).load(span_of(MARCH, APRIL))
+        pg.loader(cut).load(range_of_keys(MARCH, APRIL))
     assert pg.snapshot() == before
     pg.load(MARCH, APRIL)
     assert jobs_of(pg) == [30, 40]

@@ -24,7 +24,7 @@ from scx_pipeline_tests.support.load_env import (
     job,
     jobs_of,
     line_of,
-    span_of,
+    range_of_keys,
 )
 
 # ------------------------------------------------------------------ every row is accounted for
@@ -62,7 +62,7 @@ def test_every_object_is_accounted_for(world: World) -> None:
 
 def test_the_load_is_recorded_with_its_run_months_and_checks(world: World) -> None:
     world.put("2021/03/a.csv", [job(1, "2021-03-05 10:00:00")])
-    report = world.loader().load(span_of(MARCH, APRIL), run_id="run-7")
+    report = world.loader().load(range_of_keys(MARCH, APRIL), run_id="run-7")
     assert world.state("loads", "load_id, run_id") == [(report.load_id, "run-7")]
     fingerprints = world.state("months", "month, fingerprint")
     assert fingerprints == [(str(month), text) for month, text in report.fingerprints.items()]

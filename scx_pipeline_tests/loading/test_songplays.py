@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from scx_pipeline.errors import CheckFailedError, PipelineError
-from scx_pipeline.model.star import MonthRange
+from scx_pipeline.model.star import UNPARTITIONED, MonthRange
 from scx_pipeline_tests.support.music_env import EVENTS, SONGS, MusicWorld, event, lines, month, song
 
 PUBLIC = Path(__file__).parents[3] / "shared" / "data" / "music"
@@ -168,7 +168,7 @@ def test_plays_never_point_to_a_song_that_is_gone(music: MusicWorld) -> None:
     three_months(music)
     music.delete_key(f"{SONGS}a.json")
     report = music.refresh()
-    assert [str(part.span) for part in report.remade] == ["2018-09", "2018-11"]
+    assert [str(part.scope) for part in report.remade] == ["2018-09", "2018-11"]
     assert report.stale == {}
     assert {row[1] for row in music.plays()} == {None}
     assert music.settle() == []
@@ -184,7 +184,7 @@ def test_a_month_can_be_loaded_before_any_song(music: MusicWorld) -> None:
 def test_songs_can_be_loaded_before_any_month(music: MusicWorld) -> None:
     music.put_song("a", song("SO1"))
     report = music.refresh()
-    assert report.span is None
+    assert report.scope is UNPARTITIONED
     assert {name: dict(table.rows) for name, table in report.tables.items()} == {
         name: {None: 1} for name in ("staging_songs", "songs", "artists")
     }
@@ -256,7 +256,9 @@ def test_events_and_songs_are_read_from_s3(tmp_path: Path, s3_bucket: str) -> No
     assert music.plays("song_id") == [(f"SO{item}",) for item in range(9)]
     music.put_song("0/song 3", song("SO3", title="another"))
     music.delete_key(f"{SONGS}1/song 4.json")
-    assert music.settle() == [None], "a play of a song that is gone cannot wait for a load of its month"
+    assert music.settle() == [UNPARTITIONED], (
+        "a play of a song that is gone cannot wait for a load of its month"
+    )
     assert [row for row in music.plays("song_id, songplay_id") if row[0] is None] == [
         (None, 100003),
         (None, 100004),

@@ -36,8 +36,8 @@ from scx_pipeline_tests.support.load_env import (
     folder_world,
     job,
     jobs_of,
+    range_of_keys,
     scx_star,
-    span_of,
 )
 from scx_pipeline_tests.support.music_env import music_star
 from scx_pipeline_tests.support.redshift.server import ADMIN, USER, StandIn
@@ -97,7 +97,7 @@ def duck_spring(duck: World) -> World:
 def test_staging_of_older_months_goes_and_nothing_else(spring: World) -> None:
     before, objects = published(spring), spring.state("objects")
     upkept = kept_up(spring, NEWEST)
-    assert upkept.expired.staging == {STAGING: span_of(FEBRUARY, APRIL).months}
+    assert upkept.expired.staging == {STAGING: range_of_keys(FEBRUARY, APRIL).months}
     assert months_of_staging(spring) == [5]
     assert published(spring) == before
     assert spring.state("objects") == objects
@@ -111,7 +111,7 @@ def test_a_month_that_is_loaded_again_has_its_staging_back_until_the_next_time(s
     assert spring.changed() == [FEBRUARY, MARCH], "the file may have rows of the month before"
     spring.load_changed()
     assert months_of_staging(spring) == [3, 5]
-    assert kept_up(spring, NEWEST).expired.staging == {STAGING: span_of(FEBRUARY, MARCH).months}
+    assert kept_up(spring, NEWEST).expired.staging == {STAGING: range_of_keys(FEBRUARY, MARCH).months}
     assert jobs_of(spring) == [307, 308, 401, 402, 403, 501]
 
 
@@ -148,7 +148,7 @@ def test_an_unload_names_the_months_that_are_not_kept(duck_spring: World, tmp_pa
         "2021-02…2021-04 of scx cannot be unloaded, as their staging rows are not kept any more (SCX_KEEP_STAGING_MONTHS): "
         "run `scx load scx --from 2021-02 --to 2021-04`, which brings them back, or unload the others: --from 2021-05 --to 2021-05"
     )
-    assert Unloader(duck.compiled, duck.warehouse, span_of(MAY)).run(lake).tables[0].rows == 1
+    assert Unloader(duck.compiled, duck.warehouse, range_of_keys(MAY)).run(lake).tables[0].rows == 1
 
 
 @pytest.mark.postgres
@@ -157,10 +157,10 @@ def test_months_that_are_partitions_are_dropped(postgres_url: str, tmp_path: Pat
     sensors = sensor_world(tmp_path, postgres_url)
     for month in ("2023-01", "2023-02"):
         sensors.put_minute(f"{month}-01 00:00", readings(f"{month}-01 00:00"))
-    sensors.loader().load(span_of("2023-01", "2023-02"))
+    sensors.loader().load(range_of_keys("2023-01", "2023-02"))
     with sensors.warehouse.transaction("sensor_readings") as session:
         session.begin()
-        session.clear_partition("dwh", sensor_star().star.tables[0], span_of("2023-01"))
+        session.clear_partition("dwh", sensor_star().star.tables[0], range_of_keys("2023-01"))
     assert [table for table in sensors.tables() if table.startswith("dwh.")] == [
         "dwh.data_sample",
         "dwh.data_sample_2023_02",

@@ -13,7 +13,7 @@ from dagster_shared.serdes import serialize_value
 from scx_pipeline import definitions
 from scx_pipeline.loading.checks import declared_checks
 from scx_pipeline.model.star import Column, Month, Star, Table
-from scx_pipeline.orchestration.partitions import monthly, span_of
+from scx_pipeline.orchestration.partitions import monthly, range_of_keys
 from scx_pipeline.reporting.freshness import declared_watches
 from scx_pipeline_tests.support.dagster_env import key
 from scx_pipeline_tests.support.load_env import scx_star
@@ -275,7 +275,7 @@ def test_months_go_from_the_first_one_to_the_current_one() -> None:
     assert keys[0] == "2020-01"
     assert keys[-1] == str(Month.current())
     assert [Month.parse(item) for item in keys] == STAR.months().months
-    assert span_of(keys) == STAR.months()
+    assert range_of_keys(keys) == STAR.months()
 
 
 def test_the_job_loads_all_tables_and_runs_all_their_checks(project: dg.Definitions) -> None:

@@ -16,7 +16,7 @@ import yaml
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star, stars_folder
 from scx_pipeline.errors import CheckFailedError, PipelineError, WarehouseBusyError, WarehouseError
-from scx_pipeline.maintenance.maintain import Policy, preview_maintenance
+from scx_pipeline.maintenance.maintain import RetentionPolicy, preview_maintenance
 from scx_pipeline.model.star import contiguous_ranges
 from scx_pipeline.ownership.table_ownership import adopt, drop_leftovers, find_leftovers
 from scx_pipeline.services.doctor import _tables as examine_tables
@@ -30,8 +30,8 @@ from scx_pipeline_tests.support.load_env import (
     edited_star,
     filled,
     job,
+    range_of_keys,
     scx_star,
-    span_of,
 )
 from scx_pipeline_tests.support.music_env import MusicWorld, event, song
 from scx_pipeline_tests.support.sensor_env import SensorWorld, readings
@@ -527,7 +527,7 @@ def test_readers_see_the_old_rows_until_a_rebuild_commits(world: World, tmp_path
             with world.warehouse.reading() as session:
                 seen.append((session.rows("SELECT COUNT(*) FROM public.users"), _type_of_plan(session)))
 
-    world.loader(read).load(span_of("2021-02", MARCH))
+    world.loader(read).load(range_of_keys("2021-02", MARCH))
     assert seen == [([(2,)], "integer")]
     with world.reading() as session:
         assert _type_of_plan(session) == "bigint"
@@ -620,11 +620,11 @@ def test_a_table_that_is_partitioned_is_rebuilt_with_its_months(sensors: SensorW
 
 def test_upkeep_leaves_tables_of_others_alone(pg: World) -> None:
     run(pg, SAME_COLUMNS)
-    assert preview_maintenance(pg.compiled, pg.warehouse, Policy()).before is None
+    assert preview_maintenance(pg.compiled, pg.warehouse, RetentionPolicy()).before is None
     put_months(pg, MARCH)
     adopt(pg.compiled, pg.warehouse, [], yes=True)
     pg.load_changed()
     run(pg, "DROP TABLE public.projects", "CREATE TABLE public.projects (who INTEGER)")
-    statements = " ".join(preview_maintenance(pg.compiled, pg.warehouse, Policy()).statements)
+    statements = " ".join(preview_maintenance(pg.compiled, pg.warehouse, RetentionPolicy()).statements)
     assert "users" in statements
     assert '"public"."projects"' not in statements

@@ -13,11 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scx_pipeline.model.star import Month, MonthRange
+from scx_pipeline.model.star import UNPARTITIONED, Month, MonthRange
 from scx_pipeline.planning.run_requests import (
     FIRST_WAIT,
     LONGEST_WAIT,
-    WHOLE,
     Part,
     Request,
     RunRequestRecord,
@@ -67,7 +66,7 @@ class Sensor:
 
 
 def spans(requests: Iterable[Request]) -> list[str]:
-    return [str(request.span) for request in requests]
+    return [str(request.scope) for request in requests]
 
 
 def test_each_contiguous_span_is_asked_for_once() -> None:
@@ -94,7 +93,7 @@ def test_a_month_that_changes_while_its_run_is_on_its_way_is_asked_for_anew() ->
     [first] = sensor.tick({MARCH: "old"})
     sensor.runs[first.key] = ("running", None)
     [second] = sensor.tick({MARCH: "new"})
-    assert second.span == first.span
+    assert second.scope == first.scope
     assert second.key != first.key
 
 
@@ -108,7 +107,7 @@ def test_a_lost_request_of_which_a_month_changed_is_made_anew_in_one_piece() -> 
     sensor = Sensor()
     [lost] = sensor.tick(dict.fromkeys([JANUARY, FEBRUARY, MARCH], "old"))
     [request] = sensor.tick({JANUARY: "old", FEBRUARY: "new", MARCH: "old"})
-    assert str(request.span) == "2021-01…2021-03"
+    assert str(request.scope) == "2021-01…2021-03"
     assert request.key != lost.key
 
 
@@ -151,7 +150,7 @@ def test_a_month_that_its_run_left_changed_is_asked_for_anew_after_a_wait() -> N
     [first] = sensor.tick([MARCH])
     sensor.end(first, "succeeded", ago=FIRST_WAIT)
     [second] = sensor.tick([MARCH])
-    assert second.span == first.span
+    assert second.scope == first.scope
     assert second.key != first.key
 
 
@@ -236,7 +235,7 @@ def _check_cover(
     changed: Mapping[Month, str],
     requests: list[Request],
 ) -> None:
-    covered = [month for request in requests for month in request.span or ()]
+    covered = [month for request in requests for month in request.scope or ()]
     assert len(covered) == len(set(covered)), "a month is in two requests"
     assert set(covered) <= changed.keys()
     assert all(sensor.memory[month].request in {r.key for r in requests} for month in covered)
@@ -250,7 +249,7 @@ def _check_cover(
 
 @given(st.sets(months))
 def test_requests_of_one_tick_are_as_few_as_they_can_be(changed: set[Month]) -> None:
-    asked = [request.span for request in Sensor().tick(changed) if request.span]
+    asked = [request.scope for request in Sensor().tick(changed) if request.scope]
     assert all(left.last.shift(1) < right.first for left, right in pairwise(asked))
     assert {month for span in asked for month in span} == changed
 
@@ -260,36 +259,36 @@ def test_requests_of_one_tick_are_as_few_as_they_can_be(changed: set[Month]) -> 
 
 def test_tables_without_months_go_first_and_months_wait_for_them() -> None:
     sensor = Sensor()
-    changed = {WHOLE: "songs", MARCH: "march"}
+    changed = {UNPARTITIONED: "songs", MARCH: "march"}
     [first] = sensor.tick(changed)
-    assert first.span is None
+    assert first.scope is UNPARTITIONED
     assert first.key.startswith("scx:all:")
     assert sensor.tick(changed) == [first], "a request that was lost is made again, by the same key"
     sensor.end(first, "running")
     assert sensor.tick(changed) == []
     sensor.end(first, "succeeded")
-    assert [request.span for request in sensor.tick({MARCH: "march"})] == [MonthRange(MARCH, MARCH)]
+    assert [request.scope for request in sensor.tick({MARCH: "march"})] == [MonthRange(MARCH, MARCH)]
 
 
 def test_a_failed_run_for_them_is_retried_and_keeps_no_month_waiting() -> None:
     sensor = Sensor()
-    changed = {WHOLE: "songs", MARCH: "march"}
+    changed = {UNPARTITIONED: "songs", MARCH: "march"}
     [first] = sensor.tick(changed)
     sensor.end(first, "failed")
-    assert [request.span for request in sensor.tick(changed)] == [MonthRange(MARCH, MARCH)]
+    assert [request.scope for request in sensor.tick(changed)] == [MonthRange(MARCH, MARCH)]
     sensor.now += FIRST_WAIT
-    again = [request for request in sensor.tick(changed) if request.span is None]
+    again = [request for request in sensor.tick(changed) if request.scope is UNPARTITIONED]
     assert [request.key == first.key for request in again] == [False]
 
 
 def test_songs_that_change_again_are_asked_for_by_another_key() -> None:
     sensor = Sensor()
-    [first] = sensor.tick({WHOLE: "songs"})
-    [second] = sensor.tick({WHOLE: "more songs"})
+    [first] = sensor.tick({UNPARTITIONED: "songs"})
+    [second] = sensor.tick({UNPARTITIONED: "more songs"})
     assert first.key != second.key
 
 
-SONGS_AND_MARCH: dict[Part, str] = {WHOLE: "songs", MARCH: "march"}
+SONGS_AND_MARCH: dict[Part, str] = {UNPARTITIONED: "songs", MARCH: "march"}
 
 
 @pytest.mark.parametrize("state", ["absent", "running"])
@@ -298,7 +297,7 @@ def test_months_wait_while_the_run_for_the_tables_without_is_on_its_way(state: R
     [first] = sensor.tick(SONGS_AND_MARCH)
     sensor.runs[first.key] = (state, None)
     for _ in range(100):
-        assert not any(request.span for request in sensor.tick({**SONGS_AND_MARCH, APRIL: "april"}))
+        assert not any(request.scope for request in sensor.tick({**SONGS_AND_MARCH, APRIL: "april"}))
         sensor.now += LONGEST_WAIT
     assert [part for part in sensor.memory if isinstance(part, Month)] == []
 
@@ -308,19 +307,19 @@ def test_months_that_were_asked_for_before_are_not_forgotten_while_they_wait() -
     [march] = sensor.tick({MARCH: "march"})
     sensor.runs[march.key] = ("running", None)
     [songs] = sensor.tick(SONGS_AND_MARCH)
-    assert songs.span is None
-    assert set(sensor.memory) == {WHOLE, MARCH}
+    assert songs.scope is UNPARTITIONED
+    assert set(sensor.memory) == {UNPARTITIONED, MARCH}
     assert sensor.tick({MARCH: "march"}) == [], "its run is still on its way"
 
 
 def test_a_failed_run_for_them_is_asked_for_again_after_waits_that_double_up_to_an_hour() -> None:
     sensor = Sensor()
-    [request] = sensor.tick({WHOLE: "songs"})
+    [request] = sensor.tick({UNPARTITIONED: "songs"})
     keys, waits = [request.key], []
     for _ in range(9):
         sensor.end(request, "failed")
         begun = sensor.now
-        while not (again := sensor.tick({WHOLE: "songs"})):
+        while not (again := sensor.tick({UNPARTITIONED: "songs"})):
             sensor.now += timedelta(seconds=10)
         [request] = again
         keys.append(request.key)
@@ -344,9 +343,9 @@ def test_months_wait_for_the_second_attempt_as_they_did_for_the_first() -> None:
     sensor = Sensor()
     [first] = sensor.tick(SONGS_AND_MARCH)
     sensor.end(first, "failed", ago=FIRST_WAIT)
-    again = next(request for request in sensor.tick(SONGS_AND_MARCH) if request.span is None)
+    again = next(request for request in sensor.tick(SONGS_AND_MARCH) if request.scope is UNPARTITIONED)
     assert again.key == first.key.removesuffix(":1") + ":2"
-    assert not any(request.span for request in sensor.tick({**SONGS_AND_MARCH, APRIL: "april"}))
+    assert not any(request.scope for request in sensor.tick({**SONGS_AND_MARCH, APRIL: "april"}))
     sensor.end(again, "running")
     assert sensor.tick({**SONGS_AND_MARCH, APRIL: "april"}) == []
 
@@ -355,25 +354,25 @@ def test_songs_that_change_after_a_failure_go_first_again() -> None:
     sensor = Sensor()
     [first] = sensor.tick(SONGS_AND_MARCH)
     sensor.end(first, "failed")
-    [second] = sensor.tick({WHOLE: "mended", MARCH: "march"})
-    assert second.span is None
+    [second] = sensor.tick({UNPARTITIONED: "mended", MARCH: "march"})
+    assert second.scope is UNPARTITIONED
     assert second.key != first.key
 
 
 def test_tables_without_months_that_their_run_left_changed_are_asked_for_anew_after_a_wait() -> None:
     sensor = Sensor()
-    [first] = sensor.tick({WHOLE: "songs"})
+    [first] = sensor.tick({UNPARTITIONED: "songs"})
     sensor.end(first, "succeeded")
-    assert sensor.tick({WHOLE: "songs"}) == []
+    assert sensor.tick({UNPARTITIONED: "songs"}) == []
     sensor.now += FIRST_WAIT
-    [second] = sensor.tick({WHOLE: "songs"})
-    assert (second.span, second.key) == (None, first.key.removesuffix(":1") + ":2")
+    [second] = sensor.tick({UNPARTITIONED: "songs"})
+    assert (second.scope, second.key) == (UNPARTITIONED, first.key.removesuffix(":1") + ":2")
 
 
 def test_lost_requests_of_months_and_of_the_tables_without_are_repeated_by_their_keys() -> None:
     sensor = Sensor()
     asked = {request.key for request in sensor.tick([JANUARY, MARCH])}
-    changed: dict[Part, str] = {WHOLE: "songs", JANUARY: FINGERPRINT, MARCH: FINGERPRINT}
+    changed: dict[Part, str] = {UNPARTITIONED: "songs", JANUARY: FINGERPRINT, MARCH: FINGERPRINT}
     [songs] = sensor.tick(changed)
     assert sensor.tick(changed) == [songs]
     sensor.end(songs, "failed")
@@ -382,7 +381,7 @@ def test_lost_requests_of_months_and_of_the_tables_without_are_repeated_by_their
 
 def test_a_key_says_which_tables_without_months_which_state_and_which_attempt() -> None:
     def key(star: str, state: str) -> str:
-        [request], _ = due_requests(star, {WHOLE: state}, {}, lambda key: ("absent", None), NOW)
+        [request], _ = due_requests(star, {UNPARTITIONED: state}, {}, lambda key: ("absent", None), NOW)
         return request.key
 
     keys = [key("scx", "a"), key("scx", "b"), key("other", "a")]
@@ -396,7 +395,7 @@ def test_a_key_says_which_tables_without_months_which_state_and_which_attempt() 
 asked_before = st.builds(RunRequestRecord, st.text(max_size=9), st.text(max_size=9), st.integers(1, 99))
 
 
-@given(st.dictionaries(st.just(WHOLE) | months, asked_before, max_size=6))
+@given(st.dictionaries(st.just(UNPARTITIONED) | months, asked_before, max_size=6))
 def test_the_memory_survives_as_text(memory: dict[Part, RunRequestRecord]) -> None:
     assert read_cursor(write_cursor(memory)) == memory
 
@@ -409,7 +408,7 @@ def test_a_cursor_that_is_corrupt_about_them_is_as_good_as_an_empty_one(cursor: 
     assert read_cursor(cursor) == {}
 
 
-parts = st.dictionaries(st.just(WHOLE) | months, st.sampled_from(["a", "b"]), max_size=8)
+parts = st.dictionaries(st.just(UNPARTITIONED) | months, st.sampled_from(["a", "b"]), max_size=8)
 
 
 @given(st.lists(st.tuples(parts, st.lists(outcomes), st.integers(0, 5000)), min_size=1, max_size=8))
@@ -420,14 +419,14 @@ def test_in_any_story_the_tables_without_months_go_first_and_nothing_is_forgotte
     for changed, ends, seconds in story:
         before = dict(sensor.memory)
         requests = sensor.tick(changed)
-        asked = before.get(WHOLE)
-        known = WHOLE in changed and asked is not None and asked.state == changed[WHOLE]
+        asked = before.get(UNPARTITIONED)
+        known = UNPARTITIONED in changed and asked is not None and asked.state == changed[UNPARTITIONED]
         state = sensor.state_of(asked.request)[0] if known and asked else None
-        go_first = WHOLE in changed and state in (None, "absent", "running")
-        assert [request.span for request in requests].count(None) <= 1
+        go_first = UNPARTITIONED in changed and state in (None, "absent", "running")
+        assert [request.scope for request in requests].count(UNPARTITIONED) <= 1
         if go_first:
-            assert [request.span for request in requests] == ([] if state == "running" else [None])
-            assert all(sensor.memory[part] == before[part] for part in sensor.memory if part != WHOLE)
+            assert [request.scope for request in requests] == ([] if state == "running" else [UNPARTITIONED])
+            assert all(sensor.memory[part] == before[part] for part in sensor.memory if part != UNPARTITIONED)
         else:
             assert sensor.memory.keys() == changed.keys()
         assert all(sensor.memory[part].state == changed[part] for part in sensor.memory)
@@ -445,11 +444,11 @@ def test_a_world_in_which_runs_do_what_they_should_comes_to_rest(changed: dict[P
         requests = sensor.tick(left)
         assert requests, "something is due, no run is on its way, and nothing is asked for"
         for request in requests:
-            order.append(request.span)
+            order.append(request.scope)
             sensor.end(request, "succeeded")
-            done: list[Part] = [*request.span] if request.span else [WHOLE]
+            done: list[Part] = [*request.scope] if request.scope else [UNPARTITIONED]
             left = {part: state for part, state in left.items() if part not in done}
-    assert order.count(None) == (WHOLE in changed)
-    assert None not in order[1:]
+    assert order.count(UNPARTITIONED) == (UNPARTITIONED in changed)
+    assert UNPARTITIONED not in order[1:]
     assert sensor.tick({}) == []
     assert sensor.memory == {}

@@ -149,7 +149,7 @@ class Load:
     tables: frozenset[str] = frozenset()
 
     @property
-    def span(self) -> MonthRange:
+    def scope(self) -> MonthRange:
         return MonthRange(MONTHS[min(self.first, self.last)], MONTHS[max(self.first, self.last)])
 
 

@@ -78,7 +78,7 @@ class Driver:
     def try_load(self, world: World, load: Load | MonthRange, breaks: BrokenLoad | None = None) -> bool:
         """Load; a load that is refused, as it may be, or broken off changes nothing."""
         before = world.snapshot()
-        span, tables = (load.span, load.tables) if isinstance(load, Load) else (load, frozenset[str]())
+        span, tables = (load.scope, load.tables) if isinstance(load, Load) else (load, frozenset[str]())
         how = (breaks.statements, breaks.by_database) if breaks else None
         with breaking(how) as broken:
             try:

@@ -86,7 +86,7 @@ class Load:
     breaks: tuple[int, bool] | None = None
 
     @property
-    def span(self) -> MonthRange:
+    def scope(self) -> MonthRange:
         first, last = sorted((self.first, self.last))
         return MonthRange(MONTHS[first], MONTHS[last])
 
@@ -132,7 +132,7 @@ class Driver:
         before = world.snapshot()
         with breaking(step.breaks) as broken:
             try:
-                world.loader().load(step.span)
+                world.loader().load(step.scope)
             except Exception:
                 assert broken
                 assert world.snapshot() == before

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from scx_pipeline.errors import BucketError, LakeError
-from scx_pipeline.lake.format.lake_store import open_place
+from scx_pipeline.lake.format.lake_store import open_lake_store
 from scx_pipeline.storage import s3
 from scx_pipeline.storage.bucket import Bucket, BucketOptions, open_bucket
 from scx_pipeline.storage.etags import NO_ETAGS, OTHER_ETAGS, WEAK_ETAGS
@@ -297,7 +297,7 @@ def test_a_refusal_of_a_listing_that_takes_odd_keys_is_the_same(store: OddS3) ->
 
 
 def test_a_refusal_of_the_lakes_store_is_one_sentence_too(store: OddS3) -> None:
-    place = open_place(store.url, "scx")
+    place = open_lake_store(store.url, "scx")
     store.refuse = lambda method, key: (403, "AccessDenied")
     for ask in (lambda: place.read("a"), lambda: place.list("x"), lambda: place.write("a", b"")):
         with pytest.raises(LakeError, match=r"AccessDenied: the credentials may not \w+") as caught:

@@ -15,7 +15,7 @@ from scx_pipeline.orchestration.build import build_star, with_resources
 from scx_pipeline.orchestration.partitions import range_tags
 from scx_pipeline.orchestration.runs.execute import RunOutcome, open_runner
 from scx_pipeline.settings import Settings
-from scx_pipeline_tests.support.load_env import World, folder_world, span_of
+from scx_pipeline_tests.support.load_env import World, folder_world, range_of_keys
 
 STAR = "scx"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -41,7 +41,7 @@ class Desk:
     def load(self, first: str, last: str = "") -> RunOutcome:
         """A run as `scx load` makes it."""
         with open_runner(self.world.compiled, self.settings, self.told.append) as run:
-            return run(span_of(first, last))
+            return run(range_of_keys(first, last))
 
     def run(
         self, first: str, last: str = "", tables: Iterable[str] = (), tags: Mapping[str, str] | None = None
@@ -50,7 +50,7 @@ class Desk:
         return self.job.execute_in_process(
             instance=self.instance,
             asset_selection=[key(name) for name in tables] or None,
-            tags={**range_tags(span_of(first, last)), **(tags or {})},
+            tags={**range_tags(range_of_keys(first, last)), **(tags or {})},
             run_config=QUIET,
             raise_on_error=False,
         )

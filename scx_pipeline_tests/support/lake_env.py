@@ -19,7 +19,7 @@ from scx_pipeline.lake.format.lake_store import LakeStore, open_lake_store
 from scx_pipeline.lake.format.layout import WRITING
 from scx_pipeline.lake.format.manifest import MANIFESTS, Manifest, read_manifest
 from scx_pipeline.model.star import MonthRange
-from scx_pipeline_tests.support.load_env import Row, World, in_order, span_of
+from scx_pipeline_tests.support.load_env import Row, World, in_order, range_of_keys
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Lake:
     def unload(
         self, first: str = "", last: str = "", progress: Callable[[str], None] | None = None
     ) -> Unloaded:
-        span = span_of(first, last) if first else None
+        span = range_of_keys(first, last) if first else None
         return self.unloader(span, progress).run(self.url)
 
     def unloader(

@@ -21,9 +21,9 @@ from scx_pipeline.lake.format.manifest import Manifest, read_manifest
 from scx_pipeline.lake.load.lake_loader import LakeLoader
 from scx_pipeline.lake.load.load_plan import LakeLoadPlan, plan_loading
 from scx_pipeline.loading.load import LoadReport
-from scx_pipeline.model.star import MonthRange, contiguous_ranges
+from scx_pipeline.model.star import UNPARTITIONED, LoadScope, contiguous_ranges
 from scx_pipeline.warehouse.protocol import STATE_SCHEMA
-from scx_pipeline_tests.support.load_env import Row, World, in_order, job, span_of
+from scx_pipeline_tests.support.load_env import Row, World, in_order, job, range_of_keys
 from scx_pipeline_tests.support.music_env import MusicWorld, event, lines, song
 from scx_pipeline_tests.support.sensor_env import SensorWorld, readings
 
@@ -58,7 +58,7 @@ class Loads:
         engine = DuckDBLakeEngine(self.world.limits)
         return LakeBuilder(self.world.compiled, self.world.bucket, self.place, engine, lambda message: None)
 
-    def build(self) -> list[MonthRange | None]:
+    def build(self) -> list[LoadScope]:
         """Build whatever is due in the lake, until nothing is."""
         return _settle(self._due_in_lake, self.builder())
 
@@ -68,25 +68,25 @@ class Loads:
     def plan(self) -> LakeLoadPlan:
         return plan_loading(self.world.compiled, self.lake, self.world.warehouse)
 
-    def load(self) -> list[MonthRange | None]:
+    def load(self) -> list[LoadScope]:
         """Load whatever differs from the lake, until nothing does."""
         return _settle(self.due, self.loader())
 
-    def load_raw(self) -> list[MonthRange | None]:
+    def load_raw(self) -> list[LoadScope]:
         """Load whatever is due of the objects, until nothing is."""
         return _settle(self.due_raw, self.world.loader())
 
     def load_month(self, month: str) -> LoadReport:
-        return self.loader().load(span_of(month))
+        return self.loader().load(range_of_keys(month))
 
-    def due(self) -> list[MonthRange | None]:
+    def due(self) -> list[LoadScope]:
         plan = self.plan()
-        return [None] if plan.unpartitioned else [*contiguous_ranges(list(plan.months))]
+        return [UNPARTITIONED] if plan.unpartitioned else [*contiguous_ranges(list(plan.months))]
 
-    def due_raw(self) -> list[MonthRange | None]:
+    def due_raw(self) -> list[LoadScope]:
         return _due(self.world.plan())
 
-    def _due_in_lake(self) -> list[MonthRange | None]:
+    def _due_in_lake(self) -> list[LoadScope]:
         return _due(plan_build(self.world.compiled, self.world.bucket, self.lake))
 
     def rewrite(self, folder: str, change: Callable[[pa.Table], pa.Table]) -> None:
@@ -102,13 +102,15 @@ class Loads:
         commit(turn, [], replace(turn.before, files={**turn.before.files, folder: (changed, *others)}))
 
 
-def _due(plan: Any) -> list[MonthRange | None]:
-    return [None] if plan.unpartitioned else [*contiguous_ranges([item.month for item in plan.changed])]
+def _due(plan: Any) -> list[LoadScope]:
+    return (
+        [UNPARTITIONED] if plan.unpartitioned else [*contiguous_ranges([item.month for item in plan.changed])]
+    )
 
 
-def _settle(due: Callable[[], list[MonthRange | None]], road: Any) -> list[MonthRange | None]:
+def _settle(due: Callable[[], list[LoadScope]], road: Any) -> list[LoadScope]:
     """Do what is due until nothing is; what was done, in order."""
-    done: list[MonthRange | None] = []
+    done: list[LoadScope] = []
     while parts := due():
         for part in parts:
             road.load(part) if part else road.refresh()
@@ -217,7 +219,7 @@ class State:
     bucket: str
     lake: Path
     standing: Mapping[str, list[Row]]
-    done: list[MonthRange | None]  # the loads that it took
+    done: list[LoadScope]  # the loads that it took
 
 
 def make_states(star: str, folder: Path) -> list[State]:

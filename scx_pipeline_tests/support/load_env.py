@@ -114,7 +114,7 @@ def compress(content: bytes, key: str) -> bytes:
     return content
 
 
-def span_of(first: str, last: str = "") -> MonthRange:
+def range_of_keys(first: str, last: str = "") -> MonthRange:
     """The months from the first to the last."""
     return MonthRange(Month.parse(first), Month.parse(last or first))
 
@@ -171,7 +171,7 @@ class World:
         return BucketLoader(self.compiled, self.bucket, self.warehouse, progress)
 
     def load(self, first: str, last: str = "", tables: Collection[str] | None = None) -> LoadReport:
-        return self.loader().load(span_of(first, last), tables)
+        return self.loader().load(range_of_keys(first, last), tables)
 
     def plan(self) -> Plan:
         return plan_star(self.compiled, self.bucket, self.warehouse)

@@ -18,7 +18,7 @@ from threading import Timer
 import pytest
 
 from scx_pipeline.history import load_history
-from scx_pipeline_tests.support.load_env import World, span_of
+from scx_pipeline_tests.support.load_env import World, range_of_keys
 
 # Not from the tests' own process, whose threads a fork would lose.
 NURSERY = multiprocessing.get_context("forkserver")
@@ -118,7 +118,7 @@ def main(
     if moment == "commit":
         record = load_history.record_checks
         setattr(load_history, "record_checks", lambda *arguments: (record(*arguments), reach()))  # noqa: B010
-    World(bucket, warehouse).loader(say).load(span_of(first, last))
+    World(bucket, warehouse).loader(say).load(range_of_keys(first, last))
 
 
 def _pass() -> None:

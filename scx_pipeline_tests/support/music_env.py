@@ -14,7 +14,7 @@ from typing import Any
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star, stars_folder
 from scx_pipeline.loading.load import LoadReport
-from scx_pipeline.model.star import Month, MonthRange, contiguous_ranges
+from scx_pipeline.model.star import UNPARTITIONED, LoadScope, Month, contiguous_ranges
 from scx_pipeline_tests.support.load_env import Row, World
 
 EVENTS, SONGS = "log_data/", "song_data/"
@@ -101,14 +101,14 @@ class MusicWorld(World):
         """Make the tables without months anew."""
         return self.loader().refresh()
 
-    def settle(self) -> list[MonthRange | None]:
+    def settle(self) -> list[LoadScope]:
         """Load whatever is due, as the sensor does, until nothing is; what was loaded, in order."""
-        done: list[MonthRange | None] = []
+        done: list[LoadScope] = []
         while True:
             plan = self.plan()
             if plan.unpartitioned:
                 self.refresh()
-                done.append(None)
+                done.append(UNPARTITIONED)
             elif plan.changed:
                 for span in contiguous_ranges([item.month for item in plan.changed]):
                     self.loader().load(span)

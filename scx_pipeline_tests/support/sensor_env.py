@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star, stars_folder
 from scx_pipeline.loading.load import LoadReport
-from scx_pipeline_tests.support.load_env import World, span_of
+from scx_pipeline_tests.support.load_env import World, range_of_keys
 
 PREFIX = "data_sample/"
 JANUARY, FEBRUARY = "2023-01", "2023-02"
@@ -44,7 +44,7 @@ class SensorWorld(World):
         return self.put_key(f"{PREFIX}{minute}:00.parquet", content)
 
     def january(self) -> LoadReport:
-        return self.loader().load(span_of(JANUARY))
+        return self.loader().load(range_of_keys(JANUARY))
 
     def readings(self, what: str = "department_name, sensor_serial, create_at") -> list[tuple[Any, ...]]:
         return self.table("data_sample", what)

@@ -14,7 +14,7 @@ import psutil  # type: ignore[import-untyped, unused-ignore]
 from scx_pipeline.declarations.star_folder import load_star, stars_folder
 from scx_pipeline.lake.build.builder import LakeBuilder, plan_build
 from scx_pipeline.lake.build.duckdb_engine import DuckDBLakeEngine
-from scx_pipeline.lake.build.lake_engine import Engine
+from scx_pipeline.lake.build.lake_engine import LakeEngine
 from scx_pipeline.lake.format.lake_store import open_lake_store
 from scx_pipeline.lake.spark.spark_engine import SparkLakeEngine
 from scx_pipeline.model.star import contiguous_ranges
@@ -47,7 +47,7 @@ def tell_started() -> None:
     print(json.dumps({"started": time.time() - psutil.Process().create_time()}), flush=True)
 
 
-def build(bucket_url: str, lake: str, engine: Engine) -> None:
+def build(bucket_url: str, lake: str, engine: LakeEngine) -> None:
     """As `scx lake build` without arguments: first the tables without months, then the months that are due."""
     compiled, bucket = load_star(stars_folder() / "songplays"), open_bucket(bucket_url)
     place = open_lake_store(lake, compiled.star.name)
@@ -62,7 +62,9 @@ def build(bucket_url: str, lake: str, engine: Engine) -> None:
 def main() -> None:
     kind, bucket_url, lake = sys.argv[1:]
     limits = Limits(threads=CORES)
-    engine: Engine = SparkLakeEngine(start_spark(), limits) if kind == "spark" else DuckDBLakeEngine(limits)
+    engine: LakeEngine = (
+        SparkLakeEngine(start_spark(), limits) if kind == "spark" else DuckDBLakeEngine(limits)
+    )
     tell_started()
     build(bucket_url, lake, engine)
 

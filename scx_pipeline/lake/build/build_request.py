@@ -12,7 +12,7 @@ from scx_pipeline.history.check_result import CheckResult
 from scx_pipeline.storage.compression import UnpackedLimits
 from scx_pipeline.loading.load import LoadReport, TableReport
 from scx_pipeline.storage.bucket import DEFAULT_OPTIONS, BucketOptions
-from scx_pipeline.model.star import Month, MonthRange
+from scx_pipeline.model.star import UNPARTITIONED, LoadScope, Month, MonthRange
 from scx_pipeline.warehouse.protocol import Limits
 
 NO_MONTH = "-"  # in the place of a month, of tables that have none
@@ -24,7 +24,7 @@ class BuildRequest:
     """A build of a star's months, or of its tables without months."""
 
     star: str
-    span: MonthRange | None
+    scope: LoadScope
     bucket: str
     lake: str
     run_id: str
@@ -34,7 +34,7 @@ class BuildRequest:
     def as_json(self) -> dict[str, Any]:
         return {
             "star": self.star,
-            "span": _ends(self.span),
+            "span": _ends(self.scope),
             "bucket": self.bucket,
             "lake": self.lake,
             "run_id": self.run_id,
@@ -49,7 +49,7 @@ class BuildRequest:
         options = BucketOptions(unpacked, found["options"]["retry_seconds"])
         return cls(
             found["star"],
-            _span(found["span"]),
+            _scope(found["span"]),
             found["bucket"],
             found["lake"],
             found["run_id"],
@@ -77,7 +77,7 @@ def report_as_json(report: LoadReport) -> dict[str, Any]:
     """A report as plain values."""
     return {
         "star": report.star,
-        "span": _ends(report.span),
+        "span": _ends(report.scope),
         "load_id": report.load_id,
         "run_id": report.run_id,
         "started_at": report.started_at.isoformat(),
@@ -98,7 +98,7 @@ def report_from_json(found: Mapping[str, Any]) -> LoadReport:
     """The report of which these are the plain values."""
     return LoadReport(
         found["star"],
-        _span(found["span"]),
+        _scope(found["span"]),
         found["load_id"],
         found["run_id"],
         datetime.fromisoformat(found["started_at"]),
@@ -125,9 +125,9 @@ def _months(values: Mapping[str, Any]) -> dict[Month | None, Any]:
     return {None if text == NO_MONTH else Month.parse(text): value for text, value in values.items()}
 
 
-def _ends(span: MonthRange | None) -> list[str] | None:
-    return [str(span.first), str(span.last)] if span else None
+def _ends(scope: LoadScope) -> list[str] | None:
+    return [str(scope.first), str(scope.last)] if scope else None
 
 
-def _span(ends: list[str] | None) -> MonthRange | None:
-    return MonthRange(Month.parse(ends[0]), Month.parse(ends[1])) if ends else None
+def _scope(ends: list[str] | None) -> LoadScope:
+    return MonthRange(Month.parse(ends[0]), Month.parse(ends[1])) if ends else UNPARTITIONED

@@ -15,7 +15,7 @@ from scx_pipeline.lake.build.lake_engine import LakeEngine, LakeSession
 from scx_pipeline.lake.format.manifest import DataFile
 from scx_pipeline.lake.format.lake_store import LakeStore
 from scx_pipeline.lake.format.parquet_reader import local_scan, read_batches, schema_of
-from scx_pipeline.model.star import Column, Source, MonthRange, Star, Table
+from scx_pipeline.model.star import LoadScope, Column, Source, MonthRange, Star, Table
 from scx_pipeline.storage.temporary_folder import temporary_folder
 from scx_pipeline.warehouse.protocol import Limits, names, quote
 from scx_pipeline.warehouse.duckdb.duckdb_warehouse import DuckDBSession, configured, translated
@@ -53,11 +53,11 @@ class DuckDBLakeSession(DuckDBSession, LakeSession):
         con.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
 
     @contextmanager
-    def stage(self, source: Source, table: Table, span: MonthRange | None, name: str) -> Iterator[StagingTarget]:
+    def stage(self, source: Source, table: Table, scope: LoadScope, name: str) -> Iterator[StagingTarget]:
         made = table.model_copy(update={"name": name})
         self.create_table(self.schema, made)
-        with self.staging_buffer(self.schema, made, span) as buffer:
-            yield BufferStaging(buffer, made, span)
+        with self.staging_buffer(self.schema, made, scope) as buffer:
+            yield BufferStaging(buffer, made, scope)
 
     def keep(self, name: str, select: str) -> None:
         self.con.execute(f"CREATE OR REPLACE TABLE {self._own(name)} AS {select}")

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from scx_pipeline.loading.target import StagingTarget
 from scx_pipeline.lake.format.manifest import DataFile
 from scx_pipeline.lake.format.lake_store import LakeStore
-from scx_pipeline.model.star import Column, Source, MonthRange, Star, Table
+from scx_pipeline.model.star import LoadScope, Column, Source, MonthRange, Star, Table
 from scx_pipeline.warehouse.protocol import Relations
 
 
@@ -21,7 +21,7 @@ class LakeSession(Relations):
 
     @abstractmethod
     def stage(
-        self, source: Source, table: Table, span: MonthRange | None, name: str
+        self, source: Source, table: Table, scope: LoadScope, name: str
     ) -> AbstractContextManager[StagingTarget]:
         """A staging table's slice, to be made from objects and to stand under a name of the star's schema."""
 

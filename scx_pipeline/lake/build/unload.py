@@ -60,7 +60,7 @@ class Unloader:
 
     compiled: CompiledStar
     warehouse: Warehouse
-    span: MonthRange | None = None
+    scope: MonthRange | None = None
     progress: Callable[[str], None] = lambda message: None
 
     def run(self, url: str) -> Unloaded:
@@ -94,7 +94,7 @@ class _Unload:
     """An unload while it runs."""
 
     def __init__(self, unloader: Unloader, session: Session, transaction: LakeTransaction) -> None:
-        self.compiled, self.span, self.progress = unloader.compiled, unloader.span, unloader.progress
+        self.compiled, self.scope, self.progress = unloader.compiled, unloader.scope, unloader.progress
         self.star = unloader.compiled.star
         self.session, self.transaction = session, transaction
         self.new: list[NewFiles] = []
@@ -122,10 +122,10 @@ class _Unload:
         name = self.star.name
         tables = [table.name for table in self.star.staging if table.partitioned]
         purged = set().union(*load_history.read_purged(self.session, name, tables).values())
-        gone = sorted(month for month in purged if self.span is None or month in self.span)
+        gone = sorted(month for month in purged if self.scope is None or month in self.scope)
         if not gone:
             return
-        kept = [span for span in contiguous_ranges(list(self.months)) if span.last > gone[-1]]
+        kept = [scope for scope in contiguous_ranges(list(self.months)) if scope.last > gone[-1]]
         first = gone[-1].shift(1)
         others = f", or unload the others: --from {first} --to {kept[-1].last}" if kept else ""
         raise LakeError(
@@ -134,7 +134,7 @@ class _Unload:
         )
 
     def _write(self, table: Table, name: str, schema: str) -> Sequence[DataFile]:
-        new, self.rows[name] = write_table(self.transaction, self.session, schema, table, name, self.span)
+        new, self.rows[name] = write_table(self.transaction, self.session, schema, table, name, self.scope)
         self.new.append(new)
         return new.files
 
@@ -165,13 +165,13 @@ class _Unload:
     def after(self) -> Manifest:
         """What stands in the lake, its files aside."""
         before, now = self.transaction.before, datetime.now(UTC).isoformat(timespec="seconds")
-        span = self.span
-        months = {month: made for month, made in before.months.items() if span and month not in span}
-        stale = {month: why for month, why in before.stale.items() if span and month not in span}
+        scope = self.scope
+        months = {month: made for month, made in before.months.items() if scope and month not in scope}
+        stale = {month: why for month, why in before.stale.items() if scope and month not in scope}
         for month, state in self.months.items():
-            if span is None or month in span:
+            if scope is None or month in scope:
                 months[month] = PartitionState(state, self.transaction.run, now, self._rows_of(month))
-        stale |= {month: why for month, why in self.stale.items() if span is None or month in span}
+        stale |= {month: why for month, why in self.stale.items() if scope is None or month in scope}
         unpartitioned = PartitionState(self.unpartitioned, self.transaction.run, now, self._rows_of(None)) if self.unpartitioned else None
         return replace(before, months=months, unpartitioned=unpartitioned, stale=stale)
 

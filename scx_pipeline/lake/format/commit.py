@@ -45,7 +45,7 @@ class NewFiles:
     """What takes the place of a table's files: of all of them, or of those of the span. Keys are within the run's folder."""
 
     table: str  # the folder's name
-    span: MonthRange | None
+    scope: MonthRange | None
     files: Sequence[DataFile]
     shape: Shape
 
@@ -123,7 +123,7 @@ def _listed(
     for part in new:
         files = [replace(item, key=moved[item.key]) for item in part.files]
         shapes = {**after.shapes, part.table: part.shape}
-        after = replace(after, files=after.replaced(part.table, part.span, files), shapes=shapes)
+        after = replace(after, files=after.replaced(part.table, part.scope, files), shapes=shapes)
     return replace(after, number=transaction.before.number + 1, writer=None, run=transaction.run)
 
 
@@ -145,7 +145,7 @@ def _remove_replaced(place: LakeStore, new: Sequence[NewFiles], made: Manifest) 
 def _is_replaced(part: NewFiles, key: str) -> bool:
     if not key.endswith(".parquet"):
         return False
-    return part.span is None or _month(part.table, key) in part.span
+    return part.scope is None or _month(part.table, key) in part.scope
 
 
 def _month(table: str, key: str) -> Month | None:

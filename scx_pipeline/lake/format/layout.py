@@ -67,19 +67,21 @@ def shape_of(table: Table) -> Shape:
     )
 
 
-def select_of(schema: str, table: Table, span: MonthRange | None, folders: Sequence[Column]) -> str:
+def select_of(schema: str, table: Table, scope: MonthRange | None, folders: Sequence[Column]) -> str:
     """What is written of a table, the values of the columns that name folders last."""
     listed = names([column.name for column in file_columns(table)])
     named = [
         f"{part_of(table, column)} AS {quote(column.name)}" if column in FOLDERS else quote(column.name)
         for column in folders
     ]
-    return f"SELECT {', '.join([listed, *named])} FROM {qualified(schema, table)} WHERE {within(table, span)}"
+    return (
+        f"SELECT {', '.join([listed, *named])} FROM {qualified(schema, table)} WHERE {within(table, scope)}"
+    )
 
 
-def within(table: Table, span: MonthRange | None) -> str:
+def within(table: Table, scope: MonthRange | None) -> str:
     """The condition on what is written of a table: of one that is kept by month, the span's rows."""
-    return in_month_range(table.event_time_column, span) if span and table.partitioned else "TRUE"
+    return in_month_range(table.event_time_column, scope) if scope and table.partitioned else "TRUE"
 
 
 def part_of(table: Table, column: Column) -> str:

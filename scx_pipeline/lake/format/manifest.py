@@ -56,19 +56,19 @@ class Manifest:
     def key(self) -> str:
         return f"{MANIFESTS}/{self.number:010d}.json"
 
-    def of(self, table: str, span: MonthRange | None = None) -> list[DataFile]:
+    def of(self, table: str, scope: MonthRange | None = None) -> list[DataFile]:
         """A table's files: those of the span's months, or all."""
-        return [item for item in self.files.get(table, ()) if span is None or item.month in span]
+        return [item for item in self.files.get(table, ()) if scope is None or item.month in scope]
 
-    def outside(self, table: str, span: MonthRange) -> list[DataFile]:
+    def outside(self, table: str, scope: MonthRange) -> list[DataFile]:
         """A table's files of other months than the span's."""
-        return [item for item in self.files.get(table, ()) if item.month not in span]
+        return [item for item in self.files.get(table, ()) if item.month not in scope]
 
     def replaced(
-        self, table: str, span: MonthRange | None, files: Iterable[DataFile]
+        self, table: str, scope: MonthRange | None, files: Iterable[DataFile]
     ) -> Mapping[str, tuple[DataFile, ...]]:
         """The files by table, once these have taken the place of a table's files of the span, or of all of it."""
-        kept = self.outside(table, span) if span else []
+        kept = self.outside(table, scope) if scope else []
         return {**self.files, table: tuple(sorted((*kept, *files), key=lambda item: item.key))}
 
     @property

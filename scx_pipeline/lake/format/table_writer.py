@@ -33,21 +33,21 @@ def write_table(
     schema: str,
     table: Table,
     name: str,
-    span: MonthRange | None,
+    scope: MonthRange | None,
 ) -> tuple[NewFiles, Counts]:
     """Write a table, or of one kept by month the span's rows, for the folder `name` of the star; and its rows by month.
 
     Raises LakeError where not all of it arrives, or a column is named as a folder and says something else.
     """
-    _check_folders(engine, schema, table, span)
-    counts = _count(engine, schema, table, span)
+    _check_folders(engine, schema, table, scope)
+    counts = _count(engine, schema, table, scope)
     columns = file_columns(table)
-    for part, folders, url in _parts(engine, table, span, counts, transaction.url_of(name)):
+    for part, folders, url in _parts(engine, table, scope, counts, transaction.url_of(name)):
         select = select_of(schema, table, part, folders)
         largest = max(counts.values(), default=0)
         engine.unload(Unload(select, columns, tuple(folders), url, largest, table.sort or _moment(table)))
     files = look(transaction, name, columns, counts)
-    return NewFiles(name, span if table.partitioned else None, files, shape_of(table)), counts
+    return NewFiles(name, scope if table.partitioned else None, files, shape_of(table)), counts
 
 
 def _moment(table: Table) -> tuple[str, ...]:
@@ -55,12 +55,12 @@ def _moment(table: Table) -> tuple[str, ...]:
 
 
 def _parts(
-    engine: Relations, table: Table, span: MonthRange | None, counts: Counts, url: str
+    engine: Relations, table: Table, scope: MonthRange | None, counts: Counts, url: str
 ) -> list[tuple[MonthRange | None, Sequence[Column], str]]:
     """What is written at a time: the months, the columns that name folders below, and where to."""
     folders = folders_of(table)
     if engine.capabilities.folders_at_once or not table.partitioned:
-        return [(span, folders, url)] if any(counts.values()) else []
+        return [(scope, folders, url)] if any(counts.values()) else []
     months = sorted(month for month in counts if month)  # one by one takes less memory
     return [
         (MonthRange(month, month), folders[len(FOLDERS) :], f"{url}year={month.year}/month={month.month}/")
@@ -68,7 +68,7 @@ def _parts(
     ]
 
 
-def _check_folders(engine: Relations, schema: str, table: Table, span: MonthRange | None) -> None:
+def _check_folders(engine: Relations, schema: str, table: Table, scope: MonthRange | None) -> None:
     """Raise LakeError for a table that has a year or month which is another's."""
     for column in FOLDERS if table.partitioned else ():
         if column.name not in table.column_names:
@@ -77,7 +77,7 @@ def _check_folders(engine: Relations, schema: str, table: Table, span: MonthRang
         if table.column(column.name).type in WHOLE_NUMBERS:
             own = quote(column.name)
             other = f"({own} IS NULL OR {own} <> {part_of(table, column)})"
-        relation = f"{qualified(schema, table)} WHERE {within(table, span)} AND {other}"
+        relation = f"{qualified(schema, table)} WHERE {within(table, scope)} AND {other}"
         [(count,)] = engine.rows(f"SELECT COUNT(*) FROM {relation}")
         if count:
             raise LakeError(
@@ -86,9 +86,9 @@ def _check_folders(engine: Relations, schema: str, table: Table, span: MonthRang
             )
 
 
-def _count(engine: Relations, schema: str, table: Table, span: MonthRange | None) -> dict[Month | None, int]:
+def _count(engine: Relations, schema: str, table: Table, scope: MonthRange | None) -> dict[Month | None, int]:
     """How many rows there are, by month where they are kept so."""
-    relation = f"{qualified(schema, table)} WHERE {within(table, span)}"
+    relation = f"{qualified(schema, table)} WHERE {within(table, scope)}"
     if not table.partitioned:
         [(count,)] = engine.rows(f"SELECT COUNT(*) FROM {relation}")
         return {None: int(count)}

@@ -21,7 +21,7 @@ from scx_pipeline.lake.load.load_plan import WHOLE, check_made, check_unpartitio
 from scx_pipeline.loading.checks import check_ingest_result
 from scx_pipeline.loading.load import Loader, LoadReport, LoadRun, Progress, RefreshRun
 from scx_pipeline.loading.target import LoadTarget
-from scx_pipeline.model.star import Month, MonthRange, Source, Table
+from scx_pipeline.model.star import UNPARTITIONED, Month, MonthRange, Source, Table
 from scx_pipeline.planning.selection import MonthState, SelectedObject, Selection, select_objects
 from scx_pipeline.storage.bucket import ObjectInfo
 from scx_pipeline.warehouse.protocol import Session, Warehouse
@@ -45,7 +45,7 @@ class LakeLoader(Loader):
         self.compiled, self.url, self.warehouse, self.progress = compiled, url, warehouse, progress
 
     def load(
-        self, span: MonthRange, tables: Collection[str] | None = None, run_id: str | None = None
+        self, scope: MonthRange, tables: Collection[str] | None = None, run_id: str | None = None
     ) -> LoadReport:
         """See `Loader.load`; raises PipelineError for some of the tables only, as all of a month must be of one make."""
         known = {table.name for table in self.compiled.star.monthly}
@@ -53,7 +53,7 @@ class LakeLoader(Loader):
             raise PipelineError(
                 f"a load from the lake makes all of the tables of {self.compiled.star.name} that have months: choose all of them"
             )
-        return super().load(span, tables, run_id)
+        return super().load(scope, tables, run_id)
 
     def publish(self, work: Callable[[LoadTarget], LoadReport]) -> LoadReport:
         """See `Loader.publish`. Where another run has replaced files since the manifest was read, it is begun anew, once."""
@@ -72,11 +72,13 @@ class LakeLoader(Loader):
 
         return self.warehouse.run(star.name, attempt)
 
-    def _load_run(self, target: LoadTarget, span: MonthRange, names: set[str], run_id: str | None) -> LoadRun:
-        return _MonthsFromLake(self, target, span, names, run_id)
+    def _load_run(
+        self, target: LoadTarget, scope: MonthRange, names: set[str], run_id: str | None
+    ) -> LoadRun:
+        return _MonthsFromLake(self, target, scope, names, run_id)
 
     def _refresh_run(self, target: LoadTarget, names: set[str], run_id: str | None) -> RefreshRun:
-        return _UnpartitionedFromLake(self, target, None, names, run_id)
+        return _UnpartitionedFromLake(self, target, UNPARTITIONED, names, run_id)
 
 
 class _FromLake(LoadRun):
@@ -138,7 +140,7 @@ class _FromLake(LoadRun):
 
     def _take(self, table: Table) -> None:
         begun = time.monotonic()
-        self.target.take(table, self.span)
+        self.target.take(table, self.scope)
         self._table_done(table, begun)
 
     def _loaded(self, table: Table) -> int | None:
@@ -147,8 +149,8 @@ class _FromLake(LoadRun):
 
     def _rows_in_lake(self, table: Table) -> Mapping[Month | None, int]:
         """How many rows the lake has of the table, by month where it has months."""
-        rows: dict[Month | None, int] = dict.fromkeys(self.span or [None], 0)
-        for item in self.target.manifest.of(months_in(table), self.span):
+        rows: dict[Month | None, int] = dict.fromkeys(self.scope or [None], 0)
+        for item in self.target.manifest.of(months_in(table), self.scope or None):
             rows[item.month] += item.rows
         return rows
 
@@ -169,8 +171,8 @@ class _MonthsFromLake(_FromLake):
     """A load of months."""
 
     def _check_made(self, place: LakeStore, manifest: Manifest) -> None:
-        assert self.span is not None
-        check_made(self.compiled, place, manifest, self.span.months)
+        assert self.scope is not UNPARTITIONED
+        check_made(self.compiled, place, manifest, self.scope.months)
         standing = (
             load_history.read_unpartitioned(self.target.session, self.star.name)
             if self.star.unpartitioned
@@ -187,10 +189,10 @@ class _MonthsFromLake(_FromLake):
 
     def _record_stale(self) -> None:
         """What is stale in the lake is so here; the others are right."""
-        assert self.span is not None
-        self.target.forget_stale(self.span)
+        assert self.scope is not UNPARTITIONED
+        self.target.forget_stale(self.scope)
         standing = self.target.manifest.stale.items()
-        self.report.stale = {month: why for month, (why, _) in sorted(standing) if month in self.span}
+        self.report.stale = {month: why for month, (why, _) in sorted(standing) if month in self.scope}
         load_history.add_stale(self.target.session, self.star.name, self.report.load_id, self.report.stale)
 
 

@@ -22,7 +22,7 @@ from scx_pipeline.lake.load.load_plan import state_of
 from scx_pipeline.loading import publish
 from scx_pipeline.loading.load import LoadReport
 from scx_pipeline.loading.warehouse_target import WarehouseTables
-from scx_pipeline.model.star import Month, MonthRange, Table
+from scx_pipeline.model.star import UNPARTITIONED, LoadScope, Month, MonthRange, Table
 from scx_pipeline.planning.selection import Selection, select_objects
 from scx_pipeline.storage.bucket import ObjectInfo
 from scx_pipeline.warehouse.protocol import STATE_SCHEMA, Session, in_month_range, names, qualified
@@ -42,21 +42,21 @@ class LakeSource(WarehouseTables):
         super().__init__(compiled, session, 0)
         self.place, self.manifest = place, manifest
 
-    def take(self, table: Table, span: MonthRange | None) -> None:
+    def take(self, table: Table, scope: LoadScope) -> None:
         """Have a table's slice stand as it is in the lake. Raises LakeError where a file is gone or damaged."""
         if table.partitioned or table.unpartitioned:
-            self._take(self.star.schema_name, self.compiled.stored(table), table.name, span)
+            self._take(self.star.schema_name, self.compiled.stored(table), table.name, scope)
             return
-        assert span is not None
-        replace_rows = partial(self._take_month_rows, table, span)
-        publish.publish_latest(self.session, self.compiled, table, span, replace_rows)
+        assert scope is not UNPARTITIONED
+        replace_rows = partial(self._take_month_rows, table, scope)
+        publish.publish_latest(self.session, self.compiled, table, scope, replace_rows)
 
-    def _take_month_rows(self, table: Table, span: MonthRange) -> None:
+    def _take_month_rows(self, table: Table, scope: MonthRange) -> None:
         folder, kept = stands_in(self.compiled, table)
-        self._take(STATE_SCHEMA, kept, folder, span)
+        self._take(STATE_SCHEMA, kept, folder, scope)
         key, rows = (
             names(table.key),
-            f"{qualified(STATE_SCHEMA, kept)} WHERE {in_month_range(kept.event_time_column, span)}",
+            f"{qualified(STATE_SCHEMA, kept)} WHERE {in_month_range(kept.event_time_column, scope)}",
         )
         doubled = self.session.rows(
             f"SELECT {names(kept.key)} FROM {rows} GROUP BY {names(kept.key)} HAVING COUNT(*) > 1 LIMIT 1"
@@ -70,10 +70,10 @@ class LakeSource(WarehouseTables):
             )
         self.session.execute(f"INSERT INTO {touched_keys_table(table)} SELECT DISTINCT {key} FROM {rows}")
 
-    def _take(self, schema: str, table: Table, folder: str, span: MonthRange | None) -> None:
-        files = LakeFiles(self.place, table, self.manifest.of(folder, span))
+    def _take(self, schema: str, table: Table, folder: str, scope: LoadScope) -> None:
+        files = LakeFiles(self.place, table, self.manifest.of(folder, scope or None))
         with told(files):
-            self.session.load_parquet(schema, table, span, files)
+            self.session.load_parquet(schema, table, scope, files)
 
     def account(
         self, table: Table, columns: Sequence[str], sources: Collection[str]
@@ -93,11 +93,11 @@ class LakeSource(WarehouseTables):
     def record(
         self, report: LoadReport, ingest_result: Sequence[IngestResult], selection: Selection | None
     ) -> None:
-        if report.span is not None and selection is not None:
-            selection = self._with_disputed(report.span, selection)
+        if report.scope is not UNPARTITIONED and selection is not None:
+            selection = self._with_disputed(report.scope, selection)
         super().record(report, ingest_result, selection)
 
-    def _with_disputed(self, span: MonthRange, selection: Selection) -> Selection:
+    def _with_disputed(self, scope: MonthRange, selection: Selection) -> Selection:
         """The selection, and the objects that stand in the warehouse for months which are not as the lake has them.
 
         The lake does not know of these, and so cannot tell that they are gone.
@@ -105,7 +105,7 @@ class LakeSource(WarehouseTables):
         disputed = [
             month
             for month, state in self.months().items()
-            if month not in span and state != state_of(self.manifest.months.get(month))
+            if month not in scope and state != state_of(self.manifest.months.get(month))
         ]
         if not disputed:
             return selection

@@ -64,7 +64,9 @@ def _build(request: BuildRequest, spark: SparkSession, progress: Callable[[str],
         compiled, open_bucket(request.bucket, request.options, progress), place, engine, progress
     )
     return (
-        builder.load(request.span, run_id=request.run_id) if request.span else builder.refresh(request.run_id)
+        builder.load(request.scope, run_id=request.run_id)
+        if request.scope
+        else builder.refresh(request.run_id)
     )
 
 

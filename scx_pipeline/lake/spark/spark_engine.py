@@ -22,7 +22,7 @@ from scx_pipeline.lake.format.manifest import DataFile
 from scx_pipeline.lake.spark.worker import ACCOUNT, Account, Parse, Read, Write
 from scx_pipeline.loading.ingest import IngestJob, count_deduplicated, find_duplicate_keys
 from scx_pipeline.loading.target import StagingTarget
-from scx_pipeline.model.star import Column, MonthRange, Source, Star, Table
+from scx_pipeline.model.star import Column, LoadScope, Source, Star, Table
 from scx_pipeline.planning.selection import SelectedObject, split_batches
 from scx_pipeline.warehouse.export import Unload
 from scx_pipeline.warehouse.protocol import OBJECT, Limits, Relations, in_scope, latest_per_key, names, quote
@@ -137,10 +137,8 @@ class SparkLakeSession(SparkRelations, LakeSession):
         self.spark.conf.set("spark.sql.shuffle.partitions", self.cores * (SHARES if size > LITTLE else 1))
 
     @contextmanager
-    def stage(
-        self, source: Source, table: Table, span: MonthRange | None, name: str
-    ) -> Iterator[StagingTarget]:
-        yield SparkStage(self, table, span, name)
+    def stage(self, source: Source, table: Table, scope: LoadScope, name: str) -> Iterator[StagingTarget]:
+        yield SparkStage(self, table, scope, name)
 
     def keep(self, name: str, select: str) -> None:
         self._view(name, self._kept(self.spark.sql(select)))
@@ -208,14 +206,14 @@ class SparkLakeSession(SparkRelations, LakeSession):
 class SparkStage(StagingTarget):
     """A staging table's slice out of objects that Spark's workers parse."""
 
-    def __init__(self, session: SparkLakeSession, table: Table, span: MonthRange | None, name: str) -> None:
-        self.session, self.table, self.span, self.name = session, table, span, name
+    def __init__(self, session: SparkLakeSession, table: Table, scope: LoadScope, name: str) -> None:
+        self.session, self.table, self.scope, self.name = session, table, scope, name
         self.landed = f"_landed_{table.name}"
         self.superseded: str | None = None
 
     def ingest(self, job: IngestJob, objects: Sequence[SelectedObject]) -> IngestResult:
         parse = Parse(
-            job.bucket.url, job.source, job.table, job.span, job.months, self.session.limits,
+            job.bucket.url, job.source, job.table, job.scope, job.months, self.session.limits,
             job.bucket.options,
         )  # fmt: skip
         ingest_result = IngestResult(self.table)
@@ -226,7 +224,7 @@ class SparkStage(StagingTarget):
         )
         frame.where(f"{ACCOUNT} IS NULL").drop(ACCOUNT).createOrReplaceTempView(self.landed)
         if self.table.key:
-            rows = f"(SELECT * FROM {quote(self.landed)} WHERE {in_scope(self.table, self.span)}) AS landed"
+            rows = f"(SELECT * FROM {quote(self.landed)} WHERE {in_scope(self.table, self.scope)}) AS landed"
             count_deduplicated(ingest_result, find_duplicate_keys(ingest_result, self.session, rows))
         self.superseded = ingest_result.superseded
         return ingest_result
@@ -257,7 +255,7 @@ class SparkStage(StagingTarget):
 
     def finish(self) -> None:
         columns, landed = names(self.table.column_names), quote(self.landed)
-        rows = f"SELECT * FROM {landed} WHERE {in_scope(self.table, self.span)}"
+        rows = f"SELECT * FROM {landed} WHERE {in_scope(self.table, self.scope)}"
         if self.superseded:
             key = names(self.table.key)
             duplicate_keys = f"SELECT {key} FROM {self.superseded}"

@@ -16,7 +16,7 @@ from scx_pipeline.lake.format.lake_store import open_lake_store
 from scx_pipeline.lake.format.layout import PART
 from scx_pipeline.lake.format.parquet_reader import BATCH_ROWS, read_batches, schema_of
 from scx_pipeline.loading.ingest import IngestJob
-from scx_pipeline.model.star import Column, MonthRange, Source, Table
+from scx_pipeline.model.star import Column, LoadScope, MonthRange, Source, Table
 from scx_pipeline.parsing.parser import UndeclaredFields
 from scx_pipeline.planning.selection import SelectedObject
 from scx_pipeline.storage.bucket import DEFAULT_OPTIONS, BucketOptions, open_bucket
@@ -52,7 +52,7 @@ class Parse:
     bucket: str
     source: Source
     table: Table
-    span: MonthRange | None
+    scope: LoadScope
     months: MonthRange
     limits: Limits
     options: BucketOptions = DEFAULT_OPTIONS
@@ -70,7 +70,7 @@ class Parse:
 
     def _share(self, first: int, objects: Sequence[SelectedObject]) -> Batches:
         with in_memory_database(_alone(self.limits)) as con:
-            buffer = _Spool(con, self.table, self.span, first)
+            buffer = _Spool(con, self.table, self.scope, first)
             try:
                 found = self._job().run(objects, buffer)
                 account = Account(first, found.counts, found.rejected, found.undeclared_fields)
@@ -85,7 +85,7 @@ class Parse:
         table = self.table.model_copy(update={"key": (), "sequence_by": ()})
         files = self.limits.batch_files
         bucket = open_bucket(self.bucket, self.options)
-        return IngestJob(bucket, self.source, table, self.span, self.months, files)
+        return IngestJob(bucket, self.source, table, self.scope, self.months, files)
 
     def _told(self, account: Account) -> pa.RecordBatch:
         import pyarrow as pa
@@ -107,10 +107,8 @@ class _Spool(StagingBuffer):
 
     batch_bytes = FLUSH_BYTES
 
-    def __init__(
-        self, con: duckdb.DuckDBPyConnection, table: Table, span: MonthRange | None, first: int
-    ) -> None:
-        self.con, self.table, self.span, self.first = con, table, span, first
+    def __init__(self, con: duckdb.DuckDBPyConnection, table: Table, scope: LoadScope, first: int) -> None:
+        self.con, self.table, self.scope, self.first = con, table, scope, first
         self.rows = quote("_landing")
         self.file = tempfile.TemporaryFile()  # noqa: SIM115  (it lives as long as the spool)
         self.writer: pa.RecordBatchFileWriter | None = None
@@ -122,7 +120,7 @@ class _Spool(StagingBuffer):
 
         columns = names(self.table.column_names)
         number = f"CAST({quote(OBJECT.name)} + {self.first} AS INTEGER) AS {quote(OBJECT.name)}"
-        select = f"SELECT {columns}, {number} FROM {self.rows} WHERE {in_scope(self.table, self.span)}"
+        select = f"SELECT {columns}, {number} FROM {self.rows} WHERE {in_scope(self.table, self.scope)}"
         for batch in self.con.sql(select).to_arrow_reader(BATCH_ROWS):
             if self.writer is None:
                 self.writer = pa.ipc.new_stream(self.file, batch.schema)

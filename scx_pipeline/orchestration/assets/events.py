@@ -75,7 +75,7 @@ def _check_results(
 
 def _outcomes(report: LoadReport, key: Key) -> Iterator[dict[str, Any]]:
     """How each check came out, as Dagster's results and evaluations take it."""
-    months = {"months": str(report.span)} if report.span else {}
+    months = {"months": str(report.scope)} if report.scope else {}
     for result in report.checks:
         yield {
             "asset_key": key(result.table),

@@ -10,11 +10,11 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.lake.format.layout import folders_of
-from scx_pipeline.model.star import MonthRange, Star, Table
+from scx_pipeline.model.star import UNPARTITIONED, LoadScope, Star, Table
 from scx_pipeline.orchestration.assets.events import failure, recorded
 from scx_pipeline.orchestration.assets.metadata import asset_key, code_references, lake_key, table_metadata
 from scx_pipeline.orchestration.assets.table_assets import NO_MONTH, check_specs
-from scx_pipeline.orchestration.partitions import monthly, span_of
+from scx_pipeline.orchestration.partitions import monthly, range_of_keys
 from scx_pipeline.orchestration.resources.lake_resource import LakeResource
 from scx_pipeline.orchestration.resources.warehouse_resources import BucketResource
 
@@ -41,7 +41,7 @@ def _monthly(compiled: CompiledStar) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         if not (context.has_partition_key or context.has_partition_key_range):  # "Execute" on a check's page
             raise failure(PipelineError(NO_MONTH))
-        yield from _build(context, compiled, lake, bucket, span_of(context.partition_keys))
+        yield from _build(context, compiled, lake, bucket, range_of_keys(context.partition_keys))
 
     return build
 
@@ -60,7 +60,7 @@ def _whole(compiled: CompiledStar) -> dg.AssetsDefinition:
     def refresh(
         context: dg.AssetExecutionContext, lake: LakeResource, bucket: BucketResource
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-        yield from _build(context, compiled, lake, bucket, None)
+        yield from _build(context, compiled, lake, bucket, UNPARTITIONED)
 
     return refresh
 
@@ -89,15 +89,15 @@ def _build(
     compiled: CompiledStar,
     lake: LakeResource,
     bucket: BucketResource,
-    span: MonthRange | None,
+    scope: LoadScope,
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     key = partial(lake_key, compiled.star.name)
-    yield from recorded(context, lambda: lake.build(context, compiled, bucket, span), None, key)
+    yield from recorded(context, lambda: lake.build(context, compiled, bucket, scope), None, key)
 
 
-def lake_job_name(star: Star, span: MonthRange | None) -> str:
+def lake_job_name(star: Star, scope: LoadScope) -> str:
     """The name of the job that builds months of a star's lake, or its tables without months."""
-    return f"{star.name}_lake_job" if span else f"{star.name}_lake_refresh_job"
+    return f"{star.name}_lake_job" if scope else f"{star.name}_lake_refresh_job"
 
 
 def lake_jobs(compiled: CompiledStar) -> list[UnresolvedAssetJobDefinition]:
@@ -116,7 +116,7 @@ def lake_jobs(compiled: CompiledStar) -> list[UnresolvedAssetJobDefinition]:
     if not star.unpartitioned:
         return [months]
     refresh = dg.define_asset_job(
-        lake_job_name(star, None),
+        lake_job_name(star, UNPARTITIONED),
         selection=selection(star.unpartitioned),
         description=f"Make the tables of {star.name} that have no months anew in its lake, in one commit.",
     )

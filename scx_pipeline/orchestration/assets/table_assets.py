@@ -11,10 +11,10 @@ from scx_pipeline.errors import PipelineError
 from scx_pipeline.lake.load.lake_loader import LakeLoader
 from scx_pipeline.loading.checks import declared_checks
 from scx_pipeline.loading.load import BucketLoader, Loader, LoadReport, list_selection
-from scx_pipeline.model.star import MonthRange, Source, Table
+from scx_pipeline.model.star import UNPARTITIONED, LoadScope, Source, Table
 from scx_pipeline.orchestration.assets.events import failure, recorded
 from scx_pipeline.orchestration.assets.metadata import Key, asset_key, code_references, table_metadata
-from scx_pipeline.orchestration.partitions import monthly, span_of
+from scx_pipeline.orchestration.partitions import monthly, range_of_keys
 from scx_pipeline.orchestration.resources.lake_resource import LakeResource
 from scx_pipeline.orchestration.resources.warehouse_resources import BucketResource, WarehouseResource
 
@@ -92,7 +92,7 @@ def _unpartitioned_assets(compiled: CompiledStar, kind: str) -> dg.AssetsDefinit
         lake: LakeResource,
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         yield from _publish(
-            context, star.name, lambda: _loader(context, compiled, warehouse, bucket, lake), None
+            context, star.name, lambda: _loader(context, compiled, warehouse, bucket, lake), UNPARTITIONED
         )
 
     return refresh
@@ -120,9 +120,9 @@ def _monthly_assets(compiled: CompiledStar, kind: str) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         if not (context.has_partition_key or context.has_partition_key_range):  # "Execute" on a check's page
             raise failure(PipelineError(NO_MONTH))
-        span = span_of(context.partition_keys)
+        scope = range_of_keys(context.partition_keys)
         yield from _publish(
-            context, star.name, lambda: _loader(context, compiled, warehouse, bucket, lake), span
+            context, star.name, lambda: _loader(context, compiled, warehouse, bucket, lake), scope
         )
 
     return load
@@ -176,12 +176,12 @@ def _loader(
 
 
 def _publish(
-    context: dg.AssetExecutionContext, star: str, open_road: Callable[[], Loader], span: MonthRange | None
+    context: dg.AssetExecutionContext, star: str, open_road: Callable[[], Loader], scope: LoadScope
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     selected = {key.path[-1] for key in context.selected_asset_keys}
 
     def work() -> LoadReport:
         loader = open_road()
-        return loader.load(span, selected, context.run_id) if span else loader.refresh(context.run_id)
+        return loader.load(scope, selected, context.run_id) if scope else loader.refresh(context.run_id)
 
     yield from recorded(context, work, selected, partial(asset_key, star))

@@ -13,7 +13,7 @@ from dagster._grpc.utils import default_sensor_grpc_timeout
 
 from scx_pipeline.alerts.advice import kind_of
 from scx_pipeline.alerts.channels import SETTINGS, Channel, open_channels
-from scx_pipeline.alerts.facts import ALL, Facts, RejectingLoad, StarLook
+from scx_pipeline.alerts.facts import Facts, RejectingLoad, StarLook
 from scx_pipeline.alerts.messages import SENSOR, word
 from scx_pipeline.alerts.problems import Found, Limits, Memory, find_problems
 from scx_pipeline.alerts.sensor_state import new_messages, read_cursor, standing_units, write_cursor
@@ -21,7 +21,7 @@ from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star, star_names, stars_folder
 from scx_pipeline.errors import AlertError, PipelineError
 from scx_pipeline.loading.load import LoadedState, Plan, compare, list_selection, read_loaded_state
-from scx_pipeline.model.star import Month
+from scx_pipeline.model.star import UNPARTITIONED, Month
 from scx_pipeline.orchestration.automation.sensors import TICK_LOCK_TIMEOUT, TICK_RETRY_SECONDS
 from scx_pipeline.orchestration.resources.warehouse_resources import (
     BucketResource,
@@ -184,7 +184,7 @@ def _look_at(place: AlertContext, compiled: CompiledStar) -> tuple[StarLook, str
 
 def _due(plan: Plan, standing: LoadedState) -> dict[str, str]:
     """What is due, and what stands of it: another load than before, and it is due anew."""
-    unpartitioned = {ALL: _stands(standing.unpartitioned)} if plan.unpartitioned else {}
+    unpartitioned = {UNPARTITIONED.value: _stands(standing.unpartitioned)} if plan.unpartitioned else {}
     return unpartitioned | {
         str(item.month): _stands(standing.months.get(item.month)) for item in plan.changed
     }
@@ -202,7 +202,7 @@ def _rejecting(compiled: CompiledStar, warehouse: Warehouse) -> tuple[RejectingL
         by_load.setdefault(item.load_id, []).append(item)
     return tuple(
         RejectingLoad(
-            compiled.star.name, frozenset(Month.parse(item.part) for item in of_load if item.part != ALL),
+            compiled.star.name, frozenset(Month.parse(item.part) for item in of_load if item.part != UNPARTITIONED.value),
             of_load[0].rows_read, of_load[0].rows_rejected, of_load[0].run_id or "",
             of_load[0].finished_at.replace(tzinfo=UTC).timestamp(),
         )

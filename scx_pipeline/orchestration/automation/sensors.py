@@ -13,13 +13,12 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.loading.load import plan_star
-from scx_pipeline.model.star import Star, Table
+from scx_pipeline.model.star import UNPARTITIONED, Star, Table
 from scx_pipeline.orchestration.assets.metadata import asset_key
 from scx_pipeline.orchestration.partitions import monthly, range_tags
 from scx_pipeline.orchestration.resources.warehouse_resources import BucketResource, WarehouseResource
 from scx_pipeline.orchestration.runs.lost_runs import fail_lost_runs
 from scx_pipeline.planning.run_requests import (
-    WHOLE,
     Part,
     Request,
     RunState,
@@ -135,7 +134,7 @@ def hourly_schedule(compiled: CompiledStar, job: UnresolvedAssetJobDefinition) -
             return dg.SkipReason(str(error))
         hour = f"{context.scheduled_execution_time:%Y-%m-%dT%H}"
         return [
-            _run_request(star, Request(f"{item.key}:{hour}", item.span)) for item in requests
+            _run_request(star, Request(f"{item.key}:{hour}", item.scope)) for item in requests
         ] or dg.SkipReason("nothing has changed")
 
     return load_changed
@@ -178,9 +177,11 @@ def _due(
         state = hashlib.sha256("\n".join(map(str, changed.values())).encode()).hexdigest()[:16]
         changed = dict.fromkeys(changed, f"rebuild {state}")
     if plan.unpartitioned:
-        changed[WHOLE] = f"{plan.selection.unpartitioned_fingerprint} {compiled.unpartitioned_version}"
+        changed[UNPARTITIONED] = (
+            f"{plan.selection.unpartitioned_fingerprint} {compiled.unpartitioned_version}"
+        )
     if unpartitioned is not None:
-        changed = {part: state for part, state in changed.items() if (part == WHOLE) == unpartitioned}
+        changed = {part: state for part, state in changed.items() if (part == UNPARTITIONED) == unpartitioned}
 
     @cache
     def run_state(key: str) -> tuple[RunState, datetime | None]:
@@ -198,5 +199,5 @@ def _due(
 
 
 def _run_request(star: Star, request: Request) -> dg.RunRequest:
-    name = star.name if request.span else refresh_name(star)
-    return dg.RunRequest(run_key=request.key, job_name=name, tags=dict(range_tags(request.span)))
+    name = star.name if request.scope else refresh_name(star)
+    return dg.RunRequest(run_key=request.key, job_name=name, tags=dict(range_tags(request.scope)))

@@ -16,7 +16,7 @@ from scx_pipeline.lake.build.builder import LakeBuilder
 from scx_pipeline.lake.build.duckdb_engine import DuckDBLakeEngine
 from scx_pipeline.lake.format.lake_store import open_lake_store
 from scx_pipeline.loading.load import LoadReport
-from scx_pipeline.model.star import MonthRange
+from scx_pipeline.model.star import LoadScope
 from scx_pipeline.orchestration.resources.warehouse_resources import BucketResource
 from scx_pipeline.orchestration.spark.pipes import check_java, find_submit, run_here
 from scx_pipeline.settings import Settings
@@ -57,7 +57,7 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         context: dg.AssetExecutionContext,
         compiled: CompiledStar,
         bucket: BucketResource,
-        span: MonthRange | None,
+        scope: LoadScope,
     ) -> LoadReport:
         """Build months of the star, or its tables without months. Raises PipelineError, and the lake is as it was."""
         self.check(bucket.url)
@@ -66,9 +66,9 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             place = open_lake_store(self.url, compiled.star.name)
             opened = bucket.open(context.log.info)
             builder = LakeBuilder(compiled, opened, place, DuckDBLakeEngine(limits), context.log.info)
-            return builder.load(span, run_id=context.run_id) if span else builder.refresh(context.run_id)
+            return builder.load(scope, run_id=context.run_id) if scope else builder.refresh(context.run_id)
         order = BuildRequest(
-            compiled.star.name, span, bucket.url, self.url, context.run_id, limits, bucket.options
+            compiled.star.name, scope, bucket.url, self.url, context.run_id, limits, bucket.options
         )
         answer = self._spark(context, order)
         if answer.error is None and answer.report is not None:

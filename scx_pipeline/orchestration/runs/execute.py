@@ -13,7 +13,7 @@ import dagster as dg
 from dagster._core.utils import make_new_run_id
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.model.star import MonthRange
+from scx_pipeline.model.star import LoadScope
 from scx_pipeline.orchestration.assets.table_assets import FROM_LAKE, LAKE_URL, ROWS_FROM
 from scx_pipeline.orchestration.automation.sensors import refresh_name
 from scx_pipeline.orchestration.build import build_star, with_resources
@@ -23,7 +23,7 @@ from scx_pipeline.orchestration.runs.lost_runs import fail_lost_runs
 from scx_pipeline.orchestration.runs.run_locks import held
 from scx_pipeline.settings import Settings
 
-JobOf = Callable[[MonthRange | None], str]
+JobOf = Callable[[LoadScope], str]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class RunOutcome:
     """How a run ended, as its events tell."""
 
     run_id: str
-    span: MonthRange | None  # None: of the tables without months
+    scope: LoadScope
     success: bool
     error: str | None
     rows: Mapping[str, Mapping[str, int]]  # table → month → rows
@@ -46,7 +46,7 @@ def open_runner(
     progress: Callable[[str], None],
     job_of: JobOf | None = None,
     tags: Mapping[str, str] = {},
-) -> Iterator[Callable[[MonthRange | None], RunOutcome]]:
+) -> Iterator[Callable[[LoadScope], RunOutcome]]:
     """What runs the star's job for a span of months in this process, as often as it is called; None: for the tables
     without. `job_of` names the job, if it is not the one that loads the warehouse; `tags` are the runs' own, beside their
     months."""
@@ -54,21 +54,21 @@ def open_runner(
         build_star(compiled), dg.Definitions(loggers={"progress": _progress_logger(progress)})
     )
     definitions = with_resources(stars, settings)
-    name_of = job_of or (lambda span: compiled.star.name if span else refresh_name(compiled.star))
+    name_of = job_of or (lambda scope: compiled.star.name if scope else refresh_name(compiled.star))
     with open_instance(settings.dagster_home) as instance:
         fail_lost_runs(instance, settings.home)
 
-        def run(span: MonthRange | None) -> RunOutcome:
+        def run(scope: LoadScope) -> RunOutcome:
             run_id = make_new_run_id()
             with held(settings.home, run_id):
-                result = definitions.resolve_job_def(name_of(span)).execute_in_process(
+                result = definitions.resolve_job_def(name_of(scope)).execute_in_process(
                     instance=instance,
                     run_id=run_id,
-                    tags={**range_tags(span), **tags},
+                    tags={**range_tags(scope), **tags},
                     run_config={"loggers": {"progress": {}}},
                     raise_on_error=False,
                 )
-            return _outcome(result, span)
+            return _outcome(result, scope)
 
         yield run
 
@@ -95,7 +95,7 @@ def _progress_logger(progress: Callable[[str], None]) -> dg.LoggerDefinition:
     return dg.LoggerDefinition(make)
 
 
-def _outcome(result: dg.ExecuteInProcessResult, span: MonthRange | None) -> RunOutcome:
+def _outcome(result: dg.ExecuteInProcessResult, scope: LoadScope) -> RunOutcome:
     rows: dict[str, dict[str, int]] = {}
     numbers: dict[str, Any] = {}
     for event in result.get_asset_materialization_events():
@@ -122,7 +122,7 @@ def _outcome(result: dg.ExecuteInProcessResult, span: MonthRange | None) -> RunO
         for check in result.get_asset_check_evaluations()
     ]
     numbers.pop("rows_of_load", None)
-    return RunOutcome(result.run_id, span, result.success, _error(result), rows, numbers, checks)
+    return RunOutcome(result.run_id, scope, result.success, _error(result), rows, numbers, checks)
 
 
 def _error(result: dg.ExecuteInProcessResult) -> str | None:

@@ -11,7 +11,7 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG
 from scx_pipeline.alerts.advice import kind_of
 from scx_pipeline.alerts.facts import LOAD, REFRESH, RunScope
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.model.star import Month, MonthRange, Star
+from scx_pipeline.model.star import UNPARTITIONED, Month, MonthRange, Star
 from scx_pipeline.orchestration.assets.lake_assets import lake_job_name
 from scx_pipeline.orchestration.automation.sensors import refresh_name
 from scx_pipeline.orchestration.partitions import RANGE_END, RANGE_START
@@ -59,7 +59,7 @@ def _jobs(star: Star) -> dict[str, tuple[str, frozenset[str]]]:
         star.name: LOAD,
         refresh_name(star): REFRESH,
         lake_job_name(star, star.months()): "lake_load",
-        lake_job_name(star, None): "lake_refresh",
+        lake_job_name(star, UNPARTITIONED): "lake_refresh",
     }
     return {name: (what, roads[what]) for name, what in names.items()}
 

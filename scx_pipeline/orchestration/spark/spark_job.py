@@ -29,10 +29,10 @@ class Job:
 
     @property
     def months(self) -> str:
-        span = self.order.span
-        if span is None:
+        scope = self.order.scope
+        if not scope:
             return "no months"
-        return str(span.first) if span.first == span.last else f"{span.first} to {span.last}"
+        return str(scope.first) if scope.first == scope.last else f"{scope.first} to {scope.last}"
 
     @property
     def name(self) -> str:

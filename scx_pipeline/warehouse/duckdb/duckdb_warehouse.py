@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from scx_pipeline.errors import WarehouseBusyError, WarehouseError
-from scx_pipeline.model.star import Column, MonthRange, Table
+from scx_pipeline.model.star import Column, LoadScope, Table
 from scx_pipeline.storage.temporary_folder import make_private, temporary_folder
 from scx_pipeline.warehouse.duckdb import duckdb_maintenance, duckdb_roles
 from scx_pipeline.warehouse.export import Unload, write_parquet
@@ -352,13 +352,13 @@ class DuckDBSession(Session):
         return duckdb_maintenance.maintenance_statements(tables)
 
     @contextmanager
-    def staging_buffer(self, schema: str, table: Table, span: MonthRange | None) -> Iterator[StagingBuffer]:
+    def staging_buffer(self, schema: str, table: Table, scope: LoadScope) -> Iterator[StagingBuffer]:
         """Land in a table of the same file: aside and swapped in when the span is all there is, else a temporary one."""
         target = qualified(schema, table)
         self._drop_orphaned_staging_tables(schema, table)
-        others = self.rows(f"SELECT 1 FROM {target} WHERE NOT {in_scope(table, span)} LIMIT 1")
+        others = self.rows(f"SELECT 1 FROM {target} WHERE NOT {in_scope(table, scope)} LIMIT 1")
         kind = _PartitionStagingBuffer if others else _SwapStagingBuffer
-        yield kind(self, schema, table, span)
+        yield kind(self, schema, table, scope)
 
     def _drop_orphaned_staging_tables(self, schema: str, table: Table) -> None:
         """Remove what a crash left; a table of that name without our mark is somebody else's."""
@@ -376,9 +376,9 @@ class _PartitionStagingBuffer(StagingBuffer):
 
     batch_bytes = None
 
-    def __init__(self, session: DuckDBSession, schema: str, table: Table, span: MonthRange | None) -> None:
-        self.session, self.schema, self.table, self.span = session, schema, table, span
-        self.in_scope = in_scope(table, span)
+    def __init__(self, session: DuckDBSession, schema: str, table: Table, scope: LoadScope) -> None:
+        self.session, self.schema, self.table, self.scope = session, schema, table, scope
+        self.in_scope = in_scope(table, scope)
         self.con = session.con
         self.rows = self._create()
 
@@ -398,7 +398,7 @@ class _PartitionStagingBuffer(StagingBuffer):
 
     def finish(self, duplicate_keys: str | None) -> None:
         if duplicate_keys:
-            self.session.keep_latest(self.rows, self.table, duplicate_keys, self.span)
+            self.session.keep_latest(self.rows, self.table, duplicate_keys, self.scope)
         self._publish()
 
     def _publish(self) -> None:

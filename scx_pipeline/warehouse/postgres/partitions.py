@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from scx_pipeline.errors import WarehouseBusyError
-from scx_pipeline.model.star import Month, MonthRange, Table
+from scx_pipeline.model.star import UNPARTITIONED, LoadScope, Month, MonthRange, Table
 from scx_pipeline.warehouse.postgres import session_settings
 from scx_pipeline.warehouse.protocol import in_month_range, in_scope, qualified, quote
 
@@ -26,10 +26,10 @@ def by_partition(table: Table) -> bool:
 
 
 def open_partition_target(
-    session: PostgresSession, schema: str, table: Table, span: MonthRange | None
+    session: PostgresSession, schema: str, table: Table, scope: LoadScope
 ) -> PartitionTarget:
     """What takes the rows that a load makes of the table."""
-    return (NewPartitionsTarget if by_partition(table) else InPlaceTarget)(session, schema, table, span)
+    return (NewPartitionsTarget if by_partition(table) else InPlaceTarget)(session, schema, table, scope)
 
 
 class PartitionTarget(ABC):
@@ -40,9 +40,9 @@ class PartitionTarget(ABC):
 
     by_month: bool  # whether rows of each month go into another table
 
-    def __init__(self, session: PostgresSession, schema: str, table: Table, span: MonthRange | None) -> None:
-        self.session, self.schema, self.table, self.span = session, schema, table, span
-        self.name, self.in_scope = qualified(schema, table), in_scope(table, span)
+    def __init__(self, session: PostgresSession, schema: str, table: Table, scope: LoadScope) -> None:
+        self.session, self.schema, self.table, self.scope = session, schema, table, scope
+        self.name, self.in_scope = qualified(schema, table), in_scope(table, scope)
 
     @abstractmethod
     def begin(self) -> None:
@@ -101,7 +101,7 @@ class NewPartitionsTarget(PartitionTarget):
     by_month = True
 
     def begin(self) -> None:
-        assert self.span is not None
+        assert self.scope is not UNPARTITIONED
         self.made: dict[Month, str] = {}
 
     def parts(self, months: Iterable[Month]) -> list[tuple[Month | None, str]]:
@@ -133,10 +133,10 @@ class NewPartitionsTarget(PartitionTarget):
 
     def swap(self) -> None:
         """Put the months in the place of those of the span that stand; whoever reads them then is waited for."""
-        assert self.span is not None
+        assert self.scope is not UNPARTITIONED
         lock_out_readers(self.session, self.name)
         standing = {name for (name,) in self.session.rows(_PARTITIONS, [self.name, self.schema])}
-        for month in self.span:
+        for month in self.scope:
             name = partition_name(self.table, month)
             if name in standing:
                 self.session.execute(f"DROP TABLE {quote(self.schema)}.{quote(name)}")
@@ -187,9 +187,9 @@ _PARTITIONS = (
 )
 
 
-def partition_names(table: Table, span: MonthRange) -> list[str]:
+def partition_names(table: Table, scope: MonthRange) -> list[str]:
     """The names that the months of a span have as partitions, and while they are made."""
-    return [partition_name(table, month, *more) for month in span for more in ((), ("new",))]
+    return [partition_name(table, month, *more) for month in scope for more in ((), ("new",))]
 
 
 def partition_name(table: Table, month: Month, *more: str) -> str:

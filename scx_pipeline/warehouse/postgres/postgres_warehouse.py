@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.errors import WarehouseBusyError, WarehouseError
-from scx_pipeline.model.star import Column, Month, MonthRange, Table
+from scx_pipeline.model.star import UNPARTITIONED, Column, LoadScope, Month, MonthRange, Table
 from scx_pipeline.warehouse.arrow_rows import open_arrow_buffer
 from scx_pipeline.warehouse.duckdb.duckdb_warehouse import DuckDBSession, in_memory_database, refused
 from scx_pipeline.warehouse.export import Unload, write_parquet
@@ -372,10 +372,10 @@ class PostgresSession(PostgresProtocolSession):
             self, schema, table
         )
 
-    def taken_names(self, schema: str, table: Table, span: MonthRange | None) -> list[str]:
-        if span is None or not by_partition(table):
+    def taken_names(self, schema: str, table: Table, scope: LoadScope) -> list[str]:
+        if scope is UNPARTITIONED or not by_partition(table):
             return []
-        return table_layout.conflicting_relations(self, schema, table, partition_names(table, span))
+        return table_layout.conflicting_relations(self, schema, table, partition_names(table, scope))
 
     def drop_table(self, schema: str, name: str) -> None:
         lock_out_readers(self, f"{quote(schema)}.{quote(name)}")
@@ -404,9 +404,9 @@ class PostgresSession(PostgresProtocolSession):
         with self.filling(schema, table):
             return super().insert(schema, table, select)
 
-    def copy_partition(self, scratch: Session, schema: str, table: Table, span: MonthRange) -> None:
+    def copy_partition(self, scratch: Session, schema: str, table: Table, scope: MonthRange) -> None:
         if isinstance(scratch, ScratchDatabase):
-            self.jobs.add(lambda: self._copy_partition_rows(scratch, schema, table, span))
+            self.jobs.add(lambda: self._copy_partition_rows(scratch, schema, table, scope))
 
     def copy_rows(self, scratch: Relations, name: str, columns: Sequence[Column]) -> None:
         if isinstance(scratch, ScratchDatabase):
@@ -420,11 +420,11 @@ class PostgresSession(PostgresProtocolSession):
             scratch.execute(f"DROP TABLE {name}")
             self.analyze(name)
 
-    def replace_partition(self, schema: str, table: Table, span: MonthRange, select: str) -> None:
+    def replace_partition(self, schema: str, table: Table, scope: MonthRange, select: str) -> None:
         if not by_partition(table):
-            super().replace_partition(schema, table, span, select)
+            super().replace_partition(schema, table, scope, select)
             return
-        columns, target = names(table.column_names), open_partition_target(self, schema, table, span)
+        columns, target = names(table.column_names), open_partition_target(self, schema, table, scope)
         target.begin()
         made = self.execute(self._temporary("_made", f"SELECT {columns} FROM ({select}) AS q"))
         taken = 0
@@ -436,13 +436,13 @@ class PostgresSession(PostgresProtocolSession):
         self.execute("DROP TABLE _made")
         target.stand()
 
-    def clear_partition(self, schema: str, table: Table, span: MonthRange) -> None:
-        target = open_partition_target(self, schema, table, span)
+    def clear_partition(self, schema: str, table: Table, scope: MonthRange) -> None:
+        target = open_partition_target(self, schema, table, scope)
         target.begin()
         target.stand()
 
-    def load_parquet(self, schema: str, table: Table, span: MonthRange | None, files: ParquetFiles) -> None:
-        target = open_partition_target(self, schema, table, span)
+    def load_parquet(self, schema: str, table: Table, scope: LoadScope, files: ParquetFiles) -> None:
+        target = open_partition_target(self, schema, table, scope)
         target.begin()
         arrived = 0
         parts = {**files.by_month()} if target.by_month else {None: files}
@@ -457,9 +457,9 @@ class PostgresSession(PostgresProtocolSession):
         check_arrived(target, files, arrived)
 
     def _copy_partition_rows(
-        self, scratch: ScratchDatabase, schema: str, table: Table, span: MonthRange
+        self, scratch: ScratchDatabase, schema: str, table: Table, scope: MonthRange
     ) -> None:
-        target = open_partition_target(self, schema, table, span)
+        target = open_partition_target(self, schema, table, scope)
         target.begin()
         sent = self.send(scratch, target, "TRUE")
         self.check_sent(scratch, target.name, sent)
@@ -575,17 +575,17 @@ class PostgresSession(PostgresProtocolSession):
         return postgres_maintenance.maintenance_statements(tables)
 
     @contextmanager
-    def staging_buffer(self, schema: str, table: Table, span: MonthRange | None) -> Iterator[StagingBuffer]:
+    def staging_buffer(self, schema: str, table: Table, scope: LoadScope) -> Iterator[StagingBuffer]:
         """Land on the workbench; what landed goes through COPY in a thread, behind the parser."""
         if self.scratch is None:
             self.scratch = self.opened.enter_context(open_scratch_database(self.limits))
-        yield CopyStagingBuffer(self, self.scratch, open_partition_target(self, schema, table, span))
+        yield CopyStagingBuffer(self, self.scratch, open_partition_target(self, schema, table, scope))
 
     @contextmanager
-    def streaming_buffer(self, schema: str, table: Table, span: MonthRange | None) -> Iterator[StagingBuffer]:
+    def streaming_buffer(self, schema: str, table: Table, scope: LoadScope) -> Iterator[StagingBuffer]:
         """Land in memory; each batch goes through COPY while the next are read."""
         with open_arrow_buffer(self.limits, [*table.columns, OBJECT]) as rows:
-            yield StreamingStagingBuffer(self, rows, open_partition_target(self, schema, table, span))
+            yield StreamingStagingBuffer(self, rows, open_partition_target(self, schema, table, scope))
 
 
 class PooledSession(PostgresSession):

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from scx_pipeline.errors import WarehouseError
-from scx_pipeline.model.star import Month, MonthRange
+from scx_pipeline.model.star import UNPARTITIONED, Month, MonthRange
 from scx_pipeline.warehouse import arrow_rows
 from scx_pipeline.warehouse.postgres.binary_copy import COPY_BATCH_ROWS, Encoded
 from scx_pipeline.warehouse.postgres.partitions import PartitionTarget
@@ -48,7 +48,7 @@ class CopyStagingBuffer(StagingBuffer):
         self.scratch.execute(f"DELETE FROM {self.rows} WHERE NOT {self.target.in_scope}")
         if duplicate_keys:
             self.session.jobs.wait()  # or else they would send what is about to be replaced
-            self.scratch.keep_latest(self.rows, self.table, duplicate_keys, self.target.span)
+            self.scratch.keep_latest(self.rows, self.table, duplicate_keys, self.target.scope)
             self._replace(duplicate_keys)
         self.scratch.standing.add(self.rows)
         self.session.jobs.add(self._complete)
@@ -106,16 +106,16 @@ class StreamingStagingBuffer(StagingBuffer):
 
     def _parts(self) -> Iterator[tuple[Month | None, pa.Table]]:
         """The batch's rows of the span, by month where months are kept apart."""
-        columns, span = self.target.table.column_names, self.target.span
-        if span is None or not self.target.by_month:
+        columns, scope = self.target.table.column_names, self.target.scope
+        if scope is UNPARTITIONED or not self.target.by_month:
             yield None, self.held.rows.select(columns)
             return
         bounds = self.held.bounds(self.target.table.event_time_column)
         months = MonthRange(*map(Month.of, bounds)).months if bounds else []
-        if len(months) == 1 and months[0] in span:
+        if len(months) == 1 and months[0] in scope:
             yield months[0], self.held.rows.select(columns)
             return
-        for month, condition in self.target.parts([month for month in months if month in span]):
+        for month, condition in self.target.parts([month for month in months if month in scope]):
             yield month, self.held.select(columns, condition)
 
     def finish(self, duplicate_keys: str | None) -> None:

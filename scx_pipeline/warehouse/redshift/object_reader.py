@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from scx_pipeline.model.reserved_names import internal
-from scx_pipeline.model.star import Column, MonthRange, Table
+from scx_pipeline.model.star import Column, LoadScope, Table
 from scx_pipeline.warehouse.protocol import (
     OBJECT,
     CopyRequest,
@@ -38,11 +38,9 @@ _COMPRESSED = {"": [], ".gz": ["GZIP"], ".zst": ["ZSTD"]}
 class RedshiftObjectReader(ObjectReader):
     """Reads groups into a temporary table of texts, and from there, typed, into one that a landing's rows come together in."""
 
-    def __init__(
-        self, session: RedshiftSession, table: Table, span: MonthRange | None, least_bytes: int
-    ) -> None:
+    def __init__(self, session: RedshiftSession, table: Table, scope: LoadScope, least_bytes: int) -> None:
         self.session, self.table, self.least_bytes = session, table, least_bytes
-        self.in_scope = in_scope(table, span)
+        self.in_scope = in_scope(table, scope)
         self.texts, self.target = quote(f"_texts_{table.name}"), quote(f"_landed_{table.name}")
         self.landed = False  # whether the target stands
         self._values = ""  # the SELECT of what was read last

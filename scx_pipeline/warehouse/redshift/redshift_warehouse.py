@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.errors import WarehouseBusyError, WarehouseError
-from scx_pipeline.model.star import Column, MonthRange, Table
+from scx_pipeline.model.star import Column, LoadScope, Table
 from scx_pipeline.storage.temporary_folder import temporary_folder
 from scx_pipeline.warehouse.export import Unload
 from scx_pipeline.warehouse.health import HealthReport
@@ -427,11 +427,11 @@ class RedshiftSession(PostgresProtocolSession):
         return redshift_maintenance.maintenance_statements(tables)
 
     @contextmanager
-    def staging_buffer(self, schema: str, table: Table, span: MonthRange | None) -> Iterator[StagingBuffer]:
+    def staging_buffer(self, schema: str, table: Table, scope: LoadScope) -> Iterator[StagingBuffer]:
         """Land on a workbench; what landed goes up as Parquet files, which one COPY brings in."""
         if self.scratch is None:
             self.scratch = self.opened.enter_context(open_scratch_database(self.warehouse.limits))
-        yield UploadStagingBuffer(self, self.scratch, schema, table, span)
+        yield UploadStagingBuffer(self, self.scratch, schema, table, scope)
 
 
 class UploadStagingBuffer(StagingBuffer):
@@ -445,14 +445,14 @@ class UploadStagingBuffer(StagingBuffer):
         scratch: ScratchDatabase,
         schema: str,
         table: Table,
-        span: MonthRange | None,
+        scope: LoadScope,
     ) -> None:
         self.session, self.scratch, self.con = session, scratch, scratch.con
-        self.schema, self.table, self.span, self.rows = schema, table, span, qualified(schema, table)
+        self.schema, self.table, self.scope, self.rows = schema, table, scope, qualified(schema, table)
         self.reader: RedshiftObjectReader | None = None
         scratch.make(schema, table, OBJECT)
         if session.warehouse.reads_objects:
-            self.reader = RedshiftObjectReader(session, table, span, session.warehouse.copy_from)
+            self.reader = RedshiftObjectReader(session, table, scope, session.warehouse.copy_from)
 
     def flush(self) -> None:
         """Nothing to do: the rows stay where they landed until all of them did."""
@@ -475,13 +475,13 @@ class UploadStagingBuffer(StagingBuffer):
             return list(cursor.fetchall()) if cursor.description else []
 
     def finish(self, duplicate_keys: str | None) -> None:
-        slice_ = in_scope(self.table, self.span)
+        slice_ = in_scope(self.table, self.scope)
         if self.reader is not None and self.reader.landed:
             self._publish(self.gather(), duplicate_keys)
             return
         self.scratch.execute(f"DELETE FROM {self.rows} WHERE NOT {slice_}")
         if duplicate_keys:
-            self.scratch.keep_latest(self.rows, self.table, duplicate_keys, self.span)
+            self.scratch.keep_latest(self.rows, self.table, duplicate_keys, self.scope)
         self.session.execute(f"DELETE FROM {self.rows} WHERE {slice_}")
         with temporary_folder() as folder:
             self._bring(self.rows, self.table.columns, Path(folder))
@@ -489,9 +489,9 @@ class UploadStagingBuffer(StagingBuffer):
 
     def _publish(self, target: str, duplicate_keys: str | None) -> None:
         """Replace the slice by what stands in a temporary table of the cluster."""
-        slice_, columns = in_scope(self.table, self.span), names(self.table.column_names)
+        slice_, columns = in_scope(self.table, self.scope), names(self.table.column_names)
         if duplicate_keys:
-            self.session.keep_latest(target, self.table, duplicate_keys, self.span)
+            self.session.keep_latest(target, self.table, duplicate_keys, self.scope)
         self.session.execute(f"DELETE FROM {self.rows} WHERE {slice_}")
         self.session.insert(self.schema, self.table, f"SELECT {columns} FROM {target} WHERE {slice_}")
         self.session.execute(f"DROP TABLE {target}")

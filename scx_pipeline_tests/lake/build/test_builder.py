@@ -18,7 +18,7 @@ from scx_pipeline_tests.support.lake_contents import contents, counts
 from scx_pipeline_tests.support.lake_loads import STARS, Loads, change_scx, open_loads, put_music, put_scx
 from scx_pipeline_tests.support.music_env import MusicWorld, song
 from scx_pipeline_tests.support.sensor_env import sensor_star
-from scx_pipeline_tests.support.load_env import FACTS, edited_star, job, span_of
+from scx_pipeline_tests.support.load_env import FACTS, edited_star, job, range_of_keys
 
 
 def another(loads: Loads, name: str) -> Loads:
@@ -45,7 +45,7 @@ def test_months_may_be_built_in_any_order(tmp_path: Path) -> None:
     loads.build()
     backwards = another(loads, "backwards")
     for month in sorted(loads.manifest.months, reverse=True):
-        backwards.builder().load(span_of(str(month)))
+        backwards.builder().load(range_of_keys(str(month)))
     found, wanted = contents(backwards), contents(loads)
     # Of an object that has rows of two months, the build that read it last says what it took.
     assert {name: rows for name, rows in found.items() if name != "_accounts/objects"} == {
@@ -59,7 +59,7 @@ def test_a_build_of_a_month_touches_no_other_month(tmp_path: Path) -> None:
     loads.build()
     before = {item.key: item.month for item in loads.manifest.of(FACTS)}
     change_scx(loads.world)
-    loads.builder().load(span_of("2021-07"))
+    loads.builder().load(range_of_keys("2021-07"))
     after = {item.key: item.month for item in loads.manifest.of(FACTS)}
     assert {key: after[key] for key in before} == before
     assert {after[key] for key in after.keys() - before.keys()} == {Month(2021, 7)}
@@ -85,7 +85,7 @@ def test_a_bucket_and_a_lake_in_s3_hold_what_folders_do(s3_bucket: str, tmp_path
     change_scx(loads.world)
     loads.build()
     remote = Loads(loads.world, f"{s3_bucket}/lake")
-    remote.builder().load(span_of("2021-07"))
+    remote.builder().load(range_of_keys("2021-07"))
     remote.build()
     remote.load()
     loads.world.warehouse_url = f"duckdb://{tmp_path}/other.duckdb"
@@ -121,9 +121,9 @@ def test_files_of_other_columns_are_not_mixed_with_new_ones(tmp_path: Path) -> N
         LakeError,
         match=r"^users stands in \S+ with other columns or folders .*2021-04 is not part of this build.*scx lake build scx --all",
     ):
-        changed.builder().load(span_of("2021-03"))
+        changed.builder().load(range_of_keys("2021-03"))
     assert contents(loads) == before
-    changed.builder().load(span_of("2021-02", "2021-08"))
+    changed.builder().load(range_of_keys("2021-02", "2021-08"))
     assert changed.manifest.shapes["users"][-1] == ("plan_id", "bigint", "file")
 
 
@@ -134,13 +134,13 @@ def test_a_lake_of_another_star_is_refused(tmp_path: Path) -> None:
     place = open_lake_store(loads.lake, "scx")
     builder = LakeBuilder(sensor_star(), loads.world.bucket, place, DuckDBLakeEngine(loads.world.limits), print)
     with pytest.raises(LakeError, match="is the lake of scx: choose another folder for sensor_readings"):
-        builder.load(span_of("2023-01"))
+        builder.load(range_of_keys("2023-01"))
 
 
 def test_months_outside_the_star_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     loads = open_loads("scx", tmp_path)
     with pytest.raises(PipelineError, match="2019-12 is no month of scx"):
-        loads.builder().load(span_of("2019-12"))
+        loads.builder().load(range_of_keys("2019-12"))
     assert not loads.place.list()
 
 

@@ -15,7 +15,7 @@ from scx_pipeline.model.star import MonthRange
 from scx_pipeline_tests.support.lake_contents import contents
 from scx_pipeline_tests.support.lake_loads import Loads, change_scx, open_loads, put_scx
 from scx_pipeline_tests.support.load_process import NURSERY, start_nursery
-from scx_pipeline_tests.support.load_env import scx_star, span_of
+from scx_pipeline_tests.support.load_env import scx_star, range_of_keys
 
 # What a build says when it is there.
 MOMENTS = (
@@ -57,7 +57,7 @@ def test_a_run_killed_at_any_moment_leaves_the_old_months_and_the_next_one_conve
     old = contents(loads)
     change_scx(loads.world)
     for moment in MOMENTS:
-        assert killed_at(moment, tmp_path, span_of("2021-02", "2021-07")) == -signal.SIGKILL, moment
+        assert killed_at(moment, tmp_path, range_of_keys("2021-02", "2021-07")) == -signal.SIGKILL, moment
         assert contents(loads) == old, moment
     loads.build()
     fresh = Loads(loads.world, f"{loads.lake}-fresh")

@@ -24,7 +24,7 @@ from scx_pipeline.lake.load.lake_loader import LakeLoader
 from scx_pipeline.lake.load.lake_source import LakeSource
 from scx_pipeline.lake.load.load_plan import plan_loading
 from scx_pipeline.loading.load import LoadReport
-from scx_pipeline.model.star import Month, MonthRange, Table
+from scx_pipeline.model.star import LoadScope, Month, MonthRange, Table
 from scx_pipeline.ownership.table_ownership import adopt
 from scx_pipeline_tests.support import engines
 from scx_pipeline_tests.support.broken_statements import BrokenOff, breaking
@@ -48,7 +48,7 @@ from scx_pipeline_tests.support.load_env import (
     folder_world,
     job,
     jobs_of,
-    span_of,
+    range_of_keys,
 )
 
 POSTGRES, REDSHIFT = engines.SERVERS
@@ -157,7 +157,7 @@ def test_loads_from_the_lake_and_from_the_objects_mix(
 def test_a_lake_that_was_unloaded_or_built_month_by_month_can_be_loaded(loads: Loads, tmp_path: Path) -> None:
     """Of an object that two loads have read, the counts are those of the later one, and so are the rows of both."""
     for month in ("2021-04", "2021-03", "2021-06", "2021-05"):
-        loads.builder().load(span_of(month))
+        loads.builder().load(range_of_keys(month))
     loads.load()
     reference = World(loads.world.bucket_url, f"duckdb://{tmp_path}/raw.duckdb")
     Loads(reference, "").load_raw()
@@ -176,7 +176,7 @@ def test_a_month_of_many_is_loaded_alone(loads: Loads) -> None:
     assert (report.objects, report.rejected) == (1, 1)
     assert sorted(jobs_of(loads.world))[:3] == [4, 200, 201]
     assert [str(month) for (month,) in loads.world.rows("SELECT month FROM scx_pipeline.months")] == [APRIL]
-    assert loads.due() == [span_of("2021-02", MARCH), span_of("2021-05", "2021-06")]
+    assert loads.due() == [range_of_keys("2021-02", MARCH), range_of_keys("2021-05", "2021-06")]
 
 
 def test_objects_of_months_that_the_lake_has_otherwise_are_not_forgotten(loads: Loads) -> None:
@@ -278,12 +278,12 @@ def test_rows_that_are_wrong_and_files_that_are_gone_change_nothing_on_any_engin
         CheckFailedError,
         match=r"unique_job_id on auto_classification_logs: job_id \d+ stands twice in 2021-03",
     ):
-        loads.loader().load(span_of(MARCH, APRIL))
+        loads.loader().load(range_of_keys(MARCH, APRIL))
     assert loads.world.snapshot() == before
     item = loads.manifest.of(FACTS)[0]
     loads.place.remove([item.key])
     with pytest.raises(LakeError, match=f"{item.key} is gone: another run has replaced it"):
-        loads.loader().load(span_of(MARCH, APRIL))
+        loads.loader().load(range_of_keys(MARCH, APRIL))
     assert loads.world.snapshot() == before
 
 
@@ -292,14 +292,14 @@ def test_a_file_that_another_run_replaced_is_read_anew(loads: Loads, monkeypatch
     runs: list[LoadReport] = []
     take = LakeSource.take
 
-    def meanwhile(target: LakeSource, table: Table, span: MonthRange | None) -> None:
+    def meanwhile(target: LakeSource, table: Table, span: LoadScope) -> None:
         if table.name == "users" and not runs:
             loads.world.put("2021/03/b.csv", [job(50, "2021-03-20 10:00:00", user_id=77)])
-            runs.append(loads.builder().load(span_of(MARCH)))
+            runs.append(loads.builder().load(range_of_keys(MARCH)))
         take(target, table, span)
 
     monkeypatch.setattr(LakeSource, "take", meanwhile)
-    loads.loader(told.append).load(span_of(MARCH))
+    loads.loader(told.append).load(range_of_keys(MARCH))
     assert 50 in jobs_of(loads.world)
     assert (77,) in loads.world.table("users", "user_id")
     [line] = [line for line in told if line.endswith("; beginning anew")]
@@ -333,7 +333,7 @@ def test_what_the_lake_has_not_or_of_another_make_is_refused(loads: Loads, tmp_p
         LakeError,
         match=r"^2021-07 of scx does not stand in the lake .*: run `scx lake build scx --month 2021-07` first$",
     ):
-        loads.loader().load(span_of(APRIL, "2021-07"))
+        loads.loader().load(range_of_keys(APRIL, "2021-07"))
     later = edited_star(
         tmp_path, sql={"time": ("EXTRACT(YEAR FROM created_at)", "EXTRACT(YEAR FROM created_at) + 0")}
     )
@@ -349,10 +349,10 @@ def test_what_the_lake_has_not_or_of_another_make_is_refused(loads: Loads, tmp_p
     with pytest.raises(
         PipelineError, match="^a load from the lake makes all of the tables of scx that have months"
     ):
-        loads.loader().load(span_of(MARCH), ["users"])
+        loads.loader().load(range_of_keys(MARCH), ["users"])
     with pytest.raises(LakeError, match=r"has nothing of scx yet: run `scx lake build scx`"):
         LakeLoader(loads.world.compiled, (tmp_path / "none").as_uri(), loads.world.warehouse).load(
-            span_of(MARCH)
+            range_of_keys(MARCH)
         )
     assert not (tmp_path / "none").exists()
     assert loads.world.snapshot() == {}
@@ -391,7 +391,7 @@ def test_a_load_that_is_broken_off_leaves_the_tables_as_they_were(
     loads = of_state("scx", second, (postgres_url, ""))
     before = loads.world.snapshot()
     span = loads.due()[0]
-    assert span is not None
+    assert span
     number, broken = 3, ["-"]
     while broken:
         with breaking((number, number % 2 == 0)) as broken:
@@ -414,7 +414,7 @@ def test_a_server_that_ends_the_connection_leaves_the_tables_as_they_were(
     before = loads.world.snapshot()
     take = LakeSource.take
 
-    def cut(target: LakeSource, table: Table, span: MonthRange | None) -> None:
+    def cut(target: LakeSource, table: Table, span: LoadScope) -> None:
         if table.name == "users":
             with psycopg2.connect(postgres_url) as con, con.cursor() as cursor:
                 cursor.execute(
@@ -425,7 +425,7 @@ def test_a_server_that_ends_the_connection_leaves_the_tables_as_they_were(
 
     monkeypatch.setattr(LakeSource, "take", cut)
     with pytest.raises(WarehouseError, match=r"terminating connection|closed") as caught:
-        loads.loader().load(span_of(MARCH, APRIL))
+        loads.loader().load(range_of_keys(MARCH, APRIL))
     assert "\n" not in str(caught.value)
     assert loads.world.snapshot() == before
 
@@ -438,7 +438,7 @@ def test_a_load_from_the_lake_refuses_tables_of_others_and_rebuilds_its_own(
 ) -> None:
     source, target = folder_world(tmp_path), World((tmp_path / "bucket").as_uri(), postgres_url)
     put_scx(source)
-    lake, months = (tmp_path / "lake").as_uri(), span_of(MARCH, APRIL)
+    lake, months = (tmp_path / "lake").as_uri(), range_of_keys(MARCH, APRIL)
     source.load(MARCH, APRIL)
     Unloader(source.compiled, source.warehouse).run(lake)
     with target.warehouse.transaction("another application") as session:
@@ -454,7 +454,7 @@ def test_a_load_from_the_lake_refuses_tables_of_others_and_rebuilds_its_own(
     Unloader(source.compiled, source.warehouse).run(lake)
     assert plan_loading(target.compiled, lake, target.warehouse).months == months.months
     with pytest.raises(WarehouseError, match=f"{APRIL} is not part"):
-        LakeLoader(target.compiled, lake, target.warehouse).load(span_of(MARCH))
+        LakeLoader(target.compiled, lake, target.warehouse).load(range_of_keys(MARCH))
     LakeLoader(target.compiled, lake, target.warehouse).load(months)
     assert _rows(target) == _rows(source)
 

@@ -17,7 +17,7 @@ from scx_pipeline.orchestration.spark import pipes as jobs
 from scx_pipeline.settings import Settings
 from scx_pipeline_tests.support.lake_contents import contents
 from scx_pipeline_tests.support.lake_loads import Loads, change_sensors, open_loads, put_sensors
-from scx_pipeline_tests.support.load_env import span_of
+from scx_pipeline_tests.support.load_env import range_of_keys
 from scx_pipeline_tests.support.load_process import NURSERY, start_nursery
 from scx_pipeline_tests.support.sensor_env import SensorWorld, readings, sensor_world
 
@@ -42,7 +42,7 @@ def run(
     with open_runner(
         loads.world.compiled, settings, progress, lambda span: lake_job_name(star, span)
     ) as runner:
-        return runner(span_of(first, last))
+        return runner(range_of_keys(first, last))
 
 
 def drivers() -> list[psutil.Process]:

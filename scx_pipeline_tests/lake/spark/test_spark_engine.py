@@ -19,7 +19,7 @@ from scx_pipeline.lake.format.parquet_reader import schema_of
 from scx_pipeline.lake.spark import spark_engine
 from scx_pipeline.lake.spark.spark_engine import SCHEMA, SparkLakeEngine, reason_of
 from scx_pipeline.loading.load import LoadReport
-from scx_pipeline.model.star import Month, MonthRange
+from scx_pipeline.model.star import UNPARTITIONED, LoadScope, Month, MonthRange
 from scx_pipeline.samples.scx.scx_bucket import ScxLogOptions, generate
 from scx_pipeline.warehouse.spark import CAPABILITIES
 from scx_pipeline_tests.cases.test_dialects import BY_ROW, COLUMNS, OF_ALL_ROWS, ROWS
@@ -45,7 +45,7 @@ class SparkLoads(Loads):
         engine = SparkLakeEngine(self.spark, self.world.limits)
         return LakeBuilder(self.world.compiled, self.world.bucket, self.place, engine, lambda message: None)
 
-    def _due_in_lake(self) -> list[MonthRange | None]:
+    def _due_in_lake(self) -> list[LoadScope]:
         """All months that are due at once, and those between: a build takes Spark longer than a month does."""
         months = [month for span in super()._due_in_lake() if span for month in span]
         return [MonthRange(min(months), max(months))] if months else super()._due_in_lake()
@@ -230,7 +230,7 @@ def asked(spark: SparkSession, tmp_path: Path) -> Callable[[str], list[Row]]:
         with SparkLakeEngine(spark, jobs.world.limits).open(SCHEMA, jobs.place) as maker:
             frame = spark.createDataFrame(ROWS, maker.struct(columns))  # type: ignore[attr-defined]
             frame.createOrReplaceGlobalTempView("staging_cleansed_logs")
-            return maker.rows(compiled_star._generate(query, moved, CAPABILITIES, None))
+            return maker.rows(compiled_star._generate(query, moved, CAPABILITIES, UNPARTITIONED))
 
     return rows
 

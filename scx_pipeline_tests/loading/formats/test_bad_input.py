@@ -23,7 +23,7 @@ from scx_pipeline_tests.support.load_env import (
     csv_text,
     job,
     jobs_of,
-    span_of,
+    range_of_keys,
 )
 from scx_pipeline_tests.support.servers.ports import free_ports
 from scx_pipeline_tests.support.servers.postgres import PostgresServer
@@ -222,7 +222,7 @@ def meddling(world: World, meddle: Callable[[], object]) -> None:
         if "objects," in message and "read" not in message:
             meddle()
 
-    world.loader(say).load(span_of(APRIL))
+    world.loader(say).load(range_of_keys(APRIL))
 
 
 @pytest.mark.parametrize("kind", ["folder", pytest.param("s3", marks=pytest.mark.s3)])

@@ -309,9 +309,9 @@ def test_what_is_read_otherwise_than_it_was_counted_is_refused(
 ) -> None:
     content, made = b"id,n\n1,2\n3,4\n5,6\n", table(NUMBERS)
     with monkeypatch.context() as patch:  # a scan that loses a row is noticed, and the file is read again
-        scan = csv_parser.csvfile.scan
+        scan = csv_parser.csv_header.scan
         patch.setattr(
-            csv_parser.csvfile, "scan", lambda *parts: f"(SELECT * FROM {scan(*parts)} WHERE id <> '3')"
+            csv_parser.csv_header, "scan", lambda *parts: f"(SELECT * FROM {scan(*parts)} WHERE id <> '3')"
         )
         assert made.load(x_csv=content).loaded == 3
     with monkeypatch.context() as patch:

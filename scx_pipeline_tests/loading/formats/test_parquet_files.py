@@ -13,7 +13,7 @@ from scx_pipeline.errors import CheckFailedError, SourceFileError
 from scx_pipeline.history.check_result import CheckResult
 from scx_pipeline.loading.load import LoadReport
 from scx_pipeline.samples.sensor_readings.sensor_readings_bucket import SensorOptions, generate
-from scx_pipeline_tests.support.load_env import span_of
+from scx_pipeline_tests.support.load_env import range_of_keys
 from scx_pipeline_tests.support.sensor_env import (
     FEBRUARY,
     JANUARY,
@@ -32,7 +32,7 @@ def results(report: LoadReport) -> dict[str, CheckResult]:
 
 def test_generated_files_give_the_rows_that_were_generated(sensors: SensorWorld) -> None:
     made = generate(SensorOptions("2023-01-31 23:50", files=20, rows=100), sensors.bucket.store)
-    report = sensors.loader().load(span_of(JANUARY, FEBRUARY))
+    report = sensors.loader().load(range_of_keys(JANUARY, FEBRUARY))
     assert {
         str(month): rows for month, rows in report.tables["data_sample"].rows.items()
     } == made.rows_by_month

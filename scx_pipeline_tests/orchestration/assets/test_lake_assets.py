@@ -6,7 +6,7 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from scx_pipeline.lake.format.lake_store import open_place
+from scx_pipeline.lake.format.lake_store import open_lake_store
 from scx_pipeline.lake.format.manifest import Manifest, read_manifest
 from scx_pipeline.loading.checks import declared_checks
 from scx_pipeline.orchestration.assets.lake_assets import lake_job_name
@@ -15,7 +15,7 @@ from scx_pipeline.orchestration.partitions import monthly, range_tags
 from scx_pipeline.orchestration.runs.execute import RunOutcome, open_runner
 from scx_pipeline.settings import Settings
 from scx_pipeline_tests.support.dagster_env import QUIET, Desk, failure
-from scx_pipeline_tests.support.load_env import APRIL, FACTS, MARCH, STAGING, job, span_of
+from scx_pipeline_tests.support.load_env import APRIL, FACTS, MARCH, STAGING, job, range_of_keys
 from scx_pipeline_tests.support.music_env import music_star
 
 
@@ -24,7 +24,7 @@ def lake_key(name: str) -> dg.AssetKey:
 
 
 def manifest(desk: Desk) -> Manifest:
-    return read_manifest(open_place(desk.settings.lake, "scx"), "scx")
+    return read_manifest(open_lake_store(desk.settings.lake, "scx"), "scx")
 
 
 def build(desk: Desk, first: str, last: str = "") -> RunOutcome:
@@ -33,7 +33,7 @@ def build(desk: Desk, first: str, last: str = "") -> RunOutcome:
     with open_runner(
         desk.world.compiled, desk.settings, desk.told.append, lambda span: lake_job_name(star, span)
     ) as run:
-        return run(span_of(first, last))
+        return run(range_of_keys(first, last))
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,10 @@ def test_a_check_that_fails_is_recorded_and_nothing_is_materialized(desk: Desk) 
         "2021/03/a.csv", [job(1, "2021-03-05 10:00:00"), job(2, "2021-03-06 10:00:00", plan_id=2000)]
     )
     result = desk.definitions.resolve_job_def("scx_lake_job").execute_in_process(
-        instance=desk.instance, tags=dict(range_tags(span_of(MARCH))), run_config=QUIET, raise_on_error=False
+        instance=desk.instance,
+        tags=dict(range_tags(range_of_keys(MARCH))),
+        run_config=QUIET,
+        raise_on_error=False,
     )
     assert not result.success
     told = failure(result)

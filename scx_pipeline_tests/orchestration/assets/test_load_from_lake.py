@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import pytest
 
-from scx_pipeline.lake.format.lake_store import open_place
+from scx_pipeline.lake.format.lake_store import open_lake_store
 from scx_pipeline.lake.format.manifest import read_manifest
 from scx_pipeline.orchestration.assets.table_assets import FROM_LAKE, LAKE_URL, ROWS_FROM
 from scx_pipeline_tests.support.dagster_env import STAR, Desk, failure
 from scx_pipeline_tests.support.lake_loads import Loads
-from scx_pipeline_tests.support.load_env import FACTS, STAGING, job, jobs_of, scx_star, span_of
+from scx_pipeline_tests.support.load_env import FACTS, STAGING, job, jobs_of, range_of_keys, scx_star
 
 MARCH = "2021-03"
 TAGS = {ROWS_FROM: FROM_LAKE}
@@ -23,7 +23,7 @@ def built(desk: Desk) -> Desk:
     desk.world.put(
         "2021/03/jobs.csv", [job(1, "2021-03-05 10:00:00"), job(2, "2021-03-06 11:00:00", user_id=7)]
     )
-    Loads(desk.world, desk.settings.lake).builder().load(span_of(MARCH, "2021-04"))
+    Loads(desk.world, desk.settings.lake).builder().load(range_of_keys(MARCH, "2021-04"))
     desk.world.bucket_path.rename(desk.world.bucket_path.with_name("gone"))
     return desk
 
@@ -32,14 +32,14 @@ def test_a_run_with_the_tag_loads_from_the_lake_of_the_settings(built: Desk) -> 
     result = built.run(MARCH, tags=TAGS)
     assert result.success
     assert jobs_of(built.world) == [1, 2]
-    manifest = read_manifest(open_place(built.settings.lake, STAR), STAR)
+    manifest = read_manifest(open_lake_store(built.settings.lake, STAR), STAR)
     for name in TABLES:
         told = built.materializations(name)[MARCH]
         assert told["rows_from"] == f"{built.settings.lake}/{STAR}"
         assert (told["manifest"], told["lake_run"]) == (manifest.number, manifest.run)
     march = built.materializations(STAGING)[MARCH]
     assert (march["objects"], march["rows_read"], march["dagster/partition_row_count"]) == (1, 2, 2)
-    assert march["fingerprint"] == manifest.months[span_of(MARCH).first].state.fingerprint
+    assert march["fingerprint"] == manifest.months[range_of_keys(MARCH).first].state.fingerprint
     assert all(check.passed for check in result.get_asset_check_evaluations() if check.blocking)
 
 

@@ -14,13 +14,14 @@ import pytest
 from dagster._core.storage.dagster_run import DagsterRun
 
 from scx_pipeline.loading.checks import declared_checks
+from scx_pipeline.model.star import UNPARTITIONED
 from scx_pipeline.orchestration.automation import sensors
 from scx_pipeline.orchestration.build import build_star, with_resources
 from scx_pipeline.orchestration.partitions import RANGE_END, RANGE_START, range_tags
 from scx_pipeline.orchestration.runs.execute import open_runner
 from scx_pipeline.settings import Settings
 from scx_pipeline_tests.support.dagster_env import QUIET, failure
-from scx_pipeline_tests.support.load_env import span_of
+from scx_pipeline_tests.support.load_env import range_of_keys
 from scx_pipeline_tests.support.music_env import MusicWorld, event, music_world, song
 
 MONTHS, REFRESH = "songplays", "songplays_refresh_job"
@@ -61,7 +62,7 @@ class Studio:
         )
 
     def run_months(self, first: str, last: str = "", assets: Iterable[str] = ()) -> dg.ExecuteInProcessResult:
-        return self.run(MONTHS, assets, range_tags(span_of(first, last)))
+        return self.run(MONTHS, assets, range_tags(range_of_keys(first, last)))
 
     def run_alone(self, asset: str = "", check: dg.AssetCheckKey | None = None) -> dg.ExecuteInProcessResult:
         """A run of one asset that is no table, or of one check, as its page in the UI makes it."""
@@ -366,10 +367,10 @@ def test_songs_that_are_refused_do_not_keep_the_months_schedule_waiting(studio: 
 def test_a_run_as_the_command_makes_it_tells_which_months_are_stale(studio: Studio) -> None:
     put_events(studio)
     with open_runner(studio.world.compiled, studio.settings, lambda message: None) as run:
-        assert run(span_of("2018-09", "2018-11")).success
+        assert run(range_of_keys("2018-09", "2018-11")).success
         studio.world.put_song("a", song("SO1"))
-        outcome = run(None)
+        outcome = run(UNPARTITIONED)
     assert outcome.success
-    assert outcome.span is None
+    assert outcome.scope is UNPARTITIONED
     assert outcome.rows["songs"] == {"": 1}
     assert outcome.numbers["stale_months"] == "2018-10"

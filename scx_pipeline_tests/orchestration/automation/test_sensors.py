@@ -53,7 +53,7 @@ class Daemon:
 
     def asked(self) -> list[str]:
         """The spans that a tick asks for."""
-        return [span(request) for request in self.tick().run_requests or []]
+        return [range_of(request) for request in self.tick().run_requests or []]
 
     def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult | None:
         """What a request becomes: a run, unless its key was run before."""
@@ -68,11 +68,11 @@ class Daemon:
 
     def tick_and_run(self) -> list[str]:
         """Tick, and run what was asked for; the spans that became a run."""
-        results = [(span(request), self.run(request)) for request in self.tick().run_requests or []]
+        results = [(range_of(request), self.run(request)) for request in self.tick().run_requests or []]
         return [asked for asked, result in results if result]
 
 
-def span(request: dg.RunRequest) -> str:
+def range_of(request: dg.RunRequest) -> str:
     """The first and last month of what a request is for."""
     return f"{request.tags[RANGE_START]}…{request.tags[RANGE_END]}"
 
@@ -117,7 +117,7 @@ def test_a_rebuild_of_all_months_is_one_run_whatever_changes_meanwhile(daemon: D
         session.execute("DROP TABLE public.projects")
     [first] = daemon.tick().run_requests or []
     put_job(daemon.desk, "2021/05/jobs.csv", 2, "2021-05-05")
-    assert daemon.tick_and_run() == [span(first)] == ["2021-02…2021-08"]
+    assert daemon.tick_and_run() == [range_of(first)] == ["2021-02…2021-08"]
     assert jobs_of(world) == [1, 2, 3]
     assert daemon.asked() == []
 
@@ -317,7 +317,7 @@ def test_the_schedule_asks_every_hour_for_what_is_not_loaded_yet(daemon: Daemon)
     keys = []
     for asked in requests:
         assert isinstance(asked, list)
-        assert [span(request) for request in asked] == ["2021-02…2021-03"]
+        assert [range_of(request) for request in asked] == ["2021-02…2021-03"]
         keys.append(asked[0].run_key)
     assert keys[0] == keys[1], "an hour that is evaluated twice is run once"
     assert keys[1] != keys[2], "a month that is still due an hour later is tried again"

@@ -15,7 +15,7 @@ from botocore.validate import ParamValidator
 from scx_pipeline.errors import SettingsError
 from scx_pipeline.lake.build.build_request import BuildRequest
 from scx_pipeline.lake.spark.code_archive import Code, open_code
-from scx_pipeline.model.star import Month, MonthRange
+from scx_pipeline.model.star import UNPARTITIONED, LoadScope, Month, MonthRange
 from scx_pipeline.orchestration.resources.lake_resource import LakeResource, lake_resource
 from scx_pipeline.orchestration.spark import emr, emr_cluster, emr_serverless
 from scx_pipeline.orchestration.spark.spark_job import Job, in_one_line, tag_text
@@ -28,7 +28,7 @@ SPAN = MonthRange(Month(2018, 11), Month(2018, 12))
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "emr.md").read_text("utf-8")
 
 
-def job(span: MonthRange | None = SPAN, conf: dict[str, str] | None = None) -> Job:
+def job(span: LoadScope = SPAN, conf: dict[str, str] | None = None) -> Job:
     order = BuildRequest("songplays", span, "s3://logs", "s3://lake", "run", Limits())
     return Job(order, "run/songplays_lake-0", CODE, "eu-west-1", conf or {})
 
@@ -80,10 +80,11 @@ def test_settings_of_spark_s_go_before_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("span", "told"), [(None, "no months"), (MonthRange(Month(2018, 11), Month(2018, 11)), "2018-11")]
+    ("span", "told"),
+    [(UNPARTITIONED, "no months"), (MonthRange(Month(2018, 11), Month(2018, 11)), "2018-11")],
 )
-def test_one_month_and_none_are_told_so(span: MonthRange | None, told: str) -> None:
-    assert serverless(span=span)["tags"]["months"] == told
+def test_one_month_and_none_are_told_so(span: LoadScope, told: str) -> None:
+    assert serverless(scope=span)["tags"]["months"] == told
 
 
 def test_a_request_that_is_repeated_is_the_same_and_another_try_is_another() -> None:

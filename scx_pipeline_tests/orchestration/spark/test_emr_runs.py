@@ -132,7 +132,7 @@ def test_the_request_names_the_code_that_stands_and_where_to_tell(
     assert {name.rpartition(".")[0] for name in of_pipes} == {"spark.emr-serverless.driverEnv"}
     context, messages = (decode_param(of_pipes[name]) for name in sorted(of_pipes))
     order = BuildRequest.parse(context["data"]["extras"])
-    assert (order.lake, str(order.span), order.run_id) == (aws_desk.settings.lake, MARCH, outcome.run_id)
+    assert (order.lake, str(order.scope), order.run_id) == (aws_desk.settings.lake, MARCH, outcome.run_id)
     assert messages["bucket"] == aws_desk.settings.spark_code.split("/")[2]
     assert messages["key_prefix"] == f"code/messages/{outcome.run_id}/scx_lake-0"
     assert request["tags"]["dagster/run-id"] == outcome.run_id

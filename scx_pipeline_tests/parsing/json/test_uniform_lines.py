@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from scx_pipeline.model.star import FilePattern, Source, Table
+from scx_pipeline.model.star import UNPARTITIONED, FilePattern, Source, Table
 from scx_pipeline.parsing.json.field_map import FieldMap
 from scx_pipeline.parsing.json.json_parser import JsonLinesParser
 from scx_pipeline.parsing.json.line_scan import Lines, count_lines
@@ -257,7 +257,7 @@ class Careful(JsonLinesParser):
 
 def read(con: duckdb.DuckDBPyConnection, kind: type[JsonLinesParser], files: list[LocalFile]) -> Any:
     """What lands, by the key of its file, what is refused of which file, and the fields that are told."""
-    with DuckDBSession(con).staging_buffer("star", TABLE, None) as buffer:
+    with DuckDBSession(con).staging_buffer("star", TABLE, UNPARTITIONED) as buffer:
         parser = kind(SOURCE, TABLE, buffer, lambda item: item.key)
         numbered: list[LocalFile] = []
         for group in parser.groups(files):

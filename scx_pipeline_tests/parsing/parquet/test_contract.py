@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from scx_pipeline.errors import SourceFileError
-from scx_pipeline.model.star import FilePattern, Source, Table
+from scx_pipeline.model.star import UNPARTITIONED, FilePattern, Source, Table
 from scx_pipeline.parsing.parquet.contract import Contract
 from scx_pipeline.parsing.parquet.parquet_parser import ParquetParser
 from scx_pipeline.parsing.parser import Refused, UndeclaredFields
@@ -54,7 +54,7 @@ def read(
     file = LocalFile(
         ObjectInfo("f.parquet", 1, "", datetime(2023, 1, 1, tzinfo=UTC)), path, "", folder / "aside"
     )
-    with session.staging_buffer("star", table, None) as buffer:
+    with session.staging_buffer("star", table, UNPARTITIONED) as buffer:
         parser = ParquetParser(SOURCE, table, buffer, lambda item: f"bucket/{item.key}")
         assert parser.groups([file]) == [[0]]
         assert parser.stage(5, [file]) == {}

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scx_pipeline.model.star import Column
+from scx_pipeline.model.star import UNPARTITIONED, Column
 from scx_pipeline_tests.fuzz.case import Case, File, make_source, make_table
 from scx_pipeline_tests.fuzz.driver import faults
 from scx_pipeline_tests.fuzz.parquetfiles import expect
@@ -40,4 +40,4 @@ def test_whole_numbers_of_any_type_are_read_or_rejected_by_their_value(column: s
         pq.write_table(pa.table({"v": pa.array([*ends(kind), None], kind)}), sink)
         content = sink.getvalue()
         files.append(File(f"in/{number}.parquet", content, expect(content, table, source, None)))
-    assert faults(Case(source, table, None, files, 1), tmp_path) == []
+    assert faults(Case(source, table, UNPARTITIONED, files, 1), tmp_path) == []

@@ -285,7 +285,7 @@ def to_postgres(tree: exp.Expression) -> str:
             node.replace(put)
     for ordered in list(tree.find_all(exp.WithinGroup)):
         if isinstance(ordered.this, exp.GroupConcat):
-            terms = exp.BuildRequest(
+            terms = exp.Order(
                 this=ordered.this.this.copy(), expressions=ordered.expression.copy().expressions
             )
             ordered.replace(exp.GroupConcat(this=terms, separator=ordered.this.args.get("separator")))

@@ -20,7 +20,7 @@ from scx_pipeline.samples.sensor_readings.sensor_readings_bucket import SensorOp
 from scx_pipeline.warehouse.postgres import partitions
 from scx_pipeline.warehouse.postgres.staging_buffers import StreamingStagingBuffer
 from scx_pipeline.warehouse.protocol import Limits
-from scx_pipeline_tests.support.load_env import span_of
+from scx_pipeline_tests.support.load_env import range_of_keys
 from scx_pipeline_tests.support.sensor_env import FEBRUARY, JANUARY, SensorWorld, readings, sensor_world
 from scx_pipeline_tests.support.servers.postgres import PostgresServer
 from scx_pipeline_tests.support.stars import StarCopy
@@ -63,7 +63,7 @@ def put(world: SensorWorld, month: str, *serials: str) -> None:
 def test_each_month_is_a_partition(sensors: SensorWorld) -> None:
     put(sensors, JANUARY, "s1", "s2")
     put(sensors, FEBRUARY, "s3")
-    sensors.loader().load(span_of(JANUARY, FEBRUARY))
+    sensors.loader().load(range_of_keys(JANUARY, FEBRUARY))
     assert sensors.rows(PARTITIONS) == [("dwh.data_sample_2023_01",), ("dwh.data_sample_2023_02",)]
     assert sensors.rows("SELECT sensor_serial FROM dwh.data_sample_2023_02") == [("s3",)]
 
@@ -71,7 +71,7 @@ def test_each_month_is_a_partition(sensors: SensorWorld) -> None:
 def test_a_reload_of_a_month_leaves_the_others_as_they_are(sensors: SensorWorld) -> None:
     put(sensors, JANUARY, "s1")
     put(sensors, FEBRUARY, "s2")
-    sensors.loader().load(span_of(JANUARY, FEBRUARY))
+    sensors.loader().load(range_of_keys(JANUARY, FEBRUARY))
     other = "SELECT oid, relfilenode FROM pg_class WHERE relname = 'data_sample_2023_02'"
     before = sensors.rows(other)
     put(sensors, JANUARY, "s3", "s4")
@@ -83,7 +83,7 @@ def test_a_reload_of_a_month_leaves_the_others_as_they_are(sensors: SensorWorld)
 def test_a_month_whose_files_are_gone_has_no_partition(sensors: SensorWorld) -> None:
     put(sensors, JANUARY, "s1")
     put(sensors, FEBRUARY, "s2")
-    sensors.loader().load(span_of(JANUARY, FEBRUARY))
+    sensors.loader().load(range_of_keys(JANUARY, FEBRUARY))
     sensors.delete_key("data_sample/2023-01-01 00:00:00.parquet")
     sensors.load_changed()
     assert sensors.rows(PARTITIONS) == [("dwh.data_sample_2023_02",)]
@@ -104,7 +104,7 @@ def test_reloads_do_not_bloat_the_table(sensors: SensorWorld) -> None:
 def test_the_planner_knows_the_whole_table(sensors: SensorWorld) -> None:
     put(sensors, JANUARY, *"abcdefgh")
     put(sensors, FEBRUARY, *"ijkl")
-    sensors.loader().load(span_of(JANUARY, FEBRUARY))
+    sensors.loader().load(range_of_keys(JANUARY, FEBRUARY))
     assert sensors.rows("SELECT reltuples::int FROM pg_class WHERE oid = 'dwh.data_sample'::regclass") == [
         (12,)
     ]
@@ -242,14 +242,14 @@ def test_readers_see_the_old_month_until_the_commit(
     put(sensors, JANUARY, "s1")
     sensors.january()
     seen: list[int] = []
-    swap = partitions.Months.swap
+    swap = partitions.NewPartitionsTarget.swap
 
-    def looked_at(months: partitions.Months) -> None:
+    def looked_at(months: partitions.NewPartitionsTarget) -> None:
         with another(sensors) as con:  # nothing keeps it out yet, although all rows are there
             seen.append(counted(con))
         swap(months)
 
-    monkeypatch.setattr(partitions.Months, "swap", looked_at)
+    monkeypatch.setattr(partitions.NewPartitionsTarget, "swap", looked_at)
     put(sensors, JANUARY, "s2", "s3")
     sensors.january()
     assert seen == [1]
@@ -321,7 +321,7 @@ def test_a_view_on_a_months_partition_keeps_it_and_is_told(sensors: SensorWorld)
 def test_a_table_that_stands_in_one_piece_is_rebuilt_by_a_load_of_all(sensors: SensorWorld) -> None:
     put(sensors, JANUARY, "s1")
     put(sensors, FEBRUARY, "s2")
-    sensors.loader().load(span_of(JANUARY, FEBRUARY))
+    sensors.loader().load(range_of_keys(JANUARY, FEBRUARY))
     with another(sensors) as con, con, con.cursor() as cursor:
         cursor.execute("CREATE TABLE dwh.copied AS TABLE dwh.data_sample")
         cursor.execute("DROP TABLE dwh.data_sample")
@@ -330,7 +330,7 @@ def test_a_table_that_stands_in_one_piece_is_rebuilt_by_a_load_of_all(sensors: S
         WarehouseError, match="in its columns or its partitioning, so all of sensor_readings must be rebuilt"
     ):
         sensors.january()
-    sensors.loader().load(span_of(JANUARY, FEBRUARY))
+    sensors.loader().load(range_of_keys(JANUARY, FEBRUARY))
     assert sensors.rows(PARTITIONS) == [("dwh.data_sample_2023_01",), ("dwh.data_sample_2023_02",)]
     assert len(sensors.readings()) == 2
 
@@ -356,7 +356,7 @@ def test_a_fact_without_a_key_is_kept_by_partition_and_so_is_what_it_is_made_fro
     sensors.compiled = _with_fact(tmp_path)
     put(sensors, JANUARY, "s1", "s1")
     put(sensors, FEBRUARY, "s2")
-    sensors.loader().load(span_of(JANUARY, FEBRUARY))
+    sensors.loader().load(range_of_keys(JANUARY, FEBRUARY))
     put(sensors, JANUARY, "s1", "s1", "s3")
     sensors.january()
     for table in ("data_sample", "seen"):
@@ -372,7 +372,7 @@ def test_a_fact_without_a_key_is_made_anew_from_the_rows_that_stand(
     sensors.compiled = _with_fact(tmp_path)
     put(sensors, JANUARY, "s1")
     put(sensors, FEBRUARY, "s2")
-    span = span_of(JANUARY, FEBRUARY)
+    span = range_of_keys(JANUARY, FEBRUARY)
     sensors.loader().load(span)
     with another(sensors) as con, con, con.cursor() as cursor:
         cursor.execute("DELETE FROM dwh.seen")

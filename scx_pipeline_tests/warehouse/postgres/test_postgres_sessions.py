@@ -15,7 +15,7 @@ import psycopg2
 import pytest
 
 from scx_pipeline.errors import WarehouseBusyError, WarehouseError
-from scx_pipeline.maintenance.maintain import Policy, maintain
+from scx_pipeline.maintenance.maintain import RetentionPolicy, maintain
 from scx_pipeline.warehouse.postgres import commit_status, session_settings
 from scx_pipeline.warehouse.postgres import postgres_warehouse as engine
 from scx_pipeline.warehouse.protocol import Session
@@ -29,7 +29,7 @@ from scx_pipeline_tests.support.load_env import (
     folder_world,
     job,
     jobs_of,
-    span_of,
+    range_of_keys,
 )
 from scx_pipeline_tests.support.music_env import MusicWorld, event
 from scx_pipeline_tests.support.sensor_env import SensorWorld, readings
@@ -126,7 +126,7 @@ def load_spring_and_january(pg: World, duck: World, sensors: SensorWorld) -> Non
         world.load(APRIL)  # alone, while others stand
     assert pg.snapshot(load_ids=False) == duck.snapshot(load_ids=False)
     assert pg.changed() == duck.changed()
-    sensors.loader().load(span_of("2023-01", "2023-02"))
+    sensors.loader().load(range_of_keys("2023-01", "2023-02"))
     sensors.january()
     assert len(sensors.readings()) == 4
 
@@ -160,7 +160,7 @@ def test_a_server_that_ends_pausing_transactions_ends_no_load(
     spring: World, postgres: PostgresServer
 ) -> None:
     with altered(postgres, f"ROLE {LOADER}", {"idle_in_transaction_session_timeout": "50ms"}):
-        spring.loader(lambda message: time.sleep(0.1)).load(span_of(MARCH))
+        spring.loader(lambda message: time.sleep(0.1)).load(range_of_keys(MARCH))
     assert jobs_of(spring) == [30, 31, 32, 33]
 
 
@@ -221,7 +221,7 @@ def test_the_first_loads_of_two_stars_into_an_empty_database_do_not_meet(
     music = MusicWorld(folder_world(tmp_path / "music").bucket_url, spring.warehouse_url)
     music.put_key("log_data/2018/11/2018-11-01-events.json", events("2018-11-01 10:00:00"))
     with stopped_elsewhere(spring, MARCH) as other:  # which has all its tables by now
-        music.loader().load(span_of("2018-11"))
+        music.loader().load(range_of_keys("2018-11"))
         other.go_on()
         assert other.end() == 0
     assert len(music.table("songplays")) == 1
@@ -296,7 +296,7 @@ def test_loads_through_pgbouncer_in_transaction_mode_give_the_same_rows(
         sensors.january()
         sensors.january()
         assert len(sensors.readings()) == 2
-        assert maintain(pooled.compiled, pooled.warehouse, Policy()).after is not None
+        assert maintain(pooled.compiled, pooled.warehouse, RetentionPolicy()).after is not None
         with pooled.warehouse.alone("scx") as session:
             for _ in range(4):  # each on another connection
                 assert session.rows("SELECT format_type('text'::regtype, -1)") == [("text",)]
@@ -305,7 +305,7 @@ def test_loads_through_pgbouncer_in_transaction_mode_give_the_same_rows(
 def test_loads_through_pgbouncer_leave_its_connections_as_they_were(pooled: World) -> None:
     pooled.load(MARCH)
     pooled.plan()
-    maintain(pooled.compiled, pooled.warehouse, Policy())
+    maintain(pooled.compiled, pooled.warehouse, RetentionPolicy())
     left = set()
     with closing(psycopg2.connect(pooled.warehouse_url)) as con, con.cursor() as cursor:
         con.autocommit = True
@@ -561,7 +561,7 @@ def test_a_load_that_another_session_deadlocks_with_begins_again_and_publishes(
                 time.sleep(0.1)
 
         wanting: list[Future[None]] = []
-        spring.loader(go_on).load(span_of(APRIL))
+        spring.loader(go_on).load(range_of_keys(APRIL))
         wanting[0].result()
     assert "deadlock detected" in spring.told[0]
     assert len(jobs_of(spring)) == 2 * len(before)

@@ -14,7 +14,7 @@ from scx_pipeline.errors import LakeError
 from scx_pipeline.lake.build.unload import Unloader
 from scx_pipeline.warehouse.redshift.copy_command import StagingPrefix
 from scx_pipeline_tests.support.lake_loads import Loads
-from scx_pipeline_tests.support.load_env import APRIL, World, job, jobs_of, span_of
+from scx_pipeline_tests.support.load_env import APRIL, World, job, jobs_of, range_of_keys
 from scx_pipeline_tests.support.music_env import MusicWorld, event, song
 from scx_pipeline_tests.support.redshift.server import StandIn
 from scx_pipeline_tests.support.redshift.wire import Failure
@@ -34,7 +34,7 @@ def jobs_loads(bucket: str, warehouse_url: str, lake: str) -> Loads:
     world = World(bucket, warehouse_url)
     world.put("2021/04/a.csv", [job(n, f"2021-04-{n:02d} 10:00:00", user_id=200 + n) for n in (5, 6)])
     loads = Loads(world, lake)
-    loads.builder().load(span_of(APRIL))
+    loads.builder().load(range_of_keys(APRIL))
     return loads
 
 

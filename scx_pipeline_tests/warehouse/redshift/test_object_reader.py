@@ -25,7 +25,7 @@ from scx_pipeline_tests.support.load_env import (
     job,
     jobs_of,
     line_of,
-    span_of,
+    range_of_keys,
 )
 from scx_pipeline_tests.support.music_env import EVENTS, MusicWorld, event
 from scx_pipeline_tests.support.redshift.copying import Copying
@@ -62,7 +62,7 @@ def sent(redshift: StandIn, words: str) -> list[str]:
 def read_here(world: World, month: str = APRIL) -> list[str]:
     """Load a month; why objects were left to the parser."""
     told: list[str] = []
-    world.loader(told.append).load(span_of(month))
+    world.loader(told.append).load(range_of_keys(month))
     return [message for message in told if "are read here" in message]
 
 
@@ -148,7 +148,7 @@ def test_other_headers_and_other_months_are_read_by_statements_of_their_own(
     world.put("2021/05/c.csv", [april(30)])
     world.put("2021/04/d.csv.gz", [april(4)])
     told: list[str] = []
-    report = world.loader(told.append).load(span_of(APRIL))
+    report = world.loader(told.append).load(range_of_keys(APRIL))
     assert sorted(jobs_of(world)) == [1, 2, 4, 30]
     assert len(sent(redshift, "FORMAT AS CSV")) == 4
     assert any("comment" in check.message for check in report.checks)
@@ -574,7 +574,7 @@ def test_a_connection_cut_at_any_second_statement_of_it_leaves_the_tables_as_the
 def test_months_side_by_side_stay_apart(world: World) -> None:
     world.put("2021/03/a.csv", [april(1, "2021-03-05 10:00:00")])
     world.put("2021/04/a.csv", [april(2)])
-    world.loader().load(span_of(MARCH, APRIL))
+    world.loader().load(range_of_keys(MARCH, APRIL))
     world.put("2021/03/a.csv", [april(3, "2021-03-05 10:00:00")])
     world.load(MARCH)
     assert jobs_of(world) == [2, 3]

@@ -20,7 +20,7 @@ import pytest
 from scx_pipeline.orchestration.partitions import range_tags
 from scx_pipeline.orchestration.runs.instance import CONFIG, prepare_home
 from scx_pipeline_tests.support.leaks import Found, leaks, texts_below, texts_of_tables
-from scx_pipeline_tests.support.load_env import APRIL, World, job, jobs_of, span_of
+from scx_pipeline_tests.support.load_env import APRIL, World, job, jobs_of, range_of_keys
 from scx_pipeline_tests.support.redshift.server import StandIn
 from scx_pipeline_tests.support.redshift.wire import Failure
 from scx_pipeline_tests.support.servers.ports import LOOPBACK
@@ -185,7 +185,7 @@ def test_runs_of_the_daemon_leave_no_secret_whether_they_succeed_or_fail(
 
 def launched(site: Site, number: int) -> str:
     """Have the daemon run the star's job for April; how it ended."""
-    tags = [{"key": key, "value": value} for key, value in range_tags(span_of(APRIL)).items()]
+    tags = [{"key": key, "value": value} for key, value in range_tags(range_of_keys(APRIL)).items()]
     assert site.ask(LAUNCH, tags=tags)["launchRun"]["__typename"] == "LaunchRunSuccess"
     return str(site.wait_for_run(number)["status"])
 

@@ -28,7 +28,7 @@ from scx_pipeline_tests.lake.spark.emr.conftest import HERE, unpack
 from scx_pipeline_tests.orchestration.spark.test_emr_requests import conf_of, example
 from scx_pipeline_tests.orchestration.spark.test_emr_runs import RUN, answering, application, states
 from scx_pipeline_tests.support.lake_loads import Loads, put_sensors
-from scx_pipeline_tests.support.load_env import span_of
+from scx_pipeline_tests.support.load_env import range_of_keys
 from scx_pipeline_tests.support.sensor_env import SensorWorld, readings
 from scx_pipeline_tests.support.servers.emr import APPLICATION, REGION, ROLE, Service, play
 from scx_pipeline_tests.support.servers.s3 import S3Server
@@ -116,7 +116,7 @@ class Site:
         with open_runner(
             world.compiled, settings, self.told.append, lambda span: lake_job_name(star, span)
         ) as run:
-            return run(span_of(first, last))
+            return run(range_of_keys(first, last))
 
     def told_by_the_job(self) -> bool:
         return any(line.startswith("Spark ") for line in self.told)
