@@ -165,7 +165,7 @@ class CompiledStar:
                 "columns",
                 "equal_row_count",
                 "min_rows",
-                "distribution",
+                "dist",
                 "sort",
                 "partition_by",
             },

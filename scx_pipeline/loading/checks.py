@@ -29,7 +29,9 @@ def _of_table(star: Star, table: Table) -> Iterable[DeclaredCheck]:
     yield DeclaredCheck(table.name, "row_count", _row_count_rule(table))
     if table.role == "staging":
         yield DeclaredCheck(
-            table.name, "accounting", "Per object: read = loaded + rejected + deduplicated + filtered."
+            table.name,
+            "row_reconciliation",
+            "Per object: read = loaded + rejected + deduplicated + filtered.",
         )
         limit = star.source(table.source or "").reject_limit
         yield DeclaredCheck(
@@ -120,7 +122,7 @@ def _rules(table: Table) -> list[_Rule]:
             rules.append(
                 _Rule(
                     column.name,
-                    f"accepted_{column.name}",
+                    f"accepted_values_{column.name}",
                     _count_where(f"{name} NOT IN ({listed})"),
                     f"{column.name} is one of {shown}.",
                     f"is none of {shown}",
@@ -183,7 +185,7 @@ def check_ingest_result(source: Source, ingest_result: IngestResult) -> list[Che
     results = [
         CheckResult(
             table.name,
-            "accounting",
+            "row_reconciliation",
             not unbalanced,
             f"read differs from loaded + rejected + deduplicated + filtered in {', '.join(unbalanced[:SHOWN])}"
             if unbalanced

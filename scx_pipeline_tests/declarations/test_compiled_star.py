@@ -349,7 +349,7 @@ def test_only_tables_kept_by_month_that_read_one_without_follow_its_changes(
         ("defs.yaml", "description: The title.}", "description: Its title.}", ""),
         ("defs.yaml", "description: The songs, as JSON", "description: Songs, as JSON", ""),
         ("defs.yaml", "reject_limit: 0.05", "reject_limit: 0.5", ""),
-        ("defs.yaml", "accepted: [free, paid]", "accepted: [free, paid, trial]", ""),
+        ("defs.yaml", "accepted_values: [free, paid]", "accepted_values: [free, paid, trial]", ""),
         ("defs.yaml", "range: [0, 9999]", "range: [0, 3000]", ""),
         ("defs.yaml", "nullable: false, references: artists,", "nullable: false,", ""),
         ("defs.yaml", "fresh_within_days: 45", "fresh_within_days: 5", ""),

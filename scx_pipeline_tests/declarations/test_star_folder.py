@@ -57,13 +57,13 @@ def test_only_folders_with_a_declaration_are_stars(tmp_path: Path) -> None:
         ),
         (
             "          allowed_lateness_days:",
-            "          spill_befor:",
-            "unknown key 'spill_befor'; did you mean 'allowed_lateness_days'?",
+            "          allowed_lateness_day:",
+            "unknown key 'allowed_lateness_day'; did you mean 'allowed_lateness_days'?",
         ),
         (
             USERS_KEY,
-            f"{USERS_KEY}      latest: [job_id]\n",
-            "unknown key 'latest'; did you mean 'sequence_by'?",
+            f"{USERS_KEY}      sequence: [job_id]\n",
+            "unknown key 'sequence'; did you mean 'sequence_by'?",
         ),
         ("  schema: public", "  schema_name: public", "unknown key 'schema_name'; did you mean 'schema'?"),
         ("title:", "heading:", "unknown key 'heading'; known here: name, title, chart"),
@@ -315,7 +315,7 @@ def test_a_table_that_is_read_in_two_ways_is_told_with_its_line(
          "table staging_songs: event_time must be left out, as in source song_data"),
         ("      source: log_data\n", "      source: song_data\n", "table staging_events: event_time must be left out, as in source song_data"),
         ("      format: json_lines\n", "      format: csv\n", "table staging_events: first_name names a field, which a csv source has none of: its header names columns"),
-        ("      sequence_by: [year]\n      distribution: all\n      sort: [song_id]\n      partition_by: [year, artist_id]\n      columns:\n        - {name: song_id,", "      sequence_by: [year]\n      distribution: all\n      sort: [song_id]\n      partition_by: [year, artist_id]\n      columns:\n        - {name: song_id, references: time,",
+        ("      sequence_by: [year]\n      dist: all\n      sort: [song_id]\n      partition_by: [year, artist_id]\n      columns:\n        - {name: song_id,", "      sequence_by: [year]\n      dist: all\n      sort: [song_id]\n      partition_by: [year, artist_id]\n      columns:\n        - {name: song_id, references: time,",
          "table songs: it has no months, and song_id references time, which has"),
     ],
 )  # fmt: skip

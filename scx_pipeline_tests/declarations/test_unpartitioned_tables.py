@@ -85,9 +85,9 @@ def test_a_table_kept_by_key_reads_none_without_months(star: StarCopy) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "changed"),
     [
-        ("sql/songs.sql", "    year,", "    COALESCE(year, 0) AS year,", "whole_version"),
+        ("sql/songs.sql", "    year,", "    COALESCE(year, 0) AS year,", "unpartitioned_version"),
         ("sql/songplays.sql", "    e.level,", "    COALESCE(e.level, 'free') AS level,", "version"),
-        ("defs.yaml", "{name: num_songs, type: integer,", "{name: num_songs, type: bigint,", "whole_version"),
+        ("defs.yaml", "{name: num_songs, type: integer,", "{name: num_songs, type: bigint,", "unpartitioned_version"),
         ("defs.yaml", "field: firstName,", "field: first_name,", "version"),
         ("defs.yaml", "      min_rows: 0\n", "", ""),
         ("defs.yaml", "description: The title.}", "description: Its title.}", ""),
@@ -100,6 +100,6 @@ def test_a_change_makes_due_only_what_it_is_about(
     star.replace(old, new, file)
     after = star.load()
     differing = {
-        name for name in ("version", "whole_version") if getattr(before, name) != getattr(after, name)
+        name for name in ("version", "unpartitioned_version") if getattr(before, name) != getattr(after, name)
     }
     assert differing == ({changed} if changed else set())

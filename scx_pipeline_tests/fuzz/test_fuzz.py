@@ -17,7 +17,7 @@ from scx_pipeline_tests.fuzz import csvfiles, jsonfiles, parquetfiles
 from scx_pipeline_tests.fuzz.case import Case
 from scx_pipeline_tests.fuzz.driver import faults
 from scx_pipeline_tests.fuzz.seeds import SEEDS
-from scx_pipeline_tests.fuzz.unpartitioned import can_be_loaded, load_faults
+from scx_pipeline_tests.fuzz.whole_loads import can_be_loaded, load_faults
 
 MAKERS: dict[str, Callable[[Random], Case]] = {
     "csv": csvfiles.make,

@@ -36,7 +36,7 @@ def count(key: str = "a.csv", **rows: int) -> ObjectCount:
 
 
 def accounting(*counts: ObjectCount) -> CheckResult:
-    [result] = [check for check in checks(*counts) if check.name == "accounting"]
+    [result] = [check for check in checks(*counts) if check.name == "row_reconciliation"]
     return result
 
 

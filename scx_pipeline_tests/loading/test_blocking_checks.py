@@ -43,8 +43,8 @@ class Breach:
 
 FROM = f"FROM {STAGING}"
 BREACHES = {
-    "accepted in staging": Breach(STAGING, "accepted_remove_dup", "remove_dup is none of 0, 1 in 1 rows in 2021-04", {"remove_dup": 5}),
-    "accepted in the fact": Breach(FACTS, "accepted_remove_dup", "remove_dup is none of 0, 1 in 1 rows in 2021-04", {"remove_dup": 5}, {f"{FACTS}.remove_dup": {"accepted": [0, 1]}}),
+    "accepted in staging": Breach(STAGING, "accepted_values_remove_dup", "remove_dup is none of 0, 1 in 1 rows in 2021-04", {"remove_dup": 5}),
+    "accepted in the fact": Breach(FACTS, "accepted_values_remove_dup", "remove_dup is none of 0, 1 in 1 rows in 2021-04", {"remove_dup": 5}, {f"{FACTS}.remove_dup": {"accepted": [0, 1]}}),
     "range": Breach(STAGING, "range_plan_id", "plan_id is outside 0 … 1000 in 1 rows in 2021-04", {"plan_id": -1}),
     "range of a dimension": Breach("users", "range_plan_id", "plan_id is outside 0 … 9 in 1 rows", {"plan_id": 10}, {"users.plan_id": {"range": [0, 9]}}),
     "not null": Breach(
@@ -133,7 +133,7 @@ def test_rows_that_are_not_accounted_for_are_not_published(
     world.put("2021/03/a.csv", [job(1, "2021-03-05 10:00:00")])
     monkeypatch.setattr(ObjectCount, "balanced", property(lambda count: False))
     [check] = failed_load(world, MARCH)
-    assert (check.table, check.name) == (STAGING, "accounting")
+    assert (check.table, check.name) == (STAGING, "row_reconciliation")
     assert "auto_classify_jobs/2021/03/a.csv" in check.message
 
 

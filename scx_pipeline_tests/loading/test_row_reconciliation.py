@@ -1,4 +1,4 @@
-"""A load whose row counts do not add up fails at its check `accounting`, and changes nothing.
+"""A load whose row counts do not add up fails at its check `row_reconciliation`, and changes nothing.
 Which counts add up is in history/test_ingest_result.py; here a reader loses or invents one row of a real load."""
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def two_files(world: World) -> None:
 
 
 def assert_refused(world: World) -> None:
-    [failed] = [check for check in failed_load(world, APRIL) if check.name == "accounting"]
+    [failed] = [check for check in failed_load(world, APRIL) if check.name == "row_reconciliation"]
     assert (failed.table, failed.severity) == (STAGING, "error")
     assert f"{PREFIX}2021/04/b.csv" in failed.message
     assert f"{PREFIX}2021/04/a.csv" not in failed.message

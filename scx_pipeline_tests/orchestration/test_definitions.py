@@ -246,11 +246,11 @@ def test_checks_are_named_after_what_they_check(project: dg.Definitions) -> None
     }
     assert {
         "row_count",
-        "accounting",
+        "row_reconciliation",
         "rejected_rows",
         "unique_job_id",
         "not_null_created_at",
-        "accepted_switch_xy",
+        "accepted_values_switch_xy",
         "range_plan_id",
     } <= found
 

@@ -29,7 +29,7 @@ def test_every_command_has_a_section_with_its_example(words: tuple[str, ...]) ->
 def test_every_remedy_that_an_alert_or_a_message_names_is_a_section_of_the_handbook() -> None:
     headings = re.findall(r"^#+ (.*)$", (DOCS / "operate.md").read_text("utf-8"), re.MULTILINE)
     sections = {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in headings}
-    wording = (ROOT / "scx_pipeline" / "alerts" / "wording.py").read_text("utf-8")
+    wording = (ROOT / "scx_pipeline" / "alerts" / "messages.py").read_text("utf-8")
     named = {why.anchor for why in WHY.values()} | set(re.findall(r'guide_to\("([a-z-]+)"\)', wording))
     assert len(named) > 12
     assert named <= sections
