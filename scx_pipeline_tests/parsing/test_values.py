@@ -506,7 +506,7 @@ def test_a_count_that_leads_out_of_the_calendar_is_refused(
 
 
 @given(
-    event_time_column=st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1)),
+    moment=st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1)),
     unit=st.sampled_from([("seconds", 6), ("milliseconds", 3), ("microseconds", 0)]),
 )
 def test_any_moment_survives_being_counted(

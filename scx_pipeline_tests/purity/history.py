@@ -186,7 +186,7 @@ _ENTRIES = st.builds(
     Entry,
     number=st.integers(1, 4),
     month=_MONTHS,
-    event_time_column=st.integers(0, len(MOMENTS) - 1),
+    moment=st.integers(0, len(MOMENTS) - 1),
     late=st.sampled_from([False, False, True]),
     stray=st.sampled_from([False] * 30 + [True]),
     user=st.integers(1, 6),
