@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from scx_pipeline.model.star import Month, contiguous_ranges
+from scx_pipeline.model.calendar import Month, contiguous_ranges
 
 LOAD, REFRESH = "load", "refresh"  # what the runs of a star's two jobs do; other runs do something else
 REJECTED = "rejected_rows"  # the check that warns of the first rejected row; for alerts there is a limit

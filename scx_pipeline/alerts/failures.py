@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from scx_pipeline.alerts.advice import BUSY
 from scx_pipeline.alerts.facts import LOAD, REFRESH, FinishedRun, RunScope, StarLook, months_text
-from scx_pipeline.model.star import UNPARTITIONED, Month
+from scx_pipeline.model.calendar import UNPARTITIONED, Month
 
 MOST = 200  # failures that are remembered
 FORGET = 3600.0  # seconds after which a failure is forgotten that left nothing undone

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from scx_pipeline.model.star import Month
+from scx_pipeline.model.calendar import Month
 
 ProblemKind = Literal["run", "check", "stale", "rejected", "unreachable", "trial"]
 _NAME = re.compile(r"\w{1,128}")

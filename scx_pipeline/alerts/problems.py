@@ -10,7 +10,7 @@ from scx_pipeline.alerts.advice import BUSY
 from scx_pipeline.alerts.facts import LOAD, REFRESH, REJECTED, CheckState, Facts, FinishedRun, StarLook
 from scx_pipeline.alerts.failures import OpenFailure, follow, forget_idle
 from scx_pipeline.alerts.problem import FoundCheck, Problem
-from scx_pipeline.model.star import UNPARTITIONED, Month
+from scx_pipeline.model.calendar import UNPARTITIONED, Month
 
 Due = Mapping[
     str, tuple[str, float]

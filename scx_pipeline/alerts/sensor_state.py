@@ -11,7 +11,7 @@ from scx_pipeline.alerts.facts import RunScope
 from scx_pipeline.alerts.failures import OpenFailure
 from scx_pipeline.alerts.problem import Problem, merge
 from scx_pipeline.alerts.problems import Due, Found, Memory
-from scx_pipeline.model.star import Month
+from scx_pipeline.model.calendar import Month
 
 VERSION = 1
 

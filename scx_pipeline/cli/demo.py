@@ -8,9 +8,9 @@ from typing import Any
 
 from scx_pipeline.cli import rendering
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.model.star import Month
+from scx_pipeline.model.calendar import Month
 from scx_pipeline.reporting.queries import run_query
-from scx_pipeline.warehouse.protocol import Session
+from scx_pipeline.warehouse.session import Session
 
 
 def _scx() -> Any:

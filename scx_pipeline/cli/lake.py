@@ -27,7 +27,7 @@ from scx_pipeline.cli.options import (
 )
 from scx_pipeline.cli.runs import CHANGED, EVERYTHING, choose, outcome_json, run_parts, scopes_due
 from scx_pipeline.errors import PipelineError
-from scx_pipeline.model.star import UNPARTITIONED, LoadScope, MonthRange
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, MonthRange
 from scx_pipeline.settings import Settings, read_settings
 
 if TYPE_CHECKING:

@@ -37,13 +37,13 @@ from scx_pipeline.cli.runs import (
     scopes_due,
 )
 from scx_pipeline.errors import PipelineError
-from scx_pipeline.model.star import UNPARTITIONED, LoadScope, Month, MonthRange, contiguous_ranges
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange, contiguous_ranges
 from scx_pipeline.settings import Settings, read_settings, redact
 from scx_pipeline.storage.temporary_folder import make_private
 
 if TYPE_CHECKING:
     from scx_pipeline.declarations.compiled_star import CompiledStar
-    from scx_pipeline.loading.load import Plan
+    from scx_pipeline.loading.changes import Plan
     from scx_pipeline.orchestration.runs.execute import RunOutcome
 
 app = typer.Typer(
@@ -177,7 +177,7 @@ def plan(
 def _plan_all(settings: Settings, as_json: bool) -> None:
     """Show how many months of each star are due, and the tables of stars that were removed; fail if any cannot be told."""
     from scx_pipeline.declarations.star_folder import star_names
-    from scx_pipeline.loading.load import plan_star
+    from scx_pipeline.loading.changes import plan_star
 
     found: dict[str, Any] = {}
     errors: dict[str, list[str]] = {}  # the stars of each, as what fails is mostly what they have in common
@@ -443,7 +443,7 @@ def demo() -> None:
 
 
 def _plan(compiled: CompiledStar, settings: Settings) -> Plan:
-    from scx_pipeline.loading.load import plan_star
+    from scx_pipeline.loading.changes import plan_star
 
     planned = plan_star(compiled, bucket_of(settings), warehouse_of(settings))
     if _is_empty(planned):

@@ -34,7 +34,7 @@ def roles(
     An administrator runs them in the database, once, and again after a star was added. They have no passwords.
     """
     from scx_pipeline.declarations.star_folder import load_star, star_names, stars_folder
-    from scx_pipeline.warehouse.protocol import roles_sql
+    from scx_pipeline.warehouse.open_warehouse import roles_sql
     from scx_pipeline.warehouse.roles import Roles
 
     stars = [load_star(stars_folder() / name).star for name in star_names()]

@@ -9,13 +9,14 @@ import typer
 
 from scx_pipeline.cli import rendering
 from scx_pipeline.errors import PipelineError
-from scx_pipeline.model.star import Month, MonthRange
+from scx_pipeline.model.calendar import Month, MonthRange
 
 if TYPE_CHECKING:
     from scx_pipeline.declarations.compiled_star import CompiledStar
     from scx_pipeline.settings import Settings
     from scx_pipeline.storage.bucket import Bucket
-    from scx_pipeline.warehouse.protocol import Limits, Warehouse
+    from scx_pipeline.warehouse.capabilities import Limits
+    from scx_pipeline.warehouse.warehouse import Warehouse
 
 StarName = Annotated[str, typer.Argument(metavar="STAR", help="The star's name, for example scx.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead of a table.")]
@@ -44,7 +45,7 @@ def find_star(name: str) -> CompiledStar:
 
 def warehouse_of(settings: Settings) -> Warehouse:
     """The warehouse of the settings; what it waits for is told on standard error."""
-    from scx_pipeline.warehouse.protocol import open_warehouse
+    from scx_pipeline.warehouse.open_warehouse import open_warehouse
 
     return open_warehouse(
         settings.warehouse,
@@ -68,7 +69,7 @@ def bucket_of(settings: Settings) -> Bucket:
 
 def limits_of(settings: Settings) -> Limits:
     """What a run may take, as the settings say."""
-    from scx_pipeline.warehouse.protocol import Limits
+    from scx_pipeline.warehouse.capabilities import Limits
 
     return Limits(
         settings.memory_limit,
@@ -90,7 +91,7 @@ def months_named(month: str | None, first: str | None, last: str | None) -> tupl
 
 def range_option(compiled: CompiledStar, first: str, last: str) -> MonthRange:
     """The months from the first to the last. Raises PipelineError for what are none, or none of the star."""
-    from scx_pipeline.loading.load import check_range
+    from scx_pipeline.loading.loader import check_range
 
     try:
         scope = MonthRange(Month.parse(first), Month.parse(last))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from scx_pipeline.declarations.compiled_star import CompiledStar
-    from scx_pipeline.model.star import Query
+    from scx_pipeline.model.query import Query
     from scx_pipeline.orchestration.runs.execute import RunOutcome
 
 COLORS = ("cyan", "green", "yellow", "magenta", "blue", "red", "white", "bright_black")

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from scx_pipeline.cli import rendering
 from scx_pipeline.cli.options import months_named
 from scx_pipeline.errors import PipelineError
-from scx_pipeline.model.star import LoadScope, MonthRange, contiguous_ranges
+from scx_pipeline.model.calendar import LoadScope, MonthRange, contiguous_ranges
 from scx_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from scx_pipeline.declarations.compiled_star import CompiledStar
-    from scx_pipeline.loading.load import Plan
+    from scx_pipeline.loading.changes import Plan
     from scx_pipeline.orchestration.runs.execute import JobOf, RunOutcome
 
 CHANGED, EVERYTHING = "changed", "everything"

@@ -15,8 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scx_pipeline.errors import DeclarationError
-from scx_pipeline.model.star import UNPARTITIONED, LoadScope, MonthRange, Query, Star, Table
-from scx_pipeline.warehouse.protocol import Capabilities, in_month_range, qualified
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, MonthRange
+from scx_pipeline.model.query import Query
+from scx_pipeline.model.star import Star
+from scx_pipeline.model.table import Table
+from scx_pipeline.warehouse.capabilities import Capabilities
+from scx_pipeline.warehouse.sql_text import in_month_range, qualified
 
 if TYPE_CHECKING:
     from sqlglot import exp

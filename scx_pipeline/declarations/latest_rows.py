@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
+from scx_pipeline.model.column import Column
 from scx_pipeline.model.reserved_names import MONTH
-from scx_pipeline.model.star import Column, Table
+from scx_pipeline.model.table import Table
 
 
 def latest_rows_table(compiled: CompiledStar, table: Table) -> Table:

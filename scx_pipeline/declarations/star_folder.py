@@ -14,7 +14,11 @@ from pydantic import BaseModel, ValidationError
 
 from scx_pipeline.declarations.compiled_star import CompiledStar, compile_star
 from scx_pipeline.errors import DeclarationError
-from scx_pipeline.model.star import Chart, Column, FilePattern, Query, Source, Star, Table
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.query import Chart, Query
+from scx_pipeline.model.source import FilePattern, Source
+from scx_pipeline.model.star import Star
+from scx_pipeline.model.table import Table
 from scx_pipeline.planning.selection import compile_pattern
 
 DECLARATION = "defs.yaml"

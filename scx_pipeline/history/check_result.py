@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from scx_pipeline.model.star import Month
+from scx_pipeline.model.calendar import Month
 
 Rows = Mapping[Month | None, int]  # by month; None: of a table without months
 

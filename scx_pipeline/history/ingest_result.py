@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from scx_pipeline.model.star import Month, MonthRange, Table
+from scx_pipeline.model.calendar import Month, MonthRange
+from scx_pipeline.model.table import Table
 from scx_pipeline.parsing.parser import Refused, UndeclaredFields
 from scx_pipeline.planning.selection import SelectedObject
 

@@ -11,10 +11,14 @@ from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import BucketError
 from scx_pipeline.history.check_result import CheckResult, Rows
 from scx_pipeline.history.ingest_result import IngestResult, ObjectCount
-from scx_pipeline.model.star import UNPARTITIONED, Column, LoadScope, Month, MonthRange, Star, Table
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.star import Star
+from scx_pipeline.model.table import Table
 from scx_pipeline.planning.selection import MonthState, SelectedObject, Selection
 from scx_pipeline.storage.listing import shown
-from scx_pipeline.warehouse.protocol import STATE_SCHEMA, Session, qualified
+from scx_pipeline.warehouse.session import Session
+from scx_pipeline.warehouse.sql_text import STATE_SCHEMA, qualified
 
 
 def _state_table(name: str, key: Sequence[str], **columns: str) -> Table:

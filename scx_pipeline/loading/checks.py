@@ -13,9 +13,14 @@ from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.latest_rows import touched_keys_table
 from scx_pipeline.history.check_result import CheckResult, DeclaredCheck, Rows, Severity
 from scx_pipeline.history.ingest_result import IngestResult
-from scx_pipeline.model.star import UNPARTITIONED, Column, LoadScope, Month, Source, Star, Table
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.source import Source
+from scx_pipeline.model.star import Star
+from scx_pipeline.model.table import Table
 from scx_pipeline.planning.selection import day_of
-from scx_pipeline.warehouse.protocol import Relations, in_scope, month_within, names, quote
+from scx_pipeline.warehouse.session import Relations
+from scx_pipeline.warehouse.sql_text import in_scope, month_within, names, quote
 
 SHOWN = 5
 

@@ -12,7 +12,9 @@ from typing import Any, Protocol
 from scx_pipeline.history.ingest_result import DuplicateKey, IngestResult, ObjectCount, bounds_of
 from scx_pipeline.loading.progress import ProgressReporter
 from scx_pipeline.loading.server_copy import ServerCopy
-from scx_pipeline.model.star import LoadScope, Month, MonthRange, Source, Table
+from scx_pipeline.model.calendar import LoadScope, Month, MonthRange
+from scx_pipeline.model.source import Source
+from scx_pipeline.model.table import Table
 from scx_pipeline.parsing.csv.csv_parser import CsvParser
 from scx_pipeline.parsing.json.json_parser import JsonLinesParser, JsonParser
 from scx_pipeline.parsing.parquet.parquet_parser import ParquetParser
@@ -21,15 +23,8 @@ from scx_pipeline.parsing.values import MICROSECONDS
 from scx_pipeline.planning.selection import SelectedObject, split_batches
 from scx_pipeline.storage.bucket import Bucket, ObjectInfo, suffix_of
 from scx_pipeline.warehouse.duckdb.duckdb_warehouse import surely_unique
-from scx_pipeline.warehouse.protocol import (
-    OBJECT,
-    StagingBuffer,
-    in_scope,
-    month_of,
-    names,
-    quote,
-    timestamp_literal,
-)
+from scx_pipeline.warehouse.sql_text import in_scope, month_of, names, quote, timestamp_literal
+from scx_pipeline.warehouse.staging_buffer import OBJECT, StagingBuffer
 
 REMOTE_BATCH_BYTES = 512 << 20  # of objects fetched at a time: bounds the disk that a remote bucket takes
 DOCUMENTS, DOCUMENTS_BYTES = 20_000, 64 << 20  # brought to memory at a time, and as many again ahead

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.history.load_history import forget_months, read_months, read_unpartitioned
-from scx_pipeline.model.star import LoadScope, Month, Table
+from scx_pipeline.model.calendar import LoadScope, Month
+from scx_pipeline.model.table import Table
 from scx_pipeline.ownership.table_ownership import (
     ForeignTable,
     Inspection,
@@ -23,7 +24,7 @@ from scx_pipeline.ownership.table_ownership import (
     record_tables,
     stored_tables,
 )
-from scx_pipeline.warehouse.protocol import Session
+from scx_pipeline.warehouse.session import Session
 
 
 @dataclass(frozen=True)

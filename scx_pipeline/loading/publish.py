@@ -8,18 +8,12 @@ from collections.abc import Callable, Sequence
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.latest_rows import latest_rows_table, touched_keys_table
 from scx_pipeline.history.check_result import Rows
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
+from scx_pipeline.model.column import Column
 from scx_pipeline.model.reserved_names import MONTH
-from scx_pipeline.model.star import UNPARTITIONED, Column, LoadScope, Month, MonthRange, Table
-from scx_pipeline.warehouse.protocol import (
-    STATE_SCHEMA,
-    Relations,
-    Session,
-    in_month_range,
-    month_of,
-    names,
-    qualified,
-    quote,
-)
+from scx_pipeline.model.table import Table
+from scx_pipeline.warehouse.session import Relations, Session
+from scx_pipeline.warehouse.sql_text import STATE_SCHEMA, in_month_range, month_of, names, qualified, quote
 
 SLICE = "_slice"  # the temporary table of what a span gives to a table kept by key
 

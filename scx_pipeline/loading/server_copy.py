@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from scx_pipeline.errors import BucketError
 from scx_pipeline.history.ingest_result import IngestResult, ObjectCount, bounds_of
 from scx_pipeline.loading.progress import ProgressReporter
-from scx_pipeline.model.star import Column
+from scx_pipeline.model.column import Column
 from scx_pipeline.parsing.csv import csv_header
 from scx_pipeline.parsing.json.field_map import FieldMap
 from scx_pipeline.parsing.parquet.contract import Contract, field_of
@@ -24,7 +24,7 @@ from scx_pipeline.parsing.records import BOM
 from scx_pipeline.planning.selection import SelectedObject, split_batches
 from scx_pipeline.storage.compression import HEAD_BYTES, check_head, check_unpacked, decompressed, suffix_of
 from scx_pipeline.warehouse.duckdb.duckdb_warehouse import duckdb_type
-from scx_pipeline.warehouse.protocol import CopyRequest, CopyResult, ObjectReader, ServerCopyError
+from scx_pipeline.warehouse.object_reader import CopyRequest, CopyResult, ObjectReader, ServerCopyError
 from scx_pipeline.warehouse.redshift.copy_command import copies_as_it_is
 
 if TYPE_CHECKING:

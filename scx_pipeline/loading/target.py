@@ -13,12 +13,14 @@ from scx_pipeline.history.check_result import Rows
 from scx_pipeline.history.ingest_result import IngestResult
 from scx_pipeline.loading.checks import RowScan
 from scx_pipeline.loading.ingest import IngestJob
-from scx_pipeline.model.star import LoadScope, Month, MonthRange, Source, Table
+from scx_pipeline.model.calendar import LoadScope, Month, MonthRange
+from scx_pipeline.model.source import Source
+from scx_pipeline.model.table import Table
 from scx_pipeline.planning.selection import MonthState, SelectedObject, Selection
-from scx_pipeline.warehouse.protocol import Relations
+from scx_pipeline.warehouse.session import Relations
 
 if TYPE_CHECKING:
-    from scx_pipeline.loading.load import LoadReport
+    from scx_pipeline.loading.load_report import LoadReport
 
 
 class StagingTarget(ABC):

@@ -17,12 +17,16 @@ from scx_pipeline.loading import prepare, publish
 from scx_pipeline.loading.checks import RowScan
 from scx_pipeline.loading.ingest import IngestJob, may_pass
 from scx_pipeline.loading.target import LoadTarget, StagingTarget
-from scx_pipeline.model.star import LoadScope, Month, MonthRange, Source, Table
+from scx_pipeline.model.calendar import LoadScope, Month, MonthRange
+from scx_pipeline.model.source import Source
+from scx_pipeline.model.table import Table
 from scx_pipeline.planning.selection import MonthState, SelectedObject, Selection
-from scx_pipeline.warehouse.protocol import Session, StagingBuffer, in_scope
+from scx_pipeline.warehouse.session import Session
+from scx_pipeline.warehouse.sql_text import in_scope
+from scx_pipeline.warehouse.staging_buffer import StagingBuffer
 
 if TYPE_CHECKING:
-    from scx_pipeline.loading.load import LoadReport
+    from scx_pipeline.loading.load_report import LoadReport
 
 
 class WarehouseTables(LoadTarget):

@@ -13,10 +13,13 @@ from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.history import load_history
 from scx_pipeline.history.load_history import STATE_TABLES
 from scx_pipeline.loading.prepare import matches_declaration
-from scx_pipeline.model.star import Month, Table, contiguous_ranges
+from scx_pipeline.model.calendar import Month, contiguous_ranges
+from scx_pipeline.model.table import Table
 from scx_pipeline.ownership.table_ownership import declared_tables, inspect
 from scx_pipeline.warehouse.health import HealthReport
-from scx_pipeline.warehouse.protocol import STATE_SCHEMA, Session, Warehouse, qualified
+from scx_pipeline.warehouse.session import Session
+from scx_pipeline.warehouse.sql_text import STATE_SCHEMA, qualified
+from scx_pipeline.warehouse.warehouse import Warehouse
 
 # Where a load is named that something still stands of; `history` says what each of them is.
 _NAMED_IN = ("months", "month_rows", "objects", "rejected_rows", "unpartitioned", "stale_months")

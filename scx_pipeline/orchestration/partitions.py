@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-from scx_pipeline.model.star import UNPARTITIONED, LoadScope, Month, MonthRange, Star
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
+from scx_pipeline.model.star import Star
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"

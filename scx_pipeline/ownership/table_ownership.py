@@ -12,8 +12,10 @@ from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.latest_rows import latest_rows_table
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.history.load_history import STATE_TABLES, TABLES, WHOLES, read_months, read_unpartitioned
-from scx_pipeline.model.star import Table
-from scx_pipeline.warehouse.protocol import STATE_SCHEMA, Relation, Session, Warehouse, qualified, quote
+from scx_pipeline.model.table import Table
+from scx_pipeline.warehouse.session import Relation, Session
+from scx_pipeline.warehouse.sql_text import STATE_SCHEMA, qualified, quote
+from scx_pipeline.warehouse.warehouse import Warehouse
 
 ADOPTED = "adopted"  # the layout of a table that was not made here, so that the next load rebuilds it
 # The layout of a table that loads have left out, as it was not declared: rebuilt as well, should it be declared again.

@@ -11,11 +11,12 @@ from datetime import datetime
 from typing import IO, TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from scx_pipeline.errors import SourceFileError
-from scx_pipeline.model.star import Source, Table
+from scx_pipeline.model.source import Source
+from scx_pipeline.model.table import Table
 from scx_pipeline.parsing.values import literal
 from scx_pipeline.storage.bucket import Document, LocalFile, ObjectInfo
 from scx_pipeline.storage.compression import open_plain, unpacking
-from scx_pipeline.warehouse.protocol import StagingBuffer
+from scx_pipeline.warehouse.staging_buffer import StagingBuffer
 
 if TYPE_CHECKING:
     import duckdb

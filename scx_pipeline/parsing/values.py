@@ -9,9 +9,9 @@ from decimal import Decimal, DecimalException
 from math import isfinite
 from types import MappingProxyType
 
+from scx_pipeline.model.column import Column
 from scx_pipeline.model.reserved_names import PREFIX, internal
-from scx_pipeline.model.star import Column
-from scx_pipeline.warehouse.protocol import quote
+from scx_pipeline.warehouse.sql_text import quote
 
 _MOMENT, _DAY = (
     "____-__-__ __:__:__",

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from scx_pipeline.model.star import (
+from scx_pipeline.model.calendar import (
     UNPARTITIONED,
     LoadScope,
     Month,

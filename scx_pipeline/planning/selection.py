@@ -13,7 +13,8 @@ from datetime import date, timedelta
 from functools import cache, cached_property
 from operator import attrgetter
 
-from scx_pipeline.model.star import FilePattern, Month, MonthRange, Source
+from scx_pipeline.model.calendar import Month, MonthRange
+from scx_pipeline.model.source import FilePattern, Source
 from scx_pipeline.storage.listing import ObjectInfo, shown
 
 _FIELDS = {"year": r"[1-9]\d{3}", "month": r"(?:0[1-9]|1[0-2])", "day": r"(?:0[1-9]|[12]\d|3[01])"}

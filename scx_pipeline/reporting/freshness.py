@@ -7,8 +7,11 @@ from datetime import UTC, datetime
 from statistics import median
 
 from scx_pipeline.history.check_result import CheckResult, DeclaredCheck
-from scx_pipeline.model.star import Month, Star, Table
-from scx_pipeline.warehouse.protocol import STATE_SCHEMA, Session, qualified, quote
+from scx_pipeline.model.calendar import Month
+from scx_pipeline.model.star import Star
+from scx_pipeline.model.table import Table
+from scx_pipeline.warehouse.session import Session
+from scx_pipeline.warehouse.sql_text import STATE_SCHEMA, qualified, quote
 
 TREND_MONTHS = 6
 TREND_FACTOR = 2.0

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import PipelineError, WarehouseError
-from scx_pipeline.model.star import Chart, Query
-from scx_pipeline.warehouse.protocol import Session
+from scx_pipeline.model.query import Chart, Query
+from scx_pipeline.warehouse.session import Session
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,8 +11,9 @@ from typing import Any
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.history.load_history import MONTHS, WHOLES, read_stale
-from scx_pipeline.model.star import UNPARTITIONED
-from scx_pipeline.warehouse.protocol import STATE_SCHEMA, Session
+from scx_pipeline.model.calendar import UNPARTITIONED
+from scx_pipeline.warehouse.session import Session
+from scx_pipeline.warehouse.sql_text import STATE_SCHEMA
 
 
 @dataclass(frozen=True)

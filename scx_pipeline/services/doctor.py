@@ -11,19 +11,15 @@ from importlib.metadata import version
 
 from scx_pipeline.declarations.star_folder import load_star, star_names, stars_folder
 from scx_pipeline.errors import PipelineError, WarehouseError
-from scx_pipeline.model.star import Column
+from scx_pipeline.model.column import Column
 from scx_pipeline.ownership.table_ownership import find_leftovers, inspect
 from scx_pipeline.settings import Settings, redact
 from scx_pipeline.storage.bucket import BucketOptions, open_bucket
-from scx_pipeline.warehouse.protocol import (
-    MANY_ROWS,
-    STATE_SCHEMA,
-    Limits,
-    Session,
-    Warehouse,
-    open_warehouse,
-    quote,
-)
+from scx_pipeline.warehouse.capabilities import Limits
+from scx_pipeline.warehouse.open_warehouse import open_warehouse
+from scx_pipeline.warehouse.session import MANY_ROWS, Session
+from scx_pipeline.warehouse.sql_text import STATE_SCHEMA, quote
+from scx_pipeline.warehouse.warehouse import Warehouse
 
 PACKAGES = ("scx_pipeline", "dagster", "duckdb", "psycopg2-binary", "obstore", "sqlglot", "pandas")
 

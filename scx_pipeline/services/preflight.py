@@ -17,7 +17,9 @@ from scx_pipeline.declarations.star_folder import load_star, star_names, stars_f
 from scx_pipeline.errors import PipelineError, SettingsError
 from scx_pipeline.settings import Settings
 from scx_pipeline.storage.bucket import BucketOptions, open_bucket
-from scx_pipeline.warehouse.protocol import Limits, connection_info, first_line, open_warehouse
+from scx_pipeline.warehouse.capabilities import Limits
+from scx_pipeline.warehouse.driver_errors import first_line
+from scx_pipeline.warehouse.open_warehouse import connection_info, open_warehouse
 
 CONFIG = "dagster.yaml"
 LOCAL_ONLY = "local-only"  # what every password of .env.example begins with

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.malloc import limit_malloc_arenas
+from scx_pipeline.model.column import Column
 from scx_pipeline.model.reserved_names import internal
-from scx_pipeline.model.star import Column
 from scx_pipeline.storage.temporary_folder import temporary_folder
+from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline.warehouse.duckdb.duckdb_warehouse import configured, duckdb_type
-from scx_pipeline.warehouse.protocol import Limits, names, quote
+from scx_pipeline.warehouse.sql_text import names, quote
 
 if TYPE_CHECKING:
     import duckdb

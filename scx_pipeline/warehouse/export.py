@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from scx_pipeline.errors import LakeError
-from scx_pipeline.model.star import Column
+from scx_pipeline.model.column import Column
 from scx_pipeline.storage.s3 import open_s3, reason_of
 from scx_pipeline.storage.temporary_folder import temporary_folder
-from scx_pipeline.warehouse.protocol import first_line, names
+from scx_pipeline.warehouse.driver_errors import first_line
+from scx_pipeline.warehouse.sql_text import names
 
 if TYPE_CHECKING:
     import duckdb

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from scx_pipeline.errors import WarehouseError
-from scx_pipeline.model.star import Column, Month
+from scx_pipeline.model.calendar import Month
+from scx_pipeline.model.column import Column
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from scx_pipeline.errors import WarehouseError
-from scx_pipeline.model.star import Column
-from scx_pipeline.warehouse.protocol import Limits, Relation, Session, by_table
+from scx_pipeline.model.column import Column
+from scx_pipeline.warehouse.capabilities import Limits
+from scx_pipeline.warehouse.session import Relation, Session, by_table
 
 if TYPE_CHECKING:
     import pandas as pd

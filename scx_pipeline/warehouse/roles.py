@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from scx_pipeline.warehouse.protocol import STATE_SCHEMA, names, quote
+from scx_pipeline.warehouse.sql_text import STATE_SCHEMA, names, quote
 
 ANALYST_MINUTES = 30  # of a statement: one that is forgotten must not keep a load waiting
 

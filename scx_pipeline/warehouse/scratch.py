@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
-from scx_pipeline.model.star import Column, MonthRange, Table
+from scx_pipeline.model.calendar import MonthRange
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.table import Table
 from scx_pipeline.storage.temporary_folder import temporary_folder
+from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline.warehouse.duckdb.duckdb_warehouse import DuckDBSession, configured, translated
-from scx_pipeline.warehouse.protocol import Limits, qualified, quote
+from scx_pipeline.warehouse.sql_text import qualified, quote
 
 if TYPE_CHECKING:
     import duckdb

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scx_pipeline.model.star import Column
-from scx_pipeline.warehouse.protocol import Capabilities, names, quote
+from scx_pipeline.model.column import Column
+from scx_pipeline.warehouse.capabilities import Capabilities
+from scx_pipeline.warehouse.sql_text import names, quote
 
 CAPABILITIES = Capabilities(
     name="spark",

@@ -217,7 +217,7 @@ def test_an_error_that_nobody_foresaw_is_told_by_its_class_alone(
 
     watch.put(person(1))
     with monkeypatch.context() as patch:
-        patch.setattr("scx_pipeline.loading.load.Loader.load", fail)
+        patch.setattr("scx_pipeline.loading.loader.Loader.load", fail)
         watch.run_now()
     assert watch.tick(2) == [FAILED]
     assert watch.last["failure"] == "ZeroDivisionError"

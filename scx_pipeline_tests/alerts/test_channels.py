@@ -15,7 +15,7 @@ from scx_pipeline.alerts.messages import Message, word
 from scx_pipeline.alerts.problem import FoundCheck, Problem
 from scx_pipeline.alerts.problems import Limits
 from scx_pipeline.errors import AlertError
-from scx_pipeline.model.star import Month
+from scx_pipeline.model.calendar import Month
 from scx_pipeline_tests.alerts.conftest import Receivers
 from scx_pipeline_tests.support.servers.authority import (
     HOST,

@@ -16,7 +16,7 @@ from scx_pipeline.alerts.messages import Message, word
 from scx_pipeline.alerts.problem import FoundCheck, Problem, merge
 from scx_pipeline.alerts.problems import Limits
 from scx_pipeline.errors import PipelineError
-from scx_pipeline.model.star import Month
+from scx_pipeline.model.calendar import Month
 
 ROOT = Path(__file__).parents[2]
 UI = "https://dagster.example.com"

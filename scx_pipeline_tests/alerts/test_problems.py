@@ -24,7 +24,7 @@ from scx_pipeline.alerts.failures import MOST
 from scx_pipeline.alerts.problem import Problem
 from scx_pipeline.alerts.problems import Limits, Memory, find_problems
 from scx_pipeline.alerts.sensor_state import new_messages, read_cursor, standing_units, write_cursor
-from scx_pipeline.model.star import UNPARTITIONED, Month
+from scx_pipeline.model.calendar import UNPARTITIONED, Month
 
 HOUR = 3600.0
 FEB, MARCH, APRIL = (Month(2021, number) for number in (2, 3, 4))

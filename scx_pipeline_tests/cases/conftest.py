@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from scx_pipeline.warehouse.protocol import Limits, Warehouse, open_warehouse
+from scx_pipeline.warehouse.capabilities import Limits
+from scx_pipeline.warehouse.open_warehouse import open_warehouse
+from scx_pipeline.warehouse.warehouse import Warehouse
 
 
 @pytest.fixture

@@ -16,8 +16,11 @@ import yaml
 from scx_pipeline.declarations import latest_rows
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.loading import prepare, publish
-from scx_pipeline.model.star import UNPARTITIONED, Column, LoadScope, Month, MonthRange, Table
-from scx_pipeline.warehouse.protocol import STATE_SCHEMA, Warehouse, names, qualified
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.table import Table
+from scx_pipeline.warehouse.sql_text import STATE_SCHEMA, names, qualified
+from scx_pipeline.warehouse.warehouse import Warehouse
 
 Row = Mapping[str, Any]
 Values = tuple[Hashable, ...]

@@ -11,7 +11,9 @@ import pytest
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star, star_names, stars_folder
 from scx_pipeline.loading import publish
-from scx_pipeline.warehouse.protocol import Limits, Warehouse, open_warehouse
+from scx_pipeline.warehouse.capabilities import Limits
+from scx_pipeline.warehouse.open_warehouse import open_warehouse
+from scx_pipeline.warehouse.warehouse import Warehouse
 from scx_pipeline_tests.cases.runner import Case, CaseError, read_cases, run_case
 
 CASES = [

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from scx_pipeline.loading.prepare import prepare_tables
-from scx_pipeline.warehouse.protocol import Warehouse, qualified
+from scx_pipeline.warehouse.sql_text import qualified
+from scx_pipeline.warehouse.warehouse import Warehouse
 from scx_pipeline_tests.support.stars import StarCopy
 
 COLUMNS = ("job_id", "project_id", "user_id", "ground_profile", "resolution", "created_at", "plan_id")

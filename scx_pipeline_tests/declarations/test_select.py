@@ -10,7 +10,7 @@ import sqlglot
 from sqlglot import exp
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.model.star import Month, MonthRange
+from scx_pipeline.model.calendar import Month, MonthRange
 from scx_pipeline.warehouse.duckdb.duckdb_warehouse import CAPABILITIES as DUCKDB
 from scx_pipeline.warehouse.postgres.postgres_warehouse import CAPABILITIES as POSTGRES
 from scx_pipeline_tests.support.stars import USERS_SQL, StarCopy

@@ -11,7 +11,7 @@ import pytest
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star, parse_star, star_names, stars_folder
 from scx_pipeline.errors import DeclarationError
-from scx_pipeline.model.star import Month
+from scx_pipeline.model.calendar import Month
 from scx_pipeline_tests.support.stars import StarCopy
 
 USERS_KEY = "      key: [user_id]\n"

@@ -12,7 +12,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from scx_pipeline.model.star import Column, FilePattern, LoadScope, Month, MonthRange, Source, Table
+from scx_pipeline.model.calendar import LoadScope, Month, MonthRange
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.source import FilePattern, Source
+from scx_pipeline.model.table import Table
 from scx_pipeline_tests.fuzz.outcome import Expected, Months
 from scx_pipeline_tests.fuzz.rules import instant
 

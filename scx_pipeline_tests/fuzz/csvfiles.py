@@ -11,7 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from scx_pipeline.model.star import UNPARTITIONED, Column, Source, Table
+from scx_pipeline.model.calendar import UNPARTITIONED
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.source import Source
+from scx_pipeline.model.table import Table
 from scx_pipeline_tests.fuzz import rules
 from scx_pipeline_tests.fuzz.case import (  # fmt: skip
     SPAN,

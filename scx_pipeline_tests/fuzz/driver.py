@@ -11,11 +11,13 @@ from typing import Any
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.history.ingest_result import IngestResult
 from scx_pipeline.loading.ingest import IngestJob
-from scx_pipeline.model.star import Column, Month, MonthRange
+from scx_pipeline.model.calendar import Month, MonthRange
+from scx_pipeline.model.column import Column
 from scx_pipeline.planning.selection import SelectedObject
 from scx_pipeline.storage.bucket import open_bucket
+from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline.warehouse.duckdb.duckdb_warehouse import DuckDBSession, in_memory_database
-from scx_pipeline.warehouse.protocol import Limits, in_scope, qualified, quote
+from scx_pipeline.warehouse.sql_text import in_scope, qualified, quote
 from scx_pipeline_tests.fuzz.case import STAR, Case
 from scx_pipeline_tests.fuzz.outcome import Given, Row, differences
 

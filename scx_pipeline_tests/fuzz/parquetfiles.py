@@ -18,7 +18,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scx_pipeline.model.star import UNPARTITIONED, Column, Source, Table
+from scx_pipeline.model.calendar import UNPARTITIONED
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.source import Source
+from scx_pipeline.model.table import Table
 from scx_pipeline_tests.fuzz import rules
 from scx_pipeline_tests.fuzz.case import (
     SPAN,

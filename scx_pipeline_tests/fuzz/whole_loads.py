@@ -10,9 +10,11 @@ import yaml
 
 from scx_pipeline.declarations.star_folder import load_star
 from scx_pipeline.errors import PipelineError
-from scx_pipeline.loading.load import BucketLoader, LoadReport
+from scx_pipeline.loading.load_report import LoadReport
+from scx_pipeline.loading.loader import BucketLoader
 from scx_pipeline.storage.bucket import open_bucket
-from scx_pipeline.warehouse.protocol import Limits, open_warehouse
+from scx_pipeline.warehouse.capabilities import Limits
+from scx_pipeline.warehouse.open_warehouse import open_warehouse
 from scx_pipeline_tests.fuzz.case import Case
 from scx_pipeline_tests.fuzz.driver import MEMORY, shown
 from scx_pipeline_tests.fuzz.outcome import Expected, Given, Row, differences

@@ -10,7 +10,10 @@ import pytest
 from scx_pipeline.history.check_result import CheckResult
 from scx_pipeline.history.ingest_result import DuplicateKey, IngestResult, ObjectCount, Rejected, bounds_of
 from scx_pipeline.loading.checks import SHOWN, check_ingest_result
-from scx_pipeline.model.star import Column, FilePattern, Month, MonthRange, Source, Table
+from scx_pipeline.model.calendar import Month, MonthRange
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.source import FilePattern, Source
+from scx_pipeline.model.table import Table
 from scx_pipeline.planning.selection import SelectedObject
 from scx_pipeline.storage.bucket import ObjectInfo
 

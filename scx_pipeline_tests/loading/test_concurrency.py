@@ -14,7 +14,7 @@ from threading import Thread
 import pytest
 
 from scx_pipeline.errors import WarehouseError
-from scx_pipeline.warehouse.protocol import Limits
+from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline_tests.support.load_env import (
     APRIL,
     FACTS,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scx_pipeline.model.star import Month
+from scx_pipeline.model.calendar import Month
 from scx_pipeline.samples.scx.scx_bucket import ScxLogOptions, generate
 from scx_pipeline_tests.support.load_env import (
     APRIL,

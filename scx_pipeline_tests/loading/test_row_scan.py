@@ -7,7 +7,9 @@ import duckdb
 import pytest
 
 from scx_pipeline.loading.checks import RowScan
-from scx_pipeline.model.star import Column, Month, MonthRange, Table
+from scx_pipeline.model.calendar import Month, MonthRange
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.table import Table
 
 TABLE = Table(
     name="readings",

@@ -21,7 +21,7 @@ from scx_pipeline.loading.server_copy import (
 )
 from scx_pipeline.planning.selection import SelectedObject
 from scx_pipeline.storage.bucket import ObjectInfo
-from scx_pipeline.warehouse.protocol import CopyResult
+from scx_pipeline.warehouse.object_reader import CopyResult
 from scx_pipeline.warehouse.redshift.copy_command import copyable
 from scx_pipeline_tests.support.load_env import compress
 from scx_pipeline_tests.support.sensor_env import packed, readings

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from scx_pipeline.errors import CheckFailedError, PipelineError
-from scx_pipeline.model.star import UNPARTITIONED, MonthRange
+from scx_pipeline.model.calendar import UNPARTITIONED, MonthRange
 from scx_pipeline_tests.support.music_env import EVENTS, SONGS, MusicWorld, event, lines, month, song
 
 PUBLIC = Path(__file__).parents[3] / "shared" / "data" / "music"

@@ -22,7 +22,7 @@ from scx_pipeline.maintenance.maintain import (
     maintain,
     preview_maintenance,
 )
-from scx_pipeline.warehouse.protocol import Warehouse
+from scx_pipeline.warehouse.warehouse import Warehouse
 from scx_pipeline_tests.support.broken_statements import BrokenOff, breaking
 from scx_pipeline_tests.support.load_env import (
     APRIL,

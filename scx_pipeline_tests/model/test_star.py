@@ -12,16 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from scx_pipeline.model.star import (
-    MAX_TEXT_BYTES,
-    Column,
-    FilePattern,
-    Month,
-    MonthRange,
-    Star,
-    Table,
-    contiguous_ranges,
-)
+from scx_pipeline.model.calendar import Month, MonthRange, contiguous_ranges
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.fact import MAX_TEXT_BYTES
+from scx_pipeline.model.source import FilePattern
+from scx_pipeline.model.star import Star
+from scx_pipeline.model.table import Table
 
 months = st.builds(Month, st.integers(1900, 2100), st.integers(1, 12))
 

@@ -12,7 +12,10 @@ from dagster_shared.serdes import serialize_value
 
 from scx_pipeline import definitions
 from scx_pipeline.loading.checks import declared_checks
-from scx_pipeline.model.star import Column, Month, Star, Table
+from scx_pipeline.model.calendar import Month
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.star import Star
+from scx_pipeline.model.table import Table
 from scx_pipeline.orchestration.partitions import monthly, range_of_keys
 from scx_pipeline.reporting.freshness import declared_watches
 from scx_pipeline_tests.support.dagster_env import key

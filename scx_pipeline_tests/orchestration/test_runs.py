@@ -15,9 +15,10 @@ import dagster as dg
 import pytest
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
+from scx_pipeline.loading.changes import list_selection
 from scx_pipeline.loading.checks import declared_checks
-from scx_pipeline.loading.load import BucketLoader, list_selection
-from scx_pipeline.model.star import Month
+from scx_pipeline.loading.loader import BucketLoader
+from scx_pipeline.model.calendar import Month
 from scx_pipeline.orchestration.assets.report_asset import SHOWN_ROWS
 from scx_pipeline.settings import Settings
 from scx_pipeline_tests.support import engines

@@ -17,10 +17,10 @@ from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star, stars_folder
 from scx_pipeline.errors import CheckFailedError, PipelineError, WarehouseBusyError, WarehouseError
 from scx_pipeline.maintenance.maintain import RetentionPolicy, preview_maintenance
-from scx_pipeline.model.star import contiguous_ranges
+from scx_pipeline.model.calendar import contiguous_ranges
 from scx_pipeline.ownership.table_ownership import adopt, drop_leftovers, find_leftovers
 from scx_pipeline.services.doctor import _tables as examine_tables
-from scx_pipeline.warehouse.protocol import Session
+from scx_pipeline.warehouse.session import Session
 from scx_pipeline_tests.support.load_env import (
     APRIL,
     FACTS,

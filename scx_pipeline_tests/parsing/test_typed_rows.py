@@ -7,7 +7,7 @@ from datetime import datetime
 
 import duckdb
 
-from scx_pipeline.model.star import Column
+from scx_pipeline.model.column import Column
 from scx_pipeline.parsing.values import number_of, typed_rows
 
 

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from scx_pipeline.model.star import Column
+from scx_pipeline.model.column import Column
 from scx_pipeline.parsing import values
-from scx_pipeline.warehouse.protocol import quote
+from scx_pipeline.warehouse.sql_text import quote
 
 
 @pytest.fixture(scope="module")

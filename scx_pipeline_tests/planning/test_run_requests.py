@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scx_pipeline.model.star import UNPARTITIONED, Month, MonthRange
+from scx_pipeline.model.calendar import UNPARTITIONED, Month, MonthRange
 from scx_pipeline.planning.run_requests import (
     FIRST_WAIT,
     LONGEST_WAIT,

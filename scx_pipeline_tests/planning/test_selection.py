@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scx_pipeline.model.star import FilePattern, Month, MonthRange, Source
+from scx_pipeline.model.calendar import Month, MonthRange
+from scx_pipeline.model.source import FilePattern, Source
 from scx_pipeline.planning.selection import (
     ChangedMonth,
     MonthState,

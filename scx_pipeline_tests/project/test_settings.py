@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from scx_pipeline.errors import SettingsError
 from scx_pipeline.settings import Settings, read_settings, redact
 from scx_pipeline.storage.bucket import open_bucket
-from scx_pipeline.warehouse.protocol import Limits, open_warehouse
+from scx_pipeline.warehouse.capabilities import Limits
+from scx_pipeline.warehouse.open_warehouse import open_warehouse
 
 
 def test_without_an_environment_all_is_kept_in_the_working_folder(

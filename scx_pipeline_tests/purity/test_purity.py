@@ -14,7 +14,7 @@ from hypothesis import given, note
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import CheckFailedError
-from scx_pipeline.model.star import Month, MonthRange, contiguous_ranges
+from scx_pipeline.model.calendar import Month, MonthRange, contiguous_ranges
 from scx_pipeline_tests.purity.histories import tried
 from scx_pipeline_tests.purity.history import (
     MONTHS,

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
-from scx_pipeline.model.star import Month, MonthRange
+from scx_pipeline.model.calendar import Month, MonthRange
 from scx_pipeline_tests.purity.histories import tried
 from scx_pipeline_tests.support.broken_statements import breaking
 from scx_pipeline_tests.support.load_env import Row, Snapshot, filled

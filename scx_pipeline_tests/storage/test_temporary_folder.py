@@ -14,7 +14,8 @@ import pytest
 
 from scx_pipeline.storage.bucket import BucketOptions, open_bucket
 from scx_pipeline.storage.temporary_folder import LOCK, make_private, temporary_folder
-from scx_pipeline.warehouse.protocol import Limits, open_warehouse
+from scx_pipeline.warehouse.capabilities import Limits
+from scx_pipeline.warehouse.open_warehouse import open_warehouse
 from scx_pipeline_tests.support.servers.odd_s3 import odd_s3
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import dagster as dg
 
-from scx_pipeline.model.star import Month, MonthRange
+from scx_pipeline.model.calendar import Month, MonthRange
 from scx_pipeline.orchestration.automation.alerting import alert_sensor
 from scx_pipeline.orchestration.build import build_star, with_resources
 from scx_pipeline.settings import Settings

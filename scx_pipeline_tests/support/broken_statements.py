@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from scx_pipeline.warehouse.duckdb.duckdb_warehouse import DuckDBSession
-from scx_pipeline.warehouse.protocol import Session
 from scx_pipeline.warehouse.psycopg import PostgresProtocolSession
+from scx_pipeline.warehouse.session import Session
 
 SESSIONS: Sequence[type[Session]] = (DuckDBSession, PostgresProtocolSession)
 

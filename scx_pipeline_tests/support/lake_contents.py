@@ -10,8 +10,8 @@ import duckdb
 from scx_pipeline.history import load_history
 from scx_pipeline.lake.format.layout import ACCOUNTS, all_in
 from scx_pipeline.lake.format.parquet_reader import local_scan
-from scx_pipeline.model.star import Table
-from scx_pipeline.warehouse.protocol import names
+from scx_pipeline.model.table import Table
+from scx_pipeline.warehouse.sql_text import names
 from scx_pipeline_tests.support.lake_loads import Loads
 from scx_pipeline_tests.support.load_env import Row, in_order
 

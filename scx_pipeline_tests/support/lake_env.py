@@ -18,7 +18,7 @@ from scx_pipeline.lake.build.unload import Unloaded, Unloader
 from scx_pipeline.lake.format.lake_store import LakeStore, open_lake_store
 from scx_pipeline.lake.format.layout import WRITING
 from scx_pipeline.lake.format.manifest import MANIFESTS, Manifest, read_manifest
-from scx_pipeline.model.star import MonthRange
+from scx_pipeline.model.calendar import MonthRange
 from scx_pipeline_tests.support.load_env import Row, World, in_order, range_of_keys
 
 

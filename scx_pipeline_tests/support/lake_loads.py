@@ -20,9 +20,9 @@ from scx_pipeline.lake.format.lake_store import LakeStore, open_lake_store
 from scx_pipeline.lake.format.manifest import Manifest, read_manifest
 from scx_pipeline.lake.load.lake_loader import LakeLoader
 from scx_pipeline.lake.load.load_plan import LakeLoadPlan, plan_loading
-from scx_pipeline.loading.load import LoadReport
-from scx_pipeline.model.star import UNPARTITIONED, LoadScope, contiguous_ranges
-from scx_pipeline.warehouse.protocol import STATE_SCHEMA
+from scx_pipeline.loading.load_report import LoadReport
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, contiguous_ranges
+from scx_pipeline.warehouse.sql_text import STATE_SCHEMA
 from scx_pipeline_tests.support.load_env import Row, World, in_order, job, range_of_keys
 from scx_pipeline_tests.support.music_env import MusicWorld, event, lines, song
 from scx_pipeline_tests.support.sensor_env import SensorWorld, readings

@@ -23,17 +23,16 @@ from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star, stars_folder
 from scx_pipeline.errors import CheckFailedError
 from scx_pipeline.history.check_result import CheckResult
-from scx_pipeline.loading.load import BucketLoader, LoadReport, Plan, Progress, plan_star
-from scx_pipeline.model.star import Month, MonthRange, contiguous_ranges
+from scx_pipeline.loading.changes import Plan, plan_star
+from scx_pipeline.loading.load_report import LoadReport, Progress
+from scx_pipeline.loading.loader import BucketLoader
+from scx_pipeline.model.calendar import Month, MonthRange, contiguous_ranges
 from scx_pipeline.storage.bucket import Bucket, open_bucket
-from scx_pipeline.warehouse.protocol import (
-    STATE_SCHEMA,
-    Limits,
-    Session,
-    Warehouse,
-    open_warehouse,
-    qualified,
-)
+from scx_pipeline.warehouse.capabilities import Limits
+from scx_pipeline.warehouse.open_warehouse import open_warehouse
+from scx_pipeline.warehouse.session import Session
+from scx_pipeline.warehouse.sql_text import STATE_SCHEMA, qualified
+from scx_pipeline.warehouse.warehouse import Warehouse
 
 PREFIX = "auto_classify_jobs/"
 CONCATENATED = f"{PREFIX}auto_classify_jobs_concatenated.csv"

@@ -13,8 +13,8 @@ from typing import Any
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star, stars_folder
-from scx_pipeline.loading.load import LoadReport
-from scx_pipeline.model.star import UNPARTITIONED, LoadScope, Month, contiguous_ranges
+from scx_pipeline.loading.load_report import LoadReport
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, contiguous_ranges
 from scx_pipeline_tests.support.load_env import Row, World
 
 EVENTS, SONGS = "log_data/", "song_data/"

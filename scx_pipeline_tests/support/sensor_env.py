@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star, stars_folder
-from scx_pipeline.loading.load import LoadReport
+from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline_tests.support.load_env import World, range_of_keys
 
 PREFIX = "data_sample/"

@@ -13,7 +13,7 @@ import yaml
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star
-from scx_pipeline.loading.load import LoadReport
+from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline_tests.support.load_env import Row, World
 
 NAME = "small"

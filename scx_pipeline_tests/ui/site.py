@@ -23,7 +23,8 @@ from scx_pipeline.orchestration.runs.instance import prepare_home
 from scx_pipeline.samples.scx.scx_bucket import ScxLogOptions, generate
 from scx_pipeline.samples.songplays import songplays_bucket
 from scx_pipeline.samples.songplays.songplays_bucket import GeneratedMusic, SongplaysOptions
-from scx_pipeline.warehouse.protocol import Limits, open_warehouse
+from scx_pipeline.warehouse.capabilities import Limits
+from scx_pipeline.warehouse.open_warehouse import open_warehouse
 from scx_pipeline_tests.support.load_env import FACTS, PREFIX, csv_text, scx_star
 from scx_pipeline_tests.support.servers.ports import LOOPBACK, Launch, free_ports, running, wait_until
 from scx_pipeline_tests.support.servers.s3 import S3Server

@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from scx_pipeline.model.star import Table
+from scx_pipeline.model.table import Table
 from scx_pipeline.orchestration.partitions import RANGE_END, RANGE_START
 from scx_pipeline_tests.support.load_env import FACTS, STAGING, job, scx_star
 from scx_pipeline_tests.ui.conftest import Shoot

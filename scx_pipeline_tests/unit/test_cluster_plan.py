@@ -17,7 +17,8 @@ from scx_pipeline.cluster.plan import (
     url_of,
 )
 from scx_pipeline.errors import SettingsError
-from scx_pipeline.warehouse.protocol import Limits, open_warehouse
+from scx_pipeline.warehouse.capabilities import Limits
+from scx_pipeline.warehouse.open_warehouse import open_warehouse
 
 
 def plan(**settings: object) -> ClusterPlan:

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scx_pipeline.model.star import Column
+from scx_pipeline.model.column import Column
 from scx_pipeline.storage.temporary_folder import LOCK
 from scx_pipeline.warehouse import arrow_rows
 from scx_pipeline.warehouse.arrow_rows import NAME, ArrowRowBuffer, open_arrow_buffer
-from scx_pipeline.warehouse.protocol import Limits
+from scx_pipeline.warehouse.capabilities import Limits
 
 COLUMNS = [
     Column(name="n", type="integer", description=""),

@@ -17,7 +17,9 @@ from scx_pipeline.errors import WarehouseError
 from scx_pipeline.reporting.queries import run_query
 from scx_pipeline.services.doctor import _warehouse as examine_warehouse
 from scx_pipeline.settings import Settings
-from scx_pipeline.warehouse.protocol import Limits, Session, open_warehouse
+from scx_pipeline.warehouse.capabilities import Limits
+from scx_pipeline.warehouse.open_warehouse import open_warehouse
+from scx_pipeline.warehouse.session import Session
 from scx_pipeline_tests.loading.test_tables import WIDER
 from scx_pipeline_tests.support import engines
 from scx_pipeline_tests.support.load_env import APRIL, MARCH, World, edited_star, folder_world, job, scx_star

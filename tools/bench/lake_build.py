@@ -17,9 +17,9 @@ from scx_pipeline.lake.build.duckdb_engine import DuckDBLakeEngine
 from scx_pipeline.lake.build.lake_engine import LakeEngine
 from scx_pipeline.lake.format.lake_store import open_lake_store
 from scx_pipeline.lake.spark.spark_engine import SparkLakeEngine
-from scx_pipeline.model.star import contiguous_ranges
+from scx_pipeline.model.calendar import contiguous_ranges
 from scx_pipeline.storage.bucket import open_bucket
-from scx_pipeline.warehouse.protocol import Limits
+from scx_pipeline.warehouse.capabilities import Limits
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

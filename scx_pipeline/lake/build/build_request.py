@@ -10,10 +10,10 @@ from typing import Any
 
 from scx_pipeline.history.check_result import CheckResult
 from scx_pipeline.storage.compression import UnpackedLimits
-from scx_pipeline.loading.load import LoadReport, TableReport
+from scx_pipeline.loading.load_report import LoadReport, TableReport
 from scx_pipeline.storage.bucket import DEFAULT_OPTIONS, BucketOptions
-from scx_pipeline.model.star import UNPARTITIONED, LoadScope, Month, MonthRange
-from scx_pipeline.warehouse.protocol import Limits
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
+from scx_pipeline.warehouse.capabilities import Limits
 
 NO_MONTH = "-"  # in the place of a month, of tables that have none
 COUNTS = ("objects", "bytes", "read", "loaded", "rejected", "deduplicated", "filtered", "seconds")

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from scx_pipeline.loading.load import LoadReport, Plan, Progress, Loader, LoadedState, compare, list_selection
+from scx_pipeline.loading.loader import Loader
+from scx_pipeline.loading.changes import Plan, LoadedState, compare, list_selection
+from scx_pipeline.loading.load_report import LoadReport, Progress
 from scx_pipeline.storage.bucket import Bucket
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.loading.target import LoadTarget

@@ -15,9 +15,14 @@ from scx_pipeline.lake.build.lake_engine import LakeEngine, LakeSession
 from scx_pipeline.lake.format.manifest import DataFile
 from scx_pipeline.lake.format.lake_store import LakeStore
 from scx_pipeline.lake.format.parquet_reader import local_scan, read_batches, schema_of
-from scx_pipeline.model.star import LoadScope, Column, Source, MonthRange, Star, Table
+from scx_pipeline.model.star import Star
+from scx_pipeline.model.table import Table
+from scx_pipeline.model.source import Source
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.calendar import LoadScope, MonthRange
 from scx_pipeline.storage.temporary_folder import temporary_folder
-from scx_pipeline.warehouse.protocol import Limits, names, quote
+from scx_pipeline.warehouse.sql_text import names, quote
+from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline.warehouse.duckdb.duckdb_warehouse import DuckDBSession, configured, translated
 
 if TYPE_CHECKING:

@@ -10,8 +10,12 @@ from contextlib import AbstractContextManager
 from scx_pipeline.loading.target import StagingTarget
 from scx_pipeline.lake.format.manifest import DataFile
 from scx_pipeline.lake.format.lake_store import LakeStore
-from scx_pipeline.model.star import LoadScope, Column, Source, MonthRange, Star, Table
-from scx_pipeline.warehouse.protocol import Relations
+from scx_pipeline.model.star import Star
+from scx_pipeline.model.table import Table
+from scx_pipeline.model.source import Source
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.calendar import LoadScope, MonthRange
+from scx_pipeline.warehouse.session import Relations
 
 
 class LakeSession(Relations):

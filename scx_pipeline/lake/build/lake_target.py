@@ -24,11 +24,14 @@ from scx_pipeline.lake.format.layout import all_in, shape_of, stands_in
 from scx_pipeline.lake.build.lake_engine import LakeSession
 from scx_pipeline.lake.format.manifest import DataFile, PartitionState, Manifest
 from scx_pipeline.lake.format.table_writer import write_table
-from scx_pipeline.model.star import LoadScope, UNPARTITIONED, Column, Month, Source, MonthRange, Table
-from scx_pipeline.warehouse.protocol import in_month_range, month_of, names, latest_per_key, quote
+from scx_pipeline.model.table import Table
+from scx_pipeline.model.source import Source
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.calendar import LoadScope, UNPARTITIONED, Month, MonthRange
+from scx_pipeline.warehouse.sql_text import in_month_range, month_of, names, latest_per_key, quote
 
 if TYPE_CHECKING:
-    from scx_pipeline.loading.load import LoadReport
+    from scx_pipeline.loading.load_report import LoadReport
 
 
 class LakeTables(LoadTarget):

@@ -13,8 +13,9 @@ from scx_pipeline.lake.format.commit import NewFiles, LakeTransaction
 from scx_pipeline.lake.format.layout import ACCOUNTS, shape_of
 from scx_pipeline.lake.format.parquet_reader import read_batches, schema_of
 from scx_pipeline.lake.format.table_writer import look
-from scx_pipeline.model.star import Table
-from scx_pipeline.warehouse.protocol import Limits, names
+from scx_pipeline.model.table import Table
+from scx_pipeline.warehouse.sql_text import names
+from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline.warehouse.duckdb.duckdb_warehouse import in_memory_database
 from scx_pipeline.warehouse.export import Unload, write_parquet
 

@@ -16,8 +16,11 @@ from scx_pipeline.lake.format.layout import ACCOUNTS, all_in, months_in, shape_o
 from scx_pipeline.lake.format.manifest import DataFile, PartitionState, Manifest
 from scx_pipeline.lake.format.lake_store import LakeStore, open_lake_store
 from scx_pipeline.lake.format.table_writer import Counts, look, write_table
-from scx_pipeline.model.star import Month, MonthRange, Table, contiguous_ranges
-from scx_pipeline.warehouse.protocol import STATE_SCHEMA, Session, Warehouse, names, qualified
+from scx_pipeline.model.table import Table
+from scx_pipeline.model.calendar import Month, MonthRange, contiguous_ranges
+from scx_pipeline.warehouse.warehouse import Warehouse
+from scx_pipeline.warehouse.session import Session
+from scx_pipeline.warehouse.sql_text import STATE_SCHEMA, names, qualified
 from scx_pipeline.warehouse.export import Unload
 
 

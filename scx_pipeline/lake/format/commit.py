@@ -17,7 +17,7 @@ from scx_pipeline.errors import LakeError
 from scx_pipeline.lake.format.lake_store import LakeStore
 from scx_pipeline.lake.format.layout import WRITING, Shape, folder_of, month_of_key, new_run, place_of, run_of
 from scx_pipeline.lake.format.manifest import MANIFESTS, DataFile, Manifest, read_manifest
-from scx_pipeline.model.star import Month, MonthRange
+from scx_pipeline.model.calendar import Month, MonthRange
 
 KEPT_MANIFESTS = 3  # the latest ones: a reader that has listed them may still be about to read one
 

@@ -14,9 +14,11 @@ from scx_pipeline.lake.format.lake_store import LakeStore
 from scx_pipeline.lake.format.layout import FOLDERS, file_columns, part_of
 from scx_pipeline.lake.format.manifest import DataFile
 from scx_pipeline.lake.format.parquet_reader import local_scan, read_batches, read_footer, schema_of
-from scx_pipeline.model.star import Column, Month, Table
+from scx_pipeline.model.calendar import Month
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.table import Table
+from scx_pipeline.warehouse.driver_errors import first_line
 from scx_pipeline.warehouse.parquet_files import ParquetFiles
-from scx_pipeline.warehouse.protocol import first_line
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from scx_pipeline.declarations.latest_rows import latest_rows_table
-from scx_pipeline.model.star import Column, Month, MonthRange, Table
-from scx_pipeline.warehouse.protocol import in_month_range, names, qualified, quote
+from scx_pipeline.model.calendar import Month, MonthRange
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.table import Table
+from scx_pipeline.warehouse.sql_text import in_month_range, names, qualified, quote
 
 if TYPE_CHECKING:
     from scx_pipeline.declarations.compiled_star import CompiledStar

@@ -11,7 +11,7 @@ from typing import Any
 from scx_pipeline.errors import LakeError
 from scx_pipeline.lake.format.lake_store import LakeStore
 from scx_pipeline.lake.format.layout import Shape
-from scx_pipeline.model.star import Month, MonthRange
+from scx_pipeline.model.calendar import Month, MonthRange
 from scx_pipeline.planning.selection import MonthState
 
 FORMAT = 1  # of what stands in a manifest

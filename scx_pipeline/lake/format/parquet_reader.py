@@ -11,7 +11,8 @@ from urllib.parse import unquote
 
 from scx_pipeline.errors import LakeError
 from scx_pipeline.lake.format.layout import FOLDERS, folders_of
-from scx_pipeline.model.star import Column, Table
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.table import Table
 from scx_pipeline.storage.s3 import reason_of
 from scx_pipeline.warehouse.redshift.copy_command import arrow_type
 

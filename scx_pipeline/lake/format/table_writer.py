@@ -19,9 +19,12 @@ from scx_pipeline.lake.format.layout import (
     within,
 )
 from scx_pipeline.lake.format.manifest import DataFile
-from scx_pipeline.model.star import Column, Month, MonthRange, Table
+from scx_pipeline.model.calendar import Month, MonthRange
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.table import Table
 from scx_pipeline.warehouse.export import Unload
-from scx_pipeline.warehouse.protocol import Relations, qualified, quote
+from scx_pipeline.warehouse.session import Relations
+from scx_pipeline.warehouse.sql_text import qualified, quote
 
 Counts = Mapping[Month | None, int]  # rows by month; None: of a table that is not kept by month
 WHOLE_NUMBERS = ("smallint", "integer", "bigint")

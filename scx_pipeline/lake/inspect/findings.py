@@ -19,7 +19,9 @@ from scx_pipeline.lake.format.layout import (
     shape_of,
 )
 from scx_pipeline.lake.format.manifest import DataFile, Manifest, PartitionState
-from scx_pipeline.model.star import Month, Star, Table
+from scx_pipeline.model.calendar import Month
+from scx_pipeline.model.star import Star
+from scx_pipeline.model.table import Table
 from scx_pipeline.warehouse.redshift.copy_command import arrow_type
 
 if TYPE_CHECKING:

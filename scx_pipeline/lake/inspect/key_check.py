@@ -16,13 +16,17 @@ from scx_pipeline.lake.format.layout import folders_of
 from scx_pipeline.lake.format.manifest import DataFile
 from scx_pipeline.lake.format.parquet_reader import folder_values
 from scx_pipeline.lake.inspect.findings import Finding, anew, of_file
-from scx_pipeline.model.star import Column, Star, Table
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.star import Star
+from scx_pipeline.model.table import Table
 from scx_pipeline.parsing.values import literal
 from scx_pipeline.planning.selection import SelectedObject, split_batches
 from scx_pipeline.storage.bucket import Bucket, LocalFile, ObjectInfo
 from scx_pipeline.storage.temporary_folder import temporary_folder
+from scx_pipeline.warehouse.capabilities import Limits
+from scx_pipeline.warehouse.driver_errors import first_line
 from scx_pipeline.warehouse.duckdb.duckdb_warehouse import duckdb_type, surely_unique
-from scx_pipeline.warehouse.protocol import Limits, first_line, names, quote
+from scx_pipeline.warehouse.sql_text import names, quote
 
 if TYPE_CHECKING:
     import duckdb

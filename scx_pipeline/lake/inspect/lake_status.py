@@ -14,8 +14,9 @@ from scx_pipeline.errors import BucketError, LakeError
 from scx_pipeline.lake.format.lake_store import LakeStore, find_lake_store
 from scx_pipeline.lake.format.layout import ACCOUNTS, WRITING
 from scx_pipeline.lake.format.manifest import DataFile, Manifest, PartitionState, read_manifest
-from scx_pipeline.loading.load import list_selection
-from scx_pipeline.model.star import Month, Star
+from scx_pipeline.loading.changes import list_selection
+from scx_pipeline.model.calendar import Month
+from scx_pipeline.model.star import Star
 from scx_pipeline.planning.selection import Selection, changed_months, unpartitioned_change
 from scx_pipeline.storage.bucket import open_bucket
 

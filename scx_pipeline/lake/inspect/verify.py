@@ -25,7 +25,7 @@ from scx_pipeline.lake.inspect.findings import (
 from scx_pipeline.lake.inspect.key_check import KeyCheck
 from scx_pipeline.lake.inspect.lake_status import standing_lake
 from scx_pipeline.storage.bucket import Bucket, ObjectInfo
-from scx_pipeline.warehouse.protocol import Limits
+from scx_pipeline.warehouse.capabilities import Limits
 
 if TYPE_CHECKING:
     from pyarrow.parquet import FileMetaData

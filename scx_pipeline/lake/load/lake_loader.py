@@ -19,12 +19,17 @@ from scx_pipeline.lake.format.manifest import Manifest
 from scx_pipeline.lake.load.lake_source import NEVER, LakeSource
 from scx_pipeline.lake.load.load_plan import WHOLE, check_made, check_unpartitioned, lake_of, state_of
 from scx_pipeline.loading.checks import check_ingest_result
-from scx_pipeline.loading.load import Loader, LoadReport, LoadRun, Progress, RefreshRun
+from scx_pipeline.loading.load_report import LoadReport, Progress
+from scx_pipeline.loading.load_run import LoadRun, RefreshRun
+from scx_pipeline.loading.loader import Loader
 from scx_pipeline.loading.target import LoadTarget
-from scx_pipeline.model.star import UNPARTITIONED, Month, MonthRange, Source, Table
+from scx_pipeline.model.calendar import UNPARTITIONED, Month, MonthRange
+from scx_pipeline.model.source import Source
+from scx_pipeline.model.table import Table
 from scx_pipeline.planning.selection import MonthState, SelectedObject, Selection, select_objects
 from scx_pipeline.storage.bucket import ObjectInfo
-from scx_pipeline.warehouse.protocol import Session, Warehouse
+from scx_pipeline.warehouse.session import Session
+from scx_pipeline.warehouse.warehouse import Warehouse
 
 
 class LakeLoader(Loader):

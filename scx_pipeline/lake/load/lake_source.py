@@ -20,12 +20,14 @@ from scx_pipeline.lake.format.layout import ACCOUNTS, stands_in
 from scx_pipeline.lake.format.manifest import Manifest
 from scx_pipeline.lake.load.load_plan import state_of
 from scx_pipeline.loading import publish
-from scx_pipeline.loading.load import LoadReport
+from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline.loading.warehouse_target import WarehouseTables
-from scx_pipeline.model.star import UNPARTITIONED, LoadScope, Month, MonthRange, Table
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
+from scx_pipeline.model.table import Table
 from scx_pipeline.planning.selection import Selection, select_objects
 from scx_pipeline.storage.bucket import ObjectInfo
-from scx_pipeline.warehouse.protocol import STATE_SCHEMA, Session, in_month_range, names, qualified
+from scx_pipeline.warehouse.session import Session
+from scx_pipeline.warehouse.sql_text import STATE_SCHEMA, in_month_range, names, qualified
 
 if TYPE_CHECKING:
     import pyarrow as pa

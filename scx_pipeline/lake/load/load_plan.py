@@ -12,10 +12,12 @@ from scx_pipeline.lake.format.lake_store import LakeStore
 from scx_pipeline.lake.format.layout import shape_of, stands_in
 from scx_pipeline.lake.format.manifest import Manifest, PartitionState
 from scx_pipeline.lake.inspect.lake_status import nothing_of, standing_lake
-from scx_pipeline.loading.load import LoadedState, read_loaded_state
-from scx_pipeline.model.star import Month, Star, Table
+from scx_pipeline.loading.changes import LoadedState, read_loaded_state
+from scx_pipeline.model.calendar import Month
+from scx_pipeline.model.star import Star
+from scx_pipeline.model.table import Table
 from scx_pipeline.planning.selection import MonthState
-from scx_pipeline.warehouse.protocol import Warehouse
+from scx_pipeline.warehouse.warehouse import Warehouse
 
 WHOLE = "the tables without months"
 

@@ -13,9 +13,9 @@ from scx_pipeline.lake.build.build_request import BuildRequest, BuildResult
 from scx_pipeline.lake.build.builder import LakeBuilder
 from scx_pipeline.lake.format.lake_store import open_lake_store
 from scx_pipeline.lake.spark.spark_engine import SparkLakeEngine, told
-from scx_pipeline.loading.load import LoadReport
+from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline.storage.bucket import open_bucket
-from scx_pipeline.warehouse.protocol import first_line
+from scx_pipeline.warehouse.driver_errors import first_line
 
 if TYPE_CHECKING:
     from dagster_pipes import PipesMessageWriter

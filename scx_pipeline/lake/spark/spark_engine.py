@@ -22,11 +22,18 @@ from scx_pipeline.lake.format.manifest import DataFile
 from scx_pipeline.lake.spark.worker import ACCOUNT, Account, Parse, Read, Write
 from scx_pipeline.loading.ingest import IngestJob, count_deduplicated, find_duplicate_keys
 from scx_pipeline.loading.target import StagingTarget
-from scx_pipeline.model.star import Column, LoadScope, Source, Star, Table
+from scx_pipeline.model.calendar import LoadScope
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.source import Source
+from scx_pipeline.model.star import Star
+from scx_pipeline.model.table import Table
 from scx_pipeline.planning.selection import SelectedObject, split_batches
+from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline.warehouse.export import Unload
-from scx_pipeline.warehouse.protocol import OBJECT, Limits, Relations, in_scope, latest_per_key, names, quote
+from scx_pipeline.warehouse.session import Relations
 from scx_pipeline.warehouse.spark import CAPABILITIES, SETTINGS, row_hash, spark_type
+from scx_pipeline.warehouse.sql_text import in_scope, latest_per_key, names, quote
+from scx_pipeline.warehouse.staging_buffer import OBJECT
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -16,13 +16,18 @@ from scx_pipeline.lake.format.lake_store import open_lake_store
 from scx_pipeline.lake.format.layout import PART
 from scx_pipeline.lake.format.parquet_reader import BATCH_ROWS, read_batches, schema_of
 from scx_pipeline.loading.ingest import IngestJob
-from scx_pipeline.model.star import Column, LoadScope, MonthRange, Source, Table
+from scx_pipeline.model.calendar import LoadScope, MonthRange
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.source import Source
+from scx_pipeline.model.table import Table
 from scx_pipeline.parsing.parser import UndeclaredFields
 from scx_pipeline.planning.selection import SelectedObject
 from scx_pipeline.storage.bucket import DEFAULT_OPTIONS, BucketOptions, open_bucket
+from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline.warehouse.duckdb.duckdb_warehouse import duckdb_type, in_memory_database
 from scx_pipeline.warehouse.export import Unload, write_parquet
-from scx_pipeline.warehouse.protocol import OBJECT, Limits, StagingBuffer, in_scope, names, quote
+from scx_pipeline.warehouse.sql_text import in_scope, names, quote
+from scx_pipeline.warehouse.staging_buffer import OBJECT, StagingBuffer
 
 if TYPE_CHECKING:
     import duckdb

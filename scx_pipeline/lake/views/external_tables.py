@@ -10,9 +10,11 @@ from scx_pipeline.errors import LakeError
 from scx_pipeline.lake.format.layout import FOLDERS, file_columns, folders_of
 from scx_pipeline.lake.format.manifest import Manifest
 from scx_pipeline.lake.format.parquet_reader import NO_VALUE, folder_values
-from scx_pipeline.model.star import Column, Star, Table
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.star import Star
+from scx_pipeline.model.table import Table
 from scx_pipeline.parsing.values import literal
-from scx_pipeline.warehouse.protocol import quote
+from scx_pipeline.warehouse.sql_text import quote
 
 YEARS_AHEAD = 20  # beyond the newest month, of which Athena looks for folders
 PARTITIONS = 100  # that one ALTER TABLE may add

@@ -10,10 +10,12 @@ from scx_pipeline.lake.format.lake_store import LakeStore
 from scx_pipeline.lake.format.layout import folders_of
 from scx_pipeline.lake.format.manifest import MANIFESTS, Manifest
 from scx_pipeline.lake.views.external_tables import athena_tables, redshift_tables, spark_tables
-from scx_pipeline.model.star import Star, Table
+from scx_pipeline.model.star import Star
+from scx_pipeline.model.table import Table
 from scx_pipeline.parsing.values import literal
+from scx_pipeline.warehouse.driver_errors import first_line
 from scx_pipeline.warehouse.duckdb.duckdb_warehouse import duckdb_type
-from scx_pipeline.warehouse.protocol import first_line, qualified, quote
+from scx_pipeline.warehouse.sql_text import qualified, quote
 
 MISREAD = "*?[]{}=\\"  # in the lake's own path: patterns, columns or escapes to one engine or another
 FILE = "_object"  # a column that no table can have

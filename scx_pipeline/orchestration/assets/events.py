@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from scx_pipeline.errors import CheckFailedError, PipelineError
-from scx_pipeline.loading.load import LoadReport
+from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline.orchestration.assets.metadata import Key, load_metadata
 
 FAILURE_KIND = "kind"  # of a failure's metadata

@@ -10,7 +10,9 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.lake.format.layout import folders_of
-from scx_pipeline.model.star import UNPARTITIONED, LoadScope, Star, Table
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope
+from scx_pipeline.model.star import Star
+from scx_pipeline.model.table import Table
 from scx_pipeline.orchestration.assets.events import failure, recorded
 from scx_pipeline.orchestration.assets.metadata import asset_key, code_references, lake_key, table_metadata
 from scx_pipeline.orchestration.assets.table_assets import NO_MONTH, check_specs

@@ -9,8 +9,9 @@ from typing import Any
 import dagster as dg
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.loading.load import LoadReport
-from scx_pipeline.model.star import Month, Table
+from scx_pipeline.loading.load_report import LoadReport
+from scx_pipeline.model.calendar import Month
+from scx_pipeline.model.table import Table
 
 Key = Callable[[str], dg.AssetKey]  # a table's asset
 

@@ -8,12 +8,12 @@ import dagster as dg
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import PipelineError
-from scx_pipeline.model.star import Query
+from scx_pipeline.model.query import Query
 from scx_pipeline.orchestration.assets.events import failure
 from scx_pipeline.orchestration.assets.metadata import asset_key
 from scx_pipeline.orchestration.resources.warehouse_resources import WarehouseResource
 from scx_pipeline.reporting.queries import draw, run_query
-from scx_pipeline.warehouse.protocol import Session
+from scx_pipeline.warehouse.session import Session
 
 SHOWN_ROWS = 200
 _KINDS = {"i": "int", "u": "int", "f": "float", "b": "bool"}

@@ -9,9 +9,13 @@ import dagster as dg
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.lake.load.lake_loader import LakeLoader
+from scx_pipeline.loading.changes import list_selection
 from scx_pipeline.loading.checks import declared_checks
-from scx_pipeline.loading.load import BucketLoader, Loader, LoadReport, list_selection
-from scx_pipeline.model.star import UNPARTITIONED, LoadScope, Source, Table
+from scx_pipeline.loading.load_report import LoadReport
+from scx_pipeline.loading.loader import BucketLoader, Loader
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope
+from scx_pipeline.model.source import Source
+from scx_pipeline.model.table import Table
 from scx_pipeline.orchestration.assets.events import failure, recorded
 from scx_pipeline.orchestration.assets.metadata import Key, asset_key, code_references, table_metadata
 from scx_pipeline.orchestration.partitions import monthly, range_of_keys

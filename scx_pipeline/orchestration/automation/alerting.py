@@ -20,8 +20,8 @@ from scx_pipeline.alerts.sensor_state import new_messages, read_cursor, standing
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star, star_names, stars_folder
 from scx_pipeline.errors import AlertError, PipelineError
-from scx_pipeline.loading.load import LoadedState, Plan, compare, list_selection, read_loaded_state
-from scx_pipeline.model.star import UNPARTITIONED, Month
+from scx_pipeline.loading.changes import LoadedState, Plan, compare, list_selection, read_loaded_state
+from scx_pipeline.model.calendar import UNPARTITIONED, Month
 from scx_pipeline.orchestration.automation.sensors import TICK_LOCK_TIMEOUT, TICK_RETRY_SECONDS
 from scx_pipeline.orchestration.resources.warehouse_resources import (
     BucketResource,
@@ -32,7 +32,7 @@ from scx_pipeline.orchestration.runs.run_history import read_checks, read_run_hi
 from scx_pipeline.planning.selection import MonthState
 from scx_pipeline.reporting.status import RejectedRows, read_rejecting
 from scx_pipeline.settings import Settings
-from scx_pipeline.warehouse.protocol import Warehouse
+from scx_pipeline.warehouse.warehouse import Warehouse
 
 MOST_MESSAGES = 10  # to a channel in one tick; the others come with the next ones
 SPARE_SECONDS = 10.0  # of the time that Dagster gives a tick: one that takes longer forgets whom it has told

@@ -12,8 +12,10 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import PipelineError
-from scx_pipeline.loading.load import plan_star
-from scx_pipeline.model.star import UNPARTITIONED, Star, Table
+from scx_pipeline.loading.changes import plan_star
+from scx_pipeline.model.calendar import UNPARTITIONED
+from scx_pipeline.model.star import Star
+from scx_pipeline.model.table import Table
 from scx_pipeline.orchestration.assets.metadata import asset_key
 from scx_pipeline.orchestration.partitions import monthly, range_tags
 from scx_pipeline.orchestration.resources.warehouse_resources import BucketResource, WarehouseResource

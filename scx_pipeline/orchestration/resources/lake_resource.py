@@ -15,12 +15,12 @@ from scx_pipeline.lake.build.build_request import BuildRequest, BuildResult
 from scx_pipeline.lake.build.builder import LakeBuilder
 from scx_pipeline.lake.build.duckdb_engine import DuckDBLakeEngine
 from scx_pipeline.lake.format.lake_store import open_lake_store
-from scx_pipeline.loading.load import LoadReport
-from scx_pipeline.model.star import LoadScope
+from scx_pipeline.loading.load_report import LoadReport
+from scx_pipeline.model.calendar import LoadScope
 from scx_pipeline.orchestration.resources.warehouse_resources import BucketResource
 from scx_pipeline.orchestration.spark.pipes import check_java, find_submit, run_here
 from scx_pipeline.settings import Settings
-from scx_pipeline.warehouse.protocol import Limits
+from scx_pipeline.warehouse.capabilities import Limits
 
 # What each way to run Spark needs beside it, and what these settings look like.
 _NEEDED = {

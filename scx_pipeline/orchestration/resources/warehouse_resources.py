@@ -18,7 +18,9 @@ from scx_pipeline.errors import WarehouseError
 from scx_pipeline.settings import Settings
 from scx_pipeline.storage.bucket import Bucket, BucketOptions, open_bucket
 from scx_pipeline.storage.compression import UnpackedLimits, bytes_of
-from scx_pipeline.warehouse.protocol import Limits, Warehouse, connection_info, open_warehouse
+from scx_pipeline.warehouse.capabilities import Limits
+from scx_pipeline.warehouse.open_warehouse import connection_info, open_warehouse
+from scx_pipeline.warehouse.warehouse import Warehouse
 
 _log = logging.getLogger(__name__)
 _URL = "SCX_WAREHOUSE_URL"

@@ -13,7 +13,7 @@ import dagster as dg
 from dagster._core.utils import make_new_run_id
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.model.star import LoadScope
+from scx_pipeline.model.calendar import LoadScope
 from scx_pipeline.orchestration.assets.table_assets import FROM_LAKE, LAKE_URL, ROWS_FROM
 from scx_pipeline.orchestration.automation.sensors import refresh_name
 from scx_pipeline.orchestration.build import build_star, with_resources

@@ -11,7 +11,8 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG
 from scx_pipeline.alerts.advice import kind_of
 from scx_pipeline.alerts.facts import LOAD, REFRESH, RunScope
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.model.star import UNPARTITIONED, Month, MonthRange, Star
+from scx_pipeline.model.calendar import UNPARTITIONED, Month, MonthRange
+from scx_pipeline.model.star import Star
 from scx_pipeline.orchestration.assets.lake_assets import lake_job_name
 from scx_pipeline.orchestration.automation.sensors import refresh_name
 from scx_pipeline.orchestration.partitions import RANGE_END, RANGE_START

@@ -12,12 +12,12 @@ from io import StringIO
 
 from scx_pipeline.errors import SourceFileError
 from scx_pipeline.model.reserved_names import internal
-from scx_pipeline.model.star import Table
+from scx_pipeline.model.table import Table
 from scx_pipeline.parsing.csv.byte_scan import FIELD, MAX_RECORD_BYTES
 from scx_pipeline.parsing.parser import compression_of, decompressing, paths_of
 from scx_pipeline.parsing.records import BOM
 from scx_pipeline.storage.bucket import LocalFile
-from scx_pipeline.warehouse.protocol import quote
+from scx_pipeline.warehouse.sql_text import quote
 
 HEADER_BYTES = 64 << 10  # that are read at first; few headers are longer
 # A buffer must hold a few records of the longest kind. Larger ones are no faster, and a file that is decompressed takes several.

@@ -33,7 +33,7 @@ from scx_pipeline.parsing.parser import (
 from scx_pipeline.parsing.records import RAW_LIMIT
 from scx_pipeline.storage.bucket import LocalFile
 from scx_pipeline.storage.compression import check_content
-from scx_pipeline.warehouse.protocol import names, quote
+from scx_pipeline.warehouse.sql_text import names, quote
 
 MAX_SHORT = 1000  # short records of a file that is scanned: the scan keeps something of each in memory
 COUNTERS = 2  # files are counted by as many threads

@@ -10,11 +10,13 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
+from scx_pipeline.model.column import Column
 from scx_pipeline.model.reserved_names import VIRTUAL_COLUMNS, internal
-from scx_pipeline.model.star import Column, Source, Table
+from scx_pipeline.model.source import Source
+from scx_pipeline.model.table import Table
 from scx_pipeline.parsing import values
 from scx_pipeline.parsing.values import literal
-from scx_pipeline.warehouse.protocol import quote
+from scx_pipeline.warehouse.sql_text import quote
 
 # What is passed on beside the columns.
 NUMBER, JSON, KEYS, ODD, NUL = map(internal, ("number", "json", "keys", "odd", "nul"))

@@ -36,7 +36,7 @@ from scx_pipeline.parsing.records import BOM, RAW_LIMIT
 from scx_pipeline.parsing.values import IN_CALENDAR, first_violations, literal, told
 from scx_pipeline.storage.bucket import Document, LocalFile
 from scx_pipeline.storage.compression import check_content, open_plain
-from scx_pipeline.warehouse.protocol import names, quote
+from scx_pipeline.warehouse.sql_text import names, quote
 
 # Of DuckDB's scan: it reads a line of so many bytes in any case. A file with long lines is read alone and through smaller
 # buffers, so that few of these come at a time: JSON takes several times its size while it is taken apart.

@@ -9,13 +9,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from scx_pipeline.model.column import Column
 from scx_pipeline.model.reserved_names import internal
-from scx_pipeline.model.star import Column, Source, Table
+from scx_pipeline.model.source import Source
+from scx_pipeline.model.table import Table
 from scx_pipeline.parsing import values
 from scx_pipeline.parsing.parser import UndeclaredFields
 from scx_pipeline.parsing.values import literal, text_of
 from scx_pipeline.warehouse.duckdb.duckdb_warehouse import duckdb_type
-from scx_pipeline.warehouse.protocol import quote
+from scx_pipeline.warehouse.sql_text import quote
 
 Rule = tuple[str, str | None, str]
 

@@ -24,7 +24,7 @@ from scx_pipeline.parsing.parser import (
 from scx_pipeline.parsing.records import RAW_LIMIT
 from scx_pipeline.parsing.values import first_violations, literal, told
 from scx_pipeline.storage.bucket import LocalFile
-from scx_pipeline.warehouse.protocol import names, quote
+from scx_pipeline.warehouse.sql_text import names, quote
 
 if TYPE_CHECKING:
     import duckdb

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scx_pipeline.warehouse.health import HealthReport, TableHealth, megabytes
-from scx_pipeline.warehouse.protocol import Session
+from scx_pipeline.warehouse.session import Session
 
 FREE, LEAST = 0.4, 64_000_000  # share of the file, and bytes, from which on it is worth the trouble
 

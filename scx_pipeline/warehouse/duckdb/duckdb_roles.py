@@ -3,8 +3,8 @@ All of it is comments: there is nothing to run in the database."""
 
 from __future__ import annotations
 
-from scx_pipeline.warehouse.protocol import STATE_SCHEMA, quote
 from scx_pipeline.warehouse.roles import Roles, lines
+from scx_pipeline.warehouse.sql_text import STATE_SCHEMA, quote
 
 
 def roles_sql(roles: Roles) -> str:

@@ -16,30 +16,20 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from scx_pipeline.errors import WarehouseBusyError, WarehouseError
-from scx_pipeline.model.star import Column, LoadScope, Table
+from scx_pipeline.model.calendar import LoadScope
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.table import Table
 from scx_pipeline.storage.temporary_folder import make_private, temporary_folder
+from scx_pipeline.warehouse.capabilities import Capabilities, Limits
+from scx_pipeline.warehouse.driver_errors import first_line, out_of_memory
 from scx_pipeline.warehouse.duckdb import duckdb_maintenance, duckdb_roles
 from scx_pipeline.warehouse.export import Unload, write_parquet
 from scx_pipeline.warehouse.health import HealthReport
 from scx_pipeline.warehouse.parquet_files import ParquetFiles, check_arrived
-from scx_pipeline.warehouse.protocol import (
-    OBJECT,
-    Capabilities,
-    Limits,
-    Notify,
-    Relation,
-    Session,
-    StagingBuffer,
-    Warehouse,
-    by_table,
-    first_line,
-    in_scope,
-    latest_per_key,
-    names,
-    out_of_memory,
-    qualified,
-    quote,
-)
+from scx_pipeline.warehouse.session import Relation, Session, by_table
+from scx_pipeline.warehouse.sql_text import in_scope, latest_per_key, names, qualified, quote
+from scx_pipeline.warehouse.staging_buffer import OBJECT, StagingBuffer
+from scx_pipeline.warehouse.warehouse import Notify, Warehouse
 
 if TYPE_CHECKING:
     import duckdb

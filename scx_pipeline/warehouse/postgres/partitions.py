@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from scx_pipeline.errors import WarehouseBusyError
-from scx_pipeline.model.star import UNPARTITIONED, LoadScope, Month, MonthRange, Table
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
+from scx_pipeline.model.table import Table
 from scx_pipeline.warehouse.postgres import session_settings
-from scx_pipeline.warehouse.protocol import in_month_range, in_scope, qualified, quote
+from scx_pipeline.warehouse.sql_text import in_month_range, in_scope, qualified, quote
 
 if TYPE_CHECKING:
     from scx_pipeline.warehouse.postgres.postgres_warehouse import PostgresSession

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from scx_pipeline.errors import WarehouseBusyError, WarehouseError
-from scx_pipeline.warehouse.protocol import Limits, first_line
+from scx_pipeline.warehouse.capabilities import Limits
+from scx_pipeline.warehouse.driver_errors import first_line
 from scx_pipeline.warehouse.psycopg import RetryableTransactionError, forbidden, stopped
 
 AGAIN = "run again"

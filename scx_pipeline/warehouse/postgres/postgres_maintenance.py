@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scx_pipeline.warehouse.health import HealthReport, TableHealth, megabytes
-from scx_pipeline.warehouse.protocol import Session
+from scx_pipeline.warehouse.session import Session
 
 BLOAT, LEAST = 0.4, 64_000_000  # share of a table, and bytes, from which on it is worth the trouble
 

@@ -3,8 +3,8 @@ Nothing is connected here."""
 
 from __future__ import annotations
 
-from scx_pipeline.warehouse.protocol import names, quote
 from scx_pipeline.warehouse.roles import ANALYST_MINUTES, Roles, lines, schemas_sql
+from scx_pipeline.warehouse.sql_text import names, quote
 
 
 def roles_sql(roles: Roles) -> str:

@@ -12,8 +12,12 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.errors import WarehouseBusyError, WarehouseError
-from scx_pipeline.model.star import UNPARTITIONED, Column, LoadScope, Month, MonthRange, Table
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.table import Table
 from scx_pipeline.warehouse.arrow_rows import open_arrow_buffer
+from scx_pipeline.warehouse.capabilities import Capabilities, Limits
+from scx_pipeline.warehouse.driver_errors import first_line
 from scx_pipeline.warehouse.duckdb.duckdb_warehouse import DuckDBSession, in_memory_database, refused
 from scx_pipeline.warehouse.export import Unload, write_parquet
 from scx_pipeline.warehouse.health import HealthReport
@@ -41,23 +45,6 @@ from scx_pipeline.warehouse.postgres.staging_buffers import (
     StreamingStagingBuffer,
     check_count,
 )
-from scx_pipeline.warehouse.protocol import (
-    OBJECT,
-    STATE_SCHEMA,
-    Capabilities,
-    Limits,
-    Notify,
-    Relations,
-    Result,
-    Session,
-    StagingBuffer,
-    Warehouse,
-    first_line,
-    month_of,
-    names,
-    qualified,
-    quote,
-)
 from scx_pipeline.warehouse.psycopg import (
     Address,
     PostgresProtocolSession,
@@ -66,6 +53,10 @@ from scx_pipeline.warehouse.psycopg import (
     unreadable,
 )
 from scx_pipeline.warehouse.scratch import ScratchDatabase, open_scratch_database, told
+from scx_pipeline.warehouse.session import Relations, Session
+from scx_pipeline.warehouse.sql_text import STATE_SCHEMA, month_of, names, qualified, quote
+from scx_pipeline.warehouse.staging_buffer import OBJECT, StagingBuffer
+from scx_pipeline.warehouse.warehouse import Notify, Result, Warehouse
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection

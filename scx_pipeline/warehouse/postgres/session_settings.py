@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from scx_pipeline.warehouse.protocol import Limits
+from scx_pipeline.warehouse.capabilities import Limits
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection

@@ -8,11 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from scx_pipeline.errors import WarehouseError
-from scx_pipeline.model.star import UNPARTITIONED, Month, MonthRange
+from scx_pipeline.model.calendar import UNPARTITIONED, Month, MonthRange
 from scx_pipeline.warehouse import arrow_rows
 from scx_pipeline.warehouse.postgres.binary_copy import COPY_BATCH_ROWS, Encoded
 from scx_pipeline.warehouse.postgres.partitions import PartitionTarget
-from scx_pipeline.warehouse.protocol import OBJECT, StagingBuffer, names
+from scx_pipeline.warehouse.sql_text import names
+from scx_pipeline.warehouse.staging_buffer import OBJECT, StagingBuffer
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,9 +7,11 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scx_pipeline.model.star import Month, Table
+from scx_pipeline.model.calendar import Month
+from scx_pipeline.model.table import Table
 from scx_pipeline.warehouse.postgres.partitions import by_partition
-from scx_pipeline.warehouse.protocol import Session, month_of, names, qualified, quote
+from scx_pipeline.warehouse.session import Session
+from scx_pipeline.warehouse.sql_text import month_of, names, qualified, quote
 
 
 @dataclass(frozen=True)

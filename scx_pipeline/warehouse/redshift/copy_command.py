@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from scx_pipeline.errors import WarehouseError
-from scx_pipeline.model.star import Column
+from scx_pipeline.model.column import Column
 from scx_pipeline.storage.s3 import open_s3, reason_of
 
 if TYPE_CHECKING:

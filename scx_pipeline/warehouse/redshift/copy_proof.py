@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from scx_pipeline.warehouse.protocol import CopyRequest
+from scx_pipeline.warehouse.object_reader import CopyRequest
 
 if TYPE_CHECKING:
     from scx_pipeline.warehouse.redshift.redshift_warehouse import RedshiftSession

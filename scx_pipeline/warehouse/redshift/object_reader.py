@@ -9,23 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from scx_pipeline.model.calendar import LoadScope
+from scx_pipeline.model.column import Column
 from scx_pipeline.model.reserved_names import internal
-from scx_pipeline.model.star import Column, LoadScope, Table
-from scx_pipeline.warehouse.protocol import (
-    OBJECT,
-    CopyRequest,
-    CopyResult,
-    ObjectReader,
-    ServerCopyError,
-    first_line,
-    in_scope,
-    names,
-    quote,
-)
+from scx_pipeline.model.table import Table
+from scx_pipeline.warehouse.driver_errors import first_line
+from scx_pipeline.warehouse.object_reader import CopyRequest, CopyResult, ObjectReader, ServerCopyError
 from scx_pipeline.warehouse.redshift import text_columns
 from scx_pipeline.warehouse.redshift.copy_command import Entry, copy_sql, quoted
 from scx_pipeline.warehouse.redshift.copy_proof import account_of, refused_file
 from scx_pipeline.warehouse.redshift.text_columns import DOUBTFUL, text_type
+from scx_pipeline.warehouse.sql_text import in_scope, names, quote
+from scx_pipeline.warehouse.staging_buffer import OBJECT
 
 if TYPE_CHECKING:
     from scx_pipeline.warehouse.redshift.redshift_warehouse import RedshiftSession

@@ -6,11 +6,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from scx_pipeline.model.star import Column
+from scx_pipeline.model.column import Column
 from scx_pipeline.storage.temporary_folder import temporary_folder
+from scx_pipeline.warehouse.driver_errors import first_line
+from scx_pipeline.warehouse.object_reader import ServerCopyError
 from scx_pipeline.warehouse.parquet_files import ParquetFiles
-from scx_pipeline.warehouse.protocol import ServerCopyError, first_line, names, quote
 from scx_pipeline.warehouse.redshift.copy_command import CODEC, Entry, copies_as_it_is, copyable
+from scx_pipeline.warehouse.sql_text import names, quote
 
 if TYPE_CHECKING:
     from scx_pipeline.warehouse.redshift.redshift_warehouse import RedshiftSession

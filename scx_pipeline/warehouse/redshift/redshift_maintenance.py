@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scx_pipeline.warehouse.health import HealthReport, TableHealth
-from scx_pipeline.warehouse.protocol import Session
+from scx_pipeline.warehouse.session import Session
 
 MEGABYTE = 1 << 20  # a block
 UNSORTED, STALE, SKEW = (

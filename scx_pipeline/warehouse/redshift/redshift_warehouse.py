@@ -12,28 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.errors import WarehouseBusyError, WarehouseError
-from scx_pipeline.model.star import Column, LoadScope, Table
+from scx_pipeline.model.calendar import LoadScope
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.table import Table
 from scx_pipeline.storage.temporary_folder import temporary_folder
+from scx_pipeline.warehouse.capabilities import Capabilities, Limits
+from scx_pipeline.warehouse.driver_errors import first_line
 from scx_pipeline.warehouse.export import Unload
 from scx_pipeline.warehouse.health import HealthReport
+from scx_pipeline.warehouse.object_reader import ServerCopyError
 from scx_pipeline.warehouse.parquet_files import ParquetFiles
-from scx_pipeline.warehouse.protocol import (
-    OBJECT,
-    STATE_SCHEMA,
-    Capabilities,
-    Limits,
-    Notify,
-    Result,
-    ServerCopyError,
-    Session,
-    StagingBuffer,
-    Warehouse,
-    first_line,
-    in_scope,
-    names,
-    qualified,
-    quote,
-)
 from scx_pipeline.warehouse.psycopg import (
     Address,
     PostgresProtocolSession,
@@ -58,6 +46,10 @@ from scx_pipeline.warehouse.redshift.parquet_copy import append_files
 from scx_pipeline.warehouse.redshift.redshift_login import Login, log_in
 from scx_pipeline.warehouse.redshift.unload_command import told_of, unload_sql
 from scx_pipeline.warehouse.scratch import ScratchDatabase, open_scratch_database, told
+from scx_pipeline.warehouse.session import Session
+from scx_pipeline.warehouse.sql_text import STATE_SCHEMA, in_scope, names, qualified, quote
+from scx_pipeline.warehouse.staging_buffer import OBJECT, StagingBuffer
+from scx_pipeline.warehouse.warehouse import Notify, Result, Warehouse
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection

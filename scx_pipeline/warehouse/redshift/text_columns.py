@@ -6,10 +6,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from scx_pipeline.model.column import Column
 from scx_pipeline.model.reserved_names import internal
-from scx_pipeline.model.star import Column
-from scx_pipeline.warehouse.protocol import names, quote
 from scx_pipeline.warehouse.redshift.copy_command import quoted
+from scx_pipeline.warehouse.sql_text import names, quote
 
 DOUBTFUL, UNTOLD = map(internal, ("doubtful", "untold"))
 SHORT = 64  # bytes of a text that is no text in the end; of what is longer, the parser judges

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from scx_pipeline.errors import LakeError
+from scx_pipeline.warehouse.driver_errors import first_line
 from scx_pipeline.warehouse.export import Unload
-from scx_pipeline.warehouse.protocol import first_line, names
 from scx_pipeline.warehouse.redshift.copy_command import Access, quoted
+from scx_pipeline.warehouse.sql_text import names
 
 # The cluster writes some for each of its slices. S3 copies no object of more than 5 GB at once.
 LARGEST_FILE = "1 GB"

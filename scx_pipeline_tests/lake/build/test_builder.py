@@ -12,7 +12,9 @@ from scx_pipeline.errors import CheckFailedError, LakeError, PipelineError
 from scx_pipeline.lake.build.builder import LakeBuilder
 from scx_pipeline.lake.build.duckdb_engine import DuckDBLakeEngine
 from scx_pipeline.lake.format.lake_store import open_lake_store
-from scx_pipeline.model.star import MONTH_FOLDERS, Column, Month, Table
+from scx_pipeline.model.table import MONTH_FOLDERS, Table
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.calendar import Month
 from scx_pipeline.warehouse import export
 from scx_pipeline_tests.support.lake_contents import contents, counts
 from scx_pipeline_tests.support.lake_loads import STARS, Loads, change_scx, open_loads, put_music, put_scx

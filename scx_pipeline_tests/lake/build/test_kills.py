@@ -11,7 +11,7 @@ from pathlib import Path
 from scx_pipeline.orchestration.runs.execute import open_runner
 from scx_pipeline.orchestration.assets.lake_assets import lake_job_name
 from scx_pipeline.settings import Settings
-from scx_pipeline.model.star import MonthRange
+from scx_pipeline.model.calendar import MonthRange
 from scx_pipeline_tests.support.lake_contents import contents
 from scx_pipeline_tests.support.lake_loads import Loads, change_scx, open_loads, put_scx
 from scx_pipeline_tests.support.load_process import NURSERY, start_nursery

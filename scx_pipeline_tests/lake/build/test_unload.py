@@ -21,8 +21,11 @@ import pytest
 from scx_pipeline.errors import LakeError, PipelineError, WarehouseError
 from scx_pipeline.lake.format.layout import FOLDERS, MONTH, YEAR, new_run
 from scx_pipeline.lake.format.lake_store import LakeStore, open_lake_store
-from scx_pipeline.model.star import Column, Table
-from scx_pipeline.warehouse.protocol import Session, open_warehouse, qualified
+from scx_pipeline.model.table import Table
+from scx_pipeline.model.column import Column
+from scx_pipeline.warehouse.open_warehouse import open_warehouse
+from scx_pipeline.warehouse.session import Session
+from scx_pipeline.warehouse.sql_text import qualified
 from scx_pipeline.warehouse.postgres.postgres_warehouse import PostgresSession
 from scx_pipeline.warehouse.redshift.copy_command import arrow_type
 from scx_pipeline.warehouse.export import Unload

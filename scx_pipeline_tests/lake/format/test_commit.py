@@ -12,7 +12,7 @@ from scx_pipeline.errors import LakeError
 from scx_pipeline.lake.format.commit import KEPT_MANIFESTS, LakeTransaction, NewFiles, begin, commit, give_up
 from scx_pipeline.lake.format.lake_store import LakeStore, open_lake_store
 from scx_pipeline.lake.format.manifest import DataFile, Manifest, PartitionState, read_manifest
-from scx_pipeline.model.star import Month, MonthRange
+from scx_pipeline.model.calendar import Month, MonthRange
 from scx_pipeline.planning.selection import MonthState
 
 MARCH, APRIL = Month(2021, 3), Month(2021, 4)

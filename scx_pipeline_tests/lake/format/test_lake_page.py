@@ -13,7 +13,7 @@ import pytest
 from scx_pipeline.lake.format.manifest import DataFile, Manifest
 from scx_pipeline.lake.views.external_tables import athena_table, redshift_table, spark_table
 from scx_pipeline.lake.views.views import MISREAD, view_of
-from scx_pipeline.model.star import Month
+from scx_pipeline.model.calendar import Month
 from scx_pipeline_tests.support.lake_env import Lake, standing
 from scx_pipeline_tests.support.load_env import in_order, scx_star
 

@@ -12,7 +12,7 @@ import pytest
 
 from scx_pipeline.lake.format.commit import begin
 from scx_pipeline.lake.inspect.lake_status import ALL_MONTHS, NO_MONTHS, LakeStatus, began, read_status
-from scx_pipeline.model.star import Month
+from scx_pipeline.model.calendar import Month
 from scx_pipeline_tests.cli.conftest import Scx, scx  # noqa: F401  (a fixture)
 from scx_pipeline_tests.lake.conftest import WORLDS
 from scx_pipeline_tests.support.lake_env import Lake, lake_url

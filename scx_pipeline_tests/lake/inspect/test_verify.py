@@ -22,8 +22,8 @@ from scx_pipeline.lake.format.lake_store import LakeStore
 from scx_pipeline.lake.format.manifest import DataFile, Manifest
 from scx_pipeline.lake.inspect.findings import Finding
 from scx_pipeline.lake.inspect.verify import Verified, Verifier
-from scx_pipeline.model.star import Month
-from scx_pipeline.warehouse.protocol import Limits
+from scx_pipeline.model.calendar import Month
+from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline_tests.cli.conftest import Scx, scx  # noqa: F401  (a fixture)
 from scx_pipeline_tests.support.lake_env import Lake, lake_url
 from scx_pipeline_tests.support.load_env import FACTS, MARCH, edited_star, folder_world, job

@@ -23,8 +23,9 @@ from scx_pipeline.lake.format.layout import NEWEST
 from scx_pipeline.lake.load.lake_loader import LakeLoader
 from scx_pipeline.lake.load.lake_source import LakeSource
 from scx_pipeline.lake.load.load_plan import plan_loading
-from scx_pipeline.loading.load import LoadReport
-from scx_pipeline.model.star import LoadScope, Month, MonthRange, Table
+from scx_pipeline.loading.load_report import LoadReport
+from scx_pipeline.model.calendar import LoadScope, Month, MonthRange
+from scx_pipeline.model.table import Table
 from scx_pipeline.ownership.table_ownership import adopt
 from scx_pipeline_tests.support import engines
 from scx_pipeline_tests.support.broken_statements import BrokenOff, breaking

@@ -18,8 +18,8 @@ from scx_pipeline.lake.format.layout import file_columns, folders_of
 from scx_pipeline.lake.format.parquet_reader import schema_of
 from scx_pipeline.lake.spark import spark_engine
 from scx_pipeline.lake.spark.spark_engine import SCHEMA, SparkLakeEngine, reason_of
-from scx_pipeline.loading.load import LoadReport
-from scx_pipeline.model.star import UNPARTITIONED, LoadScope, Month, MonthRange
+from scx_pipeline.loading.load_report import LoadReport
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
 from scx_pipeline.samples.scx.scx_bucket import ScxLogOptions, generate
 from scx_pipeline.warehouse.spark import CAPABILITIES
 from scx_pipeline_tests.cases.test_dialects import BY_ROW, COLUMNS, OF_ALL_ROWS, ROWS

@@ -21,7 +21,8 @@ from scx_pipeline.lake.format.lake_store import LakeStore
 from scx_pipeline.lake.format.manifest import DataFile, Manifest
 from scx_pipeline.lake.inspect.lake_status import standing_lake
 from scx_pipeline.lake.views.views import CHANGED, make_views, view_of, views_for
-from scx_pipeline.model.star import Month, Star
+from scx_pipeline.model.calendar import Month
+from scx_pipeline.model.star import Star
 from scx_pipeline.reporting.queries import run_query
 from scx_pipeline.warehouse.duckdb.duckdb_warehouse import CAPABILITIES, duckdb_type
 from scx_pipeline_tests.lake.conftest import put_jobs

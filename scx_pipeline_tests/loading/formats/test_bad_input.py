@@ -12,7 +12,8 @@ import pytest
 
 from scx_pipeline.errors import BucketError, PipelineError, SourceFileError, WarehouseError
 from scx_pipeline.storage.bucket import open_bucket
-from scx_pipeline.warehouse.protocol import Limits, open_warehouse
+from scx_pipeline.warehouse.capabilities import Limits
+from scx_pipeline.warehouse.open_warehouse import open_warehouse
 from scx_pipeline_tests.support.load_env import (
     APRIL,
     MARCH,

@@ -11,7 +11,7 @@ import pytest
 
 from scx_pipeline.errors import CheckFailedError, SourceFileError
 from scx_pipeline.history.check_result import CheckResult
-from scx_pipeline.loading.load import LoadReport
+from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline.samples.sensor_readings.sensor_readings_bucket import SensorOptions, generate
 from scx_pipeline_tests.support.load_env import range_of_keys
 from scx_pipeline_tests.support.sensor_env import (

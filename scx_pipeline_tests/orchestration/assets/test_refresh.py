@@ -14,7 +14,7 @@ import pytest
 from dagster._core.storage.dagster_run import DagsterRun
 
 from scx_pipeline.loading.checks import declared_checks
-from scx_pipeline.model.star import UNPARTITIONED
+from scx_pipeline.model.calendar import UNPARTITIONED
 from scx_pipeline.orchestration.automation import sensors
 from scx_pipeline.orchestration.build import build_star, with_resources
 from scx_pipeline.orchestration.partitions import RANGE_END, RANGE_START, range_tags

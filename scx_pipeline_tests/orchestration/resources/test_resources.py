@@ -17,8 +17,9 @@ from scx_pipeline.orchestration.resources.warehouse_resources import (
     resources,
 )
 from scx_pipeline.settings import read_settings
-from scx_pipeline.warehouse.protocol import Warehouse, connection_info
+from scx_pipeline.warehouse.open_warehouse import connection_info
 from scx_pipeline.warehouse.redshift import redshift_warehouse
+from scx_pipeline.warehouse.warehouse import Warehouse
 
 PASSWORD = "hunter2-is-no-secret"
 POSTGRES = f"postgresql://scx:{PASSWORD}@db.example/dev"

@@ -15,12 +15,12 @@ from botocore.validate import ParamValidator
 from scx_pipeline.errors import SettingsError
 from scx_pipeline.lake.build.build_request import BuildRequest
 from scx_pipeline.lake.spark.code_archive import Code, open_code
-from scx_pipeline.model.star import UNPARTITIONED, LoadScope, Month, MonthRange
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
 from scx_pipeline.orchestration.resources.lake_resource import LakeResource, lake_resource
 from scx_pipeline.orchestration.spark import emr, emr_cluster, emr_serverless
 from scx_pipeline.orchestration.spark.spark_job import Job, in_one_line, tag_text
 from scx_pipeline.settings import Settings
-from scx_pipeline.warehouse.protocol import Limits
+from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline_tests.support.servers.emr import APPLICATION, ROLE, breaches, input_of
 
 CODE = Code("s3://c/code/lake_job-1.py", "s3://c/code/environment-1.tar.gz", "/usr/bin/python3.11")

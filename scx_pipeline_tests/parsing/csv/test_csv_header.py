@@ -14,7 +14,8 @@ import pyarrow as pa
 import pytest
 
 from scx_pipeline.errors import SourceFileError
-from scx_pipeline.model.star import Column, Table
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.table import Table
 from scx_pipeline.parsing.csv import csv_header
 from scx_pipeline.parsing.csv.csv_header import HEADER_BYTES, Header, read_header
 from scx_pipeline.storage.bucket import LocalFile, ObjectInfo

@@ -16,7 +16,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from scx_pipeline.model.star import FilePattern, Source, Table
+from scx_pipeline.model.source import FilePattern, Source
+from scx_pipeline.model.table import Table
 from scx_pipeline.parsing import values
 from scx_pipeline.parsing.json.field_map import (
     NUMBER,
@@ -27,7 +28,7 @@ from scx_pipeline.parsing.json.field_map import (
     has_long_number,
 )
 from scx_pipeline.parsing.values import first_violations
-from scx_pipeline.warehouse.protocol import names
+from scx_pipeline.warehouse.sql_text import names
 
 SOURCE = Source(
     name="s",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from scx_pipeline.model.star import Table
+from scx_pipeline.model.table import Table
 from scx_pipeline.parsing.json.field_map import FieldMap
 from scx_pipeline_tests.fuzz.case import make_source
 

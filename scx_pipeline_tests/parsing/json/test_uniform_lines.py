@@ -15,7 +15,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from scx_pipeline.model.star import UNPARTITIONED, FilePattern, Source, Table
+from scx_pipeline.model.calendar import UNPARTITIONED
+from scx_pipeline.model.source import FilePattern, Source
+from scx_pipeline.model.table import Table
 from scx_pipeline.parsing.json.field_map import FieldMap
 from scx_pipeline.parsing.json.json_parser import JsonLinesParser
 from scx_pipeline.parsing.json.line_scan import Lines, count_lines
@@ -23,7 +25,7 @@ from scx_pipeline.parsing.json.uniform_lines import ROUNDS, RegularFiles
 from scx_pipeline.storage.bucket import LocalFile, ObjectInfo
 from scx_pipeline.storage.compression import open_plain
 from scx_pipeline.warehouse.duckdb.duckdb_warehouse import DuckDBSession
-from scx_pipeline.warehouse.protocol import qualified
+from scx_pipeline.warehouse.sql_text import qualified
 
 SOURCE = Source(
     name="s", description="", format="json_lines", prefix="", files=(FilePattern(pattern="*"),), null_values=("",)

@@ -15,13 +15,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from scx_pipeline.errors import SourceFileError
-from scx_pipeline.model.star import UNPARTITIONED, FilePattern, Source, Table
+from scx_pipeline.model.calendar import UNPARTITIONED
+from scx_pipeline.model.source import FilePattern, Source
+from scx_pipeline.model.table import Table
 from scx_pipeline.parsing.parquet.contract import Contract
 from scx_pipeline.parsing.parquet.parquet_parser import ParquetParser
 from scx_pipeline.parsing.parser import Refused, UndeclaredFields
 from scx_pipeline.storage.bucket import LocalFile, ObjectInfo
 from scx_pipeline.warehouse.duckdb.duckdb_warehouse import DuckDBSession
-from scx_pipeline.warehouse.protocol import qualified
+from scx_pipeline.warehouse.sql_text import qualified
 
 SOURCE = Source(
     name="s", description="", format="parquet", prefix="", files=(FilePattern(pattern="*"),), null_values=("", "n/a")

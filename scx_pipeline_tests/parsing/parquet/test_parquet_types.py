@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scx_pipeline.model.star import UNPARTITIONED, Column
+from scx_pipeline.model.calendar import UNPARTITIONED
+from scx_pipeline.model.column import Column
 from scx_pipeline_tests.fuzz.case import Case, File, make_source, make_table
 from scx_pipeline_tests.fuzz.driver import faults
 from scx_pipeline_tests.fuzz.parquetfiles import expect

@@ -12,7 +12,8 @@ import obstore
 
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.storage.bucket import open_bucket
-from scx_pipeline.warehouse.protocol import Limits, open_warehouse
+from scx_pipeline.warehouse.capabilities import Limits
+from scx_pipeline.warehouse.open_warehouse import open_warehouse
 from scx_pipeline.warehouse.redshift.redshift_warehouse import RedshiftSession, RedshiftWarehouse
 
 MARK = "scx_pipeline_tests"  # the schema that says that everything in the database may be dropped

@@ -17,9 +17,9 @@ from psycopg2.extensions import connection
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import CheckFailedError, WarehouseError
 from scx_pipeline.samples.sensor_readings.sensor_readings_bucket import SensorOptions, generate
+from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline.warehouse.postgres import partitions
 from scx_pipeline.warehouse.postgres.staging_buffers import StreamingStagingBuffer
-from scx_pipeline.warehouse.protocol import Limits
 from scx_pipeline_tests.support.load_env import range_of_keys
 from scx_pipeline_tests.support.sensor_env import FEBRUARY, JANUARY, SensorWorld, readings, sensor_world
 from scx_pipeline_tests.support.servers.postgres import PostgresServer

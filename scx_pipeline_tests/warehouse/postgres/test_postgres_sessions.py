@@ -18,7 +18,7 @@ from scx_pipeline.errors import WarehouseBusyError, WarehouseError
 from scx_pipeline.maintenance.maintain import RetentionPolicy, maintain
 from scx_pipeline.warehouse.postgres import commit_status, session_settings
 from scx_pipeline.warehouse.postgres import postgres_warehouse as engine
-from scx_pipeline.warehouse.protocol import Session
+from scx_pipeline.warehouse.session import Session
 from scx_pipeline_tests.loading.test_concurrency import stopped_elsewhere
 from scx_pipeline_tests.support.load_env import (
     APRIL,

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from scx_pipeline.errors import WarehouseError
-from scx_pipeline.model.star import Column
+from scx_pipeline.model.column import Column
 from scx_pipeline.warehouse.redshift.copy_command import (
     Access,
     Entry,

@@ -14,7 +14,8 @@ import pytest
 from botocore.stub import Stubber
 
 from scx_pipeline.errors import WarehouseError
-from scx_pipeline.warehouse.protocol import Limits, open_warehouse
+from scx_pipeline.warehouse.capabilities import Limits
+from scx_pipeline.warehouse.open_warehouse import open_warehouse
 from scx_pipeline.warehouse.psycopg import parse_url
 from scx_pipeline.warehouse.redshift import redshift_login
 from scx_pipeline.warehouse.redshift.redshift_login import Login, log_in

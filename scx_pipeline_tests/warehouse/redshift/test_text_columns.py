@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scx_pipeline.model.star import Column
+from scx_pipeline.model.column import Column
 from scx_pipeline.parsing.values import typed_rows, violations
 from scx_pipeline.warehouse.redshift.text_columns import DOUBTFUL, SHORT, doubt_of, typed_texts, value_of
 from scx_pipeline_tests.support.redshift.server import StandIn

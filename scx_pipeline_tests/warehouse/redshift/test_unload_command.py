@@ -19,7 +19,7 @@ from psycopg2.extensions import connection
 
 from scx_pipeline.errors import LakeError
 from scx_pipeline.lake.format.layout import MONTH, YEAR
-from scx_pipeline.model.star import Column
+from scx_pipeline.model.column import Column
 from scx_pipeline.warehouse.export import Unload
 from scx_pipeline.warehouse.redshift.copy_command import Access
 from scx_pipeline.warehouse.redshift.unload_command import unload_sql

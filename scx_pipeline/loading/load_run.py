@@ -1,261 +1,35 @@
-"""A load: one span of a star's months, or its tables without months, from the bucket to where they stand, all at once.
-Each step is a module of its own; Dagster, the settings and the command's output live elsewhere."""
+"""One load of a scope: list, stage, transform, check, record.
+
+Opening and committing the transaction belong to the loader.
+"""
 
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import CheckFailedError, PipelineError
-from scx_pipeline.history import load_history
 from scx_pipeline.history.check_result import CheckResult, Rows
 from scx_pipeline.history.ingest_result import IngestResult
 from scx_pipeline.loading import publish
+from scx_pipeline.loading.changes import list_selection
 from scx_pipeline.loading.checks import PartitionChecks, check_ingest_result
 from scx_pipeline.loading.ingest import IngestJob
-from scx_pipeline.loading.prepare import Readiness, read_readiness
+from scx_pipeline.loading.load_report import LoadReport, TableReport
 from scx_pipeline.loading.target import LoadTarget, StagingTarget
-from scx_pipeline.loading.warehouse_target import WarehouseTables
-from scx_pipeline.model.star import (
-    UNPARTITIONED,
-    LoadScope,
-    Month,
-    MonthRange,
-    Source,
-    Star,
-    Table,
-    contiguous_ranges,
-)
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange, contiguous_ranges
+from scx_pipeline.model.source import Source
+from scx_pipeline.model.table import Table
 from scx_pipeline.planning.selection import (
-    ChangedMonth,
-    MonthState,
     SelectedObject,
     Selection,
-    changed_months,
-    rebuilt_months,
-    select_objects,
-    unpartitioned_change,
 )
-from scx_pipeline.storage.bucket import Bucket
-from scx_pipeline.warehouse.protocol import Warehouse
 
-Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class TableReport:
-    """What a load did to a table."""
-
-    name: str
-    rows: Rows  # by month, of the months loaded
-    seconds: float
-
-
-@dataclass
-class LoadReport:
-    """What a load did: the numbers that are shown, recorded and attached to the assets."""
-
-    star: str
-    scope: LoadScope
-    load_id: str
-    run_id: str | None = None  # Dagster's
-    started_at: datetime = field(default_factory=lambda: datetime.now(UTC).replace(tzinfo=None))
-    objects: int = 0
-    bytes: int = 0
-    read: int = 0
-    loaded: int = 0
-    rejected: int = 0
-    deduplicated: int = 0
-    filtered: int = 0
-    seconds: float = 0.0
-    fingerprints: Mapping[Month | None, str] = field(default_factory=dict)
-    objects_by_month: Mapping[Month | None, tuple[int, int]] = field(default_factory=dict)  # objects, bytes
-    stale: Mapping[Month, str] = field(
-        default_factory=dict
-    )  # months whose rows this load has made wrong, and why
-    origin: Mapping[str, str | int] = field(
-        default_factory=dict
-    )  # where its rows are from, if not from objects
-    remade: list[LoadReport] = field(default_factory=list)  # of months whose rows it had to make anew itself
-    tables: dict[str, TableReport] = field(default_factory=dict)
-    checks: list[CheckResult] = field(default_factory=list)
-
-    @property
-    def failed(self) -> list[CheckResult]:
-        """The checks that keep the load from being published."""
-        return [check for check in self.checks if check.blocking]
-
-    @property
-    def warnings(self) -> list[CheckResult]:
-        return [check for check in self.checks if not check.passed and not check.blocking]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a star's bucket holds, and what of it a load is due for: months, and the tables without months."""
-
-    selection: Selection
-    changed: list[ChangedMonth]
-    loaded: Collection[Month]
-    unpartitioned: str | None = (
-        None  # why the tables without months must be made anew; None where they need not
-    )
-    stale: Mapping[Month, str] = field(default_factory=dict)  # month → the load that made it stale
-    readiness: Readiness = field(default_factory=Readiness)
-
-    @property
-    def together(self) -> bool:
-        """Whether all months that are due must be loaded at once, as the tables are rebuilt."""
-        return bool(self.readiness.rebuild and self.loaded)
-
-
-@dataclass(frozen=True)
-class LoadedState:
-    """What stands of a star, somewhere, and what it was made from."""
-
-    months: Mapping[Month, MonthState]
-    unpartitioned: MonthState | None
-    stale: Mapping[Month, tuple[str, str]]  # why, and since which load
-    readiness: Readiness = field(default_factory=Readiness)
-
-
-def read_loaded_state(compiled: CompiledStar, warehouse: Warehouse) -> LoadedState:
-    """Read what is loaded in a warehouse, from its load history, and how its tables compare with the declaration."""
-    star = compiled.star
-    with warehouse.inspecting() as session:
-        if session is None:
-            return LoadedState({}, None, {})
-        ready = read_readiness(session, compiled)  # first: it refuses a load history of another application
-        return LoadedState(
-            load_history.read_months(session, star.name),
-            load_history.read_unpartitioned(session, star.name),
-            load_history.read_stale(session, star.name),
-            ready,
-        )
-
-
-def plan_star(compiled: CompiledStar, bucket: Bucket, warehouse: Warehouse) -> Plan:
-    """List the bucket and compare it with the load history; nothing is changed."""
-    selection = list_selection(compiled.star, bucket)
-    return compare(compiled, selection, read_loaded_state(compiled, warehouse))
-
-
-def compare(compiled: CompiledStar, selection: Selection, standing: LoadedState) -> Plan:
-    """What must be made anew of what stands, now that the bucket holds these objects."""
-    reasons = {month: reason for month, (reason, _) in standing.stale.items()}
-    months, ready = compiled.star.months(), standing.readiness
-    if ready.rebuild and standing.months:
-        changed = rebuilt_months(selection, months, standing.months, f"{ready.rebuild}: all are rebuilt")
-    else:
-        changed = changed_months(selection, months, standing.months, compiled.version, reasons)
-    rebuild_unpartitioned = ready.rebuild_unpartitioned if standing.unpartitioned else ""
-    unpartitioned = rebuild_unpartitioned or unpartitioned_change(
-        selection, standing.unpartitioned, compiled.unpartitioned_version
-    )
-    stale = {month: load for month, (_, load) in standing.stale.items()}
-    return Plan(selection, changed, set(standing.months), unpartitioned, stale, ready)
-
-
-def list_selection(star: Star, bucket: Bucket, tables: Collection[Table] | None = None) -> Selection:
-    """List the objects of the star's sources, or of those that these tables read, and match them to months.
-
-    Raises BucketError.
-    """
-    wanted = None if tables is None else {table.source for table in tables}
-    listed = [source for source in star.sources if wanted is None or source.name in wanted]
-    with ThreadPoolExecutor(max(1, len(listed))) as pool:
-        found = list(pool.map(lambda source: bucket.list_objects(source.prefix), listed))
-    return select_objects(
-        star.sources, {source.name: items for source, items in zip(listed, found, strict=True)}
-    )
-
-
-class Loader(ABC):
-    """The way of one star's objects from one bucket to where its tables stand."""
-
-    compiled: CompiledStar
-    bucket: Bucket
-    progress: Progress
-
-    @abstractmethod
-    def publish(self, work: Callable[[LoadTarget], LoadReport]) -> LoadReport:
-        """Do the work where the tables stand; what it did there becomes visible at its end, all of it or nothing."""
-
-    def load(
-        self, scope: MonthRange, tables: Collection[str] | None = None, run_id: str | None = None
-    ) -> LoadReport:
-        """Load a span of months and publish it, history included, in one transaction.
-
-        `tables` names some of the star's tables: these and all that are made from them are made anew; without a staging
-        table among them, from the staging rows that stand. Raises CheckFailedError, with the report, when a blocking check
-        fails, and another PipelineError when the load cannot be done; nothing is changed then.
-        """
-        check_range(self.compiled.star, scope)
-        names = self._tables_to_make(tables)
-        return self.publish(lambda target: self._load_run(target, scope, names, run_id).execute())
-
-    def refresh(self, run_id: str | None = None) -> LoadReport:
-        """Make the star's tables without months anew and publish them, history included, in one transaction.
-
-        Months whose rows are not what they would be now are noted as stale. Where their rows would point to what is
-        gone, they are made anew at once, from the staging rows that stand. Raises as `load`.
-        """
-        if not self.compiled.star.unpartitioned:
-            raise PipelineError(
-                f"{self.compiled.star.name} has no tables without months: load months instead"
-            )
-        names = {table.name for table in self.compiled.star.unpartitioned}
-        return self.publish(lambda target: self._refresh_run(target, names, run_id).execute())
-
-    def _load_run(
-        self, target: LoadTarget, scope: MonthRange, names: set[str], run_id: str | None
-    ) -> LoadRun:
-        return LoadRun(self, target, scope, names, run_id)
-
-    def _refresh_run(self, target: LoadTarget, names: set[str], run_id: str | None) -> RefreshRun:
-        return RefreshRun(self, target, UNPARTITIONED, names, run_id)
-
-    def _tables_to_make(self, tables: Collection[str] | None) -> set[str]:
-        star = self.compiled.star
-        known = [table.name for table in star.monthly]
-        for name in tables or ():
-            if name in [table.name for table in star.unpartitioned]:
-                raise PipelineError(f"{name} of {star.name} has no months: refresh it instead")
-            if name not in known:
-                raise PipelineError(f"{name} is no table of {star.name}, which has: {', '.join(known)}")
-        return self.compiled.downstream(set(tables or known))
-
-
-@dataclass(frozen=True)
-class BucketLoader(Loader):
-    """Loads spans of one star from one bucket into one warehouse."""
-
-    compiled: CompiledStar
-    bucket: Bucket
-    warehouse: Warehouse
-    progress: Progress = lambda message: None
-
-    def publish(self, work: Callable[[LoadTarget], LoadReport]) -> LoadReport:
-        files = self.warehouse.limits.batch_files
-        return self.warehouse.run(
-            self.compiled.star.name, lambda session: work(WarehouseTables(self.compiled, session, files))
-        )
-
-
-def check_range(star: Star, scope: MonthRange) -> None:
-    """Raise PipelineError for a span that reaches outside the months the star may hold."""
-    months = star.months()
-    for month in (scope.first, scope.last):
-        if month not in months:
-            raise PipelineError(
-                f"{month} is no month of {star.name}, which goes from {months.first} to {months.last} (this month, UTC)"
-            )
+if TYPE_CHECKING:
+    from scx_pipeline.loading.loader import Loader
 
 
 class LoadRun:
