@@ -57,6 +57,8 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
+	$(BIN)/python -m tools.structure
 	$(BIN)/sqlfluff lint --disable-progress-bar scx_pipeline/stars
 
 bench: setup
