@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from scx_pipeline import cli_alerts, cli_care, cli_cluster, cli_lake, cli_serve, cli_tables, show
+from scx_pipeline import cli_alerts, cli_care, cli_cloud, cli_lake, cli_serve, cli_tables, show
 from scx_pipeline.cli_options import (
     AsJson,
     LastMonth,
@@ -57,7 +57,7 @@ app = typer.Typer(
 generate = typer.Typer(no_args_is_help=True, help="Generate a realistic sample bucket for a star.")
 app.add_typer(generate, name="generate")
 app.add_typer(cli_lake.app, name="lake")
-app.add_typer(cli_cluster.app, name="cluster")
+app.add_typer(cli_cloud.app, name="cloud")
 app.add_typer(cli_alerts.app, name="alerts")
 app.add_typer(cli_serve.app, name="serve")
 cli_care.register(app)

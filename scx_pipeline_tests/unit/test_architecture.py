@@ -39,11 +39,9 @@ ALLOWED = {
     "doctor": {"engine", "warehouse", "orchestration", "settings", *LEAVES},
     "preflight": {"engine", "warehouse", "settings", *LEAVES},
     "demo": {"engine", "warehouse", "samples", "show", *LEAVES},
-    "cluster": LEAVES,
+    "cloud": LEAVES,
     "lake": {"engine", "warehouse", *LEAVES},
-    "cli_cluster_options": {"show", *LEAVES},
-    "cli_cluster_spark": {"cluster", "cli_cluster_options", "show", *LEAVES},
-    "cli_cluster": {"cluster", "cli_cluster_options", "cli_cluster_spark", "show", *LEAVES},
+    "cli_cloud": {"cloud", "show", *LEAVES},
     "cli_options": {"engine", "warehouse", "settings", "show", *LEAVES},
     "supervise": set(),  # it runs without the package
     "cli_serve": {"preflight", "cli_options", "settings"},
@@ -64,7 +62,7 @@ ALLOWED = {
         "demo",
         "cli_alerts",
         "cli_care",
-        "cli_cluster",
+        "cli_cloud",
         "cli_lake",
         "cli_options",
         "cli_runs",
@@ -111,7 +109,7 @@ def test_every_module_opens_with_two_lines_on_what_lives_there(path: Path) -> No
 
 def test_no_engine_is_asked_for_by_name_outside_its_file() -> None:
     for path in MODULES:
-        if part(path) in ("warehouse", "doctor", "samples", "cluster"):
+        if part(path) in ("warehouse", "doctor", "samples"):
             continue
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Compare):
