@@ -178,7 +178,7 @@ def destroy(
         if item["type"] == "AWS::EMRServerless::Application" and item["status"] != "CREATE_FAILED":
             services.Application(item["id"], stacks).stop(cancel=force)
     if snapshot == "true" and no_snapshot:
-        stack = stacks.update(stack, {**stack.parameters, "FinalSnapshot": "false"})
+        stack = stacks.update(stack, {**dict.fromkeys(stack.parameters), "FinalSnapshot": "false"})
     stacks.delete(stack)
 
 

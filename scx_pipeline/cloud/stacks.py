@@ -101,8 +101,10 @@ class Stacks:
             )
         return self._follow(made["StackId"], "CREATE_COMPLETE")
 
-    def update(self, stack: Stack, values: Mapping[str, str], template: Template | None = None) -> Stack:
-        """Update a stack that is not up to date, with a template or the one that it has."""
+    def update(
+        self, stack: Stack, values: Mapping[str, str | None], template: Template | None = None
+    ) -> Stack:
+        """Update a stack that is not up to date; None keeps its template, or the value of a parameter."""
         from botocore.exceptions import ClientError
 
         body = {"TemplateBody": template.text} if template else {"UsePreviousTemplate": True}
@@ -163,9 +165,14 @@ class Stacks:
         return Stack(found["StackId"], found["StackName"], found["StackStatus"], tags, parameters, outputs)
 
 
-def _request(values: Mapping[str, str]) -> dict[str, Any]:
+def _request(values: Mapping[str, str | None]) -> dict[str, Any]:
     return {
-        "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in values.items()],
+        "Parameters": [
+            {"ParameterKey": key, "UsePreviousValue": True}
+            if value is None
+            else {"ParameterKey": key, "ParameterValue": value}
+            for key, value in values.items()
+        ],
         "Capabilities": [
             "CAPABILITY_IAM",
             "CAPABILITY_AUTO_EXPAND",

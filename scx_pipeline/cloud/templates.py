@@ -19,7 +19,7 @@ _FOLDER = files(__package__) / "templates"
 
 @dataclass(frozen=True)
 class Template:
-    """A CloudFormation template: its text, its parameters as declared, and the types of its resources by logical ID."""
+    """A CloudFormation template: its text, its parameters as declared, and its resources' types and conditions by logical ID."""
 
     name: str
     text: str
@@ -41,7 +41,10 @@ def load_template(name: str) -> Template:
     Loader.add_multi_constructor("!", lambda loader, tag, node: None)
     text = (_FOLDER / f"{name}.yaml").read_text("utf-8")
     found = yaml.load(text, Loader)
-    resources = {key: item["Type"] for key, item in found["Resources"].items()}
+    resources = {
+        key: f"{item['Type']}, if {item['Condition']}" if "Condition" in item else item["Type"]
+        for key, item in found["Resources"].items()
+    }
     return Template(name, text, found["Parameters"], resources)
 
 

@@ -43,7 +43,9 @@ def secret(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
     client = boto3.client("redshift-serverless")
     real = services.client
     monkeypatch.setattr(
-        services, "client", lambda name, **more: client if name == client.meta.service_model.service_name else real(name, **more)
+        services,
+        "client",
+        lambda name, **more: client if name == client.meta.service_model.service_name else real(name, **more),
     )
     with Stubber(client) as stubber:
         for _ in range(2):

@@ -86,9 +86,16 @@ class Workgroup(Resource, CloudFormationModel):  # type: ignore[misc]
 
     @classmethod
     def update_from_cloudformation_json(
-        cls, original_resource: Any, new_resource_name: str, cloudformation_json: Any, account_id: str, region_name: str
+        cls,
+        original_resource: Any,
+        new_resource_name: str,
+        cloudformation_json: Any,
+        account_id: str,
+        region_name: str,
     ) -> Workgroup:
-        return cls.create_from_cloudformation_json(new_resource_name, cloudformation_json, account_id, region_name)
+        return cls.create_from_cloudformation_json(
+            new_resource_name, cloudformation_json, account_id, region_name
+        )
 
 
 class Cluster(Resource, CloudFormationModel):  # type: ignore[misc]
@@ -115,13 +122,20 @@ class Cluster(Resource, CloudFormationModel):  # type: ignore[misc]
             publicly_accessible=asked["PubliclyAccessible"], encrypted=asked["Encrypted"], region_name=region,
             tags=asked["Tags"], iam_roles_arn=asked["IamRoles"],
         )  # fmt: skip
-        secret = _arn("secretsmanager", account, region, f"secret:redshift!{made.identity}-{asked['MasterUsername']}")
+        secret = _arn(
+            "secretsmanager", account, region, f"secret:redshift!{made.identity}-{asked['MasterUsername']}"
+        )
         made.attributes = {"Endpoint": cluster.address, "MasterPasswordSecretArn": secret}
         return made
 
     @classmethod
     def update_from_cloudformation_json(
-        cls, original_resource: Cluster, new_resource_name: str, cloudformation_json: Any, account_id: str, region_name: str
+        cls,
+        original_resource: Cluster,
+        new_resource_name: str,
+        cloudformation_json: Any,
+        account_id: str,
+        region_name: str,
     ) -> Cluster:
         made = cls(original_resource.identity, cloudformation_json)
         made.attributes = original_resource.attributes
@@ -151,7 +165,7 @@ class Application(Resource, CloudFormationModel):  # type: ignore[misc]
         asked, backend = found["Properties"], emrserverless_backends[account][region]
         application = backend.create_application(
             name=asked["Name"], release_label=asked["ReleaseLabel"], application_type=asked["Type"], client_token="",
-            initial_capacity="", maximum_capacity="", tags={}, auto_start_configuration="", auto_stop_configuration="",
+            initial_capacity={}, maximum_capacity={}, tags={}, auto_start_configuration={}, auto_stop_configuration={},
             network_configuration=None,
         )  # fmt: skip
         backend.job_runs.setdefault(application.id, [])
@@ -161,10 +175,17 @@ class Application(Resource, CloudFormationModel):  # type: ignore[misc]
 
     @classmethod
     def update_from_cloudformation_json(
-        cls, original_resource: Application, new_resource_name: str, cloudformation_json: Any, account_id: str, region_name: str
+        cls,
+        original_resource: Application,
+        new_resource_name: str,
+        cloudformation_json: Any,
+        account_id: str,
+        region_name: str,
     ) -> Application:
         backend = emrserverless_backends[account_id][region_name]
-        backend.update_application(original_resource.identity, None, None, None, None, None)  # refuses a started one
+        backend.update_application(
+            original_resource.identity, None, None, None, None, None
+        )  # refuses a started one
         made = cls(original_resource.identity, cloudformation_json)
         made.attributes = original_resource.attributes
         return made
