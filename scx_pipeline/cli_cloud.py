@@ -31,6 +31,7 @@ Region = Annotated[str | None, typer.Option(help="Such as eu-west-1; default: AW
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 COLUMNS = ("name", "type", "id", "status")
+KEPT, LOST = "a final snapshot is kept, and billed", "no snapshot is kept: all tables are lost"
 NO_PAUSE = {
     "redshift-serverless": "it costs nothing for compute while no queries run",
     "emr-serverless": "it stops automatically, and costs nothing while no job runs",
@@ -76,11 +77,8 @@ def create(
         _confirm("create", name, template, yes)
         stack = stacks.create(f"{name}-{template}", name, found, values)
     else:
-        changed = [
-            (key, stack.parameters.get(key), value)
-            for key, value in values.items()
-            if stack.parameters.get(key) != value
-        ]
+        now = stack.parameters
+        changed = [(key, now.get(key), value) for key, value in values.items() if now.get(key) != value]
         show.out.print(show.table(f"changes of {stack.name}", ["parameter", "now", "then"], changed))
         _confirm("update", name, template, yes)
         if template == "emr-serverless" and changed:
@@ -95,9 +93,7 @@ def status(
     template: TemplateName,
     name: Name = "scx",
     region: Region = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON for a script instead of a table.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Show the stack, its resources, whether they run, the jobs that run on them, and the price."""
     from scx_pipeline.cloud import prices, services
@@ -114,10 +110,8 @@ def status(
     if as_json:
         print(json.dumps({"stack": asdict(stack), "resources": resources, "job_runs": runs}, indent=2))
         return
-    _show(
-        f"{stack.name}: {stack.status}",
-        [*resources, *({"type": "job run", **run, "status": run["state"]} for run in runs)],
-    )
+    jobs = [{**run, "type": "job run", "status": run["state"]} for run in runs]
+    _show(f"{stack.name}: {stack.status}", [*resources, *jobs])
     show.out.print(f"price: {prices.describe_price(template, stack.parameters)}", markup=False)
 
 
@@ -146,9 +140,7 @@ def destroy(
     template: TemplateName,
     name: Name = "scx",
     region: Region = None,
-    no_snapshot: Annotated[
-        bool, typer.Option("--no-snapshot", help="Keep no snapshot: all tables are lost.")
-    ] = False,
+    no_snapshot: Annotated[bool, typer.Option("--no-snapshot", help="Keep no final snapshot.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Cancel job runs that have not ended.")] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -168,9 +160,7 @@ def destroy(
     _show(f"{stack.name}: to be deleted", resources)
     if snapshot := stack.parameters.get("FinalSnapshot"):
         kept = snapshot == "true" and not no_snapshot
-        show.out.print(
-            "a final snapshot is kept, and billed" if kept else "no snapshot is kept: all tables are lost"
-        )
+        show.out.print(KEPT if kept else LOST)
     if dry_run:
         return
     _confirm("delete", name, template, yes)

@@ -32,7 +32,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("unit", "fuzz", "pipeline"), ("DuckDB",)),  # its reader, or its file
     "redshift": ("Redshift",),
     "lake": ("lake",),
-    "cluster": ("AWS",),
+    "cloud": ("AWS",),
 }
 MUTANTS = """A mutant is the module with one change: another comparison, `and` for `or`, a number one larger, a condition always
 true or always false, a statement, a filter or a result left out, another text. Mutants were made of the modules that decide which

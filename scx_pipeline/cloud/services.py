@@ -28,9 +28,7 @@ def change_cluster(found: Stacks, cluster: str, action: str) -> None:
             getattr(redshift, f"{action}_cluster")(ClusterIdentifier=cluster)
         while (status := cluster_status(found, cluster)) != after:
             if status not in (before, during):
-                raise CloudError(
-                    f"cannot {action} the cluster {cluster} while it is {status}: try again later"
-                )
+                raise CloudError(f"cannot {action} the cluster {cluster} while it is {status}")
             time.sleep(stacks.POLL_SECONDS)
     found.notify(f"cluster {cluster} is {after}")
 
@@ -60,9 +58,8 @@ class Application:
     def job_runs(self) -> list[dict[str, str]]:
         """List the job runs that have not ended: id, name and state."""
         with translate_errors(f"list the job runs of {self.id}"):
-            pages = list(
-                self.client.get_paginator("list_job_runs").paginate(applicationId=self.id, states=ACTIVE)
-            )
+            paginator = self.client.get_paginator("list_job_runs")
+            pages = list(paginator.paginate(applicationId=self.id, states=ACTIVE))
         runs = [run for page in pages for run in page["jobRuns"]]
         return [{key: run.get(key, "") for key in ("id", "name", "state")} for run in runs]
 
@@ -119,8 +116,7 @@ def pipeline_settings(found: Stacks, stack: Stack) -> dict[str, str]:
     if "secret=" not in settings.get("SCX_WAREHOUSE_URL", "secret="):
         name = stack.parameters["Name"]
         with translate_errors(f"find the administrator's secret of the namespace {name}"):
-            namespace = client("redshift-serverless", region=found.region).get_namespace(namespaceName=name)[
-                "namespace"
-            ]
-        settings["SCX_WAREHOUSE_URL"] += f"&secret={quote(namespace['adminPasswordSecretArn'], safe=':/!')}"
+            redshift = client("redshift-serverless", region=found.region)
+            secret = redshift.get_namespace(namespaceName=name)["namespace"]["adminPasswordSecretArn"]
+        settings["SCX_WAREHOUSE_URL"] += f"&secret={quote(secret, safe=':/!')}"
     return settings

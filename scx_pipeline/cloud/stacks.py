@@ -15,6 +15,7 @@ from scx_pipeline.errors import PipelineError
 
 TAG = "scx_pipeline"  # of every stack, with the name that the user gave; a stack without it is never changed
 POLL_SECONDS = 5.0
+CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]  # for roles, and AWS::LanguageExtensions
 FAILED_CREATIONS = ("CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED")
 
 
@@ -78,27 +79,23 @@ class Stacks:
 
     def resources(self, stack: Stack) -> list[dict[str, str]]:
         """List the resources of a stack: name, type, id and status."""
-        fields = {
-            "name": "LogicalResourceId",
-            "type": "ResourceType",
-            "id": "PhysicalResourceId",
-            "status": "ResourceStatus",
-        }
+        fields = ("LogicalResourceId", "ResourceType", "PhysicalResourceId", "ResourceStatus")
         with translate_errors(f"list the resources of {stack.name}"):
             pages = self.client.get_paginator("list_stack_resources").paginate(StackName=stack.id)
-            found = [item for page in pages for item in page["StackResourceSummaries"]]
-        listed = [{key: item.get(name, "") for key, name in fields.items()} for item in found]
-        return [item for item in listed if item["status"] != "DELETE_COMPLETE"]
+            rows = [
+                [item.get(name, "") for name in fields]
+                for page in pages
+                for item in page["StackResourceSummaries"]
+            ]
+        found = [dict(zip(("name", "type", "id", "status"), row, strict=True)) for row in rows]
+        return [item for item in found if item["status"] != "DELETE_COMPLETE"]
 
     def create(self, name: str, owner: str, template: Template, values: Mapping[str, str]) -> Stack:
         """Create a stack."""
         with translate_errors(f"create the stack {name}"):
-            made = self.client.create_stack(
-                StackName=name,
-                TemplateBody=template.text,
-                Tags=[{"Key": TAG, "Value": owner}],
-                **_request(values),
-            )
+            tags = [{"Key": TAG, "Value": owner}]
+            request = _request(values) | {"TemplateBody": template.text, "Tags": tags}
+            made = self.client.create_stack(StackName=name, **request)
         return self._follow(made["StackId"], "CREATE_COMPLETE")
 
     def update(
@@ -136,9 +133,7 @@ class Stacks:
                 stack, events = self._describe(stack_id), self._events(stack_id)
             for event in events:
                 if event["EventId"] not in reported:
-                    self.notify(
-                        f"{event['LogicalResourceId']} ({event['ResourceType']}): {event['ResourceStatus']}"
-                    )
+                    self.notify("{LogicalResourceId} ({ResourceType}): {ResourceStatus}".format(**event))
             reported |= {event["EventId"] for event in events}
             if not stack.status.endswith("_IN_PROGRESS"):
                 break
@@ -166,28 +161,21 @@ class Stacks:
 
 
 def _request(values: Mapping[str, str | None]) -> dict[str, Any]:
-    return {
-        "Parameters": [
-            {"ParameterKey": key, "UsePreviousValue": True}
-            if value is None
-            else {"ParameterKey": key, "ParameterValue": value}
-            for key, value in values.items()
-        ],
-        "Capabilities": [
-            "CAPABILITY_IAM",
-            "CAPABILITY_AUTO_EXPAND",
-        ],  # for roles, and AWS::LanguageExtensions
-    }
+    kept = [{"ParameterKey": key, "UsePreviousValue": True} for key, value in values.items() if value is None]
+    given = [
+        {"ParameterKey": key, "ParameterValue": value} for key, value in values.items() if value is not None
+    ]
+    return {"Parameters": [*kept, *given], "Capabilities": CAPABILITIES}
 
 
 def _describe_failure(events: Sequence[Mapping[str, Any]]) -> str:
-    failed = {
-        f"{event['LogicalResourceId']} ({event['ResourceType']})": event.get(
-            "ResourceStatusReason", "no reason given"
-        )
+    causes = [
+        f"{event['LogicalResourceId']} ({event['ResourceType']}): {event.get('ResourceStatusReason', '')}"
         for event in events
         if event["ResourceStatus"].endswith("_FAILED") and event["PhysicalResourceId"] != event["StackId"]
-    }
+    ]
     # When one resource fails, CloudFormation cancels the others.
-    causes = "; ".join(f"{name}: {reason}" for name, reason in failed.items() if "cancelled" not in reason)
-    return causes or "see its events in the AWS console"
+    return (
+        "; ".join(cause for cause in causes if "cancelled" not in cause)
+        or "see its events in the AWS console"
+    )
