@@ -43,8 +43,10 @@ def create(
     template: TemplateName,
     name: Name = "scx",
     region: Region = None,
-    bucket: Annotated[str | None, typer.Option(help="s3://bucket[/prefix] with the raw objects.")] = None,
-    lake: Annotated[str | None, typer.Option(help="s3://bucket[/prefix] of the lake.")] = None,
+    bucket: Annotated[
+        str | None, typer.Option(help="s3://bucket or s3://bucket/prefix of the raw objects.")
+    ] = None,
+    lake: Annotated[str | None, typer.Option(help="s3://bucket or s3://bucket/prefix of the lake.")] = None,
     parameter: Annotated[
         list[str] | None,
         typer.Option("--parameter", "-p", metavar="KEY=VALUE", help="Of the template; repeatable."),
