@@ -127,6 +127,8 @@ def _split(name: str, url: str) -> dict[str, str]:
 def _text(value: object) -> str:
     if isinstance(value, list):
         return ",".join(map(str, value))
+    if value is None:
+        return ""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -23,7 +23,7 @@ def complete(template: str, **given: str) -> dict[str, str]:
 def test_read_parameters_assignment_and_file_assignment_takes_precedence(tmp_path: Path) -> None:
     file = tmp_path / "redshift.yaml"
     file.write_text(
-        "Bucket: s3://scx-logs/raw/\nBaseCapacity: 16\nMaxCapacity: 32\nPubliclyAccessible: true\nSubnetIds: [a, b]\n"
+        "Bucket: s3://scx-logs/raw/\nBaseCapacity: 16\nMaxCapacity: 32\nPubliclyAccessible: true\nSubnetIds: [a, b]\nLake:\n"
     )
     assert read_parameters(file, ["BaseCapacity=24", "PipelineRole=a=b"]) == {
         "Bucket": "s3://scx-logs/raw/",
@@ -31,6 +31,7 @@ def test_read_parameters_assignment_and_file_assignment_takes_precedence(tmp_pat
         "MaxCapacity": "32",
         "PubliclyAccessible": "true",
         "SubnetIds": "a,b",
+        "Lake": "",
         "PipelineRole": "a=b",
     }
 
