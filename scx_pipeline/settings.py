@@ -35,9 +35,9 @@ class Settings(BaseSettings):
         description="duckdb:///…/dev.duckdb, postgresql://user:password@host/dev or redshift://…; default: $SCX_HOME/dev.duckdb",
     )
     lake_url: str = Field("", description="file:///folder or s3://bucket/prefix; default: $SCX_HOME/lake")
-    spark: Literal["", "local", "emr-serverless", "emr"] = Field(
+    spark: Literal["", "local", "emr-serverless"] = Field(
         "",
-        description="what builds the lake: local (spark-submit on this machine), emr-serverless or emr; default: DuckDB in the run's own process",
+        description="what builds the lake: local (spark-submit on this machine) or emr-serverless; default: DuckDB in the run's own process",
     )
     spark_conf: str = Field(
         "",
@@ -45,19 +45,16 @@ class Settings(BaseSettings):
         description="settings of Spark's, such as spark.executor.memory=4g,spark.executor.cores=2",
     )
     spark_master: str = Field(
-        "local[*]", description="with SCX_SPARK=local: where the job runs, local[*] or spark://host:7077"
+        "local[*]",
+        description="with SCX_SPARK=local: the master that spark-submit is given, such as local[*], spark://host:7077 or yarn",
     )
     spark_application: str = Field("", description="with SCX_SPARK=emr-serverless: the application's id")
-    spark_cluster: str = Field(
-        "",
-        description="with SCX_SPARK=emr: a YAML file with the request of a cluster, which lives for one job",
-    )
     spark_role: str = Field(
         "", description="with SCX_SPARK=emr-serverless: the ARN of the role that a job runs with"
     )
     spark_code: str = Field(
         "",
-        description="with SCX_SPARK=emr-serverless or emr: s3://bucket/prefix for the job's code and its messages",
+        description="with SCX_SPARK=emr-serverless: s3://bucket/prefix for the job's code and its messages",
     )
     lock_timeout: float = Field(
         300, ge=0, le=86400, description="seconds to wait for a warehouse that another run is writing"

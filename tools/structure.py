@@ -67,8 +67,12 @@ def _duplicate_classes(trees: dict[Path, ast.Module]) -> Iterator[str]:
 
 def _private_imports(path: Path, tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
-        names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
         for name in names:
             parts = name.split(".")
             if parts[0].startswith("dagster") and any(part.startswith("_") for part in parts):

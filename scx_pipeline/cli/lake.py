@@ -72,7 +72,7 @@ def build(
 ) -> None:
     """Build a star's lake from the raw objects: a real Dagster run. Exit code 0 only if everything is published.
 
-    DuckDB builds it in this process; with SCX_SPARK=local, emr-serverless or emr, Spark does. Rows and files are the same.
+    DuckDB builds it in this process; with SCX_SPARK=local or emr-serverless, Spark does. Rows and files are the same.
     """
     settings, compiled = read_settings(), find_star(star)
     if lake:

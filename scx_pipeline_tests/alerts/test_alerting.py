@@ -8,12 +8,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import dagster as dg
 import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
-from dagster._core.storage.dagster_run import DagsterRun
-from dagster._core.utils import make_new_run_id
 
 from scx_pipeline.alerts.channels import SETTINGS
 from scx_pipeline.alerts.facts import RunScope
@@ -223,10 +222,10 @@ def test_an_error_that_nobody_foresaw_is_told_by_its_class_alone(
     assert watch.last["failure"] == "ZeroDivisionError"
 
 
-def ended(watch: Watch, **tags: str) -> DagsterRun:
+def ended(watch: Watch, **tags: str) -> dg.DagsterRun:
     """A run of the months whose process is gone, as Dagster's monitoring finds it."""
-    run = DagsterRun(
-        "scx", make_new_run_id(), tags={**range_tags(SPAN), **tags}, status=dg.DagsterRunStatus.STARTED
+    run = dg.DagsterRun(
+        "scx", str(uuid4()), tags={**range_tags(SPAN), **tags}, status=dg.DagsterRunStatus.STARTED
     )
     watch.instance.add_run(run)
     watch.instance.report_run_failed(run, f"Detected run worker status FAILED: {WORD} {MAILBOX}")
@@ -258,7 +257,7 @@ def test_a_run_of_another_code_location_is_not_ours_to_tell(instance: dg.Dagster
     for location in ("ours", "elsewhere"):
         repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(location), "__repository__")
         origin = RemoteJobOrigin(repository, "a_job")
-        run = DagsterRun("a_job", make_new_run_id(), remote_job_origin=origin, job_code_origin=None)
+        run = dg.DagsterRun("a_job", str(uuid4()), remote_job_origin=origin, job_code_origin=None)
         instance.add_run(run)
         instance.report_run_failed(run)
     [found] = read_run_history(instance, [scx_star()], Memory(), time.time(), "ours").runs

@@ -4,6 +4,7 @@ The rows themselves are compared in pipeline/."""
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -269,6 +270,18 @@ def test_the_process_of_a_load_ends_with_its_report_and_no_noise(bucket: Path) -
     assert ended.returncode == 0
     assert json.loads(ended.stdout)[0]["published"] is True
     assert {line.partition(":")[0] for line in ended.stderr.splitlines()} <= {"warning"}
+
+
+def test_console_whose_reader_has_gone_exits_with_1_and_no_noise() -> None:
+    command = "from scx_pipeline import cli; cli.main = lambda: print('a line'); cli.console()"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(
+        [sys.executable, "-c", command], stdout=writer, stderr=subprocess.PIPE, env=environment
+    )
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (1, b"")
 
 
 @pytest.mark.parametrize(("arguments", "code"), [(["status", "scx"], 1), (["nonsense"], 2), (["--help"], 0)])

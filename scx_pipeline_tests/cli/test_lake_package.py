@@ -1,5 +1,5 @@
 """`scx lake package`: what it puts where, and that a build finds it; no index is asked.
-What is in the archive is tested in spark/emr."""
+What is in the archive is tested in spark/packaged."""
 
 from __future__ import annotations
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import dagster as dg
 import psutil
 import pytest
-from dagster._core.launcher import DefaultRunLauncher
 from dagster._core.remote_origin import (
     GrpcServerCodeLocationOrigin,
     RemoteJobOrigin,
@@ -62,7 +61,7 @@ class CodeServer:
             remote_job_origin=RemoteJobOrigin(RemoteRepositoryOrigin(where, "__repository__"), "scx"),
         )
         client = DagsterGrpcClient(host=LOOPBACK, port=self.port)
-        DefaultRunLauncher.launch_run_from_grpc_client(self.instance, run, client)
+        dg.DefaultRunLauncher.launch_run_from_grpc_client(self.instance, run, client)
         return run
 
     def stop(self) -> int:

@@ -13,7 +13,6 @@ from urllib.parse import unquote, urlsplit
 
 import dagster as dg
 import pytest
-from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from scx_pipeline.loading.changes import list_selection
 from scx_pipeline.loading.checks import declared_checks
@@ -230,7 +229,7 @@ def test_a_run_of_a_partition_is_a_run_of_that_month(desk: Desk) -> None:
     put_march_and_april(desk)
     result = desk.job.execute_in_process(instance=desk.instance, partition_key="2021-04")
     assert result.success
-    assert result.dagster_run.tags[PARTITION_NAME_TAG] == "2021-04"
+    assert result.dagster_run.tags["dagster/partition"] == "2021-04"
     assert _row_counts(desk.materializations(FACTS)) == {"2021-04": 25}
 
 

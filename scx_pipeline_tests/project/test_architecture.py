@@ -4,6 +4,7 @@ What the modules do is tested elsewhere."""
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,19 @@ def test_no_engine_is_asked_for_by_name_outside_its_file() -> None:
             if isinstance(node, ast.Compare):
                 texts = {item.value for item in ast.walk(node) if isinstance(item, ast.Constant)}
                 assert not texts & {"duckdb", "postgres", "postgresql", "redshift"}, f"{path}:{node.lineno}"
+
+
+PRIVATE = re.compile(r"\bdagster(_aws|_pipes|_postgres|_shared)?\._\w")
+INTERNALS = PACKAGE / "orchestration" / "dagster_internals.py"
+
+
+def test_private_modules_of_dagster_are_used_in_one_module_only() -> None:
+    users = {
+        path
+        for path in PACKAGE.rglob("*.*")
+        if path.suffix in (".py", ".yaml") and PRIVATE.search(path.read_text("utf-8"))
+    }
+    assert users == {INTERNALS}
 
 
 def test_the_command_starts_without_heavy_libraries() -> None:

@@ -72,7 +72,7 @@ import statistics, time
 from scx_pipeline import cli
 from scx_pipeline.orchestration.execute import open_runner
 from scx_pipeline.spec import Month, MonthRange
-cli.be_quick()
+cli.collect_garbage_less_often()
 seconds = []
 with open_runner(cli.find_star("scx"), cli.read_settings(), lambda message: None) as run:
     for month in range(1, 9):
@@ -87,7 +87,7 @@ print(statistics.median(seconds[1:]))
 REFRESH = """
 from scx_pipeline import cli
 from scx_pipeline.orchestration.execute import open_runner
-cli.be_quick()
+cli.collect_garbage_less_often()
 with open_runner(cli.find_star("songplays"), cli.read_settings(), lambda message: None) as run:
     assert run(None).success
 """

@@ -307,6 +307,6 @@ _ADVICE = (
     ("ExecutorLostFailure", "an executor was lost: give executors more memory, spark.executor.memory and spark.executor.memoryOverhead"),
     ("OutOfMemoryError", "give the driver and the executors more memory, spark.driver.memory and spark.executor.memory"),
     ("No space left on device", "free some disk where spark.local.dir and TMPDIR point to"),
-    ("No module named", "the workers need the same packages as the driver: see docs/lake.md"),
+    ("No module named", "the workers need the same packages as the driver: see docs/emr.md"),
     ("Python in worker has different version", "set PYSPARK_PYTHON to the driver's Python"),
 )  # fmt: skip

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import PipelineError
@@ -16,6 +15,7 @@ from scx_pipeline.model.table import Table
 from scx_pipeline.orchestration.assets.events import failure, recorded
 from scx_pipeline.orchestration.assets.metadata import asset_key, code_references, lake_key, table_metadata
 from scx_pipeline.orchestration.assets.table_assets import NO_MONTH, check_specs
+from scx_pipeline.orchestration.dagster_internals import UnresolvedAssetJobDefinition
 from scx_pipeline.orchestration.partitions import monthly, range_of_keys
 from scx_pipeline.orchestration.resources.lake_resource import LakeResource
 from scx_pipeline.orchestration.resources.warehouse_resources import BucketResource

@@ -8,8 +8,6 @@ from datetime import UTC
 from functools import cache
 
 import dagster as dg
-from dagster._core.scheduler.instigation import InstigatorType, SensorInstigatorData
-from dagster._grpc.utils import default_sensor_grpc_timeout
 
 from scx_pipeline.alerts.advice import kind_of
 from scx_pipeline.alerts.channels import SETTINGS, Channel, open_channels
@@ -23,6 +21,7 @@ from scx_pipeline.errors import AlertError, PipelineError
 from scx_pipeline.loading.changes import LoadedState, Plan, compare, list_selection, read_loaded_state
 from scx_pipeline.model.calendar import UNPARTITIONED, Month
 from scx_pipeline.orchestration.automation.sensors import TICK_LOCK_TIMEOUT, TICK_RETRY_SECONDS
+from scx_pipeline.orchestration.dagster_internals import default_sensor_grpc_timeout, sensor_cursor
 from scx_pipeline.orchestration.resources.warehouse_resources import (
     BucketResource,
     WarehouseResource,
@@ -134,13 +133,7 @@ def look(place: AlertContext, memory: Memory, limits: Limits) -> tuple[Found, Me
 
 def remembered(instance: dg.DagsterInstance) -> Memory:
     """What the sensor remembers, for whoever wants to know beside it."""
-    states = instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
-    cursors = [
-        state.instigator_data.cursor
-        for state in states
-        if state.instigator_name == SENSOR and isinstance(state.instigator_data, SensorInstigatorData)
-    ]
-    return read_cursor(cursors[0] if cursors else None)
+    return read_cursor(sensor_cursor(instance, SENSOR))
 
 
 def tell_channel(

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from functools import cache
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import PipelineError
@@ -17,6 +16,7 @@ from scx_pipeline.model.calendar import UNPARTITIONED
 from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
 from scx_pipeline.orchestration.assets.metadata import asset_key
+from scx_pipeline.orchestration.dagster_internals import UnresolvedAssetJobDefinition
 from scx_pipeline.orchestration.partitions import monthly, range_tags
 from scx_pipeline.orchestration.resources.warehouse_resources import BucketResource, WarehouseResource
 from scx_pipeline.orchestration.runs.lost_runs import fail_lost_runs

@@ -3,7 +3,7 @@ How a Spark job is started is in `spark`; what a build does, in the lake package
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import dagster as dg
@@ -22,16 +22,14 @@ from scx_pipeline.orchestration.spark.pipes import check_java, find_submit, run_
 from scx_pipeline.settings import Settings
 from scx_pipeline.warehouse.capabilities import Limits
 
-# What each way to run Spark needs beside it, and what these settings look like.
-_NEEDED = {
-    "emr-serverless": ("spark_application", "spark_role", "spark_code"),
-    "emr": ("spark_cluster", "spark_code"),
-}
+if TYPE_CHECKING:
+    from scx_pipeline.orchestration.spark.emr_serverless import EMRServerless
+
+# The settings that EMR Serverless needs, with an example of each.
 _EXAMPLES = {
     "spark_application": "00f1abcdefghijkl (scx cloud create emr-serverless prints it)",
     "spark_role": "arn:aws:iam::123456789012:role/scx-spark-eu-west-1",
     "spark_code": "s3://scx-logs/_scx_pipeline/code",
-    "spark_cluster": "emr.yaml (docs/emr.md has an example)",
 }
 
 
@@ -39,11 +37,10 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """A data lake, and what builds it; credentials are AWS's own settings."""
 
     url: str
-    spark: str = Field("", description="local, emr-serverless or emr; without it, DuckDB builds the lake.")
+    spark: str = Field("", description="local or emr-serverless; without it, DuckDB builds the lake.")
     spark_conf: str = Field("", description="Settings of Spark's, name=value, with commas between them.")
     spark_master: str = Field("local[*]", description="Of spark-submit on this machine.")
     spark_application: str = Field("", description="Of EMR Serverless.")
-    spark_cluster: str = Field("", description="Of EMR: the file with the request of a cluster.")
     spark_role: str = Field("", description="With which a job of EMR Serverless runs.")
     spark_code: str = Field("", description="Where a job's code lies, and its messages come in.")
     memory_limit: str = Field(
@@ -80,37 +77,30 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     def _spark(self, context: dg.AssetExecutionContext, order: BuildRequest) -> BuildResult:
         if self.spark == "local":
             return run_here(context, order, self.spark_master, self.conf)
-        answer: BuildResult = self._on_aws().run(context, order)
-        return answer
+        return self._emr_serverless().run(context, order)
 
-    def _on_aws(self) -> Any:
-        """What runs jobs on AWS."""
-        if self.spark == "emr":
-            from scx_pipeline.orchestration.spark.emr import EMR
-
-            return EMR(self.spark_cluster, self.spark_code, self.conf)
+    def _emr_serverless(self) -> EMRServerless:
         from scx_pipeline.orchestration.spark.emr_serverless import EMRServerless
 
         return EMRServerless(self.spark_application, self.spark_role, self.spark_code, self.conf)
 
     def check(self, bucket: str) -> None:
         """Raise SettingsError where a setting is missing or does not go with another; nothing is asked or started."""
-        for name in _NEEDED.get(self.spark, ()):
+        if self.spark != "emr-serverless":
+            return
+        for name, example in _EXAMPLES.items():
             if not getattr(self, name):
+                raise SettingsError(f"SCX_SPARK=emr-serverless needs SCX_{name.upper()}, such as {example}")
+        for setting, url in (
+            ("SCX_BUCKET_URL", bucket),
+            ("SCX_LAKE_URL (or --lake)", self.url),
+            ("SCX_SPARK_CODE", self.spark_code),
+        ):
+            if urlsplit(url).scheme != "s3":
                 raise SettingsError(
-                    f"SCX_SPARK={self.spark} needs SCX_{name.upper()}, such as {_EXAMPLES[name]}"
+                    f"{setting} is {url!r}, which a job of SCX_SPARK=emr-serverless cannot reach: write s3://bucket/prefix"
                 )
-        if self.spark in _NEEDED:
-            for setting, url in (
-                ("SCX_BUCKET_URL", bucket),
-                ("SCX_LAKE_URL (or --lake)", self.url),
-                ("SCX_SPARK_CODE", self.spark_code),
-            ):
-                if urlsplit(url).scheme != "s3":
-                    raise SettingsError(
-                        f"{setting} is {url!r}, which a job of SCX_SPARK={self.spark} cannot reach: write s3://bucket/prefix"
-                    )
-        if self.spark == "emr-serverless" and not self.spark_role.startswith("arn:"):
+        if not self.spark_role.startswith("arn:"):
             raise SettingsError(
                 f"SCX_SPARK_ROLE is {self.spark_role!r}: write its ARN, such as {_EXAMPLES['spark_role']}"
             )
@@ -122,8 +112,7 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             submit = find_submit()
             check_java()
             return f"{submit}, on {self.spark_master}"
-        examined: str = self._on_aws().examine()
-        return examined
+        return self._emr_serverless().examine()
 
     @property
     def conf(self) -> dict[str, str]:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
-from dagster._core.utils import make_new_run_id
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.model.calendar import LoadScope
@@ -59,7 +59,7 @@ def open_runner(
         fail_lost_runs(instance, settings.home)
 
         def run(scope: LoadScope) -> RunOutcome:
-            run_id = make_new_run_id()
+            run_id = str(uuid4())
             with held(settings.home, run_id):
                 result = definitions.resolve_job_def(name_of(scope)).execute_in_process(
                     instance=instance,

@@ -8,19 +8,21 @@ import socket
 from typing import Any
 
 import dagster as dg
-from dagster._core.errors import DagsterUserCodeUnreachableError
-from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
-from dagster._core.storage.tags import GRPC_INFO_TAG
-from dagster._grpc.types import GetCurrentRunsResult
-from dagster._serdes import deserialize_value
 
+from scx_pipeline.orchestration.dagster_internals import (
+    GRPC_INFO_TAG,
+    CheckRunHealthResult,
+    DagsterUserCodeUnreachableError,
+    GetCurrentRunsResult,
+    WorkerStatus,
+)
 from scx_pipeline.orchestration.runs.run_locks import process_of
 from scx_pipeline.settings import read_settings
 
 ANSWER_SECONDS = 5.0
 
 
-class CodeServerRunLauncher(DefaultRunLauncher):
+class CodeServerRunLauncher(dg.DefaultRunLauncher):
     """Dagster's default launcher, which also finds out whether a run's process is still there.
 
     A code server that goes down takes its runs with it. To Dagster they would go on until `max_runtime_seconds`, and
@@ -58,7 +60,7 @@ class CodeServerRunLauncher(DefaultRunLauncher):
         if _is_closed(json.loads(run.tags[GRPC_INFO_TAG]).get("socket")):
             return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "the code server of this machine is gone")
         try:
-            found = deserialize_value(client.get_current_runs(), GetCurrentRunsResult)
+            found = dg.deserialize_value(client.get_current_runs(), GetCurrentRunsResult)
         except DagsterUserCodeUnreachableError:
             return CheckRunHealthResult(WorkerStatus.RUNNING, "the code server does not answer")
         if run.run_id in found.current_runs:

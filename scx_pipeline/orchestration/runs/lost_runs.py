@@ -5,14 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import dagster as dg
-from dagster._core.definitions.executor_definition import IN_PROC_CONFIG
-from dagster._core.execution.context.system import PlanOrchestrationContext
-from dagster._core.execution.plan.plan import ExecutionPlan
-from dagster._core.execution.retries import RetryMode
-from dagster._core.executor.in_process import InProcessExecutor
 
 from scx_pipeline.orchestration.runs.run_locks import hold, runs_without_process
 
@@ -37,26 +32,34 @@ def fail_lost_runs(instance: dg.DagsterInstance, home: Path) -> list[str]:
     return lost
 
 
-class HoldingExecutor(InProcessExecutor):
-    """Dagster's executor in one process, which holds the run's file until that process ends."""
+class HoldingExecutor(dg.Executor):
+    """An executor in one process, which holds the run's file until that process ends."""
 
-    def __init__(self, retries: RetryMode, home: Path) -> None:
-        super().__init__(retries)
+    def __init__(self, executor: dg.Executor, home: Path) -> None:
+        self._executor = executor
         self._home = home
 
-    def execute(
-        self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
-    ) -> Iterator[dg.DagsterEvent]:
+    @property
+    def retries(self) -> Any:
+        return self._executor.retries
+
+    @property
+    def step_dependency_config(self) -> Any:
+        return self._executor.step_dependency_config
+
+    def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
         """Hold the run's file and execute the steps."""
         _held.append(hold(self._home, plan_context.run_id))
-        yield from super().execute(plan_context, execution_plan)
+        yield from self._executor.execute(plan_context, execution_plan)
 
 
 def holding_executor(home: Path) -> dg.ExecutorDefinition:
     """Make the executor of runs that are launched: all steps in the run's one process, which others can see."""
-
-    @dg.executor(name="in_process", config_schema=IN_PROC_CONFIG)
-    def in_process(context: dg.InitExecutorContext) -> HoldingExecutor:
-        return HoldingExecutor(RetryMode.from_config(context.executor_config["retries"]), home)  # type: ignore[arg-type]
-
-    return in_process
+    create = dg.in_process_executor.executor_creation_fn
+    assert create
+    schema: Any = dg.in_process_executor.config_schema
+    return dg.ExecutorDefinition(
+        name="in_process",
+        config_schema=schema,
+        executor_creation_fn=lambda context: HoldingExecutor(create(context), home),
+    )

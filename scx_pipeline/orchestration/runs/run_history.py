@@ -9,12 +9,6 @@ from datetime import UTC, datetime
 from functools import partial
 
 import dagster as dg
-from dagster._core.storage.asset_check_execution_record import (
-    COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
-    AssetCheckExecutionRecord,
-)
-from dagster._core.storage.dagster_run import RunRecord
-from dagster._core.storage.tags import WILL_RETRY_TAG
 
 from scx_pipeline.alerts.advice import OTHER, PROCESS, kind_of
 from scx_pipeline.alerts.facts import CheckState, FinishedRun, Result
@@ -23,6 +17,7 @@ from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.loading.checks import declared_checks
 from scx_pipeline.orchestration.assets.events import FAILURE_KIND
 from scx_pipeline.orchestration.assets.metadata import asset_key, lake_key
+from scx_pipeline.orchestration.dagster_internals import WILL_RETRY_TAG, LatestCheck, latest_checks
 from scx_pipeline.orchestration.runs.run_scope import run_scope
 from scx_pipeline.reporting.freshness import declared_watches
 
@@ -78,7 +73,7 @@ def read_run_history(
     return RunHistory(tuple(runs), seen, until)
 
 
-def _is_final(instance: dg.DagsterInstance, record: RunRecord, now: float) -> bool:
+def _is_final(instance: dg.DagsterInstance, record: dg.RunRecord, now: float) -> bool:
     """Whether Dagster will not try the run again by itself, which it notes a moment after the run has ended."""
     noted = record.dagster_run.tags.get(WILL_RETRY_TAG)
     failed = record.dagster_run.status == dg.DagsterRunStatus.FAILURE
@@ -146,11 +141,10 @@ def declared_states(stars: Sequence[CompiledStar]) -> dict[dg.AssetCheckKey, Che
 def read_checks(instance: dg.DagsterInstance, stars: Sequence[CompiledStar]) -> tuple[CheckState, ...]:
     """How each declared check came out last; one that never ran is left out, and one that runs now is unknown."""
     declared = declared_states(stars)
-    found = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(declared))
-    return tuple(_state(declared[key], record) for key, record in found.items() if key in declared)
+    found = latest_checks(instance, list(declared))
+    return tuple(_state(declared[key], latest) for key, latest in found.items() if key in declared)
 
 
-def _state(state: CheckState, record: AssetCheckExecutionRecord) -> CheckState:
-    done = record.status in COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES and record.evaluation
-    result: Result = _result(record.evaluation) if done and record.evaluation else "unknown"
-    return replace(state, result=result, run_id=record.run_id, at=record.create_timestamp)
+def _state(state: CheckState, latest: LatestCheck) -> CheckState:
+    result: Result = _result(latest.evaluation) if latest.evaluation else "unknown"
+    return replace(state, result=result, run_id=latest.run_id, at=latest.created_at)

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from dagster._core.storage.dagster_run import DagsterRun
-from dagster._core.storage.tags import PARTITION_NAME_TAG
+import dagster as dg
 
 from scx_pipeline.alerts.advice import kind_of
 from scx_pipeline.alerts.facts import LOAD, REFRESH, RunScope
@@ -15,10 +14,10 @@ from scx_pipeline.model.calendar import UNPARTITIONED, Month, MonthRange
 from scx_pipeline.model.star import Star
 from scx_pipeline.orchestration.assets.lake_assets import lake_job_name
 from scx_pipeline.orchestration.automation.sensors import refresh_name
-from scx_pipeline.orchestration.partitions import RANGE_END, RANGE_START
+from scx_pipeline.orchestration.partitions import PARTITION, RANGE_END, RANGE_START
 
 
-def run_scope(run: DagsterRun, stars: Sequence[CompiledStar]) -> RunScope:
+def run_scope(run: dg.DagsterRun, stars: Sequence[CompiledStar]) -> RunScope:
     """What a run was to make, by its job, or by the assets that somebody chose in the UI."""
     keys = {key.to_user_string() for key in run.asset_selection or ()}
     checked = {item.asset_key.to_user_string() for item in run.asset_check_selection or ()}
@@ -73,10 +72,10 @@ def _chosen(star: Star, keys: set[str]) -> tuple[str, frozenset[str]]:
     return ("assets", frozenset()) if keys else ("checks", frozenset())
 
 
-def _months(run: DagsterRun) -> frozenset[Month]:
+def _months(run: dg.DagsterRun) -> frozenset[Month]:
     """The months that a run's tags name; what is no month is left out."""
     tags = run.tags
-    first = tags.get(RANGE_START) or tags.get(PARTITION_NAME_TAG, "")
+    first = tags.get(RANGE_START) or tags.get(PARTITION, "")
     try:
         return frozenset(MonthRange(Month.parse(first), Month.parse(tags.get(RANGE_END) or first)))
     except ValueError:

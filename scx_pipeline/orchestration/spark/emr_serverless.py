@@ -1,187 +1,187 @@
-"""Spark jobs on EMR Serverless, through Dagster Pipes: the request, how it is followed, and what its failures mean.
-What is asked of both kinds of EMR is in `spark_job`; the application itself is made by `cluster.spark`."""
+"""Spark jobs on EMR Serverless, through Dagster Pipes: starting a job, following it, reading its answer, explaining its failure.
+The request of a job and the creation of the application do not belong here."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import dagster as dg
-from dagster_aws.pipes import PipesEMRServerlessClient
+from dagster_aws.pipes import PipesEMRServerlessClient, PipesS3MessageReader
+from dagster_pipes import PipesParams
 
 from scx_pipeline import aws
 from scx_pipeline.errors import LakeError
 from scx_pipeline.lake.build.build_request import BuildRequest, BuildResult
-from scx_pipeline.lake.spark.code_archive import open_code
-from scx_pipeline.orchestration.spark.pipes import KeptMessages
-from scx_pipeline.orchestration.spark.spark_job import (
-    LOOK,
+from scx_pipeline.lake.spark.code_archive import MESSAGES, SETTING, CodePlace, open_code
+from scx_pipeline.orchestration.spark.emr_serverless_job import (
+    LOG_GROUP,
     Job,
-    attempt_of,
-    in_one_line,
-    settings_text,
+    start_job_run_request,
     tag_text,
 )
-from scx_pipeline.orchestration.spark.spark_messages import S3Messages, await_answer
+from scx_pipeline.orchestration.spark.pipes import KeptMessages
 
-LOG_GROUP = (
-    "/aws/emr-serverless"  # of CloudWatch, which the role of `scx cloud create emr-serverless` may write
-)
-LONGEST = 12 * 60  # minutes that a job may take, after which AWS ends it
-OVER = ("SUCCESS", "FAILED", "CANCELLED", "CANCELLING")
-OLDEST = (7, 1)  # of EMR's releases, the first with a Python that this project runs on
-# Half of an executor's memory is for Python, where rows are parsed and written; of a driver's, most is Spark's.
-SIZES = {
-    "spark.executor.cores": "4",
-    "spark.executor.memory": "9g",
-    "spark.executor.memoryOverhead": "7g",
-    "spark.driver.cores": "4",
-    "spark.driver.memory": "11g",
-    "spark.driver.memoryOverhead": "5g",
-}
+STATE_POLL_SECONDS = 5.0
+MESSAGE_POLL_SECONDS = 3.0  # a job writes messages every ten seconds
+FINAL_STATES = ("SUCCESS", "FAILED", "CANCELLED", "CANCELLING")
+OLDEST_RELEASE = (7, 1)  # the first EMR release with a Python that this project runs on
 _QUOTA = (
-    "raise the quota `Max concurrent vCPUs per account` of EMR Serverless in AWS's Service Quotas, or the application's max_vcpu, "
-    "or have it take less (SCX_SPARK_CONF=spark.dynamicAllocation.maxExecutors=2)"
+    "raise the quota `Max concurrent vCPUs per account` of EMR Serverless in AWS's Service Quotas, raise the application's max_vcpu, "
+    "or lower what a job uses (SCX_SPARK_CONF=spark.dynamicAllocation.maxExecutors=2)"
 )
-_ROLE = "see SCX_SPARK_ROLE, and let this user or role pass it (iam:PassRole): docs/emr.md"
-_START = "start it (aws emr-serverless start-application), or have it start by itself"
-# What is in AWS's words → what to do: of a refusal, and of how a job run ended. The first that fits counts.
-_REFUSALS = (
+_ROLE = "check SCX_SPARK_ROLE, and let this user or role pass it (iam:PassRole): docs/emr.md"
+_START = "start it (aws emr-serverless start-application), or enable its automatic start"
+_RIGHTS = "give the role (SCX_SPARK_ROLE) the rights that docs/emr.md lists"
+# Text in AWS's message → what to do, for a refused request and for a failed job run. The first match counts.
+_REQUEST_ADVICE = (
     ("PassRole", _ROLE),
     ("execution role", _ROLE),
     ("Quota", _QUOTA),
     ("vCPU", _QUOTA),
-    ("ResourceNotFound", "see SCX_SPARK_APPLICATION, and AWS_REGION; `scx cloud status emr-serverless` shows it"),
+    ("ResourceNotFound", "check SCX_SPARK_APPLICATION and AWS_REGION; `scx cloud status emr-serverless` shows what exists"),
     ("not in STARTED", _START),
 )  # fmt: skip
-_ENDINGS = (
+_FAILURE_ADVICE = (
     ("Quota", _QUOTA),
     ("quota", _QUOTA),
     ("capacity", _QUOTA),
     ("vCPU", _QUOTA),
-    ("AccessDenied", "let the role (SCX_SPARK_ROLE) do it: docs/emr.md lists its rights"),
-    ("not authorized", "let the role (SCX_SPARK_ROLE) do it: docs/emr.md lists its rights"),
+    ("AccessDenied", _RIGHTS),
+    ("not authorized", _RIGHTS),
     ("OutOfMemory", "give it more memory: SCX_SPARK_CONF=spark.executor.memoryOverhead=11g, or spark.driver.memory"),
-    ("137", "it was killed, as for want of memory: SCX_SPARK_CONF=spark.driver.memoryOverhead=9g, or more"),
+    ("137", "it was killed, probably for lack of memory: SCX_SPARK_CONF=spark.driver.memoryOverhead=9g, or more"),
     ("No module named", "the archive does not fit these workers: run `scx lake package` for their Python and processor"),
-    ("python3", "EMR's image has another Python: `scx lake package --python`, or a release from emr-7.1.0 on"),
+    ("python3", "EMR's image has another Python: use `scx lake package --python`, or release emr-7.1.0 or newer"),
     ("timed out", "build fewer months at a time: --from and --to"),
 )  # fmt: skip
-translate_errors = partial(aws.translate_errors, kind=LakeError, advice=_REFUSALS)
+translate_errors = partial(aws.translate_errors, kind=LakeError, advice=_REQUEST_ADVICE)
 
 
 @dataclass(frozen=True)
 class EMRServerless:
-    """An application, and the role of its jobs."""
+    """An application, the role of its jobs, and where the jobs' code is."""
 
     application: str
     role: str
     code: str
     conf: Mapping[str, str]
 
-    def run(self, context: dg.AssetExecutionContext, build_request: BuildRequest) -> BuildResult:
-        """Have a job done. Raises LakeError where it cannot start, or ends without an answer."""
+    def run(self, context: dg.AssetExecutionContext, request: BuildRequest) -> BuildResult:
+        """Run a job and wait for its answer.
+
+        Raises:
+            LakeError: If the job cannot start, or ends without an answer.
+        """
         place, client = open_code(self.code), aws.client("emr-serverless", LakeError)
-        architecture = self._architecture(client)
-        code = place.find([architecture])
-        job = Job(build_request, attempt_of(context), code, client.meta.region_name, self.conf)
-        messages = KeptMessages(S3Messages(place, job.attempt, aws.client("s3", LakeError)))
-        pipes = _Client(client, job, messages)
-        request = request_of(job, self.application, self.role)
-        return await_answer(
-            lambda: pipes.run(context=context, start_job_run_params=request, extras=build_request.as_json()),
-            messages,
-        )
+        code = place.find([self._architecture(client)])
+        job = Job(request, _attempt(context), code, client.meta.region_name, self.conf)
+        messages = KeptMessages(_S3Messages(place, job.attempt, aws.client("s3", LakeError)))
+        job_run: Any = start_job_run_request(job, self.application, self.role)
+        failed = None
+        try:
+            _Client(client, messages).run(
+                context=context, start_job_run_params=job_run, extras=request.as_json()
+            )
+        except LakeError as error:
+            failed = error
+        answer = messages.answer()  # a failed job that answered explains itself better than AWS does
+        if answer is None:
+            raise failed or LakeError(
+                f"the Spark job succeeded, but its answer was not found below {SETTING}: let this user or role list and read it, and "
+                "the job's role write its messages (docs/emr.md); `scx lake status` shows what was built"
+            )
+        return answer
 
     def examine(self) -> str:
-        """How the application stands. Raises LakeError where no job can be started."""
+        """Describe what jobs would run on, without starting one.
+
+        Raises:
+            LakeError: If a job could not be started.
+        """
         client = aws.client("emr-serverless", LakeError)
         code = open_code(self.code).find([self._architecture(client)])
         return f"application {self.application} answers, and jobs run from {code.archive}"
 
     def _architecture(self, client: Any) -> str:
-        """The processor of the application's workers. Raises LakeError where jobs cannot run on it."""
+        """The processor of the application's workers. Raises LakeError if the application cannot run jobs."""
         what = f"the EMR Serverless application {self.application} (SCX_SPARK_APPLICATION)"
-        with translate_errors(f"see {what}"):
+        with translate_errors(f"describe {what}"):
             application = client.get_application(applicationId=self.application)["application"]
-        reason = unfit(application)
+        reason = why_unusable(application)
         if reason:
             raise LakeError(f"{what} {reason}; nothing was changed")
         return "arm64" if application.get("architecture") == "ARM64" else "x86_64"
 
 
-def unfit(application: Mapping[str, Any]) -> str | None:
-    """Why no job can run on an application that AWS describes so, and what to do; None where one can."""
+def why_unusable(application: Mapping[str, Any]) -> str | None:
+    """Say why an application cannot run jobs and what to do.
+
+    Args:
+        application: What AWS answers to GetApplication.
+
+    Returns:
+        A predicate to follow the application's name, or None if it can run jobs.
+    """
     state, release = application["state"], application.get("releaseLabel", "")
     if application.get("type", "Spark").lower() != "spark":
-        return f"is one of {application['type']}: make one of Spark (scx cloud create emr-serverless)"
+        return f"is of type {application['type']}: create one of type Spark (scx cloud create emr-serverless)"
     if state == "TERMINATED":
-        return "was deleted: make another (scx cloud create emr-serverless), and set SCX_SPARK_APPLICATION"
+        return "was deleted: create another (scx cloud create emr-serverless), and set SCX_SPARK_APPLICATION"
     if state != "STARTED" and not application.get("autoStartConfiguration", {}).get("enabled", True):
         return f"is {state}: {_START}"
     found = re.match(r"emr-(\d+)\.(\d+)", release)
-    if found and (int(found[1]), int(found[2])) < OLDEST and "imageConfiguration" not in application:
-        return f"is of {release}, which has no Python 3.11: take emr-{OLDEST[0]}.{OLDEST[1]}.0 or newer"
+    if found and (int(found[1]), int(found[2])) < OLDEST_RELEASE and "imageConfiguration" not in application:
+        oldest = "emr-{}.{}.0".format(*OLDEST_RELEASE)
+        return f"has release {release}, which has no Python 3.11: use {oldest} or newer"
     return None
 
 
-def request_of(job: Job, application: str, role: str) -> dict[str, Any]:
-    """What StartJobRun is asked, but for what Pipes tells the driver."""
-    streams = ["STDERR", "STDOUT"]
-    conf = {
-        "spark.archives": job.archive,
-        **SIZES,
-        **job.environment("spark.emr-serverless.driverEnv", {}),
-        **job.conf,
-    }
-    return {
-        "applicationId": application,
-        "executionRoleArn": role,
-        "clientToken": job.token,
-        "name": job.name,
-        "tags": job.tags,
-        "executionTimeoutMinutes": LONGEST,
-        "jobDriver": {
-            "sparkSubmit": {
-                "entryPoint": job.code.entry,
-                "sparkSubmitParameters": " ".join(settings_text(conf)),
-            }
-        },
-        "configurationOverrides": {
-            "monitoringConfiguration": {
-                "cloudWatchLoggingConfiguration": {
-                    "enabled": True,
-                    "logGroupName": LOG_GROUP,
-                    "logTypes": {"SPARK_DRIVER": streams},
-                }
-            }
-        },
-    }
+def failure_message(run: Mapping[str, Any]) -> str:
+    """Explain in one line why a job run failed.
 
-
-def failure(run: Mapping[str, Any]) -> str:
-    """What a job run that ended badly tells, in one line."""
-    reason = in_one_line(run.get("stateDetails"))
-    advice = next((f": {advice}" for sign, advice in _ENDINGS if sign in reason), "")
+    Args:
+        run: What AWS answers to GetJobRun.
+    """
+    details = " ".join((run.get("stateDetails") or "").split())[:400].rstrip(" .") or "AWS gave no reason"
+    advice = next((f": {advice}" for sign, advice in _FAILURE_ADVICE if sign in details), "")
     return (
-        f"the job run {run['jobRunId']} of EMR Serverless is {run['state']}: {reason}{advice}; its log is in CloudWatch, {LOG_GROUP}, "
-        f"/applications/{run['applicationId']}/jobs/{run['jobRunId']}; `scx lake status` tells what stands"
+        f"the job run {run['jobRunId']} of EMR Serverless is {run['state']}: {details}{advice}; its log is in CloudWatch, {LOG_GROUP}, "
+        f"/applications/{run['applicationId']}/jobs/{run['jobRunId']}; `scx lake status` shows what was built"
     )
 
 
-class _Client(PipesEMRServerlessClient):
-    """Dagster's, with what it does not do: AWS's refusals in one line, states as they change, and messages by S3.
+def _attempt(context: dg.AssetExecutionContext) -> str:
+    """A name for this attempt of the step, unique and usable as a folder."""
+    return f"{context.run_id}/{context.op_execution_context.op.name}-{context.retry_number}"
 
-    Its own way of waiting also writes the address of Spark's page into the log, with which anybody may open it for an hour.
+
+class _S3Messages(PipesS3MessageReader):
+    """Dagster's reader with a fixed prefix instead of a random one: AWS accepts a repeated request only if it is identical."""
+
+    def __init__(self, place: CodePlace, attempt: str, client: Any) -> None:
+        super().__init__(bucket=place.bucket, client=client, interval=MESSAGE_POLL_SECONDS)
+        self.prefix = place.key(f"{MESSAGES}/{attempt}")
+
+    @contextmanager
+    def get_params(self) -> Iterator[PipesParams]:
+        with super().get_params() as params:
+            yield {**params, "key_prefix": self.prefix}
+
+
+class _Client(PipesEMRServerlessClient):
+    """Dagster's client, with AWS's errors in one line, a log line per change of state, and messages read from S3.
+
+    Dagster's own wait logs a link to Spark's page, which lets anyone who reads the log open that page for an hour.
     """
 
-    def __init__(self, client: Any, job: Job, messages: KeptMessages) -> None:
-        super().__init__(client=client, message_reader=messages, poll_interval=LOOK)
-        self.job = job
+    def __init__(self, client: Any, messages: KeptMessages) -> None:
+        super().__init__(client=client, message_reader=messages, poll_interval=STATE_POLL_SECONDS)
 
     def _enrich_start_params(self, context: Any, session: Any, params: Any) -> Any:
         enriched = super()._enrich_start_params(context, session, params)
@@ -195,22 +195,22 @@ class _Client(PipesEMRServerlessClient):
 
     def _wait_for_completion(self, context: Any, start_response: Any) -> Any:
         run, state = start_response["jobRunId"], None
-        asked = {"applicationId": start_response["applicationId"], "jobRunId": run}
-        while state not in OVER:
+        key = {"applicationId": start_response["applicationId"], "jobRunId": run}
+        while state not in FINAL_STATES:
             if state is not None:
                 time.sleep(self.poll_interval)
-            with translate_errors(f"see the job run {run}, which may still be at work"):
-                response = self.client.get_job_run(**asked)
+            with translate_errors(f"get the state of job run {run}, which may still be running"):
+                response = self.client.get_job_run(**key)
             if response["jobRun"]["state"] != state:
                 state = response["jobRun"]["state"]
                 context.log.info(f"EMR Serverless: the job run {run} is {state}")
         if state != "SUCCESS":
-            raise LakeError(failure(response["jobRun"]))
+            raise LakeError(failure_message(response["jobRun"]))
         return response
 
     def _read_messages(self, context: Any, session: Any, response: Any) -> None:
-        """Nothing to do: they come by S3 while the job runs."""
+        """Do nothing: messages arrive through S3 while the job runs."""
 
     def _terminate(self, context: Any, start_response: Any) -> None:
-        with translate_errors(f"cancel the job run {start_response['jobRunId']}, which is still at work"):
+        with translate_errors(f"cancel job run {start_response['jobRunId']}, which is still running"):
             super()._terminate(context, start_response)

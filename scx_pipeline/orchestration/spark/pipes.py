@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.pipes.context import PipesMessageHandler
 from dagster_pipes import PipesParams
 
 from scx_pipeline.errors import LakeError
@@ -38,10 +37,10 @@ class KeptMessages(dg.PipesMessageReader):
 
     def __init__(self, reader: dg.PipesMessageReader) -> None:
         self.reader = reader
-        self.handler: PipesMessageHandler | None = None
+        self.handler: dg.PipesMessageHandler | None = None
 
     @contextmanager
-    def read_messages(self, handler: PipesMessageHandler) -> Iterator[PipesParams]:
+    def read_messages(self, handler: dg.PipesMessageHandler) -> Iterator[PipesParams]:
         self.handler = handler
         with self.reader.read_messages(handler) as params:
             yield params
@@ -69,18 +68,15 @@ def run_here(
     submit = find_submit()
     check_java()
     local = _LOCAL if master.startswith("local") else {}
-    settings = [f"--conf={name}={value}" for name, value in {**local, **conf}.items()]
+    python = {"spark.pyspark.driver.python": sys.executable, "spark.pyspark.python": sys.executable}
+    settings = [f"--conf={name}={value}" for name, value in {**python, **local, **conf}.items()]
     messages = KeptMessages(dg.PipesTempFileMessageReader())
     pipes = dg.PipesSubprocessClient(message_reader=messages)
     try:
         pipes.run(
             context=context,
             command=[submit, "--master", master, *settings, str(JOB)],
-            env={
-                "PYSPARK_PYTHON": sys.executable,
-                "PYSPARK_DRIVER_PYTHON": sys.executable,
-                "PYTHONWARNINGS": "ignore",  # PySpark's own, of newer libraries
-            },
+            env={"PYTHONWARNINGS": "ignore"},  # PySpark warns about newer versions of libraries
             extras=request.as_json(),
         )
     except dg.DagsterExecutionInterruptedError:

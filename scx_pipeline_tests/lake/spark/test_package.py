@@ -1,5 +1,5 @@
 """The archive of a job on EMR: what decides what is in it, and what is said where it cannot be made. No index is asked.
-The archive itself is looked into in spark/emr; the command, in cli/test_lake_package.py."""
+The archive itself is looked into in spark/packaged; the command, in cli/test_lake_package.py."""
 
 from __future__ import annotations
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._core.storage.dagster_run import DagsterRun
 
 from scx_pipeline.loading.checks import declared_checks
 from scx_pipeline.model.calendar import UNPARTITIONED
@@ -310,7 +309,7 @@ def test_months_wait_for_songs_that_are_on_their_way(studio: Studio, status: str
     [request] = studio.asked()
     assert told(request) == "songs"
     tags = {**request.tags, sensors.RUN_KEY: request.run_key or ""}
-    studio.instance.add_run(DagsterRun(job_name=REFRESH, tags=tags, status=dg.DagsterRunStatus(status)))
+    studio.instance.add_run(dg.DagsterRun(job_name=REFRESH, tags=tags, status=dg.DagsterRunStatus(status)))
     assert studio.asked() == []
 
 

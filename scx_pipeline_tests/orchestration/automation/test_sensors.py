@@ -16,7 +16,6 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster._core.definitions.sensor_definition import SensorExecutionData
-from dagster._core.storage.dagster_run import DagsterRun
 
 from scx_pipeline.orchestration.automation import sensors
 from scx_pipeline.orchestration.partitions import RANGE_END, RANGE_START
@@ -127,7 +126,7 @@ def test_a_month_whose_run_is_on_its_way_is_not_asked_for_again(daemon: Daemon, 
     put_job(daemon.desk, "2021/03/jobs.csv")
     [request] = daemon.tick().run_requests or []
     tags = {**request.tags, sensors.RUN_KEY: request.run_key or ""}
-    run = DagsterRun(job_name="scx", tags=tags, status=dg.DagsterRunStatus(status))
+    run = dg.DagsterRun(job_name="scx", tags=tags, status=dg.DagsterRunStatus(status))
     daemon.desk.instance.add_run(run)
     data = daemon.tick()
     assert data.run_requests == []

@@ -10,13 +10,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
-from dagster._core.events import AssetMaterializationPlannedData
 
 from scx_pipeline.errors import SettingsError
 from scx_pipeline.orchestration.runs.instance import (
     CONFIG,
     DEFAULT_CONFIG,
-    PooledEventLogStorage,
     open_instance,
     prepare_home,
 )
@@ -72,15 +70,9 @@ def test_an_empty_config_is_a_good_one(tmp_path: Path) -> None:
         assert instance.get_runs() == []
 
 
-def test_the_storage_is_sqlite_with_its_connections_kept_open(tmp_path: Path) -> None:
-    with open_instance(tmp_path / "home") as instance:
-        assert isinstance(instance.event_log_storage, PooledEventLogStorage)
-
-
-def test_a_storage_that_the_config_names_is_used(tmp_path: Path) -> None:
+def test_open_instance_uses_the_storage_that_the_config_names(tmp_path: Path) -> None:
     (tmp_path / CONFIG).write_text(f"storage:\n  sqlite:\n    base_dir: {tmp_path / 'elsewhere'}\n")
     with open_instance(tmp_path) as instance:
-        assert not isinstance(instance.event_log_storage, PooledEventLogStorage)
         assert instance.get_runs() == []
     assert (tmp_path / "elsewhere").is_dir()
 
@@ -111,39 +103,3 @@ def test_a_home_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("")
     with pytest.raises(SettingsError, match=r"DAGSTER_HOME .*home cannot be written \(Not a directory\)"):
         prepare_home(tmp_path / "home")
-
-
-def test_a_batch_of_events_is_stored_whole_or_not_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Dagster stores the events of a batch that failed one by one: none of them may stand by then."""
-    events = [planned(name) for name in ("one", "two", "three")]
-    with open_instance(tmp_path / "home") as instance:
-        storage = instance.event_log_storage
-        with monkeypatch.context() as patch:
-            store = storage.store_event
-            patch.setattr(storage, "store_event", lambda event: 1 / (event is not events[2]) and store(event))
-            with pytest.raises(ZeroDivisionError):
-                storage.store_event_batch(events)
-        assert planned_of(instance) == []
-        storage.store_event_batch(events)
-        storage.store_event(planned("after it"))
-        assert planned_of(instance) == ["one", "two", "three", "after it"]
-
-
-def planned(name: str) -> dg.EventLogEntry:
-    """The event that a run is to make an asset."""
-    event = dg.DagsterEvent(
-        event_type_value=dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED.value,
-        job_name="job",
-        event_specific_data=AssetMaterializationPlannedData(dg.AssetKey(name)),
-    )
-    return dg.EventLogEntry(
-        error_info=None, level=20, user_message="", run_id="run", timestamp=1.0, dagster_event=event
-    )
-
-
-def planned_of(instance: dg.DagsterInstance) -> list[str]:
-    """The assets that the run is planned to make, in order."""
-    events = [record.dagster_event for record in instance.all_logs("run")]
-    return [event.asset_key.to_user_string() for event in events if event and event.asset_key]

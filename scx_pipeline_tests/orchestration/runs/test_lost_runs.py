@@ -13,10 +13,9 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.launcher import WorkerStatus
-from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._core.test_utils import create_run_for_test
 
+from scx_pipeline.orchestration.dagster_internals import GRPC_INFO_TAG, WorkerStatus
 from scx_pipeline.orchestration.runs.instance import open_instance
 from scx_pipeline.orchestration.runs.launcher import CodeServerRunLauncher
 from scx_pipeline.orchestration.runs.lost_runs import LOST, fail_lost_runs

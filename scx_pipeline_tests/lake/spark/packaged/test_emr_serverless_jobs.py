@@ -1,5 +1,5 @@
-"""Whole builds on EMR Serverless and EMR: Dagster asks, AWS is played, and the job runs from what the request says and nothing else.
-Its Spark is this machine's, its S3 a real server; requests and failures of AWS's are in orchestration/spark/test_emr_requests.py and orchestration/."""
+"""Builds on EMR Serverless whose job is executed: AWS is a stand-in, and the job runs from what the request says and nothing else.
+Spark is this machine's, S3 a real server. Requests and failures are in unit/ and orchestration/."""
 
 from __future__ import annotations
 
@@ -14,23 +14,27 @@ from typing import Any
 
 import obstore
 import pytest
-import yaml
 
 from scx_pipeline.lake.spark.code_archive import names_of
 from scx_pipeline.lake.spark.package import JOB
 from scx_pipeline.orchestration.assets.lake_assets import lake_job_name
 from scx_pipeline.orchestration.runs.execute import RunOutcome, open_runner
-from scx_pipeline.orchestration.spark import emr, emr_serverless
+from scx_pipeline.orchestration.spark import emr_serverless
 from scx_pipeline.orchestration.spark.pipes import find_submit
 from scx_pipeline.settings import Settings
 from scx_pipeline.storage.s3 import open_s3
-from scx_pipeline_tests.lake.spark.emr.conftest import HERE, unpack
-from scx_pipeline_tests.orchestration.spark.test_emr_requests import conf_of, example
-from scx_pipeline_tests.orchestration.spark.test_emr_runs import RUN, answering, application, states
+from scx_pipeline_tests.lake.spark.packaged.conftest import HERE, unpack
+from scx_pipeline_tests.orchestration.spark.test_emr_serverless_job import conf_of
+from scx_pipeline_tests.orchestration.spark.test_emr_serverless_runs import (
+    RUN,
+    answering,
+    application,
+    states,
+)
 from scx_pipeline_tests.support.lake_loads import Loads, put_sensors
 from scx_pipeline_tests.support.load_env import range_of_keys
 from scx_pipeline_tests.support.sensor_env import SensorWorld, readings
-from scx_pipeline_tests.support.servers.emr import APPLICATION, REGION, ROLE, Service, play
+from scx_pipeline_tests.support.servers.aws import APPLICATION, REGION, ROLE, Service, play
 from scx_pipeline_tests.support.servers.s3 import S3Server
 
 PATIENCE = 300.0
@@ -46,7 +50,7 @@ OURS = {
 
 @dataclass
 class Workers:
-    """A machine that takes a request of spark-submit's as EMR does: code and archive from S3, environment from settings."""
+    """A machine that runs a request as EMR Serverless does: code and archive from S3, environment from the Spark settings."""
 
     folder: Path
     python: Path
@@ -162,12 +166,12 @@ def serverless(site: Site, monkeypatch: pytest.MonkeyPatch) -> Service:
         "StartJobRun": start,
         "GetJobRun": look,
     }
-    monkeypatch.setattr(emr_serverless, "LOOK", 0.5)
+    monkeypatch.setattr(emr_serverless, "STATE_POLL_SECONDS", 0.5)
     play(service, monkeypatch)
     return service
 
 
-def test_a_build_on_emr_serverless_publishes_the_lake_and_tells_what_it_does_while_it_does_it(
+def test_build_publishes_the_lake_and_logs_progress_while_the_job_runs(
     site: Site, serverless: Service, tmp_path: Path
 ) -> None:
     outcome = site.build(tmp_path, "2023-01", "2023-02")
@@ -186,41 +190,8 @@ def test_a_build_on_emr_serverless_publishes_the_lake_and_tells_what_it_does_whi
     assert len(site.loads.world.table("data_sample")) == 6
 
 
-@pytest.fixture
-def cluster(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Service:
-    """A cluster whose step is run by the workers."""
-    request = example()
-    for group in request["Instances"]["InstanceGroups"]:
-        group["InstanceType"] = "m7g.xlarge" if HERE.architecture == "arm64" else "m7i.xlarge"
-    file = tmp_path / "emr.yaml"
-    file.write_text(yaml.safe_dump(request))
-    site.settings = {"spark": "emr", "spark_cluster": str(file), "spark_code": site.settings["spark_code"]}
-    site.workers.driver = "spark.yarn.appMasterEnv"
-
-    def start(request: dict[str, Any]) -> Mapping[str, Any]:
-        [step] = request["Steps"]
-        *arguments, entry = step["HadoopJarStep"]["Args"]
-        site.workers.start(entry, arguments)
-        return {"JobFlowId": "j-1"}
-
-    def steps(params: dict[str, Any]) -> Mapping[str, Any]:
-        code = site.workers.state()
-        state = "RUNNING" if code is None else "FAILED" if code else "COMPLETED"
-        return {"Steps": [{"Id": "s-1", "Status": {"State": state}}]}
-
-    service = Service("emr")
-    service.answers = {
-        "RunJobFlow": start,
-        "DescribeCluster": answering(Cluster={"Id": "j-1", "Status": {"State": "RUNNING"}}),
-        "ListSteps": steps,
-    }
-    monkeypatch.setattr(emr, "LOOK", 0.5)
-    play(service, monkeypatch)
-    return service
-
-
-def test_a_check_that_fails_in_a_job_on_emr_is_recorded_and_its_line_is_the_run_s(
-    site: Site, cluster: Service, tmp_path: Path
+def test_build_with_a_failed_check_records_it_and_publishes_nothing(
+    site: Site, serverless: Service, tmp_path: Path
 ) -> None:
     world = site.loads.world
     assert isinstance(world, SensorWorld)

@@ -1,17 +1,16 @@
-"""Runs of the lake on EMR Serverless and EMR that do not come to a job, or whose job fails or is cancelled; AWS is played, S3 is real.
-Runs whose job is really run are in spark/test_emr_jobs.py; the requests' texts, in orchestration/spark/test_emr_requests.py."""
+"""Runs of the lake on EMR Serverless whose job cannot start, fails or is cancelled. AWS is a stand-in, S3 is real.
+Runs whose job is executed are in spark/; the texts of requests and failures, in unit/."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import obstore
 import pytest
-from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.pipes import utils as pipes
 from dagster_pipes import decode_param
 
@@ -20,14 +19,14 @@ from scx_pipeline.lake.build.build_request import BuildRequest, BuildResult
 from scx_pipeline.lake.spark.code_archive import names_of, open_code
 from scx_pipeline.lake.spark.package import Target
 from scx_pipeline.orchestration.runs.execute import RunOutcome
-from scx_pipeline.orchestration.spark import emr, emr_serverless
+from scx_pipeline.orchestration.spark import emr_serverless
 from scx_pipeline.settings import Settings
 from scx_pipeline.storage.s3 import open_s3
 from scx_pipeline_tests.orchestration.assets.test_lake_assets import build
-from scx_pipeline_tests.orchestration.spark.test_emr_requests import conf_of, example
+from scx_pipeline_tests.orchestration.spark.test_emr_serverless_job import conf_of
 from scx_pipeline_tests.support.dagster_env import Desk
 from scx_pipeline_tests.support.load_env import MARCH, World
-from scx_pipeline_tests.support.servers.emr import APPLICATION, ROLE, Service, play, refusal
+from scx_pipeline_tests.support.servers.aws import APPLICATION, ROLE, Service, play, refusal
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 ARN = f"arn:aws:emr-serverless:us-east-1:123456789012:/applications/{APPLICATION}"
@@ -39,9 +38,8 @@ FACTS = {
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(emr_serverless, "LOOK", 0.0)
-    monkeypatch.setattr(emr, "LOOK", 0.0)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(emr_serverless, "STATE_POLL_SECONDS", 0.0)
     monkeypatch.setattr(pipes, "WAIT_FOR_LOGS_AFTER_EXECUTION_INTERVAL", -1)
 
 
@@ -105,12 +103,13 @@ def failed(outcome: RunOutcome, told: str) -> None:
     assert "\n" not in error
 
 
-def test_states_are_told_as_they_change_and_a_failed_job_in_one_line(
+def test_run_of_a_job_that_fails_logs_each_state_and_ends_with_one_line(
     aws_desk: Desk, serverless: Service
 ) -> None:
     outcome = build(aws_desk, MARCH)
     failed(
-        outcome, "the job run 00run of EMR Serverless is FAILED: ExitCode: 137: it was killed, as for want"
+        outcome,
+        "the job run 00run of EMR Serverless is FAILED: ExitCode: 137: it was killed, probably for lack of memory",
     )
     told = [line for line in aws_desk.told if line.startswith("EMR Serverless: the job run 00run is ")]
     assert [line.rpartition(" ")[2] for line in told] == [
@@ -118,7 +117,7 @@ def test_states_are_told_as_they_change_and_a_failed_job_in_one_line(
     ]
 
 
-def test_the_request_names_the_code_that_stands_and_where_to_tell(
+def test_run_requests_the_packaged_code_and_the_prefix_of_its_messages(
     aws_desk: Desk, serverless: Service
 ) -> None:
     outcome = build(aws_desk, MARCH)
@@ -139,7 +138,7 @@ def test_the_request_names_the_code_that_stands_and_where_to_tell(
     assert (request["tags"]["star"], request["tags"]["months"]) == ("scx", MARCH)
 
 
-def test_a_job_s_own_answer_goes_before_what_aws_says_of_its_end(
+def test_run_of_a_failed_job_that_answered_shows_the_answer_and_not_aws_s_reason(
     aws_desk: Desk, serverless: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipes, "WAIT_FOR_LOGS_AFTER_EXECUTION_INTERVAL", 60)
@@ -169,30 +168,36 @@ def test_a_job_s_own_answer_goes_before_what_aws_says_of_its_end(
     assert "44 checks in 1 s" in aws_desk.told
 
 
-def test_a_job_that_ended_well_and_whose_answer_is_lost_is_told(aws_desk: Desk, serverless: Service) -> None:
+def test_run_of_a_job_that_succeeded_without_an_answer_fails_and_says_where_to_look(
+    aws_desk: Desk, serverless: Service
+) -> None:
     serverless.answers["GetJobRun"] = states("SUCCESS")
-    failed(build(aws_desk, MARCH), "ended well, but its answer was not found below SCX_SPARK_CODE")
+    failed(build(aws_desk, MARCH), "succeeded, but its answer was not found below SCX_SPARK_CODE")
 
 
 DENIED = f"User: arn:aws:iam::123456789012:user/anna is not authorized to perform: iam:PassRole on resource: {ROLE}"
 REFUSED = {
-    "absent": ("GetApplication", "ResourceNotFoundException", "Application 00f1abc does not exist", "see SCX_SPARK_APPLICATION, and AWS_REGION"),
+    "absent": ("GetApplication", "ResourceNotFoundException", "Application 00f1abc does not exist", "check SCX_SPARK_APPLICATION and AWS_REGION"),
     "no right": ("GetApplication", "AccessDeniedException", "no", "let this user or role call it"),
-    "role": ("StartJobRun", "AccessDeniedException", DENIED, "see SCX_SPARK_ROLE, and let this user or role pass it (iam:PassRole)"),
+    "role": ("StartJobRun", "AccessDeniedException", DENIED, "check SCX_SPARK_ROLE, and let this user or role pass it (iam:PassRole)"),
     "quota": ("StartJobRun", "ServiceQuotaExceededException", "The account has reached its limit", "raise the quota `Max concurrent vCPUs"),
     "stopped": ("StartJobRun", "ValidationException", "Application is not in STARTED state", "start it (aws emr-serverless start-application)"),
-    "gone": ("GetJobRun", "ExpiredTokenException", "The token is old", "see the job run 00run, which may still be at work: The token is old: log in"),
+    "gone": ("GetJobRun", "ExpiredTokenException", "The token is old", "get the state of job run 00run, which may still be running: The token is old: log in"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_aws_refuses_is_one_line_with_what_to_do(name: str, aws_desk: Desk, serverless: Service) -> None:
+def test_run_that_aws_refuses_fails_with_one_line_and_advice(
+    name: str, aws_desk: Desk, serverless: Service
+) -> None:
     operation, code, message, told = REFUSED[name]
     serverless.answers[operation] = refusal(code, message)
     failed(build(aws_desk, MARCH), told)
 
 
-def test_an_application_that_cannot_start_is_not_asked_to(aws_desk: Desk, serverless: Service) -> None:
+def test_run_on_an_application_that_cannot_start_sends_no_request(
+    aws_desk: Desk, serverless: Service
+) -> None:
     serverless.answers["GetApplication"] = answering(
         **application(state="STOPPED", autoStartConfiguration={"enabled": False})
     )
@@ -200,7 +205,7 @@ def test_an_application_that_cannot_start_is_not_asked_to(aws_desk: Desk, server
     assert serverless.requests("StartJobRun") == []
 
 
-def test_without_an_archive_for_the_application_s_processor_it_says_how_to_make_it(
+def test_run_without_an_archive_for_the_application_s_processor_says_how_to_make_it(
     aws_desk: Desk, serverless: Service
 ) -> None:
     serverless.answers["GetApplication"] = answering(**application(architecture="ARM64"))
@@ -210,7 +215,7 @@ def test_without_an_archive_for_the_application_s_processor_it_says_how_to_make_
     )
 
 
-def test_code_that_may_not_be_listed_is_told(
+def test_find_code_without_the_right_to_list_says_so(
     aws_desk: Desk, serverless: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
@@ -222,15 +227,15 @@ def test_code_that_may_not_be_listed_is_told(
 
 
 @pytest.mark.parametrize("act", ["find", "put"])
-def test_a_bucket_that_is_absent_is_told(act: str, s3_bucket: str) -> None:
+def test_code_in_an_absent_bucket_is_named(act: str, s3_bucket: str) -> None:
     place = open_code("s3://scx-nowhere/code")
     with pytest.raises(LakeError, match=r"cannot list s3://scx-nowhere/code/ .*: there is no such bucket$"):
         place.find() if act == "find" else place.put(Target())
 
 
-def test_a_run_that_is_cancelled_cancels_its_job(aws_desk: Desk, serverless: Service) -> None:
+def test_run_that_is_cancelled_cancels_its_job(aws_desk: Desk, serverless: Service) -> None:
     def interrupt(params: Mapping[str, Any]) -> dict[str, Any]:
-        raise DagsterExecutionInterruptedError  # as Dagster's handler of SIGINT and SIGTERM does, wherever a step is
+        raise dg.DagsterExecutionInterruptedError  # as Dagster's handler of SIGINT and SIGTERM does, wherever a step is
 
     serverless.answers["GetJobRun"] = interrupt
     serverless.answers["CancelJobRun"] = answering(applicationId=APPLICATION, jobRunId="00run")
@@ -238,90 +243,9 @@ def test_a_run_that_is_cancelled_cancels_its_job(aws_desk: Desk, serverless: Ser
     assert serverless.requests("CancelJobRun") == [{"applicationId": APPLICATION, "jobRunId": "00run"}]
 
 
-# EMR
-
-
-@pytest.fixture
-def cluster(aws_desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Service:
-    """The same desk, with a cluster for each job: it comes, and its step fails."""
-    import yaml
-
-    request = example()
-    for group in request["Instances"]["InstanceGroups"]:
-        group["InstanceType"] = "m7i.xlarge"
-    file = tmp_path / "emr.yaml"
-    file.write_text(yaml.safe_dump(request))
-    settings = {"spark": "emr", "spark_cluster": str(file)}
-    aws_desk.settings = aws_desk.settings.model_copy(update=settings)
-    service = Service("emr")
-    looks = iter([("STARTING", "PENDING"), ("RUNNING", "RUNNING"), ("TERMINATING", "FAILED")])
-    now = [("STARTING", "PENDING")]
-
-    def described(params: Mapping[str, Any]) -> dict[str, Any]:
-        now[0] = next(looks, now[0])
-        return {"Cluster": {"Id": "j-1", "Status": {"State": now[0][0]}, "LogUri": "s3://logs/emr/"}}
-
-    def steps(params: Mapping[str, Any]) -> dict[str, Any]:
-        details = {"FailureDetails": {"Reason": "Unknown Error."}} if now[0][1] == "FAILED" else {}
-        return {"Steps": [{"Id": "s-1", "Status": {"State": now[0][1], **details}}]}
-
-    service.answers = {
-        "RunJobFlow": answering(
-            JobFlowId="j-1", ClusterArn="arn:aws:elasticmapreduce:us-east-1:123456789012:cluster/j-1"
-        ),
-        "DescribeCluster": described,
-        "ListSteps": steps,
-    }
-    play(service, monkeypatch)
-    return service
-
-
-def test_a_cluster_is_made_for_the_job_and_followed(aws_desk: Desk, cluster: Service) -> None:
-    outcome = build(aws_desk, MARCH)
-    failed(outcome, "the step of the EMR cluster j-1 is FAILED, the cluster TERMINATING: Unknown Error")
-    [request] = cluster.requests("RunJobFlow")
-    [step] = request["Steps"]
-    conf = conf_of(step["HadoopJarStep"]["Args"])
-    context = decode_param(conf["spark.yarn.appMasterEnv.DAGSTER_PIPES_CONTEXT"])
-    assert BuildRequest.parse(context["data"]["extras"]).run_id == outcome.run_id
-    tags = {tag["Key"]: tag["Value"] for tag in request["Tags"]}
-    assert (tags["team"], tags["star"], tags["dagster/run-id"]) == ("data", "scx", outcome.run_id)
-    assert [line for line in aws_desk.told if line.startswith("EMR: ")] == [
-        "EMR: the cluster j-1 is being made",
-        "EMR: the cluster j-1 is STARTING, its step PENDING",
-        "EMR: the cluster j-1 is RUNNING, its step RUNNING",
-    ]
-
-
-def test_a_run_that_is_cancelled_ends_its_cluster(aws_desk: Desk, cluster: Service) -> None:
-    def interrupt(params: Mapping[str, Any]) -> dict[str, Any]:
-        raise DagsterExecutionInterruptedError
-
-    cluster.answers["ListSteps"] = interrupt
-    cluster.answers["TerminateJobFlows"] = answering()
-    assert not build(aws_desk, MARCH).success
-    assert cluster.requests("TerminateJobFlows") == [{"JobFlowIds": ["j-1"]}]
-
-
-@pytest.mark.parametrize(
-    ("code", "message", "told"),
-    [
-        ("ValidationException", "Invalid InstanceProfile: nobody.", "see JobFlowRole in the file of SCX_SPARK_CLUSTER"),
-        ("AccessDeniedException", DENIED, "let this user or role pass JobFlowRole and ServiceRole"),
-        ("ValidationException", "The supplied release label is invalid: emr-9.9.9.", "take another ReleaseLabel"),
-    ],
-)  # fmt: skip
-def test_a_cluster_that_is_refused_is_one_line(
-    code: str, message: str, told: str, aws_desk: Desk, cluster: Service
+def test_doctor_describes_the_application_or_why_it_cannot_run_jobs(
+    aws_desk: Desk, serverless: Service
 ) -> None:
-    cluster.answers["RunJobFlow"] = refusal(code, message)
-    failed(build(aws_desk, MARCH), f"cannot start an EMR cluster (scx): {message}: {told}")
-
-
-# scx doctor
-
-
-def test_doctor_tells_what_jobs_would_run_on(aws_desk: Desk, serverless: Service) -> None:
     from scx_pipeline.services.doctor import examine
 
     found = {finding.name: finding for finding in examine(aws_desk.settings)}["spark"]

@@ -1,5 +1,5 @@
-"""What EMR's workers have: a Python without packages, and the archive, made once for all tests of this folder.
-Spark itself is in the conftest.py above."""
+"""What a Spark worker has: a Python without packages, and the archive, which is made once for all tests of this folder.
+Spark and Java are looked up in the conftest.py above."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """The archive of `scx lake package`: what is in it, and that all that a job imports comes from it alone.
-How it is asked for is in lake/spark/test_package.py and cli/test_lake_package.py; what a build does with it, in test_jobs."""
+How it is asked for is in lake/spark/test_package.py and cli/test_lake_package.py; what a build does with it, in the other files here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tarfile
 from pathlib import Path
 
 from scx_pipeline.lake.spark.package import PACKAGE
-from scx_pipeline_tests.lake.spark.emr.conftest import HERE
+from scx_pipeline_tests.lake.spark.packaged.conftest import HERE
 
 # What must be there of all that is imported, in a Python that has nothing.
 IMPORTED = """

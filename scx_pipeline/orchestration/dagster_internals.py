@@ -1,0 +1,118 @@
+"""What this package uses of Dagster that is not public, each with the reason why there is no public way.
+No other module imports a private module of Dagster, and a test checks everything that is relied on here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+# The type that `dg.define_asset_job` returns has no public name.
+from dagster._core.definitions.unresolved_asset_job_definition import (
+    UnresolvedAssetJobDefinition as UnresolvedAssetJobDefinition,
+)
+
+# A launcher that says whether a run's process exists returns these, and its base class is the only public part of launchers.
+from dagster._core.errors import DagsterUserCodeUnreachableError as DagsterUserCodeUnreachableError
+from dagster._core.launcher import CheckRunHealthResult as CheckRunHealthResult
+from dagster._core.launcher import WorkerStatus as WorkerStatus
+
+# A code server lists its runs in answer to its launcher only; the tag says which server a run was started on.
+from dagster._core.storage.tags import GRPC_INFO_TAG as GRPC_INFO_TAG
+
+# Dagster notes in this tag whether it retries a failed run; nothing public says so.
+from dagster._core.storage.tags import WILL_RETRY_TAG as WILL_RETRY_TAG
+from dagster._grpc.types import GetCurrentRunsResult as GetCurrentRunsResult
+
+# The time limit of a sensor's tick depends on two variables and a default, which only this function knows.
+from dagster._grpc.utils import default_sensor_grpc_timeout as default_sensor_grpc_timeout
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+BUSY_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class LatestCheck:
+    """The latest execution of a check; no evaluation while it is running, or if it ended without a result."""
+
+    run_id: str
+    created_at: float
+    evaluation: dg.AssetCheckEvaluation | None
+
+
+def latest_checks(
+    instance: dg.DagsterInstance, keys: Sequence[dg.AssetCheckKey]
+) -> Mapping[dg.AssetCheckKey, LatestCheck]:
+    """Return the latest execution of each check that ever ran.
+
+    The public event log returns events of one asset at a time, and knows no order among checks.
+    """
+    found = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    return {
+        key: LatestCheck(
+            record.run_id,
+            record.create_timestamp,
+            record.evaluation if record.status.value in ("SUCCEEDED", "FAILED") else None,
+        )
+        for key, record in found.items()
+    }
+
+
+def sensor_cursor(instance: dg.DagsterInstance, name: str) -> str | None:
+    """Return the cursor of a sensor, or None if it never ran.
+
+    The cursor is public inside the sensor's own tick only.
+    """
+    states = [state for state in instance.all_instigator_state() if state.instigator_name == name]
+    return getattr(states[0].instigator_data, "cursor", None) if states else None
+
+
+@contextmanager
+def event_log_kept_open(instance: dg.DagsterInstance) -> Iterator[None]:
+    """Keep the connections of Dagster's SQLite event log open, for a process that runs one load.
+
+    Dagster opens an engine and a file for each event it stores. A load of a month stores about a hundred: that is a third of
+    the load's CPU time, and on a busy disk more than half of its duration. No setting changes it. Other storages stay as they
+    are.
+    """
+    from sqlalchemy import create_engine, event
+
+    storage: Any = instance.event_log_storage
+    if type(storage).__name__ != "SqliteEventLogStorage":  # importing the class to ask takes 0.3 s
+        yield
+        return
+    engines: dict[str, Engine] = {}
+
+    def engine_of(shard: str) -> Engine:
+        with storage._db_lock:
+            if shard not in engines:
+                url = storage.conn_string_for_shard(shard)
+                engines[shard] = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+                event.listen(engines[shard], "connect", _relax)
+            if shard not in storage._initialized_dbs:
+                storage._initdb(engines[shard])
+                storage._initialized_dbs.add(shard)
+            return engines[shard]
+
+    @contextmanager
+    def connect(shard: str) -> Iterator[Connection]:
+        with engine_of(shard).begin() as connection:
+            yield connection
+
+    storage._connect = connect
+    try:
+        yield
+    finally:
+        del storage._connect
+        for engine in engines.values():
+            engine.dispose()
+
+
+def _relax(connection: Any, record: object) -> None:
+    """In WAL mode this loses nothing if the process dies, only if the machine does."""
+    connection.execute("PRAGMA synchronous = NORMAL")

@@ -1,4 +1,0 @@
-"""Spark jobs on stand-ins for EMR, with the real code archive.
-
-Requests are tested in the orchestration package.
-"""

@@ -1,0 +1,171 @@
+"""What `dagster_internals` relies on is as Dagster has it: these tests fail if an upgrade of Dagster changes it.
+That the modules which use it do the right thing is tested with them."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.storage import tags
+from dagster._core.storage.asset_check_execution_record import (
+    COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
+)
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+
+from scx_pipeline.orchestration.automation.sensors import RUN_KEY
+from scx_pipeline.orchestration.dagster_internals import (
+    GRPC_INFO_TAG,
+    WILL_RETRY_TAG,
+    CheckRunHealthResult,
+    GetCurrentRunsResult,
+    LatestCheck,
+    UnresolvedAssetJobDefinition,
+    WorkerStatus,
+    default_sensor_grpc_timeout,
+    event_log_kept_open,
+    latest_checks,
+    sensor_cursor,
+)
+from scx_pipeline.orchestration.partitions import PARTITION, RANGE_END, RANGE_START
+
+CHECK = dg.AssetCheckKey(dg.AssetKey("a"), "c")
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Any:
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as opened:
+        yield opened
+
+
+def test_tags_are_named_as_dagster_names_them() -> None:
+    assert PARTITION == tags.PARTITION_NAME_TAG
+    assert RANGE_START == tags.ASSET_PARTITION_RANGE_START_TAG
+    assert RANGE_END == tags.ASSET_PARTITION_RANGE_END_TAG
+    assert RUN_KEY == tags.RUN_KEY_TAG
+    assert (WILL_RETRY_TAG, GRPC_INFO_TAG) == ("dagster/will_retry", ".dagster/grpc_info")
+
+
+def test_define_asset_job_returns_an_unresolved_job() -> None:
+    assert isinstance(dg.define_asset_job("j"), UnresolvedAssetJobDefinition)
+
+
+def test_launcher_has_the_methods_that_ours_overrides_and_calls() -> None:
+    launcher = dg.DefaultRunLauncher
+    assert isinstance(launcher.supports_check_run_worker_health, property)
+    assert list(inspect.signature(launcher.check_run_worker_health).parameters) == ["self", "run"]
+    assert list(inspect.signature(launcher._get_grpc_client_for_termination).parameters) == ["self", "run_id"]
+    assert list(inspect.signature(launcher.from_config_value).parameters) == ["inst_data", "config_value"]
+    assert CheckRunHealthResult(WorkerStatus.RUNNING).msg is None
+    assert CheckRunHealthResult(WorkerStatus.NOT_FOUND, "gone").msg == "gone"
+    assert list(GetCurrentRunsResult(current_runs=["a"], serializable_error_info=None).current_runs) == ["a"]
+
+
+def test_in_process_executor_can_be_wrapped() -> None:
+    assert dg.in_process_executor.executor_creation_fn is not None
+    assert list(inspect.signature(dg.Executor.execute).parameters) == [
+        "self",
+        "plan_context",
+        "execution_plan",
+    ]
+
+
+def test_pipes_message_handler_returns_custom_messages() -> None:
+    assert list(inspect.signature(dg.PipesMessageHandler.get_custom_messages).parameters) == ["self"]
+
+
+def test_sensor_timeout_follows_dagsters_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS", raising=False)
+    monkeypatch.delenv("DAGSTER_GRPC_TIMEOUT_SECONDS", raising=False)
+    assert default_sensor_grpc_timeout() == 60
+    monkeypatch.setenv("DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS", "90")
+    assert default_sensor_grpc_timeout() == 90
+
+
+def test_sensor_cursor_of_a_sensor_that_never_ran_is_none(instance: dg.DagsterInstance) -> None:
+    assert sensor_cursor(instance, "alerts") is None
+
+
+def checked(passed: bool | None) -> dg.Definitions:
+    """An asset with a check that passes, fails, or raises."""
+
+    @dg.asset
+    def a() -> None: ...
+
+    @dg.asset_check(asset=a, name="c")
+    def c() -> dg.AssetCheckResult:
+        if passed is None:
+            raise ValueError
+        return dg.AssetCheckResult(passed=passed)
+
+    return dg.Definitions(assets=[a], asset_checks=[c], jobs=[dg.define_asset_job("all")])
+
+
+@pytest.mark.parametrize("passed", [True, False, None])
+def test_latest_checks_returns_the_last_evaluation(instance: dg.DagsterInstance, passed: bool | None) -> None:
+    for outcome in (True, passed):
+        job = checked(outcome).resolve_job_def("all")
+        run = job.execute_in_process(instance=instance, raise_on_error=False)
+    found = latest_checks(instance, [CHECK, dg.AssetCheckKey(dg.AssetKey("a"), "never")])
+    assert set(found) == {CHECK}
+    latest = found[CHECK]
+    assert isinstance(latest, LatestCheck)
+    assert latest.run_id == run.run_id
+    assert (latest.evaluation.passed if latest.evaluation else None) is passed
+
+
+def test_completed_checks_have_the_statuses_that_latest_checks_reads() -> None:
+    names = {status.value for status in COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES}
+    assert names == {"SUCCEEDED", "FAILED"}
+
+
+def test_sqlite_event_log_has_the_parts_that_are_replaced(instance: dg.DagsterInstance) -> None:
+    storage: Any = instance.event_log_storage
+    assert type(storage) is SqliteEventLogStorage
+    assert list(inspect.signature(storage._connect).parameters) == ["shard"]
+    assert isinstance(storage._initialized_dbs, set)
+    assert storage._db_lock.acquire(blocking=False)
+    storage._db_lock.release()
+    assert list(inspect.signature(storage._initdb).parameters) == ["engine", "for_index_shard"]
+    assert "self._connect(" in inspect.getsource(SqliteEventLogStorage.run_connection)
+    assert "self._connect(" in inspect.getsource(SqliteEventLogStorage.index_connection)
+
+
+def test_event_log_kept_open_stores_what_dagster_reads_afterwards(instance: dg.DagsterInstance) -> None:
+    with event_log_kept_open(instance):
+        run = checked(True).resolve_job_def("all").execute_in_process(instance=instance)
+        kept = len(instance.all_logs(run.run_id))
+    assert kept > 5
+    assert len(instance.all_logs(run.run_id)) == kept
+    assert instance.get_latest_materialization_event(dg.AssetKey("a"))
+
+
+def test_event_log_kept_open_opens_each_file_once(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sqlite3
+
+    opened: list[str] = []
+    connect = sqlite3.dbapi2.connect
+
+    def counted(path: str, *arguments: Any, **more: Any) -> Any:
+        opened.append(Path(path).name)
+        return connect(path, *arguments, **more)
+
+    monkeypatch.setattr(sqlite3.dbapi2, "connect", counted)
+    job = checked(True).resolve_job_def("all")
+    with event_log_kept_open(instance):
+        run = job.execute_in_process(instance=instance)
+    with_it, opened[:] = opened.count(f"{run.run_id}.db"), []
+    run = job.execute_in_process(instance=instance)
+    assert with_it <= 2
+    assert opened.count(f"{run.run_id}.db") > 5
+
+
+def test_event_log_kept_open_leaves_another_storage_alone() -> None:
+    with dg.DagsterInstance.ephemeral() as ephemeral:
+        before = dict(vars(ephemeral.event_log_storage))
+        with event_log_kept_open(ephemeral):
+            assert vars(ephemeral.event_log_storage) == before
