@@ -53,10 +53,14 @@ ui: setup
 up: setup
 	@$(BIN)/python -m tools.local_services
 
+# What the vocabulary check reads; its words are in tools/vocabulary.txt.
+PROSE := scx_pipeline scx_pipeline_tests tools docs deploy README.md CONTRIBUTING.md CHANGELOG.md
+
 lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/codespell $(PROSE)
 	$(BIN)/sqlfluff lint --disable-progress-bar scx_pipeline/stars
 
 bench: setup
