@@ -127,7 +127,8 @@ def errors_page() -> str:
             if name in known:
                 messages[name].add(message)
     parts = [
-        GENERATED + "# Messages\n\nEach says what is wrong and what to do; … stands for what differs. By kind, "
+        GENERATED
+        + "# Messages\n\nEach says what is wrong and what to do; … stands for what differs. By kind, "
         "what to look at first: [operate.md](operate.md)."
     ]
     for name in sorted(known):
