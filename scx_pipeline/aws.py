@@ -67,21 +67,6 @@ def client(service: str, kind: type[PipelineError], region: str | None = None) -
         ) from None
 
 
-def region_of_settings(kind: type[PipelineError]) -> str | None:
-    """The region that AWS's settings name, if they do; AWS is not asked. Raises an error of this kind where they are at odds."""
-    from botocore.exceptions import BotoCoreError
-
-    try:
-        found = environment_region()
-        if found is None:
-            settings = session()
-            settings.get_scoped_config()  # refuses a profile that does not exist, whatever else names the region
-            found = settings.get_config_variable("region")
-    except BotoCoreError as error:
-        raise kind(f"AWS's settings cannot be read: {error}") from None
-    return found
-
-
 def environment_region() -> str | None:
     """The region of AWS_REGION, which botocore does not read, as AWS's other clients do: it reads AWS_DEFAULT_REGION alone."""
     return os.environ.get("AWS_REGION") or None

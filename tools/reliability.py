@@ -32,7 +32,6 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "warehouse/redshift": ("Redshift",),
     "support/redshift": ("Redshift",),
     "lake": ("lake",),
-    "cluster": ("AWS",),
     "cloud": ("AWS",),
     # its reader, or its file
     **dict.fromkeys(

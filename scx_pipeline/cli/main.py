@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from scx_pipeline import cli_cluster
-from scx_pipeline.cli import alerts, lake, maintenance, rendering, serve, tables
+from scx_pipeline.cli import alerts, cloud, lake, maintenance, rendering, serve, tables
 from scx_pipeline.cli.options import (
     AsJson,
     LastMonth,
@@ -58,7 +57,7 @@ app = typer.Typer(
 generate = typer.Typer(no_args_is_help=True, help="Generate a realistic sample bucket for a star.")
 app.add_typer(generate, name="generate")
 app.add_typer(lake.app, name="lake")
-app.add_typer(cli_cluster.app, name="cluster")
+app.add_typer(cloud.app, name="cloud")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(serve.app, name="serve")
 maintenance.register(app)

@@ -43,7 +43,7 @@ def test_every_command_has_help_with_an_example(scx: Scx, words: tuple[str, ...]
 
 def test_a_group_lists_its_commands(scx: Scx) -> None:
     assert all(
-        word in scx("cluster", "--help").out for word in ("create", "status", "pause", "resume", "destroy")
+        word in scx("cloud", "--help").out for word in ("create", "status", "pause", "resume", "destroy")
     )
 
 

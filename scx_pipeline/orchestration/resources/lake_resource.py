@@ -28,7 +28,7 @@ _NEEDED = {
     "emr": ("spark_cluster", "spark_code"),
 }
 _EXAMPLES = {
-    "spark_application": "00f1abcdefghijkl (scx cluster spark create prints it)",
+    "spark_application": "00f1abcdefghijkl (scx cloud create emr-serverless prints it)",
     "spark_role": "arn:aws:iam::123456789012:role/scx-spark-eu-west-1",
     "spark_code": "s3://scx-logs/_scx_pipeline/code",
     "spark_cluster": "emr.yaml (docs/emr.md has an example)",

@@ -28,7 +28,9 @@ from scx_pipeline.orchestration.spark.spark_job import (
 )
 from scx_pipeline.orchestration.spark.spark_messages import S3Messages, await_answer
 
-LOG_GROUP = "/aws/emr-serverless"  # of CloudWatch, which the role of `scx cluster spark` may write
+LOG_GROUP = (
+    "/aws/emr-serverless"  # of CloudWatch, which the role of `scx cloud create emr-serverless` may write
+)
 LONGEST = 12 * 60  # minutes that a job may take, after which AWS ends it
 OVER = ("SUCCESS", "FAILED", "CANCELLED", "CANCELLING")
 OLDEST = (7, 1)  # of EMR's releases, the first with a Python that this project runs on
@@ -53,7 +55,7 @@ _REFUSALS = (
     ("execution role", _ROLE),
     ("Quota", _QUOTA),
     ("vCPU", _QUOTA),
-    ("ResourceNotFound", "see SCX_SPARK_APPLICATION, and AWS_REGION; `scx cluster spark status` tells what there is"),
+    ("ResourceNotFound", "see SCX_SPARK_APPLICATION, and AWS_REGION; `scx cloud status emr-serverless` shows it"),
     ("not in STARTED", _START),
 )  # fmt: skip
 _ENDINGS = (
@@ -116,9 +118,9 @@ def unfit(application: Mapping[str, Any]) -> str | None:
     """Why no job can run on an application that AWS describes so, and what to do; None where one can."""
     state, release = application["state"], application.get("releaseLabel", "")
     if application.get("type", "Spark").lower() != "spark":
-        return f"is one of {application['type']}: make one of Spark (scx cluster spark create)"
+        return f"is one of {application['type']}: make one of Spark (scx cloud create emr-serverless)"
     if state == "TERMINATED":
-        return "was deleted: make another (scx cluster spark create), and set SCX_SPARK_APPLICATION"
+        return "was deleted: make another (scx cloud create emr-serverless), and set SCX_SPARK_APPLICATION"
     if state != "STARTED" and not application.get("autoStartConfiguration", {}).get("enabled", True):
         return f"is {state}: {_START}"
     found = re.match(r"emr-(\d+)\.(\d+)", release)

@@ -60,7 +60,7 @@ def _of_cluster(address: Address, name: str) -> Login:
         found = service.describe_clusters(ClusterIdentifier=name)["Clusters"][0]
         status = found["ClusterStatus"]
         if status != "available":
-            advice = "run `scx cluster resume`" if status == "paused" else "wait for it"
+            advice = "run `scx cloud resume redshift-provisioned`" if status == "paused" else "wait for it"
             raise WarehouseError(f"the Redshift cluster {name} is {status}: {advice}")
         asked = {"ClusterIdentifier": name, "DbName": address.database, "DurationSeconds": SECONDS}
         if address.user:

@@ -562,10 +562,10 @@ def _refusal(error: Exception, login: Login) -> str:
 
 
 _CONNECTING = (
-    ("could not translate host name", "see the host, or whether the cluster was deleted (`scx cluster status`)"),
+    ("could not translate host name", "see the host, or whether the cluster was deleted (`scx cloud status`)"),
     ("timeout expired", "is the cluster running, and does its security group let this machine in?"),
     ("timed out", "is the cluster running, and does its security group let this machine in?"),
-    ("connection refused", "is the cluster running? (`scx cluster status`)"),
+    ("connection refused", "is the cluster running? (`scx cloud status`)"),
     ("password authentication failed", "see user and password; temporary ones expire: take workgroup=, cluster= or secret= instead"),
     ("certificate verify failed", "the server's certificate is not the one that sslrootcert vouches for"),
 )  # fmt: skip
@@ -577,5 +577,5 @@ _ADVICE = (
     ("permanentredirect", "the bucket is in another region: say region= and region_staging="),
     ("must be addressed using the specified endpoint", "the bucket is in another region: say region= and region_staging="),
     ("disk full", "free some room, or resize the cluster"),
-    ("is paused", "run `scx cluster resume`"),
+    ("is paused", "run `scx cloud resume redshift-provisioned`"),
 )  # fmt: skip

@@ -96,7 +96,10 @@ def test_a_cluster_gives_credentials_of_ones_own_role_or_of_a_user(
 
 def test_a_paused_cluster_is_told_with_what_to_do(aws: Stub) -> None:
     aws("redshift").add_response("describe_clusters", cluster("paused"), {"ClusterIdentifier": "scx"})
-    with pytest.raises(WarehouseError, match="the Redshift cluster scx is paused: run `scx cluster resume`"):
+    with pytest.raises(
+        WarehouseError,
+        match="the Redshift cluster scx is paused: run `scx cloud resume redshift-provisioned`",
+    ):
         login("redshift:///dev?cluster=scx")
 
 

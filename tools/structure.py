@@ -1,0 +1,81 @@
+"""Check the structure of the package: the size of files and folders, unique names, and imports of private modules.
+
+`make lint` runs it. Layers and cycles are checked by import-linter, whose contracts are in pyproject.toml.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+MOST_LINES = 300
+MOST_MODULES = 14  # in a folder, not counting __init__.py
+MOST_NAMESAKES = 2  # files of one name
+# The only module that may import what Dagster does not document; its test notices when Dagster changes it.
+PRIVATE_DAGSTER = "orchestration/dagster_internals.py"
+
+
+def violations(package: Path) -> Iterator[str]:
+    """Yield what breaks a rule, one line each.
+
+    Args:
+        package: the folder of the package.
+    """
+    modules = {path: path.read_text("utf-8") for path in sorted(package.rglob("*.py"))}
+    yield from _long_files(modules)
+    yield from _full_folders(modules)
+    yield from _namesakes(modules)
+    trees = {path: ast.parse(text) for path, text in modules.items()}
+    yield from _duplicate_classes(trees)
+    for path, tree in trees.items():
+        if not path.as_posix().endswith(PRIVATE_DAGSTER):
+            yield from _private_imports(path, tree)
+
+
+def _long_files(modules: dict[Path, str]) -> Iterator[str]:
+    for path, text in modules.items():
+        lines = len(text.splitlines())
+        if lines > MOST_LINES:
+            yield f"{path}: {lines} lines; at most {MOST_LINES}"
+
+
+def _full_folders(modules: dict[Path, str]) -> Iterator[str]:
+    for folder, count in Counter(path.parent for path in modules if path.name != "__init__.py").items():
+        if count > MOST_MODULES:
+            yield f"{folder}: {count} modules; at most {MOST_MODULES}"
+
+
+def _namesakes(modules: dict[Path, str]) -> Iterator[str]:
+    for name, count in Counter(path.name for path in modules if path.name != "__init__.py").items():
+        if count > MOST_NAMESAKES:
+            yield f"{name}: {count} files have this name; at most {MOST_NAMESAKES}"
+
+
+def _duplicate_classes(trees: dict[Path, ast.Module]) -> Iterator[str]:
+    places = defaultdict(list)
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(f"{path}:{node.lineno}")
+    for name, found in places.items():
+        if len(found) > 1:
+            yield f"class {name} is defined {len(found)} times: {', '.join(found)}"
+
+
+def _private_imports(path: Path, tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        for name in names:
+            parts = name.split(".")
+            if parts[0].startswith("dagster") and any(part.startswith("_") for part in parts):
+                yield f"{path}:{node.lineno}: imports {name}; move it to {PRIVATE_DAGSTER}"
+
+
+if __name__ == "__main__":
+    found = list(violations(Path(__file__).parents[1] / "scx_pipeline"))
+    print("\n".join(found) or "structure: no violations")
+    sys.exit(bool(found))
