@@ -58,9 +58,20 @@ def test_every_setting_that_the_readme_names_exists() -> None:
     assert named <= {name.upper() for name in Settings.model_fields}
 
 
-def test_every_link_of_the_readme_leads_somewhere() -> None:
-    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)[^)]*\)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_every_link_leads_to_a_file_and_a_heading(page: str) -> None:
+    for target, anchor in re.findall(
+        r"\]\((?!https?://)([^)#]*)#?([^)]*)\)", (ROOT / page).read_text("utf-8")
+    ):
+        file = ROOT / (target or page)
+        assert file.exists(), target
+        assert not anchor or anchor in headings(file), anchor
+
+
+def headings(page: Path) -> set[str]:
+    """Return the anchors of a page's headings."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^a-z0-9 _-]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def run(command: list[str], cwd: Path, **environment: str) -> str:
