@@ -3,29 +3,32 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Python keeps the bytecode of what it imports, even if the environment forbids it: otherwise each process spends two seconds
-# compiling. Installing compiles nothing, as most of what is installed is never imported.
+# Python keeps the bytecode of imported modules even if the environment forbids it: otherwise each process spends two seconds
+# compiling. Installing compiles nothing, because most installed modules are never imported.
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 SCX_HOME ?= .scx
 export SCX_HOME
 export DAGSTER_DISABLE_TELEMETRY = true
 
-.PHONY: help setup demo test ui up lint bench docs lock clean
+.PHONY: help setup demo ui up test test-fast lint docs bench lock clean
 
 help:
-	@echo "make demo    generate a bucket, load every star into DuckDB, show the report and the analysts' answer"
-	@echo "make test    run every test against real servers"
-	@echo "make ui      the Dagster UI on http://127.0.0.1:3000"
-	@echo "make up      the services of docker-compose.yaml as processes, without Docker"
-	@echo "make lint    formatter, linter, type checker and SQL linter"
-	@echo "make bench   the measured promises, as ratios"
-	@echo "make docs    write docs/cli.md and docs/settings.md anew"
-	@echo "make setup   only the virtual environment in $(VENV)"
+	@echo "make demo       generate a sample bucket, load every star into DuckDB, answer the analysts' queries"
+	@echo "make ui         start the Dagster UI on http://127.0.0.1:3000"
+	@echo "make up         start the services of docker-compose.yaml as processes, without Docker"
+	@echo "make test-fast  run the unit tests, without servers, in less than a minute"
+	@echo "make test       run every test, on real servers; ARGS=... runs a part"
+	@echo "make lint       check format, style, types, structure, vocabulary and SQL"
+	@echo "make docs       generate the reference pages in docs/ from the code"
+	@echo "make bench      measure the performance targets, as ratios; ARGS=... selects scenarios"
+	@echo "make lock       resolve the dependencies again and write the lock files"
+	@echo "make setup      create the virtual environment in $(VENV) only"
+	@echo "make clean      remove the virtual environment and caches"
 
 setup: $(READY)
 
-# uv installs in half the time, and pip where it cannot: uv does not know pip's settings, such as a registry of one's own.
+# uv installs in half the time. If it fails, pip installs: uv does not know pip's settings, such as a private registry.
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scx_pipeline needs Python 3.11 or newer: make PYTHON=python3.12 …")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -38,20 +41,28 @@ $(READY): requirements.lock pyproject.toml
 demo: setup
 	@$(BIN)/scx demo
 
-# Four at a time, as many of them wait for servers. A browser's pages and a deployment's services are looked at apart, as they
-# are slow beside all others; but half of the time they wait for Dagster's daemon, which is when random histories are tried, and
-# lakes are built by Spark, a file in a process.
+# Four processes, because many tests wait for servers. Tests that need a browser, Spark, all services of a deployment, or a
+# minute for random histories run afterwards, one file per process: they are slow next to other tests.
 test: setup
 	$(BIN)/python -m pytest $(or $(ARGS),-n 4 --dist worksteal -m "not (ui or histories or fuzz or spark or services)")
 	$(if $(ARGS),,$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --slowest-first -m "ui or histories or fuzz or spark or services")
+
+# The unit tests: all tests in these folders that need no server. test_alerting.py starts Dagster runs, which takes a while.
+FAST := $(addprefix scx_pipeline_tests/, model declarations planning parsing storage history samples alerts)
+
+test-fast: setup
+	$(BIN)/python -m pytest -q -n 4 --dist worksteal -m "not (postgres or s3 or redshift or ui or spark or services or histories or fuzz)" --ignore-glob="*/test_alerting.py" $(FAST)
 
 ui: setup
 	@$(BIN)/python -m scx_pipeline.orchestration.runs.instance
 	exec env DAGSTER_HOME=$${DAGSTER_HOME:-$(abspath $(SCX_HOME))/dagster} $(BIN)/python -I -S scx_pipeline/services/supervise.py $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
 
-# As docker-compose.yaml says, without Docker: PostgreSQL and the S3 server are those of the tests.
+# The services of docker-compose.yaml as processes. PostgreSQL and the S3 server are those of the tests.
 up: setup
 	@$(BIN)/python -m tools.local_services
+
+# What the vocabulary check reads; its words are in tools/vocabulary.txt.
+PROSE := scx_pipeline scx_pipeline_tests tools docs deploy README.md CONTRIBUTING.md CHANGELOG.md
 
 lint: setup
 	$(BIN)/ruff format --check .
@@ -59,18 +70,19 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/python -m tools.structure
+	$(BIN)/codespell $(PROSE)
 	$(BIN)/sqlfluff lint --disable-progress-bar scx_pipeline/stars
 
 bench: setup
 	$(BIN)/python -m tools.bench $(ARGS)
 
-# The pages that follow from the command and the settings.
+# The pages that are generated from commands, settings, errors and package docstrings.
 docs: setup
 	$(BIN)/python -m tools.docs
 
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-strip-extras --universal --python-version 3.11
 
-# No registry host may stand in the lock file.
+# The lock files must not name a registry host.
 lock: setup
 	$(COMPILE) --extra dev pyproject.toml -o requirements.lock
 	$(COMPILE) --extra deploy --constraint requirements.lock pyproject.toml -o deploy/requirements.lock

@@ -1,5 +1,5 @@
-"""docs/cli.md, settings.md and errors.md are what the code is now, and what they and alerts lead to is there.
-What the commands do is tested beside it."""
+"""The generated pages of docs/ match the code, and the sections that errors and alerts refer to exist.
+What the commands do is tested in cli/."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tools.docs import DOCS, OF_THE_INSTANCE, PAGES, ROOT, named_variables
 
 
 @pytest.mark.parametrize("file", PAGES)
-def test_the_page_is_as_make_docs_would_write_it(file: str) -> None:
+def test_the_generated_page_matches_the_code(file: str) -> None:
     assert (DOCS / file).read_text("utf-8") == PAGES[file](), "run `make docs`"
 
 
@@ -26,7 +26,7 @@ def test_every_command_has_a_section_with_its_example(words: tuple[str, ...]) ->
     assert name in section.split("Example:")[1]
 
 
-def test_every_remedy_that_an_alert_or_a_message_names_is_a_section_of_the_handbook() -> None:
+def test_every_section_that_an_alert_or_an_error_names_exists() -> None:
     headings = re.findall(r"^#+ (.*)$", (DOCS / "operate.md").read_text("utf-8"), re.MULTILINE)
     sections = {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in headings}
     wording = (ROOT / "scx_pipeline" / "alerts" / "messages.py").read_text("utf-8")

@@ -1,5 +1,5 @@
 """docs/reliability.md names every case and all 83 faults, with tests that are there.
-That the page is as `make docs` writes it is tested with the other pages in project/test_documents.py."""
+That the page matches `make docs` is tested with the other pages in test_documents.py."""
 
 from __future__ import annotations
 

@@ -1,0 +1,4 @@
+"""Tests of `scx_pipeline.lake.build`.
+
+Shared fixtures and servers are in `support`.
+"""
