@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from scx_pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
-    from botocore.loaders import BucketLoader
+    from botocore.loaders import Loader
     from botocore.session import Session
 
 _EXPIRED = "log in to AWS again (aws sso login), or renew its keys"
@@ -45,11 +45,11 @@ def session() -> Session:
 
 
 @cache
-def _service_models() -> BucketLoader:
+def _service_models() -> Loader:
     """botocore's models of AWS's services, loaded once: a session that loads them itself takes a tenth of a second longer."""
     from botocore.session import get_session
 
-    loader: BucketLoader = get_session().get_component("data_loader")
+    loader: Loader = get_session().get_component("data_loader")
     return loader
 
 
