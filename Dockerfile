@@ -6,7 +6,7 @@ FROM python:3.11.14-slim-trixie AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /build
 RUN python -m venv /opt/scx/venv
-# The packages first: they change less often than the code, and stay in Docker's cache.
+# Packages first: they change less often than the code, and stay in Docker's cache.
 COPY deploy/requirements.lock ./
 RUN /opt/scx/venv/bin/pip install --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
@@ -16,7 +16,7 @@ RUN /opt/scx/venv/bin/pip install --no-deps --no-build-isolation . \
 
 FROM python:3.11.14-slim-trixie
 
-# Nobody may write what runs: root owns it, and uid 10001 runs it. It writes in /tmp and /var/lib/scx alone.
+# The code is read-only: root owns it, and uid 10001 runs it. Only /tmp and /var/lib/scx are written to.
 RUN groupadd --gid 10001 scx \
     && useradd --uid 10001 --gid scx --no-create-home --home-dir /var/lib/scx --shell /usr/sbin/nologin scx \
     && install --directory --owner=scx --group=scx --mode=0750 /var/lib/scx
@@ -32,8 +32,8 @@ ENV PATH=/opt/scx/venv/bin:$PATH \
     MPLCONFIGDIR=/tmp/matplotlib
 WORKDIR /var/lib/scx
 USER 10001:10001
-# Fargate makes a volume root's, unless the image declares it: then it has the owner of the folder here.
+# On Fargate, root owns a volume unless the image declares it: then it has the owner of the folder here.
 VOLUME ["/tmp", "/var/lib/scx"]
 # A deployment names the command: `scx serve code`, `scx serve webserver`, `scx serve daemon`, or any other. No ENTRYPOINT:
-# Dagster's Helm chart and its launcher for Kubernetes give a container arguments alone, which begin with `dagster`.
+# Dagster's Helm chart and its launcher for Kubernetes pass only arguments to a container, which begin with `dagster`.
 CMD ["scx", "--help"]

@@ -1,11 +1,11 @@
 # shellcheck shell=sh
-# The settings of the services of `make up` or `docker compose up`, for `scx` commands in this terminal: source deploy/local.sh
-# Run from the project's folder, which has .env. It names what docker-compose.yaml names, by the ports of this machine.
+# Sets up `scx` commands in this terminal for the services of `make up` or `docker compose up`: source deploy/local.sh
+# Run it in the project's folder, which has .env. It sets the variables of docker-compose.yaml, with this machine's ports.
 if [ ! -f .env ] || [ ! -f dagster.yaml ]; then
     echo "error: source deploy/local.sh in the project's folder, which has .env" >&2
     return 1
 fi
-while IFS='=' read -r name value; do # not by `. ./.env`: a URL has an & in it
+while IFS='=' read -r name value; do # not `. ./.env`: URLs contain &
     case $name in '' | '#'*) ;; *) export "$name=$value" ;; esac
 done <.env
 export AWS_ENDPOINT_URL="http://127.0.0.1:${SCX_S3_PORT:-8333}"

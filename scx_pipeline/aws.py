@@ -1,15 +1,17 @@
-"""AWS as it is asked anywhere here: clients by AWS's own settings, and its refusals in one line with what to do.
-What is asked, and which error of ours it becomes, is decided by whoever asks."""
+"""Create AWS clients by AWS's own settings, and translate AWS's errors into one line with advice.
+
+What is requested, and which error of the pipeline is raised, is decided by the caller.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from scx_pipeline.error_translation import AdviceTable, find_advice, translate_errors
 from scx_pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -17,82 +19,102 @@ if TYPE_CHECKING:
     from botocore.session import Session
 
 _EXPIRED = "log in to AWS again (aws sso login), or renew its keys"
-_RIGHTS = "let this user or role call it (docs/redshift.md and docs/emr.md list the policies)"
+_PERMISSIONS = "let this user or role call it (docs/redshift.md and docs/emr.md list the policies)"
 _LOGIN = "log in to AWS (aws sso login), or set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-_QUOTA = "see the account's quotas, or take less"
-_ABSENT = "see its name, and AWS_REGION"
-# What is in an error's code → what to do.
+_QUOTA = "check the account's quotas, or request less"
+_NOT_FOUND = "check its name, and AWS_REGION"
+# By a part of an error's code.
 _ADVICE = (
-    ("AccessDenied", _RIGHTS),
-    ("UnauthorizedOperation", _RIGHTS),
+    ("AccessDenied", _PERMISSIONS),
+    ("UnauthorizedOperation", _PERMISSIONS),
     ("ExpiredToken", _EXPIRED),
     ("UnrecognizedClient", _EXPIRED),
-    ("ClusterNotFound", _ABSENT),
-    ("ResourceNotFound", _ABSENT),
+    ("ClusterNotFound", _NOT_FOUND),
+    ("ResourceNotFound", _NOT_FOUND),
     ("InsufficientCapacity", "try again later, or in another region"),
     ("Quota", _QUOTA),
     ("LimitExceeded", _QUOTA),
 )
 
 
-def session() -> Session:
-    """A session that looks the credentials up afresh: boto3's default session keeps the first it finds, and is not thread-safe."""
+def create_session() -> Session:
+    """Create a session, which reads the credentials again: boto3's default session keeps its first ones, and is not thread-safe."""
     from botocore.session import get_session
 
-    found = get_session()
-    found.register_component("data_loader", _service_models())
-    return found
+    session = get_session()
+    session.register_component("data_loader", _service_models())
+    return session
 
 
 @cache
 def _service_models() -> Loader:
-    """botocore's models of AWS's services, loaded once: a session that loads them itself takes a tenth of a second longer."""
+    """Load botocore's models of AWS's services once: that takes each session a tenth of a second."""
     from botocore.session import get_session
 
     loader: Loader = get_session().get_component("data_loader")
     return loader
 
 
-def client(service: str, kind: type[PipelineError], region: str | None = None) -> Any:
-    """A client of a service, in a region or that of AWS's settings. Raises an error of this kind where there is none."""
+def create_client(service: str, kind: type[PipelineError], region: str | None = None) -> Any:
+    """Create a client of a service, by default in the region of AWS's settings. Raises `kind` if no region is set."""
     from botocore.exceptions import BotoCoreError
 
-    # It tells answers as they are, and headers: passwords of a login, and tokens.
+    # Its debug messages contain responses and headers, and with them passwords and tokens.
     logging.getLogger("botocore").setLevel(logging.INFO)
     try:
-        return session().create_client(service, region_name=region or environment_region())
+        return create_session().create_client(service, region_name=region or environment_region())
     except BotoCoreError as error:
         raise kind(
-            f"cannot ask AWS for {service}: {error}; set AWS_REGION, or AWS_PROFILE to a profile with a region"
+            f"cannot create an AWS client for {service}: {error}; set AWS_REGION, or AWS_PROFILE to a profile with a region"
         ) from None
 
 
+def configured_region(kind: type[PipelineError]) -> str | None:
+    """Return the region that AWS's settings name, without a request. Raises `kind` if the settings are invalid."""
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        region = environment_region()
+        if region is None:
+            settings = create_session()
+            settings.get_scoped_config()  # fails if the profile does not exist, even if the region is set
+            region = settings.get_config_variable("region")
+    except BotoCoreError as error:
+        raise kind(f"AWS's settings cannot be read: {error}") from None
+    return region
+
+
 def environment_region() -> str | None:
-    """The region of AWS_REGION, which botocore does not read, as AWS's other clients do: it reads AWS_DEFAULT_REGION alone."""
+    """Return AWS_REGION, which botocore ignores, unlike AWS's other clients: it reads only AWS_DEFAULT_REGION."""
     return os.environ.get("AWS_REGION") or None
 
 
-@contextmanager
-def translate_errors(
-    what: str, kind: type[PipelineError], advice: Sequence[tuple[str, str]] = ()
-) -> Iterator[None]:
-    """AWS's refusals as an error of this kind, of one line that says what was tried, and what to do.
+def translate_aws_errors(
+    action: str, kind: type[PipelineError], advice: AdviceTable = ()
+) -> AbstractContextManager[None]:
+    """Translate AWS's errors into one line: "cannot {action}: {reason}: {advice}".
 
-    `advice` is of a service: what is in its code or message, and what to do then.
+    Args:
+        action: What was attempted, such as "start a job".
+        kind: The error to raise.
+        advice: Advice for the service, by a part of the error's code or message; it precedes the general advice.
     """
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
-    try:
-        yield
-    except ClientError as error:
-        answer = error.response.get("Error", {})
-        code = answer.get("Code", "")
-        message = answer.get("Message") or code
-        hints = [hint for sign, hint in advice if sign in f"{code} {message}"]
-        hints += [hint for sign, hint in _ADVICE if sign in code]
-        raise kind(f"cannot {what}: {message}{f': {hints[0]}' if hints else ''}") from None
-    except NoCredentialsError:
-        raise kind(f"cannot {what}: there are no credentials: {_LOGIN}") from None
-    except BotoCoreError as error:
-        reason = " ".join(str(error).split())  # what is wrong with a parameter takes lines of its own
-        raise kind(f"cannot {what}: {reason}") from None
+    def describe(error: Exception) -> str:
+        if isinstance(error, ClientError):
+            response = error.response.get("Error", {})
+            code = response.get("Code", "")
+            message = response.get("Message") or code
+            hint = find_advice(f"{code} {message}", advice) or find_advice(code, _ADVICE)
+            return f"{message}: {hint}" if hint else message
+        if isinstance(error, NoCredentialsError):
+            return f"there are no credentials: {_LOGIN}"
+        return " ".join(str(error).split())  # parameter errors have several lines
+
+    return translate_errors(
+        lambda error: kind(f"cannot {action}: {describe(error)}"),
+        ClientError,
+        BotoCoreError,
+        with_cause=False,
+    )

@@ -1,5 +1,7 @@
-"""The only wiring: every star's definitions, the sensor that watches all of them, their upkeep, the resources, and the executor.
-What any of them does lives elsewhere."""
+"""The Dagster definitions that are deployed: every star's assets, the alert sensor, maintenance, and resources.
+
+Only assembly belongs here.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from scx_pipeline.settings import read_settings
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """What `dagster dev`, `dg` and the deployment load."""
+    """Return the definitions that `dagster dev`, `dg` and the deployment load."""
     settings = read_settings()
     stars = dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
     alerts = dg.Definitions(sensors=[alert_sensor(settings)])

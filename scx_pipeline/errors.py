@@ -1,20 +1,24 @@
-"""The errors a user can meet: one clear message each, naming the file, line, table, month or setting.
-No logic lives here, and no error of a library passes for one of these without a reason of its own."""
+"""The errors that users see, each with one clear message that names the file, line, table, month or setting.
+
+Logic does not belong here.
+"""
+
+from __future__ import annotations
 
 from typing import ClassVar
 
 
 class PipelineError(Exception):
-    """A mistake or condition the user can act on; shown as its message alone, without a traceback.
+    """A mistake or condition that the user can act on, shown as its message without a traceback.
 
-    `kind` is what may be told of it where its message may not be: an alert leaves the house.
+    `kind` describes the error where its message must not appear: alerts are sent to third parties.
     """
 
     kind: ClassVar[str] = "request"
 
 
 class DeclarationError(PipelineError):
-    """A star's YAML or SQL is wrong; the message names the file and the line."""
+    """A star's YAML or SQL is invalid; the message names the file and the line."""
 
     kind: ClassVar[str] = "declaration"
 
@@ -32,7 +36,7 @@ class BucketError(PipelineError):
 
 
 class SourceFileError(PipelineError):
-    """A source file cannot be read as declared; the message names the file, and the line where there is one."""
+    """A source file cannot be read as declared; the message names the file, and the line if there is one."""
 
     kind: ClassVar[str] = "source_file"
 
@@ -44,21 +48,21 @@ class WarehouseError(PipelineError):
 
 
 class WarehouseBusyError(WarehouseError):
-    """Another run writes the warehouse, and did not come to its end in time."""
+    """Another run is writing to the warehouse and did not finish in time."""
 
     kind: ClassVar[str] = "busy"
 
 
 class LakeError(PipelineError):
-    """The lake cannot be written or read; the message names the URL, the table or the setting."""
+    """The lake cannot be read or written; the message names the URL, the table or the setting."""
 
     kind: ClassVar[str] = "lake"
 
 
 class CheckFailedError(PipelineError):
-    """A blocking check failed, so nothing was published; `report` holds every check's result."""
+    """A blocking check failed, so nothing was published; `report` contains the result of every check."""
 
-    kind: ClassVar[str] = "gate"
+    kind: ClassVar[str] = "gate"  # webhook payloads contain it: codespell:ignore
 
     def __init__(self, message: str, report: object) -> None:
         super().__init__(message)
@@ -66,6 +70,6 @@ class CheckFailedError(PipelineError):
 
 
 class AlertError(PipelineError):
-    """A channel did not take an alert; the message says how it answered, never its address."""
+    """A channel rejected an alert; the message contains its response, never its address."""
 
     kind: ClassVar[str] = "alert"

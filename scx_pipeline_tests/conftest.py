@@ -40,7 +40,7 @@ SERVERS = (
 )  # the fixtures that start one; what is built on them has them in its closure
 
 THE_DEVELOPERS = {"SCX_", "DAGSTER_", "AWS_", "PG"}
-# Where ui/ leaves its pictures, whether texts that are compared with files are written anew, how long fuzz/ goes on.
+# Where ui/ saves its screenshots, whether golden files are rewritten, and how long fuzz/ runs.
 FOR_THE_TESTS = {"SCX_SCREENSHOTS", "SCX_GOLDEN", "SCX_FUZZ_SECONDS", "SCX_FUZZ_SEED", "SCX_FUZZ_START"}
 NOWHERE = f"{os.devnull}/none"
 OURS = {
@@ -77,7 +77,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "histories: tries random histories, which takes a minute or so")
     config.addinivalue_line("markers", "fuzz: reads random files for as long as SCX_FUZZ_SECONDS says")
     config.addinivalue_line(
-        "markers", "whoever_reads: does not depend on whether Redshift reads the objects, or we do"
+        "markers",
+        "reader_independent: gives the same result whether Redshift or the pipeline reads the objects",
     )
     if config.getoption("--redshift-url"):
         THE_DEVELOPERS.discard("AWS_")

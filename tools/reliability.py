@@ -22,10 +22,20 @@ TO_COME = "to come"
 ALL_ENGINES = ("DuckDB", "PostgreSQL", "Redshift")
 FIXTURES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
-        ("world", "place", "music", "sensors", "fresh_places", "warehouse", "march"), ALL_ENGINES
+        (
+            "load_env",
+            "load_urls",
+            "music_env",
+            "sensor_env",
+            "fresh_load_urls",
+            "warehouse",
+            "march",
+            "spring",
+        ),
+        ALL_ENGINES,
     ),
-    **dict.fromkeys(("duck", "watch", "desk"), ("DuckDB",)),
-    **dict.fromkeys(("pg", "postgres", "postgres_url"), ("PostgreSQL",)),
+    **dict.fromkeys(("duckdb_env", "duckdb_spring", "alert_env", "dagster_env"), ("DuckDB",)),
+    **dict.fromkeys(("postgres_env", "postgres", "postgres_url"), ("PostgreSQL",)),
     **dict.fromkeys(("redshift", "redshift_url"), ("Redshift",)),
 }
 FOLDERS: dict[str, tuple[str, ...]] = {
@@ -127,15 +137,28 @@ def all_tests() -> dict[str, tuple[str, ...]]:
     found = {}
     for path in TESTS.rglob("test_*.py"):
         file = path.relative_to(TESTS)
-        functions = {
-            node.name: {argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)}
-            for node in ast.parse(path.read_text("utf-8")).body
-            if isinstance(node, ast.FunctionDef)
-        }
+        functions: dict[str, set[str]] = {}
+        for folder in reversed(file.parents[:-1]):
+            shared = _functions(TESTS / folder / "conftest.py")
+            functions |= {
+                name: arguments for name, arguments in shared.items() if arguments & FIXTURES.keys()
+            }
+        functions |= _functions(path)
         for name, arguments in functions.items():
             if name.startswith("test_"):
                 found[f"{file.as_posix()}::{name}"] = _engines(file, arguments, functions)
     return found
+
+
+def _functions(path: Path) -> dict[str, set[str]]:
+    """Return the parameters of each function of a file, none if it does not exist."""
+    if not path.exists():
+        return {}
+    return {
+        node.name: {argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)}
+        for node in ast.parse(path.read_text("utf-8")).body
+        if isinstance(node, ast.FunctionDef)
+    }
 
 
 def _engines(file: Path, arguments: set[str], functions: Mapping[str, set[str]]) -> tuple[str, ...]:

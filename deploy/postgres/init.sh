@@ -1,6 +1,6 @@
 #!/bin/sh
-# Run once by PostgreSQL's image, when its volume is empty: the databases `dev` (the warehouse) and `dagster`, and their roles.
-# Passwords come from the environment and pass through no command line.
+# PostgreSQL's image runs this once, when its volume is empty. It creates the databases `dev` (the warehouse) and `dagster`, and their
+# roles. Passwords are read from the environment and never appear on a command line.
 set -eu
 
 run() {

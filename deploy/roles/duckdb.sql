@@ -1,20 +1,20 @@
--- DuckDB has no roles: whoever may write the file may do everything, and whoever may read it may read all of it. `scx roles`
--- prints what takes their place. Nothing here is to be run in the database.
+-- DuckDB has no roles: users who may write the file may do everything, and users who may read it may read all of it.
+-- `scx roles` prints what replaces roles. Nothing here is to be run in the database.
 --
--- 1. The system's account scx_loader alone writes the file and its folder (DuckDB keeps its log beside the file); the group
---    scx_analyst reads:
+-- 1. Only the system account scx_loader writes the file and its folder (DuckDB keeps its log next to the file);
+--    the group scx_analyst reads:
 --        chown scx_loader:scx_analyst warehouse warehouse/dev.duckdb
 --        chmod u=rwx,g=rx,o= warehouse
 --        chmod u=rw,g=r,o= warehouse/dev.duckdb
 --    New files of a load need the same: umask 027.
--- 2. Analysts open it read-only, also where they may write it, since one writer keeps all others out:
+-- 2. Analysts open it read-only, even if they may write it, since one writer blocks everyone else:
 --        ATTACH '/warehouse/dev.duckdb' AS "dev" (READ_ONLY);
 --        duckdb -readonly /warehouse/dev.duckdb
--- 3. The schema scx_pipeline is in the same file, with the rejected rows as they were. Who must not read them is given a
---    file of his own instead, made anew after loads:
+-- 3. The schema scx_pipeline is in the same file, with the rejected rows as they were read. Give analysts who must not
+--    read them a file of their own instead, rebuilt after loads:
 --        ATTACH '/warehouse/dev.duckdb' AS "dev" (READ_ONLY);
 --        ATTACH '/analysts/new.duckdb' AS copied;
---        CREATE SCHEMA IF NOT EXISTS copied."dwh";  -- and CREATE TABLE copied."dwh".t AS FROM "dev"."dwh".t; of each table t
---        CREATE SCHEMA IF NOT EXISTS copied."public";  -- and CREATE TABLE copied."public".t AS FROM "dev"."public".t; of each table t
---        CREATE SCHEMA IF NOT EXISTS copied."songplays";  -- and CREATE TABLE copied."songplays".t AS FROM "dev"."songplays".t; of each table t
---    and then: mv /analysts/new.duckdb /analysts/dev.duckdb; or the data lake (`scx lake`) but for its folders _accounts.
+--        CREATE SCHEMA IF NOT EXISTS copied."dwh";  -- and CREATE TABLE copied."dwh".t AS FROM "dev"."dwh".t; for each table t
+--        CREATE SCHEMA IF NOT EXISTS copied."public";  -- and CREATE TABLE copied."public".t AS FROM "dev"."public".t; for each table t
+--        CREATE SCHEMA IF NOT EXISTS copied."songplays";  -- and CREATE TABLE copied."songplays".t AS FROM "dev"."songplays".t; for each table t
+--    and then: mv /analysts/new.duckdb /analysts/dev.duckdb; or the data lake (`scx lake`) without its folders _accounts.

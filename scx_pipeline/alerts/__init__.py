@@ -1,2 +1,4 @@
-"""Alerts: which problems stand, which of them a channel has not been told yet, and the channels themselves.
-Dagster is asked, and the warehouse and the bucket are looked at, in `orchestration.alerting`."""
+"""Alerts: which problems are open, which of them were not sent to a channel yet, and the channels.
+
+Reading Dagster's records, the warehouse and the bucket does not belong here.
+"""

@@ -1,5 +1,7 @@
-"""Where alerts go, as settings write it: the URL of a hook, of a mail server, of the UI that links lead to.
-Nothing is connected here; what is wrong with an address is said without the address, which holds secrets; the settings have examples."""
+"""The addresses in the alert settings: URLs of webhooks, of a mail server, and of the UI for links.
+
+Nothing is connected here. Error messages never contain an address, since it may hold secrets.
+"""
 
 from __future__ import annotations
 
@@ -14,63 +16,65 @@ _PORTS = {"smtp": 587, "smtps": 465}
 
 @dataclass(frozen=True)
 class MailAddress:
-    """A mail server, whom it knows us as, and whom mails are from and to."""
+    """A mail server, the login, the sender and the recipients."""
 
     host: str
     port: int
     sender: str
     recipients: tuple[str, ...]
-    tls: bool = False  # from the first byte on; otherwise by STARTTLS
+    tls: bool = False  # from the start; otherwise by STARTTLS
     user: str = ""
     password: str = field(default="", repr=False)
 
 
 def check_hook(url: str) -> str:
-    """The URL of a hook. A ValueError says what it must be like: nobody on the way may read it, for it is a secret itself."""
+    """Return the URL of a webhook, which is itself a secret. Raises ValueError with the requirement that it does not meet."""
     if url:
         parts = _split(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("it must be an https:// URL")
         if parts.scheme == "http" and not is_loopback(parts.hostname):
-            raise ValueError("it must begin with https://, http:// leads to this machine alone")
+            raise ValueError("it must begin with https:// (http:// is accepted for this machine only)")
         if "@" in parts.netloc:
-            raise ValueError("it must have no user and no password before its host")
+            raise ValueError("it must not contain a user or a password before the host")
     return url
 
 
 def check_ui(url: str) -> str:
-    """The base of the UI's links, without a slash at its end. A ValueError says what it must be like."""
+    """Return the UI's base URL without a trailing slash. Raises ValueError with the requirement that it does not meet."""
     parts = _split(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("it must be an http:// or https:// URL")
     if "@" in parts.netloc:
-        raise ValueError("it is shown in alerts, so it must have no user and no password")
+        raise ValueError("it is shown in alerts, so it must not contain a user or a password")
     return url.rstrip("/")
 
 
 def check_token(token: str) -> str:
-    """The token of a webhook. A ValueError says what it must be like: a header takes no more than that."""
+    """Return the token of a webhook. Raises ValueError if an HTTP header cannot carry it."""
     if not re.fullmatch(r"[\x21-\x7e]*", token):
-        raise ValueError("it must be of ASCII letters, digits and signs, without spaces")
+        raise ValueError("it must consist of ASCII letters, digits and punctuation, without spaces")
     return token
 
 
 def check_mail(url: str) -> str:
-    """The URL of a mail server. A ValueError says what it must be like."""
+    """Return the URL of a mail server. Raises ValueError with the requirement that it does not meet."""
     if url:
         parse_mail(url)
     return url
 
 
 def parse_mail(url: str) -> MailAddress:
-    """What the URL of a mail server says. A ValueError says what it must be like."""
+    """Parse the URL of a mail server. Raises ValueError with the requirement that it does not meet."""
     parts = _split(url)
     if parts.scheme not in _PORTS or not parts.hostname or parts.path.strip("/"):
         raise ValueError("it must be smtp://, or smtps:// for TLS from the start")
-    asked = parse_qs(parts.query.replace("+", "%2B"))  # a plus belongs to many an address
-    senders, recipients = _mailboxes(asked.pop("from", [])), _mailboxes(asked.pop("to", []))
-    if asked or len(senders) != 1 or not recipients:
-        raise ValueError("it must say from=, one address, and to=, one or more with commas between")
+    options = parse_qs(parts.query.replace("+", "%2B"))  # addresses may contain a plus
+    senders, recipients = _mailboxes(options.pop("from", [])), _mailboxes(options.pop("to", []))
+    if options or len(senders) != 1 or not recipients:
+        raise ValueError(
+            "it must have from= with one address, and to= with one or more addresses, separated by commas"
+        )
     if bool(parts.username) != bool(parts.password):
         raise ValueError("it must have both a user and a password, or neither")
     return MailAddress(
@@ -80,7 +84,7 @@ def parse_mail(url: str) -> MailAddress:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, so that what is sent there passes no network."""
+    """Return whether a host is this machine, so that traffic to it passes no network."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
@@ -88,19 +92,19 @@ def is_loopback(host: str) -> bool:
 
 
 def _mailboxes(values: list[str]) -> tuple[str, ...]:
-    """The addresses; one that is none makes the whole none."""
+    """Return the addresses; none if one of them is invalid."""
     found = tuple(item.strip() for value in values for item in value.split(","))
     return found if all(_MAILBOX.fullmatch(item) for item in found) else ()
 
 
 def _split(url: str) -> SplitResult:
-    """The parts of a URL, of which the port is known to be one."""
-    # urlsplit would leave out line breaks, and take for a host what was meant for a password
+    """Split a URL, and check that its port is a number."""
+    # urlsplit would drop line breaks, and could take part of a password for the host
     if re.search(r"[\s\x00-\x1f\x7f\\]", url) or url.count("@") > url.partition("?")[2].count("@") + 1:
         raise ValueError("it must be a URL, with %40 for an @ in a password and no spaces")
     try:
         parts = urlsplit(url)
         _ = parts.port
-    except ValueError:  # whose text would show the URL
+    except ValueError:  # its message would show the URL
         raise ValueError("it must be a URL, with a number as its port") from None
     return parts

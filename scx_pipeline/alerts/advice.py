@@ -1,5 +1,7 @@
-"""Why a run fails or a star cannot be looked at, by kind: one sentence to tell, and where docs/operate.md says what to do.
-The text of an error is never told: it may name keys, values and addresses. It stands on the run's page."""
+"""The kinds of failures: a sentence for alerts, and the section of docs/operate.md that says what to do.
+
+The text of an error never gets into an alert: it may contain keys, values and addresses.
+"""
 
 from __future__ import annotations
 
@@ -12,43 +14,45 @@ _CLASS = re.compile(r"[A-Za-z_]\w{0,63}")
 
 
 @dataclass(frozen=True)
-class Why:
-    """A kind of failure, as it is told."""
+class FailureKind:
+    """A kind of failure: how an alert describes it, and its section in the handbook."""
 
     sentence: str
     anchor: str
 
 
-WHY = {
-    "gate": Why("A blocking check failed, so nothing was published: what stood before still stands.", "a-check-failed"),
-    BUCKET: Why("The bucket cannot be listed, or an object of it cannot be read.", "the-bucket-cannot-be-read"),
-    "source_file": Why("A source file cannot be read as the star declares it.", "a-file-cannot-be-read"),
-    WAREHOUSE: Why("The warehouse cannot be reached, read or written.", "the-warehouse-cannot-be-reached"),
-    BUSY: Why("Another run wrote the warehouse for longer than was waited for it.", "the-warehouse-is-busy"),
-    "lake": Why("The lake cannot be read or written, or its build failed.", "the-lake-cannot-be-written"),
-    "settings": Why("A setting is missing or malformed.", "a-setting-is-wrong"),
-    "declaration": Why("A star's declaration or SQL is wrong.", "a-declaration-is-wrong"),
-    "request": Why("It was asked for what cannot be done as it is.", "a-request-cannot-be-done"),
-    PROCESS: Why("Its process ended before the run did: killed, out of memory, or gone with its machine.", "a-run-died"),
-    OTHER: Why("It failed for a reason that its page tells.", "something-unforeseen"),
+FAILURE_KINDS = {
+    "gate": FailureKind("A blocking check failed, so nothing was published: the previous data stays in place.", "a-check-failed"),  # codespell:ignore
+    BUCKET: FailureKind("The bucket cannot be listed, or one of its objects cannot be read.", "the-bucket-cannot-be-read"),
+    "source_file": FailureKind("A source file does not match its declaration in the star.", "a-file-cannot-be-read"),
+    WAREHOUSE: FailureKind("The warehouse cannot be reached, read or written.", "the-warehouse-cannot-be-reached"),
+    BUSY: FailureKind("Another run kept the warehouse locked for longer than the lock timeout.", "the-warehouse-is-busy"),
+    "lake": FailureKind("The lake cannot be read or written, or its build failed.", "the-lake-cannot-be-written"),
+    "settings": FailureKind("A setting is missing or malformed.", "a-setting-is-wrong"),
+    "declaration": FailureKind("A star's declaration or SQL is wrong.", "a-declaration-is-wrong"),
+    "request": FailureKind("The request cannot be carried out.", "a-request-cannot-be-done"),
+    PROCESS: FailureKind("The run's process ended before the run did: it was killed, ran out of memory, or its machine went down.", "a-run-died"),
+    OTHER: FailureKind("The run failed for a reason that its page shows.", "an-unexpected-error"),
 }  # fmt: skip
 
 
-def kind_of(text: str) -> str:
-    """A kind that may be told, of whatever a run says it failed of: one of ours, or the name of an exception's class."""
-    return text if text in WHY or _CLASS.fullmatch(text) else OTHER
+def public_kind(text: str) -> str:
+    """Return the text if it is safe to send, as one of our kinds or the name of an exception's class; otherwise OTHER."""
+    return text if text in FAILURE_KINDS or _CLASS.fullmatch(text) else OTHER
 
 
-def sentence_of(kind: str) -> str:
-    """What is told of a kind; of an exception that nobody foresaw, its class."""
-    return WHY[kind].sentence if kind in WHY else f"It met an error that nobody foresaw: {kind_of(kind)}."
+def describe_kind(kind: str) -> str:
+    """Return a sentence about a kind of failure; an unexpected exception is described by its class."""
+    if kind in FAILURE_KINDS:
+        return FAILURE_KINDS[kind].sentence
+    return f"An unexpected error occurred: {public_kind(kind)}."
 
 
-def guide_to(anchor: str) -> str:
-    """Where the handbook says what to do."""
+def guide_link(anchor: str) -> str:
+    """Return the link to a section of the handbook."""
     return f"{GUIDE}#{anchor}"
 
 
-def advice_on(kind: str) -> str:
-    """Where the handbook says what to do about a kind."""
-    return guide_to(WHY.get(kind, WHY[OTHER]).anchor)
+def advice_link(kind: str) -> str:
+    """Return the link to what the handbook says about a kind of failure."""
+    return guide_link(FAILURE_KINDS.get(kind, FAILURE_KINDS[OTHER]).anchor)

@@ -1,5 +1,7 @@
-"""The channels that alerts go out by: Slack, e-mail and a webhook. One attempt each; who asks again is the sensor's next tick.
-How a message looks in each is in `shapes`; an AlertError says how a channel answered, never its address or its text."""
+"""The channels that alerts are sent to: Slack, e-mail and a webhook. A failed attempt is repeated by the sensor's next tick.
+
+An AlertError contains how a channel responded, but never the channel's address or the text of the response.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import SplitResult, urlsplit
 
 from scx_pipeline.alerts.address import MailAddress, is_loopback, parse_mail
-from scx_pipeline.alerts.formats import mail, slack_json, webhook_json
+from scx_pipeline.alerts.formats import mail_message, slack_json, webhook_json
 from scx_pipeline.alerts.messages import Message
 from scx_pipeline.errors import AlertError
 
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
     import smtplib
     import ssl
 
-TIMEOUT = 5.0  # seconds for each thing that is waited for: a tick has a minute for all of its work
-SETTINGS = {
+TIMEOUT_SECONDS = 5.0  # for each network operation: a tick has a minute for all of its work
+CHANNEL_SETTINGS = {
     "slack": "SCX_ALERT_SLACK_URL",
     "e-mail": "SCX_ALERT_SMTP_URL",
     "webhook": "SCX_ALERT_WEBHOOK_URL",
@@ -30,18 +32,18 @@ SETTINGS = {
 
 
 class Channel(ABC):
-    """Something that takes messages."""
+    """A destination of messages."""
 
     name: ClassVar[str]
 
     @abstractmethod
     def send(self, message: Message) -> str:
-        """Have the message arrive; what is to be said of it, if anything. Raises AlertError where it did not, or may not have."""
+        """Deliver a message, and return a remark or an empty text. Raises AlertError if it was not, or may not have been, delivered."""
 
 
 @dataclass(frozen=True)
-class Slack(Channel):
-    """An incoming webhook of Slack's, or of what speaks its language."""
+class SlackChannel(Channel):
+    """An incoming webhook of Slack or of a compatible service."""
 
     name = "slack"
     url: str = field(repr=False)
@@ -52,8 +54,8 @@ class Slack(Channel):
 
 
 @dataclass(frozen=True)
-class Webhook(Channel):
-    """Whatever takes our JSON."""
+class WebhookChannel(Channel):
+    """A webhook that accepts this project's JSON."""
 
     name = "webhook"
     url: str = field(repr=False)
@@ -66,8 +68,8 @@ class Webhook(Channel):
 
 
 @dataclass(frozen=True)
-class Mail(Channel):
-    """A mail server. What goes over a network is encrypted, to a server whose certificate names it."""
+class MailChannel(Channel):
+    """A mail server. Traffic over a network is encrypted, and the server's certificate is verified."""
 
     name = "e-mail"
     address: MailAddress = field(repr=False)
@@ -80,19 +82,21 @@ class Mail(Channel):
             try:
                 if self.address.user:
                     server.login(self.address.user, self.address.password)
-                refused = server.send_message(mail(message, self.address))
+                refused = server.send_message(mail_message(message, self.address))
             finally:
-                # A server that takes a mail and then says no goodbye has taken it.
+                # The mail is accepted even if the server does not answer QUIT.
                 with suppress(OSError, smtplib.SMTPException):
                     server.quit()
                 server.close()
-        except smtplib.SMTPResponseException as error:  # its text is the server's, which may name anything
+        except (
+            smtplib.SMTPResponseException
+        ) as error:  # its text comes from the server and may contain anything
             raise AlertError(f"the server refused ({error.smtp_code})") from None
         except smtplib.SMTPRecipientsRefused:
             raise AlertError("the server refused every recipient") from None
         except (smtplib.SMTPException, OSError) as error:
-            raise _unreached(error) from None
-        # To send it again would tell the others twice.
+            raise _connection_error(error) from None
+        # Sending it again would reach the other recipients twice.
         return f"{len(refused)} of {len(self.address.recipients)} recipients were refused" if refused else ""
 
     def _connected(self) -> smtplib.SMTP:
@@ -100,15 +104,15 @@ class Mail(Channel):
 
         to = self.address
         if to.tls:
-            return smtplib.SMTP_SSL(to.host, to.port, timeout=TIMEOUT, context=_tls(to.host))
-        server = smtplib.SMTP(to.host, to.port, timeout=TIMEOUT)
+            return smtplib.SMTP_SSL(to.host, to.port, timeout=TIMEOUT_SECONDS, context=_tls(to.host))
+        server = smtplib.SMTP(to.host, to.port, timeout=TIMEOUT_SECONDS)
         try:
             server.ehlo()
             if server.has_extn("starttls"):
                 server.starttls(context=_tls(to.host))
                 server.ehlo()
             elif not is_loopback(to.host):
-                raise AlertError("the server offers no STARTTLS, so nothing was sent, the login least of all")
+                raise AlertError("the server does not offer STARTTLS; credentials were not sent")
         except BaseException:
             server.close()
             raise
@@ -116,14 +120,14 @@ class Mail(Channel):
 
 
 def open_channels(slack: str, smtp: str, webhook: str, token: str) -> list[Channel]:
-    """The channels that have an address; nothing is connected yet."""
+    """Return the channels whose URL is not empty; nothing is connected yet."""
     channels: list[Channel] = []
     if slack:
-        channels.append(Slack(slack))
+        channels.append(SlackChannel(slack))
     if smtp:
-        channels.append(Mail(parse_mail(smtp)))
+        channels.append(MailChannel(parse_mail(smtp)))
     if webhook:
-        channels.append(Webhook(webhook, token))
+        channels.append(WebhookChannel(webhook, token))
     return channels
 
 
@@ -134,36 +138,37 @@ def _post(url: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> None
     content = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "scx_pipeline"}
     request = Request(url, json.dumps(body).encode(), {**content, **headers}, method="POST")
     try:
-        with _opener(urlsplit(url)).open(request, timeout=TIMEOUT):
+        with _opener(urlsplit(url)).open(request, timeout=TIMEOUT_SECONDS):
             return
     except HTTPError as error:
         error.close()
         raise AlertError(f"it answered {error.code}") from None
     except (OSError, HTTPException) as error:
-        raise _unreached(error) from None
+        raise _connection_error(error) from None
 
 
 def _opener(url: SplitResult) -> Any:
-    """What opens URLs. It follows no redirect, which would take the message and its token to where nobody sent them."""
+    """Return a URL opener that follows no redirects: they would send the message and its token to another address."""
     from urllib.request import HTTPRedirectHandler, HTTPSHandler, ProxyHandler, build_opener
 
-    class Stay(HTTPRedirectHandler):
+    class NoRedirect(HTTPRedirectHandler):
         def redirect_request(self, *args: Any, **options: Any) -> None:
             return None
 
     host = url.hostname or ""
-    handlers: list[Any] = [Stay()]
+    handlers: list[Any] = [NoRedirect()]
     if url.scheme == "https":
         handlers.append(HTTPSHandler(context=_tls(host)))
-    if is_loopback(host):  # which no proxy reaches
+    if is_loopback(host):  # no proxy reaches it
         handlers.append(ProxyHandler({}))
     return build_opener(*handlers)
 
 
 def _tls(host: str) -> ssl.SSLContext:
-    """Certificates are vouched for by the system's authorities (SSL_CERT_FILE and SSL_CERT_DIR name others) and certifi's.
+    """Return a context that trusts the system's authorities (SSL_CERT_FILE and SSL_CERT_DIR override them) and certifi's.
 
-    Of this machine's own servers, none is asked for: nobody is between, and what Debian gives its mail server names no one.
+    Certificates of servers on this machine are not verified: traffic to them passes no network, and Debian's mail server has a
+    self-signed one.
     """
     import ssl
 
@@ -176,16 +181,16 @@ def _tls(host: str) -> ssl.SSLContext:
     return context
 
 
-def _unreached(error: Exception) -> AlertError:
-    """What is told of an error that is no answer: its class, since its text may hold an address."""
+def _connection_error(error: Exception) -> AlertError:
+    """Translate a connection error; its text is left out, since it may contain an address."""
     import ssl
     from urllib.error import URLError
 
     cause = error.reason if isinstance(error, URLError) else error
-    if isinstance(error.__context__, TimeoutError):  # smtplib calls it a disconnection
+    if isinstance(error.__context__, TimeoutError):  # smtplib reports a disconnection
         cause = error.__context__
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return AlertError("its certificate is not one that this machine trusts for its name")
+        return AlertError("its certificate is not trusted, or was issued for another host name")
     if isinstance(cause, TimeoutError):
-        return AlertError(f"it did not answer within {TIMEOUT:g} s")
+        return AlertError(f"it did not answer within {TIMEOUT_SECONDS:g} s")
     return AlertError(f"it could not be reached ({type(cause).__name__})")

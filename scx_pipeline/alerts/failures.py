@@ -1,5 +1,7 @@
-"""Runs that failed and are not made good: a run of the same months that succeeded, or months that nobody waits for.
-Pure; which runs ended is asked of Dagster in `orchestration.ended`."""
+"""Failed runs that are not resolved: no later run of the same months succeeded, and the months are still due.
+
+No I/O: ended runs and due months are passed in.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +9,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from scx_pipeline.alerts.advice import BUSY
-from scx_pipeline.alerts.facts import LOAD, REFRESH, FinishedRun, RunScope, StarLook, months_text
+from scx_pipeline.alerts.observations import (
+    LOAD,
+    REFRESH,
+    FinishedRun,
+    RunScope,
+    StarObservation,
+    format_months,
+)
 from scx_pipeline.model.calendar import UNPARTITIONED, Month
 
-MOST = 200  # failures that are remembered
-FORGET = 3600.0  # seconds after which a failure is forgotten that left nothing undone
+MAX_FAILURES = 200  # that are kept in the sensor's state
+FORGET_SECONDS = 3600.0  # after which a failure whose months are not due is dropped
 
 
 @dataclass(frozen=True)
 class OpenFailure:
-    """A failure that stands: of the first of its runs, and of all that have failed in the same way since."""
+    """An unresolved failure: the first run that failed, and when a run last failed in the same way."""
 
     unit: str
     target: RunScope
@@ -25,91 +34,93 @@ class OpenFailure:
     last: float
     run_id: str
     checks: tuple[tuple[str, str], ...] = ()
-    left: frozenset[Month] = frozenset()  # the months that no run has made good yet
-    due: bool = False  # whether a look has found that something is left undone
+    remaining: frozenset[Month] = frozenset()  # months that no later run has loaded
+    due: bool = False  # whether one of the months was seen to be due since
 
 
-def follow(
-    failures: Iterable[OpenFailure], runs: Iterable[FinishedRun], looks: Iterable[StarLook]
+def update_failures(
+    failures: Iterable[OpenFailure], runs: Iterable[FinishedRun], stars: Iterable[StarObservation]
 ) -> tuple[list[OpenFailure], frozenset[str]]:
-    """The failures that stand after these runs and looks, and which were over for a time at least.
+    """Apply ended runs and due months to the open failures.
 
-    A run that fails where a look met the same kind of failure is no problem of its own: its star cannot be looked at.
+    A run that failed in the same way as the observation of its star is not reported as a problem of its own.
+
+    Returns:
+        The failures that are still open, and the units that were resolved, even if they failed again later.
     """
-    standing = {item.unit: item for item in failures}
-    blind = {look.star: look.failure for look in looks if look.failure not in ("", BUSY)}
-    over: set[str] = set()
+    stars = list(stars)
+    open_failures = {item.unit: item for item in failures}
+    unreachable = {star.star: star.failure for star in stars if star.failure not in ("", BUSY)}
+    resolved: set[str] = set()
     for run in sorted(runs, key=lambda run: run.ended):
         if not run.failure:
-            over.update(_make_good(standing, run))
-        elif blind.get(run.target.star) != run.failure:
-            _fail(standing, run)
-    for look in looks:
-        if not look.failure:
-            over.update(_compare(standing, look))
-    newest = sorted(standing.values(), key=lambda item: item.last)[-MOST:]
-    return newest, frozenset(over)
+            resolved.update(_apply_success(open_failures, run))
+        elif unreachable.get(run.target.star) != run.failure:
+            _apply_failure(open_failures, run)
+    for star in stars:
+        if not star.failure:
+            resolved.update(_apply_due_months(open_failures, star))
+    newest = sorted(open_failures.values(), key=lambda item: item.last)[-MAX_FAILURES:]
+    return newest, frozenset(resolved)
 
 
-def unit_of(run: FinishedRun) -> str:
-    """What names the failure, whichever run it was: what the run was to make, and why it did not."""
+def failure_unit(run: FinishedRun) -> str:
+    """Return the failure's identifier, which is the same for every run that failed to do the same work in the same way."""
     target = run.target
-    parts = (months_text(target.months).replace(", ", "+"), "+".join(target.tables), run.failure)
-    return ":".join(("run", target.star or "-", target.what, *(part for part in parts if part)))
+    parts = (format_months(target.months).replace(", ", "+"), "+".join(target.tables), run.failure)
+    return ":".join(("run", target.star or "-", target.work, *(part for part in parts if part)))
 
 
-def _fail(standing: dict[str, OpenFailure], run: FinishedRun) -> None:
-    unit, left = unit_of(run), run.target.months
-    known = standing.get(unit)
+def _apply_failure(open_failures: dict[str, OpenFailure], run: FinishedRun) -> None:
+    unit, remaining = failure_unit(run), run.target.months
+    known = open_failures.get(unit)
     if known:
-        standing[unit] = replace(known, last=max(known.last, run.ended), left=left)
+        open_failures[unit] = replace(known, last=max(known.last, run.ended), remaining=remaining)
     else:
-        standing[unit] = OpenFailure(
-            unit, run.target, run.failure, run.ended, run.ended, run.run_id, run.checks, left
+        open_failures[unit] = OpenFailure(
+            unit, run.target, run.failure, run.ended, run.ended, run.run_id, run.checks, remaining
         )
 
 
-def _make_good(standing: dict[str, OpenFailure], run: FinishedRun) -> list[str]:
-    """Take off what a run that succeeded has made; what is over with it."""
-    over = []
-    for unit, item in list(standing.items()):
+def _apply_success(open_failures: dict[str, OpenFailure], run: FinishedRun) -> list[str]:
+    """Remove the months that a run loaded from earlier failures; return the units that this resolves."""
+    resolved = []
+    for unit, item in list(open_failures.items()):
         if item.last >= run.ended or not run.target.covers(item.target):
             continue
-        left = item.left - run.target.months
-        if left:
-            standing[unit] = replace(item, left=left)
+        remaining = item.remaining - run.target.months
+        if remaining:
+            open_failures[unit] = replace(item, remaining=remaining)
         else:
-            del standing[unit]
-            over.append(unit)
-    return over
+            del open_failures[unit]
+            resolved.append(unit)
+    return resolved
 
 
-def _compare(standing: dict[str, OpenFailure], look: StarLook) -> list[str]:
-    """Take off the loads of which nothing is due any more: what made them fail is gone; what is over with it."""
-    over = []
-    for unit, item in list(standing.items()):
-        if item.target.star != look.star or item.target.what not in (LOAD, REFRESH):
+def _apply_due_months(open_failures: dict[str, OpenFailure], star: StarObservation) -> list[str]:
+    """Remove failed loads whose months are not due any more; return the units that this resolves."""
+    resolved = []
+    for unit, item in list(open_failures.items()):
+        if item.target.star != star.star or item.target.work not in (LOAD, REFRESH):
             continue
-        if _undone(item, look.due):
-            standing[unit] = replace(item, due=True)
+        if _is_due(item, star.due):
+            open_failures[unit] = replace(item, due=True)
         elif item.due:
-            del standing[unit]
-            over.append(unit)
-    return over
+            del open_failures[unit]
+            resolved.append(unit)
+    return resolved
 
 
-def _undone(item: OpenFailure, due: Mapping[str, str]) -> bool:
-    return (
-        UNPARTITIONED.value in due
-        if item.target.what == REFRESH
-        else any(str(month) in due for month in item.left)
-    )
+def _is_due(item: OpenFailure, due: Mapping[str, str]) -> bool:
+    if item.target.work == REFRESH:
+        return UNPARTITIONED.value in due
+    return any(str(month) in due for month in item.remaining)
 
 
-def forget_idle(failures: Sequence[OpenFailure], now: float) -> list[OpenFailure]:
-    """Those that left something undone, or are not long ago: of a load again that nobody needed, nothing is left."""
+def drop_idle_failures(failures: Sequence[OpenFailure], now: float) -> list[OpenFailure]:
+    """Drop failures older than FORGET_SECONDS whose months were never due, such as a forced reload of current months."""
     return [
         item
         for item in failures
-        if item.due or item.target.what not in (LOAD, REFRESH) or now - item.last < FORGET
+        if item.due or item.target.work not in (LOAD, REFRESH) or now - item.last < FORGET_SECONDS
     ]

@@ -1,5 +1,7 @@
-"""A message in the shape that its channel wants: Slack's blocks, a mail, and the webhook's own JSON.
-Pure; `channels` sends them, and docs/alerts.md documents the JSON."""
+"""Formats of a message: Slack's blocks, an e-mail, and the webhook's JSON, which docs/alerts.md documents.
+
+Nothing is sent here.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +12,16 @@ from email.utils import format_datetime
 from typing import Any
 
 from scx_pipeline.alerts.address import MailAddress
-from scx_pipeline.alerts.facts import months_text
 from scx_pipeline.alerts.messages import Message
+from scx_pipeline.alerts.observations import format_months
 
 VERSION = 1  # of the webhook's JSON; a field may be added without a new one
-_HEADER, _SECTION, _SUBJECT = 150, 3000, 200  # characters that Slack takes, and that a subject should have
+_HEADER, _SECTION = 150, 3000  # characters that Slack accepts
+_SUBJECT = 200  # characters of an e-mail's subject
 
 
 def slack_json(message: Message) -> dict[str, Any]:
-    """What Slack's incoming webhooks take: a text for notifications, and blocks to be read."""
+    """Return the body for Slack's incoming webhooks: a text for notifications, and blocks for the channel."""
     links = [f"<{_escape(url)}|{_escape(name)}>" for name, url in message.links]
     blocks = [
         {"type": "header", "text": {"type": "plain_text", "text": _cut(message.title, _HEADER)}},
@@ -29,32 +32,32 @@ def slack_json(message: Message) -> dict[str, Any]:
 
 
 def _markdown(text: str) -> dict[str, Any]:
-    # verbatim: Slack makes neither links nor mentions of what merely looks like one
+    # verbatim: Slack must not turn similar text into links or mentions
     return {"type": "mrkdwn", "text": _cut(text, _SECTION), "verbatim": True}
 
 
 def _escape(text: str) -> str:
-    """The three characters by which Slack tells its own marks."""
+    """Escape the three characters of Slack's own markup."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def mail(message: Message, address: MailAddress) -> EmailMessage:
-    """The mail of a message; sent twice, it has the same id, by which a mailbox may know it again."""
-    told = EmailMessage()
-    told["Subject"] = _cut(f"[scx] {message.title}", _SUBJECT)
-    told["From"] = address.sender
-    told["To"] = ", ".join(address.recipients)
-    told["Date"] = format_datetime(datetime.now(UTC))
-    named = f"{message.problem.key} {message.problem.at}"
+def mail_message(message: Message, address: MailAddress) -> EmailMessage:
+    """Return the e-mail of a message. Its Message-ID is the same if it is sent twice, so that mailboxes can drop the duplicate."""
+    email = EmailMessage()
+    email["Subject"] = _cut(f"[scx] {message.title}", _SUBJECT)
+    email["From"] = address.sender
+    email["To"] = ", ".join(address.recipients)
+    email["Date"] = format_datetime(datetime.now(UTC))
+    identity = f"{message.problem.key} {message.problem.at}"
     domain = address.sender.rpartition("@")[2]
-    told["Message-ID"] = f"<{hashlib.sha256(named.encode()).hexdigest()[:32]}.scx@{domain}>"
-    told["Auto-Submitted"] = "auto-generated"
-    told.set_content(f"{message.title}\n\n{message.text}\n")
-    return told
+    email["Message-ID"] = f"<{hashlib.sha256(identity.encode()).hexdigest()[:32]}.scx@{domain}>"
+    email["Auto-Submitted"] = "auto-generated"
+    email.set_content(f"{message.title}\n\n{message.text}\n")
+    return email
 
 
 def webhook_json(message: Message) -> dict[str, Any]:
-    """What a webhook is sent: always all fields, empty where a kind of problem has nothing to say."""
+    """Return the webhook's JSON. It always has all fields; those that do not apply to a kind of problem are empty."""
     problem = message.problem
     return {
         "version": VERSION,
@@ -63,10 +66,10 @@ def webhook_json(message: Message) -> dict[str, Any]:
         "time": datetime.fromtimestamp(problem.at, UTC).isoformat(timespec="seconds"),
         "star": problem.star or None,
         "stars": problem.stars,
-        "what": problem.what or None,
+        "what": problem.work or None,
         "lake": problem.lake,
         "months": sorted(map(str, problem.months)),
-        "spans": months_text(problem.months).split(", ") if problem.months else [],
+        "spans": format_months(problem.months).split(", ") if problem.months else [],  # codespell:ignore
         "without_months": problem.unpartitioned,
         "tables": problem.tables,
         "checks": [{"table": check.table, "check": check.name} for check in problem.checks],
@@ -80,5 +83,5 @@ def webhook_json(message: Message) -> dict[str, Any]:
     }
 
 
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+def _cut(text: str, max_length: int) -> str:
+    return text if len(text) <= max_length else f"{text[: max_length - 1]}…"

@@ -1,5 +1,7 @@
-"""A problem that can be told: its kind, what it is of, and what is known of it, in names, months, counts and ids.
-How it is worded is in `wording`; which problems stand is found in `finding`."""
+"""A problem: its kind, what it affects, and its details as names, months, counts and ids.
+
+Finding problems and describing them in words do not belong here.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ _RUN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
-class FoundCheck:
+class CheckReference:
     """A check that did not pass."""
 
     table: str
@@ -26,59 +28,59 @@ class FoundCheck:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong. `units` name it, one by one: each is told once, for as long as it stands.
+    """Something that is wrong, as units such as a stale month or a check.
 
-    A month that is stale is a unit, and so is a check; those of one `group` that are new at once are one message.
+    Each unit is sent once for as long as it is open. Units of one group that are new at the same time share one message.
     """
 
     kind: ProblemKind
     units: tuple[str, ...]
     group: str
-    at: float  # since when, as far as is known
+    at: float  # since when, as far as known
     stars: tuple[str, ...] = ()
-    what: str = ""  # of a run: what it was to do
+    work: str = ""  # work of the run
     lake: bool = False
     months: frozenset[Month] = frozenset()
-    unpartitioned: bool = False  # whether it is of the tables without months, too
+    unpartitioned: bool = False  # whether unpartitioned tables are affected
     tables: tuple[str, ...] = ()
-    checks: tuple[FoundCheck, ...] = ()
-    failure: str = ""  # its kind, see `kinds`
+    checks: tuple[CheckReference, ...] = ()
+    failure: str = ""  # kind of failure, see FAILURE_KINDS
     counts: Mapping[str, int] = field(default_factory=dict)
     run_id: str = ""
 
     def __post_init__(self) -> None:
-        """Nothing that is no name may be told, wherever it came from."""
-        names = [*self.stars, *self.tables, self.what, self.failure, *self.counts]
+        """Refuse texts that are not names, wherever they come from, so that they are never sent."""
+        names = [*self.stars, *self.tables, self.work, self.failure, *self.counts]
         names += [text for check in self.checks for text in (check.table, check.name)]
         if not all(_NAME.fullmatch(name) for name in names if name):
-            raise ValueError("a problem holds a text that is no name")
+            raise ValueError("a text in a problem is not a name")
         if self.run_id and not _RUN.fullmatch(self.run_id):
-            object.__setattr__(self, "run_id", "")  # of no run that a page could show
+            object.__setattr__(self, "run_id", "")  # it cannot be linked
 
     @property
     def star(self) -> str:
-        """The star, if it is of one alone."""
+        """The star, if exactly one is affected."""
         return self.stars[0] if len(self.stars) == 1 else ""
 
     @property
     def key(self) -> str:
-        """The same whenever the same units are told, for whoever has to know a message again."""
+        """An identifier that is the same whenever the same units are sent, by which receivers recognize a message."""
         if len(self.units) == 1:
             return self.units[0]
         digest = hashlib.sha256("\n".join(sorted(self.units)).encode()).hexdigest()
         return f"{self.group}:{digest[:12]}"
 
 
-def merge(problems: Iterable[Problem]) -> list[Problem]:
-    """One problem of each group, in the order of their first ones."""
+def merge_groups(problems: Iterable[Problem]) -> list[Problem]:
+    """Merge the problems of each group into one, in the order of their first members."""
     groups: dict[str, list[Problem]] = {}
     for problem in problems:
         groups.setdefault(problem.group, []).append(problem)
-    return [_merged(members) for members in groups.values()]
+    return [_merge(members) for members in groups.values()]
 
 
-def _merged(members: Sequence[Problem]) -> Problem:
-    """All of a group as one; what differs is brought together, the rest is the first one's."""
+def _merge(members: Sequence[Problem]) -> Problem:
+    """Combine units, stars, months and checks; take everything else from the first member."""
     return replace(
         members[0],
         units=tuple(unit for item in members for unit in item.units),

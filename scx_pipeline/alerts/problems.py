@@ -1,5 +1,7 @@
-"""From facts to problems: which stand now, which of the told ones nobody can say of, and what is to be remembered.
-Pure; the facts are gathered in `orchestration.alerting`, and who is told what is decided in `memory`."""
+"""Which problems are open, derived from observations and from the state that the sensor keeps between ticks.
+
+No I/O. Deciding what to send to which channel does not belong here.
+"""
 
 from __future__ import annotations
 
@@ -7,181 +9,202 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from scx_pipeline.alerts.advice import BUSY
-from scx_pipeline.alerts.facts import LOAD, REFRESH, REJECTED, CheckState, Facts, FinishedRun, StarLook
-from scx_pipeline.alerts.failures import OpenFailure, follow, forget_idle
-from scx_pipeline.alerts.problem import FoundCheck, Problem
+from scx_pipeline.alerts.failures import OpenFailure, drop_idle_failures, update_failures
+from scx_pipeline.alerts.observations import (
+    LOAD,
+    REFRESH,
+    REJECTED,
+    CheckState,
+    FinishedRun,
+    Observations,
+    StarObservation,
+)
+from scx_pipeline.alerts.problem import CheckReference, Problem
 from scx_pipeline.model.calendar import UNPARTITIONED, Month
 
-Due = Mapping[
-    str, tuple[str, float]
-]  # month, or UNPARTITIONED.value → what stands of it, and since when it is due
+# month, or UNPARTITIONED.value → (identifier of the load that wrote the current data, since when the month is due)
+Due = Mapping[str, tuple[str, float]]
 
 
 @dataclass(frozen=True)
-class Limits:
-    """From which on it is a problem: hours that a month may be due, and the share of a load's rows that may be rejected."""
+class AlertThresholds:
+    """From when on it is a problem: hours that a month is due, and the share of a load's rows that are rejected."""
 
     stale_hours: float = 6
     rejected: float = 0.01
 
 
 @dataclass(frozen=True)
-class Memory:
-    """What is known from look to look: until when runs are known, which failures stand, since when what is due.
+class SensorState:
+    """What the sensor keeps from tick to tick.
 
-    `told` are the units that each channel has been told and that still stood at the last look.
+    `sent` holds the units that were sent to each channel and were still open at the last tick.
     """
 
-    watermark: float = 0.0
-    seen: Mapping[str, float] = field(default_factory=dict)  # runs that ended lately → when
+    watermark: float = 0.0  # until when all ended runs are known
+    seen: Mapping[str, float] = field(default_factory=dict)  # recently ended run → when
     failures: tuple[OpenFailure, ...] = ()
     due: Mapping[str, Due] = field(default_factory=dict)  # by star
-    told: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by channel
+    sent: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by channel
 
 
 @dataclass(frozen=True)
-class Found:
-    """The problems that stand; what is unclear stays as it was, and what was over is told again if it stands again."""
+class ProblemReport:
+    """The open problems, and the units whose state is unknown or that were resolved since the last tick.
+
+    What is unknown stays as it was. What was resolved is sent again if it is open again.
+    """
 
     problems: tuple[Problem, ...]
-    unclear: frozenset[str]  # units, or what they begin with up to a colon
-    over: frozenset[str]
+    unknown: frozenset[str]  # units, or prefixes of units that end before a colon
+    resolved: frozenset[str]
 
-    def is_unclear(self, unit: str) -> bool:
-        """Whether nobody can say if a unit stands."""
+    def is_unknown(self, unit: str) -> bool:
+        """Return whether it cannot be determined if a unit is open."""
         parts = unit.split(":")
-        return any(":".join(parts[:count]) in self.unclear for count in range(1, len(parts) + 1))
+        return any(":".join(parts[:count]) in self.unknown for count in range(1, len(parts) + 1))
 
 
-def find_problems(facts: Facts, memory: Memory, limits: Limits) -> tuple[Found, Memory]:
-    """What stands, and what to remember of it; whom it is told to is not decided yet."""
-    kept = forget_idle(memory.failures, facts.now)
-    failures, over = follow(kept, facts.runs, facts.looks)
-    over |= {item.unit for item in memory.failures if item not in kept} | _warned_anew(facts.runs)
-    due = {look.star: _aged(memory.due.get(look.star, {}), look, facts.now) for look in facts.looks}
-    unclear = {
-        f"{kind}:{look.star}" for look in facts.looks if look.failure for kind in ("stale", "rejected")
-    }
-    unclear |= {f"unreachable:{look.star}" for look in facts.looks if look.failure}
-    unclear |= {state.unit for state in _not_known(facts.checks)}
-    problems = [*_unreachable(facts), *map(_failed, failures), *_checks(facts, not memory.watermark)]
-    for look in facts.looks:
-        if look.failure:
+def find_problems(
+    observations: Observations, state: SensorState, thresholds: AlertThresholds
+) -> tuple[ProblemReport, SensorState]:
+    """Find the open problems.
+
+    Returns:
+        The problems, and the new state, in which `sent` is still that of the last tick.
+    """
+    now, runs = observations.now, observations.runs
+    recent = drop_idle_failures(state.failures, now)
+    failures, resolved = update_failures(recent, runs, observations.stars)
+    resolved |= {item.unit for item in state.failures if item not in recent} | _warned_after_pass(runs)
+    due = {star.star: _update_due(state.due.get(star.star, {}), star, now) for star in observations.stars}
+    unreachable = [star.star for star in observations.stars if star.failure]
+    unknown = {f"{kind}:{star}" for star in unreachable for kind in ("stale", "rejected", "unreachable")}
+    unknown |= {check.unit for check in _unknown_checks(observations.checks)}
+    problems = [
+        *_unreachable(observations),
+        *map(_failed_run, failures),
+        *_warned_checks(observations, not state.watermark),
+    ]
+    for star in observations.stars:
+        if star.failure:
             continue
-        stale = list(_stale(look.star, due[look.star], facts.now - limits.stale_hours * 3600))
-        failing = _failing(failures, look.star)
-        problems += [item for item in stale if item.units[0] not in failing]
-        unclear |= failing  # told as a failed run: no second message says that nothing was loaded
-        problems += _rejecting(look, limits.rejected)
-    remembered = replace(memory, failures=tuple(failures), due=due, watermark=facts.next_watermark)
-    return Found(tuple(problems), frozenset(unclear), over), remembered
+        stale = _stale(star.star, due[star.star], now - thresholds.stale_hours * 3600)
+        failed = _failed_units(failures, star.star)
+        problems += [item for item in stale if item.units[0] not in failed]
+        unknown |= failed  # reported as failed runs, so they are not sent as stale months too
+        problems += _rejecting(star, thresholds.rejected)
+    new_state = replace(state, failures=tuple(failures), due=due, watermark=observations.next_watermark)
+    return ProblemReport(tuple(problems), frozenset(unknown), resolved), new_state
 
 
-def _aged(known: Due, look: StarLook, now: float) -> Due:
-    """Since when what is due is due. What was loaded in between, and is due again, is so since now."""
-    if look.failure:
+def _update_due(known: Due, star: StarObservation, now: float) -> Due:
+    """Return since when months are due; a month that was loaded and is due again counts from now."""
+    if star.failure:
         return known
     return {
-        part: known[part] if part in known and known[part][0] == stands else (stands, now)
-        for part, stands in look.due.items()
+        part: known[part] if part in known and known[part][0] == load else (load, now)
+        for part, load in star.due.items()
     }
 
 
-def _unreachable(facts: Facts) -> Iterator[Problem]:
-    """A star that cannot be looked at. A warehouse that a run writes is well, and is looked at after that."""
-    for look in facts.looks:
-        if look.failure and look.failure != BUSY:
-            runs = [run for run in facts.runs if (run.target.star, run.failure) == (look.star, look.failure)]
+def _unreachable(observations: Observations) -> Iterator[Problem]:
+    """Yield stars that cannot be checked. A warehouse that is locked by a run is no problem."""
+    for star in observations.stars:
+        if star.failure and star.failure != BUSY:
+            cause = (star.star, star.failure)
+            runs = [run for run in observations.runs if (run.target.star, run.failure) == cause]
             yield Problem(
-                "unreachable", (f"unreachable:{look.star}:{look.failure}",), f"unreachable:{look.failure}",
-                facts.now, (look.star,), failure=look.failure, run_id=runs[-1].run_id if runs else "",
+                "unreachable", (f"unreachable:{star.star}:{star.failure}",), f"unreachable:{star.failure}",
+                observations.now, (star.star,), failure=star.failure, run_id=runs[-1].run_id if runs else "",
             )  # fmt: skip
 
 
-def _failed(item: OpenFailure) -> Problem:
+def _failed_run(item: OpenFailure) -> Problem:
     target = item.target
     return Problem(
-        "run", (item.unit,), item.unit, item.at, (target.star,) if target.star else (), target.what,
-        target.what.startswith("lake_"), target.months, not target.months, target.tables,
-        tuple(FoundCheck(*check) for check in item.checks), item.failure, run_id=item.run_id,
+        "run", (item.unit,), item.unit, item.at, (target.star,) if target.star else (), target.work,
+        target.work.startswith("lake_"), target.months, not target.months, target.tables,
+        tuple(CheckReference(*check) for check in item.checks), item.failure, run_id=item.run_id,
     )  # fmt: skip
 
 
-def _checks(facts: Facts, first: bool) -> Iterator[Problem]:
-    """Checks that warned and kept nothing from being published; the others are told with the run that they failed.
+def _warned_checks(observations: Observations, first_tick: bool) -> Iterator[Problem]:
+    """Yield checks that warned in published loads; other checks are reported with the run that they failed.
 
-    Of each the last result counts, and what warned since the last look: the next load, of other months, may have passed it.
-    Rejected rows have a limit of their own.
+    A check counts if its last result is a warning, or if it warned since the last tick: the next load, of other months,
+    may have passed it. The check of rejected rows is left out, since alerts have a threshold of their own.
     """
-    warned = {state.unit: state for state in facts.checks if state.result == "warned"}
-    passed = {state.unit for state in facts.checks if state.result == "passed"} if first else ()
-    for state in (state for run in facts.runs for state in run.states):
+    warned = {state.unit: state for state in observations.checks if state.result == "warned"}
+    passed = {state.unit for state in observations.checks if state.result == "passed"} if first_tick else ()
+    for state in (state for run in observations.runs for state in run.states):
         if state.result == "warned" and state.unit not in passed:
             warned.setdefault(state.unit, state)
-    gates = _gates(facts.checks)
+    blocked = _blocked_runs(observations.checks)
     for unit, state in warned.items():
-        if state.run_id not in gates and state.name != REJECTED:
+        if state.run_id not in blocked and state.name != REJECTED:
             yield Problem(
                 "check", (unit,), f"check:{state.star}:{state.run_id}", state.at, (state.star,),
-                lake=state.lake, checks=(FoundCheck(state.table, state.name),), run_id=state.run_id,
+                lake=state.lake, checks=(CheckReference(state.table, state.name),), run_id=state.run_id,
             )  # fmt: skip
 
 
-def _warned_anew(runs: Iterable[FinishedRun]) -> set[str]:
-    """The checks that warned after they had passed, since the last look."""
+def _warned_after_pass(runs: Iterable[FinishedRun]) -> set[str]:
+    """Return the checks that passed and then warned since the last tick."""
     passed: set[str] = set()
-    anew: set[str] = set()
+    warned: set[str] = set()
     for state in (state for run in sorted(runs, key=lambda run: run.ended) for state in run.states):
         if state.result == "passed":
             passed.add(state.unit)
         elif state.unit in passed:
-            anew.add(state.unit)
-    return anew
+            warned.add(state.unit)
+    return warned
 
 
-def _not_known(states: Iterable[CheckState]) -> list[CheckState]:
-    """Checks whose last result is not there yet, or is of a load that was not published."""
-    gates = _gates(states := list(states))
-    return [state for state in states if state.result == "unknown" or state.run_id in gates]
+def _unknown_checks(states: Iterable[CheckState]) -> list[CheckState]:
+    """Return the checks that have no result yet, or whose last result belongs to a load that was not published."""
+    blocked = _blocked_runs(states := list(states))
+    return [state for state in states if state.result == "unknown" or state.run_id in blocked]
 
 
-def _gates(states: Iterable[CheckState]) -> set[str]:
-    """The runs that blocking checks failed."""
+def _blocked_runs(states: Iterable[CheckState]) -> set[str]:
+    """Return the runs in which a blocking check failed."""
     return {state.run_id for state in states if state.result == "failed"}
 
 
-def _failing(failures: Iterable[OpenFailure], star: str) -> set[str]:
-    """The months of a star, as units, that a run which failed was to load."""
+def _failed_units(failures: Iterable[OpenFailure], star: str) -> set[str]:
+    """Return the units of stale months that failed runs of a star were requested to load."""
     return {
         f"stale:{star}:{part}"
         for item in failures
-        if item.target.star == star and item.target.what in (LOAD, REFRESH)
-        for part in (map(str, item.left) if item.target.what == LOAD else [UNPARTITIONED.value])
+        if item.target.star == star and item.target.work in (LOAD, REFRESH)
+        for part in (map(str, item.remaining) if item.target.work == LOAD else [UNPARTITIONED.value])
     }
 
 
 def _stale(star: str, due: Due, before: float) -> Iterator[Problem]:
     for part, (_, since) in sorted(due.items()):
         if since <= before:
-            yield _of_part(part, Problem("stale", (f"stale:{star}:{part}",), f"stale:{star}", since, (star,)))
+            problem = Problem("stale", (f"stale:{star}:{part}",), f"stale:{star}", since, (star,))
+            yield _with_scope(problem, part)
 
 
-def _rejecting(look: StarLook, share: float) -> Iterator[Problem]:
-    for load in look.rejecting:
-        if load.rows_rejected <= share * load.rows_read:
+def _rejecting(star: StarObservation, threshold: float) -> Iterator[Problem]:
+    for load in star.rejecting:
+        if load.rows_rejected <= threshold * load.rows_read:
             continue
         counts = {"rows_read": load.rows_read, "rows_rejected": load.rows_rejected}
-        group = f"rejected:{look.star}:{load.run_id or load.at}"
+        group = f"rejected:{star.star}:{load.run_id or load.at}"
         for part in [str(month) for month in sorted(load.months)] or [UNPARTITIONED.value]:
-            unit = f"rejected:{look.star}:{part}"
-            told = Problem(
-                "rejected", (unit,), group, load.at, (look.star,), counts=counts, run_id=load.run_id
+            unit = f"rejected:{star.star}:{part}"
+            problem = Problem(
+                "rejected", (unit,), group, load.at, (star.star,), counts=counts, run_id=load.run_id
             )
-            yield _of_part(part, told)
+            yield _with_scope(problem, part)
 
 
-def _of_part(part: str, problem: Problem) -> Problem:
-    """The problem, of a month or of the tables without."""
+def _with_scope(problem: Problem, part: str) -> Problem:
+    """Return the problem with its month, or marked as one of unpartitioned tables."""
     if part == UNPARTITIONED.value:
         return replace(problem, unpartitioned=True)
     return replace(problem, months=frozenset({Month.parse(part)}))

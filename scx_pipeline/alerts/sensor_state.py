@@ -1,5 +1,7 @@
-"""What the sensor remembers from tick to tick, as its cursor holds it, and what is new to a channel.
-Pure: which problems stand is found in `finding`, and messages are sent in `channels`."""
+"""The sensor's state as its cursor stores it, and the problems that were not sent to a channel yet.
+
+No I/O. Finding problems and sending messages do not belong here.
+"""
 
 from __future__ import annotations
 
@@ -7,72 +9,76 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from scx_pipeline.alerts.facts import RunScope
 from scx_pipeline.alerts.failures import OpenFailure
-from scx_pipeline.alerts.problem import Problem, merge
-from scx_pipeline.alerts.problems import Due, Found, Memory
+from scx_pipeline.alerts.observations import RunScope
+from scx_pipeline.alerts.problem import Problem, merge_groups
+from scx_pipeline.alerts.problems import Due, ProblemReport, SensorState
 from scx_pipeline.model.calendar import Month
 
 VERSION = 1
 
 
-def read_cursor(cursor: str | None) -> Memory:
-    """What the cursor remembers. A corrupt one is as good as an empty one: what stands is then told once more.
+def read_cursor(cursor: str | None) -> SensorState:
+    """Parse the cursor.
 
-    The other way round, telling nothing, would keep a problem from whom nobody has told yet.
+    A corrupt cursor counts as empty: open problems are then sent once more, and none is lost.
     """
     try:
-        kept = json.loads(cursor or "{}")
-        return _memory(kept) if kept.get("version") == VERSION else Memory()
+        stored = json.loads(cursor or "{}")
+        return _parse_state(stored) if stored.get("version") == VERSION else SensorState()
     except (ValueError, TypeError, AttributeError, KeyError, IndexError):
-        return Memory()
+        return SensorState()
 
 
-def write_cursor(memory: Memory) -> str:
-    """The cursor that remembers it."""
-    kept = {
+def write_cursor(state: SensorState) -> str:
+    """Serialize the state as a cursor."""
+    stored = {
         "version": VERSION,
-        "watermark": memory.watermark,
-        "seen": dict(memory.seen),
-        "failures": [_failure_json(item) for item in memory.failures],
-        "due": {star: {part: list(state) for part, state in due.items()} for star, due in memory.due.items()},
-        "told": {channel: sorted(units) for channel, units in memory.told.items()},
+        "watermark": state.watermark,
+        "seen": dict(state.seen),
+        "failures": [_failure_json(item) for item in state.failures],
+        "due": {star: {part: list(item) for part, item in due.items()} for star, due in state.due.items()},
+        "told": {channel: sorted(units) for channel, units in state.sent.items()},  # codespell:ignore
     }
-    return json.dumps(kept, separators=(",", ":"), sort_keys=True)
+    return json.dumps(stored, separators=(",", ":"), sort_keys=True)
 
 
-def standing_units(found: Found, told: Iterable[str]) -> frozenset[str]:
-    """The units that a channel was told and need not be told again; the others are forgotten."""
-    standing = {unit for problem in found.problems for unit in problem.units}
+def keep_sent_units(report: ProblemReport, sent: Iterable[str]) -> frozenset[str]:
+    """Return the sent units that are still open or whose state is unknown; they are not sent again."""
+    open_units = {unit for problem in report.problems for unit in problem.units}
     return frozenset(
-        unit for unit in told if unit not in found.over and (unit in standing or found.is_unclear(unit))
+        unit
+        for unit in sent
+        if unit not in report.resolved and (unit in open_units or report.is_unknown(unit))
     )
 
 
-def new_messages(found: Found, kept: frozenset[str]) -> list[Problem]:
-    """What is to be told: of the problems that stand, those a channel has not been told, brought together by groups."""
-    return merge(problem for problem in found.problems if not kept.issuperset(problem.units))
+def unsent_problems(report: ProblemReport, sent: frozenset[str]) -> list[Problem]:
+    """Return the open problems with units that were not sent to a channel yet, merged by group."""
+    return merge_groups(problem for problem in report.problems if not sent.issuperset(problem.units))
 
 
-def _memory(kept: Mapping[str, Any]) -> Memory:
-    return Memory(
-        float(kept["watermark"]),
-        {str(run): float(ended) for run, ended in kept["seen"].items()},
-        tuple(_failure(item) for item in kept["failures"]),
-        {str(star): _due(due) for star, due in kept["due"].items()},
-        {str(channel): frozenset(map(str, units)) for channel, units in kept["told"].items()},
+def _parse_state(stored: Mapping[str, Any]) -> SensorState:
+    return SensorState(
+        float(stored["watermark"]),
+        {str(run): float(ended) for run, ended in stored["seen"].items()},
+        tuple(_parse_failure(item) for item in stored["failures"]),
+        {str(star): _parse_due(due) for star, due in stored["due"].items()},
+        {str(name): frozenset(map(str, units)) for name, units in stored["told"].items()},  # codespell:ignore
     )
 
 
-def _due(kept: Mapping[str, Any]) -> Due:
-    return {str(part): (str(stands), float(since)) for part, (stands, since) in kept.items()}
+def _parse_due(stored: Mapping[str, Any]) -> Due:
+    return {str(part): (str(load), float(since)) for part, (load, since) in stored.items()}
 
 
-def _failure(kept: Mapping[str, Any]) -> OpenFailure:
-    target = RunScope(kept["star"], kept["what"], _months(kept["months"]), tuple(kept["tables"]))
+def _parse_failure(stored: Mapping[str, Any]) -> OpenFailure:
+    target = RunScope(
+        stored["star"], stored["what"], _parse_months(stored["months"]), tuple(stored["tables"])
+    )
     return OpenFailure(
-        kept["unit"], target, kept["failure"], float(kept["at"]), float(kept["last"]), kept["run_id"],
-        tuple((table, name) for table, name in kept["checks"]), _months(kept["left"]), bool(kept["due"]),
+        stored["unit"], target, stored["failure"], float(stored["at"]), float(stored["last"]), stored["run_id"],
+        tuple((table, name) for table, name in stored["checks"]), _parse_months(stored["left"]), bool(stored["due"]),
     )  # fmt: skip
 
 
@@ -80,7 +86,7 @@ def _failure_json(item: OpenFailure) -> dict[str, Any]:
     return {
         "unit": item.unit,
         "star": item.target.star,
-        "what": item.target.what,
+        "what": item.target.work,
         "months": sorted(map(str, item.target.months)),
         "tables": item.target.tables,
         "failure": item.failure,
@@ -88,10 +94,10 @@ def _failure_json(item: OpenFailure) -> dict[str, Any]:
         "last": item.last,
         "run_id": item.run_id,
         "checks": item.checks,
-        "left": sorted(map(str, item.left)),
+        "left": sorted(map(str, item.remaining)),
         "due": item.due,
     }
 
 
-def _months(texts: Iterable[str]) -> frozenset[Month]:
+def _parse_months(texts: Iterable[str]) -> frozenset[Month]:
     return frozenset(map(Month.parse, texts))

@@ -1,4 +1,4 @@
-"""The `scx` command: one module per command group, shared options, and rendering.
+"""The `scx` command: its commands, shared options, the runs that it starts, and how results are rendered.
 
-Commands read settings and options and call other packages; they contain no logic of their own.
+Logic that is also of use without a terminal does not belong here.
 """

@@ -1,101 +1,130 @@
-"""What several commands of `scx` have in common: the star and the months that are named, and the warehouse of the settings.
-The commands themselves are in `cli` and the modules beside it."""
+"""Arguments and options that several commands of `scx` share, and groups of options as dataclasses.
+
+Options of one command are declared with the command.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from scx_pipeline.cli import rendering
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.model.calendar import Month, MonthRange
 
 if TYPE_CHECKING:
     from scx_pipeline.declarations.compiled_star import CompiledStar
-    from scx_pipeline.settings import Settings
-    from scx_pipeline.storage.bucket import Bucket
-    from scx_pipeline.warehouse.capabilities import Limits
-    from scx_pipeline.warehouse.warehouse import Warehouse
 
 StarName = Annotated[str, typer.Argument(metavar="STAR", help="The star's name, for example scx.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script instead of a table.")]
-MonthOption = Annotated[str | None, typer.Option(metavar="YYYY-MM", help="One month.")]
-FirstMonth = Annotated[
-    str | None, typer.Option("--from", metavar="YYYY-MM", help="The first month of a span.")
+LakeUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--lake", metavar="URL", help="file:///folder or s3://bucket/prefix, instead of SCX_LAKE_URL."
+    ),
 ]
-LastMonth = Annotated[str | None, typer.Option("--to", metavar="YYYY-MM", help="The last month of a span.")]
 
 
-def find_star(name: str) -> CompiledStar:
-    """The star of that name. Raises PipelineError where there is none, or a file of it is wrong."""
-    import difflib
+class DueMonths(Enum):
+    """Months that are selected by their state and not by name."""
 
-    from scx_pipeline.declarations.star_folder import load_star, star_names, stars_folder
-
-    known = star_names()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        raise PipelineError(
-            f"there is no star {name!r}; "
-            + (f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}")
-        )
-    return load_star(stars_folder() / name)
+    CHANGED = "changed"
+    ALL = "all"
 
 
-def warehouse_of(settings: Settings) -> Warehouse:
-    """The warehouse of the settings; what it waits for is told on standard error."""
-    from scx_pipeline.warehouse.open_warehouse import open_warehouse
+MonthSelection = MonthRange | DueMonths
 
-    return open_warehouse(
-        settings.warehouse,
-        limits_of(settings),
-        lambda message: rendering.err.print(message, style="dim", markup=False),
+
+@dataclass(frozen=True)
+class RangeOptions:
+    """The options that name one month or a range of months."""
+
+    month: Annotated[str | None, typer.Option(metavar="YYYY-MM", help="A single month.")] = None
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="YYYY-MM", help="The first month of a range.")
+    ] = None
+    to: Annotated[str | None, typer.Option("--to", metavar="YYYY-MM", help="The last month of a range.")] = (
+        None
     )
 
+    def parse_range(self, compiled: CompiledStar) -> MonthRange | None:
+        """Return the months that are named, or None if none are.
 
-def bucket_of(settings: Settings) -> Bucket:
-    """Open the bucket of the settings, and report waits for it on standard error. Raises BucketError."""
-    from scx_pipeline.storage.bucket import BucketOptions, open_bucket
-    from scx_pipeline.storage.compression import UnpackedLimits, bytes_of
+        Raises:
+            PipelineError: if they contradict each other, or are not months of the star.
+        """
+        from scx_pipeline.loading.loader import check_month_range
 
-    limits = UnpackedLimits(bytes_of(settings.max_unpacked_size), settings.max_unpacked_ratio)
-    return open_bucket(
-        settings.bucket,
-        BucketOptions(limits, settings.bucket_retry_seconds),
-        lambda message: rendering.err.print(message, style="dim", markup=False),
-    )
-
-
-def limits_of(settings: Settings) -> Limits:
-    """What a run may take, as the settings say."""
-    from scx_pipeline.warehouse.capabilities import Limits
-
-    return Limits(
-        settings.memory_limit,
-        settings.threads,
-        settings.batch_files,
-        settings.lock_timeout,
-        settings.statement_timeout,
-    )
+        if self.month and (self.from_ or self.to):
+            raise PipelineError("choose one of --month and --from/--to")
+        if bool(self.from_) != bool(self.to):
+            raise PipelineError("--from and --to go together: --from 2021-01 --to 2021-12")
+        first, last = self.month or self.from_, self.month or self.to
+        if not (first and last):
+            return None
+        try:
+            scope = MonthRange(Month.parse(first), Month.parse(last))
+        except ValueError as error:
+            raise PipelineError(str(error)) from None
+        check_month_range(compiled.star, scope)
+        return scope
 
 
-def months_named(month: str | None, first: str | None, last: str | None) -> tuple[str, str] | None:
-    """The first and last month that the options name; None where they name none. Raises PipelineError for half a span."""
-    if bool(first) != bool(last):
-        raise PipelineError("--from and --to go together: --from 2021-01 --to 2021-12")
-    if month or (first and last):
-        return month or first or "", month or last or ""
-    return None
+@dataclass(frozen=True)
+class MonthOptions(RangeOptions):
+    """The options that select months by name or by state."""
+
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Every month whose objects changed (the default).")
+    ] = False
+    all_: Annotated[
+        bool, typer.Option("--all", help="Every month that has objects, or was loaded or built before.")
+    ] = False
+
+    def select(self, compiled: CompiledStar) -> MonthSelection:
+        """Return the months that are selected; by default, those that changed.
+
+        Raises:
+            PipelineError: if the options contradict each other, or name months that the star does not have.
+        """
+        if sum(map(bool, [self.month, self.from_ or self.to, self.changed, self.all_])) > 1:
+            raise PipelineError("choose one of --month, --from/--to, --changed and --all")
+        return self.parse_range(compiled) or (DueMonths.ALL if self.all_ else DueMonths.CHANGED)
 
 
-def range_option(compiled: CompiledStar, first: str, last: str) -> MonthRange:
-    """The months from the first to the last. Raises PipelineError for what are none, or none of the star."""
-    from scx_pipeline.loading.loader import check_range
+def expand_option_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """Decorate a command so that each field of a parameter that is a dataclass becomes an option of its own.
 
-    try:
-        scope = MonthRange(Month.parse(first), Month.parse(last))
-    except ValueError as error:
-        raise PipelineError(str(error)) from None
-    check_range(compiled.star, scope)
-    return scope
+    Typer has no groups of options; without them, commands would have up to ten parameters.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    groups = {name: hint for name, hint in hints.items() if isinstance(hint, type) and is_dataclass(hint)}
+    parameters: list[Parameter] = []
+    for parameter in signature(command).parameters.values():
+        if parameter.name in groups:
+            parameters += _group_parameters(groups[parameter.name])
+        else:
+            hint = hints[parameter.name]
+            parameters.append(parameter.replace(kind=Parameter.KEYWORD_ONLY, annotation=hint))
+
+    @wraps(command)
+    def run_command(**values: Any) -> None:
+        for name, group in groups.items():
+            values[name] = group(**{item.name: values.pop(item.name) for item in fields(group)})
+        command(**values)
+
+    run_command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    return run_command
+
+
+def _group_parameters(group: Any) -> list[Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        Parameter(item.name, Parameter.KEYWORD_ONLY, default=item.default, annotation=hints[item.name])
+        for item in fields(group)
+    ]

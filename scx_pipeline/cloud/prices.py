@@ -1,5 +1,7 @@
-"""What the resources of a template cost, by AWS's list prices of us-east-1 in US dollars an hour.
-Redshift's are of 2025-11. EMR Serverless's are of 2026-11; those of ARM64 and of disk are not confirmed by a page of AWS's."""
+"""Costs of a template's resources, by AWS's list prices of us-east-1 in US dollars per hour.
+
+Redshift's prices are as of 2025-11. EMR Serverless's are as of 2026-11; those of ARM64 and of disks are not confirmed by a page of AWS.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +9,13 @@ from collections.abc import Mapping
 
 RPU_PRICE = 0.375
 NODE_PRICES = {"ra3.large": 0.543, "ra3.xlplus": 1.086, "ra3.4xlarge": 3.26, "ra3.16xlarge": 13.04}
-SPARK_PRICES = {
-    "X86_64": (0.052624, 0.0057785),
-    "ARM64": (0.042094, 0.004628),
-}  # of a vCPU and of a GB of memory
-DISK_PRICE, FREE_DISK = 0.000111, 20  # of a GB; the first 20 GB of each worker are free
+# Per vCPU, and per GB of memory.
+SPARK_PRICES = {"X86_64": (0.052624, 0.0057785), "ARM64": (0.042094, 0.004628)}
+DISK_PRICE, FREE_DISK = 0.000111, 20  # per GB; the first 20 GB of each worker are free
 
 
 def describe_price(template: str, parameters: Mapping[str, str]) -> str:
-    """Describe what a template's resources cost with these parameters."""
+    """Describe the costs of a template's resources with these parameters."""
     describe = {
         "redshift-serverless": _serverless_price,
         "redshift-provisioned": _provisioned_price,

@@ -1,5 +1,7 @@
 """Operations that CloudFormation lacks: pause a cluster, cancel job runs, stop an application, find the administrator's secret.
-What AWS refuses is a CloudError of one line."""
+
+A request that AWS refuses raises a CloudError of one line.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +12,20 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from scx_pipeline.cloud import stacks
-from scx_pipeline.cloud.stacks import CloudError, Stack, Stacks, client, translate_errors
+from scx_pipeline.cloud.stacks import CloudError, Stack, Stacks, create_client, translate_errors
 
 ACTIVE = ["SUBMITTED", "QUEUED", "PENDING", "SCHEDULED", "RUNNING", "CANCELLING"]
 AT_REST = ("CREATED", "STOPPED", "TERMINATED")  # CloudFormation changes and deletes only such an application
 
 
 def change_cluster(found: Stacks, cluster: str, action: str) -> None:
-    """Pause or resume a Redshift cluster, and wait until it is so. An action that is done already changes nothing."""
+    """Pause or resume a Redshift cluster, and wait for the new status. If it has it already, nothing changes."""
     before, during, after = {
         "pause": ("available", "pausing", "paused"),
         "resume": ("paused", "resuming", "available"),
     }[action]
     with translate_errors(f"{action} the cluster {cluster}"):
-        redshift = client("redshift", region=found.region)
+        redshift = create_client("redshift", region=found.region)
         if cluster_status(found, cluster) == before:
             getattr(redshift, f"{action}_cluster")(ClusterIdentifier=cluster)
         while (status := cluster_status(found, cluster)) != after:
@@ -36,7 +38,7 @@ def change_cluster(found: Stacks, cluster: str, action: str) -> None:
 def cluster_status(found: Stacks, cluster: str) -> str:
     """Return the status of a Redshift cluster, such as paused."""
     with translate_errors(f"describe the cluster {cluster}"):
-        redshift = client("redshift", region=found.region)
+        redshift = create_client("redshift", region=found.region)
         return str(redshift.describe_clusters(ClusterIdentifier=cluster)["Clusters"][0]["ClusterStatus"])
 
 
@@ -48,7 +50,7 @@ class Application:
     stacks: Stacks
 
     def __post_init__(self) -> None:
-        self.client = client("emr-serverless", region=self.stacks.region)
+        self.client = create_client("emr-serverless", region=self.stacks.region)
 
     def status(self) -> str:
         """Return the application's state, such as STARTED."""
@@ -116,7 +118,7 @@ def pipeline_settings(found: Stacks, stack: Stack) -> dict[str, str]:
     if "secret=" not in settings.get("SCX_WAREHOUSE_URL", "secret="):
         name = stack.parameters["Name"]
         with translate_errors(f"find the administrator's secret of the namespace {name}"):
-            redshift = client("redshift-serverless", region=found.region)
+            redshift = create_client("redshift-serverless", region=found.region)
             secret = redshift.get_namespace(namespaceName=name)["namespace"]["adminPasswordSecretArn"]
         settings["SCX_WAREHOUSE_URL"] += f"&secret={quote(secret, safe=':/!')}"
     return settings

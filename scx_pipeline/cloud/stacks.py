@@ -1,5 +1,7 @@
 """Operations on CloudFormation stacks: find, create, update, delete, and follow them by their events.
-What AWS refuses is a CloudError of one line."""
+
+A request that AWS refuses raises a CloudError of one line.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,8 @@ class CloudError(PipelineError):
     """AWS refused a request, or a resource is not in the state that a command needs; the message says what to do."""
 
 
-client = partial(aws.client, kind=CloudError)
-translate_errors = partial(aws.translate_errors, kind=CloudError)
+create_client = partial(aws.create_client, kind=CloudError)
+translate_errors = partial(aws.translate_aws_errors, kind=CloudError)
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,10 @@ class Stacks:
     notify: Callable[[str], None]
 
     def __post_init__(self) -> None:
-        self.client = client("cloudformation", region=self.region)
+        self.client = create_client("cloudformation", region=self.region)
 
     def find(self, name: str, owner: str) -> Stack | None:
-        """Return the stack of a name, or None where there is no such stack.
+        """Return the stack of a name, or None if it does not exist.
 
         Raises:
             CloudError: The stack does not have the owner's tag.
@@ -95,8 +97,8 @@ class Stacks:
         with translate_errors(f"create the stack {name}"):
             tags = [{"Key": TAG, "Value": owner}]
             request = _request(values) | {"TemplateBody": template.text, "Tags": tags}
-            made = self.client.create_stack(StackName=name, **request)
-        return self._follow(made["StackId"], "CREATE_COMPLETE")
+            response = self.client.create_stack(StackName=name, **request)
+        return self._follow(response["StackId"], "CREATE_COMPLETE")
 
     def update(
         self, stack: Stack, values: Mapping[str, str | None], template: Template | None = None
@@ -126,7 +128,7 @@ class Stacks:
             return _describe_failure(self._events(stack.id))
 
     def _follow(self, stack_id: str, expected: str = "") -> Stack:
-        """Report events until the operation has ended. Raises CloudError where it ends otherwise than expected."""
+        """Report events until the operation has ended. Raises CloudError if it does not end as expected."""
         reported: set[str] = set()
         while True:
             with translate_errors("follow the stack"):

@@ -1,5 +1,7 @@
 """The CloudFormation templates, and the values of their parameters, completed and checked.
-No request is sent to AWS here."""
+
+No request is sent to AWS here.
+"""
 
 from __future__ import annotations
 
@@ -35,12 +37,12 @@ def load_template(name: str) -> Template:
     """Load a template."""
     import yaml
 
-    class Loader(yaml.SafeLoader):
+    class TemplateLoader(yaml.SafeLoader):
         """YAML without the values of CloudFormation's tags."""
 
-    Loader.add_multi_constructor("!", lambda loader, tag, node: None)
+    TemplateLoader.add_multi_constructor("!", lambda loader, tag, node: None)
     text = (_FOLDER / f"{name}.yaml").read_text("utf-8")
-    found = yaml.load(text, Loader)
+    found = yaml.load(text, TemplateLoader)
     resources = {
         key: f"{item['Type']}, if {item['Condition']}" if "Condition" in item else item["Type"]
         for key, item in found["Resources"].items()

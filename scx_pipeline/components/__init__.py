@@ -1,5 +1,7 @@
-"""The doors from YAML into the project: `StarSchema` turns a star's folder into Dagster definitions.
-No logic lives here: what a declaration means is in `spec` and `engine`, what Dagster sees in `orchestration`."""
+"""The Dagster component that turns a star's folder into Dagster definitions.
+
+What a declaration means does not belong here.
+"""
 
 from scx_pipeline.components.star_schema import StarSchema
 

@@ -1,5 +1,7 @@
 """The StarSchema component: `type: scx_pipeline.components.StarSchema` in a star's defs.yaml.
-A thin door; what the facts mean is decided in `spec` and `engine`."""
+
+Assets, checks and sensors do not belong here.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from scx_pipeline.orchestration.build import build_star
 
 @dataclass
 class StarSchema(dg.Component):
-    """A star schema, declared by facts in defs.yaml and one SELECT per table in sql/.
+    """A star schema, declared in defs.yaml with one SELECT per table in sql/.
 
     Its attributes are those of `scx_pipeline.model.star.Star`.
     """
@@ -26,14 +28,14 @@ class StarSchema(dg.Component):
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
-        """The shape of the YAML's attributes: the Star itself."""
+        """Return the model of the YAML's attributes."""
         return Star
 
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> StarSchema:
-        """Read the star from its folder, so that a mistake is told with its file, line and a suggestion."""
+        """Load the star from its folder, so that errors name file and line and suggest a fix."""
         return cls(load_star(Path(context.path)))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The star's assets, checks, job, schedule and sensor."""
+        """Return the star's assets, checks, job, schedule and sensor."""
         return build_star(self.compiled)

@@ -1,4 +1,4 @@
-"""A star's folder becomes a compiled star: YAML facts, validated SQL, dialects and lineage.
+"""Turns a star's folder into a compiled star: declarations from YAML, validated SQL, dialects and lineage.
 
 Nothing here connects to a database or a bucket.
 """

@@ -1,6 +1,6 @@
-"""The table that keeps the latest row per key and month for a table kept by key.
+"""The table that stores the latest row per key and month of a keyed (SCD type 1) table.
 
-Filling it belongs to loading.
+Filling it does not belong here.
 """
 
 from __future__ import annotations
@@ -9,36 +9,36 @@ import hashlib
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.model.column import Column
-from scx_pipeline.model.reserved_names import MONTH
+from scx_pipeline.model.reserved_names import MONTH_COLUMN
 from scx_pipeline.model.table import Table
 
 
 def latest_rows_table(compiled: CompiledStar, table: Table) -> Table:
-    """The engine's own table that holds, for a table kept by key, each month's newest row of every key.
+    """Return the internal table that holds each month's latest row of every key of a keyed table.
 
-    From it a key's newest row is found again when the month that had it is reloaded, without reading any history. Its
-    columns are the SELECT's, and the month.
+    It restores a key's latest row when the month that had it is reloaded, without reading the history. Its columns are
+    those of the SELECT, and the month.
     """
     columns = [
         Column(name=name, type=kind, nullable=name not in table.key, description="")
         for name, kind in compiled.output_types(table).items()
     ]
-    month = Column(name=MONTH, type="timestamp", nullable=False, description="The month.")
+    month = Column(name=MONTH_COLUMN, type="timestamp", nullable=False, description="The month.")
     return Table(
-        name=_short(f"{compiled.star.name}__{compiled.stored(table).name}"),
+        name=_shorten(f"{compiled.star.name}__{compiled.stored_table(table).name}"),
         role="fact",
-        description=f"Each month's newest row of every key of {table.name}.",
+        description=f"The latest row per key and month of {table.name}.",
         key=(month.name, *table.key),
         event_time=month.name,
         columns=(*columns, month),
     )
 
 
-def _short(name: str) -> str:
-    """The name, or one that stands for it, no longer than every engine takes it as it is."""
+def _shorten(name: str) -> str:
+    """Return the name, or a unique substitute if it is longer than every engine supports."""
     return name if len(name) <= 63 else f"{name[:54]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def touched_keys_table(table: Table) -> str:
-    """The temporary table of the keys that a load may have changed in a table kept by key."""
+    """Return the name of the temporary table of the keys that a load may have changed in a keyed table."""
     return f"_touched_{table.name}"

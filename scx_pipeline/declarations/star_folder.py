@@ -1,5 +1,7 @@
-"""Reading a star's folder: defs.yaml into a Star, with file, line and a suggestion for every mistake.
-What the facts mean is in `spec`, what the SQL must be in `sql`."""
+"""A star's folder: finding it, and reading its defs.yaml with file, line and a suggestion for every mistake.
+
+What the SQL files may contain does not belong here.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ from scx_pipeline.model.query import Chart, Query
 from scx_pipeline.model.source import FilePattern, Source
 from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
-from scx_pipeline.planning.selection import compile_pattern
+from scx_pipeline.planning.key_patterns import compile_pattern
 
 DECLARATION = "defs.yaml"
 _MODELS: dict[str, type[BaseModel]] = {
@@ -33,18 +35,27 @@ _MODELS: dict[str, type[BaseModel]] = {
 
 
 def stars_folder() -> Path:
-    """Where the project's stars are."""
+    """Return the folder of the project's stars."""
     return Path(str(files("scx_pipeline") / "stars"))
 
 
 def star_names(folder: Path | None = None) -> list[str]:
-    """The names of the stars in a folder of stars."""
+    """Return the names of the stars in a folder, by default the project's."""
     return sorted(path.parent.name for path in (folder or stars_folder()).glob(f"*/{DECLARATION}"))
 
 
 def load_star(folder: Path) -> CompiledStar:
     """Read and check a star's folder. Raises DeclarationError with file, line and what to do."""
     path = folder / DECLARATION
+    document, node = _read_yaml(path)
+    _check_duplicate_keys(node, path)
+    if not isinstance(document, dict) or not isinstance(document.get("attributes"), dict):
+        raise DeclarationError(f"{path}, line 1: the star must be declared under `attributes:`")
+    return compile_star(parse_star(document["attributes"], path, node), folder)
+
+
+def _read_yaml(path: Path) -> tuple[Any, yaml.Node | None]:
+    """Return the document, and its nodes with their positions."""
     try:
         text = path.read_text("utf-8")
     except UnicodeDecodeError:
@@ -53,48 +64,53 @@ def load_star(folder: Path) -> CompiledStar:
         raise DeclarationError(f"{path}: cannot be read ({error.strerror})") from None
     try:
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
-        document = yaml.load(text, Loader=yaml.CSafeLoader)
+        return yaml.load(text, Loader=yaml.CSafeLoader), node
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise DeclarationError(f"{path}, line {line}: {error.problem}") from None
     except yaml.YAMLError as error:
         raise DeclarationError(f"{path}: {str(error).splitlines()[0]}") from None
-    _check_duplicate_keys(node, path)
-    if not isinstance(document, dict) or not isinstance(document.get("attributes"), dict):
-        raise DeclarationError(f"{path}, line 1: the star's facts must stand under `attributes:`")
-    return compile_star(parse_star(document["attributes"], path, node), folder)
 
 
 def parse_star(attributes: Mapping[str, Any], path: Path, node: yaml.Node | None = None) -> Star:
-    """Turn the `attributes` of a declaration into a Star. Raises DeclarationError with the line of the first mistake."""
+    """Validate the `attributes` of a declaration.
+
+    Args:
+        attributes: The declaration.
+        path: The file to name in errors.
+        node: The YAML nodes of the file, for the lines of errors.
+
+    Raises:
+        DeclarationError: With the line of the first mistake.
+    """
     try:
         star = Star.model_validate(attributes)
     except ValidationError as error:
-        # A misspelt key is unknown and missing: as an unknown one it has a line of its own and a suggestion.
+        # A misspelt key is both unknown and missing; as an unknown key it has a line of its own and a suggestion.
         first = min(error.errors(include_url=False), key=lambda item: item["type"] != "extra_forbidden")
-        raise _mistake(path, node, first["loc"], _explain(first)) from None
+        raise _error_at(path, node, first["loc"], _describe(first)) from None
     for number, source in enumerate(star.sources):
-        for place, item in enumerate(source.files):
+        for position, item in enumerate(source.files):
             try:
                 compile_pattern(item.pattern)
             except ValueError as error:
-                raise _mistake(
-                    path, node, ("sources", number, "files", place, "pattern"), str(error)
-                ) from None
+                location = ("sources", number, "files", position, "pattern")
+                raise _error_at(path, node, location, str(error)) from None
     return star
 
 
-def _mistake(path: Path, node: yaml.Node | None, location: Sequence[Any], what: str) -> DeclarationError:
+def _error_at(path: Path, node: yaml.Node | None, location: Sequence[Any], message: str) -> DeclarationError:
     line = _line_of(node, ("attributes", *location))
-    return DeclarationError(f"{path}{f', line {line}' if line else ''}: {what}")
+    return DeclarationError(f"{path}{f', line {line}' if line else ''}: {message}")
 
 
 def _check_duplicate_keys(node: yaml.Node | None, path: Path) -> None:
-    """Refuse a key that stands twice, of which YAML would silently take the last."""
+    """Reject a duplicate key, of which YAML would silently use the last value."""
     nodes, seen = [node], set()
     while nodes:
         item = nodes.pop()
-        if id(item) in seen:  # an alias
+        # An alias leads to a node again.
+        if id(item) in seen:
             continue
         seen.add(id(item))
         if isinstance(item, yaml.MappingNode):
@@ -102,24 +118,25 @@ def _check_duplicate_keys(node: yaml.Node | None, path: Path) -> None:
             for number, (key, _) in enumerate(item.value):
                 if key.value in keys[:number]:
                     raise DeclarationError(
-                        f"{path}, line {key.start_mark.line + 1}: the key {key.value!r} stands here twice"
+                        f"{path}, line {key.start_mark.line + 1}: duplicate key {key.value!r}"
                     )
             nodes += [value for _, value in item.value]
         elif isinstance(item, yaml.SequenceNode):
             nodes += item.value
 
 
-def _explain(error: Any) -> str:
-    place = ".".join(str(part) for part in error["loc"])
+def _describe(error: Any) -> str:
+    """Return the message of a validation error."""
+    location = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         known = _known_keys(error["loc"])
-        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+        similar = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+        hint = f"did you mean {similar[0]!r}?" if similar else f"known here: {', '.join(known)}"
         return f"unknown key {error['loc'][-1]!r}; {hint}"
     if error["type"] == "missing":
-        return f"the key {error['loc'][-1]!r} is missing ({place})"
+        return f"the key {error['loc'][-1]!r} is missing ({location})"
     message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{place}: {message}" if place else message
+    return f"{location}: {message}" if location else message
 
 
 def _known_keys(location: Sequence[Any]) -> list[str]:
@@ -130,7 +147,7 @@ def _known_keys(location: Sequence[Any]) -> list[str]:
 
 
 def _line_of(node: yaml.Node | None, location: Sequence[Any]) -> int | None:
-    """The line of the deepest part of the location that the YAML has."""
+    """Return the line of the deepest part of the location that the YAML contains."""
     if node is None:
         return None
     line = node.start_mark.line + 1

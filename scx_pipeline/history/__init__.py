@@ -1,4 +1,4 @@
 """The load history: state tables in the warehouse, written in the transaction that publishes a load.
 
-Deciding what to load from it is planning.
+Deciding from it what to load belongs to planning.
 """

@@ -1,6 +1,6 @@
 """Declared checks and their results, as facts.
 
-Evaluating a check belongs to loading.
+Evaluating a check does not belong here.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from typing import Literal
 
 from scx_pipeline.model.calendar import Month
 
-Rows = Mapping[Month | None, int]  # by month; None: of a table without months
-
+# Row counts by month; None is the key of an unpartitioned table.
+Rows = Mapping[Month | None, int]
 
 Severity = Literal["error", "warn"]
 
 
 @dataclass(frozen=True)
 class DeclaredCheck:
-    """A check that a table has because of what is declared about it."""
+    """A check that follows from a table's declaration."""
 
     table: str
     name: str
@@ -28,14 +28,15 @@ class DeclaredCheck:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """How a check came out on a load; a failed one of severity error keeps the load from being published."""
+    """The result of a check on a load; a failed check of severity `error` keeps the load from being published."""
 
     table: str
     name: str
     passed: bool
     message: str
     severity: Severity = "error"
-    violations: Mapping[str, int] = field(default_factory=dict)  # by month where the table has months
+    # Violating rows by month; under "all" for an unpartitioned table.
+    violations: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def blocking(self) -> bool:

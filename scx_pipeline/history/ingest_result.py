@@ -1,41 +1,33 @@
-"""What an ingestion did: what became of each object's rows, which were refused, and which keys stand twice.
-How rows are read is in `ingest` and `copied`; what of it is kept in the warehouse is in `history`."""
+"""The result of an ingestion: row counts per object, rejected rows and duplicate keys.
+
+Reading rows and storing the result do not belong here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scx_pipeline.model.calendar import Month, MonthRange
+from scx_pipeline.model.rejected_row import RejectedRow
 from scx_pipeline.model.table import Table
-from scx_pipeline.parsing.parser import Refused, UndeclaredFields
+from scx_pipeline.parsing.parser import UndeclaredFields
 from scx_pipeline.planning.selection import SelectedObject
 
-# Of a table's rejected rows, in one load: characters of their raw texts, and rows, as short ones take memory too.
+# Limits per table and load on the stored rejected rows: characters of their raw texts, and rows.
 MAX_STORED_CHARACTERS, MAX_STORED_ROWS = 64 << 20, 500_000
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A row that was not loaded: where it is, which column is wrong and why, and its raw text."""
-
-    key: str
-    line: int | None
-    column: str | None
-    reason: str
-    raw: str
 
 
 @dataclass(slots=True)
 class ObjectCount:
-    """What became of an object's rows: read = loaded + rejected + deduplicated + filtered."""
+    """The row counts of an object: read = loaded + rejected + deduplicated + filtered."""
 
     object: SelectedObject
     read: int = 0
     loaded: int = 0
     rejected: int = 0
     deduplicated: int = 0
-    filtered: int = 0  # rows of months outside the span
+    filtered: int = 0  # Rows outside the loaded months.
 
     @property
     def balanced(self) -> bool:
@@ -44,7 +36,7 @@ class ObjectCount:
 
 @dataclass(frozen=True)
 class DuplicateKey:
-    """A key that stands in two months of the span, or twice in one, or twice in a table without months."""
+    """A key that occurs in two of the loaded months, twice in one of them, or twice in an unpartitioned table."""
 
     key: tuple[object, ...]
     months: tuple[Month, Month] | None
@@ -52,37 +44,37 @@ class DuplicateKey:
 
 @dataclass
 class IngestResult:
-    """What an ingestion did, per object, and what it refused."""
+    """The row counts of an ingestion per object, and the rows that it rejected."""
 
     table: Table
     counts: list[ObjectCount] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
+    rejected: list[RejectedRow] = field(default_factory=list)
     duplicate_keys: list[DuplicateKey] = field(default_factory=list)
-    stored_characters: int = 0  # of the rejected rows' raw texts
-    ended_early: bool = False  # since more rows were rejected than the source's limit allows, whatever comes
-    undeclared_fields: list[tuple[str, UndeclaredFields]] = field(
-        default_factory=list
-    )  # key, and its undeclared or absent fields
-    superseded: str | None = (
-        None  # the table, on the landing's connection, of the keys of which only the newest row stays
-    )
+    # Characters of the stored raw texts of rejected rows.
+    stored_characters: int = 0
+    # Whether reading stopped because too many rows were rejected, whatever the remaining objects hold.
+    ended_early: bool = False
+    # Object keys, each with its undeclared or absent fields.
+    undeclared_fields: list[tuple[str, UndeclaredFields]] = field(default_factory=list)
+    # Table, on the staging buffer's connection, with the keys of which only the newest row is kept.
+    superseded: str | None = None
 
-    def store(self, count: ObjectCount, refused: Sequence[Refused]) -> None:
-        """Keep an object's rows that stay out, as long as there is room for their texts."""
-        for row in sorted(refused, key=lambda row: row.line or 0):
+    def store(self, rows: Sequence[RejectedRow]) -> None:
+        """Store an object's rejected rows, up to the limits of a load."""
+        for row in sorted(rows, key=lambda row: row.line or 0):
             if self.stored_characters > MAX_STORED_CHARACTERS or len(self.rejected) == MAX_STORED_ROWS:
                 return
             raw = row.raw.replace("\0", "\\0")
             self.stored_characters += len(raw)
-            self.rejected.append(Rejected(count.object.info.key, row.line, row.column, row.reason, raw))
+            self.rejected.append(replace(row, raw=raw))
 
     def total(self, name: str) -> int:
-        """The sum of one of the counts over all objects."""
+        """Return the sum of one of the counts over all objects."""
         return sum(getattr(count, name) for count in self.counts)
 
 
-def bounds_of(item: SelectedObject, months: MonthRange) -> MonthRange:
-    """The months that an object's rows may belong to, of those that the star may hold."""
+def allowed_months(item: SelectedObject, months: MonthRange) -> MonthRange:
+    """Return the months that an object's rows may belong to, within the months of the star."""
     named = item.months
     if named is None:
         return months

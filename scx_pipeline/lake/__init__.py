@@ -1,2 +1,4 @@
-"""The data lake: a star's tables as Parquet in folders by year and month, for Spark, Athena, DuckDB and whoever else reads it.
-How an engine writes files is in `warehouse`; the commands are in `cli_lake`."""
+"""The data lake: a star's tables as Parquet files in folders by year and month, with a manifest per commit.
+
+Commands and Dagster assets do not belong here.
+"""

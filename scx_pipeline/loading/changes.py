@@ -1,6 +1,6 @@
-"""What a star's next load has to do, by comparing the bucket with the load history.
+"""The pending changes of a star: what its next load must do, from comparing the bucket with the load history.
 
-Loading it does not belong here.
+Loading does not belong here.
 """
 
 from __future__ import annotations
@@ -10,99 +10,106 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.history import load_history
-from scx_pipeline.loading.prepare import Readiness, read_readiness
+from scx_pipeline.history import history_reader
+from scx_pipeline.loading.schema_drift import SchemaDrift, detect_schema_drift
 from scx_pipeline.model.calendar import Month
 from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
-from scx_pipeline.planning.selection import (
+from scx_pipeline.planning.changed_months import (
     ChangedMonth,
     MonthState,
-    Selection,
     changed_months,
     rebuilt_months,
-    select_objects,
     unpartitioned_change,
 )
+from scx_pipeline.planning.selection import Selection, select_objects
 from scx_pipeline.storage.bucket import Bucket
 from scx_pipeline.warehouse.warehouse import Warehouse
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a star's bucket holds, and what of it a load is due for: months, and the tables without months."""
+class PendingChanges:
+    """The objects of a star's bucket, and the months and unpartitioned tables that must be loaded from them."""
 
     selection: Selection
     changed: list[ChangedMonth]
     loaded: Collection[Month]
-    unpartitioned: str | None = (
-        None  # why the tables without months must be made anew; None where they need not
-    )
-    stale: Mapping[Month, str] = field(default_factory=dict)  # month → the load that made it stale
-    readiness: Readiness = field(default_factory=Readiness)
+    # Why the unpartitioned tables must be rebuilt; None if they need not.
+    unpartitioned: str | None = None
+    # The stale months, each with the ID of the load that outdated it.
+    stale: Mapping[Month, str] = field(default_factory=dict)
+    schema_drift: SchemaDrift = field(default_factory=SchemaDrift)
 
     @property
-    def together(self) -> bool:
-        """Whether all months that are due must be loaded at once, as the tables are rebuilt."""
-        return bool(self.readiness.rebuild and self.loaded)
+    def requires_full_rebuild(self) -> bool:
+        """Whether all changed months must be loaded at once because the tables are rebuilt."""
+        return bool(self.schema_drift.rebuild_reason and self.loaded)
 
 
 @dataclass(frozen=True)
 class LoadedState:
-    """What stands of a star, somewhere, and what it was made from."""
+    """The loaded months and unpartitioned tables of a star, and what they were built from."""
 
     months: Mapping[Month, MonthState]
     unpartitioned: MonthState | None
-    stale: Mapping[Month, tuple[str, str]]  # why, and since which load
-    readiness: Readiness = field(default_factory=Readiness)
+    # The reason, and the ID of the load that outdated the month.
+    stale: Mapping[Month, tuple[str, str]]
+    schema_drift: SchemaDrift = field(default_factory=SchemaDrift)
 
 
 def read_loaded_state(compiled: CompiledStar, warehouse: Warehouse) -> LoadedState:
-    """Read what is loaded in a warehouse, from its load history, and how its tables compare with the declaration."""
+    """Read the loaded state of a warehouse from its load history, and compare its tables with the declaration."""
     star = compiled.star
-    with warehouse.inspecting() as session:
+    with warehouse.open_read_only() as session:
         if session is None:
             return LoadedState({}, None, {})
-        ready = read_readiness(session, compiled)  # first: it refuses a load history of another application
+        # First, because it rejects the load history of another application.
+        drift = detect_schema_drift(session, compiled)
         return LoadedState(
-            load_history.read_months(session, star.name),
-            load_history.read_unpartitioned(session, star.name),
-            load_history.read_stale(session, star.name),
-            ready,
+            history_reader.read_month_states(session, star.name),
+            history_reader.read_unpartitioned_state(session, star.name),
+            history_reader.read_stale_months(session, star.name),
+            drift,
         )
 
 
-def plan_star(compiled: CompiledStar, bucket: Bucket, warehouse: Warehouse) -> Plan:
-    """List the bucket and compare it with the load history; nothing is changed."""
+def find_pending_changes(compiled: CompiledStar, bucket: Bucket, warehouse: Warehouse) -> PendingChanges:
+    """List the bucket and compare it with the load history, without changing anything."""
     selection = list_selection(compiled.star, bucket)
-    return compare(compiled, selection, read_loaded_state(compiled, warehouse))
+    return compare_with_loaded(compiled, selection, read_loaded_state(compiled, warehouse))
 
 
-def compare(compiled: CompiledStar, selection: Selection, standing: LoadedState) -> Plan:
-    """What must be made anew of what stands, now that the bucket holds these objects."""
-    reasons = {month: reason for month, (reason, _) in standing.stale.items()}
-    months, ready = compiled.star.months(), standing.readiness
-    if ready.rebuild and standing.months:
-        changed = rebuilt_months(selection, months, standing.months, f"{ready.rebuild}: all are rebuilt")
+def compare_with_loaded(compiled: CompiledStar, selection: Selection, loaded: LoadedState) -> PendingChanges:
+    """Return what must be loaded, given the objects in the bucket and the loaded state."""
+    reasons = {month: reason for month, (reason, _) in loaded.stale.items()}
+    months, drift = compiled.star.months(), loaded.schema_drift
+    if drift.rebuild_reason and loaded.months:
+        changed = rebuilt_months(
+            selection, months, loaded.months, f"{drift.rebuild_reason}: all months are rebuilt"
+        )
     else:
-        changed = changed_months(selection, months, standing.months, compiled.version, reasons)
-    rebuild_unpartitioned = ready.rebuild_unpartitioned if standing.unpartitioned else ""
-    unpartitioned = rebuild_unpartitioned or unpartitioned_change(
-        selection, standing.unpartitioned, compiled.unpartitioned_version
+        changed = changed_months(selection, months, loaded.months, compiled.version, reasons)
+    rebuild_reason = drift.unpartitioned_rebuild_reason if loaded.unpartitioned else ""
+    unpartitioned = rebuild_reason or unpartitioned_change(
+        selection, loaded.unpartitioned, compiled.unpartitioned_version
     )
-    stale = {month: load for month, (_, load) in standing.stale.items()}
-    return Plan(selection, changed, set(standing.months), unpartitioned, stale, ready)
+    stale = {month: load_id for month, (_, load_id) in loaded.stale.items()}
+    return PendingChanges(selection, changed, set(loaded.months), unpartitioned, stale, drift)
 
 
 def list_selection(star: Star, bucket: Bucket, tables: Collection[Table] | None = None) -> Selection:
-    """List the objects of the star's sources, or of those that these tables read, and match them to months.
+    """List objects and match them to months.
 
-    Raises BucketError.
+    Args:
+        tables: list only the sources of these tables.
+
+    Raises:
+        BucketError: the bucket cannot be listed.
     """
     wanted = None if tables is None else {table.source for table in tables}
-    listed = [source for source in star.sources if wanted is None or source.name in wanted]
-    with ThreadPoolExecutor(max(1, len(listed))) as pool:
-        found = list(pool.map(lambda source: bucket.list_objects(source.prefix), listed))
+    sources = [source for source in star.sources if wanted is None or source.name in wanted]
+    with ThreadPoolExecutor(max(1, len(sources))) as pool:
+        found = list(pool.map(lambda source: bucket.list_objects(source.prefix), sources))
     return select_objects(
-        star.sources, {source.name: items for source, items in zip(listed, found, strict=True)}
+        star.sources, {source.name: items for source, items in zip(sources, found, strict=True)}
     )

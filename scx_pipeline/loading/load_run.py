@@ -1,6 +1,6 @@
-"""One load of a scope: list, stage, transform, check, record.
+"""One load while it runs: list objects, stage, transform, check, record.
 
-Opening and committing the transaction belong to the loader.
+Opening and committing the transaction do not belong here.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import CheckFailedError, PipelineError
@@ -16,284 +15,271 @@ from scx_pipeline.history.check_result import CheckResult, Rows
 from scx_pipeline.history.ingest_result import IngestResult
 from scx_pipeline.loading import publish
 from scx_pipeline.loading.changes import list_selection
-from scx_pipeline.loading.checks import PartitionChecks, check_ingest_result
-from scx_pipeline.loading.ingest import IngestJob
-from scx_pipeline.loading.load_report import LoadReport, TableReport
+from scx_pipeline.loading.checks.ingest_checks import check_ingest_result
+from scx_pipeline.loading.checks.partition_checks import PartitionChecks
+from scx_pipeline.loading.ingest.ingest_job import IngestJob
+from scx_pipeline.loading.load_report import LoadReport, Progress, TableReport
 from scx_pipeline.loading.target import LoadTarget, StagingTarget
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange, contiguous_ranges
 from scx_pipeline.model.source import Source
 from scx_pipeline.model.table import Table
-from scx_pipeline.planning.selection import (
-    SelectedObject,
-    Selection,
-)
+from scx_pipeline.planning.selection import SelectedObject, Selection
+from scx_pipeline.storage.bucket import Bucket
 
-if TYPE_CHECKING:
-    from scx_pipeline.loading.loader import Loader
+
+class LoadContext:
+    """What a load run needs of its loader: the star, the bucket, and where progress messages go."""
+
+    compiled: CompiledStar
+    bucket: Bucket
+    progress: Progress
 
 
 class LoadRun:
-    """One load while it runs. Where its rows come from something else than objects, `_list`, `_stage` and `_derive` do it."""
+    """One load while it runs. A load of rows that do not come from objects overrides `_list_objects`, `_stage` and `_derive`."""
 
     def __init__(
-        self, loader: Loader, target: LoadTarget, scope: LoadScope, names: set[str], run_id: str | None
+        self, loader: LoadContext, target: LoadTarget, scope: LoadScope, names: set[str], run_id: str | None
     ) -> None:
         self.loader, self.target, self.scope, self.names = loader, target, scope, names
         self.star = loader.compiled.star
         self.started = time.monotonic()
         self.report = LoadReport(self.star.name, scope, target.new_load_id(), run_id)
-        self.ingest_result: dict[str, IngestResult] = {}
+        self.ingest_results: dict[str, IngestResult] = {}
         self.stages: dict[str, StagingTarget] = {}
         self.seconds: dict[str, float] = {}
+        # Unpartitioned derived tables of which rows were written or deleted.
+        self.changed_tables: list[str] = []
 
     @property
     def compiled(self) -> CompiledStar:
-        """The star, as its tables are named for now where they are made."""
+        """The star with the current names of its tables."""
         return self.target.compiled
 
     def execute(self) -> LoadReport:
-        staging = [table for table in self.star.staging if table.name in self.names]
-        # Listed when it is this load's turn, so that one that waited does not publish an older state than the one before it.
-        selection = self._list(staging) if staging else None
+        """Run all steps of the load."""
+        staging = [table for table in self.star.staging_tables if table.name in self.names]
+        # Listed inside the transaction: a load that waited for another must not publish an older state of the bucket.
+        selection = self._list_objects(staging) if staging else None
         if selection is None:
-            self._check_standing()
+            self._check_loaded()
         else:
-            self._describe(selection)
+            self.report.add_selection(selection)
         self.target.prepare(self.scope, self.names)
         self._stage(staging, selection)
-        for table in self.compiled.order:
+        for table in self.compiled.build_order:
             if table.name in self.names:
                 self._derive(table)
-        self._check()
+        self._run_checks()
         self._record(selection)
-        self._record_stale()
-        self.target.swap()
+        self._record_stale_months()
+        self.target.swap_rebuilt()
         self.report.seconds = time.monotonic() - self.started
         return self.report
 
-    def _list(self, staging: Sequence[Table]) -> Selection:
+    def _list_objects(self, staging: Sequence[Table]) -> Selection:
         return list_selection(self.star, self.loader.bucket, staging)
 
     def _stage(self, staging: Sequence[Table], selection: Selection | None) -> None:
-        """Have the staging tables' slices stand; from there on all is part of the load."""
+        """Stage the rows of the staging tables, and begin the transaction that replaces their partitions."""
         with ExitStack() as stack:
             for table in staging:
                 self._ingest(stack, table, selection)
             self.target.begin()
             for table in staging:
-                self._finish(table)
+                started = time.monotonic() - self.seconds[table.name]
+                self.stages[table.name].finish()
+                self._log_table(table, started)
 
-    def _record_stale(self) -> None:
-        """The span's months are right, if all that could be stale was made."""
+    def _record_stale_months(self) -> None:
+        """Clear the stale state of the loaded months if the load built all tables that can be stale."""
         if self.scope is not UNPARTITIONED and self.names.issuperset(
-            table.name for table in self.compiled.reading_unpartitioned()
+            table.name for table in self.compiled.unpartitioned_dependents()
         ):
-            self.target.forget_stale(self.scope)
+            self.target.clear_stale(self.scope)
 
-    def _describe(self, selection: Selection) -> None:
-        if self.scope is UNPARTITIONED:
-            objects = [item.info for item in selection.unpartitioned_objects]
-            self.report.fingerprints = {None: selection.unpartitioned_fingerprint}
-            self.report.objects_by_month = {None: (len(objects), sum(item.size for item in objects))}
-            return
-        of_month = {
-            month: [item.info for item in selection.of(MonthRange(month, month))] for month in self.scope
-        }
-        self.report.fingerprints = {month: selection.fingerprint(month) for month in self.scope}
-        self.report.objects_by_month = {
-            month: (len(items), sum(item.size for item in items)) for month, items in of_month.items()
-        }
-
-    def _check_standing(self) -> None:
+    def _check_loaded(self) -> None:
+        """Check that the current staging rows of all months exist. Raises PipelineError."""
         assert self.scope is not UNPARTITIONED
-        standing = self.target.months()
-        missing = [month for month in self.scope if month not in standing]
+        loaded = self.target.read_months()
+        missing = [month for month in self.scope if month not in loaded]
         if missing:
             raise PipelineError(
-                f"{missing[0]} of {self.star.name} was never loaded, so {', '.join(sorted(self.names))} cannot be made from it: "
-                "load the whole star for that month first"
+                f"{missing[0]} of {self.star.name} was never loaded, so {', '.join(sorted(self.names))} cannot be built from it: "
+                "load all tables of the star for that month first"
             )
-        read = {
+        inputs = {
             name
-            for table in self.compiled.order
+            for table in self.compiled.build_order
             if table.name in self.names
-            for name in self.compiled.reads(table)
+            for name in self.compiled.inputs_of(table)
         }
-        purged = self.target.purged([table.name for table in self.star.staging if table.name in read])
-        gone = [month for month in self.scope if month in purged]
-        if gone:
+        purged = self.target.read_purged_months(
+            [table.name for table in self.star.staging_tables if table.name in inputs]
+        )
+        missing = [month for month in self.scope if month in purged]
+        if missing:
             raise PipelineError(
-                f"the staging rows of {gone[0]} of {self.star.name} are not kept any more (SCX_KEEP_STAGING_MONTHS), so "
-                f"{', '.join(sorted(self.names))} cannot be made from them: load the whole star for that month instead"
+                f"the staging rows of {missing[0]} of {self.star.name} have been purged (SCX_KEEP_STAGING_MONTHS), so "
+                f"{', '.join(sorted(self.names))} cannot be built from them: load all tables of the star for that month instead"
             )
 
     def _ingest(self, stack: ExitStack, table: Table, selection: Selection | None) -> None:
         assert selection is not None
-        source, objects = self._objects_of(table, selection)
-        begun = time.monotonic()
+        source, objects = self._select_source_objects(table, selection)
+        started = time.monotonic()
         stage = self.stages[table.name] = stack.enter_context(self.target.stage(source, table, self.scope))
         job = IngestJob(
             self.loader.bucket, source, table, self.scope, self.star.months(), self.target.batch_files,
-            lambda: self.target.rejecting(source), progress=self.loader.progress,
+            lambda: self.target.read_objects_with_rejects(source), self.loader.progress,
         )  # fmt: skip
         ingest_result = stage.ingest(job, objects)
-        self.seconds[table.name] = time.monotonic() - begun
-        self._note(table, ingest_result, check_ingest_result(source, ingest_result))
+        self.seconds[table.name] = time.monotonic() - started
+        self._add_ingest_result(table, ingest_result, check_ingest_result(source, ingest_result))
 
-    def _objects_of(self, table: Table, selection: Selection) -> tuple[Source, list[SelectedObject]]:
-        """A staging table's source, and the objects of it that the load reads."""
+    def _select_source_objects(
+        self, table: Table, selection: Selection
+    ) -> tuple[Source, list[SelectedObject]]:
+        """Return a staging table's source, and its objects that the load reads."""
         source = self.star.source(table.source or "")
-        objects = selection.unpartitioned_objects if self.scope is UNPARTITIONED else selection.of(self.scope)
+        objects = (
+            selection.unpartitioned_objects
+            if self.scope is UNPARTITIONED
+            else selection.objects_of(self.scope)
+        )
         found = [item for item in objects if item.source == source.name]
         size = sum(item.info.size for item in found)
         self.loader.progress(f"{table.name}: {len(found):,} objects, {size / 1e6:,.1f} MB")
         return source, found
 
-    def _note(self, table: Table, ingest_result: IngestResult, checks: Sequence[CheckResult]) -> None:
-        """Count a staging table's objects in, and go no further where a check of them has failed."""
-        self.ingest_result[table.name] = ingest_result
-        self._count(ingest_result)
+    def _add_ingest_result(
+        self, table: Table, ingest_result: IngestResult, checks: Sequence[CheckResult]
+    ) -> None:
+        """Add the row counts and checks of a staging table's objects, and stop if a check failed."""
+        self.ingest_results[table.name] = ingest_result
+        self.report.add_ingest_result(ingest_result)
         self.report.checks += checks
         self._stop_if_failed()
 
-    def _finish(self, table: Table) -> None:
-        begun = time.monotonic() - self.seconds[table.name]
-        self.stages[table.name].finish()
-        self._table_done(table, begun)
-
-    def _count(self, ingest_result: IngestResult) -> None:
-        self.report.objects += len(ingest_result.counts)
-        self.report.bytes += sum(count.object.info.size for count in ingest_result.counts)
-        for name in ("read", "loaded", "rejected", "deduplicated", "filtered"):
-            setattr(self.report, name, getattr(self.report, name) + ingest_result.total(name))
-
     def _derive(self, table: Table) -> None:
-        begun = time.monotonic()
-        self._derived(table, self.target.derive(table, self.scope))
-        self._table_done(table, begun)
+        started = time.monotonic()
+        if self.target.derive(table, self.scope):
+            self.changed_tables.append(table.name)
+        self._log_table(table, started)
 
-    def _derived(self, table: Table, written: int | None) -> None:
-        """What more there is to do after a table was made."""
+    def _log_table(self, table: Table, started: float) -> None:
+        self.seconds[table.name] = time.monotonic() - started
+        self.loader.progress(f"{table.name}: built in {self.seconds[table.name]:.1f} s")
 
-    def _table_done(self, table: Table, begun: float) -> None:
-        self.seconds[table.name] = time.monotonic() - begun
-        self.loader.progress(f"{table.name}: made in {self.seconds[table.name]:.1f} s")
-
-    def _check(self) -> None:
-        begun = time.monotonic()
+    def _run_checks(self) -> None:
+        started = time.monotonic()
         checks = PartitionChecks(
-            self.target.relations, self.compiled, self.scope, self._rows_of, self._counted
+            self.target.relations, self.compiled, self.scope, self._rows_of, self._count_rows
         )
         tables = [table for table in self.star.tables if table.name in self.names]
         for table in tables:
             stage = self.stages.get(table.name)
-            scanned = stage.scanned if stage else None
-            rows, results = checks.scanned(scanned) if scanned else checks.scan(table)
+            row_scan = stage.row_scan if stage else None
+            rows, results = checks.evaluate_scan(row_scan) if row_scan else checks.scan_rows(table)
             self.report.tables[table.name] = TableReport(table.name, rows, self.seconds[table.name])
             self.report.checks += results
         for table in tables:
             rows = self.report.tables[table.name].rows
-            self.report.checks += checks.run(table, rows, self._loaded(table))
-        self._check_others(checks)
-        self.loader.progress(f"{len(self.report.checks)} checks in {time.monotonic() - begun:.1f} s")
+            self.report.checks += checks.check_table(table, rows, self._expected_row_count(table))
+        self._check_other_tables(checks)
+        self.loader.progress(f"{len(self.report.checks)} checks in {time.monotonic() - started:.1f} s")
         self._stop_if_failed()
 
-    def _loaded(self, table: Table) -> int | None:
-        """How many rows of a staging table that was read were loaded; None of others."""
-        ingest_result = self.ingest_result.get(table.name)
+    def _expected_row_count(self, table: Table) -> int | None:
+        """Return the number of rows counted as loaded into a staging table; None for other tables."""
+        ingest_result = self.ingest_results.get(table.name)
         return ingest_result.total("loaded") if ingest_result else None
 
-    def _check_others(self, checks: PartitionChecks) -> None:
-        """Check that the tables which the load did not make still find what they point to."""
-        for table in self.star.tables:
-            if table.name not in self.names:
-                self.report.checks += checks.references(table, self.names, made=False)
+    def _check_other_tables(self, checks: PartitionChecks) -> None:
+        """Check the references of tables that the load did not build to those that it did."""
+        self._check_references(checks, [table for table in self.star.tables if table.name not in self.names])
+
+    def _check_references(self, checks: PartitionChecks, tables: Collection[Table]) -> None:
+        for table in tables:
+            self.report.checks += checks.check_references(table, self.names, is_built=False)
 
     def _rows_of(self, table: Table) -> Rows:
         if table.name in self.report.tables:
             return self.report.tables[table.name].rows
-        return {} if self.scope is UNPARTITIONED or table.unpartitioned else self._counted(table)
+        return {} if self.scope is UNPARTITIONED or table.is_unpartitioned else self._count_rows(table)
 
-    def _counted(self, table: Table) -> Rows:
+    def _count_rows(self, table: Table) -> Rows:
         assert self.scope is not UNPARTITIONED
         return self.target.count_rows(table, self.scope)
 
     def _stop_if_failed(self) -> None:
+        """Raise CheckFailedError if a blocking check failed."""
         failed = self.report.failed
         if failed:
             self.report.seconds = time.monotonic() - self.started
-            told = "; ".join(f"{check.name} on {check.table}: {check.message}" for check in failed[:3])
+            messages = "; ".join(f"{check.name} on {check.table}: {check.message}" for check in failed[:3])
             more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
             raise CheckFailedError(
-                f"{self.star.name} {self.scope or 'without months'} was not published, nothing was changed: {told}{more}",
+                f"{self.star.name} {self.scope or '(unpartitioned tables)'} was not published, nothing was changed: {messages}{more}",
                 self.report,
             )
 
     def _record(self, selection: Selection | None) -> None:
-        self.target.record(self.report, list(self.ingest_result.values()), selection)
+        self.target.record(self.report, list(self.ingest_results.values()), selection)
 
 
 class RefreshRun(LoadRun):
-    """A load of the tables without months, and what follows from it for the months that stand."""
+    """A load of the unpartitioned tables, which also finds the months that have become stale."""
 
-    def __init__(
-        self, loader: Loader, target: LoadTarget, scope: LoadScope, names: set[str], run_id: str | None
-    ) -> None:
-        super().__init__(loader, target, scope, names, run_id)
-        self.changed: list[str] = []  # derived tables of which rows were written or removed
-        self.compares = False  # whether which months are stale is found out anew
+    # Whether the loaded months were compared with what their SELECT returns now.
+    has_compared = False
 
-    def _derived(self, table: Table, written: int | None) -> None:
-        if written:
-            self.changed.append(table.name)
-
-    def _check_others(self, checks: PartitionChecks) -> None:
-        """Find the months that are stale now, mend those that cannot wait, and check that nothing points to nothing."""
-        standing = self.target.months()
-        self.compares = bool(self.changed) or self._reads_staging()
-        if not self.target.matches_declaration(self.compiled.star.monthly):
-            standing = {}  # all of them are due, as the star has changed
-        if standing and self.compares:
-            self.loader.progress(f"comparing {len(standing)} months with what they would be now")
-            self._find_stale(MonthRange(min(standing), max(standing)), standing)
-        for table in self.star.monthly if standing else ():
-            self.report.checks += checks.references(table, self.names, made=False)
+    def _check_other_tables(self, checks: PartitionChecks) -> None:
+        """Find stale months, rebuild those that cannot wait, and check that no reference is broken."""
+        loaded: Collection[Month] = self.target.read_months()
+        self.has_compared = bool(self.changed_tables) or self._reads_staging()
+        if not self.target.matches_declaration(self.compiled.star.monthly_tables):
+            loaded = ()  # The star has changed, so all months are due anyway.
+        if loaded and self.has_compared:
+            self.loader.progress(f"comparing {len(loaded)} months with their current SELECT results")
+            self._find_stale(MonthRange(min(loaded), max(loaded)), loaded)
+        self._check_references(checks, self.star.monthly_tables if loaded else ())
 
     def _reads_staging(self) -> bool:
-        """Whether a table kept by month reads a staging table without months, whose changes are not known one by one."""
-        unpartitioned = {table.name for table in self.star.unpartitioned if table.role == "staging"}
+        """Return whether a partitioned table reads an unpartitioned staging table, whose changed rows are not counted."""
+        staging = {table.name for table in self.star.unpartitioned_tables if table.role == "staging"}
         return any(
-            self.compiled.reads(table) & unpartitioned for table in self.compiled.reading_unpartitioned()
+            self.compiled.inputs_of(table) & staging for table in self.compiled.unpartitioned_dependents()
         )
 
-    def _find_stale(self, scope: MonthRange, standing: Collection[Month]) -> None:
-        relations = self.target.relations
+    def _find_stale(self, scope: MonthRange, loaded: Collection[Month]) -> None:
+        relations, tables = self.target.relations, self.compiled.unpartitioned_dependents()
         stale: dict[Month, str] = {}
-        for table in self.compiled.reading_unpartitioned():
-            reads = ", ".join(sorted(self.compiled.reads(table) & self.names))
-            for month in publish.stale_months(relations, self.compiled, table, scope):
-                if month in standing:
-                    stale.setdefault(month, f"{reads} changed")
+        for table in tables:
+            inputs = ", ".join(sorted(self.compiled.inputs_of(table) & self.names))
+            for month in publish.find_stale_months(relations, self.compiled, table, scope):
+                if month in loaded:
+                    stale.setdefault(month, f"{inputs} changed")
         urgent = {
             month
-            for table in self.compiled.reading_unpartitioned()
-            for month in publish.months_with_orphans(relations, self.compiled, table, scope)
+            for table in tables
+            for month in publish.find_months_with_orphans(relations, self.compiled, table, scope)
         }
         for part in contiguous_ranges(sorted(urgent & set(stale))):
-            self._remake(part)
+            self._rebuild(part)
         self.report.stale = {month: why for month, why in sorted(stale.items()) if month not in urgent}
 
-    def _remake(self, scope: MonthRange) -> None:
-        """Make the span's rows that depend on the tables without months anew, from the staging rows that stand."""
-        names = self.compiled.downstream({table.name for table in self.compiled.reading_unpartitioned()})
+    def _rebuild(self, scope: MonthRange) -> None:
+        """Rebuild the months' rows that depend on unpartitioned tables from the current staging rows."""
+        names = self.compiled.downstream({table.name for table in self.compiled.unpartitioned_dependents()})
         run = LoadRun(self.loader, self.target, scope, names, self.report.run_id)
-        for table in self.compiled.order:
+        for table in self.compiled.build_order:
             if table.name in names:
                 run._derive(table)
-        run._check()
+        run._run_checks()
         run._record(None)
-        self.report.remade.append(run.report)
+        self.report.rebuilds.append(run.report)
 
-    def _record_stale(self) -> None:
-        if self.compares:
-            self.target.record_stale(self.report.load_id, self.report.stale)
+    def _record_stale_months(self) -> None:
+        if self.has_compared:
+            self.target.record_stale_months(self.report.load_id, self.report.stale)

@@ -1,106 +1,106 @@
-"""What a load asks of where its tables stand: to stage and derive them, to be asked about them, and to remember.
-The road itself is in `load`; a warehouse's way is in `tables`, a lake's in the lake package."""
+"""The interface of a load's target: staging and deriving its tables, querying them, and recording the load.
+
+Implementations do not belong here, nor does the order of the steps.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.history.check_result import Rows
 from scx_pipeline.history.ingest_result import IngestResult
-from scx_pipeline.loading.checks import RowScan
-from scx_pipeline.loading.ingest import IngestJob
+from scx_pipeline.loading.checks.row_scan import RowScan
+from scx_pipeline.loading.ingest.ingest_job import IngestJob
+from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline.model.calendar import LoadScope, Month, MonthRange
 from scx_pipeline.model.source import Source
 from scx_pipeline.model.table import Table
-from scx_pipeline.planning.selection import MonthState, SelectedObject, Selection
-from scx_pipeline.warehouse.session import Relations
-
-if TYPE_CHECKING:
-    from scx_pipeline.loading.load_report import LoadReport
+from scx_pipeline.planning.changed_months import MonthState
+from scx_pipeline.planning.selection import SelectedObject, Selection
+from scx_pipeline.warehouse.query_session import QuerySession
 
 
 class StagingTarget(ABC):
-    """A staging table's slice while it is made."""
+    """The partitions of a staging table while they are being loaded."""
 
-    scanned: RowScan | None = (
-        None  # where its rows were checked as they came, since they do not stay to be looked at
-    )
+    # The scan of the rows, if they were checked while they passed through and cannot be scanned later.
+    row_scan: RowScan | None = None
 
     @abstractmethod
     def ingest(self, job: IngestJob, objects: Sequence[SelectedObject]) -> IngestResult:
-        """Read the objects; what became of every row. Raises as `IngestJob.run`."""
+        """Read the objects and return their row counts. Raises the errors of `ingest_objects`."""
 
     @abstractmethod
     def finish(self) -> None:
-        """Make the slice stand, once all of a load's objects are read."""
+        """Replace the table's partitions by the staged rows, once all objects of the load are read."""
 
 
 class LoadTarget(ABC):
-    """Where a load's tables stand, for as long as it lasts: all of what it does here becomes visible at once, or nothing."""
+    """The tables of a load within one transaction: all changes become visible at its end, or none."""
 
-    compiled: CompiledStar  # as its tables are named here for now
-    relations: Relations
-    batch_files: int = 0  # source files read at a time; 0: as many as suits the stage
+    compiled: CompiledStar  # with the current names of the tables
+    relations: QuerySession
+    batch_files: int = 0  # source files read at a time; 0: the staging buffer decides
 
     @abstractmethod
     def new_load_id(self) -> str:
-        """A name for a load, which no other one has."""
+        """Return a unique ID for a load."""
 
     @abstractmethod
-    def months(self) -> Mapping[Month, MonthState]:
-        """The months that stand, and what they were made from."""
+    def read_months(self) -> Mapping[Month, MonthState]:
+        """Return the loaded months and what they were built from."""
 
-    def purged(self, tables: Collection[str]) -> Collection[Month]:
-        """Months that stand, but of which one of these staging tables keeps no rows any more."""
+    def read_purged_months(self, tables: Collection[str]) -> Collection[Month]:
+        """Return the loaded months of which the rows of one of these staging tables were purged."""
         return ()
 
     @abstractmethod
     def prepare(self, scope: LoadScope, names: Collection[str]) -> None:
-        """Be ready for a load that makes these tables. Raises PipelineError where rows would be lost."""
+        """Prepare a load that builds these tables. Raises PipelineError if rows would be lost."""
 
     @abstractmethod
     def stage(self, source: Source, table: Table, scope: LoadScope) -> AbstractContextManager[StagingTarget]:
-        """A staging table's slice of the span, to be made from objects."""
+        """Open the partitions of a staging table for loading objects."""
 
-    def rejecting(self, source: Source) -> Collection[tuple[str, str]]:
-        """The keys and ETags of a source's objects of which rows were rejected when they were read last, where known."""
+    def read_objects_with_rejects(self, source: Source) -> Collection[tuple[str, str]]:
+        """Return the keys and ETags of the objects of which rows are known to have been rejected last time."""
         return ()
 
     def begin(self) -> None:  # noqa: B027
-        """From here on what is done is part of the load; before, only what nobody sees."""
+        """Begin the transaction of the load; changes made before it are invisible to readers."""
 
     @abstractmethod
     def derive(self, table: Table, scope: LoadScope) -> int | None:
-        """Make what the span's months give to a derived table, or the whole of one without; its inputs stand.
+        """Replace the rows of a derived table in scope by the result of its SELECT; its inputs must be loaded.
 
-        How many rows of a table without months were written or removed; None for others.
+        Returns:
+            How many rows of an unpartitioned table were written or deleted; None for other tables.
         """
 
     @abstractmethod
     def count_rows(self, table: Table, scope: MonthRange) -> Rows:
-        """How many rows each month of the span gives to the table; a month without any counts 0."""
+        """Return how many rows each month contributes to the table, including months without rows."""
 
     @abstractmethod
     def matches_declaration(self, tables: Sequence[Table]) -> bool:
-        """Whether none of the tables stands otherwise than the star declares."""
+        """Return whether all of the tables exist as declared."""
 
-    def swap(self) -> None:  # noqa: B027
-        """Put tables that were rebuilt aside in their place, after all else."""
+    def swap_rebuilt(self) -> None:  # noqa: B027
+        """Replace tables by those that were rebuilt under temporary names, as the last step."""
 
     @abstractmethod
     def record(
         self, report: LoadReport, ingest_result: Sequence[IngestResult], selection: Selection | None
     ) -> None:
-        """Remember a load whose checks have passed; without a selection, that it was made from standing staging rows."""
+        """Record a load whose checks have passed; `selection` is None if it was built from existing staging rows."""
 
     @abstractmethod
-    def record_stale(self, load_id: str, stale: Mapping[Month, str]) -> None:
-        """Note which months are stale, and why; no others are."""
+    def record_stale_months(self, load_id: str, stale: Mapping[Month, str]) -> None:
+        """Replace the recorded stale months by these, each with its reason."""
 
     @abstractmethod
-    def forget_stale(self, scope: MonthRange) -> None:
-        """Note that the span's months are right again."""
+    def clear_stale(self, scope: MonthRange) -> None:
+        """Record that these months are no longer stale."""

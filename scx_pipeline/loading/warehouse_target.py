@@ -1,35 +1,36 @@
-"""A load's tables in a warehouse: landings, derived tables and the load history, through one session.
-What a load does, and in which order, is in `load`; how an engine does it, in `warehouse`."""
+"""The tables of a load in a warehouse: staging buffers, derived tables and the load history, through one session.
+
+The order of a load's steps does not belong here, nor does what differs between engines.
+"""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.history import load_history
+from scx_pipeline.history import history_reader, history_writer
 from scx_pipeline.history.check_result import Rows
 from scx_pipeline.history.ingest_result import IngestResult
-from scx_pipeline.loading import prepare, publish
-from scx_pipeline.loading.checks import RowScan
-from scx_pipeline.loading.ingest import IngestJob, may_pass
+from scx_pipeline.loading import prepare, publish, schema_drift
+from scx_pipeline.loading.checks.row_scan import RowScan
+from scx_pipeline.loading.ingest.batch_reader import can_stream
+from scx_pipeline.loading.ingest.ingest_job import IngestJob
+from scx_pipeline.loading.ingest.ingest_objects import ingest_objects
+from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline.loading.target import LoadTarget, StagingTarget
 from scx_pipeline.model.calendar import LoadScope, Month, MonthRange
 from scx_pipeline.model.source import Source
 from scx_pipeline.model.table import Table
-from scx_pipeline.planning.selection import MonthState, SelectedObject, Selection
+from scx_pipeline.planning.changed_months import MonthState
+from scx_pipeline.planning.selection import SelectedObject, Selection
 from scx_pipeline.warehouse.session import Session
-from scx_pipeline.warehouse.sql_text import in_scope
+from scx_pipeline.warehouse.sql_text import scope_condition
 from scx_pipeline.warehouse.staging_buffer import StagingBuffer
 
-if TYPE_CHECKING:
-    from scx_pipeline.loading.load_report import LoadReport
 
-
-class WarehouseTables(LoadTarget):
+class WarehouseTarget(LoadTarget):
     """A star's tables in a warehouse, within one transaction."""
 
     def __init__(self, compiled: CompiledStar, session: Session, batch_files: int) -> None:
@@ -39,27 +40,31 @@ class WarehouseTables(LoadTarget):
     def new_load_id(self) -> str:
         return uuid.uuid4().hex
 
-    def months(self) -> Mapping[Month, MonthState]:
-        return load_history.read_months(self.session, self.star.name)
+    def read_months(self) -> Mapping[Month, MonthState]:
+        return history_reader.read_month_states(self.session, self.star.name)
 
-    def purged(self, tables: Collection[str]) -> Collection[Month]:
-        return set().union(*load_history.read_purged(self.session, self.star.name, tables).values())
+    def read_purged_months(self, tables: Collection[str]) -> Collection[Month]:
+        return set().union(*history_reader.read_purged_months(self.session, self.star.name, tables).values())
 
     def prepare(self, scope: LoadScope, names: Collection[str]) -> None:
         self.compiled = prepare.prepare_tables(self.session, self.declared, scope, names)
 
-    def swap(self) -> None:
+    def swap_rebuilt(self) -> None:
         prepare.swap_rebuilt(self.session, self.declared, self.compiled)
 
     @contextmanager
     def stage(self, source: Source, table: Table, scope: LoadScope) -> Iterator[StagingTarget]:
-        passes = may_pass(source) and self.compiled.stands_alone(table)
-        opened = self.session.streaming_buffer if passes else self.session.staging_buffer
-        with opened(self.star.schema_name, self.compiled.stored(table), scope) as buffer:
-            yield BufferStaging(buffer, table, scope)
+        is_streaming = can_stream(source) and self.compiled.is_standalone(table)
+        open_buffer = (
+            self.session.tables.open_streaming_buffer
+            if is_streaming
+            else self.session.tables.open_staging_buffer
+        )
+        with open_buffer(self.star.schema_name, self.compiled.stored_table(table), scope) as buffer:
+            yield BufferStagingTarget(buffer, table, scope)
 
-    def rejecting(self, source: Source) -> Collection[tuple[str, str]]:
-        return load_history.rejecting_objects(self.session, self.star.name, source.name)
+    def read_objects_with_rejects(self, source: Source) -> Collection[tuple[str, str]]:
+        return history_reader.read_objects_with_rejects(self.session, self.star.name, source.name)
 
     def begin(self) -> None:
         self.session.begin()
@@ -71,7 +76,7 @@ class WarehouseTables(LoadTarget):
         return publish.count_rows(self.session, self.compiled, table, scope)
 
     def matches_declaration(self, tables: Sequence[Table]) -> bool:
-        return prepare.matches_declaration(self.session, self.declared, tables)
+        return schema_drift.matches_declaration(self.session, self.declared, tables)
 
     def record(
         self, report: LoadReport, ingest_result: Sequence[IngestResult], selection: Selection | None
@@ -79,40 +84,42 @@ class WarehouseTables(LoadTarget):
         session, name, load_id = self.session, self.star.name, report.load_id
         if selection is not None:
             counts = [count for item in ingest_result for count in item.counts]
-            record = load_history.LoadRecord(load_id, report.scope, report.run_id, report.started_at, counts)
-            load_history.record_load(session, self.compiled, record, selection)
-            load_history.record_rejected(session, name, load_id, ingest_result)
-        rows = {table: made.rows for table, made in report.tables.items()}
-        load_history.record_rows(session, name, load_id, rows)
-        load_history.record_checks(session, name, load_id, report.checks)
+            record = history_writer.LoadRecord(
+                load_id, report.scope, report.run_id, report.started_at, counts
+            )
+            history_writer.record_load(session, self.compiled, record, selection)
+            history_writer.record_rejected(session, name, load_id, ingest_result)
+        rows = {table: item.rows for table, item in report.tables.items()}
+        history_writer.record_rows(session, name, load_id, rows)
+        history_writer.record_checks(session, name, load_id, report.checks)
 
-    def record_stale(self, load_id: str, stale: Mapping[Month, str]) -> None:
-        load_history.record_stale(self.session, self.star.name, load_id, stale)
+    def record_stale_months(self, load_id: str, stale: Mapping[Month, str]) -> None:
+        history_writer.record_stale_months(self.session, self.star.name, load_id, stale)
 
-    def forget_stale(self, scope: MonthRange) -> None:
-        load_history.forget_stale(self.session, self.star.name, scope)
+    def clear_stale(self, scope: MonthRange) -> None:
+        history_writer.clear_stale(self.session, self.star.name, scope)
 
 
-class BufferStaging(StagingTarget):
-    """A staging table's slice that lands in a warehouse."""
+class BufferStagingTarget(StagingTarget):
+    """The partitions of a staging table that are loaded through a staging buffer."""
 
     def __init__(self, buffer: StagingBuffer, table: Table, scope: LoadScope) -> None:
         self.staging_buffer, self.table, self.scope = buffer, table, scope
         self.superseded: str | None = None
-        self.scanned = RowScan(table, scope) if buffer.is_streaming else None
+        self.row_scan = RowScan(table, scope) if buffer.is_streaming else None
 
     def ingest(self, job: IngestJob, objects: Sequence[SelectedObject]) -> IngestResult:
-        load_history.check_keys(objects)
-        ingest_result = replace(job, inspect=self._inspect).run(objects, self.staging_buffer)
+        history_writer.check_key_lengths(objects)
+        ingest_result = ingest_objects(job, objects, self.staging_buffer, self._inspect)
         self.superseded = ingest_result.superseded
         return ingest_result
 
     def _inspect(self, buffer: StagingBuffer) -> None:
-        """Check a batch's rows now, before its flush, where they leave then."""
-        if self.scanned is not None:
-            part = f"(SELECT * FROM {buffer.rows} WHERE {in_scope(self.table, self.scope)})"
-            sql = self.scanned.sql(part, buffer.full_columns())
-            self.scanned.add(buffer.con.execute(sql).fetchall())
+        """Scan the rows of a batch before its flush, if the buffer does not keep them."""
+        if self.row_scan is not None:
+            part = f"(SELECT * FROM {buffer.rows} WHERE {scope_condition(self.table, self.scope)})"
+            sql = self.row_scan.sql(part, buffer.columns_without_nulls())
+            self.row_scan.add(buffer.con.execute(sql).fetchall())
 
     def finish(self) -> None:
         self.staging_buffer.finish(self.superseded)

@@ -1,4 +1,4 @@
-"""Retention and upkeep of a warehouse: expired rows, VACUUM, health reports.
+"""Maintenance of a warehouse: retention of rows, VACUUM and similar statements, health reports.
 
 Schedules that run it belong to orchestration.
 """

@@ -1,4 +1,4 @@
-"""Frozen facts that every other package shares: stars, tables, columns, months.
+"""Immutable declarations and the calendar that every other package shares: stars, tables, columns, months.
 
-No I/O, no SQL text and no engine belongs here.
+I/O, SQL text and engines do not belong here.
 """

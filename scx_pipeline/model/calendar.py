@@ -1,6 +1,6 @@
 """Months, ranges of months, and the scope of a load.
 
-All months are calendar months in UTC.
+All months are calendar months in UTC, and all timestamps are naive and in UTC.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ class Month:
 
     @classmethod
     def parse(cls, text: str) -> Month:
-        """Read `2021-04`; a ValueError says what a month looks like."""
+        """Parse a month such as `2021-04`. Raises ValueError with an example for any other text."""
         match = re.fullmatch(r"(\d{4})-(\d{2})", str(text))
         if not match or not 1 <= int(match[2]) <= 12 or not int(match[1]):
             raise ValueError(f"{text!r} is not a month: write it as YYYY-MM, for example 2021-04")
         return cls(int(match[1]), int(match[2]))
 
     @classmethod
-    def of(cls, moment: datetime) -> Month:
-        """The month that a UTC moment falls in."""
-        return cls(moment.year, moment.month)
+    def of(cls, timestamp: datetime) -> Month:
+        """Return the month that contains a UTC timestamp."""
+        return cls(timestamp.year, timestamp.month)
 
     @classmethod
     def current(cls) -> Month:
-        """This month, in UTC."""
+        """Return the current month in UTC."""
         return cls.of(datetime.now(UTC))
 
     @property
     def start(self) -> datetime:
-        """The first moment of the month (naive, UTC)."""
+        """The first instant of the month."""
         return datetime(self.year, self.month, 1)
 
     @property
     def end(self) -> datetime:
-        """The first moment after the month (naive, UTC)."""
+        """The first instant after the month."""
         return self.shift(1).start
 
     def shift(self, months: int) -> Month:
-        """The month that many months later, or earlier."""
+        """Return the month that is this many months later, or earlier if negative."""
         index = self.year * 12 + self.month - 1 + months
         return Month(index // 12, index % 12 + 1)
 
@@ -64,14 +64,14 @@ class Month:
 
 @dataclass(frozen=True)
 class MonthRange:
-    """A contiguous run of months, both ends included."""
+    """A contiguous range of months, both ends included."""
 
     first: Month
     last: Month
 
     def __post_init__(self) -> None:
         if self.last < self.first:
-            raise ValueError(f"the span ends ({self.last}) before it begins ({self.first})")
+            raise ValueError(f"the range ends ({self.last}) before it starts ({self.first})")
 
     @property
     def months(self) -> list[Month]:
@@ -83,7 +83,7 @@ class MonthRange:
 
     @property
     def end(self) -> datetime:
-        """The first moment after the span."""
+        """The first instant after the range."""
         return self.last.end
 
     def __iter__(self) -> Iterator[Month]:
@@ -100,9 +100,10 @@ class MonthRange:
 
 
 class Unpartitioned(Enum):
-    """The scope of a load that makes the unpartitioned tables. False in conditions, as it has no months."""
+    """The scope of a load that builds the unpartitioned tables. It is false in conditions: it has no months."""
 
-    UNPARTITIONED = "all"  # in columns and keys, in the place of a month
+    # The value is what columns and keys hold in place of a month.
+    UNPARTITIONED = "all"
 
     def __bool__(self) -> Literal[False]:
         return False
@@ -118,11 +119,11 @@ LoadScope: TypeAlias = MonthRange | Unpartitioned
 
 
 def contiguous_ranges(months: list[Month]) -> list[MonthRange]:
-    """The fewest spans that cover exactly these months, in order."""
-    scopes: list[MonthRange] = []
+    """Return the smallest list of ranges that cover exactly these months, in order."""
+    ranges: list[MonthRange] = []
     for month in sorted(set(months)):
-        if scopes and scopes[-1].last.shift(1) == month:
-            scopes[-1] = MonthRange(scopes[-1].first, month)
+        if ranges and ranges[-1].last.shift(1) == month:
+            ranges[-1] = MonthRange(ranges[-1].first, month)
         else:
-            scopes.append(MonthRange(month, month))
-    return scopes
+            ranges.append(MonthRange(month, month))
+    return ranges

@@ -10,61 +10,64 @@ from typing import Literal
 
 from pydantic import Field
 
-from scx_pipeline.model.fact import (
+from scx_pipeline.model.declaration import (
     MAX_TEXT_BYTES,
     ColumnName,
-    Fact,
+    Declaration,
     FieldPath,
     Name,
     NeutralType,
 )
 
 Unit = Literal["seconds", "milliseconds", "microseconds"]
-
-
 Encoding = Literal[
     "raw", "az64", "bytedict", "delta", "delta32k", "lzo", "mostly8", "mostly16", "mostly32", "runlength", "text255",
     "text32k", "zstd",
 ]  # fmt: skip
 
 
-class DaysAfter(Fact):
-    """How many days after another column's moment one may lie."""
+class DaysAfter(Declaration):
+    """The number of days by which a date or timestamp may follow that of another column."""
 
     column: Name
     least: int
     most: int
 
 
-class Column(Fact):
-    """A column: its neutral type, and what must hold for every value."""
+class Column(Declaration):
+    """A column: its neutral type and the constraints on its values."""
 
     name: ColumnName
     type: NeutralType
     description: str
     nullable: bool = True
-    accepted_values: tuple[str | int, ...] = Field((), description="the values it may take (NULL aside)")
-    range: tuple[float, float] | None = Field(None, description="smallest and largest value, both allowed")
-    days_after: DaysAfter | None = Field(None, description="how long after another moment of its row it is")
-    references: Name | None = Field(None, description="the dimension whose key it must be found in")
+    accepted_values: tuple[str | int, ...] = Field((), description="the values it may hold (NULL aside)")
+    range: tuple[float, float] | None = Field(
+        None, description="the smallest and the largest value, inclusive"
+    )
+    days_after: DaysAfter | None = Field(
+        None, description="the number of days by which it follows another date or timestamp of its row"
+    )
+    references: Name | None = Field(None, description="the dimension whose key must contain its values")
     field: FieldPath | None = Field(
         None,
-        description="of a JSON source: the field it is read from, outer.inner if nested; default: its name",
+        description="JSON and Parquet sources: the field to read, outer.inner if nested; default: the column's name",
     )
-    unit: Unit | None = Field(None, description="of a timestamp that its source counts from 1970-01-01 UTC")
-
+    unit: Unit | None = Field(
+        None, description="for a timestamp that the source stores as a number: the unit since 1970-01-01 UTC"
+    )
     encoding: Encoding | None = Field(
-        None, description="of Redshift: how it is packed; default: as Redshift finds best"
+        None, description="Redshift: the compression encoding; default: chosen by Redshift"
     )
 
     @property
     def field_path(self) -> tuple[str, ...]:
-        """The way to its field in a JSON source, from the outermost object."""
+        """The path of its field in a source, from the outermost object."""
         return tuple((self.field or self.name).split("."))
 
     @property
     def max_bytes(self) -> int | None:
-        """How many UTF-8 bytes a text may take; None for what is no text."""
+        """The maximum number of UTF-8 bytes of a text column; None for other types."""
         match = re.fullmatch(r"varchar\((\w+)\)", self.type)
         if not match:
             return None

@@ -1,6 +1,6 @@
 """An analysts' query and the chart of its result.
 
-Running and drawing them does not belong here.
+Running queries and drawing charts does not belong here.
 """
 
 from __future__ import annotations
@@ -9,14 +9,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from scx_pipeline.model.fact import (
-    Fact,
-    Name,
-)
+from scx_pipeline.model.declaration import Declaration, Name
 
 
-class Chart(Fact):
-    """How a query's result is drawn: one bar or line per `series` over `x`."""
+class Chart(Declaration):
+    """The chart of a query's result: one bar or line per `series` over `x`."""
 
     kind: Literal["bar", "line"] = "bar"
     x: Name
@@ -24,10 +21,10 @@ class Chart(Fact):
     series: Name | None = None
 
 
-class Query(Fact):
-    """A question of the analysts: `queries/<name>.sql`."""
+class Query(Declaration):
+    """A query for analysts, stored in `queries/<name>.sql`."""
 
     name: Name
     title: str
     chart: Chart | None = None
-    as_written: bool = Field(False, description="its text runs as it stands, on every engine")
+    as_written: bool = Field(False, description="run the text unchanged on every engine")

@@ -9,17 +9,15 @@ from typing import Literal
 
 from pydantic import Field
 
-from scx_pipeline.model.fact import (
-    Fact,
-    Name,
-)
+from scx_pipeline.model.declaration import Declaration, Name
 
 
-class FilePattern(Fact):
-    """How the keys below the source's prefix look, and which month or day they name, if any.
+class FilePattern(Declaration):
+    """The pattern of keys below the source's prefix, and the month or day that they name, if any.
 
-    `*` matches within a folder, `**` across folders; `{year}`, `{month}` and `{day}` match digits. A row's event time
-    may lie `allowed_lateness_days` days before the named month or day (rows written late), and `allowed_earliness_days` days after it.
+    `*` matches within a folder, `**` across folders; `{year}`, `{month}` and `{day}` match digits. The event times of
+    an object's rows may precede the named month or day by `allowed_lateness_days` (rows written late) and follow it by
+    `allowed_earliness_days`.
     """
 
     pattern: str
@@ -27,12 +25,12 @@ class FilePattern(Fact):
     allowed_earliness_days: int = Field(0, ge=0, le=28)
 
 
-class Source(Fact):
+class Source(Declaration):
     """A set of objects in the bucket that share one format.
 
-    `csv`: values with a header. `json_lines`: one object a line. `json`: one document a file, an object or an array of
-    objects. `parquet`: typed columns, found by their names. A source without `event_time` belongs to no month: its staging
-    table is read whole when any object changed.
+    `csv`: values with a header. `json_lines`: one object per line. `json`: one document per file, an object or an array
+    of objects. `parquet`: typed columns, matched by name. A source without `event_time` is unpartitioned: its staging
+    table is reloaded entirely when any object changes.
     """
 
     name: Name
@@ -42,18 +40,20 @@ class Source(Fact):
     files: tuple[FilePattern, ...] = Field(min_length=1)
     event_time: Name | None = None
     null_values: tuple[str, ...] = Field(
-        (), description="texts that stand for no value, such as the empty one"
+        (), description="texts that are read as NULL, such as the empty text"
     )
-    reject_limit: float = Field(0.0, ge=0, le=1, description="share of a load's rows that may be rejected")
+    reject_limit: float = Field(
+        0.0, ge=0, le=1, description="the share of a load's rows that may be rejected"
+    )
     on_invalid_file: Literal["fail", "reject"] = Field(
         "fail",
-        description="what a Parquet file does that is damaged or has other columns: fail the load, or count as a rejected row",
+        description="Parquet: fail the load on a file that is damaged or has other columns, or count the file as one rejected row",
     )
     max_stored_rejects: int = Field(
         1000,
         ge=1,
         le=10_000,
-        description="rejected rows of a file that are stored; further ones are only counted",
+        description="the number of rejected rows that are stored per file; further ones are only counted",
     )
-    rows_per_file: int | None = Field(None, ge=1, description="warn of a file that has not as many rows")
-    files_per_day: int | None = Field(None, ge=1, description="warn of a day that has not as many files")
+    rows_per_file: int | None = Field(None, ge=1, description="warn about a file with another number of rows")
+    files_per_day: int | None = Field(None, ge=1, description="warn about a day with another number of files")

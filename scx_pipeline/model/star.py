@@ -1,26 +1,24 @@
-"""The facts of a star as frozen types: Star, Source, Table, Column, Query, and Month and MonthRange.
-No I/O, no SQL and no engine lives here; of ours, it imports the names that may not be declared."""
+"""A declared star: its sources, tables and queries, and the rules that they must satisfy together.
+
+SQL files are not part of it.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator
 
 from pydantic import Field, model_validator
 
 from scx_pipeline.model.calendar import Month, MonthRange
-from scx_pipeline.model.column import Column
-from scx_pipeline.model.fact import (
-    Fact,
-    MonthText,
-    Name,
-    SchemaName,
-)
+from scx_pipeline.model.declaration import Declaration, MonthText, Name, SchemaName
 from scx_pipeline.model.query import Query
-from scx_pipeline.model.reserved_names import RESERVED
+from scx_pipeline.model.reserved_names import RESERVED_COLUMNS
 from scx_pipeline.model.source import Source
 from scx_pipeline.model.table import Table
 
 
-class Star(Fact):
-    """A star schema, declared: everything the engine knows about it, its SQL files aside."""
+class Star(Declaration):
+    """A star schema: everything that its defs.yaml declares."""
 
     name: Name
     description: str
@@ -28,7 +26,7 @@ class Star(Fact):
     first_month: MonthText
     owners: tuple[str, ...] = ()
     fresh_within_days: int | None = Field(
-        None, ge=1, description="warn when the newest event is older than this"
+        None, ge=1, description="warn when the newest event is older than this number of days"
     )
     sources: tuple[Source, ...] = Field(min_length=1)
     tables: tuple[Table, ...] = Field(min_length=1)
@@ -41,107 +39,140 @@ class Star(Fact):
         return next(source for source in self.sources if source.name == name)
 
     @property
-    def staging(self) -> tuple[Table, ...]:
+    def staging_tables(self) -> tuple[Table, ...]:
         return tuple(table for table in self.tables if table.role == "staging")
 
     @property
-    def unpartitioned(self) -> tuple[Table, ...]:
-        """The tables without months."""
-        return tuple(table for table in self.tables if table.unpartitioned)
-
-    @property
-    def monthly(self) -> tuple[Table, ...]:
-        """The tables with months: those kept by month, and those kept by key."""
-        return tuple(table for table in self.tables if not table.unpartitioned)
-
-    @property
-    def derived(self) -> tuple[Table, ...]:
+    def derived_tables(self) -> tuple[Table, ...]:
+        """The dimensions and facts."""
         return tuple(table for table in self.tables if table.role != "staging")
 
+    @property
+    def unpartitioned_tables(self) -> tuple[Table, ...]:
+        return tuple(table for table in self.tables if table.is_unpartitioned)
+
+    @property
+    def monthly_tables(self) -> tuple[Table, ...]:
+        """The tables that are loaded by month: partitioned and keyed."""
+        return tuple(table for table in self.tables if not table.is_unpartitioned)
+
+    @property
+    def staged_sources(self) -> list[tuple[Table, Source]]:
+        """Every staging table with its source."""
+        return [(table, self.source(table.source)) for table in self.tables if table.source is not None]
+
     def months(self, now: Month | None = None) -> MonthRange:
-        """Every month the star may hold: the first one to the current one."""
+        """Return every month that the star may hold: from its first month to the current one (or `now`)."""
         return MonthRange(self.first_month, max(self.first_month, now or Month.current()))
 
     @model_validator(mode="after")
     def _check(self) -> Star:
-        tables = {table.name: table for table in self.tables}
-        sources = {source.name: source for source in self.sources}
-        if len(tables) < len(self.tables) or len(sources) < len(self.sources):
-            raise ValueError(f"star {self.name}: two tables or two sources have the same name")
-        for name in sorted(tables.keys() & sources.keys()):
-            raise ValueError(
-                f"star {self.name}: a source and a table are both named {name}: rename one of them"
-            )
-        if self.queries and "report" in (tables.keys() | sources.keys()):
-            raise ValueError(
-                f"star {self.name}: a table or source cannot be named report, which is its report's name"
-            )
-        for table in self.tables:
-            reserved = sorted(RESERVED.intersection(table.column_names))
-            if reserved:
-                raise ValueError(
-                    f"table {table.name}: a column cannot be named {reserved[0]}, which the pipeline itself uses"
-                )
-            if table.source is not None:
-                self._check_staging(table, sources)
-            for column in table.columns:
-                if column.references is not None:
-                    self._check_reference(table, column, tables)
-            if table.equal_row_count is not None and table.equal_row_count not in tables:
-                raise ValueError(
-                    f"table {table.name}: equal_row_count names {table.equal_row_count}, which is no table"
-                )
+        for rule in STAR_RULES:
+            for violation in rule(self):
+                raise ValueError(violation)
         return self
 
-    @staticmethod
-    def _check_staging(table: Table, sources: dict[str, Source]) -> None:
-        source = sources.get(table.source or "")
-        if source is None:
-            raise ValueError(f"table {table.name}: source {table.source} is not declared")
-        if source.event_time != table.event_time or not (table.partitioned or table.unpartitioned):
-            raise ValueError(
-                f"table {table.name}: event_time must be {source.event_time or 'left out'}, as in source {table.source}"
-            )
-        if table.partitioned and table.column(table.event_time_column).nullable:
-            raise ValueError(f"table {table.name}: {table.event_time} must be declared nullable: false")
+
+def check_names(star: Star) -> Iterator[str]:
+    """Tables and sources have names of their own, and none takes the name of the report."""
+    tables = {table.name for table in star.tables}
+    sources = {source.name for source in star.sources}
+    if len(tables) < len(star.tables) or len(sources) < len(star.sources):
+        yield f"star {star.name}: two tables or two sources have the same name"
+    for name in sorted(tables & sources):
+        yield f"star {star.name}: a source and a table are both named {name}: rename one of them"
+    if star.queries and "report" in tables | sources:
+        yield f"star {star.name}: no table or source can be named report: the star's report has that name"
+
+
+def check_reserved_columns(star: Star) -> Iterator[str]:
+    """No column has a name that the pipeline uses."""
+    for table in star.tables:
+        for name in sorted(RESERVED_COLUMNS.intersection(table.column_names)):
+            yield f"table {table.name}: a column cannot be named {name}: the pipeline uses that name"
+
+
+def check_declared_sources(star: Star) -> Iterator[str]:
+    """Every staging table names a declared source."""
+    names = {source.name for source in star.sources}
+    for table in star.staging_tables:
+        if table.source not in names:
+            yield f"table {table.name}: source {table.source} is not declared"
+
+
+def check_staging_event_times(star: Star) -> Iterator[str]:
+    """A staging table has its source's event time, as a column that is not nullable."""
+    for table, source in star.staged_sources:
+        if source.event_time != table.event_time or not (table.is_partitioned or table.is_unpartitioned):
+            yield f"table {table.name}: event_time must be {source.event_time or 'left out'}, as in source {source.name}"
+        if table.is_partitioned and table.column(table.event_time_column).nullable:
+            yield f"table {table.name}: {table.event_time} must be declared nullable: false"
+
+
+def check_staging_sequences(star: Star) -> Iterator[str]:
+    """A staging table is ordered by its own columns."""
+    for table in star.staging_tables:
         for name in table.sequence_by:
             if name not in table.column_names:
-                raise ValueError(
-                    f"table {table.name}: sequence_by names {name}, which is none of its columns"
+                yield f"table {table.name}: sequence_by names {name}, which is not one of its columns"
+
+
+def check_formats(star: Star) -> Iterator[str]:
+    """Nothing is declared that the format of the source, or its file patterns, cannot provide."""
+    for table, source in star.staged_sources:
+        for column in table.columns:
+            if source.format == "csv" and column.field:
+                yield (
+                    f"table {table.name}: {column.name} names a field, but a csv source has none: "
+                    "the names in its header must match the columns"
                 )
-        _check_format(table, source)
-
-    @staticmethod
-    def _check_reference(table: Table, column: Column, tables: dict[str, Table]) -> None:
-        target = tables.get(column.references or "")
-        if target is None:
-            raise ValueError(
-                f"table {table.name}: {column.name} references {column.references}, which is no table"
+            if source.format == "parquet" and len(column.field_path) > 1:
+                yield (
+                    f"table {table.name}: {column.name} reads inside {column.field}, but nested fields of a parquet "
+                    "source cannot be read"
+                )
+        if source.format != "parquet" and source.on_invalid_file != "fail":
+            yield (
+                f"source {source.name}: on_invalid_file is for parquet sources; sources of other formats reject "
+                "single records"
             )
-        if len(target.key) != 1:
-            raise ValueError(
-                f"table {table.name}: {column.name} references {target.name}, whose key is not a single column"
-            )
-        if table.unpartitioned and not target.unpartitioned:
-            raise ValueError(
-                f"table {table.name}: it has no months, and {column.name} references {target.name}, which has"
-            )
+        if source.files_per_day and not all("{day}" in item.pattern for item in source.files):
+            yield f"source {source.name}: files_per_day needs {{day}} in all file patterns"
 
 
-def _check_format(table: Table, source: Source) -> None:
-    """Refuse what is declared of a source, or of its table's columns, that its format or its keys have nothing of."""
-    for column in table.columns:
-        if source.format == "csv" and column.field:
-            raise ValueError(
-                f"table {table.name}: {column.name} names a field, which a csv source has none of: its header names columns"
-            )
-        if source.format == "parquet" and len(column.field_path) > 1:
-            raise ValueError(
-                f"table {table.name}: {column.name} looks into {column.field}; of a parquet source, only whole columns are read"
-            )
-    if source.format != "parquet" and source.on_invalid_file != "fail":
-        raise ValueError(
-            f"source {source.name}: on_invalid_file is for parquet sources; others reject single records"
-        )
-    if source.files_per_day and not all("{day}" in item.pattern for item in source.files):
-        raise ValueError(f"source {source.name}: files_per_day needs file patterns that name the {{day}}")
+def check_references(star: Star) -> Iterator[str]:
+    """A reference leads to a table with a key of one column, and from an unpartitioned table to another one."""
+    tables = {table.name: table for table in star.tables}
+    for table in star.tables:
+        for column in table.columns:
+            if column.references is None:
+                continue
+            target = tables.get(column.references)
+            where = f"table {table.name}: {column.name} references {column.references}"
+            if target is None:
+                yield f"{where}, which is not a table of the star"
+            elif len(target.key) != 1:
+                yield f"{where}, whose key is not a single column"
+            elif table.is_unpartitioned and not target.is_unpartitioned:
+                yield f"{where}, but an unpartitioned table can reference only unpartitioned tables"
+
+
+def check_row_counts(star: Star) -> Iterator[str]:
+    """`equal_row_count` names a table of the star."""
+    names = {table.name for table in star.tables}
+    for table in star.tables:
+        if table.equal_row_count is not None and table.equal_row_count not in names:
+            yield f"table {table.name}: equal_row_count names {table.equal_row_count}, which is not a table of the star"
+
+
+# Each rule yields its violations; the first one is reported.
+STAR_RULES: tuple[Callable[[Star], Iterator[str]], ...] = (
+    check_names,
+    check_reserved_columns,
+    check_declared_sources,
+    check_staging_event_times,
+    check_staging_sequences,
+    check_formats,
+    check_references,
+    check_row_counts,
+)

@@ -1,57 +1,56 @@
-"""A declared table: staging, dimension or fact.
+"""A declared table: staging, dimension or fact, and the rules that its declaration must satisfy.
 
 Creating and filling tables does not belong here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from scx_pipeline.model.column import Column
-from scx_pipeline.model.fact import (
-    Fact,
-    Name,
-)
+from scx_pipeline.model.declaration import Declaration, Name
 
-MONTH_FOLDERS = ("year", "month")  # that a table kept by month has in the lake, of its event time in UTC
+# The outermost folders of a table that is partitioned by month in the lake: year and month of its event time in UTC.
+MONTH_FOLDERS = ("year", "month")
+_DIST_STYLES = {"auto", "even", "all"}
+_FOLDER_TYPES = ("smallint", "integer", "bigint", "date")
 
 
-class Table(Fact):
-    """A table of the star: a staging table read from a source, or a fact or dimension made by its SQL file.
+class Table(Declaration):
+    """A table of the star: a staging table loaded from a source, or a fact or dimension built by its SQL file.
 
-    A table whose columns include its `event_time` is kept by month: a load replaces the slice of its months. A table
-    with `sequence_by` whose columns do not is kept by key: each key's newest row over all months, by those columns of
-    the SELECT, which must also give `event_time`. A table without `event_time` has no months: it is made whole, from
-    tables of that kind, and keeps one row per key as well.
+    A table whose columns include its `event_time` is partitioned by month: a load replaces the rows of its months. A
+    table with `sequence_by` whose columns do not is keyed (SCD type 1): it holds the latest row of each key over all
+    months, ordered by those columns of the SELECT, which must also return `event_time`. A table without `event_time` is
+    unpartitioned: it is rebuilt entirely, only from other unpartitioned tables, and holds one row per key as well.
     """
 
     name: Name
     role: Literal["staging", "dimension", "fact"]
     description: str
     source: Name | None = None
-    key: tuple[Name, ...] = Field((), description="unique over all months; none: rows may repeat")
+    key: tuple[Name, ...] = Field((), description="unique over all months; default: rows may repeat")
     event_time: Name | None = None
     sequence_by: tuple[Name, ...] = ()
     equal_row_count: Name | None = Field(
-        None, description="the table whose row count, month by month, it must have"
+        None, description="the table that must have the same number of rows in every month"
     )
     min_rows: int = Field(
         1,
         ge=0,
-        description="a month has no fewer, if what the table is made from has any; 0: it may have none, which warns",
+        description="the minimum number of rows of a month whose input tables have rows; 0: an empty month only warns",
     )
     dist: str = Field(
         "auto",
-        description="of Redshift: auto, even, all (a copy on every node), or the column by whose values rows are spread",
+        description="Redshift: auto, even, all (a copy on every node), or the column by whose values rows are distributed",
     )
-    sort: tuple[Name, ...] = Field(
-        (), description="of Redshift: the columns by which rows are sorted; none: as Redshift finds best"
-    )
+    sort: tuple[Name, ...] = Field((), description="Redshift: the sort key; default: chosen by Redshift")
     partition_by: tuple[Name, ...] = Field(
         (),
-        description="of the lake: the columns whose values name the folders of its files; of a table kept by month, year and month come first, and are the default",
+        description="lake: the columns whose values name the folders of its files; for a table that is partitioned by month, year and month come first and are the default",
     )
     columns: tuple[Column, ...] = Field(min_length=1)
 
@@ -60,18 +59,18 @@ class Table(Fact):
         return tuple(column.name for column in self.columns)
 
     @property
-    def partitioned(self) -> bool:
-        """Whether the table is kept by month (else by key, or whole)."""
+    def is_partitioned(self) -> bool:
+        """Whether the table is partitioned by month (otherwise it is keyed or unpartitioned)."""
         return self.event_time in self.column_names
 
     @property
-    def unpartitioned(self) -> bool:
-        """Whether the table has no months, and is made whole."""
+    def is_unpartitioned(self) -> bool:
+        """Whether the table belongs to no month and is rebuilt entirely."""
         return self.event_time is None
 
     @property
     def event_time_column(self) -> str:
-        """The event time of a table that has one."""
+        """The event time of a table that is known to have one."""
         assert self.event_time is not None, self.name
         return self.event_time
 
@@ -80,99 +79,132 @@ class Table(Fact):
 
     @model_validator(mode="after")
     def _check(self) -> Table:
-        names = self.column_names
-        doubled = {name for name in names if names.count(name) > 1}
-        if doubled:
-            raise ValueError(f"table {self.name}: column {sorted(doubled)[0]} is declared twice")
-        for name in self.key:
-            if name not in names:
-                raise ValueError(f"table {self.name}: key column {name} is not among its columns")
-            if self.column(name).nullable:
-                raise ValueError(f"table {self.name}: key column {name} must be declared nullable: false")
-        for name in (*self.sort, *({self.dist} - {"auto", "even", "all"})):
-            if name not in names:
-                raise ValueError(
-                    f"table {self.name}: it is sorted or distributed by {name}, which is none of its columns"
-                )
-        if (self.role == "staging") != (self.source is not None):
-            raise ValueError(f"table {self.name}: a staging table names its source, and no other table does")
-        if self.partitioned and self.column(self.event_time_column).type != "timestamp":
-            raise ValueError(f"table {self.name}: event_time {self.event_time} must be a timestamp")
-        if not self.partitioned and not self.unpartitioned and not (self.sequence_by and self.key):
-            raise ValueError(
-                f"table {self.name}: {self.event_time} is not among its columns, so it is kept by key and needs key and sequence_by"
-            )
-        if self.unpartitioned and self.role != "staging" and not (self.sequence_by and self.key):
-            raise ValueError(
-                f"table {self.name}: it has no event_time, so it is made whole and needs key and sequence_by"
-            )
-        self._check_reading()
-        self._check_folders()
+        for rule in TABLE_RULES:
+            for violation in rule(self):
+                raise ValueError(f"table {self.name}: {violation}")
         return self
 
-    def _check_folders(self) -> None:
-        inner = self.partition_by
-        if self.partitioned and inner:
-            if inner[:2] != MONTH_FOLDERS:
-                raise ValueError(
-                    f"table {self.name}: it is kept by month, so partition_by begins with {', '.join(MONTH_FOLDERS)}"
-                )
-            inner = inner[2:]
-        for name in inner:
-            if name not in self.column_names or inner.count(name) > 1:
-                raise ValueError(
-                    f"table {self.name}: partition_by names {name}, which is none of its columns, or is named twice"
-                )
-            if (
-                self.column(name).type not in ("smallint", "integer", "bigint", "date")
-                and not self.column(name).max_bytes
-            ):
-                raise ValueError(
-                    f"table {self.name}: partition_by names {name}, of type {self.column(name).type}, and a folder is named by a whole number, a date or a text"
-                )
-        if set(self.column_names) <= {*self.partition_by}:
-            raise ValueError(
-                f"table {self.name}: partition_by names all of its columns, and leaves none for the files"
-            )
 
-    def _check_reading(self) -> None:
-        types = {column.name: column.type for column in self.columns}
-        for column in self.columns:
-            after = column.days_after
-            if after and not {column.type, types.get(after.column)} <= {"date", "timestamp"}:
-                raise ValueError(
-                    f"table {self.name}: {column.name} is so many days after {after.column}, and both must be dates or timestamps of the table"
-                )
-            if column.unit and column.type != "timestamp":
-                raise ValueError(f"table {self.name}: {column.name} has a unit, and must be a timestamp")
-            if self.role != "staging" and (column.unit or column.field):
-                raise ValueError(
-                    f"table {self.name}: {column.name} says how it is read from a source, which only staging tables are"
-                )
-        if self.role == "staging":
-            self._check_fields()
+def check_column_names(table: Table) -> Iterator[str]:
+    """Column names are unique."""
+    names = table.column_names
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"column {name} is declared twice"
 
-    def _check_fields(self) -> None:
-        """Refuse fields that cannot be read side by side: names are the same here whose letters differ in case only."""
-        taken: dict[str, str] = {}
-        levels: dict[str, str] = {}
-        for column in self.columns:
-            way = ".".join(column.field_path)
-            if way.lower() in taken:
-                raise ValueError(
-                    f"table {self.name}: {taken[way.lower()]} and {column.name} take the same field, or two that differ in case only"
-                )
-            taken[way.lower()] = column.name
-            for depth in range(1, len(column.field_path)):
-                level = ".".join(column.field_path[:depth])
-                if levels.setdefault(level.lower(), level) != level:
-                    raise ValueError(
-                        f"table {self.name}: {column.name} looks into {level}, another column into {levels[level.lower()]}"
-                    )
-        for column in self.columns:
-            for depth in range(1, len(column.field_path)):
-                level = ".".join(column.field_path[:depth])
-                if level.lower() in taken:
-                    raise ValueError(
-                        f"table {self.name}: {taken[level.lower()]} takes the field {level} as a value, and {column.name} looks into it"
-                    )
+
+def check_key(table: Table) -> Iterator[str]:
+    """The key consists of columns that are not nullable."""
+    for name in table.key:
+        if name not in table.column_names:
+            yield f"key column {name} is not among its columns"
+        elif table.column(name).nullable:
+            yield f"key column {name} must be declared nullable: false"
+
+
+def check_physical_layout(table: Table) -> Iterator[str]:
+    """The sort key and the distribution key are columns."""
+    for name in (*table.sort, *({table.dist} - _DIST_STYLES)):
+        if name not in table.column_names:
+            yield f"dist or sort names {name}, which is not one of its columns"
+
+
+def check_role(table: Table) -> Iterator[str]:
+    """Staging tables have a source, and no other table has one."""
+    if (table.role == "staging") != (table.source is not None):
+        yield "a staging table must name its source, and no other table may"
+
+
+def check_event_time(table: Table) -> Iterator[str]:
+    """The event time is a timestamp."""
+    if table.is_partitioned and table.column(table.event_time_column).type != "timestamp":
+        yield f"event_time {table.event_time} must be a timestamp"
+
+
+def check_sequence(table: Table) -> Iterator[str]:
+    """Tables with one row per key declare the key and the order of its rows."""
+    if table.is_partitioned or (table.is_unpartitioned and table.role == "staging"):
+        return
+    if not (table.sequence_by and table.key):
+        reason = (
+            "it has no event_time, so it is unpartitioned"
+            if table.is_unpartitioned
+            else f"event_time {table.event_time} is not among its columns, so it holds one row per key"
+        )
+        yield f"{reason} and needs key and sequence_by"
+
+
+def check_days_after(table: Table) -> Iterator[str]:
+    """`days_after` relates two dates or timestamps of the table."""
+    types = {column.name: column.type for column in table.columns}
+    for column in table.columns:
+        after = column.days_after
+        if after and not {column.type, types.get(after.column)} <= {"date", "timestamp"}:
+            yield f"days_after relates {column.name} to {after.column}: both must be dates or timestamps of the table"
+
+
+def check_source_options(table: Table) -> Iterator[str]:
+    """Only timestamps have a unit, and only columns of staging tables have a unit or a field."""
+    for column in table.columns:
+        if column.unit and column.type != "timestamp":
+            yield f"{column.name} has a unit, so it must be a timestamp"
+        if table.role != "staging" and (column.unit or column.field):
+            yield f"{column.name} has a unit or a field, which only columns of staging tables can have"
+
+
+def check_fields(table: Table) -> Iterator[str]:
+    """Columns of a staging table read different fields, and none reads inside another; letter case is ignored."""
+    if table.role != "staging":
+        return
+    readers: dict[str, str] = {}
+    objects: dict[str, str] = {}
+    for column in table.columns:
+        path = ".".join(column.field_path).lower()
+        if path in readers:
+            yield f"{readers[path]} and {column.name} read the same field (letter case is ignored)"
+        readers[path] = column.name
+        for parent in _parents(column):
+            known = objects.setdefault(parent.lower(), parent)
+            if known != parent:
+                yield f"{column.name} reads inside {parent}, and another column inside {known}: use one spelling"
+    for column in table.columns:
+        for parent in _parents(column):
+            if parent.lower() in readers:
+                yield f"{readers[parent.lower()]} reads the field {parent} as a value, and {column.name} reads inside it"
+
+
+def _parents(column: Column) -> list[str]:
+    """The paths of the objects that enclose the column's field, from the outermost."""
+    path = column.field_path
+    return [".".join(path[:depth]) for depth in range(1, len(path))]
+
+
+def check_folders(table: Table) -> Iterator[str]:
+    """`partition_by` starts with the month of a partitioned table, and its values can name folders."""
+    columns = table.partition_by
+    if table.is_partitioned and columns:
+        if columns[:2] != MONTH_FOLDERS:
+            yield f"it is partitioned by month, so partition_by must start with {', '.join(MONTH_FOLDERS)}"
+        columns = columns[2:]
+    for name in columns:
+        if name not in table.column_names or columns.count(name) > 1:
+            yield f"partition_by names {name}, which is not one of its columns or is named twice"
+        column = table.column(name)
+        if column.type not in _FOLDER_TYPES and not column.max_bytes:
+            yield f"partition_by names {name} of type {column.type}: use a whole number, a date or a text"
+    if set(table.column_names) <= {*table.partition_by}:
+        yield "partition_by names all of its columns and leaves none for the files"
+
+
+# Each rule yields its violations; the first one is reported.
+TABLE_RULES: tuple[Callable[[Table], Iterator[str]], ...] = (
+    check_column_names,
+    check_key,
+    check_physical_layout,
+    check_role,
+    check_event_time,
+    check_sequence,
+    check_days_after,
+    check_source_options,
+    check_fields,
+    check_folders,
+)

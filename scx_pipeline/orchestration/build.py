@@ -1,13 +1,15 @@
-"""One star's Definitions: assets, checks, job, schedule and sensor, put together.
-Which stars there are, and the settings they run with, is decided in `definitions` and the command."""
+"""One star's Definitions: its assets, checks, jobs, schedules and sensors.
+
+Which stars there are is not decided here.
+"""
 
 from __future__ import annotations
 
 import dagster as dg
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.orchestration.assets.freshness_checks import watching_checks
-from scx_pipeline.orchestration.assets.lake_assets import lake_assets, lake_jobs
+from scx_pipeline.orchestration.assets.freshness_checks import freshness_checks
+from scx_pipeline.orchestration.assets.lake_assets import lake_assets
 from scx_pipeline.orchestration.assets.report_asset import report_asset
 from scx_pipeline.orchestration.assets.table_assets import source_assets, table_assets
 from scx_pipeline.orchestration.automation.sensors import (
@@ -15,45 +17,45 @@ from scx_pipeline.orchestration.automation.sensors import (
     hourly_schedule,
     object_sensor,
     report_sensor,
-    star_jobs,
 )
+from scx_pipeline.orchestration.jobs import lake_jobs, warehouse_jobs
 from scx_pipeline.orchestration.resources.lake_resource import lake_resource
 from scx_pipeline.orchestration.resources.warehouse_resources import resources
-from scx_pipeline.orchestration.runs.lost_runs import holding_executor
+from scx_pipeline.orchestration.runs.lost_runs import locking_executor
 from scx_pipeline.settings import Settings, read_settings
 
 _KINDS = {"postgres": "postgresql"}
 
 
 def build_star(compiled: CompiledStar) -> dg.Definitions:
-    """Everything Dagster knows of a star, its resources aside."""
+    """Build a star's definitions, without resources."""
     settings = read_settings()
     scheme = settings.warehouse.partition(":")[0]
     tables = table_assets(compiled, _KINDS.get(scheme, scheme))
-    jobs, report = star_jobs(compiled), report_asset(compiled)
-    rhythm = SensorConfig(settings.sensor_seconds, dg.DefaultSensorStatus(settings.sensors.upper()))
+    jobs, report = warehouse_jobs(compiled), report_asset(compiled)
+    sensor_config = SensorConfig(settings.sensor_seconds, dg.DefaultSensorStatus(settings.sensors.upper()))
     return dg.Definitions(
         assets=[*source_assets(compiled), *tables, *report, *lake_assets(compiled)],
-        asset_checks=[watching_checks(compiled)],
+        asset_checks=[freshness_checks(compiled)],
         jobs=[*jobs, *lake_jobs(compiled)],
         schedules=[hourly_schedule(compiled, job) for job in jobs],
         sensors=[
-            object_sensor(compiled, jobs, rhythm),
-            *([report_sensor(compiled, rhythm)] if report else []),
+            object_sensor(compiled, jobs, sensor_config),
+            *([report_sensor(compiled, sensor_config)] if report else []),
         ],
     )
 
 
 def with_resources(stars: dg.Definitions, settings: Settings) -> dg.Definitions:
-    """A star's, or all stars', definitions made runnable with these settings.
+    """Add the resources of the settings and the executor to definitions of one or more stars.
 
-    One process per run: its steps share the warehouse's connection limits, and a step in a process of its own would
+    All steps of a run execute in one process: they share the warehouse's connection limits, and a process per step would
     cost more than most loads.
     """
     return dg.Definitions.merge(
         stars,
         dg.Definitions(
             resources={**resources(settings), "lake": lake_resource(settings)},
-            executor=holding_executor(settings.home.absolute()),
+            executor=locking_executor(settings.home.absolute()),
         ),
     )

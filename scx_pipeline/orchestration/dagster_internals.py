@@ -1,5 +1,7 @@
-"""What this package uses of Dagster that is not public, each with the reason why there is no public way.
-No other module imports a private module of Dagster, and a test checks everything that is relied on here."""
+"""The private parts of Dagster that this project uses, each with the reason.
+
+No other module imports a private module of Dagster, and tests check every assumption made here.
+"""
 
 from __future__ import annotations
 
@@ -15,25 +17,25 @@ from dagster._core.definitions.unresolved_asset_job_definition import (
     UnresolvedAssetJobDefinition as UnresolvedAssetJobDefinition,
 )
 
-# A launcher that says whether a run's process exists returns these, and its base class is the only public part of launchers.
+# A launcher returns these to report whether a run's process exists; only the base class of launchers is public.
 from dagster._core.errors import DagsterUserCodeUnreachableError as DagsterUserCodeUnreachableError
 from dagster._core.launcher import CheckRunHealthResult as CheckRunHealthResult
 from dagster._core.launcher import WorkerStatus as WorkerStatus
 
-# A code server lists its runs in answer to its launcher only; the tag says which server a run was started on.
+# A code server lists its runs for its launcher only; the tag holds the server that a run was started on.
 from dagster._core.storage.tags import GRPC_INFO_TAG as GRPC_INFO_TAG
 
-# Dagster notes in this tag whether it retries a failed run; nothing public says so.
+# Dagster stores in this tag whether it retries a failed run; there is no public API for it.
 from dagster._core.storage.tags import WILL_RETRY_TAG as WILL_RETRY_TAG
 from dagster._grpc.types import GetCurrentRunsResult as GetCurrentRunsResult
 
-# The time limit of a sensor's tick depends on two variables and a default, which only this function knows.
+# The time limit of a sensor's tick depends on two variables and a default, which only this function combines.
 from dagster._grpc.utils import default_sensor_grpc_timeout as default_sensor_grpc_timeout
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-BUSY_SECONDS = 60
+SQLITE_BUSY_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def latest_checks(
 ) -> Mapping[dg.AssetCheckKey, LatestCheck]:
     """Return the latest execution of each check that ever ran.
 
-    The public event log returns events of one asset at a time, and knows no order among checks.
+    The public API returns events of one asset at a time, and does not sort checks.
     """
     found = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
     return {
@@ -64,26 +66,23 @@ def latest_checks(
 
 
 def sensor_cursor(instance: dg.DagsterInstance, name: str) -> str | None:
-    """Return the cursor of a sensor, or None if it never ran.
-
-    The cursor is public inside the sensor's own tick only.
-    """
+    """Return the cursor of a sensor, or None if it never ran. The public API returns it inside the sensor's own tick only."""
     states = [state for state in instance.all_instigator_state() if state.instigator_name == name]
     return getattr(states[0].instigator_data, "cursor", None) if states else None
 
 
 @contextmanager
-def event_log_kept_open(instance: dg.DagsterInstance) -> Iterator[None]:
-    """Keep the connections of Dagster's SQLite event log open, for a process that runs one load.
+def keep_event_log_open(instance: dg.DagsterInstance) -> Iterator[None]:
+    """Keep the connections of Dagster's SQLite event log open, for a process that executes one run.
 
-    Dagster opens an engine and a file for each event it stores. A load of a month stores about a hundred: that is a third of
-    the load's CPU time, and on a busy disk more than half of its duration. No setting changes it. Other storages stay as they
-    are.
+    Dagster opens an engine and a file for each event that it stores. A load of a month stores about a hundred events, which
+    takes a third of the load's CPU time, and on a busy disk more than half of its duration. No setting changes this. Other
+    storages are not affected.
     """
     from sqlalchemy import create_engine, event
 
     storage: Any = instance.event_log_storage
-    if type(storage).__name__ != "SqliteEventLogStorage":  # importing the class to ask takes 0.3 s
+    if type(storage).__name__ != "SqliteEventLogStorage":  # importing the class takes 0.3 s
         yield
         return
     engines: dict[str, Engine] = {}
@@ -92,8 +91,8 @@ def event_log_kept_open(instance: dg.DagsterInstance) -> Iterator[None]:
         with storage._db_lock:
             if shard not in engines:
                 url = storage.conn_string_for_shard(shard)
-                engines[shard] = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
-                event.listen(engines[shard], "connect", _relax)
+                engines[shard] = create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS})
+                event.listen(engines[shard], "connect", _set_synchronous_normal)
             if shard not in storage._initialized_dbs:
                 storage._initdb(engines[shard])
                 storage._initialized_dbs.add(shard)
@@ -113,6 +112,6 @@ def event_log_kept_open(instance: dg.DagsterInstance) -> Iterator[None]:
             engine.dispose()
 
 
-def _relax(connection: Any, record: object) -> None:
-    """In WAL mode this loses nothing if the process dies, only if the machine does."""
+def _set_synchronous_normal(connection: Any, record: object) -> None:
+    """Reduce the number of fsyncs: in WAL mode, a crash of the process loses nothing, a crash of the machine may."""
     connection.execute("PRAGMA synchronous = NORMAL")

@@ -1,5 +1,7 @@
-"""Months as Dagster partitions: their definition, and the way between partition keys and spans.
-Which objects belong to a month is decided in the engine."""
+"""Months as Dagster partitions: their definition, and the conversion between partition keys, run tags and month ranges.
+
+Which objects belong to a month is not decided here.
+"""
 
 from __future__ import annotations
 
@@ -16,22 +18,22 @@ RANGE_END = "dagster/asset_partition_range_end"
 
 
 def monthly(star: Star) -> dg.MonthlyPartitionsDefinition:
-    """The star's months, from its first one to the current one, in UTC, as 2021-04."""
+    """Return the star's partitions: its first month to the current one, in UTC, with keys such as 2021-04."""
     return dg.MonthlyPartitionsDefinition(
         start_date=str(star.first_month), fmt="%Y-%m", timezone="UTC", end_offset=1
     )
 
 
 def range_of_keys(keys: Sequence[str]) -> MonthRange:
-    """The span of contiguous partition keys."""
+    """Return the range of contiguous partition keys."""
     months = sorted(Month.parse(key) for key in keys)
     return MonthRange(months[0], months[-1])
 
 
 def range_tags(scope: LoadScope) -> Mapping[str, str]:
-    """The run tags that make a run load the span; Dagster's own are not shown in its list of runs, `months` is.
+    """Return the tags that make a run load a range of months; empty for unpartitioned tables.
 
-    None where the run is of the tables without months.
+    `months` is for people: the list of runs in the UI does not show Dagster's own tags.
     """
     if scope is UNPARTITIONED:
         return {}

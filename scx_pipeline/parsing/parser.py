@@ -1,145 +1,204 @@
-"""What the ingestion asks of a format: files into a landing, and for the rows that stay out, where they are and why.
-The formats are in modules of their own; counting rows, months and keys is the ingestion's."""
+"""What every format's parser provides: it stages files, and finds the rows that it rejects.
+
+Counting rows per object, month or key belongs to the ingestion.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import IO, TYPE_CHECKING, ClassVar, Generic, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
-from scx_pipeline.errors import SourceFileError
+from scx_pipeline.model.rejected_row import RejectedRow
 from scx_pipeline.model.source import Source
 from scx_pipeline.model.table import Table
-from scx_pipeline.parsing.values import literal
-from scx_pipeline.storage.bucket import Document, LocalFile, ObjectInfo
-from scx_pipeline.storage.compression import open_plain, unpacking
+from scx_pipeline.parsing.rejection_reasons import describe_violation
+from scx_pipeline.parsing.row_markers import OBJECT_NUMBER, Rule, belongs_to
+from scx_pipeline.parsing.timestamp_text import IN_CALENDAR
+from scx_pipeline.parsing.value_rules import select_first_violations
+from scx_pipeline.storage.local_file import Document, LocalFile
+from scx_pipeline.storage.object_info import ObjectInfo
+from scx_pipeline.warehouse.sql_text import quote, string_literal
 from scx_pipeline.warehouse.staging_buffer import StagingBuffer
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
-Brought = TypeVar("Brought", LocalFile, Document)
+Fetched = TypeVar("Fetched", LocalFile, Document)
 
 UNKNOWN_REASON = "a value is not of its column's type"
 
 
 @dataclass(frozen=True)
-class Refused:
-    """A row that stays out: the line it begins on (from 1), the column that is wrong, why, and its raw text."""
+class RowsOutOfRange:
+    """Rows of an object whose event time is outside the months that the object may contain.
 
-    line: int | None
-    column: str | None
-    reason: str
-    raw: str
-
-
-@dataclass(frozen=True)
-class Outside:
-    """Rows whose event time no load of their object may take: a condition over it, and what is said of one."""
+    `condition` is SQL over the event time; `describe` returns the reason for one of these rows.
+    """
 
     condition: str
-    tell: Callable[[datetime], str]
+    describe: Callable[[datetime], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """The first rule that a row breaks: the row's place, the rule's index, the column at fault and the reason."""
+
+    place: int
+    rule: int
+    column: str | None
+    reason: str
 
 
 @dataclass(frozen=True)
 class UndeclaredFields:
-    """Names in a file that are not declared, and declared ones that none of its records has: told, since they are lost."""
+    """Names in a file that are not declared, and declared names that none of its records has.
+
+    Their values are lost, so the load reports them.
+    """
 
     unknown: tuple[str, ...]
     absent: tuple[str, ...] = ()
 
 
-class Parser(ABC, Generic[Brought]):
-    """Reads files of one format into `landing.rows`; a file's rows are marked by its number in `_object`.
+class Parser(ABC, Generic[Fetched]):
+    """Stages files of one format in `buffer.rows`; the column `_object` marks a row with its file's number.
 
-    A bad row lands marked by -1 - number, for the ingestion to count and remove.
+    Rejected rows are staged as well, with a marker of their own: the ingestion counts and removes them.
     """
 
-    can_stream: ClassVar[bool] = False  # whether rows may be staged where they can only be added and removed
+    can_stream: ClassVar[bool] = (
+        False  # whether the staging buffer may be one that only adds and removes rows
+    )
 
     def __init__(
         self, source: Source, table: Table, buffer: StagingBuffer, uri: Callable[[ObjectInfo], str]
     ) -> None:
         self.source, self.table, self.staging_buffer, self.uri = source, table, buffer, uri
         self.con = buffer.con
-        self.limit = source.max_stored_rejects
-        self.counts: dict[int, int] = {}  # records by number, as they are counted independently of the reader
-        self.others: int | None = (
-            None  # the most rows that other batches of the load may have; None: not known
-        )
-        self.ended_early = False  # since the load cannot be published any more, whatever comes
+        self.max_rejects = source.max_stored_rejects
+        # By file number, counted independently of the reader.
+        self.record_counts: dict[int, int] = {}
+        # The most rows that the load's other batches may have; None if unknown.
+        self.max_other_records: int | None = None
+        # Set when so many rows were rejected that the load cannot be published.
+        self.ended_early = False
         self.undeclared_fields: dict[int, UndeclaredFields] = {}
 
     @abstractmethod
-    def groups(self, files: Sequence[Brought]) -> Sequence[Sequence[int]]:
-        """The files' indices, grouped by what one scan can read; all of them, each once.
+    def group_files(self, files: Sequence[Fetched]) -> Sequence[Sequence[int]]:
+        """Group the files' indices by what one scan can read; every file is in one group.
 
         Raises SourceFileError for a file that cannot be read as declared.
         """
 
     @abstractmethod
-    def stage(self, first: int, files: Sequence[Brought]) -> Mapping[int, int]:
-        """Land the files of one group, numbered from `first`; how many records of which were refused without landing.
+    def stage(self, first: int, files: Sequence[Fetched]) -> Mapping[int, int]:
+        """Stage the files of one group.
 
-        Raises SourceFileError for a file of which another number of records was read than was counted.
+        Args:
+            first: The number of the first file; the others follow.
+            files: The files of the group.
+
+        Returns:
+            How many records were rejected without being staged, by file number.
+
+        Raises:
+            SourceFileError: A file gave another number of records than were counted in its bytes.
         """
 
-    def staged(self, first: int, last: int) -> dict[int, int]:
-        """How many rows landed of each file with one of these numbers, bad ones included; none of others."""
+    def count_staged(self, first: int, last: int) -> dict[int, int]:
+        """Return how many rows, rejected ones included, were staged of each file numbered from `first` to `last`."""
         return dict(
             self.con.execute(
-                f"SELECT greatest(_object, -1 - _object), count(*) FROM {self.staging_buffer.rows}"
-                f" WHERE _object BETWEEN {first} AND {last} OR _object BETWEEN {-1 - last} AND {-1 - first} GROUP BY 1"
+                f"SELECT {OBJECT_NUMBER}, count(*) FROM {self.staging_buffer.rows}"
+                f" WHERE {belongs_to(first, last)} GROUP BY 1"
             ).fetchall()
         )
 
     @abstractmethod
-    def explain(self, number: int, file: Brought, records: int, outside: Outside | None) -> list[Refused]:
-        """The first rows of a file that stay out, up to `limit`: bad ones, those refused, and those outside; `records` in all.
+    def find_rejected(
+        self, number: int, file: Fetched, records: int, out_of_range: RowsOutOfRange | None
+    ) -> list[RejectedRow]:
+        """Return the first `max_rejects` rejected rows of a file, in the order of the file.
 
-        Called after all of a batch has landed, and before anything of it is removed.
+        It is called when a whole batch is staged, before any of its rows is removed.
+
+        Args:
+            number: The file's number.
+            file: The file.
+            records: How many records the file has.
+            out_of_range: The rows that are rejected for their event time, if there are any.
         """
+
+    def _find_violations(
+        self,
+        rows: str,
+        rules: Sequence[Rule],
+        place: str,
+        out_of_range: RowsOutOfRange | None,
+        written: Mapping[str, str] = MappingProxyType({}),
+    ) -> list[Violation]:
+        """Return which rows break a rule or are out of range, in the order of their places.
+
+        Args:
+            rows: A SELECT of typed rows.
+            rules: The rules, in the order in which reasons are reported.
+            place: The column of the rows that locates a record in its file.
+            out_of_range: The rows that are rejected for their event time.
+            written: Texts of columns, as for `select_first_violations`.
+        """
+        checked, time = [*rules], "NULL"
+        if out_of_range:
+            # Python has no other years, and a rejected row may have any.
+            event_time = quote(self.table.event_time_column)
+            time = f"CASE WHEN {event_time} {IN_CALENDAR} THEN {event_time} END"
+            checked.append((f"COALESCE({out_of_range.condition}, FALSE)", self.table.event_time_column, ""))
+        select = select_first_violations(rows, self.table.columns, checked, f"{place}, {time}", written)
+        found = []
+        for number, event, index, value in self.con.execute(
+            f"{select} ORDER BY 1 LIMIT {self.max_rejects}"
+        ).fetchall():
+            _, column, reason = checked[index]
+            if out_of_range and index == len(rules):
+                reason = out_of_range.describe(event)
+            else:
+                reason = describe_violation(reason, value)
+            found.append(Violation(number, index, column, reason))
+        return found
 
 
 @contextmanager
-def decompressing(file: LocalFile, uri: str) -> Iterator[IO[bytes]]:
-    """The file's bytes, decompressed. Raises SourceFileError for one that cannot be read, is damaged, or has too many."""
-    if file.suffix:
-        with unpacking(uri), open_plain(file.path, file.unpacked) as stream:
-            yield stream
-        return
+def registered(con: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> Iterator[str]:
+    """Register an Arrow table as a relation, and yield its quoted name."""
+    con.register(name.strip('"'), table)
     try:
-        with open_plain(file.path) as stream:
-            yield stream
-    except OSError as error:
-        raise SourceFileError(f"{uri}: the file cannot be read ({error}); upload it again") from None
+        yield name
+    finally:
+        con.unregister(name.strip('"'))
 
 
-def paths_of(files: Sequence[LocalFile]) -> str:
-    """The files as the list that DuckDB's readers take."""
-    return f"[{', '.join(literal(str(file.path)) for file in files)}]"
+def path_list(files: Sequence[LocalFile]) -> str:
+    """Return the files' paths as the list that DuckDB's readers take."""
+    return f"[{', '.join(string_literal(str(file.path)) for file in files)}]"
 
 
-def compression_of(files: Sequence[LocalFile]) -> str:
-    """What DuckDB's readers call the compression of the files, which is the same for all."""
+def compression_name(files: Sequence[LocalFile]) -> str:
+    """Return the files' compression, which is the same for all, as DuckDB's readers call it."""
     return {".gz": "gzip", ".zst": "zstd"}.get(files[0].suffix, "none")
 
 
-def marked(rules: Iterable[tuple[str, str | None, str]], number: str, good: str = "") -> str:
-    """The mark of a row: that of a bad one where a rule's condition holds, or else `good`, by default its file's number."""
-    bad = " OR ".join(condition for condition, _, _ in rules) or "FALSE"
-    return f"CASE WHEN {bad} THEN -1 - ({number}) ELSE {good or number} END"
-
-
 @contextmanager
-def in_any_order(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Let both of two threads write as they read: for formats whose bad rows are found again by another scan."""
+def unordered_inserts(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Let all threads write as they read, for formats that find their rejected rows by another scan."""
     con.execute("SET preserve_insertion_order = false")
     try:
         yield
     finally:
-        # On another connection, as a statement that failed may have ended this one's transaction; the setting is all connections'.
+        # The setting belongs to all connections, and a failed statement may have ended this one's transaction.
         con.cursor().execute("RESET preserve_insertion_order")

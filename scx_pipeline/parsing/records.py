@@ -1,12 +1,14 @@
-"""A record of a text file, and what of it is kept.
-How records are found is decided by the format."""
+"""A record of a text file, and how much of it is stored if it is rejected.
+
+Each format decides where its records begin and end.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-BOM = b"\xef\xbb\xbf"  # a byte order mark, which some writers put at a file's start
-RAW_LIMIT = 10_000  # characters of a bad record that are kept: enough to see it, too few to fill a disk
+BOM = b"\xef\xbb\xbf"  # the byte order mark, which some writers put at the start of a file
+RAW_LIMIT = 10_000  # characters of a rejected record that are stored
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,16 @@
-"""Which loads a sensor or schedule asks for now, given what it asked for before: pure functions.
-Listing the bucket, reading the history and asking Dagster about runs happen in `triggers`."""
+"""Which loads a sensor or schedule requests now, given what it requested before.
+
+Listing the bucket, reading the history and querying runs belong to the callers.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from scx_pipeline.model.calendar import (
     UNPARTITIONED,
@@ -22,14 +24,16 @@ from scx_pipeline.model.calendar import (
 FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=1)
 
-Part = Month | Unpartitioned
-
+# What changes independently and is requested once: a month, or the unpartitioned tables.
+LoadUnit: TypeAlias = Month | Unpartitioned
 RunState = Literal["absent", "running", "succeeded", "failed"]
+# Returns the state of the run with a request key, and when it ended.
+RunLookup: TypeAlias = Callable[[str], tuple[RunState, datetime | None]]
 
 
 @dataclass(frozen=True)
 class RunRequestRecord:
-    """What was asked for a month, or for the tables without: for which state of its objects and code, in which request, and the how-manieth time."""
+    """The last request for a month or the unpartitioned tables: objects and code, request key, and attempt number."""
 
     state: str
     request: str
@@ -37,105 +41,126 @@ class RunRequestRecord:
 
 
 @dataclass(frozen=True)
-class Request:
-    """A run to ask for. The same key is never run twice, so it names the span, the state and the attempt."""
+class LoadRequest:
+    """A run to request. A key runs at most once, so it names the months, their state and the attempt."""
 
     key: str
     scope: LoadScope
 
 
-def read_cursor(cursor: str | None) -> dict[Part, RunRequestRecord]:
-    """What the cursor remembers; a corrupt one is as good as an empty one, since the warehouse has the truth."""
+def read_cursor(cursor: str | None) -> dict[LoadUnit, RunRequestRecord]:
+    """Parse a cursor. A corrupt cursor counts as empty, since the warehouse is the source of truth."""
     try:
         return {
-            UNPARTITIONED if part == UNPARTITIONED.value else Month.parse(part): RunRequestRecord(**asked)
-            for part, asked in json.loads(cursor or "{}").items()
+            UNPARTITIONED if unit == UNPARTITIONED.value else Month.parse(unit): RunRequestRecord(**record)
+            for unit, record in json.loads(cursor or "{}").items()
         }
     except (ValueError, TypeError, AttributeError):
         return {}
 
 
-def write_cursor(memory: Mapping[Part, RunRequestRecord]) -> str:
-    """The cursor that remembers it."""
-    return json.dumps(
-        {part: asdict(asked) for part, asked in sorted((_text(p), a) for p, a in memory.items())}
-    )
-
-
-def _text(part: Part) -> str:
-    return part.value if part is UNPARTITIONED else str(part)
+def write_cursor(records: Mapping[LoadUnit, RunRequestRecord]) -> str:
+    """Return the cursor that stores the records."""
+    texts = ((unit.value if unit is UNPARTITIONED else str(unit), item) for unit, item in records.items())
+    return json.dumps({text: asdict(item) for text, item in sorted(texts)})
 
 
 def due_requests(
     star: str,
-    changed: Mapping[Part, str],
-    memory: Mapping[Part, RunRequestRecord],
-    run_state: Callable[[str], tuple[RunState, datetime | None]],
+    changed: Mapping[LoadUnit, str],
+    records: Mapping[LoadUnit, RunRequestRecord],
+    find_run: RunLookup,
     now: datetime,
-) -> tuple[list[Request], dict[Part, RunRequestRecord]]:
-    """The requests to make for what changed (month → state of its objects and code), and the new memory.
+) -> tuple[list[LoadRequest], dict[LoadUnit, RunRequestRecord]]:
+    """Return the requests that are due, and the new records.
 
-    `now` is the moment before the look that found it changed. A month whose run is on its way is not asked for
-    again; one whose run failed is, after a wait that doubles each time. So is one that its run left changed, as runs
-    of newer code than the sensor's do. One whose request was lost before it became a run is asked for by the same
-    key, so it runs at most once. The tables without months go first: until their run has ended, no month is asked for.
+    A month whose run is queued or running is not requested again. A month whose run failed, or left it changed (as a run
+    of newer code than the sensor's does), is requested again after a wait that doubles each time. A request that was
+    lost before it became a run is repeated with the same key, so it runs at most once. The unpartitioned tables come
+    first: no month is requested until their run has ended.
+
+    Args:
+        star: The star's name.
+        changed: The state of objects and code of every changed month, or of the unpartitioned tables.
+        records: The records of earlier requests.
+        find_run: Looks up the run of a request key.
+        now: The time before the changes were detected.
     """
-    remembered = {
-        part: asked for part, asked in memory.items() if part in changed and asked.state == changed[part]
+    current = {
+        unit: record for unit, record in records.items() if unit in changed and record.state == changed[unit]
     }
-    lost: dict[str, list[Part]] = {}
-    fresh: dict[int, list[Part]] = {}
-    parts: Sequence[Part] = [UNPARTITIONED] if _goes_first(changed, remembered, run_state) else list(changed)
-    for part in parts:
-        asked = remembered.get(part)
-        if asked is None:
-            fresh.setdefault(1, []).append(part)
+    units: Sequence[LoadUnit] = (
+        [UNPARTITIONED] if _is_unpartitioned_first(changed, current, find_run) else list(changed)
+    )
+    lost: dict[str, list[LoadUnit]] = {}
+    due: dict[int, list[LoadUnit]] = {}
+    for unit in units:
+        record = current.get(unit)
+        if record is None:
+            due.setdefault(1, []).append(unit)
             continue
-        state, ended = run_state(asked.request)
+        state, ended = find_run(record.request)
         if state == "absent":
-            lost.setdefault(asked.request, []).append(part)
-        elif state != "running" and _waited(asked.attempt, ended, now):
-            fresh.setdefault(asked.attempt + 1, []).append(part)
+            lost.setdefault(record.request, []).append(unit)
+        elif state != "running" and _has_waited(record.attempt, ended, now):
+            due.setdefault(record.attempt + 1, []).append(unit)
+    requests = _repeat_lost(lost, due, current)
+    for request, members, attempt in _new_requests(star, changed, due):
+        requests.append(request)
+        current |= {unit: RunRequestRecord(changed[unit], request.key, attempt) for unit in members}
+    return requests, current
+
+
+def _new_requests(
+    star: str, changed: Mapping[LoadUnit, str], due: Mapping[int, Sequence[LoadUnit]]
+) -> Iterator[tuple[LoadRequest, Sequence[LoadUnit], int]]:
+    """Yield a request for each contiguous scope of the same attempt, with its months and the attempt number."""
+    for attempt, units in sorted(due.items()):
+        for scope in _scopes(units):
+            members: list[LoadUnit] = [*scope] if scope else [UNPARTITIONED]
+            states = [changed[unit] for unit in members]
+            yield LoadRequest(_request_key(star, scope, states, attempt), scope), members, attempt
+
+
+def _repeat_lost(
+    lost: Mapping[str, list[LoadUnit]],
+    due: dict[int, list[LoadUnit]],
+    records: Mapping[LoadUnit, RunRequestRecord],
+) -> list[LoadRequest]:
+    """Return the lost requests that still cover their months; add the months of the others to those that are due."""
     requests = []
-    for key, of_key in lost.items():
-        months = [part for part in of_key if isinstance(part, Month)]
+    for key, units in lost.items():
+        months = [unit for unit in units if isinstance(unit, Month)]
         scope: LoadScope = MonthRange(min(months), max(months)) if months else UNPARTITIONED
         if not scope or scope.months == sorted(months):
-            requests.append(Request(key, scope))
-        else:  # a month between has changed since, and is asked for by another key
-            fresh.setdefault(remembered[months[0]].attempt, []).extend(months)
-    for attempt, of_attempt in sorted(fresh.items()):
-        for scope in _scopes(of_attempt):
-            members: list[Part] = [*scope] if scope else [UNPARTITIONED]
-            key = _key(star, scope, [changed[part] for part in members], attempt)
-            requests.append(Request(key, scope))
-            remembered |= {part: RunRequestRecord(changed[part], key, attempt) for part in members}
-    return requests, remembered
+            requests.append(LoadRequest(key, scope))
+        else:
+            # A month in between has changed since, and is requested with another key.
+            due.setdefault(records[months[0]].attempt, []).extend(months)
+    return requests
 
 
-def _goes_first(
-    changed: Mapping[Part, str],
-    remembered: Mapping[Part, RunRequestRecord],
-    run_state: Callable[[str], tuple[RunState, datetime | None]],
+def _is_unpartitioned_first(
+    changed: Mapping[LoadUnit, str], records: Mapping[LoadUnit, RunRequestRecord], find_run: RunLookup
 ) -> bool:
-    """Whether the tables without months are to be made, and no run for them has failed: months would not wait for ever."""
+    """Return whether months must wait for the unpartitioned tables; a failed run of theirs does not block months forever."""
     if UNPARTITIONED not in changed:
         return False
-    asked = remembered.get(UNPARTITIONED)
-    return asked is None or run_state(asked.request)[0] in ("absent", "running")
+    record = records.get(UNPARTITIONED)
+    return record is None or find_run(record.request)[0] in ("absent", "running")
 
 
-def _scopes(parts: Sequence[Part]) -> list[LoadScope]:
-    months = contiguous_ranges([part for part in parts if isinstance(part, Month)])
-    return [*([UNPARTITIONED] if UNPARTITIONED in parts else []), *months]
+def _scopes(units: Sequence[LoadUnit]) -> list[LoadScope]:
+    months = contiguous_ranges([unit for unit in units if isinstance(unit, Month)])
+    return [*([UNPARTITIONED] if UNPARTITIONED in units else []), *months]
 
 
-def _waited(attempt: int, ended: datetime | None, now: datetime) -> bool:
+def _has_waited(attempt: int, ended: datetime | None, now: datetime) -> bool:
     wait = min(FIRST_WAIT * 2 ** min(attempt - 1, 10), LONGEST_WAIT)
     return ended is None or now - ended >= wait
 
 
-def _key(star: str, scope: LoadScope, states: Sequence[str], attempt: int) -> str:
+def _request_key(star: str, scope: LoadScope, states: Sequence[str], attempt: int) -> str:
     digest = hashlib.sha256("\n".join(states).encode()).hexdigest()[:16]
     months = f"{scope.first}:{scope.last}" if scope else UNPARTITIONED.value
     return f"{star}:{months}:{digest}:{attempt}"

@@ -1,5 +1,7 @@
-"""The watching checks: is the newest event recent, and is a month's volume on its trend.
-They read what is published and warn; they never keep a load from being published."""
+"""Freshness and volume checks of published facts. They only warn.
+
+Checks that can keep a load from being published do not belong here.
+"""
 
 from __future__ import annotations
 
@@ -7,49 +9,47 @@ from datetime import UTC, datetime
 from statistics import median
 
 from scx_pipeline.history.check_result import CheckResult, DeclaredCheck
+from scx_pipeline.history.history_reader import select_rows
+from scx_pipeline.history.state_tables import MONTH_ROWS
 from scx_pipeline.model.calendar import Month
 from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
 from scx_pipeline.warehouse.session import Session
-from scx_pipeline.warehouse.sql_text import STATE_SCHEMA, qualified, quote
+from scx_pipeline.warehouse.sql_text import qualified, quote
 
 TREND_MONTHS = 6
+MIN_TREND_MONTHS = 2
 TREND_FACTOR = 2.0
 
 
-def declared_watches(star: Star) -> list[DeclaredCheck]:
-    """The watching checks of the star's facts."""
-    watches = []
+def declared_freshness_checks(star: Star) -> list[DeclaredCheck]:
+    """Return the freshness and volume checks of the star's facts."""
+    freshness = f"The newest row is at most {star.fresh_within_days} days old."
+    volume = (
+        f"The last full month has between 1/{TREND_FACTOR:g} and {TREND_FACTOR:g} times the median of the "
+        f"{TREND_MONTHS} months before."
+    )
+    checks = []
     for table in _facts(star):
         if star.fresh_within_days:
-            watches.append(
-                DeclaredCheck(
-                    table.name, "freshness", f"The newest row is at most {star.fresh_within_days} days old."
-                )
-            )
-        watches.append(
-            DeclaredCheck(
-                table.name,
-                "volume",
-                f"The last full month has between 1/{TREND_FACTOR:g} and {TREND_FACTOR:g} times the median of the {TREND_MONTHS} months before.",
-            )
-        )
-    return watches
+            checks.append(DeclaredCheck(table.name, "freshness", freshness))
+        checks.append(DeclaredCheck(table.name, "volume", volume))
+    return checks
 
 
-def watch(session: Session, star: Star, now: datetime | None = None) -> list[CheckResult]:
-    """Evaluate the watching checks of all facts; `now` is a moment in UTC."""
-    moment = now or datetime.now(UTC).replace(tzinfo=None)
+def run_freshness_checks(session: Session, star: Star, now: datetime | None = None) -> list[CheckResult]:
+    """Evaluate the freshness and volume checks of all facts; `now` is in UTC."""
+    now = now or datetime.now(UTC).replace(tzinfo=None)
     results = []
     for table in _facts(star):
         if star.fresh_within_days:
-            results.append(_freshness(session, star, table, moment))
-        results.append(_volume(session, star, table, moment))
+            results.append(_freshness(session, star, table, now))
+        results.append(_volume(session, star, table, now))
     return results
 
 
 def _facts(star: Star) -> list[Table]:
-    return [table for table in star.tables if table.role == "fact" and table.partitioned]
+    return [table for table in star.tables if table.role == "fact" and table.is_partitioned]
 
 
 def _freshness(session: Session, star: Star, table: Table, now: datetime) -> CheckResult:
@@ -60,32 +60,19 @@ def _freshness(session: Session, star: Star, table: Table, now: datetime) -> Che
         return CheckResult(table.name, "freshness", False, "the table has no rows", "warn")
     days = (now - newest).days
     fresh = days <= (star.fresh_within_days or 0)
-    return CheckResult(
-        table.name,
-        "freshness",
-        fresh,
-        f"the newest row is of {newest:%Y-%m-%d %H:%M} UTC, {days} days ago",
-        "warn",
-    )
+    message = f"the newest row is from {newest:%Y-%m-%d %H:%M} UTC, {days} days ago"
+    return CheckResult(table.name, "freshness", fresh, message, "warn")
 
 
 def _volume(session: Session, star: Star, table: Table, now: datetime) -> CheckResult:
-    mark = session.capabilities.placeholder
-    counted = session.rows(
-        f"SELECT month, row_count FROM {STATE_SCHEMA}.month_rows WHERE star = {mark} AND table_name = {mark}",
-        [star.name, table.name],
-    )
+    columns, condition = "month, row_count", " AND table_name = ?"
+    counted = select_rows(session, MONTH_ROWS, columns, star.name, condition, [table.name])
     rows = {Month.parse(month): int(count) for month, count in counted}
     full = [month for month in sorted(rows) if month < Month.of(now)]
     earlier = [rows[month] for month in full[-TREND_MONTHS - 1 : -1]]
-    if len(earlier) < 2:
-        return CheckResult(table.name, "volume", True, "too few months to tell a trend", "warn")
-    last, usual = rows[full[-1]], median(earlier)
-    on_trend = usual / TREND_FACTOR <= last <= usual * TREND_FACTOR
-    return CheckResult(
-        table.name,
-        "volume",
-        on_trend,
-        f"{full[-1]} has {last:,} rows, the {len(earlier)} months before a median of {usual:,.0f}",
-        "warn",
-    )
+    if len(earlier) < MIN_TREND_MONTHS:
+        return CheckResult(table.name, "volume", True, "too few months for a trend", "warn")
+    last, typical = rows[full[-1]], median(earlier)
+    on_trend = typical / TREND_FACTOR <= last <= typical * TREND_FACTOR
+    message = f"{full[-1]} has {last:,} rows, the {len(earlier)} months before a median of {typical:,.0f}"
+    return CheckResult(table.name, "volume", on_trend, message, "warn")

@@ -1,5 +1,7 @@
-"""The analysts' queries of a star as pandas frames, and their charts.
-How a frame or chart is shown, in the terminal or in the UI, is decided by who asked."""
+"""The declared queries of a star as pandas frames, and their charts.
+
+Showing a frame or chart does not belong here.
+"""
 
 from __future__ import annotations
 
@@ -19,19 +21,21 @@ LABEL_LENGTH = 40
 
 
 def run_query(session: Session, compiled: CompiledStar, name: str) -> pd.DataFrame:
-    """The result of one of the star's queries. Raises PipelineError for a name it does not have, and before a first load."""
-    found = session.columns_of(compiled.star.schema_name, [table.name for table in compiled.star.tables])
+    """Run one of the star's queries. Raises PipelineError for an unknown name or before the first load."""
+    found = session.catalog.list_columns(
+        compiled.star.schema_name, [table.name for table in compiled.star.tables]
+    )
     missing = [table.name for table in compiled.star.tables if table.name not in found]
     if missing:
         name = compiled.star.name
         raise WarehouseError(
             f"{compiled.star.schema_name}.{missing[0]} does not exist yet, so {name} cannot be queried: run `scx load {name}` first"
         )
-    return session.frame(compiled.query(find_query(compiled, name), session.capabilities))
+    return session.read_frame(compiled.query_sql(find_query(compiled, name), session.capabilities))
 
 
 def find_query(compiled: CompiledStar, name: str) -> Query:
-    """The declared query. Raises PipelineError with the names there are."""
+    """Return the declared query. Raises PipelineError with the known names."""
     for query in compiled.star.queries:
         if query.name == name:
             return query
@@ -40,7 +44,7 @@ def find_query(compiled: CompiledStar, name: str) -> Query:
 
 
 def pivot(frame: pd.DataFrame, query: Query) -> pd.DataFrame:
-    """The frame as its chart needs it: one row per x, one column per series, missing combinations 0."""
+    """Pivot a frame for its chart: one row per x, one column per series, 0 for missing combinations."""
     chart = query.chart
     assert chart is not None
     if chart.series is None:
@@ -53,7 +57,7 @@ def pivot(frame: pd.DataFrame, query: Query) -> pd.DataFrame:
 
 
 def _plot(axes: Any, wide: pd.DataFrame, chart: Chart) -> None:
-    """The bars or lines; names stand beside bars that lie, numbers below bars that stand."""
+    """Plot horizontal bars with names on their left, vertical bars with numbers below, or lines."""
     stacked = chart.kind == "bar"
     if stacked and wide.index.dtype.kind not in "iuf":
         shown = wide.rename(index=_short).iloc[::-1]
@@ -73,13 +77,13 @@ def _plot(axes: Any, wide: pd.DataFrame, chart: Chart) -> None:
 
 
 def _short(label: object) -> str:
-    """A name that leaves room for its bar; a $ would begin a formula."""
+    """Shorten a label to leave room for its bar, and escape $, which starts a formula."""
     text = str(label)
     return (text if len(text) <= LABEL_LENGTH else f"{text[: LABEL_LENGTH - 1]}…").replace("$", r"\$")
 
 
 def draw(frame: pd.DataFrame, query: Query) -> bytes:
-    """The query's chart as a PNG image."""
+    """Draw the query's chart as a PNG image."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -94,7 +98,7 @@ def draw(frame: pd.DataFrame, query: Query) -> bytes:
     axes.spines[["top", "right"]].set_visible(False)
     image = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # a name in a script that the font lacks shows as boxes
+        warnings.filterwarnings("ignore", "Glyph")  # Characters that the font lacks are drawn as boxes.
         figure.savefig(image, format="png")
     plt.close(figure)
     return image.getvalue()

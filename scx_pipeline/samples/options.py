@@ -1,5 +1,7 @@
-"""What all generators do with their options before anything is written, and whom they tell of progress by default.
-What the options are, and must be, is the generators' business."""
+"""Validation of options, and the default progress callback, for all generators.
+
+The options themselves do not belong here.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +9,14 @@ from collections.abc import Iterable
 
 
 def require(options: object, rules: Iterable[tuple[str, bool]]) -> None:
-    """Raise ValueError, with the options, for the first rule (what must be, whether it is) that is not kept; those after
-    it are not looked at."""
-    for told, kept in rules:
-        if not kept:
-            raise ValueError(f"{told}; got {options}")
+    """Raise ValueError with the options for the first rule (message, whether it holds) that does not hold.
+
+    Later rules are not evaluated.
+    """
+    for message, holds in rules:
+        if not holds:
+            raise ValueError(f"{message}; got {options}")
 
 
-def tell_nobody(line: str) -> None:
-    """Where progress goes when no one asked."""
+def ignore_progress(line: str) -> None:
+    """Discard a progress message."""

@@ -1,5 +1,7 @@
-"""The dice of all generators: streams of random whole numbers that are the same on every machine.
-No distribution of numpy is used anywhere: it keeps its raw streams stable between versions, not those."""
+"""Streams of random integers that are the same on every machine.
+
+NumPy's distributions are not used: only its raw streams are stable between versions.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +14,24 @@ if TYPE_CHECKING:
     IntArray = NDArray[np.int64]
 
 
-def dice(*key: int) -> np.random.PCG64:
-    """The stream of raw words that belongs to this key of numbers of 0 or more."""
+def create_rng(*key: int) -> np.random.PCG64:
+    """Return the stream of raw words for a key of non-negative numbers."""
     import numpy as np
 
     return np.random.PCG64(np.random.SeedSequence(key))
 
 
-def roll(bits: np.random.PCG64, size: int, sides: int | IntArray) -> IntArray:
-    """`size` whole numbers from 0 up to, not including, `sides` (2**31 at most; one for all or one each).
-    Takes one word a number, so what follows in the stream does not depend on `sides`."""
+def draw_integers(rng: np.random.PCG64, size: int, high: int | IntArray) -> IntArray:
+    """Draw integers from 0 (inclusive) to `high` (exclusive).
+
+    Each takes one word, so the rest of the stream does not depend on `high`.
+
+    Args:
+        rng: The stream to draw from.
+        size: The number of integers.
+        high: At most 2**31; one for all, or one for each.
+    """
     import numpy as np
 
-    words = (bits.random_raw(size) >> np.uint64(33)).astype(np.int64)
-    return words * sides >> 31
+    words = (rng.random_raw(size) >> np.uint64(33)).astype(np.int64)
+    return words * high >> 31

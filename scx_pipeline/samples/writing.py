@@ -1,75 +1,112 @@
-"""How a generator puts an object into the bucket: in pieces, compressed on the way, whole or not at all.
-What is in the object, and under which key, is the generator's business."""
+"""Writes an object to the bucket in chunks, optionally compressed, and inserts lines into blocks of lines.
+
+The content and the key of an object do not belong here.
+"""
 
 from __future__ import annotations
 
 import io
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
     from obstore.store import ObjectStore
 
-Piece = bytes | memoryview
+Chunk = bytes | memoryview
 
 
-def write_object(store: ObjectStore, key: str, pieces: Iterable[Piece], compression: str = "none") -> int:
-    """Streams the pieces into one object ("none", "gzip" or "zstd") and returns its size as stored. If the
-    pieces fail half way, no object appears and an earlier one of that key stays."""
+def write_object(store: ObjectStore, key: str, chunks: Iterable[Chunk], compression: str = "none") -> int:
+    """Stream the chunks into one object and return its stored size in bytes.
+
+    If the chunks fail, no object is created and an earlier object of that key stays.
+
+    Args:
+        store: The store to write to.
+        key: The key of the object.
+        chunks: The content.
+        compression: "none", "gzip" or "zstd".
+    """
     import obstore
 
     size = 0
     with obstore.open_writer(store, key) as writer:
-        for piece in _COMPRESSORS[compression](pieces):
-            writer.write(piece)
-            size += len(piece)
+        for chunk in _COMPRESSORS[compression](chunks):
+            writer.write(chunk)
+            size += len(chunk)
     return size
 
 
-def _gzip(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    # Through zlib: its gzip header holds no time of day and no file name, so equal input gives equal bytes.
+def insert_lines(lines: Any, extra: Iterable[tuple[int, str]]) -> Iterator[Chunk]:
+    """Yield the bytes of an Arrow array of lines, with extra lines before the given positions, which must be sorted."""
+    import numpy as np
+
+    offsets = np.frombuffer(lines.buffers()[1], np.int32)[lines.offset : lines.offset + len(lines) + 1]
+    content = memoryview(lines.buffers()[2]).cast("B")
+    start = int(offsets[0])
+    for position, line in extra:
+        end = int(offsets[position])
+        yield content[start:end]
+        yield line.encode()
+        start = end
+    yield content[start : int(offsets[-1])]
+
+
+def share(amount: int, total: int, first: int, count: int) -> range:
+    """Return which of `amount` items belong to a block of a log: all blocks together have each exactly once.
+
+    Args:
+        amount: The number of items, spread evenly over the log.
+        total: The number of rows of the log.
+        first: The number of the block's first row.
+        count: The number of the block's rows.
+    """
+    return range(amount * first // total, amount * (first + count) // total)
+
+
+def _gzip(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    # zlib writes no time and no file name to the gzip header, so equal input gives equal bytes.
     compressor = zlib.compressobj(level=1, wbits=31)
-    for piece in pieces:
-        yield compressor.compress(piece)
+    for chunk in chunks:
+        yield compressor.compress(chunk)
     yield compressor.flush()
 
 
-def _zstd(pieces: Iterable[Piece]) -> Iterator[Piece]:
+def _zstd(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
     import pyarrow as pa
 
-    held = _Held()
-    stream = pa.CompressedOutputStream(held, "zstd")
-    for piece in pieces:
-        stream.write(piece)
-        yield held.take()
+    buffer = _ChunkBuffer()
+    stream = pa.CompressedOutputStream(buffer, "zstd")
+    for chunk in chunks:
+        stream.write(chunk)
+        yield buffer.take()
     stream.close()
-    yield held.take()
+    yield buffer.take()
 
 
-_COMPRESSORS: dict[str, Callable[[Iterable[Piece]], Iterator[Piece]]] = {
+_COMPRESSORS: dict[str, Callable[[Iterable[Chunk]], Iterator[Chunk]]] = {
     "none": iter,
     "gzip": _gzip,
     "zstd": _zstd,
 }
 
 
-class _Held(io.RawIOBase):
-    """A file that hands on what was written to it; closing it loses nothing."""
+class _ChunkBuffer(io.RawIOBase):
+    """A file whose content can be taken while it is written; closing it loses nothing."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._held = bytearray()
+        self._content = bytearray()
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: ReadableBuffer, /) -> int:
-        piece = bytes(data)
-        self._held += piece
-        return len(piece)
+        chunk = bytes(data)
+        self._content += chunk
+        return len(chunk)
 
     def take(self) -> bytes:
-        held, self._held = bytes(self._held), bytearray()
-        return held
+        content, self._content = bytes(self._content), bytearray()
+        return content

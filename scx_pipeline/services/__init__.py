@@ -1,4 +1,4 @@
-"""What a deployment's services check before they start, and the process that supervises one.
+"""The checks of `scx doctor` and of a deployment's services, and the process that supervises a service.
 
 The services themselves are Dagster's.
 """

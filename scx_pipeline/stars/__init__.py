@@ -1,2 +1,4 @@
-"""The stars: a folder each, with defs.yaml, one SQL file per derived table, queries, cases and a README.
-No Python lives here: a star is declared."""
+"""The stars: one folder each, with defs.yaml, a SQL file per derived table, queries, cases and a README.
+
+Python does not belong here: stars are declared.
+"""

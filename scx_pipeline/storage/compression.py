@@ -1,5 +1,7 @@
-"""What a file's bytes are: plain text, compressed once, or a container that is not read; and its bytes, decompressed.
-Which keys are read, and what the text of a file means, is decided elsewhere."""
+"""Recognise what a file's first bytes are, refuse what cannot be read as text, and decompress gzip and zstd.
+
+What the text means is decided by the parsers.
+"""
 
 from __future__ import annotations
 
@@ -7,28 +9,28 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
+from scx_pipeline.error_translation import translate_errors
 from scx_pipeline.errors import SourceFileError
 
 if TYPE_CHECKING:
-    from scx_pipeline.storage.bucket import LocalFile
+    pass
 
-HEAD_BYTES = 512  # tar's mark is at byte 257
+HEAD_BYTES = 512  # tar's magic number is at byte 257
 CHUNK_BYTES = 1 << 20
-RATIO_FROM_BYTES = 256 << 20  # what unpacks to less is harmless, whatever its ratio is
+RATIO_FROM_BYTES = 256 << 20  # below this size, any ratio is harmless
 ENCODINGS = frozenset({"UTF-16", "UTF-32"})
 NAMES = {".gz": "gzip", ".zst": "zstd"}
 
 _SUFFIXES = {".gz": ".gz", ".gzip": ".gz", ".zst": ".zst", ".zstd": ".zst"}
-_BEGINNINGS = {".gz": b"\x1f\x8b\x08", ".zst": b"\x28\xb5\x2f\xfd"}
-_MARKS = {
+_MAGIC_NUMBERS = {".gz": b"\x1f\x8b\x08", ".zst": b"\x28\xb5\x2f\xfd"}
+_PATTERNS = {
     "gzip": r"\x1f\x8b\x08",
-    "zstd": r"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18",  # the second: a frame that readers skip
+    "zstd": r"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18",  # the second: a skippable frame
     "bzip2": r"BZh[1-9](?:1AY&SY|\x17rE8P\x90)",
     "lz4": r"\x04\x22\x4d\x18|\x02\x21\x4c\x18",
     "snappy": r"\xff\x06\x00\x00sNaPpY",
@@ -38,26 +40,26 @@ _MARKS = {
     "7-Zip": r"7z\xbc\xaf\x27\x1c",
     "RAR": r"Rar!\x1a\x07",
     "tar": r".{257}ustar(?:\x00|  \x00)",
-    # What a text could begin with, too, is only a mark before a byte that no text has.
+    # A text may begin with these letters, so a byte that no text contains must follow.
     "Parquet": r"PAR[1E](?=.*[\x00-\x08\x0e-\x1a])",
     "ORC": r"ORC(?=.*[\x00-\x08\x0e-\x1a])",
     "Avro": r"Obj\x01",
     "UTF-32": r"\xff\xfe\x00\x00|\x00\x00\xfe\xff",
-    # Without a byte order mark: every second byte is a NUL, as of Latin letters.
+    # Without a byte order mark: every second byte is NUL, as in Latin letters.
     "UTF-16": r"\xff\xfe|\xfe\xff|(?:[^\x00]\x00){2}|(?:\x00[^\x00]){2}",
 }
-_KNOWN = re.compile("|".join(f"({mark})" for mark in _MARKS.values()).encode("latin-1"), re.DOTALL)
-_DECOMPRESS = "decompress it, or compress it by gzip (.gz) or zstd (.zst), and upload it again"
+_PATTERN = re.compile("|".join(f"({pattern})" for pattern in _PATTERNS.values()).encode("latin-1"), re.DOTALL)
+_DECOMPRESS = "decompress it, or compress it with gzip (.gz) or zstd (.zst), and upload it again"
 _ADVICE = {
     **{
-        name: f"compressed by {name}, which is not supported: {_DECOMPRESS}"
+        name: f"compressed with {name}, which is not supported: {_DECOMPRESS}"
         for name in ("bzip2", "lz4", "snappy", "xz", "compress")
     },
     **{
-        name: f"a {name} archive, which is not read: extract its files, and upload those"
+        name: f"a {name} archive, which is not supported: extract its files, and upload those"
         for name in ("7-Zip", "RAR", "tar")
     },
-    "zip": "a zip archive (or a workbook), which is not read: extract its files (or save it as CSV), and upload those",
+    "zip": "a zip archive (or a workbook), which is not supported: extract its files (or save it as CSV), and upload those",
     **{
         name: f"{name}, not text: correct the source's format or patterns, or remove the file"
         for name in ("Parquet", "ORC", "Avro")
@@ -66,18 +68,18 @@ _ADVICE = {
 
 
 class CompressionLimitError(SourceFileError):
-    """A compressed file unpacks to more than is allowed; the message names the setting, and its caller the file."""
+    """A compressed file unpacks to more than is allowed; the message names the setting, the caller adds the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnpackedLimits:
-    """How large a compressed file may become: in bytes, and as a multiple of its own size."""
+    """How large a compressed file may become: in bytes, and as a multiple of its compressed size."""
 
     size: int = 20_000_000_000
     ratio: int = 1_000
 
     def check(self, unpacked: int, packed: int | None) -> None:
-        """Raise CompressionLimitError where so many bytes are too many; `packed` is the compressed file's size."""
+        """Raise CompressionLimitError if a file of `packed` bytes has unpacked to too many."""
         if unpacked > self.size:
             raise CompressionLimitError(
                 f"the compressed file unpacks to more than {self.size:,} bytes: raise SCX_MAX_UNPACKED_SIZE if it"
@@ -92,34 +94,34 @@ class UnpackedLimits:
 
 DEFAULT_LIMITS = UnpackedLimits()
 _UNITS = {"K": 1, "M": 2, "G": 3, "T": 4}
-NO_LIMITS = UnpackedLimits(size=1 << 62, ratio=1 << 62)  # for what was read within the limits before
+NO_LIMITS = UnpackedLimits(size=1 << 62, ratio=1 << 62)  # for files that were read within the limits before
 
 
-def bytes_of(size: str) -> int:
-    """How many bytes a size is that is written as 20GB or 20 GiB."""
+def parse_size(size: str) -> int:
+    """Return the bytes of a size such as 20GB or 20 GiB."""
     number, unit, binary = re.fullmatch(r"([\d.]+)\s*([KMGT])(i?)B", size).groups()  # type: ignore[union-attr]
     return int(float(number) * (1024 if binary else 1000) ** _UNITS[unit])
 
 
-def suffix_of(key: str) -> str:
-    """How an object is compressed, by its key: .gz, .zst or nothing."""
+def compression_suffix(key: str) -> str:
+    """Return how an object is compressed, by its key: .gz, .zst or an empty text."""
     return _SUFFIXES.get(Path(key).suffix.lower(), "")
 
 
-def open_plain(path: Path, limits: UnpackedLimits = NO_LIMITS) -> IO[bytes]:
-    """The file's bytes, decompressed; the suffix tells how. Reading raises CompressionLimitError beyond the limits."""
-    return decompressed(path, path.suffix, limits)
+def open_decompressed(path: Path, limits: UnpackedLimits = NO_LIMITS) -> IO[bytes]:
+    """Open a file and decompress it as its suffix says. Reading raises CompressionLimitError beyond the limits."""
+    return decompress(path, path.suffix, limits)
 
 
-def decompressed(source: Path | IO[bytes], suffix: str, limits: UnpackedLimits = NO_LIMITS) -> IO[bytes]:
-    """The bytes of a file or stream, decompressed; the suffix tells how. Limits as with `open_plain`."""
+def decompress(source: Path | IO[bytes], suffix: str, limits: UnpackedLimits = NO_LIMITS) -> IO[bytes]:
+    """Decompress a file or a stream as the suffix says. Reading raises CompressionLimitError beyond the limits."""
     if suffix not in NAMES:
         return source.open("rb") if isinstance(source, Path) else source
     packed = source.stat().st_size if isinstance(source, Path) else None
-    return cast("IO[bytes]", _Limited(_unpacking(source, suffix), packed, limits))
+    return cast("IO[bytes]", _LimitedStream(_open_codec(source, suffix), packed, limits))
 
 
-def _unpacking(source: Path | IO[bytes], suffix: str) -> IO[bytes]:
+def _open_codec(source: Path | IO[bytes], suffix: str) -> IO[bytes]:
     if suffix == ".gz":
         return cast("IO[bytes]", gzip.open(source, "rb"))
     import pyarrow as pa
@@ -129,8 +131,8 @@ def _unpacking(source: Path | IO[bytes], suffix: str) -> IO[bytes]:
     )
 
 
-class _Limited(io.BufferedIOBase):
-    """Counts what is read of a decompressing stream, and ends the reading at the limits."""
+class _LimitedStream(io.BufferedIOBase):
+    """Counts the bytes read from a decompressing stream, and raises at the limits."""
 
     def __init__(self, stream: IO[bytes], packed: int | None, limits: UnpackedLimits) -> None:
         self._stream, self._packed, self._limits, self._read = stream, packed, limits, 0
@@ -139,7 +141,7 @@ class _Limited(io.BufferedIOBase):
         return True
 
     def read(self, size: int | None = -1, /) -> bytes:
-        # All at once would be read before it is counted.
+        # Reading everything at once would exceed the limits before the bytes are counted.
         if size is None or size < 0:
             return b"".join(iter(lambda: self.read(CHUNK_BYTES), b""))
         content = self._stream.read(size)
@@ -156,31 +158,16 @@ class _Limited(io.BufferedIOBase):
         super().close()
 
 
-def detect(head: bytes) -> str:
-    """What a file's first HEAD_BYTES show it to be, such as gzip, zip, Parquet or UTF-16; "" for text."""
-    found = _KNOWN.match(head)
-    return list(_MARKS)[cast("int", found.lastindex) - 1] if found else ""
+def detect_format(head: bytes) -> str:
+    """Return what a file's first HEAD_BYTES are, such as gzip, zip, Parquet or UTF-16; an empty text for plain text."""
+    found = _PATTERN.match(head)
+    return list(_PATTERNS)[cast("int", found.lastindex) - 1] if found else ""
 
 
-def check_content(file: LocalFile, uri: str) -> None:
-    """Refuse a file of text whose bytes are not what its name says: compressed, an archive, of another format or encoding.
-
-    Reads the first bytes only. Raises SourceFileError that names the file, what it is, and what to do.
-    """
-    with file.path.open("rb", buffering=0) as stream:
-        head = stream.read(HEAD_BYTES)
-    check_head(head, file.suffix, uri)
-    if file.suffix:
-        with unpacking(uri), open_plain(file.path) as plain:
-            head = plain.read(HEAD_BYTES)
-        check_unpacked(head, file.suffix, uri)
-    check_encoding(head, uri)
-
-
-def check_head(head: bytes, suffix: str, uri: str) -> None:
-    """Check a file's first bytes, as they are stored; `suffix` is how it is compressed by its name. Raises SourceFileError."""
-    found = detect(head)
-    if suffix and (found == NAMES[suffix] or _BEGINNINGS[suffix].startswith(head)):
+def check_stored_head(head: bytes, suffix: str, uri: str) -> None:
+    """Raise SourceFileError if a file's first stored bytes are not text, or not compressed as its suffix says."""
+    found = detect_format(head)
+    if suffix and (found == NAMES[suffix] or _MAGIC_NUMBERS[suffix].startswith(head)):
         return
     _check_text(found, uri)
     if suffix:
@@ -189,32 +176,32 @@ def check_head(head: bytes, suffix: str, uri: str) -> None:
         )
 
 
-def check_unpacked(start: bytes, suffix: str, uri: str) -> None:
-    """Check a compressed file's first bytes, decompressed. Raises SourceFileError."""
-    found, packing = detect(start), NAMES[suffix]
+def check_decompressed_head(start: bytes, suffix: str, uri: str) -> None:
+    """Raise SourceFileError if a compressed file's first bytes are not text after decompression."""
+    found, packing = detect_format(start), NAMES[suffix]
     if found in NAMES.values():
         raise SourceFileError(
-            f"{uri}: the file is compressed twice, by {packing} and {found}: decompress it once, and upload it again"
+            f"{uri}: the file is compressed twice, with {packing} and {found}: decompress it once, and upload it again"
         )
     _check_text(found, f"{uri}, inside {packing}")
 
 
-@contextmanager
-def unpacking(uri: str) -> Iterator[None]:
-    """Raise what goes wrong while a compressed file is read as a SourceFileError that names the file."""
-    try:
-        yield
-    except CompressionLimitError as error:
-        raise SourceFileError(f"{uri}: {error}") from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise SourceFileError(
-            f"{uri}: the compressed file is damaged or cut off ({error}); upload it again"
-        ) from None
+def translate_decompression_errors(uri: str) -> AbstractContextManager[None]:
+    """Translate errors of reading a compressed file into SourceFileError that names the file."""
+
+    def translate(error: Exception) -> SourceFileError:
+        if isinstance(error, CompressionLimitError):
+            return SourceFileError(f"{uri}: {error}")
+        return SourceFileError(
+            f"{uri}: the compressed file is damaged or truncated ({error}); upload it again"
+        )
+
+    return translate_errors(translate, CompressionLimitError, OSError, EOFError, zlib.error, with_cause=False)
 
 
 def check_encoding(start: bytes, uri: str) -> None:
-    """Refuse a text of another encoding than UTF-8, by its first bytes. Raises SourceFileError."""
-    found = detect(start)
+    """Raise SourceFileError if the first bytes of a text are of another encoding than UTF-8."""
+    found = detect_format(start)
     if found in ENCODINGS:
         raise SourceFileError(
             f"{uri}, line 1: not UTF-8 (it looks like {found}); convert the file and upload it again"

@@ -1,5 +1,7 @@
-"""Folders for temporary files, which their owner alone can read: removed at the end, or by the next load after a crash.
-The code that opens one decides what is put into it."""
+"""Create temporary folders that only their owner can read, and remove those of crashed processes.
+
+What they contain is decided by the caller.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +15,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PREFIX = "scx-"
-LOCK = "scx.lock"  # also the mark of our folders: another with such a name is not ours to remove
-SETTLED_SECONDS = 60.0  # after which a folder has its lock, or never will
+LOCK = "scx.lock"  # identifies our folders: others with such a name are not removed
+LOCKED_AFTER_SECONDS = 60.0  # a folder without a lock by then was not created here
 
 
 @contextmanager
 def temporary_folder(prefix: str = PREFIX) -> Iterator[Path]:
-    """A new, empty folder in TMPDIR, but for a lock that is held as long as the folder is in use."""
-    _remove_left()
+    """Create a folder in TMPDIR that is empty except for a lock file, and remove it at the end.
+
+    The lock is held as long as the folder is in use.
+    """
+    _remove_abandoned()
     folder = tempfile.mkdtemp(prefix=prefix)
-    # The system lets go of it when the process ends, however it ends.
+    # The operating system releases it when the process ends, however it ends.
     lock = os.open(f"{folder}/{LOCK}", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -32,19 +37,19 @@ def temporary_folder(prefix: str = PREFIX) -> Iterator[Path]:
         os.close(lock)
 
 
-def make_private(folder: Path) -> None:
-    """Make a folder, and those above it that are not there, for their owner alone; one that is there stays as it is."""
+def create_private_folder(folder: Path) -> None:
+    """Create a folder and its missing parents, readable only by their owner; existing folders are left unchanged."""
     if not folder.parent.is_dir():
-        make_private(folder.parent)
+        create_private_folder(folder.parent)
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
 
 
-def _remove_left() -> None:
-    """Remove the folders of processes that ended without doing so."""
+def _remove_abandoned() -> None:
+    """Remove the folders of processes that ended without removing them."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        with suppress(OSError):  # in use, gone meanwhile, somebody else's, or none of these folders
-            if time.time() - folder.stat().st_mtime < SETTLED_SECONDS:
+        with suppress(OSError):  # in use, removed meanwhile, another user's, or not one of these folders
+            if time.time() - folder.stat().st_mtime < LOCKED_AFTER_SECONDS:
                 continue
             lock = os.open(folder / LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
             try:

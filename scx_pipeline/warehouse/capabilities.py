@@ -7,10 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -18,29 +14,27 @@ class Capabilities:
     """How an engine differs from the others, as data."""
 
     name: str
-    dialect: str  # the name sqlglot knows it by
-    types: Mapping[
-        str, str
-    ]  # neutral type → the engine's; varchar(n) and decimal(p,s) fall back to themselves
+    dialect: str  # sqlglot's name of it
+    # Neutral type → the engine's type; varchar(n) and decimal(p,s) default to themselves.
+    types: Mapping[str, str]
     placeholder: str  # of a parameter in a statement
-    collation: (
-        str  # by which texts are compared by their bytes, as the other engines do; none where they are anyway
-    )
+    # Compares texts by their bytes, as the other engines do; empty where that is the engine's default.
+    collation: str
     max_text: str  # the type of varchar(max)
-    sunday: int = 0  # the number that EXTRACT(DOW …) gives it; Redshift says 0
-    folders_at_once: bool = (
-        False  # whether it writes all folders of a table to a lake at once; others, month by month
-    )
-    readers_wait: bool = False  # whether readers of a dropped table wait for the commit, so that one that is rebuilt is replaced last
-    writes_to: str = ""  # what a lake's URL must begin with; anything: a folder's and a bucket's
+    sunday: int = 0  # its number in EXTRACT(DOW …); Redshift's is 0
+    # Whether an unload writes all month folders of a table at once; otherwise it writes one month at a time.
+    folders_at_once: bool = False
+    # Whether readers of a dropped table wait for the commit, so that a rebuilt table must be swapped in last.
+    readers_wait: bool = False
+    writes_to: str = ""  # the required start of a lake's URL; empty: folders and buckets alike
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a run may take: memory, threads and files at a time for parsing, and seconds to wait for another run's lock."""
+    """The memory, threads and files that a run may use, and how long it waits, in seconds."""
 
     memory: str = "400MB"
     threads: int = 0
-    batch_files: int = 0  # 0: as many as suits the landing
+    batch_files: int = 0  # 0: as many as suits the staging buffer
     lock_timeout: float = 300
-    statement_timeout: float = 0  # seconds that a server may take for one statement; 0: as long as it takes
+    statement_timeout: float = 0  # of one statement on a server; 0: none

@@ -9,68 +9,64 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.model.column import Column
 
-if TYPE_CHECKING:
-    pass
-
 
 class ServerCopyError(WarehouseError):
-    """Objects that the warehouse could not read itself. The transaction is lost; when it is begun anew, none is read so."""
+    """The warehouse cannot read objects itself: the transaction is lost, and its retry parses all objects."""
 
 
 @dataclass(frozen=True)
 class CopyRequest:
-    """Objects of one make, which a warehouse is to read itself.
+    """Objects of the same format and columns for a warehouse to read.
 
-    `columns` are those of the files in their order, None for one that is not declared; of JSON, those that are taken.
+    `columns` are those of the files in order, None for an undeclared one; of JSON, those that are read.
     """
 
-    format: str  # as a source says it
-    suffix: str  # how all of them are compressed
+    format: str  # as in the source's declaration
+    suffix: str  # of the compression of all files
     columns: tuple[Column | None, ...]
     objects: tuple[tuple[str, int], ...]  # URL and bytes
-    null_values: tuple[str, ...]  # which stand for no value
+    null_values: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class CopyResult:
-    """What a warehouse read of a group: nothing of it has landed yet.
+    """What a warehouse read of a request; nothing is staged yet.
 
-    Doubtful are rows that the parser may read otherwise, or refuse; where there is one, the other facts count for nothing.
+    If `client_parsing_reason` is set, the parser may read or reject some rows differently, and the other facts do not count.
     """
 
     rows: int
-    in_scope: int  # rows of the landing's span
+    in_scope: int  # rows in the scope of the load
     first: datetime | None  # event time
     last: datetime | None
-    doubt: str = ""  # what was refused or doubtful; empty where nothing was
-    broken: int = 0  # line breaks in texts: each makes its record a line longer
-    lines: Mapping[str, int] = field(default_factory=dict)  # by URL, as far as they are told
+    client_parsing_reason: str = ""
+    line_breaks: int = 0  # in texts: each makes its record a line longer
+    lines: Mapping[str, int] = field(default_factory=dict)  # by URL, as far as reported
     etags: Mapping[str, str] = field(default_factory=dict)
-    header: int = 0  # lines of each file that are no records
+    header_lines: int = 0  # of each file
 
 
 class ObjectReader(ABC):
-    """How a warehouse reads a bucket's objects itself, into a landing, where it would take a client longer."""
+    """A warehouse's own way to read a bucket's objects, where it is faster than a client."""
 
-    least_bytes: int  # of a table's objects, below which they are quicker parsed
-
-    @abstractmethod
-    def reads(self, kind: str) -> bool:
-        """Whether it reads files of this format (as a source says it) into its table."""
+    min_bytes: int  # of a table's objects; fewer are parsed faster
 
     @abstractmethod
-    def read(self, group: CopyRequest) -> CopyResult:
-        """Read a group, and look at what came. Raises ServerCopyError where it cannot be read."""
+    def can_read(self, file_format: str) -> bool:
+        """Return whether it reads files of this format, as in a source's declaration, into its table."""
 
     @abstractmethod
-    def keep(self, number: int) -> None:
-        """Land the group that was read last, all its rows under one number."""
+    def read(self, request: CopyRequest) -> CopyResult:
+        """Read objects and examine their rows. Raises ServerCopyError if they cannot be read."""
+
+    @abstractmethod
+    def stage(self, number: int) -> None:
+        """Stage the rows of the last read, all under one object number."""
 
     @abstractmethod
     def discard(self, number: int) -> None:
-        """Remove what landed under a number."""
+        """Remove the rows staged under an object number."""

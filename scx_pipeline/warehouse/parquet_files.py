@@ -1,10 +1,13 @@
-"""Parquet files with a table's rows, which a warehouse takes in by its own quickest way.
-Whose files they are, and which of them hold which rows, is decided by whoever hands them over."""
+"""Parquet files with the rows of one table, as a warehouse reads or writes them.
+
+Which files a table has is decided in the lake package.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scx_pipeline.errors import WarehouseError
@@ -16,32 +19,67 @@ if TYPE_CHECKING:
     from pyarrow.parquet import FileMetaData
 
 
+@dataclass(frozen=True)
+class Unload:
+    """A SELECT to write as Parquet: its columns, then those whose values name folders and are not in the files."""
+
+    select: str
+    columns: tuple[Column, ...]
+    folders: tuple[Column, ...]
+    url: str  # of an empty folder, with a / at its end
+    largest: int = 0  # rows of the largest month, or of an unpartitioned table, as far as counted
+    order: tuple[str, ...] = ()  # columns to sort a file by, if the engine has no order of its own
+
+    @property
+    def selected_columns(self) -> tuple[Column, ...]:
+        """Return the columns of the SELECT, in order."""
+        return (*self.columns, *self.folders)
+
+
 class ParquetFiles(ABC):
     """Files that hold rows of one table, of exactly the declared types."""
 
-    rows: int  # in all of them
+    rows: int  # in all files
     objects: Sequence[tuple[str, int]]  # URL and bytes of each
-    columns: Sequence[Column]  # that stand in each file, in their order
-    values: Mapping[str, str]  # of columns that do not, the expressions that give them out of those that do
-    scan: str | None = None  # the relation by which a DuckDB on this machine reads them; None: it cannot
+    columns: Sequence[Column]  # in each file, in order
+    values: Mapping[str, str]  # expressions of the columns that are not in the files, by name
+    scan: str | None = None  # the relation by which a local DuckDB reads them; None: it cannot
 
     @abstractmethod
     def batches(self, columns: Sequence[Column]) -> pa.RecordBatchReader:
-        """These columns of all rows, some rows at a time. Raises LakeError while it is read."""
+        """Read these columns of all rows, in batches. Raises LakeError while it is consumed."""
 
     @abstractmethod
     def footers(self) -> Iterator[FileMetaData]:
-        """What the end of each file tells, one after the other. Raises LakeError while they are read."""
+        """Read the footer of each file. Raises LakeError while it is consumed."""
 
     @abstractmethod
     def by_month(self) -> Mapping[Month, ParquetFiles]:
-        """The files of each month that has any."""
+        """Return the files of each month that has any."""
 
 
-def check_arrived(name: str, files: ParquetFiles, arrived: int) -> None:
-    """Raise WarehouseError unless all rows of the files are in the table."""
-    if arrived != files.rows:
+def check_arrived(name: str, expected: int, arrived: int, files: ParquetFiles | None = None) -> None:
+    """Raise WarehouseError unless as many rows arrived in a table as were sent, or are in files."""
+    if expected != arrived:
+        source = f"in {len(files.objects):,} files, such as {files.objects[0][0]}," if files else "sent,"
         raise WarehouseError(
-            f"{name}: {files.rows:,} rows should be in {len(files.objects):,} files, such as {files.objects[0][0]}, "
-            f"but {arrived:,} arrived; nothing was changed"
+            f"{name}: {expected:,} rows were {source} but {arrived:,} arrived; nothing was changed"
         )
+
+
+def arrow_type(column: Column) -> pa.DataType:
+    """Return the Arrow type of a column in a Parquet file."""
+    import pyarrow as pa
+
+    simple: dict[str, Callable[[], pa.DataType]] = {
+        "smallint": pa.int16, "integer": pa.int32, "bigint": pa.int64, "double": pa.float64, "boolean": pa.bool_,
+        "date": pa.date32,
+    }  # fmt: skip
+    if column.max_bytes is not None:
+        return pa.string()
+    if column.type == "timestamp":
+        return pa.timestamp("us")
+    if column.type in simple:
+        return simple[column.type]()
+    digits, scale = column.type.removeprefix("decimal(").removesuffix(")").split(",")
+    return pa.decimal128(int(digits), int(scale))

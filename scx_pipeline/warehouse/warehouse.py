@@ -1,5 +1,7 @@
-"""What the engine asks of a warehouse: capabilities as data, a transaction, and a landing for parsed rows.
-No driver is imported here, and nothing here decides what a star's rows are."""
+"""A database that stars are published in: transactions and sessions that read.
+
+No driver is imported here, and nothing here decides what a star's rows are.
+"""
 
 from __future__ import annotations
 
@@ -27,37 +29,42 @@ class Warehouse(ABC):
 
     @abstractmethod
     def transaction(self, lock: str) -> AbstractContextManager[Session]:
-        """Wait for whoever holds the same lock; commit at the end, or roll all back when anything is raised.
+        """Open a transaction: it waits for the lock, commits at the end, and rolls back if anything is raised.
 
-        Raises WarehouseError when the warehouse cannot be reached, locked in time, or written.
+        Args:
+            lock: Its name; a star's loads share one.
+
+        Raises:
+            WarehouseError: The warehouse cannot be reached, locked in time, or written.
         """
 
     def run(self, lock: str, work: Callable[[Session], Result]) -> Result:
-        """Do the work in a transaction. An engine that may break one off through no fault of ours begins it anew."""
+        """Run the work in a transaction. Engines retry it if the transaction fails for a transient reason."""
         with self.transaction(lock) as session:
             return work(session)
 
     @abstractmethod
-    def alone(self, lock: str) -> AbstractContextManager[Session]:
-        """Wait as `transaction`, and keep others waiting; each statement of this session commits by itself."""
+    def open_autocommit(self, lock: str) -> AbstractContextManager[Session]:
+        """Open a session that holds the lock as `transaction` does, and whose statements commit one by one."""
 
     @abstractmethod
-    def inspecting(self) -> AbstractContextManager[Session | None]:
-        """A session that only reads, also where nothing was ever published; None where there is no database yet.
+    def open_read_only(self) -> AbstractContextManager[Session | None]:
+        """Open a session that only reads, even if nothing was ever published; None if there is no database yet.
 
-        Raises WarehouseError as `transaction`.
+        Raises:
+            WarehouseError: As for `transaction`.
         """
 
     @contextmanager
-    def reader(self) -> Iterator[Session | None]:
-        """A session that only reads; None where nothing was ever written. Raises WarehouseError as `transaction`."""
-        with self.inspecting() as session:
-            yield session if session is not None and session.has_state() else None
+    def open_if_loaded(self) -> Iterator[Session | None]:
+        """Open a session that only reads; None if nothing was ever published."""
+        with self.open_read_only() as session:
+            yield session if session is not None and session.catalog.has_published_data() else None
 
     @contextmanager
-    def reading(self) -> Iterator[Session]:
-        """A session that only reads, or a WarehouseError that says how to fill an empty warehouse."""
-        with self.reader() as session:
+    def open_loaded(self) -> Iterator[Session]:
+        """Open a session that only reads, or raise a WarehouseError that says how to fill an empty warehouse."""
+        with self.open_if_loaded() as session:
             if session is None:
                 raise WarehouseError(f"{self.url} is empty: run `scx load` (or `make demo`) first")
             yield session

@@ -1,2 +1,4 @@
-"""Tests of the alerts: the channels at receivers on this machine, and the sensor over real loads.
-What is pure of them is tested in unit/test_alerts*.py."""
+"""Tests of the alerts: problems and messages, channels with receivers on this machine, and the sensor over real loads.
+
+Receivers are implemented in support.
+"""

@@ -1,5 +1,7 @@
-"""The receivers that the tests of this folder send to, emptied before each test.
-How they work is in receivers.py; the desk that loads are made at is in support/dagster_env.py."""
+"""Fixtures of the alert tests: receivers of all channels, emptied before each test.
+
+The receivers are implemented in support.
+"""
 
 from __future__ import annotations
 
@@ -25,19 +27,19 @@ from scx_pipeline_tests.support.servers.receivers import (
     mail_server,
 )
 
-__all__ = ["empty_home", "instance"]  # the fixtures of another folder that are used here
+__all__ = ["empty_home", "instance"]  # fixtures of another folder
 
 
 @dataclass(frozen=True)
 class Receivers:
-    """One of each kind."""
+    """One receiver of each channel."""
 
     slack: Hook
     mail: MailServer
     webhook: Hook
 
     def settings(self) -> dict[str, str]:
-        """The settings that lead to them."""
+        """Return the settings that send alerts to them."""
         login = f"{USER}:{quote(PASSWORD, safe='')}"
         to = "from=scx@ours.example&to=data@ours.example,ops+scx@ours.example"
         return {
@@ -48,10 +50,10 @@ class Receivers:
         }
 
     def texts(self) -> list[tuple[str, str]]:
-        """All that came, as it came and as it is read."""
+        """Return everything received, raw and decoded."""
         found = [("slack", body.decode()) for body in self.slack.bodies]
         found += [("webhook", body.decode()) for body in self.webhook.bodies]
-        found += [("mail, as it came", mail.decode()) for mail in self.mail.mails]
+        found += [("raw mail", mail.decode()) for mail in self.mail.mails]
         found += [("mail", f"{mail.items()} {mail.get_content()}") for mail in self.mail.received()]
         return found
 
@@ -70,19 +72,19 @@ def listening(authority: Authority) -> Iterator[Receivers]:
 
 @pytest.fixture
 def receivers(listening: Receivers) -> Receivers:
-    """Receivers that have received nothing yet, and answer well."""
+    """Empty receivers that accept everything."""
     for receiver in (listening.slack, listening.webhook):
         receiver.bodies.clear()
         receiver.headers.clear()
         receiver.status = 200
-    for kept in (listening.mail.mails, listening.mail.recipients, listening.mail.logins):
-        kept.clear()
+    for items in (listening.mail.mails, listening.mail.recipients, listening.mail.logins):
+        items.clear()
     listening.mail.refuses = frozenset()
     return listening
 
 
 @pytest.fixture
 def trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """This machine trusts the authority of the tests."""
+    """Trust the tests' certificate authority on this machine."""
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
     return authority.certificate

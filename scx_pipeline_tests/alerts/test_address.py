@@ -1,5 +1,7 @@
-"""The settings of the alerts: what an address must be like, and that a wrong one is named and never shown.
-That the channels go where they say is tested in alerts/test_channels.py."""
+"""The alert settings: which addresses are valid, and that an invalid one is named but never shown.
+
+Nothing is connected here.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,7 @@ BAD = {
 @pytest.mark.parametrize(
     ("name", "value"), [(name, value) for name, values in GOOD.items() for value in values]
 )
-def test_a_setting_that_is_well_is_taken(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_valid_setting_is_accepted(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)
     shown = repr(read_settings())
     assert "URL" not in name or name == "SCX_UI_URL" or value not in shown
@@ -69,21 +71,21 @@ def test_a_setting_that_is_well_is_taken(name: str, value: str, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("name", "value"), [(name, value) for name, values in BAD.items() for value in values]
 )
-def test_a_malformed_one_is_named_with_an_example_and_never_shown(
+def test_a_malformed_setting_is_named_with_an_example_and_never_shown(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError) as caught:
         read_settings()
-    said = str(caught.value)
-    assert said.startswith(f"{name}: ")
-    assert "such as" in said
-    assert "pl4nted" not in said
-    assert "nted" not in said
-    assert "\n" not in said
+    text = str(caught.value)
+    assert text.startswith(f"{name}: ")
+    assert "such as" in text
+    assert "pl4nted" not in text
+    assert "nted" not in text
+    assert "\n" not in text
 
 
-def test_a_mail_servers_url_says_where_by_whom_and_to_whom() -> None:
+def test_a_mail_server_url_has_host_login_sender_and_recipients() -> None:
     url = "smtps://scx%40ours:p%3A%2F%40@mail.example.com?from=scx+alerts@ours.example&to=a@b.example,%20c@d.example"
     assert parse_mail(url) == MailAddress(
         "mail.example.com", 465, "scx+alerts@ours.example", ("a@b.example", "c@d.example"), True, "scx@ours", "p:/@"
@@ -92,7 +94,7 @@ def test_a_mail_servers_url_says_where_by_whom_and_to_whom() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "here"),
+    ("host", "expected"),
     [
         ("localhost", True),
         ("127.8.9.1", True),
@@ -101,5 +103,5 @@ def test_a_mail_servers_url_says_where_by_whom_and_to_whom() -> None:
         ("localhost.example.com", False),
     ],
 )
-def test_what_is_this_machine(host: str, here: bool) -> None:
-    assert is_loopback(host) == here
+def test_is_loopback_recognizes_this_machine(host: str, expected: bool) -> None:
+    assert is_loopback(host) == expected

@@ -1,5 +1,7 @@
-"""Which problems stand and who is told of them: facts in, messages and memory out, look by look.
-That Dagster, bucket and warehouse give these facts is tested in alerts/test_alerting.py."""
+"""Which problems are open and which are sent, tick by tick, derived from observations.
+
+Reading observations from Dagster, bucket and warehouse is not tested here.
+"""
 
 from __future__ import annotations
 
@@ -11,241 +13,253 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scx_pipeline.alerts.facts import (
+from scx_pipeline.alerts.failures import MAX_FAILURES
+from scx_pipeline.alerts.observations import (
     CheckState,
-    Facts,
     FinishedRun,
-    RejectingLoad,
+    LoadWithRejects,
+    Observations,
     Result,
     RunScope,
-    StarLook,
+    StarObservation,
 )
-from scx_pipeline.alerts.failures import MOST
 from scx_pipeline.alerts.problem import Problem
-from scx_pipeline.alerts.problems import Limits, Memory, find_problems
-from scx_pipeline.alerts.sensor_state import new_messages, read_cursor, standing_units, write_cursor
+from scx_pipeline.alerts.problems import AlertThresholds, SensorState, find_problems
+from scx_pipeline.alerts.sensor_state import keep_sent_units, read_cursor, unsent_problems, write_cursor
+from scx_pipeline.errors import CheckFailedError
 from scx_pipeline.model.calendar import UNPARTITIONED, Month
 
+CHECK_FAILED = CheckFailedError.kind
 HOUR = 3600.0
 FEB, MARCH, APRIL = (Month(2021, number) for number in (2, 3, 4))
 RUN = "0b6e1f4c-8f5e-4a52-9a55-3f4f6a1f2b3c"
 
 
 @dataclass
-class Listener:
-    """Who is told by one channel; the memory goes through the cursor after each look."""
+class ChannelRecorder:
+    """A channel and the sensor's state, which goes through the cursor after each tick."""
 
     cursor: str = ""
     now: float = 1_600_000_000.0
-    unheard: bool = False  # whether the channel is down
-    told: list[Problem] = field(default_factory=list)
+    down: bool = False
+    sent: list[Problem] = field(default_factory=list)
 
-    def look(
+    def tick(
         self,
         runs: Iterable[FinishedRun] = (),
         checks: Iterable[CheckState] = (),
-        looks: Iterable[StarLook] = (),
+        stars: Iterable[StarObservation] = (),
     ) -> list[str]:
-        """Look a minute later; the units that are told."""
+        """Tick a minute later; return the units that are sent."""
         self.now += 60
-        facts = Facts(self.now, tuple(runs), tuple(checks), tuple(looks or [StarLook("scx")]), self.now)
-        found, memory = find_problems(facts, read_cursor(self.cursor), Limits())
-        known = standing_units(found, memory.told.get("slack", ()))
-        messages = new_messages(found, known)
-        if not self.unheard:
+        observations = Observations(
+            self.now, tuple(runs), tuple(checks), tuple(stars or [StarObservation("scx")]), self.now
+        )
+        report, state = find_problems(observations, read_cursor(self.cursor), AlertThresholds())
+        known = keep_sent_units(report, state.sent.get("slack", ()))
+        messages = unsent_problems(report, known)
+        if not self.down:
             known = known.union(unit for message in messages for unit in message.units)
-            self.told += messages
-        self.cursor = write_cursor(replace(memory, told={"slack": known}))
+            self.sent += messages
+        self.cursor = write_cursor(replace(state, sent={"slack": known}))
         return [unit for message in messages for unit in message.units]
 
     def run(
-        self, *months: Month, failure: str = "", tables: tuple[str, ...] = (), what: str = "load"
+        self, *months: Month, failure: str = "", tables: tuple[str, ...] = (), work: str = "load"
     ) -> FinishedRun:
-        """A run that ended just now."""
+        """Return a run that ended just now."""
         self.now += 1
-        return FinishedRun(RUN, RunScope("scx", what, frozenset(months), tables), self.now, failure)
+        return FinishedRun(RUN, RunScope("scx", work, frozenset(months), tables), self.now, failure)
 
 
 @pytest.fixture
-def listener() -> Listener:
-    return Listener()
+def channel() -> ChannelRecorder:
+    return ChannelRecorder()
 
 
-def due(*parts: Month | str, stands: str = "") -> StarLook:
-    return StarLook("scx", due={str(part): stands for part in parts})
+def due(*parts: Month | str, load: str = "") -> StarObservation:
+    return StarObservation("scx", due={str(part): load for part in parts})
 
 
 # Failed runs
 
 
-def test_a_failure_is_told_once_and_its_attempts_are_no_news(listener: Listener) -> None:
-    unit = "run:scx:load:2021-03:gate"
-    assert listener.look([listener.run(MARCH, failure="gate")], looks=[due(MARCH)]) == [unit]
+def test_a_failure_is_sent_once_and_its_retries_are_not(channel: ChannelRecorder) -> None:
+    unit = f"run:scx:load:2021-03:{CHECK_FAILED}"
+    assert channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[due(MARCH)]) == [unit]
     for _ in range(3):
-        assert listener.look([listener.run(MARCH, failure="gate")], looks=[due(MARCH)]) == []
+        assert channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[due(MARCH)]) == []
 
 
-def test_a_failure_of_another_kind_is_another_problem(listener: Listener) -> None:
-    listener.look([listener.run(MARCH, failure="gate")], looks=[due(MARCH)])
-    told = listener.look([listener.run(MARCH, failure="warehouse")], looks=[due(MARCH)])
-    assert told == ["run:scx:load:2021-03:warehouse"]
+def test_a_failure_of_another_kind_is_another_problem(channel: ChannelRecorder) -> None:
+    channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[due(MARCH)])
+    sent = channel.tick([channel.run(MARCH, failure="warehouse")], stars=[due(MARCH)])
+    assert sent == ["run:scx:load:2021-03:warehouse"]
 
 
-def test_a_success_of_the_months_makes_it_good_and_the_next_failure_is_news(listener: Listener) -> None:
-    first = listener.look([listener.run(MARCH, failure="gate")], looks=[due(MARCH)])
-    listener.look([listener.run(FEB, MARCH, APRIL)])
-    assert listener.look([listener.run(MARCH, failure="gate")], looks=[due(MARCH)]) == first
+def test_a_success_of_the_months_resolves_a_failure_and_the_next_one_is_sent(
+    channel: ChannelRecorder,
+) -> None:
+    first = channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[due(MARCH)])
+    channel.tick([channel.run(FEB, MARCH, APRIL)])
+    assert channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[due(MARCH)]) == first
 
 
-def test_a_failure_a_success_and_a_failure_between_two_looks_are_news(listener: Listener) -> None:
-    first = listener.look([listener.run(MARCH, failure="gate")], looks=[due(MARCH)])
-    runs = [listener.run(MARCH), listener.run(MARCH, failure="gate")]
-    assert listener.look(runs, looks=[due(MARCH)]) == first
+def test_a_failure_a_success_and_a_failure_between_two_ticks_are_sent(channel: ChannelRecorder) -> None:
+    first = channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[due(MARCH)])
+    runs = [channel.run(MARCH), channel.run(MARCH, failure=CHECK_FAILED)]
+    assert channel.tick(runs, stars=[due(MARCH)]) == first
 
 
-def test_a_failure_and_its_success_between_two_looks_are_no_problem_any_more(listener: Listener) -> None:
-    assert listener.look([listener.run(MARCH, failure="gate"), listener.run(MARCH)]) == []
+def test_a_failure_and_its_success_between_two_ticks_are_not_sent(channel: ChannelRecorder) -> None:
+    assert channel.tick([channel.run(MARCH, failure=CHECK_FAILED), channel.run(MARCH)]) == []
 
 
-def test_a_success_that_is_read_again_makes_no_later_failure_good(listener: Listener) -> None:
-    success = listener.run(MARCH)
-    failure = listener.run(MARCH, failure="gate")
-    listener.look([success, failure], looks=[due(MARCH)])
-    assert listener.look([success], looks=[due(MARCH)]) == []
-    assert listener.look([listener.run(MARCH, failure="gate")], looks=[due(MARCH)]) == []
+def test_a_success_that_is_read_again_does_not_resolve_a_later_failure(channel: ChannelRecorder) -> None:
+    success = channel.run(MARCH)
+    failure = channel.run(MARCH, failure=CHECK_FAILED)
+    channel.tick([success, failure], stars=[due(MARCH)])
+    assert channel.tick([success], stars=[due(MARCH)]) == []
+    assert channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[due(MARCH)]) == []
 
 
-def test_months_may_be_made_good_by_several_runs(listener: Listener) -> None:
-    first = listener.look([listener.run(FEB, MARCH, failure="gate")], looks=[due(FEB, MARCH)])
-    listener.look([listener.run(FEB)], looks=[due(MARCH)])
-    assert listener.look([listener.run(FEB, MARCH, failure="gate")], looks=[due(FEB, MARCH)]) == []
-    listener.look([listener.run(FEB)], looks=[due(MARCH)])
-    listener.look([listener.run(MARCH)])
-    assert listener.look([listener.run(FEB, MARCH, failure="gate")], looks=[due(FEB, MARCH)]) == first
+def test_a_failure_can_be_resolved_by_several_runs(channel: ChannelRecorder) -> None:
+    first = channel.tick([channel.run(FEB, MARCH, failure=CHECK_FAILED)], stars=[due(FEB, MARCH)])
+    channel.tick([channel.run(FEB)], stars=[due(MARCH)])
+    assert channel.tick([channel.run(FEB, MARCH, failure=CHECK_FAILED)], stars=[due(FEB, MARCH)]) == []
+    channel.tick([channel.run(FEB)], stars=[due(MARCH)])
+    channel.tick([channel.run(MARCH)])
+    assert channel.tick([channel.run(FEB, MARCH, failure=CHECK_FAILED)], stars=[due(FEB, MARCH)]) == first
 
 
 @pytest.mark.parametrize(
-    ("tables", "what"), [(("users",), "load"), ((), "lake_load")], ids=["of a table", "of the lake"]
+    ("tables", "work"), [(("users",), "load"), ((), "lake_load")], ids=["of a table", "of the lake"]
 )
-def test_a_success_that_makes_something_else_makes_nothing_good(
-    listener: Listener, tables: tuple[str, ...], what: str
+def test_a_success_of_other_work_resolves_nothing(
+    channel: ChannelRecorder, tables: tuple[str, ...], work: str
 ) -> None:
-    listener.look([listener.run(MARCH, failure="gate")], looks=[due(MARCH)])
-    listener.look([listener.run(MARCH, tables=tables, what=what)], looks=[due(MARCH)])
-    assert listener.look([listener.run(MARCH, failure="gate")], looks=[due(MARCH)]) == []
+    channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[due(MARCH)])
+    channel.tick([channel.run(MARCH, tables=tables, work=work)], stars=[due(MARCH)])
+    assert channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[due(MARCH)]) == []
 
 
-def test_a_load_of_which_nothing_is_due_any_more_is_made_good(listener: Listener) -> None:
-    first = listener.look([listener.run(MARCH, failure="gate")], looks=[due(MARCH)])
-    listener.look(looks=[due()])
-    assert listener.look([listener.run(MARCH, failure="gate")], looks=[due(MARCH)]) == first
+def test_a_failed_load_whose_months_are_no_longer_due_is_resolved(channel: ChannelRecorder) -> None:
+    first = channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[due(MARCH)])
+    channel.tick(stars=[due()])
+    assert channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[due(MARCH)]) == first
 
 
-def test_a_failed_load_that_left_nothing_undone_is_told_and_forgotten_after_an_hour(
-    listener: Listener,
+def test_a_failed_load_without_due_months_is_sent_and_dropped_after_an_hour(
+    channel: ChannelRecorder,
 ) -> None:
-    first = listener.look([listener.run(MARCH, failure="gate")])
+    first = channel.tick([channel.run(MARCH, failure=CHECK_FAILED)])
     assert len(first) == 1
-    assert listener.look([listener.run(MARCH, failure="gate")]) == []
-    listener.now += HOUR
-    listener.look()
-    assert listener.look([listener.run(MARCH, failure="gate")]) == first
+    assert channel.tick([channel.run(MARCH, failure=CHECK_FAILED)]) == []
+    channel.now += HOUR
+    channel.tick()
+    assert channel.tick([channel.run(MARCH, failure=CHECK_FAILED)]) == first
 
 
-def test_of_very_many_failures_the_newest_are_remembered(listener: Listener) -> None:
-    runs = [listener.run(what=f"job_{number}", failure="other") for number in range(MOST + 5)]
-    assert len(listener.look(runs)) == MOST
-    assert len(json.loads(listener.cursor)["failures"]) == MOST
+def test_the_newest_of_very_many_failures_are_kept(channel: ChannelRecorder) -> None:
+    runs = [channel.run(work=f"job_{number}", failure="other") for number in range(MAX_FAILURES + 5)]
+    assert len(channel.tick(runs)) == MAX_FAILURES
+    assert len(json.loads(channel.cursor)["failures"]) == MAX_FAILURES
 
 
-# Stars that cannot be looked at
+# Unreachable stars
 
 
-def test_stars_that_cannot_be_looked_at_for_one_reason_are_one_message(listener: Listener) -> None:
-    looks = [StarLook("scx", "bucket"), StarLook("songplays", "bucket")]
-    assert listener.look(looks=looks) == ["unreachable:scx:bucket", "unreachable:songplays:bucket"]
-    assert [problem.stars for problem in listener.told] == [("scx", "songplays")]
-    assert listener.look(looks=looks) == []
+def test_stars_that_are_unreachable_for_one_reason_are_one_message(channel: ChannelRecorder) -> None:
+    stars = [StarObservation("scx", "bucket"), StarObservation("songplays", "bucket")]
+    assert channel.tick(stars=stars) == ["unreachable:scx:bucket", "unreachable:songplays:bucket"]
+    assert [problem.stars for problem in channel.sent] == [("scx", "songplays")]
+    assert channel.tick(stars=stars) == []
 
 
-def test_a_run_that_fails_as_the_look_does_is_told_with_it(listener: Listener) -> None:
-    told = listener.look([listener.run(MARCH, failure="bucket")], looks=[StarLook("scx", "bucket")])
-    assert told == ["unreachable:scx:bucket"]
-    assert listener.told[0].run_id == RUN
+def test_a_run_that_failed_like_the_observation_is_sent_with_it(channel: ChannelRecorder) -> None:
+    sent = channel.tick([channel.run(MARCH, failure="bucket")], stars=[StarObservation("scx", "bucket")])
+    assert sent == ["unreachable:scx:bucket"]
+    assert channel.sent[0].run_id == RUN
 
 
-def test_a_run_that_fails_otherwise_than_the_look_is_told_as_well(listener: Listener) -> None:
-    told = listener.look([listener.run(MARCH, failure="gate")], looks=[StarLook("scx", "bucket")])
-    assert set(told) == {"unreachable:scx:bucket", "run:scx:load:2021-03:gate"}
+def test_a_run_that_failed_unlike_the_observation_is_sent_too(channel: ChannelRecorder) -> None:
+    sent = channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[StarObservation("scx", "bucket")])
+    assert set(sent) == {"unreachable:scx:bucket", f"run:scx:load:2021-03:{CHECK_FAILED}"}
 
 
-def test_a_busy_warehouse_is_no_problem_but_a_run_that_waited_in_vain_is(listener: Listener) -> None:
-    assert listener.look(looks=[StarLook("scx", "busy")]) == []
-    told = listener.look([listener.run(MARCH, failure="busy")], looks=[StarLook("scx", "busy")])
-    assert told == ["run:scx:load:2021-03:busy"]
+def test_a_busy_warehouse_is_no_problem_but_a_run_that_timed_out_is(channel: ChannelRecorder) -> None:
+    assert channel.tick(stars=[StarObservation("scx", "busy")]) == []
+    sent = channel.tick([channel.run(MARCH, failure="busy")], stars=[StarObservation("scx", "busy")])
+    assert sent == ["run:scx:load:2021-03:busy"]
 
 
-def test_nothing_of_a_star_is_forgotten_while_it_cannot_be_looked_at(listener: Listener) -> None:
-    load = RejectingLoad("scx", frozenset({MARCH}), 100, 50, RUN, 1.0)
-    bad = StarLook("scx", due={"2021-04": ""}, rejecting=(load,))
-    listener.look(looks=[bad])
-    listener.now += 7 * HOUR
-    assert listener.look(looks=[bad]) == ["stale:scx:2021-04"]
-    listener.look(looks=[StarLook("scx", "warehouse")])
-    assert listener.look(looks=[bad]) == []
+def test_the_state_of_a_star_is_kept_while_it_is_unreachable(channel: ChannelRecorder) -> None:
+    load = LoadWithRejects("scx", frozenset({MARCH}), 100, 50, RUN, 1.0)
+    bad = StarObservation("scx", due={"2021-04": ""}, rejecting=(load,))
+    channel.tick(stars=[bad])
+    channel.now += 7 * HOUR
+    assert channel.tick(stars=[bad]) == ["stale:scx:2021-04"]
+    channel.tick(stars=[StarObservation("scx", "warehouse")])
+    assert channel.tick(stars=[bad]) == []
 
 
 # Months that are due
 
 
-def test_a_month_is_stale_once_it_is_due_for_longer_than_the_limit(listener: Listener) -> None:
-    assert listener.look(looks=[due(MARCH)]) == []
-    listener.now += 5 * HOUR
-    assert listener.look(looks=[due(MARCH)]) == []
-    listener.now += 2 * HOUR
-    assert listener.look(looks=[due(MARCH)]) == ["stale:scx:2021-03"]
+def test_a_month_is_stale_once_it_is_due_for_longer_than_the_threshold(channel: ChannelRecorder) -> None:
+    assert channel.tick(stars=[due(MARCH)]) == []
+    channel.now += 5 * HOUR
+    assert channel.tick(stars=[due(MARCH)]) == []
+    channel.now += 2 * HOUR
+    assert channel.tick(stars=[due(MARCH)]) == ["stale:scx:2021-03"]
 
 
-def test_a_month_that_is_loaded_again_and_again_is_never_stale(listener: Listener) -> None:
-    for load in range(20):
-        listener.now += HOUR
-        assert listener.look(looks=[due(MARCH, stands=f"load {load}")]) == []
+def test_a_month_that_is_loaded_again_and_again_is_never_stale(channel: ChannelRecorder) -> None:
+    for number in range(20):
+        channel.now += HOUR
+        assert channel.tick(stars=[due(MARCH, load=f"load {number}")]) == []
 
 
-def test_months_that_become_stale_at_once_are_one_message_and_later_ones_another(listener: Listener) -> None:
-    listener.look(looks=[due(FEB, APRIL, UNPARTITIONED.value)])
-    listener.now += HOUR
-    listener.look(looks=[due(FEB, MARCH, APRIL, UNPARTITIONED.value)])
-    listener.now += 5.5 * HOUR
-    listener.look(looks=[due(FEB, MARCH, APRIL, UNPARTITIONED.value)])
-    listener.now += HOUR
-    listener.look(looks=[due(FEB, MARCH, APRIL, UNPARTITIONED.value)])
-    assert [(problem.months, problem.unpartitioned) for problem in listener.told] == [
+def test_months_that_become_stale_together_are_one_message_and_later_ones_another(
+    channel: ChannelRecorder,
+) -> None:
+    channel.tick(stars=[due(FEB, APRIL, UNPARTITIONED.value)])
+    channel.now += HOUR
+    channel.tick(stars=[due(FEB, MARCH, APRIL, UNPARTITIONED.value)])
+    channel.now += 5.5 * HOUR
+    channel.tick(stars=[due(FEB, MARCH, APRIL, UNPARTITIONED.value)])
+    channel.now += HOUR
+    channel.tick(stars=[due(FEB, MARCH, APRIL, UNPARTITIONED.value)])
+    assert [(problem.months, problem.unpartitioned) for problem in channel.sent] == [
         ({FEB, APRIL}, True),
         ({MARCH}, False),
     ]
 
 
-def test_a_month_that_a_failed_run_was_to_load_is_not_told_as_stale(listener: Listener) -> None:
-    listener.look([listener.run(MARCH, failure="gate")], looks=[due(MARCH, APRIL)])
-    listener.now += 7 * HOUR
-    assert listener.look(looks=[due(MARCH, APRIL)]) == ["stale:scx:2021-04"]
+def test_a_month_of_a_failed_run_is_not_sent_as_stale(channel: ChannelRecorder) -> None:
+    channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[due(MARCH, APRIL)])
+    channel.now += 7 * HOUR
+    assert channel.tick(stars=[due(MARCH, APRIL)]) == ["stale:scx:2021-04"]
 
 
 # Rejected rows
 
 
-def test_rejected_rows_are_told_above_the_limit_by_month_and_forgotten_below(listener: Listener) -> None:
-    def rejecting(rejected: int, *months: Month) -> StarLook:
-        return StarLook("scx", rejecting=(RejectingLoad("scx", frozenset(months), 1000, rejected, RUN, 1.0),))
+def test_rejected_rows_are_sent_by_month_above_the_threshold_and_resolved_below(
+    channel: ChannelRecorder,
+) -> None:
+    def rejecting(rejected: int, *months: Month) -> StarObservation:
+        return StarObservation(
+            "scx", rejecting=(LoadWithRejects("scx", frozenset(months), 1000, rejected, RUN, 1.0),)
+        )
 
-    assert listener.look(looks=[rejecting(10, MARCH)]) == []
-    assert listener.look(looks=[rejecting(11, MARCH)]) == ["rejected:scx:2021-03"]
-    assert listener.look(looks=[rejecting(11, MARCH, APRIL)]) == ["rejected:scx:2021-04"]
-    listener.look(looks=[rejecting(1, MARCH, APRIL)])
-    assert len(listener.look(looks=[rejecting(12, MARCH, APRIL)])) == 2
-    assert listener.told[-1].counts == {"rows_read": 1000, "rows_rejected": 12}
-    assert listener.look(looks=[rejecting(12)]) == ["rejected:scx:all"]
+    assert channel.tick(stars=[rejecting(10, MARCH)]) == []
+    assert channel.tick(stars=[rejecting(11, MARCH)]) == ["rejected:scx:2021-03"]
+    assert channel.tick(stars=[rejecting(11, MARCH, APRIL)]) == ["rejected:scx:2021-04"]
+    channel.tick(stars=[rejecting(1, MARCH, APRIL)])
+    assert len(channel.tick(stars=[rejecting(12, MARCH, APRIL)])) == 2
+    assert channel.sent[-1].counts == {"rows_read": 1000, "rows_rejected": 12}
+    assert channel.tick(stars=[rejecting(12)]) == ["rejected:scx:all"]
 
 
 # Checks
@@ -255,72 +269,74 @@ def check(result: Result, name: str = "volume", run: str = RUN) -> CheckState:
     return CheckState("scx", "users", name, result, run_id=run, at=1.0)
 
 
-def test_a_check_that_warned_is_told_until_it_has_passed(listener: Listener) -> None:
+def test_a_check_that_warned_is_open_until_it_passes(channel: ChannelRecorder) -> None:
     unit = "check:scx:users:volume"
-    assert listener.look(checks=[check("warned")]) == [unit]
-    assert listener.look(checks=[check("warned", run="a later one")]) == []
-    assert listener.look(checks=[check("unknown")]) == []
-    assert listener.look(checks=[check("warned")]) == [], (
-        "its run was on its way, or failed: it has not passed"
+    assert channel.tick(checks=[check("warned")]) == [unit]
+    assert channel.tick(checks=[check("warned", run="a later one")]) == []
+    assert channel.tick(checks=[check("unknown")]) == []
+    assert channel.tick(checks=[check("warned")]) == [], (
+        "its run was in progress or failed: it has not passed"
     )
-    assert listener.look(checks=[check("passed")]) == []
-    assert listener.look(checks=[check("warned")]) == [unit]
+    assert channel.tick(checks=[check("passed")]) == []
+    assert channel.tick(checks=[check("warned")]) == [unit]
 
 
-def test_a_check_that_warned_and_passed_between_two_looks_is_told_once(listener: Listener) -> None:
-    """As when one load warns, and the next one, of other months, does not."""
-    listener.look()
-    runs = [replace(listener.run(MARCH), states=(check(result),)) for result in ("warned", "passed")]
-    assert listener.look(runs, [check("passed")]) == [check("passed").unit]
-    assert listener.look(checks=[check("passed")]) == []
+def test_a_check_that_warned_and_passed_between_two_ticks_is_sent_once(channel: ChannelRecorder) -> None:
+    """One load warns, and the next one, of other months, does not."""
+    channel.tick()
+    runs = [replace(channel.run(MARCH), states=(check(result),)) for result in ("warned", "passed")]
+    assert channel.tick(runs, [check("passed")]) == [check("passed").unit]
+    assert channel.tick(checks=[check("passed")]) == []
 
 
-def test_a_check_that_passed_and_warned_again_between_two_looks_is_told_again(listener: Listener) -> None:
-    listener.look(checks=[check("warned")])
-    runs = [replace(listener.run(MARCH), states=(check(result),)) for result in ("passed", "warned")]
-    assert listener.look(runs, [check("warned")]) == [check("passed").unit]
-    assert listener.look(checks=[check("warned")]) == []
+def test_a_check_that_passed_and_warned_again_between_two_ticks_is_sent_again(
+    channel: ChannelRecorder,
+) -> None:
+    channel.tick(checks=[check("warned")])
+    runs = [replace(channel.run(MARCH), states=(check(result),)) for result in ("passed", "warned")]
+    assert channel.tick(runs, [check("warned")]) == [check("passed").unit]
+    assert channel.tick(checks=[check("warned")]) == []
 
 
-def test_a_first_look_tells_no_warning_of_a_check_that_has_passed_since(listener: Listener) -> None:
-    run = replace(listener.run(MARCH), states=(check("warned"), check("warned", "freshness")))
-    assert listener.look([run], [check("passed"), check("unknown", "freshness")]) == [
+def test_the_first_tick_sends_no_warning_of_a_check_that_has_passed_since(channel: ChannelRecorder) -> None:
+    run = replace(channel.run(MARCH), states=(check("warned"), check("warned", "freshness")))
+    assert channel.tick([run], [check("passed"), check("unknown", "freshness")]) == [
         "check:scx:users:freshness"
     ]
 
 
-def test_the_checks_of_one_run_are_one_message(listener: Listener) -> None:
-    listener.look(checks=[check("warned"), check("warned", "freshness")])
-    assert [[item.name for item in problem.checks] for problem in listener.told] == [["volume", "freshness"]]
+def test_the_checks_of_one_run_are_one_message(channel: ChannelRecorder) -> None:
+    channel.tick(checks=[check("warned"), check("warned", "freshness")])
+    assert [[item.name for item in problem.checks] for problem in channel.sent] == [["volume", "freshness"]]
 
 
-def test_the_checks_of_a_load_that_the_gate_kept_out_are_told_with_its_run(listener: Listener) -> None:
+def test_warnings_of_a_load_that_was_not_published_are_not_sent_as_checks(channel: ChannelRecorder) -> None:
     states = [check("failed", "unique_user_id"), check("warned")]
-    assert listener.look(checks=states) == []
+    assert channel.tick(checks=states) == []
 
 
-def test_rejected_rows_are_not_told_as_a_check(listener: Listener) -> None:
-    assert listener.look(checks=[check("warned", "rejected_rows")]) == []
+def test_rejected_rows_are_not_sent_as_a_check(channel: ChannelRecorder) -> None:
+    assert channel.tick(checks=[check("warned", "rejected_rows")]) == []
 
 
-# The memory
+# The state
 
 
-def test_a_channel_that_is_down_is_told_when_it_is_back(listener: Listener) -> None:
-    listener.unheard = True
+def test_a_channel_that_was_down_is_sent_the_problem_once_it_is_back(channel: ChannelRecorder) -> None:
+    channel.down = True
     for _ in range(3):
-        assert len(listener.look(checks=[check("warned")])) == 1
-    listener.unheard = False
-    assert len(listener.look(checks=[check("warned")])) == 1
-    assert listener.look(checks=[check("warned")]) == []
+        assert len(channel.tick(checks=[check("warned")])) == 1
+    channel.down = False
+    assert len(channel.tick(checks=[check("warned")])) == 1
+    assert channel.tick(checks=[check("warned")]) == []
 
 
-def test_what_is_remembered_comes_back_from_the_cursor(listener: Listener) -> None:
-    looks = [due(MARCH, UNPARTITIONED.value, stands="a load")]
-    listener.look([listener.run(FEB, APRIL, failure="gate", tables=("users",))], [check("warned")], looks)
-    memory = replace(read_cursor(listener.cursor), seen={RUN: 1.5})
-    assert read_cursor(write_cursor(memory)) == memory
-    assert memory.failures[0].left == {FEB, APRIL}
+def test_the_state_survives_the_cursor(channel: ChannelRecorder) -> None:
+    stars = [due(MARCH, UNPARTITIONED.value, load="a load")]
+    channel.tick([channel.run(FEB, APRIL, failure=CHECK_FAILED, tables=("users",))], [check("warned")], stars)
+    state = replace(read_cursor(channel.cursor), seen={RUN: 1.5})
+    assert read_cursor(write_cursor(state)) == state
+    assert state.failures[0].remaining == {FEB, APRIL}
 
 
 @pytest.mark.parametrize(
@@ -335,32 +351,32 @@ def test_what_is_remembered_comes_back_from_the_cursor(listener: Listener) -> No
         "{}",
         '{"version":0}',
         '{"version":1}',
-        '{"version":1,"told":7}',
+        '{"version":1,"told":7}',  # codespell:ignore
     ],
 )
-def test_a_corrupt_cursor_is_as_good_as_an_empty_one(cursor: str | None) -> None:
-    assert read_cursor(cursor) == Memory()
+def test_a_corrupt_cursor_counts_as_empty(cursor: str | None) -> None:
+    assert read_cursor(cursor) == SensorState()
 
 
 @given(st.data())
-def test_a_damaged_cursor_is_read_or_as_good_as_none(data: st.DataObject) -> None:
-    listener = Listener()
-    listener.look([listener.run(MARCH, failure="gate")], [check("warned")], [due(MARCH)])
-    kept = json.loads(listener.cursor)
-    name = data.draw(st.sampled_from(sorted(kept)))
-    kept[name] = data.draw(
+def test_a_damaged_cursor_is_parsed_or_counts_as_empty(data: st.DataObject) -> None:
+    channel = ChannelRecorder()
+    channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], [check("warned")], [due(MARCH)])
+    stored = json.loads(channel.cursor)
+    name = data.draw(st.sampled_from(sorted(stored)))
+    stored[name] = data.draw(
         st.none() | st.integers() | st.text() | st.lists(st.integers()) | st.just({"a": 1})
     )
-    assert isinstance(read_cursor(json.dumps(kept)), Memory)
+    assert isinstance(read_cursor(json.dumps(stored)), SensorState)
 
 
-def test_the_cursor_does_not_grow_from_look_to_look(listener: Listener) -> None:
+def test_the_cursor_does_not_grow_from_tick_to_tick(channel: ChannelRecorder) -> None:
     for _ in range(3):
-        listener.look([listener.run(MARCH, failure="gate")], [check("warned")], [due(MARCH)])
-    size = len(listener.cursor)
+        channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], [check("warned")], [due(MARCH)])
+    size = len(channel.cursor)
     for _ in range(50):
-        listener.look([listener.run(MARCH, failure="gate")], [check("warned")], [due(MARCH)])
-    assert abs(len(listener.cursor) - size) < 10
+        channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], [check("warned")], [due(MARCH)])
+    assert abs(len(channel.cursor) - size) < 10
 
 
 @pytest.mark.parametrize(
@@ -372,10 +388,10 @@ def test_the_cursor_does_not_grow_from_look_to_look(listener: Listener) -> None:
         {"counts": {"rows of Anna Kim": 1}},
     ],
 )
-def test_a_text_that_is_no_name_cannot_get_into_a_problem(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="no name"):
+def test_a_problem_refuses_texts_that_are_not_names(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="not a name"):
         replace(Problem("run", ("u",), "g", 1.0), **wrong)  # type: ignore[arg-type]
 
 
-def test_a_run_whose_id_is_none_of_dagsters_has_no_link() -> None:
+def test_a_malformed_run_id_is_not_linked() -> None:
     assert Problem("run", ("u",), "g", 1.0, run_id="../../etc/passwd").run_id == ""

@@ -1,2 +1,4 @@
-"""The stars' SQL cases (`stars/<star>/cases/<table>.yaml`: input rows → expected rows), run on every engine.
-What a case looks like is explained in the first lines of `stars/scx/cases/users.yaml`."""
+"""The SQL cases of the stars (`stars/<star>/cases/<table>.yaml`: input rows → expected rows), run on every engine.
+
+The format of a case is explained in `stars/scx/cases/users.yaml`.
+"""

@@ -1,5 +1,7 @@
 """The engines that cases run on.
-What all tests share is one folder up."""
+
+Fixtures that all tests share do not belong here.
+"""
 
 from __future__ import annotations
 

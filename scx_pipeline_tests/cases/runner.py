@@ -1,5 +1,7 @@
-"""Reading SQL cases and running them: rows into a warehouse's tables, the table published, its rows compared.
-Which cases there are, and on which engines they run, is in test_cases."""
+"""The runner of SQL cases: rows are inserted into a warehouse, the table is published, and its rows are compared.
+
+Which cases exist does not belong here.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ from scx_pipeline.warehouse.warehouse import Warehouse
 Row = Mapping[str, Any]
 Values = tuple[Hashable, ...]
 
-# What YAML makes of a value of each type; a text that looks like a number or a date must be quoted.
+# The Python types of YAML values by column type; a text that looks like a number or a date must be quoted.
 _READ_AS: Mapping[str, tuple[type, ...]] = {
     "varchar": (str,),
     "decimal": (int, float),
@@ -43,12 +45,12 @@ _FILLERS: Mapping[str, Hashable] = {
 
 
 class CaseError(AssertionError):
-    """A case is written wrongly, or the rows are not those it expects; the message names file and case."""
+    """A case is invalid, or the rows are not the expected ones; the message names file and case."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """Rows of the tables that a table's SQL reads, and the rows that it must give."""
+    """The rows of the tables that a table's SQL reads, and the rows that it must return."""
 
     path: Path
     name: str
@@ -64,7 +66,7 @@ class Case:
 
 
 def read_cases(path: Path) -> list[Case]:
-    """The cases of a file; what they say is checked when they run. Raises CaseError for what is no file of cases."""
+    """Read the cases of a file; their content is checked when they run. Raises CaseError for an invalid file."""
     try:
         document = yaml.load(path.read_text("utf-8"), Loader=_Loader)
     except yaml.YAMLError as error:
@@ -91,11 +93,11 @@ def _is_case(facts: Any) -> bool:
 
 
 def run_case(case: Case, compiled: CompiledStar, warehouse: Warehouse) -> None:
-    """Publish the table from the given rows and compare. Raises CaseError unless exactly the expected rows come out.
+    """Publish the table from the given rows and compare. Raises CaseError unless the result is exactly the expected rows.
 
     Rows of several months are published at once, month by month and backwards, each time into an empty table; and all
-    at once a second time, which must change nothing. A table without months is made whole twice, and the second time
-    no row of it may be written.
+    at once a second time, which must change nothing. An unpartitioned table is built twice, and the second time no
+    row may be written.
     """
     table = _table(case, compiled)
     given = {
@@ -104,26 +106,26 @@ def run_case(case: Case, compiled: CompiledStar, warehouse: Warehouse) -> None:
     }
     columns, expected = _expected(case, table)
     _fill(warehouse, compiled, given)
-    for way, spans in _ways(compiled, table, given).items():
-        if way != "a second time":
+    for order, scopes in _publish_orders(compiled, table, given).items():
+        if order != "a second time":
             _empty(warehouse, compiled, table)
-        for span in spans:
+        for scope in scopes:
             with warehouse.transaction(compiled.star.name) as session:
                 session.begin()
-                written = publish.publish_table(session, compiled, table, span)
-                if written and way == "a second time":
-                    raise case.error(f"{written} rows written when it was published {way}")
-        found = _standing(warehouse, compiled, table, columns)
-        _compare(case, f"published {way} on {warehouse.capabilities.name}", columns, expected, found)
+                written = publish.publish_table(session, compiled, table, scope)
+                if written and order == "a second time":
+                    raise case.error(f"{written} rows written when it was published {order}")
+        found = _read_rows(warehouse, compiled, table, columns)
+        _compare(case, f"published {order} on {warehouse.capabilities.name}", columns, expected, found)
 
 
 def _table(case: Case, compiled: CompiledStar) -> Table:
-    """The case's table; all that the case names must exist, and be what the table's SQL reads."""
-    derived = [table.name for table in compiled.star.derived]
+    """Return the case's table, and check that its SQL reads all tables that the case names."""
+    derived = [table.name for table in compiled.star.derived_tables]
     if case.table not in derived:
-        raise case.error(f"{case.table!r} is not made by SQL{_nearest(case.table, derived)}")
+        raise case.error(f"{case.table!r} is not a derived table{_nearest(case.table, derived)}")
     table = compiled.star.table(case.table)
-    reads = sorted(compiled.reads(table))
+    reads = sorted(compiled.inputs_of(table))
     for name in case.given:
         if name not in reads:
             raise case.error(f"given: {case.table} does not read {name!r}{_nearest(name, reads)}")
@@ -131,20 +133,20 @@ def _table(case: Case, compiled: CompiledStar) -> Table:
 
 
 def _values(case: Case, table: Table, rows: Sequence[Row]) -> list[Values]:
-    """The rows as the table's columns, filled up."""
+    """Return the values of all columns, with defaults for those that a row does not name."""
     for number, row in enumerate(rows, start=1):
         where = f"given: {table.name}, row {number}"
         _check_row(case, table, row, where)
-        for name in dict.fromkeys((*table.key, *([table.event_time_column] if table.partitioned else []))):
+        for name in dict.fromkeys((*table.key, *([table.event_time_column] if table.is_partitioned else []))):
             if row.get(name) is None:
-                raise case.error(f"{where}: must say its {name}")
+                raise case.error(f"{where}: must have a value of {name}")
     return [
         tuple(_value(column, row.get(column.name), fill=True) for column in table.columns) for row in rows
     ]
 
 
 def _expected(case: Case, table: Table) -> tuple[tuple[str, ...], list[Values]]:
-    """The columns that the expected rows name, and their values."""
+    """Return the columns that the expected rows name, and their values."""
     columns = tuple(case.expect[0]) if case.expect else table.column_names
     for number, row in enumerate(case.expect, start=1):
         _check_row(case, table, row, f"expect: row {number}")
@@ -168,7 +170,7 @@ def _check_row(case: Case, table: Table, row: Row, where: str) -> None:
         ):
             hint = ": quote it" if wanted == (str,) else ""
             raise case.error(
-                f"{where}: {name} is {column.type}, but {value!r} is a {type(value).__name__}{hint}"
+                f"{where}: {name} is {column.type}, but {value!r} is of type {type(value).__name__}{hint}"
             )
 
 
@@ -190,30 +192,30 @@ def _nearest(name: str, known: Sequence[str]) -> str:
     return f"; did you mean {near[0]}?" if near else f"; it may be: {', '.join(known)}"
 
 
-def _ways(
+def _publish_orders(
     compiled: CompiledStar, published: Table, given: Mapping[Table, Sequence[Values]]
 ) -> dict[str, Sequence[LoadScope]]:
-    """The orders in which the months of the rows can be published; a table without months is made whole, twice."""
-    if published.unpartitioned:
+    """Return the orders in which to publish the months of the rows; an unpartitioned table is built twice."""
+    if published.is_unpartitioned:
         return {"at once": [UNPARTITIONED], "a second time": [UNPARTITIONED]}
     months = sorted(
         {
             Month.of(row[table.column_names.index(table.event_time_column)])  # type: ignore[arg-type]
             for table, rows in given.items()
-            if table.partitioned
+            if table.is_partitioned
             for row in rows
         }
     ) or [compiled.star.first_month]
-    whole = [MonthRange(months[0], months[-1])]
-    ways: dict[str, Sequence[LoadScope]] = {"at once": whole, "a second time": whole}
+    all_months = [MonthRange(months[0], months[-1])]
+    orders: dict[str, Sequence[LoadScope]] = {"at once": all_months, "a second time": all_months}
     if len(months) > 1:
         single = [MonthRange(month, month) for month in months]
-        ways |= {"month by month": single, "backwards": single[::-1]}
-    return ways
+        orders |= {"month by month": single, "backwards": single[::-1]}
+    return orders
 
 
 def _fill(warehouse: Warehouse, compiled: CompiledStar, given: Mapping[Table, Sequence[Values]]) -> None:
-    """Make the star's tables, and put the given rows into them."""
+    """Create the star's tables, and insert the given rows."""
     tables = [table.name for table in compiled.star.tables]
     with warehouse.transaction(compiled.star.name) as session:
         session.begin()
@@ -226,16 +228,16 @@ def _empty(warehouse: Warehouse, compiled: CompiledStar, table: Table) -> None:
     with warehouse.transaction(compiled.star.name) as session:
         session.begin()
         session.execute(f"DELETE FROM {qualified(compiled.star.schema_name, table)}")
-        if not table.partitioned and not table.unpartitioned:
+        if not table.is_partitioned and not table.is_unpartitioned:
             session.execute(
                 f"DELETE FROM {qualified(STATE_SCHEMA, latest_rows.latest_rows_table(compiled, table))}"
             )
 
 
-def _standing(
+def _read_rows(
     warehouse: Warehouse, compiled: CompiledStar, table: Table, columns: Sequence[str]
 ) -> list[Values]:
-    with warehouse.inspecting() as session:
+    with warehouse.open_read_only() as session:
         assert session is not None
         return session.rows(f"SELECT {names(columns)} FROM {qualified(compiled.star.schema_name, table)}")
 
@@ -243,14 +245,14 @@ def _standing(
 def _compare(
     case: Case, how: str, columns: Sequence[str], expected: list[Values], found: list[Values]
 ) -> None:
-    missing, surplus = Counter(expected) - Counter(found), Counter(found) - Counter(expected)
-    if missing or surplus:
-        told = [
+    missing, unexpected = Counter(expected) - Counter(found), Counter(found) - Counter(expected)
+    if missing or unexpected:
+        lines = [
             f"  {what} {row}"
-            for what, rows in (("expected", missing), ("but found", surplus))
+            for what, rows in (("expected", missing), ("but found", unexpected))
             for row in _shown(columns, rows)
         ]
-        raise case.error("\n".join([how, *told]))
+        raise case.error("\n".join([how, *lines]))
 
 
 def _shown(columns: Sequence[str], rows: Counter[Values]) -> Iterator[str]:
@@ -262,13 +264,13 @@ def _shown(columns: Sequence[str], rows: Counter[Values]) -> Iterator[str]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML that refuses a key that stands twice, of which it would silently take the last."""
+    """A YAML loader that refuses duplicate keys instead of silently using the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for number, key in enumerate(keys):
             if key in keys[:number]:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"{key!r} stands here twice", node.value[number][0].start_mark
+                    None, None, f"{key!r} is a duplicate key", node.value[number][0].start_mark
                 )
         return super().construct_mapping(node, deep)

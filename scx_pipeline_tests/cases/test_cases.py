@@ -1,5 +1,7 @@
-"""Every star's SQL cases on DuckDB and on PostgreSQL, and how a case that is written wrongly is told.
-How a case is run is in runner; a new star's cases are found by their folder."""
+"""The SQL cases of every star on DuckDB and PostgreSQL, and the errors about invalid cases.
+
+Running a case does not belong here.
+"""
 
 from __future__ import annotations
 
@@ -35,12 +37,12 @@ def test_case(case: Case, warehouse: Warehouse) -> None:
 
 
 @pytest.mark.parametrize("name", star_names())
-def test_every_table_made_by_sql_has_cases(name: str) -> None:
+def test_every_derived_table_has_cases(name: str) -> None:
     with_cases = {path.stem for path in (stars_folder() / name / "cases").glob("*.yaml") if read_cases(path)}
-    assert with_cases == {table.name for table in compiled(name).star.derived}
+    assert with_cases == {table.name for table in compiled(name).star.derived_tables}
 
 
-# A case that is written wrongly
+# Invalid cases
 
 SOUND = """
 some case:
@@ -53,7 +55,7 @@ some case:
 
 
 def failure(tmp_path: Path, text: str, table: str = "users", star: str = "scx") -> str:
-    """What a case of a star is failed with, on DuckDB."""
+    """Return the error about a case of a star, on DuckDB."""
     path = tmp_path / star / "cases" / f"{table}.yaml"
     path.parent.mkdir(parents=True)
     path.write_text(text, "utf-8")
@@ -68,7 +70,7 @@ def failure(tmp_path: Path, text: str, table: str = "users", star: str = "scx") 
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "expected"),
     [
         (
             "staging_cleansed_logs",
@@ -90,24 +92,32 @@ def failure(tmp_path: Path, text: str, table: str = "users", star: str = "scx") 
             "- {user_id: 211, plan: 1, email",
             "expect: row 1: users has no column 'plan'; did you mean plan_id?",
         ),
-        ("job_id: 1, ", "", "given: staging_cleansed_logs, row 1: must say its job_id"),
+        ("job_id: 1, ", "", "given: staging_cleansed_logs, row 1: must have a value of job_id"),
         (
             ", created_at: 2021-04-01 08:00:00",
             "",
-            "given: staging_cleansed_logs, row 1: must say its created_at",
+            "given: staging_cleansed_logs, row 1: must have a value of created_at",
         ),
         (
             "email_encrypted: a, ",
             "email_encrypted: 010203, ",
-            "row 1: email_encrypted is varchar(150), but 4227 is a int: quote it",
+            "row 1: email_encrypted is varchar(150), but 4227 is of type int: quote it",
         ),
-        ("user_id: 211, email_encrypted: a, ", "user_id: x, ", "row 1: user_id is integer, but 'x' is a str"),
+        (
+            "user_id: 211, email_encrypted: a, ",
+            "user_id: x, ",
+            "row 1: user_id is integer, but 'x' is of type str",
+        ),
         (
             "user_id: 211, email_encrypted: a, ",
             "user_id: true, ",
-            "row 1: user_id is integer, but True is a bool",
+            "row 1: user_id is integer, but True is of type bool",
         ),
-        ("2021-04-01 08:00:00", "yesterday", "row 1: created_at is timestamp, but 'yesterday' is a str"),
+        (
+            "2021-04-01 08:00:00",
+            "yesterday",
+            "row 1: created_at is timestamp, but 'yesterday' is of type str",
+        ),
         (
             "a}\n",
             "a}\n    - {user_id: 212}\n",
@@ -115,15 +125,17 @@ def failure(tmp_path: Path, text: str, table: str = "users", star: str = "scx") 
         ),
     ],
 )
-def test_a_case_that_cannot_be_right_is_told(tmp_path: Path, old: str, new: str, told: str) -> None:
+def test_an_invalid_case_is_reported_with_its_location(
+    tmp_path: Path, old: str, new: str, expected: str
+) -> None:
     assert old in SOUND
     message = failure(tmp_path, SOUND.replace(old, new, 1))
     assert message.startswith("users.yaml: some case: ")
-    assert message.endswith(told)
+    assert message.endswith(expected)
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "expected"),
     [
         (
             "    - {user_id: 211, email_encrypted: a}\n",
@@ -142,18 +154,18 @@ def test_a_case_that_cannot_be_right_is_told(tmp_path: Path, old: str, new: str,
         ),
     ],
 )
-def test_rows_that_are_not_the_expected_ones_are_shown(tmp_path: Path, old: str, new: str, told: str) -> None:
+def test_missing_and_unexpected_rows_are_shown(tmp_path: Path, old: str, new: str, expected: str) -> None:
     message = failure(tmp_path, SOUND.replace(old, new))
-    assert message == f"users.yaml: some case: published at once on duckdb\n  {told}"
+    assert message == f"users.yaml: some case: published at once on duckdb\n  {expected}"
 
 
 @pytest.mark.parametrize(
-    ("table", "text", "told"),
+    ("table", "text", "expected"),
     [
         (
             "songplays",
             "x: {given: {songs: [{title: a}]}, expect: []}\n",
-            "given: songs, row 1: must say its song_id",
+            "given: songs, row 1: must have a value of song_id",
         ),
         (
             "songs",
@@ -162,21 +174,21 @@ def test_rows_that_are_not_the_expected_ones_are_shown(tmp_path: Path, old: str,
         ),
     ],
 )
-def test_a_table_without_months_is_given_and_compared_as_others_are(
-    tmp_path: Path, table: str, text: str, told: str
+def test_unpartitioned_tables_are_filled_and_compared_like_others(
+    tmp_path: Path, table: str, text: str, expected: str
 ) -> None:
-    assert failure(tmp_path, text, table, "songplays") == f"{table}.yaml: x: {told}"
+    assert failure(tmp_path, text, table, "songplays") == f"{table}.yaml: x: {expected}"
 
 
-def test_a_table_without_months_that_is_made_again_may_write_nothing(
+def test_publishing_an_unpartitioned_table_again_must_write_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         publish, "_equal", lambda session, column: "n.song_id = t.song_id AND n.year = t.year"
     )
     text = "x: {given: {staging_songs: [{song_id: SO1, year: 7}, {song_id: SO2}]}, expect: [{song_id: SO1}, {song_id: SO2}]}\n"
-    told = failure(tmp_path, text, "songs", "songplays")
-    assert told == "songs.yaml: x: 2 rows written when it was published a second time"
+    message = failure(tmp_path, text, "songs", "songplays")
+    assert message == "songs.yaml: x: 2 rows written when it was published a second time"
 
 
 @pytest.mark.parametrize(
@@ -190,7 +202,7 @@ def test_a_table_without_months_that_is_made_again_may_write_nothing(
         "x: {given: {}, expect: [1]}\n",
     ],
 )
-def test_a_case_has_what_is_given_and_what_is_expected(tmp_path: Path, text: str) -> None:
+def test_a_case_must_have_given_and_expected_rows(tmp_path: Path, text: str) -> None:
     assert (
         failure(tmp_path, text)
         == "users.yaml: x: a case is `given:` with the rows of tables, and `expect:` with rows"
@@ -198,12 +210,12 @@ def test_a_case_has_what_is_given_and_what_is_expected(tmp_path: Path, text: str
 
 
 @pytest.mark.parametrize("text", [SOUND + SOUND, SOUND.replace("job_id: 1", "job_id: 1, job_id: 2")])
-def test_what_stands_twice_is_told_with_its_line(tmp_path: Path, text: str) -> None:
+def test_a_duplicate_key_in_a_case_is_reported_with_its_line(tmp_path: Path, text: str) -> None:
     message = failure(tmp_path, text)
-    assert "stands here twice" in message
+    assert "is a duplicate key" in message
     assert "line" in message
 
 
 @pytest.mark.parametrize("table", ["staging_cleansed_logs", "nothing"])
-def test_cases_are_of_tables_that_are_made_by_sql(tmp_path: Path, table: str) -> None:
-    assert f"{table!r} is not made by SQL; " in failure(tmp_path, SOUND, table)
+def test_cases_of_tables_that_are_not_derived_are_refused(tmp_path: Path, table: str) -> None:
+    assert f"{table!r} is not a derived table; " in failure(tmp_path, SOUND, table)

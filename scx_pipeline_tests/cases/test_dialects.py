@@ -1,5 +1,7 @@
-"""Values that engines compute each in their own way: written as for Redshift, they must be Redshift's everywhere.
-What cannot be the same on every engine is refused, which is tested with the SQL files' other mistakes."""
+"""Values that engines compute differently: written in Redshift's dialect, they have Redshift's result on every engine.
+
+SQL that cannot have the same result everywhere is tested with the errors of SQL files.
+"""
 
 from __future__ import annotations
 
@@ -63,12 +65,12 @@ BY_ROW = {
 }
 
 
-def test_values_of_all_rows_are_redshifts(star: StarCopy, warehouse: Warehouse) -> None:
+def test_aggregates_have_the_values_of_redshift(star: StarCopy, warehouse: Warehouse) -> None:
     [row] = executed(star, warehouse, list(OF_ALL_ROWS))
     assert dict(zip(OF_ALL_ROWS, row, strict=True)) == OF_ALL_ROWS
 
 
-def test_values_of_each_row_are_redshifts(star: StarCopy, warehouse: Warehouse) -> None:
+def test_row_expressions_have_the_values_of_redshift(star: StarCopy, warehouse: Warehouse) -> None:
     columns = zip(*executed(star, warehouse, list(BY_ROW), "ORDER BY job_id"), strict=True)
     assert {value: list(column) for value, column in zip(BY_ROW, columns, strict=True)} == BY_ROW
 
@@ -93,7 +95,7 @@ def test_texts_are_ordered_by_their_bytes(star: StarCopy, warehouse: Warehouse, 
         "SELECT 'a' AS x FROM staging_cleansed_logs UNION SELECT 'b' AS x FROM staging_cleansed_logs ORDER BY x",
     ],
 )
-def test_where_only_an_output_s_name_may_order_it_does(
+def test_order_by_an_output_name_works_where_only_output_names_are_allowed(
     star: StarCopy, warehouse: Warehouse, query: str
 ) -> None:
     assert queried(star, warehouse, query) == [("a",), ("b",)]
@@ -107,18 +109,18 @@ def star(tmp_path: Path) -> StarCopy:
 def executed(
     star: StarCopy, warehouse: Warehouse, values: list[str], order: str = ""
 ) -> list[tuple[object, ...]]:
-    """The values, as a query of the star in Redshift's dialect, of the three rows."""
+    """Run a query of the star for these expressions over the three rows, in Redshift's dialect."""
     listed = ", ".join(f"{value} AS value_{number}" for number, value in enumerate(values))
     return queried(star, warehouse, f"SELECT {listed} FROM staging_cleansed_logs {order}")
 
 
 def queried(star: StarCopy, warehouse: Warehouse, sql: str) -> list[tuple[object, ...]]:
-    """A query of the star in Redshift's dialect, of the three rows."""
+    """Run a query of the star over the three rows, in Redshift's dialect."""
     star.write("queries/values.sql", sql)
     star.replace("  queries:\n", "  queries:\n    - {name: values, title: Some values}\n")
     compiled = star.load()
     query = next(query for query in compiled.star.queries if query.name == "values")
-    staging = compiled.star.staging[0]
+    staging = compiled.star.staging_tables[0]
     with warehouse.transaction("scx") as session:
         session.begin()
         prepare_tables(
@@ -126,6 +128,6 @@ def queried(star: StarCopy, warehouse: Warehouse, sql: str) -> list[tuple[object
         )
         columns = [staging.column(name) for name in COLUMNS]
         session.insert_rows(qualified(compiled.star.schema_name, staging), columns, ROWS)
-    with warehouse.inspecting() as session:
+    with warehouse.open_read_only() as session:
         assert session is not None
-        return session.rows(compiled.query(query, session.capabilities))
+        return session.rows(compiled.query_sql(query, session.capabilities))

@@ -1,2 +1,4 @@
-"""The `scx` command and the README, as a person uses them.
-What the engine and Dagster do underneath is tested in their own folders."""
+"""Tests of the `scx` command: output, JSON, exit codes and error messages.
+
+What the packages below do is tested in their own folders.
+"""

@@ -1,5 +1,7 @@
-"""A runner for the `scx` command in this process, and a small generated bucket that is loaded once.
-Tests of single commands are beside it."""
+"""A runner of the `scx` command in this process, and a small generated bucket.
+
+Fixtures of one command are in its test module.
+"""
 
 from __future__ import annotations
 
@@ -13,48 +15,48 @@ from scx_pipeline.cli.main import app, main
 
 
 @dataclass(frozen=True)
-class Told:
-    """How a command ended, and what it said."""
+class CommandResult:
+    """The exit code of a command and its output."""
 
     code: int
     out: str
     err: str
 
 
-Scx = Callable[..., Told]
+Scx = Callable[..., CommandResult]
 
 
 @pytest.fixture
 def scx(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Scx:
-    """Run `scx` with arguments, as the console script does."""
+    """Return a function that runs `scx` with arguments, as the console script does."""
     monkeypatch.setenv("COLUMNS", "200")
 
-    def run(*arguments: str) -> Told:
+    def run(*arguments: str) -> CommandResult:
         code = 0
         capsys.readouterr()
         try:
             main(lambda: app(list(arguments), prog_name="scx"))
         except SystemExit as end:
             code = int(end.code or 0) if not isinstance(end.code, str) else 1
-        said = capsys.readouterr()
-        return Told(code, said.out, said.err)
+        output = capsys.readouterr()
+        return CommandResult(code, output.out, output.err)
 
     return run
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty SCX_HOME."""
+    """Return an empty SCX_HOME."""
     monkeypatch.setenv("SCX_HOME", str(tmp_path / "home"))
     yield tmp_path / "home"
 
 
 @pytest.fixture
 def bucket(home: Path, scx: Scx) -> Path:
-    """An SCX_HOME with a small generated bucket: three months of 2021, some dirt in them."""
-    told = scx(
+    """Return the bucket of an SCX_HOME: three months of 2021, with some invalid rows."""
+    result = scx(
         *("generate", "scx", "--to", "2021-03", "--months", "3", "--jobs", "300"),
         *("--bad-rows", "6", "--duplicates", "4", "--late-rows", "2"),
     )
-    assert told.code == 0, told.err
+    assert result.code == 0, result.err
     return home / "bucket"

@@ -1,5 +1,7 @@
-"""`scx alerts` and `scx alerts try`: what stands, told from what the sensor knows, and channels tried at real receivers.
-Which problems there are, and how the channels work, is tested in alerts/ and unit/."""
+"""`scx alerts` and `scx alerts try`: open problems, and test messages to real receivers.
+
+Which problems there are, and how channels work, is tested in alerts/.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +14,17 @@ from scx_pipeline_tests.cli.conftest import Scx
 from scx_pipeline_tests.support.servers.receivers import SLACK_PATH, TOKEN, hook
 
 
-def test_what_stands_is_shown_and_nobody_is_told(scx: Scx, home: Path) -> None:
-    told = scx("alerts")
-    assert told.code == 0
-    assert "problems that stand: 1" in told.out
-    assert "unreachable  scx, sensor_readings, songplays cannot be looked at" in told.out
-    assert f"the bucket {home}/bucket is not a folder" in told.out
+def test_alerts_prints_open_problems_and_sends_nothing(scx: Scx, home: Path) -> None:
+    result = scx("alerts")
+    assert result.code == 0
+    assert "open problems: 1" in result.out
+    assert "unreachable  scx, sensor_readings, songplays cannot be checked" in result.out
+    assert f"the bucket {home}/bucket is not a folder" in result.out
     (home / "bucket").mkdir()
     assert json.loads(scx("alerts", "--json").out) == []
 
 
-def test_a_load_that_warned_and_one_that_failed_are_shown_with_where_to_look(scx: Scx, bucket: Path) -> None:
+def test_alerts_prints_warned_and_failed_loads_with_links(scx: Scx, bucket: Path) -> None:
     assert scx("load", "scx").code == 0
     (bucket / "auto_classify_jobs" / "2021" / "03" / "bad.csv").write_text("job_id\n1\n")
     assert scx("load", "scx").code == 1
@@ -32,43 +34,47 @@ def test_a_load_that_warned_and_one_that_failed_are_shown_with_where_to_look(scx
     assert {item["kind"] for item in others} == {"check", "rejected"}
 
 
-def test_a_trial_arrives_at_each_channel_and_says_so(scx: Scx, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_alerts_try_delivers_to_each_channel_and_reports_each_result(
+    scx: Scx, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with hook() as slack, hook() as webhook:
         monkeypatch.setenv("SCX_ALERT_SLACK_URL", slack.url(SLACK_PATH))
         monkeypatch.setenv("SCX_ALERT_WEBHOOK_URL", webhook.url("/alerts"))
         monkeypatch.setenv("SCX_ALERT_WEBHOOK_TOKEN", TOKEN)
-        told = scx("alerts", "try")
-        assert told.code == 0, told.err
-        assert told.out.count("it arrived") == 2
+        result = scx("alerts", "try")
+        assert result.code == 0, result.err
+        assert result.out.count("it was delivered") == 2
         assert [body["kind"] for body in webhook.received()] == ["trial"]
-        assert [body["text"] for body in slack.received()] == ["[scx] a trial of the alerts"]
+        assert [body["text"] for body in slack.received()] == ["[scx] test alert"]
         webhook.status = 500
         again = scx("alerts", "try", "--json")
         assert again.code == 1
         assert json.loads(again.out) == [
-            {"channel": "slack", "arrived": True, "message": "it arrived"},
-            {"channel": "webhook", "arrived": False, "message": "it answered 500 (SCX_ALERT_WEBHOOK_URL)"},
+            {"channel": "slack", "delivered": True, "message": "it was delivered"},
+            {"channel": "webhook", "delivered": False, "message": "it answered 500 (SCX_ALERT_WEBHOOK_URL)"},
         ]
 
 
-def test_a_trial_without_a_channel_names_the_settings(scx: Scx) -> None:
-    told = scx("alerts", "try")
-    assert told.code == 1
-    assert all(f"SCX_ALERT_{name}_URL" in told.err for name in ("SLACK", "SMTP", "WEBHOOK"))
+def test_alerts_try_without_a_channel_names_the_settings(scx: Scx) -> None:
+    result = scx("alerts", "try")
+    assert result.code == 1
+    assert all(f"SCX_ALERT_{name}_URL" in result.err for name in ("SLACK", "SMTP", "WEBHOOK"))
 
 
-def test_a_malformed_address_is_named_and_not_shown(scx: Scx, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_malformed_channel_url_is_reported_without_its_secret(
+    scx: Scx, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SCX_ALERT_SLACK_URL", "http://hooks.slack.com/pl4nted")
-    told = scx("alerts")
-    assert told.code == 1
-    assert "SCX_ALERT_SLACK_URL: it must begin with https://" in told.err
-    assert "pl4nted" not in told.err
+    result = scx("alerts")
+    assert result.code == 1
+    assert "SCX_ALERT_SLACK_URL: it must begin with https://" in result.err
+    assert "pl4nted" not in result.err
 
 
-def test_a_warehouse_on_a_server_is_looked_at(
+def test_alerts_reads_a_warehouse_on_a_server(
     scx: Scx, bucket: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SCX_WAREHOUSE_URL", postgres_url)
-    told = scx("alerts")
-    assert told.code == 0, told.err
-    assert "cannot be looked at" not in told.out + told.err
+    result = scx("alerts")
+    assert result.code == 0, result.err
+    assert "cannot be checked" not in result.out + result.err

@@ -1,5 +1,7 @@
-"""Every command of `scx`: what it prints, its JSON, its exit code, and what it says to a mistake.
-The rows themselves are compared in pipeline/."""
+"""The top-level commands of `scx`: output, JSON, exit codes and error messages.
+
+The rows that they load are compared in loading/.
+"""
 
 from __future__ import annotations
 
@@ -36,29 +38,29 @@ COMMANDS = list(_commands(typer.main.get_command(app)))  # type: ignore[arg-type
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_every_command_has_help_with_an_example(scx: Scx, words: tuple[str, ...]) -> None:
-    told = scx(*words, "--help")
-    assert told.code == 0
-    assert f"Usage: scx {' '.join(words)}" in told.out
-    assert f"scx {' '.join(words)}" in told.out.split("Example:")[1]
+    result = scx(*words, "--help")
+    assert result.code == 0
+    assert f"Usage: scx {' '.join(words)}" in result.out
+    assert f"scx {' '.join(words)}" in result.out.split("Example:")[1]
 
 
-def test_a_group_lists_its_commands(scx: Scx) -> None:
+def test_help_of_a_group_lists_its_commands(scx: Scx) -> None:
     assert all(
         word in scx("cloud", "--help").out for word in ("create", "status", "pause", "resume", "destroy")
     )
 
 
-def test_generate_reports_what_a_right_load_must_find(scx: Scx, home: Path) -> None:
-    told = scx(
+def test_generate_reports_what_a_correct_load_must_find(scx: Scx, home: Path) -> None:
+    result = scx(
         "generate", "scx", "--to", "2021-02", "--months", "2", "--jobs", "50", "--bad-rows", "3", "--json"
     )
-    report = json.loads(told.out)
+    report = json.loads(result.out)
     assert (report["jobs"], report["bad_rows"], report["objects"]) == (50, 3, 2)
     assert sum(report["jobs_by_month"].values()) == 50
     assert len(list((home / "bucket").rglob("*.csv"))) == 2
 
 
-def test_plan_load_status_rejected_and_analyze_tell_one_story(scx: Scx, bucket: Path) -> None:
+def test_plan_load_status_rejected_and_analyze_report_consistent_numbers(scx: Scx, bucket: Path) -> None:
     planned = json.loads(scx("plan", "scx", "--json").out)
     assert [item["month"] for item in planned["due"]] == ["2020-12", "2021-01", "2021-02", "2021-03"]
     loaded = scx("load", "scx", "--json")
@@ -83,46 +85,49 @@ def test_plan_load_status_rejected_and_analyze_tell_one_story(scx: Scx, bucket: 
     assert sum(row["jobs"] for row in answers["ground_profile_by_month"]) == 300
 
 
-def test_rejected_says_why_rows_that_were_counted_are_not_stored(scx: Scx, bucket: Path, home: Path) -> None:
+@pytest.mark.parametrize("removed", ["line % 2 = 0 OR line > 5", "TRUE"])
+def test_rejected_explains_why_counted_rows_are_not_stored(
+    scx: Scx, bucket: Path, home: Path, removed: str
+) -> None:
     assert scx("load", "scx").code == 0
     assert "only counted" not in scx("rejected", "scx").out
     with duckdb.connect(home / "dev.duckdb") as con:
-        con.execute("DELETE FROM scx_pipeline.rejected_rows WHERE line % 2 = 0 OR line > 5")
-        [(kept,)] = con.sql("SELECT COUNT(*) FROM scx_pipeline.rejected_rows").fetchall()
-    told = " ".join(scx("rejected", "scx").out.split())
-    assert f"scx: {kept} stored rejected rows" in told
+        con.execute(f"DELETE FROM scx_pipeline.rejected_rows WHERE {removed}")
+        [(stored,)] = con.sql("SELECT COUNT(*) FROM scx_pipeline.rejected_rows").fetchall()
+    result = " ".join(scx("rejected", "scx").out.split())
+    assert f"scx: {stored} stored rejected rows" in result
     assert (
-        f"{6 - kept} more were only counted: their file had more than max_stored_rejects, the load reached its limit for"
-        " stored rows, or they are older than SCX_KEEP_REJECTED_DAYS" in told
+        f"{6 - stored} more were only counted: their file had more than max_stored_rejects, the load reached its limit for"
+        " stored rows, or they are older than SCX_KEEP_REJECTED_DAYS" in result
     )
 
 
-def test_plan_names_the_first_objects_it_ignores_and_counts_the_others(scx: Scx, bucket: Path) -> None:
+def test_plan_lists_the_first_ignored_objects_and_counts_the_others(scx: Scx, bucket: Path) -> None:
     file = next(bucket.rglob("*2021-02.csv"))
     for number in range(6):
         file.with_name(f"[red]{number}.txt").write_text("x")
     file.with_name(f"{file.name}.md5").write_text("x")
-    told = scx("plan", "scx").out
-    shown = [line for line in told.splitlines() if line.startswith("ignored: ")]
+    result = scx("plan", "scx").out
+    shown = [line for line in result.splitlines() if line.startswith("ignored: ")]
     assert len(shown) == 5
     assert all(
         line.endswith(" (matches no pattern of its source, or is a sidecar file)") and "/[red]" in line
         for line in shown
     )
-    assert "and 2 more: --json shows all" in told
+    assert "and 2 more: --json prints all" in result
     assert len(json.loads(scx("plan", "scx", "--json").out)["ignored"]) == 7
     file.with_name("[red]5.txt").unlink()
     file.with_name("[red]4.txt").unlink()
-    assert "--json shows all" not in scx("plan", "scx").out
+    assert "--json prints all" not in scx("plan", "scx").out
 
 
-def test_plan_of_all_stars_shows_those_that_can_be_planned_and_fails_for_the_others(
+def test_plan_of_all_stars_shows_valid_stars_and_fails_for_invalid_stars(
     scx: Scx, bucket: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = scx("plan")
-    assert (told.code, told.err) == (0, "")
-    assert "scx: 4 months are due" in told.out
-    assert "songplays: 0 months are due; the bucket has no objects under " in told.out
+    result = scx("plan")
+    assert (result.code, result.err) == (0, "")
+    assert "scx: 4 months are due" in result.out
+    assert "songplays: 0 months are due; the bucket has no objects under " in result.out
 
     def load(folder: Path) -> CompiledStar:
         if folder.name in ("songplays", "sensor_readings"):
@@ -130,150 +135,177 @@ def test_plan_of_all_stars_shows_those_that_can_be_planned_and_fails_for_the_oth
         return load_star(folder)
 
     monkeypatch.setattr(star_folder, "load_star", load)
-    told = scx("plan")
-    assert told.code == 1
-    assert "scx: 4 months are due" in told.out
-    assert "no such role" not in told.out
+    result = scx("plan")
+    assert result.code == 1
+    assert "scx: 4 months are due" in result.out
+    assert "no such role" not in result.out
     message = "error: sensor_readings, songplays: defs.yaml, line 7: no such role [bold]"
-    assert told.err.splitlines() == [message]
-    told = scx("plan", "--json")
-    assert (told.code, told.err.splitlines()) == (1, [message])
-    found = json.loads(told.out)
+    assert result.err.splitlines() == [message]
+    result = scx("plan", "--json")
+    assert (result.code, result.err.splitlines()) == (1, [message])
+    found = json.loads(result.out)
     assert len(found["stars"]["scx"]["due"]) == 4
     assert found["stars"]["songplays"] == {"error": "defs.yaml, line 7: no such role [bold]"}
     assert found["leftovers_of_removed_stars"] == []
 
 
-def test_plan_of_all_stars_fails_where_nothing_can_be_looked_at(
+def test_plan_of_all_stars_fails_without_a_warehouse_or_objects(
     scx: Scx, bucket: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SCX_WAREHOUSE_URL", "postgresql://me@127.0.0.1:9/dev")
-    told = scx("plan", "--json")
-    assert told.code == 1
-    found = json.loads(told.out)
+    result = scx("plan", "--json")
+    assert result.code == 1
+    found = json.loads(result.out)
     assert all("127.0.0.1:9" in item["error"] for item in found["stars"].values())
     assert found["leftovers_of_removed_stars"] is None
-    [line] = told.err.splitlines()
+    [line] = result.err.splitlines()
     assert line.startswith("error: scx, sensor_readings, songplays: ")
     monkeypatch.delenv("SCX_WAREHOUSE_URL")
     shutil.rmtree(bucket / "auto_classify_jobs")
-    told = scx("plan")
-    assert told.code == 1
-    assert "has no objects of any star: set SCX_BUCKET_URL" in told.err
+    result = scx("plan")
+    assert result.code == 1
+    assert "has no objects of any star: set SCX_BUCKET_URL" in result.err
 
 
-def test_load_prints_the_report_of_what_it_published(scx: Scx, bucket: Path) -> None:
-    told = scx("load", "scx", "--from", "2021-01", "--to", "2021-03")
-    assert told.code == 0
-    assert "scx 2021-01…2021-03: published" in told.out
-    assert "public.auto_classification_logs" in told.out
-    assert "310 rows read: 6 rejected, 4 deduplicated" in told.out
+def test_load_prints_a_report_of_the_published_months(scx: Scx, bucket: Path) -> None:
+    result = scx("load", "scx", "--from", "2021-01", "--to", "2021-03")
+    assert result.code == 0
+    assert "scx 2021-01…2021-03: published" in result.out
+    assert "public.auto_classification_logs" in result.out
+    assert "310 rows read: 6 rejected, 4 deduplicated" in result.out
     assert "nothing to load" in scx("load", "scx", "--changed").out or "2020-12" in scx("status", "scx").out
 
 
-def test_analyze_draws_a_chart(scx: Scx, bucket: Path) -> None:
+def test_analyze_prints_a_chart(scx: Scx, bucket: Path) -> None:
     scx("load", "scx", "--all")
-    told = scx("analyze", "scx", "ground_profile_by_month")
-    assert told.code == 0
-    assert "█" in told.out
-    assert "202102" in told.out
+    result = scx("analyze", "scx", "ground_profile_by_month")
+    assert result.code == 0
+    assert "█" in result.out
+    assert "202102" in result.out
 
 
-def test_a_load_that_is_not_published_exits_with_1_and_changes_nothing(scx: Scx, bucket: Path) -> None:
+def test_a_load_with_a_failed_check_exits_with_1_and_changes_nothing(scx: Scx, bucket: Path) -> None:
     assert scx("load", "scx", "--all").code == 0
     before = scx("status", "scx", "--json").out
     file = next(bucket.rglob("*2021-02.csv"))
     lines = file.read_text("utf-8").splitlines(keepends=True)
     file.write_text("".join([lines[0], *("not,a,row\n" for _ in range(20)), *lines[1:]]), "utf-8")
-    told = scx("load", "scx", "--month", "2021-02")
-    assert told.code == 1
-    assert "was not published, nothing was changed" in told.err
-    assert "rejected_rows" in told.err
+    result = scx("load", "scx", "--month", "2021-02")
+    assert result.code == 1
+    assert "was not published, nothing was changed" in result.err
+    assert "rejected_rows" in result.err
     assert scx("status", "scx", "--json").out == before
 
 
-def test_doctor_finds_a_loaded_home_well(scx: Scx, bucket: Path) -> None:
-    findings = json.loads(scx("doctor", "--json").out)
-    assert all(item["well"] for item in findings), findings
-    assert {"bucket", "warehouse", "stars", "DAGSTER_HOME"} <= {item["name"] for item in findings}
+def test_doctor_passes_every_check_after_a_load(scx: Scx, bucket: Path) -> None:
+    outcomes = json.loads(scx("doctor", "--json").out)
+    assert all(item["passed"] for item in outcomes), outcomes
+    assert {"bucket", "warehouse", "stars", "DAGSTER_HOME"} <= {item["name"] for item in outcomes}
 
 
-def test_doctor_gives_advice_and_exits_with_1_when_something_is_wrong(scx: Scx, home: Path) -> None:
-    told = scx("doctor")
-    assert told.code == 1
-    assert "scx generate scx" in told.out
+def test_doctor_prints_advice_and_exits_with_1_when_a_check_fails(scx: Scx, home: Path) -> None:
+    result = scx("doctor")
+    assert result.code == 1
+    assert "scx generate scx" in result.out
 
 
-def test_doctor_says_nothing_of_tables_in_a_warehouse_that_it_cannot_reach(
+def test_doctor_skips_the_tables_of_an_unreachable_warehouse(
     scx: Scx, bucket: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SCX_WAREHOUSE_URL", "postgresql://me@127.0.0.1:9/dev")
-    told = scx("doctor", "--json")
-    assert told.code == 1
-    wells = {item["name"]: item["well"] for item in json.loads(told.out)}
-    assert wells["warehouse"] is False
-    assert "tables" not in wells
+    result = scx("doctor", "--json")
+    assert result.code == 1
+    passed = {item["name"]: item["passed"] for item in json.loads(result.out)}
+    assert passed["warehouse"] is False
+    assert "tables" not in passed
 
 
-MISTAKES = {
+USER_ERRORS = {
     ("load", "sxc"): "did you mean scx?",
     ("load", "scx", "--month", "2021-13"): "'2021-13' is not a month: write it as YYYY-MM",
-    ("load", "scx", "--month", "2019-12"): "2019-12 is no month of scx",
+    ("load", "scx", "--month", "2019-12"): "2019-12 is not a month of scx",
     ("load", "scx", "--from", "2021-01"): "--from and --to go together",
     ("load", "scx", "--month", "2021-01", "--all"): "choose one of",
-    ("load", "scx", "--from", "2021-02", "--to", "2021-01"): "the span ends (2021-01) before it begins",
+    ("load", "scx", "--from", "2021-02", "--to", "2021-01"): "the range ends (2021-01) before it starts",
     ("analyze", "scx", "nope"): "it has: ground_profile_of_busiest_user",
     ("generate", "scx", "--jobs", "0"): "jobs",
 }
 
 
-@pytest.mark.parametrize("arguments", MISTAKES, ids=" ".join)
-def test_a_mistake_gets_one_clear_message_and_no_traceback(
+@pytest.mark.parametrize("arguments", USER_ERRORS, ids=" ".join)
+def test_a_user_error_prints_one_message_and_no_traceback(
     scx: Scx, bucket: Path, arguments: tuple[str, ...]
 ) -> None:
-    told = scx(*arguments)
-    assert told.code == 1
-    assert MISTAKES[arguments] in told.err
-    assert "Traceback" not in told.err + told.out
+    result = scx(*arguments)
+    assert result.code == 1
+    assert USER_ERRORS[arguments] in result.err
+    assert "Traceback" not in result.err + result.out
     if arguments[0] == "analyze":
         return
     assert not (bucket.parent / "dev.duckdb").exists() or scx("status", "scx").code == 1
 
 
-def test_an_empty_bucket_says_how_to_fill_it(scx: Scx, bucket: Path) -> None:
+def test_load_from_an_empty_bucket_names_the_prefix(scx: Scx, bucket: Path) -> None:
     shutil.rmtree(bucket / "auto_classify_jobs")
-    told = scx("load", "scx")
-    assert told.code == 1
-    assert "has no objects under auto_classify_jobs/" in told.err
+    result = scx("load", "scx")
+    assert result.code == 1
+    assert "has no objects under auto_classify_jobs/" in result.err
 
 
-def test_a_malformed_setting_is_named(scx: Scx, bucket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_names_a_malformed_setting(scx: Scx, bucket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCX_MEMORY_LIMIT", "lots")
-    told = scx("load", "scx")
-    assert told.code == 1
-    assert "SCX_MEMORY_LIMIT" in told.err
+    result = scx("load", "scx")
+    assert result.code == 1
+    assert "SCX_MEMORY_LIMIT" in result.err
 
 
-def test_a_password_is_never_shown(scx: Scx, bucket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_passwords_are_never_printed(scx: Scx, bucket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCX_WAREHOUSE_URL", "postgresql://me:s3cr%23t-word@127.0.0.1:9/dev")
     for arguments in (("load", "scx", "--all"), ("plan", "scx"), ("status", "scx"), ("doctor",)):
-        told = scx(*arguments)
-        assert told.code == 1
-        assert "s3cr" not in told.out + told.err
-        assert "127.0.0.1:9/dev" in told.out + told.err
+        result = scx(*arguments)
+        assert result.code == 1
+        assert "s3cr" not in result.out + result.err
+        assert "127.0.0.1:9/dev" in result.out + result.err
 
 
-def test_the_process_of_a_load_ends_with_its_report_and_no_noise(bucket: Path) -> None:
-    """The libraries' own complaints about an interpreter's end are none of the user's business."""
+def test_the_process_of_a_load_prints_its_report_and_no_library_messages(bucket: Path) -> None:
+    """Libraries print messages of their own when an interpreter ends."""
     script = Path(sys.executable).with_name("scx")
-    ended = subprocess.run([script, "load", "scx", "--all", "--json"], capture_output=True, text=True)
-    assert ended.returncode == 0
-    assert json.loads(ended.stdout)[0]["published"] is True
-    assert {line.partition(":")[0] for line in ended.stderr.splitlines()} <= {"warning"}
+    process = subprocess.run([script, "load", "scx", "--all", "--json"], capture_output=True, text=True)
+    assert process.returncode == 0
+    assert json.loads(process.stdout)[0]["published"] is True
+    assert {line.partition(":")[0] for line in process.stderr.splitlines()} <= {"warning"}
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["status", "scx"], 1), (["nonsense"], 2), (["--help"], 0)])
+def test_the_process_exits_with_the_commands_code(home: Path, arguments: list[str], code: int) -> None:
+    script = Path(sys.executable).with_name("scx")
+    process = subprocess.run([script, *arguments], capture_output=True, text=True)
+    assert process.returncode == code
+    assert process.stdout or process.stderr
+
+
+@pytest.mark.parametrize("engine", ["postgresql", "redshift", "duckdb"])
+def test_committed_role_files_match_the_output_of_roles(scx: Scx, engine: str) -> None:
+    """After adding a star, run `scx roles --engine … > deploy/roles/….sql`."""
+    path = Path(__file__).parents[2] / "deploy" / "roles" / f"{engine}.sql"
+    assert scx("roles", "--engine", engine).out == path.read_text("utf-8")
+
+
+def test_roles_uses_the_warehouses_engine_and_the_given_names(
+    scx: Scx, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert scx("roles").out.startswith("-- DuckDB has no roles")
+    monkeypatch.setenv("SCX_WAREHOUSE_URL", "redshift://scx:pl4nted@127.0.0.1:1/dev")
+    result = scx("roles", "--loader", "IAMR:loader", "--analyst", 'an"alyst', "--database", "other")
+    assert 'CREATE USER "IAMR:loader" PASSWORD DISABLE;' in result.out
+    assert 'GRANT TEMP ON DATABASE "other" TO "IAMR:loader";' in result.out
+    assert 'TO "an""alyst";' in result.out
+    assert "pl4nted" not in result.out
 
 
 def test_console_whose_reader_has_gone_exits_with_1_and_no_noise() -> None:
-    command = "from scx_pipeline import cli; cli.main = lambda: print('a line'); cli.console()"
+    command = "from scx_pipeline.cli import main; main.main = lambda: print('a line'); main.console()"
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     reader, writer = os.pipe()
     os.close(reader)
@@ -282,30 +314,3 @@ def test_console_whose_reader_has_gone_exits_with_1_and_no_noise() -> None:
     )
     os.close(writer)
     assert (ended.returncode, ended.stderr) == (1, b"")
-
-
-@pytest.mark.parametrize(("arguments", "code"), [(["status", "scx"], 1), (["nonsense"], 2), (["--help"], 0)])
-def test_the_process_ends_with_the_command_s_code(home: Path, arguments: list[str], code: int) -> None:
-    script = Path(sys.executable).with_name("scx")
-    ended = subprocess.run([script, *arguments], capture_output=True, text=True)
-    assert ended.returncode == code
-    assert ended.stdout or ended.stderr
-
-
-@pytest.mark.parametrize("engine", ["postgresql", "redshift", "duckdb"])
-def test_the_committed_roles_are_what_the_command_prints(scx: Scx, engine: str) -> None:
-    """After a star was added: scx roles --engine … > deploy/roles/….sql"""
-    path = Path(__file__).parents[2] / "deploy" / "roles" / f"{engine}.sql"
-    assert scx("roles", "--engine", engine).out == path.read_text("utf-8")
-
-
-def test_roles_are_those_of_the_warehouse_and_of_the_names_given(
-    scx: Scx, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert scx("roles").out.startswith("-- DuckDB has no roles")
-    monkeypatch.setenv("SCX_WAREHOUSE_URL", "redshift://scx:pl4nted@127.0.0.1:1/dev")
-    told = scx("roles", "--loader", "IAMR:loader", "--analyst", 'an"alyst', "--database", "other")
-    assert 'CREATE USER "IAMR:loader" PASSWORD DISABLE;' in told.out
-    assert 'GRANT TEMP ON DATABASE "other" TO "IAMR:loader";' in told.out
-    assert 'TO "an""alyst";' in told.out
-    assert "pl4nted" not in told.out

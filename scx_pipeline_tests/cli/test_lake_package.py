@@ -1,5 +1,7 @@
-"""`scx lake package`: what it puts where, and that a build finds it; no index is asked.
-What is in the archive is tested in spark/packaged."""
+"""`scx lake package`: what it uploads, and how a build finds it; no package index is used.
+
+The contents of the archive are tested in lake/spark/emr.
+"""
 
 from __future__ import annotations
 
@@ -11,32 +13,32 @@ import pytest
 
 from scx_pipeline.errors import LakeError
 from scx_pipeline.lake.spark import code_archive, package
-from scx_pipeline.lake.spark.package import Target
+from scx_pipeline.lake.spark.package import WorkerPlatform
 from scx_pipeline.storage.s3 import open_s3
 from scx_pipeline_tests.cli.conftest import Scx
 
 
 @pytest.fixture
 def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Archives that are asked for, with one small file in the place of packages."""
-    asked: list[str] = []
+    """Replace fetching packages by writing one small file, and return the requested targets."""
+    requests: list[str] = []
 
-    def fetch(packages: list[str], target: Target, folder: Path) -> None:
-        asked.append(f"{target}: {len(packages)}")
+    def fetch(packages: list[str], target: WorkerPlatform, folder: Path) -> None:
+        requests.append(f"{target}: {len(packages)}")
         (folder / "one.py").write_text("one = 1\n")
 
-    monkeypatch.setattr(package, "_fetch", fetch)
-    return asked
+    monkeypatch.setattr(package, "_download", fetch)
+    return requests
 
 
-def test_the_command_puts_it_there_once(
+def test_package_uploads_the_archive_once(
     scx: Scx, fetched: list[str], s3_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SCX_SPARK_CODE", f"{s3_bucket}/code/")
     first, again = scx("lake", "package"), scx("lake", "package")
     assert (first.code, again.code) == (0, 0), first.err
-    assert "put there, " in first.out
-    assert "is there already, for Python 3.11 on x86_64" in again.out
+    assert "uploaded, " in first.out
+    assert "exists already, for Python 3.11 on x86_64" in again.out
     assert len(fetched) == 1
     found = code_archive.open_code(f"{s3_bucket}/code").find()
     store = open_s3(s3_bucket.removeprefix("s3://"), "code")
@@ -48,30 +50,32 @@ def test_the_command_puts_it_there_once(
     assert found.python == "/usr/bin/python3.11"
 
 
-def test_a_build_finds_the_python_and_the_processor_it_was_made_for(
+def test_find_returns_the_archive_for_the_workers_python_and_processor(
     scx: Scx, fetched: list[str], s3_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SCX_SPARK_CODE", s3_bucket)
     assert scx("lake", "package", "--python", "3.12", "--architecture", "arm64").code == 0
-    place = code_archive.open_code(s3_bucket)
-    assert place.find(["arm64"]).python == "/usr/bin/python3.12"
+    code = code_archive.open_code(s3_bucket)
+    assert code.find(["arm64"]).python == "/usr/bin/python3.12"
     with pytest.raises(LakeError, match="no archive of this version for x86_64: run `scx lake package"):
-        place.find(["x86_64"])
-    [archive, _] = code_archive.names_of(Target("3.12", "arm64"))
+        code.find(["x86_64"])
+    [archive, _] = code_archive.names_of(WorkerPlatform("3.12", "arm64"))
     obstore.delete(open_s3(s3_bucket.removeprefix("s3://")), archive)
     with pytest.raises(LakeError, match="for x86_64 or arm64: run `scx lake package`; nothing was changed"):
-        place.find()
+        code.find()
 
 
-def test_a_file_is_written_and_nothing_put_there(scx: Scx, fetched: list[str], tmp_path: Path) -> None:
-    told = scx("lake", "package", "--out", str(tmp_path / "a.tar.gz"))
-    assert told.code == 0, told.err
-    assert "put it into SCX_SPARK_CODE as environment-" in told.out.replace("\n", " ")
+def test_package_with_out_writes_a_file_and_uploads_nothing(
+    scx: Scx, fetched: list[str], tmp_path: Path
+) -> None:
+    result = scx("lake", "package", "--out", str(tmp_path / "a.tar.gz"))
+    assert result.code == 0, result.err
+    assert "upload it to SCX_SPARK_CODE as environment-" in result.out.replace("\n", " ")
     with tarfile.open(tmp_path / "a.tar.gz") as archive:
         assert {"one.py", "scx_pipeline/lake/spark/job.py"} <= set(archive.getnames())
 
 
-def test_without_a_place_it_is_said_how_to_name_one(scx: Scx) -> None:
-    told = scx("lake", "package")
-    assert told.code != 0
-    assert "SCX_SPARK_CODE is not set: write s3://bucket/prefix, such as s3://scx-logs" in told.err
+def test_package_without_a_code_url_explains_how_to_set_one(scx: Scx) -> None:
+    result = scx("lake", "package")
+    assert result.code != 0
+    assert "SCX_SPARK_CODE is not set: write s3://bucket/prefix, such as s3://scx-logs" in result.err

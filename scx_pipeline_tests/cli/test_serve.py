@@ -1,5 +1,7 @@
-"""`scx serve`: a mistake in the settings stops a service before it starts, with one line that names the setting and an example.
-That services start where all is well is tested in deploy/."""
+"""`scx serve`: a wrong setting stops a service before it starts, with one line that names the setting and an example.
+
+That services start with valid settings is tested in deploy/.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ SERVICES = {
     "webserver": ("serve", "webserver", "--workspace", WORKSPACE, "--port"),
     "daemon": ("serve", "daemon", "--workspace", WORKSPACE),
 }
-OF_ALL = (
+COMMON_SETTINGS = (
     "DAGSTER_POSTGRES_HOST",
     "DAGSTER_POSTGRES_PORT",
     "DAGSTER_POSTGRES_USER",
@@ -35,10 +37,10 @@ Patch = pytest.MonkeyPatch
 
 
 @pytest.fixture
-def well(
+def valid_environment(
     postgres: PostgresServer, postgres_url: str, s3_bucket: str, tmp_path: Path, monkeypatch: Patch
 ) -> Iterator[Patch]:
-    """An environment in which every service would start; what a test changes of it is the mistake."""
+    """Set an environment in which every service starts; a test then makes one setting wrong."""
     shutil.copy(ROOT / "dagster.yaml", tmp_path)
     values = {
         "DAGSTER_HOME": tmp_path,
@@ -55,20 +57,20 @@ def well(
     }
     for name, value in values.items():
         monkeypatch.setenv(name, str(value))
-    # Where a service would become Dagster's process, the mistake was not seen.
+    # A service that gets as far as Dagster's process has missed the wrong setting.
     monkeypatch.setattr("os.execv", lambda path, arguments: pytest.fail(f"started {arguments}"))
     yield monkeypatch
 
 
-def refused(scx: Scx, service: str, port: int | None = None) -> str:
-    """The one line with which a service ends."""
+def start_refused(scx: Scx, service: str, port: int | None = None) -> str:
+    """Run a service that must refuse to start, and return its one line of output."""
     words = SERVICES[service]
     if words[-1] == "--port":
         words = (*words, str(port or free_ports(1)[0]))
-    told = scx(*words)
-    assert told.code == 1
-    assert told.out == ""
-    line = told.err.strip()
+    result = scx(*words)
+    assert result.code == 1
+    assert result.out == ""
+    line = result.err.strip()
     assert "\n" not in line
     return line
 
@@ -76,101 +78,113 @@ def refused(scx: Scx, service: str, port: int | None = None) -> str:
 @pytest.mark.parametrize(
     ("service", "name"),
     [
-        *[(service, name) for service in SERVICES for name in OF_ALL],
+        *[(service, name) for service in SERVICES for name in COMMON_SETTINGS],
         ("code", "SCX_BUCKET_URL"),
         ("code", "SCX_WAREHOUSE_URL"),
         ("webserver", "SCX_CODE_HOST"),
         ("daemon", "SCX_CODE_PORT"),
     ],
 )
-def test_a_missing_setting_is_named_with_an_example(scx: Scx, well: Patch, service: str, name: str) -> None:
-    well.delenv(name)
-    line = refused(scx, service)
+def test_serve_names_a_missing_setting_with_an_example(
+    scx: Scx, valid_environment: Patch, service: str, name: str
+) -> None:
+    valid_environment.delenv(name)
+    line = start_refused(scx, service)
     assert f"{name} is not set" in line
-    assert f"such as {name}=" in line
+    assert f"for example, {name}=" in line
 
 
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize(
-    ("name", "value", "says"),
+    ("name", "value", "message"),
     [
         ("SCX_SENSORS", "on", "SCX_SENSORS: Input should be 'stopped' or 'running'"),
         ("SCX_SENSOR_SECONDS", "often", "SCX_SENSOR_SECONDS"),
         (
             "DAGSTER_POSTGRES_PORT",
             "five",
-            "DAGSTER_POSTGRES_PORT is 'five', which is no number; such as 5432",
+            "DAGSTER_POSTGRES_PORT is 'five', not a port number; for example, 5432",
         ),
     ],
 )
-def test_a_malformed_setting_is_named(
-    scx: Scx, well: Patch, service: str, name: str, value: str, says: str
+def test_serve_names_a_malformed_setting(
+    scx: Scx, valid_environment: Patch, service: str, name: str, value: str, message: str
 ) -> None:
-    well.setenv(name, value)
-    assert says in refused(scx, service)
+    valid_environment.setenv(name, value)
+    assert message in start_refused(scx, service)
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "says"),
+    ("name", "value", "message"),
     [
         ("SCX_WAREHOUSE_URL", "mysql://host/dev", "SCX_WAREHOUSE_URL"),
         ("SCX_BUCKET_URL", "scx-raw", "SCX_BUCKET_URL is 'scx-raw': write file:///folder or s3://bucket"),
     ],
 )
-def test_a_url_of_another_kind_is_named(scx: Scx, well: Patch, name: str, value: str, says: str) -> None:
-    well.setenv(name, value)
-    assert says in refused(scx, "code")
+def test_serve_names_a_setting_with_an_unknown_kind_of_url(
+    scx: Scx, valid_environment: Patch, name: str, value: str, message: str
+) -> None:
+    valid_environment.setenv(name, value)
+    assert message in start_refused(scx, "code")
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_wrong_password_of_dagsters_database_is_told_and_not_shown(
-    scx: Scx, well: Patch, service: str
+def test_serve_reports_a_wrong_password_of_dagsters_database_without_printing_it(
+    scx: Scx, valid_environment: Patch, service: str
 ) -> None:
-    well.setenv("DAGSTER_POSTGRES_PASSWORD", "not-the-one")
-    line = refused(scx, service)
+    valid_environment.setenv("DAGSTER_POSTGRES_PASSWORD", "not-the-one")
+    line = start_refused(scx, service)
     assert "password authentication failed" in line
     assert "_PASSWORD" in line
     assert "not-the-one" not in line
 
 
-def test_a_wrong_password_of_the_warehouse_is_told_and_not_shown(
-    scx: Scx, well: Patch, postgres: PostgresServer, postgres_url: str
+def test_serve_reports_a_wrong_password_of_the_warehouse_without_printing_it(
+    scx: Scx, valid_environment: Patch, postgres: PostgresServer, postgres_url: str
 ) -> None:
-    well.setenv("SCX_WAREHOUSE_URL", postgres_url.replace(quote(postgres.password, safe=""), "not-the-one"))
-    line = refused(scx, "code")
+    valid_environment.setenv(
+        "SCX_WAREHOUSE_URL", postgres_url.replace(quote(postgres.password, safe=""), "not-the-one")
+    )
+    line = start_refused(scx, "code")
     assert line.startswith("error: SCX_WAREHOUSE_URL: cannot connect to")
     assert "password authentication failed" in line
     assert "not-the-one" not in line
 
 
-def test_a_database_that_does_not_answer_is_told(scx: Scx, well: Patch) -> None:
-    well.setenv("DAGSTER_POSTGRES_PORT", str(free_ports(1)[0]))
-    assert "DAGSTER_POSTGRES_HOST" in refused(scx, "daemon")
+def test_serve_reports_an_unreachable_database(scx: Scx, valid_environment: Patch) -> None:
+    valid_environment.setenv("DAGSTER_POSTGRES_PORT", str(free_ports(1)[0]))
+    assert "DAGSTER_POSTGRES_HOST" in start_refused(scx, "daemon")
 
 
 @pytest.mark.parametrize(
     ("name", "value"), [("DAGSTER_LOGS_BUCKET", "no-such-bucket"), ("SCX_BUCKET_URL", "s3://no-such-bucket")]
 )
-def test_an_absent_bucket_is_told(scx: Scx, well: Patch, name: str, value: str) -> None:
-    well.setenv(name, value)
-    line = refused(scx, "code")
+def test_serve_names_the_setting_of_a_missing_bucket(
+    scx: Scx, valid_environment: Patch, name: str, value: str
+) -> None:
+    valid_environment.setenv(name, value)
+    line = start_refused(scx, "code")
     assert name in line
     assert "no-such-bucket" in line
 
 
 @pytest.mark.parametrize("service", ["code", "webserver"])
-def test_a_port_in_use_is_told(scx: Scx, well: Patch, service: str) -> None:
+def test_serve_reports_a_port_in_use_and_suggests_another(
+    scx: Scx, valid_environment: Patch, service: str
+) -> None:
     with closing(socket.create_server((LOOPBACK, 0))) as taken:
         port = taken.getsockname()[1]
-        line = refused(scx, service, port)
+        line = start_refused(scx, service, port)
     assert f"cannot listen on {LOOPBACK}:{port} (Address already in use)" in line
     assert f"--port {port + 1}" in line
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_home_without_dagster_yaml_is_told(scx: Scx, well: Patch, service: str, tmp_path: Path) -> None:
+def test_serve_reports_a_dagster_home_without_dagster_yaml(
+    scx: Scx, valid_environment: Patch, service: str, tmp_path: Path
+) -> None:
     (tmp_path / "dagster.yaml").unlink()
-    assert "DAGSTER_HOME: " in refused(scx, service)
+    assert "DAGSTER_HOME: " in start_refused(scx, service)
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -182,16 +196,20 @@ def test_a_home_without_dagster_yaml_is_told(scx: Scx, well: Patch, service: str
         ("AWS_ENDPOINT_URL", "", "AWS_SECRET_ACCESS_KEY"),
     ],
 )
-def test_the_examples_passwords_open_nothing_elsewhere(
-    scx: Scx, well: Patch, service: str, host: str, value: str, secret: str
+def test_serve_refuses_example_passwords_on_other_hosts(
+    scx: Scx, valid_environment: Patch, service: str, host: str, value: str, secret: str
 ) -> None:
-    well.setenv(secret, "local-only-example")
-    well.setenv(host, value)
-    assert f"{secret} has a password of .env.example" in refused(scx, service)
+    valid_environment.setenv(secret, "local-only-example")
+    valid_environment.setenv(host, value)
+    assert f"{secret} has a password from .env.example" in start_refused(scx, service)
 
 
-def test_the_examples_warehouse_password_opens_nothing_elsewhere(scx: Scx, well: Patch) -> None:
-    well.setenv("SCX_WAREHOUSE_URL", "postgresql://scx_loader:local-only-loader@db.example.com/dev")
-    line = refused(scx, "code")
-    assert "SCX_WAREHOUSE_URL has a password of .env.example" in line
+def test_serve_refuses_the_example_password_on_another_warehouse_host(
+    scx: Scx, valid_environment: Patch
+) -> None:
+    valid_environment.setenv(
+        "SCX_WAREHOUSE_URL", "postgresql://scx_loader:local-only-loader@db.example.com/dev"
+    )
+    line = start_refused(scx, "code")
+    assert "SCX_WAREHOUSE_URL has a password from .env.example" in line
     assert "local-only-loader" not in line

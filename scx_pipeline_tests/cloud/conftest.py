@@ -41,10 +41,10 @@ def cloud() -> Cloud:
 def secret(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
     """Answer for the administrator's secret of a namespace, which moto does not have, by AWS's model of the service."""
     client = boto3.client("redshift-serverless")
-    real = services.client
+    real = services.create_client
     monkeypatch.setattr(
         services,
-        "client",
+        "create_client",
         lambda name, **more: client if name == client.meta.service_model.service_name else real(name, **more),
     )
     with Stubber(client) as stubber:

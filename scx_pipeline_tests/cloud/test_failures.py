@@ -69,7 +69,7 @@ class Answers:
 def answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
     client = boto3.client("cloudformation")
     with monkeypatch.context() as patch, Stubber(client) as stubber:
-        patch.setattr(stacks, "client", lambda name, region: client)
+        patch.setattr(stacks, "create_client", lambda name, region: client)
         yield Answers(stubber)
         stubber.assert_no_pending_responses()
 
@@ -78,7 +78,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
 def emr(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
     client = boto3.client("emr-serverless")
     with monkeypatch.context() as patch, Stubber(client) as stubber:
-        patch.setattr(services, "client", lambda name, region: client)
+        patch.setattr(services, "create_client", lambda name, region: client)
         yield stubber
         stubber.assert_no_pending_responses()
 
@@ -224,7 +224,7 @@ def test_status_in_progress_is_shown_without_waiting(cloud: Cloud) -> None:
             "let this user .*docs/emr.md",
         ),
         ("ExpiredToken", "The security token included in the request is expired", "log in to AWS again"),
-        ("LimitExceededException", "Too many stacks.", "see the account's quotas, or take less"),
+        ("LimitExceededException", "Too many stacks.", "check the account's quotas, or request less"),
     ],
 )
 def test_refusal_of_aws_is_one_line_with_what_to_do(
@@ -252,7 +252,7 @@ def test_each_client_has_the_credentials_of_its_own_time(monkeypatch: pytest.Mon
     """A daemon lives longer than keys do, and the tests of one process have several stores."""
 
     def signed() -> str:
-        client = aws.client("s3", CloudError)
+        client = aws.create_client("s3", CloudError)
         return str(client.generate_presigned_url("list_objects_v2", Params={"Bucket": "logs"}))
 
     for key in ("AKIAFIRST", "AKIASECOND"):
@@ -263,20 +263,22 @@ def test_each_client_has_the_credentials_of_its_own_time(monkeypatch: pytest.Mon
 def test_client_region_is_the_given_one_then_aws_region_then_the_default(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert aws.client("redshift", CloudError).meta.region_name == "eu-west-1"  # of AWS_DEFAULT_REGION
+    assert aws.create_client("redshift", CloudError).meta.region_name == "eu-west-1"  # of AWS_DEFAULT_REGION
     monkeypatch.setenv("AWS_REGION", "us-west-2")
-    assert aws.client("redshift", CloudError).meta.region_name == "us-west-2"
-    assert aws.client("redshift", CloudError, "us-east-1").meta.region_name == "us-east-1"
+    assert aws.create_client("redshift", CloudError).meta.region_name == "us-west-2"
+    assert aws.create_client("redshift", CloudError, "us-east-1").meta.region_name == "us-east-1"
 
 
 def test_client_without_a_region_or_with_an_unknown_profile_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
-    with pytest.raises(CloudError, match="cannot ask AWS for cloudformation: .*region.*; set AWS_REGION"):
-        aws.client("cloudformation", CloudError)
+    with pytest.raises(
+        CloudError, match="cannot create an AWS client for cloudformation: .*region.*; set AWS_REGION"
+    ):
+        aws.create_client("cloudformation", CloudError)
     monkeypatch.setenv("AWS_PROFILE", "absent")
-    with pytest.raises(CloudError, match="cannot ask AWS for cloudformation: .*absent"):
-        aws.client("cloudformation", CloudError)
+    with pytest.raises(CloudError, match="cannot create an AWS client for cloudformation: .*absent"):
+        aws.create_client("cloudformation", CloudError)
 
 
 def test_settings_of_a_stack_without_outputs_refused() -> None:
@@ -384,7 +386,7 @@ def expect_clusters(stubber: Stubber, *states: str) -> None:
 def redshift(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
     client = boto3.client("redshift")
     with monkeypatch.context() as patch, Stubber(client) as stubber:
-        patch.setattr(services, "client", lambda name, region: client)
+        patch.setattr(services, "create_client", lambda name, region: client)
         yield stubber
         stubber.assert_no_pending_responses()
 

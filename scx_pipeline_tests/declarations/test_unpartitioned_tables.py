@@ -1,5 +1,7 @@
-"""Tables without months, and fields of JSON: what a declaration may say of them, and what is refused, with file and line.
-What a load makes of them is tested in pipeline/."""
+"""Rules for unpartitioned tables, their dependents, and code versions.
+
+Loads of unpartitioned tables are tested in `loading`.
+"""
 
 from __future__ import annotations
 
@@ -12,94 +14,145 @@ from scx_pipeline_tests.support.stars import StarCopy
 
 
 @pytest.fixture
-def star(tmp_path: Path) -> StarCopy:
+def music(tmp_path: Path) -> StarCopy:
+    """A copy of the star songplays that the test may change."""
     return StarCopy.of("songplays", tmp_path)
 
 
-def test_the_star_knows_which_tables_have_months_and_which_read_those_without() -> None:
+def test_a_star_knows_its_unpartitioned_tables_and_their_dependents() -> None:
     compiled = load_star(stars_folder() / "songplays")
-    assert [table.name for table in compiled.star.unpartitioned] == ["staging_songs", "songs", "artists"]
-    assert [table.name for table in compiled.star.monthly] == ["staging_events", "users", "time", "songplays"]
-    assert [table.name for table in compiled.reading_unpartitioned()] == ["songplays"]
-    order = [table.name for table in compiled.order]
+    assert [table.name for table in compiled.star.unpartitioned_tables] == [
+        "staging_songs",
+        "songs",
+        "artists",
+    ]
+    assert [table.name for table in compiled.star.monthly_tables] == [
+        "staging_events",
+        "users",
+        "time",
+        "songplays",
+    ]
+    assert [table.name for table in compiled.unpartitioned_dependents()] == ["songplays"]
+    order = [table.name for table in compiled.build_order]
     assert max(order.index("songs"), order.index("artists")) < order.index("songplays")
 
 
-REFUSED: dict[str, tuple[str, str, str]] = {
-    "a staging table with an event time that its source lacks": (
-        "      event_time: ts\n      null_values", "      null_values", "table staging_events: event_time must be left out, as in source log_data",
-    ),
-    "a table made whole without an order": (
-        "      sequence_by: [year, song_id]\n", "", "table artists: it has no event_time, so it is made whole and needs key and sequence_by",
-    ),
-    "a unit of what is no moment": (
-        "{name: status, type: integer,", "{name: status, type: integer, unit: seconds,", "table staging_events: status has a unit, and must be a timestamp",
-    ),
-    "an unknown unit": ("unit: milliseconds, nullable: false", "unit: hours, nullable: false", "'seconds', 'milliseconds' or 'microseconds'"),
-    "a field of a derived table": (
-        '{name: title, type: varchar(1024), nullable: false, description: The title.}', '{name: title, field: Title, type: varchar(1024), nullable: false, description: The title.}',
-        "table songs: title says how it is read from a source, which only staging tables are",
-    ),
-    "a field of a CSV source": ("format: json_lines", "format: csv", "table staging_events: first_name names a field, which a csv source has none of"),
-    "a field that is a value and an object": (
-        "field: userId", "field: song.user", "table staging_events: song takes the field song as a value, and user_id looks into it",
-    ),
-    "a way to nowhere": ("field: userId", "field: user..id", "'user..id' is not the way to a field"),
-    "a reference to a table with months": (
-        "references: artists, description: The artist.}", "references: users, description: The artist.}",
-        "table songs: it has no months, and artist_id references users, which has",
-    ),
-}  # fmt: skip
+ALL_SONGS = "FROM staging_songs"
 
 
-@pytest.mark.parametrize("case", REFUSED.values(), ids=REFUSED)
-def test_what_contradicts_itself_is_told(star: StarCopy, case: tuple[str, str, str]) -> None:
-    old, new, told = case
-    star.replace(old, new)
-    assert told in star.mistake()
-
-
-def test_a_table_without_months_reads_none_that_has_them(star: StarCopy) -> None:
-    star.write(
-        "sql/songs.sql",
-        "SELECT song AS song_id, song AS title, artist AS artist_id, status AS year, length AS duration FROM staging_events\n",
-    )
+@pytest.mark.parametrize("other", ["staging_events", "users", "time", "songplays"])
+def test_an_unpartitioned_table_that_reads_monthly_tables_is_rejected_even_in_subqueries(
+    music: StarCopy, other: str
+) -> None:
+    music.replace(ALL_SONGS, f"{ALL_SONGS}\nWHERE year > (SELECT COUNT(*) FROM {other})", "sql/artists.sql")
     assert (
-        star.mistake()
-        == "sql/songs.sql: songs has no months (no event_time), and reads staging_events, which has"
+        music.mistake()
+        == f"sql/artists.sql: artists is unpartitioned (it has no event_time), but reads {other}, which is not"
     )
 
 
-def test_a_table_kept_by_key_reads_none_without_months(star: StarCopy) -> None:
-    text = (
-        star.path("sql/users.sql")
-        .read_text()
-        .replace("FROM staging_events", "FROM staging_events INNER JOIN songs ON song = title")
+@pytest.mark.parametrize("other", ["staging_songs", "songs", "artists"])
+def test_a_keyed_table_that_reads_unpartitioned_tables_is_rejected_even_in_subqueries(
+    music: StarCopy, other: str
+) -> None:
+    within = "AND song IN (WITH known AS (SELECT artist_id FROM {}) SELECT artist_id FROM known)"
+    music.replace("user_id IS NOT NULL", f"user_id IS NOT NULL {within.format(other)}", "sql/users.sql")
+    assert music.mistake() == (
+        f"sql/users.sql: users holds one row per key, but reads {other}, which is unpartitioned; "
+        f"add its event_time to the columns of users, or join {other} where users is used"
     )
-    star.write("sql/users.sql", text.replace("    level,", "    staging_events.level,"))
-    assert star.mistake().startswith(
-        "sql/users.sql: users is kept by key, and reads songs, which has no months; give users its event_time"
+
+
+def test_an_unpartitioned_table_can_read_another_and_returns_no_event_time(music: StarCopy) -> None:
+    music.replace(
+        ALL_SONGS, "FROM staging_songs\nWHERE song_id IN (SELECT song_id FROM songs)", "sql/artists.sql"
     )
+    compiled = music.load()
+    order = [table.name for table in compiled.build_order]
+    assert order.index("songs") < order.index("artists") < order.index("songplays")
+    assert list(compiled.output_types(compiled.star.table("artists"))) == [
+        *("artist_id", "name", "location", "latitude", "longitude"),
+        *("year", "song_id"),
+    ]
+
+
+def test_an_unpartitioned_table_returns_exactly_its_columns_and_sequence(music: StarCopy) -> None:
+    music.replace("    year,\n", "", "sql/artists.sql")
+    assert music.mistake() == "sql/artists.sql: the SELECT does not return year, which artists declares"
+    music.replace("    song_id\n", "    song_id,\n    year,\n    duration\n", "sql/artists.sql")
+    assert music.mistake() == "sql/artists.sql: the SELECT returns duration, which artists does not declare"
+
+
+def test_tables_are_built_after_their_inputs_and_partitioned_tables_first(music: StarCopy) -> None:
+    compiled = music.load()
+    assert [table.name for table in compiled.build_order] == [
+        "time",
+        "songs",
+        "artists",
+        "songplays",
+        "users",
+    ]
+    assert compiled.downstream({"staging_songs"}) == {"staging_songs", "songs", "artists", "songplays"}
+    assert compiled.downstream({"staging_events"}) == {"staging_events", "time", "songplays", "users"}
+
+
+def test_only_partitioned_tables_that_read_unpartitioned_tables_depend_on_them(
+    star: StarCopy, music: StarCopy
+) -> None:
+    assert star.load().unpartitioned_dependents() == []
+    assert [table.name for table in music.load().unpartitioned_dependents()] == ["songplays"]
+    music.replace(
+        "WHERE page = 'NextSong'",
+        "WHERE page = 'NextSong' AND song IN (SELECT title FROM songs)",
+        "sql/time.sql",
+    )
+    assert [table.name for table in music.load().unpartitioned_dependents()] == ["time", "songplays"]
 
 
 @pytest.mark.parametrize(
     ("file", "old", "new", "changed"),
     [
-        ("sql/songs.sql", "    year,", "    COALESCE(year, 0) AS year,", "unpartitioned_version"),
-        ("sql/songplays.sql", "    e.level,", "    COALESCE(e.level, 'free') AS level,", "version"),
-        ("defs.yaml", "{name: num_songs, type: integer,", "{name: num_songs, type: bigint,", "unpartitioned_version"),
-        ("defs.yaml", "field: firstName,", "field: first_name,", "version"),
-        ("defs.yaml", "      min_rows: 0\n", "", ""),
+        # what decides the rows of unpartitioned tables
+        ("sql/songs.sql", "    year,", "    COALESCE(year, 0) AS year,", "unpartitioned"),
+        ("sql/artists.sql", "FROM staging_songs", "FROM staging_songs\nWHERE year > 0", "unpartitioned"),
+        ("defs.yaml", "      sequence_by: [year]\n", "      sequence_by: [duration]\n", "unpartitioned"),
+        ("defs.yaml", '"**/*.json*"', '"*/**.json*"', "unpartitioned"),
+        ("defs.yaml", "prefix: song_data/", "prefix: songs/", "unpartitioned"),
+        ("defs.yaml", "{name: num_songs,", "{name: num_songs, field: numSongs,", "unpartitioned"),
+        ("defs.yaml", "{name: artist_name, type: varchar(1024)", "{name: artist_name, type: varchar(512)", "unpartitioned"),
+        ("defs.yaml", "{name: num_songs, type: integer,", "{name: num_songs, type: bigint,", "unpartitioned"),
+        # what decides the rows of monthly tables
+        ("sql/songplays.sql", "    e.level,", "    COALESCE(e.level, 'free') AS level,", "monthly"),
+        ("sql/users.sql", "    level,", "    COALESCE(level, 'free') AS level,", "monthly"),
+        ("defs.yaml", '      null_values: [""]           # a', '      null_values: ["", "-"]    # a', "monthly"),
+        ("defs.yaml", "unit: milliseconds, nullable: false", "unit: seconds, nullable: false", "monthly"),
+        ("defs.yaml", "field: firstName", "field: user.firstName", "monthly"),
+        ("defs.yaml", "allowed_lateness_days: 1 ", "allowed_lateness_days: 2 ", "monthly"),
+        # the range of months
+        ("defs.yaml", "first_month: 2018-01", "first_month: 2018-02", "monthly, unpartitioned"),
+        # what is only checked, displayed or formatted
+        ("defs.yaml", "      min_rows: 0\n", "      min_rows: 5\n", ""),
+        ("defs.yaml", "description: One row per song,", "description: A row per song,", ""),
         ("defs.yaml", "description: The title.}", "description: Its title.}", ""),
+        ("defs.yaml", "description: The songs, as JSON", "description: Songs, as JSON", ""),
+        ("defs.yaml", "reject_limit: 0.05", "reject_limit: 0.5", ""),
+        ("defs.yaml", "accepted_values: [free, paid]", "accepted_values: [free, paid, trial]", ""),
+        ("defs.yaml", "range: [0, 9999]", "range: [0, 3000]", ""),
+        ("defs.yaml", "nullable: false, references: artists,", "nullable: false,", ""),
+        ("defs.yaml", "fresh_within_days: 45", "fresh_within_days: 5", ""),
+        ("sql/songs.sql", "    year,", "    year,  -- 0 if it is not known", ""),
+        ("sql/songs.sql", "    year,", "    YEAR,", ""),
+        ("queries/table_counts.sql", "'songs' AS", "'the songs' AS", ""),
     ],
 )  # fmt: skip
-def test_a_change_makes_due_only_what_it_is_about(
-    star: StarCopy, file: str, old: str, new: str, changed: str
+def test_monthly_and_unpartitioned_tables_have_separate_code_versions(
+    music: StarCopy, file: str, old: str, new: str, changed: str
 ) -> None:
-    before = star.load()
-    star.replace(old, new, file)
-    after = star.load()
-    differing = {
-        name for name in ("version", "unpartitioned_version") if getattr(before, name) != getattr(after, name)
+    before = music.load()
+    music.replace(old, new, file)
+    after = music.load()
+    changed_versions = {
+        "monthly": before.version != after.version,
+        "unpartitioned": before.unpartitioned_version != after.unpartitioned_version,
     }
-    assert differing == ({changed} if changed else set())
+    assert ", ".join(name for name, differs in changed_versions.items() if differs) == changed

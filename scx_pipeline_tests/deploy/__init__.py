@@ -1,2 +1,4 @@
-"""The deployment: docker-compose.yaml run as processes of this machine, and what is written for Kubernetes and ECS.
-What the services do inside is tested in the other folders."""
+"""Tests of the deployment: docker-compose.yaml run as local processes, and the files for Kubernetes and ECS.
+
+What the services do inside is tested in the other folders.
+"""

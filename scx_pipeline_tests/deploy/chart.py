@@ -1,5 +1,7 @@
-"""The Helm values and what the official chart makes of them, in our words: keys, Dagster's instance, the launcher's settings.
-The chart itself is not here; what is asked of the values is in test_helm.py."""
+"""A model of the official Helm chart: its keys, and the instance and launcher settings that it writes from the values.
+
+The chart itself is not part of the project.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,12 @@ import yaml
 from kubernetes import client
 
 HELM = Path(__file__).parents[2] / "deploy" / "helm"
-KINDS = {"text": str, "str": str, "number": int, "int": int, "truth": bool, "bool": bool}
-OTHERS = "..."  # what else a mapping may hold, as a type of Kubernetes'
+KINDS = {"str": str, "int": int, "bool": bool}
+OTHERS = "..."  # the Kubernetes type of all other keys of a mapping
 
 
 def read(name: str) -> list[Any]:
-    """The documents of a file of deploy/helm."""
+    """Read the documents of a file of deploy/helm."""
     return list(yaml.safe_load_all((HELM / name).read_text("utf-8")))
 
 
@@ -26,11 +28,11 @@ def known_keys() -> Any:
 
 
 def mistakes(value: Any, shape: Any, where: str = "") -> Iterator[str]:
-    """What of a value is not as a shape of chart_keys.yaml says."""
+    """Yield where a value differs from a shape of chart_keys.yaml."""
     if isinstance(shape, str):
         yield from _leaf(value, shape, where)
     elif not isinstance(value, type(shape)):
-        yield f"{where}: {value!r} is no {type(shape).__name__}"
+        yield f"{where}: {value!r} is not a {type(shape).__name__}"
     elif isinstance(shape, list):
         for at, item in enumerate(value):
             yield from mistakes(item, shape[0], f"{where}[{at}]")
@@ -50,15 +52,15 @@ def mistakes(value: Any, shape: Any, where: str = "") -> Iterator[str]:
 def _leaf(value: Any, shape: str, where: str) -> Iterator[str]:
     if shape in KINDS:
         if type(value) is not KINDS[shape]:
-            yield f"{where}: {value!r} is no {shape}"
+            yield f"{where}: {value!r} is not a {shape}"
     elif shape.startswith(("V1", "list[", "dict(")):
         yield from _of_kubernetes(value, shape, where)
     elif shape != "anything" and value not in shape.split("|"):
-        yield f"{where}: {value!r} is none of {shape}"
+        yield f"{where}: {value!r} is not one of {shape}"
 
 
 def _of_kubernetes(value: Any, kind: str, where: str) -> Iterator[str]:
-    """What of a value is not as a type of Kubernetes' API has it, down to the last key."""
+    """Yield where a value differs from a type of Kubernetes' API, at any depth."""
     if listed := re.fullmatch(r"list\[(.+)\]", kind):
         for at, item in enumerate(value if isinstance(value, list) else [value]):
             yield from _of_kubernetes(item, listed[1], f"{where}[{at}]")
@@ -68,12 +70,12 @@ def _of_kubernetes(value: Any, kind: str, where: str) -> Iterator[str]:
     elif kind.startswith("V1"):
         yield from _of_model(value, getattr(client, kind), where)
     elif kind in KINDS and type(value) is not KINDS[kind]:
-        yield f"{where}: {value!r} is no {kind}"
+        yield f"{where}: {value!r} is not a {kind}"
 
 
 def _of_model(value: Any, model: Any, where: str) -> Iterator[str]:
     if not isinstance(value, dict):
-        yield f"{where}: {value!r} is no {model.__name__}"
+        yield f"{where}: {value!r} is not a {model.__name__}"
         return
     names = {theirs: ours for ours, theirs in model.attribute_map.items()}
     for key, item in value.items():
@@ -84,7 +86,7 @@ def _of_model(value: Any, model: Any, where: str) -> Iterator[str]:
 
 
 def instance(values: Any) -> dict[str, Any]:
-    """The dagster.yaml that the chart writes."""
+    """Return the dagster.yaml that the chart writes."""
     daemon, logs = values["dagsterDaemon"], values["computeLogManager"]["config"]["s3ComputeLogManager"]
     storage = {"postgres_db": _database(values["postgresql"])}
     return {
@@ -108,12 +110,12 @@ _OF_DAEMON = ("run_monitoring", "run_retries", "sensors", "schedules")
 
 
 def launcher(values: Any) -> dict[str, Any]:
-    """The settings of the launcher that the chart writes, for a release named scx in the namespace scx."""
-    said = values["runLauncher"]["config"]["k8sRunLauncher"]
-    whole = {"resources", "security_context", "volumes", "volume_mounts", "labels"}  # are Kubernetes' own
-    given = {_underscored(key): value for key, value in said.items()}
+    """Return the launcher settings that the chart writes, for a release named scx in the namespace scx."""
+    section = values["runLauncher"]["config"]["k8sRunLauncher"]
+    kubernetes_keys = {"resources", "security_context", "volumes", "volume_mounts", "labels"}
+    given = {_underscored(key): value for key, value in section.items()}
     run = {_underscored(key): value for key, value in given.pop("run_k8s_config").items()}
-    assert whole <= set(given)
+    assert kubernetes_keys <= set(given)
     return {
         **given,
         "run_k8s_config": run,
@@ -125,15 +127,15 @@ def launcher(values: Any) -> dict[str, Any]:
     }
 
 
-def _database(said: Any) -> dict[str, Any]:
+def _database(section: Any) -> dict[str, Any]:
     return {
-        "username": said["postgresqlUsername"],
+        "username": section["postgresqlUsername"],
         "password": {"env": "DAGSTER_PG_PASSWORD"},
-        "hostname": said["postgresqlHost"],
-        "db_name": said["postgresqlDatabase"],
-        "port": said["service"]["port"],
-        "params": said["postgresqlParams"],
-        "scheme": said["postgresqlScheme"],
+        "hostname": section["postgresqlHost"],
+        "db_name": section["postgresqlDatabase"],
+        "port": section["service"]["port"],
+        "params": section["postgresqlParams"],
+        "scheme": section["postgresqlScheme"],
     }
 
 
@@ -141,15 +143,15 @@ def _class(module: str, name: str, config: Any) -> dict[str, Any]:
     return {"module": module, "class": name, "config": config}
 
 
-def _without_enabled(said: dict[str, Any]) -> dict[str, Any]:
-    assert said.pop("enabled")
-    return said
+def _without_enabled(section: dict[str, Any]) -> dict[str, Any]:
+    assert section.pop("enabled")
+    return section
 
 
-def _snake(said: Any) -> Any:
-    if isinstance(said, dict):
-        return {_underscored(key): _snake(value) for key, value in said.items()}
-    return said
+def _snake(section: Any) -> Any:
+    if isinstance(section, dict):
+        return {_underscored(key): _snake(value) for key, value in section.items()}
+    return section
 
 
 def _underscored(key: str) -> str:

@@ -1,5 +1,7 @@
-"""The compose file's services, started as processes with their own commands and variables: healthy, loading, killed, stopped.
-That they do so in containers is not proven here: no Docker engine runs where the tests do."""
+"""The compose file's services, run as processes with their own commands and variables: healthy, loading, killed, stopped.
+
+They are not tested in containers: no Docker engine runs where the tests do.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,12 @@ from obstore.store import S3Store
 
 from scx_pipeline_tests.support.load_env import PREFIX, csv_text, job
 from scx_pipeline_tests.support.servers.ports import LOOPBACK
-from tools.local_services.compose import ROOT, filled
-from tools.local_services.services import Deployment, deployed
+from tools.local_services.compose import ROOT, fill_compose_file
+from tools.local_services.services import Deployment, run_deployment
 
 pytestmark = pytest.mark.services
 
-SAMPLES = "SCX_SAMPLES=scx songplays sensor_readings"
+ALL_SAMPLES = "SCX_SAMPLES=scx songplays sensor_readings"
 PASSWORDS = (
     "POSTGRES_PASSWORD",
     "SCX_LOADER_PASSWORD",
@@ -33,12 +35,12 @@ PASSWORDS = (
 
 @pytest.fixture(scope="module")
 def env_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example, as a person fills it in; sensors look more often, and at one star's samples."""
+    """Return the example filled in as a user would; sensors run more often, and only one star has samples."""
     path = tmp_path_factory.mktemp("env") / ".env"
     text = (ROOT / ".env.example").read_text("utf-8")
-    for ours, theirs in (("SCX_SENSOR_SECONDS=8", "SCX_SENSOR_SECONDS=30"), ("SCX_SAMPLES=scx", SAMPLES)):
-        assert theirs in text
-        text = text.replace(theirs, ours)
+    for new, old in (("SCX_SENSOR_SECONDS=8", "SCX_SENSOR_SECONDS=30"), ("SCX_SAMPLES=scx", ALL_SAMPLES)):
+        assert old in text
+        text = text.replace(old, new)
     for name in PASSWORDS:
         [line] = [line for line in text.splitlines() if line.startswith(f"{name}=")]
         text = text.replace(line, f"{name}={secrets.token_hex(12)}")
@@ -49,35 +51,35 @@ def env_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def deployment(env_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     folder = tmp_path_factory.mktemp("compose")
-    with deployed(filled(env_file), folder) as running:
+    with run_deployment(fill_compose_file(env_file), folder) as running:
         yield running
 
 
-def bucket_of(deployment: Deployment, name: str) -> S3Store:
-    """A bucket, as whoever has the keys of .env sees it."""
-    known = deployment.services["samples"].environment
+def open_bucket(deployment: Deployment, name: str) -> S3Store:
+    """Open a bucket with the keys of .env."""
+    environment = deployment.services["samples"].environment
     return S3Store(
         name,
-        endpoint=known["AWS_ENDPOINT_URL"],
-        access_key_id=known["AWS_ACCESS_KEY_ID"],
-        secret_access_key=known["AWS_SECRET_ACCESS_KEY"],
-        region=known["AWS_REGION"],
+        endpoint=environment["AWS_ENDPOINT_URL"],
+        access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        region=environment["AWS_REGION"],
         client_options={"allow_http": True},
     )
 
 
 @pytest.fixture
 def bucket(deployment: Deployment) -> S3Store:
-    """The bucket of raw objects."""
-    return bucket_of(deployment, "scx-raw")
+    """Return the bucket of raw objects."""
+    return open_bucket(deployment, "scx-raw")
 
 
 @contextmanager
 def connected(deployment: Deployment, user: str, secret: str, database: str = "dev") -> Iterator[Any]:
-    """A cursor of one of the database's users, whose password is in that variable of the compose file."""
-    known = deployment.services["postgres"].environment
+    """Yield a cursor of a database user, whose password is in a variable of the compose file."""
+    environment = deployment.services["postgres"].environment
     connection = psycopg2.connect(
-        host=LOOPBACK, port=known["PGPORT"], dbname=database, user=user, password=known[secret]
+        host=LOOPBACK, port=environment["PGPORT"], dbname=database, user=user, password=environment[secret]
     )
     try:
         with connection.cursor() as cursor:
@@ -86,24 +88,24 @@ def connected(deployment: Deployment, user: str, secret: str, database: str = "d
         connection.close()
 
 
-def asked(deployment: Deployment, sql: str) -> list[tuple[Any, ...]]:
-    """What the read-only analyst gets."""
+def query_as_analyst(deployment: Deployment, sql: str) -> list[tuple[Any, ...]]:
+    """Run a query as the read-only analyst, and return its rows."""
     with connected(deployment, "scx_analyst", "SCX_ANALYST_PASSWORD") as cursor:
         cursor.execute(sql)
         return list(cursor.fetchall())
 
 
-def jobs_of(deployment: Deployment, month: str) -> int:
-    """How many jobs of a month the analyst sees; -1 while tables or database are not there."""
+def count_jobs(deployment: Deployment, month: str) -> int:
+    """Count the jobs of a month as the analyst; -1 while tables or database do not exist."""
     sql = f"SELECT COUNT(*) FROM public.auto_classification_logs WHERE to_char(created_at, 'YYYY-MM') = '{month}'"
     try:
-        return int(asked(deployment, sql)[0][0])
+        return int(query_as_analyst(deployment, sql)[0][0])
     except psycopg2.Error:
         return -1
 
 
-def runs(deployment: Deployment) -> list[str]:
-    """How the runs of the star's job stand, in the order in which they were asked for, as Dagster's database has it."""
+def run_statuses(deployment: Deployment) -> list[str]:
+    """Return the statuses of the star's runs from Dagster's database, in the order in which they were requested."""
     sql = "SELECT status FROM runs WHERE pipeline_name = 'scx' ORDER BY id"
     with connected(deployment, "dagster", "DAGSTER_POSTGRES_PASSWORD", "dagster") as cursor:
         cursor.execute(sql)
@@ -111,15 +113,15 @@ def runs(deployment: Deployment) -> list[str]:
 
 
 @contextmanager
-def held_up(deployment: Deployment, cause: Callable[[], object]) -> Iterator[None]:
-    """Cause a load, and keep it from publishing: a run stands in the middle of it until this ends or the database goes."""
-    # The report's run waits for the table too, but has not the star's lock.
+def load_blocked(deployment: Deployment, cause: Callable[[], object]) -> Iterator[None]:
+    """Cause a load, and block it before it publishes, until the block ends or the database stops."""
+    # The report's run waits for the table too, but does not hold the star's lock.
     waiting = (
         "SELECT COUNT(*) FROM pg_stat_activity JOIN pg_locks USING (pid)"
         " WHERE locktype = 'advisory' AND granted AND wait_event_type = 'Lock'"
     )
 
-    def stands() -> bool:
+    def is_blocked() -> bool:
         with connected(deployment, "postgres", "POSTGRES_PASSWORD") as cursor:
             cursor.execute(waiting)
             return bool(cursor.fetchone()[0])
@@ -127,47 +129,47 @@ def held_up(deployment: Deployment, cause: Callable[[], object]) -> Iterator[Non
     with connected(deployment, "postgres", "POSTGRES_PASSWORD") as holder:
         holder.execute("LOCK TABLE public.auto_classification_logs IN ACCESS EXCLUSIVE MODE")
         cause()
-        deployment.wait("a run waits for the lock", stands)
+        deployment.wait("a run waits for the lock", is_blocked)
         yield
 
 
 def test_all_services_become_healthy_and_the_samples_are_loaded(deployment: Deployment) -> None:
     deployment.wait_healthy()
-    deployment.wait("the samples are there", lambda: jobs_of(deployment, "2021-11") > 0)
+    deployment.wait("the samples are loaded", lambda: count_jobs(deployment, "2021-11") > 0)
 
 
-def test_an_object_put_into_the_bucket_ends_as_rows_for_the_read_only_analyst(
+def test_an_uploaded_object_becomes_rows_for_the_read_only_analyst(
     deployment: Deployment, bucket: S3Store
 ) -> None:
     rows = [job(900_000 + at, f"2022-01-{at + 1:02} 10:00:00") for at in range(20)]
     obstore.put(bucket, f"{PREFIX}2022/01/new.csv", csv_text(rows).encode())
-    deployment.wait("20 jobs of January", lambda: jobs_of(deployment, "2022-01") == 20)
+    deployment.wait("20 jobs of January", lambda: count_jobs(deployment, "2022-01") == 20)
     with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction):
-        asked(deployment, "DELETE FROM public.auto_classification_logs")
+        query_as_analyst(deployment, "DELETE FROM public.auto_classification_logs")
 
 
-def test_what_runs_print_lies_in_its_own_bucket(deployment: Deployment) -> None:
-    logs = bucket_of(deployment, "scx-dagster-logs")
+def test_the_output_of_runs_is_stored_in_its_own_bucket(deployment: Deployment) -> None:
+    logs = open_bucket(deployment, "scx-dagster-logs")
     deployment.wait("a run's output", lambda: bool(logs.list("dagster").collect()))
 
 
-def test_killed_in_the_middle_of_a_load_all_come_back_and_nothing_is_lost_or_doubled(
+def test_services_killed_during_a_load_restart_and_lose_or_duplicate_nothing(
     deployment: Deployment, bucket: S3Store
 ) -> None:
-    deployment.wait("no run is on its way", lambda: set(runs(deployment)) == {"SUCCESS"})
-    before = len(runs(deployment))
+    deployment.wait("no run is in progress", lambda: set(run_statuses(deployment)) == {"SUCCESS"})
+    before = len(run_statuses(deployment))
     rows = [job(910_000 + at, f"2022-02-{at + 1:02} 10:00:00") for at in range(25)]
     key = f"{PREFIX}2022/02/new.csv"
-    with held_up(deployment, lambda: obstore.put(bucket, key, csv_text(rows).encode())):
+    with load_blocked(deployment, lambda: obstore.put(bucket, key, csv_text(rows).encode())):
         for name in ("code", "daemon", "postgres"):
             deployment.services[name].kill()
-    deployment.wait("25 jobs of February", lambda: jobs_of(deployment, "2022-02") == 25)
+    deployment.wait("25 jobs of February", lambda: count_jobs(deployment, "2022-02") == 25)
     deployment.wait_healthy()
-    assert jobs_of(deployment, "2022-01") == 20
-    deployment.wait("the runs are over", lambda: set(runs(deployment)) == {"FAILURE", "SUCCESS"})
-    assert runs(deployment)[before:] == ["FAILURE", "SUCCESS"]
+    assert count_jobs(deployment, "2022-01") == 20
+    deployment.wait("the runs are over", lambda: set(run_statuses(deployment)) == {"FAILURE", "SUCCESS"})
+    assert run_statuses(deployment)[before:] == ["FAILURE", "SUCCESS"]
 
 
-def test_all_stop_cleanly(deployment: Deployment) -> None:
+def test_all_services_stop_with_exit_code_0(deployment: Deployment) -> None:
     codes = deployment.down()
     assert codes == dict.fromkeys(codes, 0)

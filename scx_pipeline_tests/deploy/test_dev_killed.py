@@ -1,5 +1,7 @@
-"""`dagster dev` killed in the middle of a load and started again: the run is failed, and its months are loaded.
-Lost runs in single steps are tested in orchestration/runs/test_lost_runs.py."""
+"""`dagster dev` is killed during a load and started again: the run is marked as failed, and its months are loaded.
+
+The single steps are tested in orchestration/runs/test_lost_runs.py.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,9 @@ import pytest
 from scx_pipeline.orchestration.runs.instance import open_instance
 from scx_pipeline.settings import read_settings
 from scx_pipeline_tests.support.blocked import blocked_loads, wait_for
-from scx_pipeline_tests.support.load_env import MARCH, World, folder_world, job
+from scx_pipeline_tests.support.load_env import MARCH, LoadEnv, create_load_env, job
 from scx_pipeline_tests.support.servers.ports import LOOPBACK, Launch, free_ports, running
-from tools.local_services.services import processes_of
+from tools.local_services.services import session_processes
 
 pytestmark = pytest.mark.services
 
@@ -27,28 +29,28 @@ FACTS = "SELECT job_id FROM public.auto_classification_logs ORDER BY 1"
 
 
 @pytest.fixture
-def world(tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A bucket in which an object is new, and the database that it is to be loaded into, as the settings name them."""
-    world = folder_world(tmp_path, postgres_url)
-    world.put("2021/03/a.csv", [job(1, "2021-03-05 10:00:00")])
-    world.load(MARCH)
-    world.put("2021/03/b.csv", [job(2, "2021-03-06 10:00:00")])
+def load_env(tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> LoadEnv:
+    """Return a bucket with a new object and its database, and set the settings that name them."""
+    load_env = create_load_env(tmp_path, postgres_url)
+    load_env.put("2021/03/a.csv", [job(1, "2021-03-05 10:00:00")])
+    load_env.load(MARCH)
+    load_env.put("2021/03/b.csv", [job(2, "2021-03-06 10:00:00")])
     for name, value in {
         "PYTHONPATH": str(ROOT),
         "SCX_HOME": str(tmp_path / "home"),
         "DAGSTER_HOME": str(tmp_path / "home" / "dagster"),
-        "SCX_BUCKET_URL": world.bucket_url,
-        "SCX_WAREHOUSE_URL": world.warehouse_url,
+        "SCX_BUCKET_URL": load_env.bucket_url,
+        "SCX_WAREHOUSE_URL": load_env.warehouse_url,
         "SCX_SENSORS": "running",
         "SCX_SENSOR_SECONDS": "5",
     }.items():
         monkeypatch.setenv(name, value)
-    return world
+    return load_env
 
 
 @contextmanager
 def dagster_dev(folder: Path) -> Iterator[None]:
-    """`dagster dev` for as long as the block lasts, at whose end all its processes are killed."""
+    """Run `dagster dev` for the duration of the block, and then kill all its processes."""
     [port] = free_ports(1)
     folder.mkdir()
     words = ["dagster", "dev", "-w", str(ROOT / "workspace.yaml"), "-h", LOOPBACK, "-p", str(port)]
@@ -56,30 +58,30 @@ def dagster_dev(folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            for item in processes_of(process.pid):
+            for item in session_processes(process.pid):
                 with suppress(psutil.NoSuchProcess):
                     item.kill()
 
 
-def test_a_load_that_was_killed_with_dagster_dev_is_failed_and_its_month_is_loaded(
-    tmp_path: Path, world: World
+def test_a_load_killed_with_dagster_dev_is_marked_failed_and_its_month_is_loaded(
+    tmp_path: Path, load_env: LoadEnv
 ) -> None:
     with open_instance(read_settings().dagster_home) as instance:
-        with blocked_loads(world.warehouse_url) as a_load_waits:
+        with blocked_loads(load_env.warehouse_url) as load_waits:
             with dagster_dev(tmp_path / "first"):
-                wait_for("a load waits", a_load_waits)
+                wait_for("a load waits", load_waits)
             [run] = instance.get_runs(dg.RunsFilter(job_name="scx"))
             assert run.status == dg.DagsterRunStatus.STARTED
-        assert world.rows(FACTS) == [(1,)]
+        assert load_env.rows(FACTS) == [(1,)]
         with dagster_dev(tmp_path / "second"):
-            wait_for("the run is failed", lambda: failed(instance) == [run.run_id])
-            wait_for("the month is loaded", lambda: world.rows(FACTS) == [(1,), (2,)])
-        again, lost = instance.get_runs(dg.RunsFilter(job_name="scx"))
+            wait_for("the run is marked as failed", lambda: failed_runs(instance) == [run.run_id])
+            wait_for("the month is loaded", lambda: load_env.rows(FACTS) == [(1,), (2,)])
+        retried, lost = instance.get_runs(dg.RunsFilter(job_name="scx"))
     assert lost.run_id == run.run_id
-    assert again.tags["dagster/run_key"] != lost.tags["dagster/run_key"]
+    assert retried.tags["dagster/run_key"] != lost.tags["dagster/run_key"]
 
 
-def failed(instance: dg.DagsterInstance) -> list[str]:
-    """The ids of the star's runs that have failed."""
-    wanted = dg.RunsFilter(job_name="scx", statuses=[dg.DagsterRunStatus.FAILURE])
-    return [run.run_id for run in instance.get_runs(wanted)]
+def failed_runs(instance: dg.DagsterInstance) -> list[str]:
+    """Return the ids of the star's failed runs."""
+    filters = dg.RunsFilter(job_name="scx", statuses=[dg.DagsterRunStatus.FAILURE])
+    return [run.run_id for run in instance.get_runs(filters)]

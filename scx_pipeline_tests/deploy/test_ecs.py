@@ -1,5 +1,7 @@
-"""What deploy/ecs/template.yaml says: nothing that cfn-lint remarks, no secret, the least rights, no drift from docker-compose.yaml.
-That AWS makes a stack of it is not proven here."""
+"""deploy/ecs/template.yaml: accepted by cfn-lint, without secrets, least privilege, no drift from docker-compose.yaml.
+
+It is not tested in AWS.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,9 @@ from tools.local_services.compose import ROOT
 
 PATH = ROOT / "deploy" / "ecs" / "template.yaml"
 PARTS = ("code", "webserver", "daemon")
-# What AWS has no finer resource for, and the reason.
-WIDE = {"ecr:GetAuthorizationToken": "it is the registry's, and names no repository"}
-# Of compose's variables, those that S3 on one machine needs: in AWS a task has its role instead.
+# Actions that AWS has no finer resource for, and the reason.
+WIDE = {"ecr:GetAuthorizationToken": "it applies to the registry, not to a repository"}
+# Variables of the compose file that only a local S3 server needs: in AWS, a task has its role instead.
 LOCAL_S3 = {"AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
 
 
@@ -44,7 +46,11 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yaml").read_text("utf-8"))["ser
 
 
 def of_type(name: str) -> dict[str, Any]:
-    return {key: said["Properties"] for key, said in RESOURCES.items() if said["Type"] == f"AWS::{name}"}
+    return {
+        key: properties["Properties"]
+        for key, properties in RESOURCES.items()
+        if properties["Type"] == f"AWS::{name}"
+    }
 
 
 def task(part: str) -> Any:
@@ -58,7 +64,7 @@ def container(part: str) -> Any:
 
 
 def plain(items: list[Any]) -> Iterator[Any]:
-    """The items of a list, those under a condition too."""
+    """Yield the items of a list, including conditional ones."""
     for item in items:
         if "Fn::If" in item:
             _, then, other = item["Fn::If"]
@@ -73,9 +79,9 @@ def named(items: list[Any], value: str) -> dict[str, Any]:
 
 
 def statements() -> Iterator[tuple[str, Any]]:
-    """Each statement of each role's policies, the conditional ones too."""
-    for role, said in of_type("IAM::Role").items():
-        for policy in plain(said["Policies"]):
+    """Yield each statement of each role's policies, including conditional ones."""
+    for role, properties in of_type("IAM::Role").items():
+        for policy in plain(properties["Policies"]):
             for statement in policy["PolicyDocument"]["Statement"]:
                 yield role, statement
 
@@ -84,7 +90,7 @@ def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def test_cfn_lint_finds_nothing() -> None:
+def test_cfn_lint_accepts_the_template() -> None:
     lint = Path(sys.executable).with_name("cfn-lint")
     done = subprocess.run(
         [lint, "--include-checks", "I", "--", PATH], capture_output=True, text=True, check=False
@@ -132,14 +138,14 @@ def test_every_secret_is_a_reference_and_every_setting_exists(part: str) -> None
 
 
 def test_no_parameter_takes_a_secret_itself() -> None:
-    for name, said in TEMPLATE["Parameters"].items():
+    for name, properties in TEMPLATE["Parameters"].items():
         assert not re.search("Password|Token$|Secret$|Key", name)
-        assert not re.search("password|secret", str(said.get("Default", "")))
+        assert not re.search("password|secret", str(properties.get("Default", "")))
     login = RESOURCES["Listener"]["Properties"]["DefaultActions"][0]["AuthenticateOidcConfig"]
     assert login["ClientSecret"]["Fn::Sub"].startswith("{{resolve:secretsmanager:${OidcSecretArn}:")
 
 
-def test_the_only_way_to_the_ui_is_through_the_login() -> None:
+def test_the_ui_can_only_be_reached_through_the_login() -> None:
     first, then = RESOURCES["Listener"]["Properties"]["DefaultActions"]
     assert (first["Type"], first["Order"]) == ("authenticate-oidc", 1)
     assert first["AuthenticateOidcConfig"]["OnUnauthenticatedRequest"] == "authenticate"
@@ -149,13 +155,13 @@ def test_the_only_way_to_the_ui_is_through_the_login() -> None:
     assert not of_type("ElasticLoadBalancingV2::ListenerRule")
 
 
-def test_a_group_lets_in_what_is_named_and_out_no_more() -> None:
+def test_security_groups_allow_only_the_listed_ports() -> None:
     entries = {
         name: {
             (rule["FromPort"], rule.get("SourceSecurityGroupId", rule.get("CidrIp"))["Ref"])
-            for rule in said.get("SecurityGroupIngress", [])
+            for rule in properties.get("SecurityGroupIngress", [])
         }
-        for name, said in of_type("EC2::SecurityGroup").items()
+        for name, properties in of_type("EC2::SecurityGroup").items()
     }
     assert entries == {
         "LoadBalancerGroup": {(443, "UsersCidr")},
@@ -163,15 +169,14 @@ def test_a_group_lets_in_what_is_named_and_out_no_more() -> None:
         "CodeGroup": {(4000, "WebserverGroup"), (4000, "DaemonGroup")},
         "DaemonGroup": set(),
     }
-    for said in of_type(
-        "EC2::SecurityGroup"
-    ).values():  # without a rule of its own, a group lets out everything
-        assert [rule["FromPort"] for rule in said["SecurityGroupEgress"]] == [443]
-    into = {said["GroupId"]["Ref"] for said in of_type("EC2::SecurityGroupIngress").values()}
+    # Without an egress rule, a group allows all outgoing traffic.
+    for group in of_type("EC2::SecurityGroup").values():
+        assert [rule["FromPort"] for rule in group["SecurityGroupEgress"]] == [443]
+    into = {properties["GroupId"]["Ref"] for properties in of_type("EC2::SecurityGroupIngress").values()}
     assert into == {"DatabaseSecurityGroupId", "WarehouseSecurityGroupId"}
 
 
-def test_rights_name_their_resources() -> None:
+def test_permissions_name_their_resources() -> None:
     wide = set()
     for _, statement in statements():
         for action in listed(statement["Action"]):
@@ -185,7 +190,7 @@ def test_rights_name_their_resources() -> None:
     assert wide == set(WIDE)
 
 
-def test_ui_and_daemon_can_read_logs_and_nothing_else() -> None:
+def test_ui_and_daemon_may_only_read_logs() -> None:
     for role in ("WebserverRole", "DaemonRole"):
         found = [statement for name, statement in statements() if name == role]
         places = [resource["Fn::Sub"] for item in found for resource in listed(item["Resource"])]
@@ -203,7 +208,7 @@ def test_ui_and_daemon_can_read_logs_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_task_starts_with_the_secrets_that_it_names_and_no_other(part: str) -> None:
+def test_a_task_may_read_exactly_the_secrets_that_it_names(part: str) -> None:
     role = task(part)["ExecutionRoleArn"]["Fn::GetAtt"].removesuffix(".Arn")
     [allowed] = [
         item for name, item in statements() if name == role and "secretsmanager" in str(item["Action"])
@@ -214,33 +219,33 @@ def test_a_task_starts_with_the_secrets_that_it_names_and_no_other(part: str) ->
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_container_runs_as_nobody_in_particular_and_writes_in_its_two_folders_alone(part: str) -> None:
-    said = container(part)
-    assert said["ReadonlyRootFilesystem"] is True
-    assert said["User"] == "10001:10001"
-    assert said["LinuxParameters"] == {"InitProcessEnabled": True, "Capabilities": {"Drop": ["ALL"]}}
-    mounts = {item["ContainerPath"] for item in said["MountPoints"]}
+def test_a_container_runs_unprivileged_and_writes_only_to_its_two_folders(part: str) -> None:
+    properties = container(part)
+    assert properties["ReadonlyRootFilesystem"] is True
+    assert properties["User"] == "10001:10001"
+    assert properties["LinuxParameters"] == {"InitProcessEnabled": True, "Capabilities": {"Drop": ["ALL"]}}
+    mounts = {item["ContainerPath"] for item in properties["MountPoints"]}
     assert mounts == {"/tmp", "/var/lib/scx"}
     [declared] = re.findall(
         r"^VOLUME (\[.*\])$", (ROOT / "Dockerfile").read_text("utf-8"), flags=re.MULTILINE
     )
-    assert set(yaml.safe_load(declared)) == mounts  # or Fargate would make them root's
-    assert {item["SourceVolume"] for item in said["MountPoints"]} == {
+    assert set(yaml.safe_load(declared)) == mounts  # otherwise, Fargate would make root their owner
+    assert {item["SourceVolume"] for item in properties["MountPoints"]} == {
         item["Name"] for item in task(part)["Volumes"]
     }
 
 
-def test_of_code_server_and_daemon_there_are_never_two() -> None:
+def test_code_server_and_daemon_never_run_twice() -> None:
     services = {part: RESOURCES[f"{part.title()}Service"]["Properties"] for part in PARTS}
     for part in ("code", "daemon"):
         assert services[part]["DesiredCount"] == 1
         deployment = services[part]["DeploymentConfiguration"]
         assert (deployment["MinimumHealthyPercent"], deployment["MaximumPercent"]) == (0, 100)
     assert container("code")["StopTimeout"] == 30
-    assert not any(said["EnableExecuteCommand"] for said in services.values())
+    assert not any(properties["EnableExecuteCommand"] for properties in services.values())
 
 
-def test_the_code_server_is_where_the_others_look_for_it() -> None:
+def test_services_connect_to_the_registered_name_of_the_code_server() -> None:
     names = RESOURCES["CodeName"]["Properties"]["Name"], RESOURCES["Names"]["Properties"]["Name"]
     [port] = container("code")["PortMappings"]
     for part in PARTS:
@@ -249,6 +254,6 @@ def test_the_code_server_is_where_the_others_look_for_it() -> None:
         assert given["SCX_CODE_PORT"] == str(port["ContainerPort"])
 
 
-def test_the_image_is_of_this_version() -> None:
+def test_the_image_tag_is_the_compose_files_version() -> None:
     tag = TEMPLATE["Parameters"]["ImageTag"]["Default"]
     assert COMPOSE["code"]["image"] == f"scx_pipeline:{tag}"

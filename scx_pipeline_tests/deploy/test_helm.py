@@ -1,5 +1,7 @@
-"""What deploy/helm says: keys that the chart has, an instance and a launcher that Dagster takes, no secret, no drift from dagster.yaml.
-That a cluster runs it is not proven here; the chart itself is asked where helm can reach it."""
+"""deploy/helm: known keys, an instance and a launcher that Dagster accepts, no secrets, no drift from dagster.yaml.
+
+It is not tested in a cluster; the chart itself renders the values where helm can fetch it.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 from dagster import DagsterRun
 from dagster._cli.api import grpc_command
@@ -43,17 +46,17 @@ STRICT = {
 
 @pytest.fixture
 def values() -> Any:
-    """A copy for tests that change it, in which no two places are one, as YAML's aliases are."""
+    """Return a copy that a test may change, without the shared objects of YAML's aliases."""
     return json.loads(json.dumps(VALUES))
 
 
 def pods() -> dict[str, tuple[Any, Any, Any, Any]]:
-    """Of each kind of pod: its labels, the security of pod and container, and its volumes and mounts."""
+    """Return, for each kind of pod, labels, the security of pod and container, and its volumes and mounts."""
     spec = LAUNCHER["runK8sConfig"]["podSpecConfig"]
     parts = {"code": CODE, "webserver": VALUES["dagsterWebserver"], "daemon": VALUES["dagsterDaemon"]}
     found = {
-        name: (said["labels"], said["podSecurityContext"], said["securityContext"], said)
-        for name, said in parts.items()
+        name: (section["labels"], section["podSecurityContext"], section["securityContext"], section)
+        for name, section in parts.items()
     }
     return found | {
         "run": (LAUNCHER["labels"], spec["securityContext"], LAUNCHER["securityContext"], LAUNCHER)
@@ -61,7 +64,7 @@ def pods() -> dict[str, tuple[Any, Any, Any, Any]]:
 
 
 def variables() -> Iterator[dict[str, Any]]:
-    """Every variable that any container gets."""
+    """Yield every variable of every container."""
     run = LAUNCHER["runK8sConfig"]["containerConfig"]
     for holder in (
         CODE,
@@ -73,12 +76,12 @@ def variables() -> Iterator[dict[str, Any]]:
         yield from holder["env"]
 
 
-def test_every_key_is_one_that_the_chart_has() -> None:
+def test_every_key_exists_in_the_chart() -> None:
     assert list(chart.mistakes(VALUES, chart.known_keys())) == []
 
 
 @pytest.mark.parametrize(
-    ("way", "value"),
+    ("path", "value"),
     [
         (["dagsterDaemon", "runRetrys"], {}),
         (["dagsterWebserver", "service", "port"], "3000"),
@@ -90,17 +93,17 @@ def test_every_key_is_one_that_the_chart_has() -> None:
     ],
     ids=lambda item: item[-1] if isinstance(item, list) else "",
 )
-def test_a_key_or_a_value_that_it_has_not_is_found(values: Any, way: list[str], value: Any) -> None:
+def test_an_unknown_key_or_value_is_reported(values: Any, path: list[str], value: Any) -> None:
     holder = values
-    for key in way[:-1]:
+    for key in path[:-1]:
         holder = holder[key]
-    holder[way[-1]] = value
+    holder[path[-1]] = value
     [mistake] = chart.mistakes(values, chart.known_keys())
-    assert ".".join(way) in mistake
+    assert ".".join(path) in mistake
 
 
-def taken(home: Path, config: Any) -> Any:
-    """What Dagster makes of a dagster.yaml; it refuses one that it does not know."""
+def load_instance(home: Path, config: Any) -> Any:
+    """Return how Dagster reads a dagster.yaml; Dagster refuses unknown keys."""
     home.mkdir()
     (home / "dagster.yaml").write_text(yaml.safe_dump(config), "utf-8")
     found, custom = dagster_instance_config(str(home))
@@ -108,13 +111,13 @@ def taken(home: Path, config: Any) -> Any:
     return found
 
 
-def test_the_instance_is_that_of_dagster_yaml_but_for_how_runs_are_started(tmp_path: Path) -> None:
-    ours = taken(tmp_path / "ours", yaml.safe_load((ROOT / "dagster.yaml").read_text("utf-8")))
-    theirs = taken(tmp_path / "theirs", chart.instance(VALUES))
+def test_the_instance_equals_dagster_yaml_except_for_the_launcher(tmp_path: Path) -> None:
+    ours = load_instance(tmp_path / "ours", yaml.safe_load((ROOT / "dagster.yaml").read_text("utf-8")))
+    theirs = load_instance(tmp_path / "theirs", chart.instance(VALUES))
     same = {"run_retries", "sensors", "schedules", "concurrency", "retention", "telemetry", "nux"}
     assert {name: theirs[name] for name in same} == {name: ours[name] for name in same}
     assert theirs["local_artifact_storage"] == ours["local_artifact_storage"]
-    # A launcher that could go on with a run must not: loads begin anew. And a pod comes later than a process.
+    # The launcher must not resume a run: loads start again. And a pod starts later than a process.
     own = {"max_resume_run_attempts": 0, "free_slots_after_run_end_seconds": 0, "start_timeout_seconds": 300}
     assert theirs["run_monitoring"] == ours["run_monitoring"] | own
     coordinator = theirs["run_coordinator"]
@@ -129,10 +132,10 @@ def test_the_instance_is_that_of_dagster_yaml_but_for_how_runs_are_started(tmp_p
     database = ours["storage"]["postgres"]["postgres_db"]
     assert theirs["run_storage"]["config"]["postgres_db"]["scheme"] == database["scheme"]
     known = {*same, "local_artifact_storage", "run_monitoring", "run_queue", "compute_logs", "storage"}
-    assert {name for name, said in ours.items() if said} == {*known, "run_launcher"}
+    assert {name for name, section in ours.items() if section} == {*known, "run_launcher"}
 
 
-def test_the_launcher_takes_its_settings(values: Any) -> None:
+def test_the_launcher_accepts_its_settings(values: Any) -> None:
     schema = resolve_to_config_type(K8sRunLauncher.config_type())
     assert process_config(schema, chart.launcher(VALUES)).success
     values["runLauncher"]["config"]["k8sRunLauncher"]["memory"] = "1Gi"
@@ -141,7 +144,7 @@ def test_the_launcher_takes_its_settings(values: Any) -> None:
 
 @pytest.fixture
 def run_pod(tmp_path: Path) -> Any:
-    """The pod that Dagster's launcher would ask Kubernetes for, for a run of the code server's image."""
+    """Return the pod that Dagster's launcher requests for a run of the code server's image."""
     nowhere = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -156,11 +159,11 @@ def run_pod(tmp_path: Path) -> Any:
     launcher = K8sRunLauncher(**{**config.value, **here})
     context = launcher.get_container_context_for_run(DagsterRun(job_name="scx"))
     job: DagsterK8sJobConfig = context.get_k8s_job_config("the-image", launcher)
-    made = construct_dagster_k8s_job(job, ["dagster"], "run", context.run_k8s_config)
-    return client.ApiClient().sanitize_for_serialization(made)["spec"]
+    pod = construct_dagster_k8s_job(job, ["dagster"], "run", context.run_k8s_config)
+    return client.ApiClient().sanitize_for_serialization(pod)["spec"]
 
 
-def test_a_run_has_the_code_servers_image_variables_and_rights_and_no_start_of_its_own(run_pod: Any) -> None:
+def test_a_run_has_the_image_variables_and_permissions_of_the_code_server(run_pod: Any) -> None:
     spec = run_pod["template"]["spec"]
     [container] = spec["containers"]
     assert container["image"] == "the-image"
@@ -177,26 +180,28 @@ def test_a_run_has_the_code_servers_image_variables_and_rights_and_no_start_of_i
     assert run_pod["template"]["metadata"]["labels"]["scx-part"] == "run"
 
 
-def test_every_pod_runs_as_nobody_in_particular_and_writes_in_its_own_two_folders_alone() -> None:
+def test_every_pod_runs_unprivileged_and_writes_only_to_its_two_folders() -> None:
     assert set(pods()) == set(PARTS)
-    for name, (labels, pod, container, said) in pods().items():
+    for name, (labels, pod, container, section) in pods().items():
         assert labels == {"scx-part": name}
         assert container == STRICT
         assert pod["runAsNonRoot"]
         assert pod["runAsUser"] == pod["fsGroup"] == 10001
         assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert {item["mountPath"] for item in said["volumeMounts"] if not item.get("readOnly")} == {
+        assert {item["mountPath"] for item in section["volumeMounts"] if not item.get("readOnly")} == {
             "/tmp",
             "/var/lib/scx",
         }
-        assert {item["name"] for item in said["volumeMounts"]} == {item["name"] for item in said["volumes"]}
-        assert said["resources"]["limits"]["memory"]
+        assert {item["name"] for item in section["volumeMounts"]} == {
+            item["name"] for item in section["volumes"]
+        }
+        assert section["resources"]["limits"]["memory"]
     assert [item["securityContext"] for item in CODE["initContainers"]] == [STRICT]
 
 
-def test_ui_and_daemon_have_another_account_than_what_reads_the_bucket() -> None:
+def test_ui_and_daemon_use_a_service_account_without_bucket_access() -> None:
     code = VALUES["dagster-user-deployments"]
-    roles = [said["serviceAccount"]["annotations"] for said in (VALUES, code)]
+    roles = [section["serviceAccount"]["annotations"] for section in (VALUES, code)]
     assert roles[0] != roles[1]
     assert VALUES["rbacEnabled"]
     assert not code["rbacEnabled"]
@@ -204,7 +209,7 @@ def test_ui_and_daemon_have_another_account_than_what_reads_the_bucket() -> None
     assert given == {"AWS_REGION", "AWS_DEFAULT_REGION"}
 
 
-def test_every_variable_is_a_setting_and_every_secret_a_reference() -> None:
+def test_every_variable_is_a_setting_and_every_secret_is_a_reference() -> None:
     secret = {name for name, field in Settings.model_fields.items() if field.annotation is SecretStr}
     assert secret
     for item in variables():
@@ -217,7 +222,7 @@ def test_every_variable_is_a_setting_and_every_secret_a_reference() -> None:
         assert ("secretKeyRef" in item.get("valueFrom", {})) == (setting in secret)
 
 
-def test_plain_variables_make_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_variables_are_valid_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for item in CODE["env"]:
         if "value" in item:
             monkeypatch.setenv(item["name"], item["value"])
@@ -226,7 +231,7 @@ def test_plain_variables_make_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.bucket == "s3://scx-raw"
 
 
-def test_the_secrets_example_has_every_secret_that_is_named_and_no_value() -> None:
+def test_the_secrets_example_names_every_secret_without_its_value() -> None:
     named = {
         (item["valueFrom"]["secretKeyRef"]["name"], item["valueFrom"]["secretKeyRef"]["key"])
         for item in variables()
@@ -252,7 +257,7 @@ def policies() -> Iterator[Any]:
 
 
 def matched(selector: Any) -> set[str]:
-    """The parts that a selector of pods means."""
+    """Return the parts that a pod selector matches."""
     if "matchLabels" in selector:
         return {selector["matchLabels"]["scx-part"]} & set(PARTS)
     [wanted] = selector["matchExpressions"]
@@ -260,12 +265,12 @@ def matched(selector: Any) -> set[str]:
     return set(PARTS) if wanted["operator"] == "Exists" else set(wanted["values"]) & set(PARTS)
 
 
-def test_network_policies_are_kubernetes_own_kind() -> None:
-    shape = {"metadata": {"name": "text"}, "spec": "V1NetworkPolicySpec"}
+def test_network_policies_are_valid_kubernetes_objects() -> None:
+    shape = {"metadata": {"name": "str"}, "spec": "V1NetworkPolicySpec"}
     assert [mistake for policy in policies() for mistake in chart.mistakes(policy, shape)] == []
 
 
-def test_the_network_is_closed_but_for_what_is_named() -> None:
+def test_network_policies_allow_only_the_listed_connections() -> None:
     first, *others = policies()
     assert matched(first["spec"]["podSelector"]) == set(PARTS)
     assert set(first["spec"]["policyTypes"]) == {"Ingress", "Egress"}
@@ -280,16 +285,16 @@ def test_the_network_is_closed_but_for_what_is_named() -> None:
     assert all(rule["ports"] for policy in others for rule in policy["spec"].get("egress", []))
 
 
-def test_the_code_server_is_started_with_arguments_that_dagster_has() -> None:
+def test_the_arguments_of_the_code_server_exist_in_dagster() -> None:
     arguments = ["--host", "0.0.0.0", "--port", str(CODE["port"]), *CODE["dagsterApiGrpcArgs"]]
     found = grpc_command.make_context("grpc", arguments).params
     assert (found["module_name"], found["location_name"]) == ("scx_pipeline.definitions", "scx_pipeline")
     program, command = CODE["initContainers"][0]["args"]
     assert program == "scx"
-    assert command in {item.callback.__name__ for item in app.registered_commands if item.callback}
+    assert command in typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 
-def test_versions_are_those_of_the_project() -> None:
+def test_chart_and_image_versions_match_the_project() -> None:
     image = CODE["image"]
     assert VALUES["dagsterWebserver"]["image"] == VALUES["dagsterDaemon"]["image"] == image
     assert CODE["initContainers"][0]["image"] == f"{image['repository']}:{image['tag']}"
@@ -302,7 +307,7 @@ def test_versions_are_those_of_the_project() -> None:
 
 def test_helm_renders_the_chart_with_the_values(tmp_path: Path) -> None:
     if not shutil.which("helm"):
-        pytest.skip("needs helm (https://helm.sh/docs/intro/install), and Dagster's charts within its reach")
+        pytest.skip("needs helm (https://helm.sh/docs/intro/install) and access to Dagster's charts")
     where = ["dagster", "--repo", "https://dagster-io.github.io/helm", "--version", version("dagster")]
     pulled = subprocess.run(
         ["helm", "pull", *where, "--destination", str(tmp_path)], capture_output=True, text=True, check=False
@@ -317,13 +322,13 @@ def test_helm_renders_the_chart_with_the_values(tmp_path: Path) -> None:
         (item["kind"], item["metadata"]["name"]): item for item in yaml.safe_load_all(done.stdout) if item
     }
     config = written["ConfigMap", "scx-dagster-instance"]["data"]["dagster.yaml"]
-    made, ours = (
-        taken(tmp_path / name, said)
-        for name, said in (("made", yaml.safe_load(config)), ("ours", chart.instance(VALUES)))
+    rendered, ours = (
+        load_instance(tmp_path / name, section)
+        for name, section in (("rendered", yaml.safe_load(config)), ("ours", chart.instance(VALUES)))
     )
-    for key, said in ours.items():
-        if "class" in said:  # to whose settings the chart may add its defaults
-            assert made[key]["class"] == said["class"]
-            assert said.get("config", {}).items() <= made[key].get("config", {}).items()
+    for key, section in ours.items():
+        if "class" in section:  # the chart may add its defaults to these settings
+            assert rendered[key]["class"] == section["class"]
+            assert section.get("config", {}).items() <= rendered[key].get("config", {}).items()
         else:
-            assert made[key] == said
+            assert rendered[key] == section

@@ -1,5 +1,7 @@
 """The code server as `scx serve code` starts it, stopped in several phases: it ends soon, and its runs are not lost.
-Its first process is tested with stubs in test_supervise.py; all services, idle and after kills, in test_compose.py."""
+
+Its supervisor is tested with stubs in test_supervise.py; all services, idle and after kills, in test_compose.py.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,7 @@ from pathlib import Path
 import dagster as dg
 import psutil
 import pytest
+from dagster._core.launcher import DefaultRunLauncher
 from dagster._core.remote_origin import (
     GrpcServerCodeLocationOrigin,
     RemoteJobOrigin,
@@ -26,16 +29,14 @@ from scx_pipeline.orchestration.runs.instance import open_instance
 from scx_pipeline.orchestration.runs.lost_runs import fail_lost_runs
 from scx_pipeline.settings import Settings, read_settings
 from scx_pipeline_tests.support.blocked import blocked_loads, wait_for
-from scx_pipeline_tests.support.load_env import MARCH, World, folder_world, job, range_of_keys, scx_star
+from scx_pipeline_tests.support.load_env import MARCH, LoadEnv, create_load_env, job, range_of_keys, scx_star
 from scx_pipeline_tests.support.servers.ports import LOOPBACK, Launch, free_ports, running
-from tools.local_services.services import processes_of
+from tools.local_services.services import session_processes
 
 pytestmark = pytest.mark.services
 
 ROOT = Path(__file__).parents[2]
-STOP_SECONDS = (
-    30.0  # supervise.STOP_SECONDS, on a slow machine; before there was a supervisor, it took for ever
-)
+STOP_SECONDS = 30.0  # supervise.STOP_SECONDS, on a slow machine
 LOADING, SERVING = "Starting Dagster code server", "Started Dagster code server"
 
 
@@ -49,53 +50,55 @@ class CodeServer:
     instance: dg.DagsterInstance
     settings: Settings
 
-    def wait_until_it_says(self, words: str) -> None:
-        wait_for(words, lambda: words in self.log.read_text(errors="replace"))
+    def wait_for_output(self, text: str) -> None:
+        wait_for(text, lambda: text in self.log.read_text(errors="replace"))
 
     def launch(self, month: str) -> dg.DagsterRun:
         """Start a run of the scx star, as the daemon does."""
-        where = GrpcServerCodeLocationOrigin(host=LOOPBACK, port=self.port, location_name="scx_pipeline")
+        origin = GrpcServerCodeLocationOrigin(host=LOOPBACK, port=self.port, location_name="scx_pipeline")
         run = self.instance.create_run_for_job(
             with_resources(build_star(scx_star()), self.settings).resolve_job_def("scx"),
             tags=range_tags(range_of_keys(month)),
-            remote_job_origin=RemoteJobOrigin(RemoteRepositoryOrigin(where, "__repository__"), "scx"),
+            remote_job_origin=RemoteJobOrigin(RemoteRepositoryOrigin(origin, "__repository__"), "scx"),
         )
         client = DagsterGrpcClient(host=LOOPBACK, port=self.port)
-        dg.DefaultRunLauncher.launch_run_from_grpc_client(self.instance, run, client)
+        DefaultRunLauncher.launch_run_from_grpc_client(self.instance, run, client)
         return run
 
     def stop(self) -> int:
-        """As Docker does; its exit code. Nothing of it is left."""
+        """Stop it as Docker does, wait until all its processes have ended, and return its exit code."""
         self.process.terminate()
         code = self.process.wait(STOP_SECONDS)
         wait_for(
             "all its processes ended",
-            lambda: all(item.status() == psutil.STATUS_ZOMBIE for item in processes_of(self.process.pid)),
+            lambda: all(
+                item.status() == psutil.STATUS_ZOMBIE for item in session_processes(self.process.pid)
+            ),
         )
         return code
 
 
 @pytest.fixture
-def world(tmp_path: Path, postgres_url: str) -> World:
-    """A bucket, and a PostgreSQL database in which the star's tables are."""
-    world = folder_world(tmp_path, postgres_url)
-    world.put("2021/03/a.csv", [job(1, "2021-03-05 10:00:00")])
-    world.load(MARCH)
-    world.put("2021/03/b.csv", [job(2, "2021-03-06 10:00:00")])
-    return world
+def load_env(tmp_path: Path, postgres_url: str) -> LoadEnv:
+    """Return a bucket, and a PostgreSQL database with the star's tables."""
+    load_env = create_load_env(tmp_path, postgres_url)
+    load_env.put("2021/03/a.csv", [job(1, "2021-03-05 10:00:00")])
+    load_env.load(MARCH)
+    load_env.put("2021/03/b.csv", [job(2, "2021-03-06 10:00:00")])
+    return load_env
 
 
 @pytest.fixture
-def server(tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[CodeServer]:
-    """The code server of that world, just started."""
+def server(tmp_path: Path, load_env: LoadEnv, monkeypatch: pytest.MonkeyPatch) -> Iterator[CodeServer]:
+    """Start the code server of that environment."""
     home, folder = tmp_path / "home", tmp_path / "server"
     folder.mkdir()
     for name, value in {
         "PYTHONPATH": str(ROOT),
         "SCX_HOME": str(home),
         "DAGSTER_HOME": str(home / "dagster"),
-        "SCX_BUCKET_URL": world.bucket_url,
-        "SCX_WAREHOUSE_URL": world.warehouse_url,
+        "SCX_BUCKET_URL": load_env.bucket_url,
+        "SCX_WAREHOUSE_URL": load_env.warehouse_url,
     }.items():
         monkeypatch.setenv(name, value)
     [port] = free_ports(1)
@@ -107,26 +110,26 @@ def server(tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> Ite
             yield CodeServer(process, launch.log, port, instance, settings)
 
 
-def test_it_stops_while_it_loads_the_definitions(server: CodeServer) -> None:
-    server.wait_until_it_says(LOADING)
+def test_the_code_server_stops_while_it_loads_the_definitions(server: CodeServer) -> None:
+    server.wait_for_output(LOADING)
     assert server.stop() == 0
     assert SERVING not in server.log.read_text()
 
 
-def test_it_stops_in_a_run_that_waits_for_the_database_and_the_run_is_known_to_be_over(
-    server: CodeServer, world: World
+def test_the_code_server_stops_during_a_run_and_the_run_is_marked_as_failed(
+    server: CodeServer, load_env: LoadEnv
 ) -> None:
-    server.wait_until_it_says(SERVING)
-    with blocked_loads(world.warehouse_url) as a_load_waits:
+    server.wait_for_output(SERVING)
+    with blocked_loads(load_env.warehouse_url) as load_waits:
         run = server.launch(MARCH)
-        wait_for("the load waits", a_load_waits)
+        wait_for("the load waits", load_waits)
         assert server.stop() == 0
-        wait_for("the database has rolled back", lambda: not a_load_waits())
+        wait_for("the database has rolled back", lambda: not load_waits())
     fail_lost_runs(server.instance, server.settings.home)
     assert status_of(server.instance, run) == dg.DagsterRunStatus.FAILURE
-    assert world.rows("SELECT job_id FROM public.auto_classification_logs") == [(1,)]
-    world.load(MARCH)
-    assert world.rows("SELECT job_id FROM public.auto_classification_logs ORDER BY 1") == [(1,), (2,)]
+    assert load_env.rows("SELECT job_id FROM public.auto_classification_logs") == [(1,)]
+    load_env.load(MARCH)
+    assert load_env.rows("SELECT job_id FROM public.auto_classification_logs ORDER BY 1") == [(1,), (2,)]
 
 
 def status_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRunStatus:

@@ -1,5 +1,7 @@
-"""What every service's first process does: the service ends soon after a signal, all of it, whatever it is doing.
-The programs here are stubs; Dagster's own are stopped in test_stop.py and test_compose.py."""
+"""The first process of every service: all of the service ends soon after a signal, in any state.
+
+The programs here are stubs; Dagster's own are stopped in test_stop.py and test_compose.py.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +18,15 @@ import pytest
 
 from scx_pipeline.services import supervise
 
-PATIENCE = 30.0  # supervise.STOP_SECONDS, on a slow machine
-# A program, and a process of it, that end for nothing but a kill.
-DEAF = """
+TIMEOUT_SECONDS = 30.0  # supervise.STOP_SECONDS, on a slow machine
+# A program and its child process that only SIGKILL ends.
+IGNORES_SIGTERM = """
 import signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if sys.argv[1:]: subprocess.Popen([sys.executable, __file__])
 time.sleep(600)
 """
-# As Dagster's code server, which gives SIGTERM the handler of SIGINT.
+# Like Dagster's code server, which uses the handler of SIGINT for SIGTERM.
 LIKE_DAGSTER = """
 import signal, time
 signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
@@ -33,17 +35,17 @@ except KeyboardInterrupt: print("interrupted", flush=True)
 """
 
 
-def as_in_a_terminal() -> None:
-    """Ignore no signal, whatever the tests were started by."""
+def restore_signals() -> None:
+    """Ignore no signal, however the tests were started."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @contextmanager
 def supervised(
-    folder: Path, program: str, before: Callable[[], object] = as_in_a_terminal
+    folder: Path, program: str, before: Callable[[], object] = restore_signals
 ) -> Iterator[subprocess.Popen[str]]:
-    """A program under the supervisor, with a process of its own; none of them outlives the block."""
+    """Run a program under the supervisor; no process outlives the block."""
     (folder / "program.py").write_text(program)
     command = [
         sys.executable,
@@ -70,97 +72,99 @@ def supervised(
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
 def children(process: subprocess.Popen[str], count: int) -> list[psutil.Process]:
-    """All processes below it, once there are that many and each runs the program; before its exec, a child is still a copy of
-    the supervisor."""
+    """Return all child processes, once there are that many and each runs the program.
+
+    Before its exec, a child is still a copy of the supervisor.
+    """
     parent = psutil.Process(process.pid)
     wait_for(lambda: len(parent.children(recursive=True)) == count)
-    wait_for(lambda: all(map(_is_the_program, parent.children(recursive=True))))
+    wait_for(lambda: all(map(_runs_program, parent.children(recursive=True))))
     return parent.children(recursive=True)
 
 
-def _is_the_program(child: psutil.Process) -> bool:
+def _runs_program(child: psutil.Process) -> bool:
     return "program.py" in " ".join(child.cmdline()[:2])
 
 
-def gone(processes: list[psutil.Process]) -> bool:
+def have_ended(processes: list[psutil.Process]) -> bool:
     return not any(item.is_running() and item.status() != psutil.STATUS_ZOMBIE for item in processes)
 
 
-def test_a_program_that_ignores_the_stop_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
-    with supervised(tmp_path, DEAF) as process:
-        below = children(process, 2)
+def test_a_program_that_ignores_sigterm_is_killed_with_its_child_processes(tmp_path: Path) -> None:
+    with supervised(tmp_path, IGNORES_SIGTERM) as process:
+        processes = children(process, 2)
         process.terminate()
-        assert process.wait(PATIENCE) == 0
-        wait_for(lambda: gone(below))
+        assert process.wait(TIMEOUT_SECONDS) == 0
+        wait_for(lambda: have_ended(processes))
         assert process.stderr
         assert f"did not end within {supervise.STOP_SECONDS:.0f} seconds" in process.stderr.read()
 
 
-def test_a_program_that_was_paused_is_killed(tmp_path: Path) -> None:
+def test_a_suspended_program_is_killed(tmp_path: Path) -> None:
     with supervised(tmp_path, LIKE_DAGSTER) as process:
         [program] = children(process, 1)
         program.suspend()
         process.terminate()
-        assert process.wait(PATIENCE) == 0
-        wait_for(lambda: gone([program]))
+        assert process.wait(TIMEOUT_SECONDS) == 0
+        wait_for(lambda: have_ended([program]))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_program_that_ends_when_asked_ends_by_itself_with_exit_code_0(
+def test_a_program_that_handles_the_signal_ends_with_exit_code_0(
     number: signal.Signals, tmp_path: Path
 ) -> None:
     with supervised(tmp_path, LIKE_DAGSTER) as process:
         children(process, 1)
-        wait_for(lambda: _handles(process))
+        wait_for(lambda: _handles_sigterm(process))
         process.send_signal(number)
-        out, err = process.communicate(timeout=PATIENCE)
+        out, err = process.communicate(timeout=TIMEOUT_SECONDS)
     assert (process.returncode, out, err) == (0, "interrupted\n", "")
 
 
-def test_a_service_that_a_script_started_in_its_background_ends_when_asked(tmp_path: Path) -> None:
-    """SIGINT is ignored there, which programs inherit; Dagster's code server would ignore SIGTERM as well."""
+def test_a_service_started_in_a_scripts_background_ends_on_sigterm(tmp_path: Path) -> None:
+    """SIGINT is ignored there, and programs inherit that; Dagster's code server would then ignore SIGTERM as well."""
     ignore = lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)  # noqa: E731
     with supervised(tmp_path, LIKE_DAGSTER, ignore) as process:
         children(process, 1)
-        wait_for(lambda: _handles(process))
+        wait_for(lambda: _handles_sigterm(process))
         process.send_signal(signal.SIGINT)
         process.terminate()
-        out, err = process.communicate(timeout=PATIENCE)
+        out, err = process.communicate(timeout=TIMEOUT_SECONDS)
     assert (process.returncode, out, err) == (0, "interrupted\n", "")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux ends a process with its parent")
-def test_a_supervisor_that_is_killed_takes_the_program_with_it(tmp_path: Path) -> None:
+def test_the_program_ends_when_its_supervisor_is_killed(tmp_path: Path) -> None:
     with supervised(tmp_path, LIKE_DAGSTER) as process:
-        below = children(process, 1)
+        processes = children(process, 1)
         process.kill()
-        process.wait(PATIENCE)
-        wait_for(lambda: gone(below))
+        process.wait(TIMEOUT_SECONDS)
+        wait_for(lambda: have_ended(processes))
 
 
 @pytest.mark.parametrize(("program", "code"), [("raise SystemExit(3)", 3), ("import os; os.abort()", 134)])
-def test_a_program_that_ends_by_itself_gives_its_exit_code(program: str, code: int, tmp_path: Path) -> None:
+def test_the_supervisor_returns_the_programs_exit_code(program: str, code: int, tmp_path: Path) -> None:
     with supervised(tmp_path, program) as process:
-        assert process.wait(PATIENCE) == code
+        assert process.wait(TIMEOUT_SECONDS) == code
 
 
-def test_what_a_program_started_ends_when_the_program_does(tmp_path: Path) -> None:
-    with supervised(tmp_path, DEAF) as process:
-        below = children(process, 2)
-        next(item for item in below if item.ppid() == process.pid).kill()
-        assert process.wait(PATIENCE) == 137
-        wait_for(lambda: gone(below))
+def test_child_processes_end_with_their_program(tmp_path: Path) -> None:
+    with supervised(tmp_path, IGNORES_SIGTERM) as process:
+        processes = children(process, 2)
+        next(item for item in processes if item.ppid() == process.pid).kill()
+        assert process.wait(TIMEOUT_SECONDS) == 137
+        wait_for(lambda: have_ended(processes))
 
 
-def _handles(process: subprocess.Popen[str]) -> bool:
-    """Whether the program has set its handler of SIGTERM."""
+def _handles_sigterm(process: subprocess.Popen[str]) -> bool:
+    """Return whether the program has set its handler of SIGTERM."""
     [program] = psutil.Process(process.pid).children()
     status = Path(f"/proc/{program.pid}/status")
     if not status.exists():  # not on Linux

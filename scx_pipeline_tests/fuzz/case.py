@@ -1,5 +1,7 @@
-"""A random case: a source, its table and some files with what each must give; made the same again from its seed.
-Which files are random, and what must come of them, is in the formats' own modules."""
+"""A random case: a source, its table and files with what each must give, reproducible from its seed.
+
+The files are made by the modules of the formats.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,12 @@ from scx_pipeline_tests.fuzz.outcome import Expected, Months
 from scx_pipeline_tests.fuzz.rules import instant
 
 STAR = MonthRange(Month(2020, 1), Month(2023, 12))
-SPAN = MonthRange(Month(2021, 1), Month(2021, 6))
+MONTHS = MonthRange(Month(2021, 1), Month(2021, 6))
 TYPES = (
     "smallint", "integer", "integer", "bigint", "double", "boolean", "date", "timestamp", "timestamp",
     "decimal(5,2)", "decimal(18,4)", "decimal(38,2)", "decimal(9,0)", "varchar(8)", "varchar(max)", "varchar(max)", "varchar(200)",
 )  # fmt: skip
-# Names of DuckDB's own columns and of what stands beside a table's columns on the way; a declaration may refuse them.
+# Names of DuckDB's own columns and of what exists next to a table's columns on the way; a declaration may refuse them.
 NAMES = (
     "id", "v", "x", "note", "number", "file_row_number", "filename", "text", "json", "line", "value", "keys", "odd", "n", "s", "t",
     "csv_line", "file_id", "column_name", "loose", "count", "rule", "t1", "e",
@@ -132,7 +134,9 @@ def months_of(table: Table) -> Months | None:
     if table.event_time is None:
         return None
     place = table.column_names.index(table.event_time)
-    return Months(place, (instant(STAR.start), instant(STAR.end)), (instant(SPAN.start), instant(SPAN.end)))
+    return Months(
+        place, (instant(STAR.start), instant(STAR.end)), (instant(MONTHS.start), instant(MONTHS.end))
+    )
 
 
 def pack(content: bytes, suffix: str) -> bytes:
@@ -197,7 +201,7 @@ def make_text(rng: Random, column: Column, odd: float) -> str:
     """A text for a column: mostly one that it takes, at times one that is odd."""
     if rng.random() < odd:
         return rng.choice(
-            [*ODD_NUMBERS, *ODD_TIMES, *WORDS, words(rng), moment_text(rng) + rng.choice(ZONES)]
+            [*ODD_NUMBERS, *ODD_TIMES, *WORDS, words(rng), timestamp_text(rng) + rng.choice(ZONES)]
         )
     return good_text(rng, column)
 
@@ -206,7 +210,7 @@ def good_text(rng: Random, column: Column) -> str:
     """A text that the column takes."""
     kind = column.type
     if column.unit:
-        micro = instant(any_moment(rng))
+        micro = instant(any_timestamp(rng))
         return str(micro // {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}[column.unit])
     if column.max_bytes is not None:
         return words(rng, 1) if column.max_bytes < 50 else words(rng)
@@ -230,12 +234,12 @@ def good_text(rng: Random, column: Column) -> str:
     if kind == "boolean":
         return rng.choice(["true", "false", "TRUE", "False", "1", "0"])
     if kind == "date":
-        return f"{any_moment(rng):%Y-%m-%d}"
-    return moment_text(rng)
+        return f"{any_timestamp(rng):%Y-%m-%d}"
+    return timestamp_text(rng)
 
 
-def any_moment(rng: Random) -> datetime:
-    """A moment, mostly of the months that are loaded."""
+def any_timestamp(rng: Random) -> datetime:
+    """A timestamp, mostly of the months that are loaded."""
     year = rng.choice([2021, 2021, 2021, 2021, 2020, 2022, 2019, 2024, 1970, 2999])
     return datetime(
         year,
@@ -247,9 +251,9 @@ def any_moment(rng: Random) -> datetime:
     )
 
 
-def moment_text(rng: Random) -> str:
-    """A moment as it is usually written."""
-    text = any_moment(rng).isoformat(rng.choice(" T"))
+def timestamp_text(rng: Random) -> str:
+    """A timestamp as it is usually written."""
+    text = any_timestamp(rng).isoformat(rng.choice(" T"))
     fraction = rng.choice(["", "", "", ".5", ".123", ".123456", ".000001"])
     return text + fraction + rng.choice(["", "", "", "Z", "+02", "-05:30", "+14:00"])
 

@@ -1,5 +1,7 @@
-"""Reads the files of a case with our own reader, as a load does: a folder bucket, IngestJob, and a landing in DuckDB.
-What must come out is in `outcome`."""
+"""Read the files of a case as a load does: a folder bucket, IngestJob, and a staging buffer in DuckDB.
+
+The expected outcome belongs to the case.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +12,16 @@ from typing import Any
 
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.history.ingest_result import IngestResult
-from scx_pipeline.loading.ingest import IngestJob
+from scx_pipeline.loading.ingest.ingest_job import IngestJob
+from scx_pipeline.loading.ingest.ingest_objects import ingest_objects
 from scx_pipeline.model.calendar import Month, MonthRange
 from scx_pipeline.model.column import Column
 from scx_pipeline.planning.selection import SelectedObject
 from scx_pipeline.storage.bucket import open_bucket
 from scx_pipeline.warehouse.capabilities import Limits
-from scx_pipeline.warehouse.duckdb.duckdb_warehouse import DuckDBSession, in_memory_database
-from scx_pipeline.warehouse.sql_text import in_scope, qualified, quote
+from scx_pipeline.warehouse.duckdb.duckdb_connection import in_memory_database
+from scx_pipeline.warehouse.duckdb.duckdb_session import DuckDBSession
+from scx_pipeline.warehouse.sql_text import qualified, quote, scope_condition
 from scx_pipeline_tests.fuzz.case import STAR, Case
 from scx_pipeline_tests.fuzz.outcome import Given, Row, differences
 
@@ -25,7 +29,7 @@ SCHEMA = "main"
 MEMORY = "1GB"
 
 
-def faults(case: Case, folder: Path) -> list[str]:
+def find_faults(case: Case, folder: Path) -> list[str]:
     """What our reader does wrong with the case; nothing where all agrees."""
     for file in case.files:
         path = folder / file.name
@@ -36,10 +40,14 @@ def faults(case: Case, folder: Path) -> list[str]:
     try:
         given = read(case, folder)
     except PipelineError as error:
-        told = str(error)
+        message = str(error)
         if not may:
-            return [f"refused, and need not be: {told}"]
-        return [] if any(file.name in told for file in case.files) else [f"the refusal names no file: {told}"]
+            return [f"refused, and need not be: {message}"]
+        return (
+            []
+            if any(file.name in message for file in case.files)
+            else [f"the refusal names no file: {message}"]
+        )
     except Exception as error:
         return [f"{type(error).__name__}: {str(error)[:500]}"]
     if must:
@@ -60,8 +68,8 @@ def read(case: Case, folder: Path) -> dict[str, Given]:
     with in_memory_database(Limits(MEMORY, case.threads)) as con:
         session = DuckDBSession(con)
         session.execute(session.create_table_sql(qualified(SCHEMA, case.table), case.table.columns))
-        with session.staging_buffer(SCHEMA, case.table, case.scope) as buffer:
-            ingest_result = job.run(objects, buffer)
+        with session.tables.open_staging_buffer(SCHEMA, case.table, case.scope) as buffer:
+            ingest_result = ingest_objects(job, objects, buffer)
             return dict(_given(ingest_result, buffer, case))
 
 
@@ -85,9 +93,9 @@ def _given(ingest_result: IngestResult, buffer: Any, case: Case) -> Iterator[tup
 
 
 def _rows(buffer: Any, case: Case) -> dict[int, Counter[Row]]:
-    columns = ", ".join(shown(column) for column in case.table.columns)
+    columns = ", ".join(comparable(column) for column in case.table.columns)
     found = buffer.con.execute(
-        f"SELECT _object, {columns} FROM {buffer.rows} WHERE {in_scope(case.table, case.scope)}"
+        f"SELECT _object, {columns} FROM {buffer.rows} WHERE {scope_condition(case.table, case.scope)}"
     )
     rows: dict[int, Counter[Row]] = {}
     while part := found.fetchmany(20_000):
@@ -96,8 +104,8 @@ def _rows(buffer: Any, case: Case) -> dict[int, Counter[Row]]:
     return rows
 
 
-def shown(column: Column) -> str:
-    """The column as the rules' values: moments and dates as counts, which Python has for every year."""
+def comparable(column: Column) -> str:
+    """The column as the rules' values: timestamps and dates as counts, which Python has for every year."""
     name = quote(column.name)
     if column.type == "timestamp":
         return f"epoch_us({name})"

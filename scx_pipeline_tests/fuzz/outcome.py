@@ -1,5 +1,7 @@
-"""What a file must give, as the independent reader says, and how it is compared with what our reader gave.
-A record whose rule is open has several outcomes; a loaded row must still be one of them, and each record counts once."""
+"""What a file must give, according to the independent reader, and the comparison with what our reader gave.
+
+A record whose rule is open has several outcomes; a loaded row must be one of them, and each record counts once.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ REJECT = Reject()
 class Expected:
     """What a file holds: rows loaded, rows of other months, rejected records with their lines, and open records.
 
-    `refusal` says whether the file is refused as a whole: "never", "may" or "must", and `why`.
+    `refusal` says whether the file is refused: "never", "may" or "must", and `why`.
     """
 
     refusal: str = "never"
@@ -114,7 +116,7 @@ def differences(expected: Expected, given: Given) -> list[str]:
     if given.read != total:
         found.append(f"unaccounted: {given.read} read, {total} accounted for")
     if given.loaded != given.rows.total():
-        found.append(f"counted {given.loaded} rows as loaded, and {given.rows.total()} landed")
+        found.append(f"counted {given.loaded} rows as loaded, but {given.rows.total()} were staged")
     missing, wrong = expected.loaded - given.rows, given.rows - expected.loaded
     if missing:
         found.append(f"{missing.total()} rows are missing: {_shown(missing)}")

@@ -1,7 +1,7 @@
 """What a text, a JSON value or a Parquet value becomes in a column, by the written rules, in plain Python.
 A cell is a tuple of what it may become: one value, or REJECT, or several where the rule is open. Nothing of ours is asked.
 
-Moments are counts of microseconds since 1970, dates counts of days, so that every year compares."""
+Timestamps are microseconds since 1970 and dates are days since 1970, so that every year can be compared."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MAX_OFFSET = 14 * 60
 
 @lru_cache(200_000)
 def of_text(kind: str, unit: str | None, text: str) -> Cell:
-    """What a text that stands for a value becomes."""
+    """Return what a text that is not a null value becomes."""
     if kind.startswith("varchar"):
         return _text(kind, text)
     if unit:
@@ -42,7 +42,7 @@ def of_text(kind: str, unit: str | None, text: str) -> Cell:
         return _whole(BITS[kind], text)
     if kind.startswith("decimal"):
         return _decimal(kind, text)
-    return {"double": _double, "boolean": _boolean, "date": _date, "timestamp": moment_of}[kind](text)
+    return {"double": _double, "boolean": _boolean, "date": _date, "timestamp": timestamp_of}[kind](text)
 
 
 def _text(kind: str, text: str) -> Cell:
@@ -115,12 +115,12 @@ def _date(text: str) -> Cell:
     return (value,) if len(text) == 10 else (value, REJECT)
 
 
-def moment_of(text: str) -> Cell:
-    """A moment: without a zone it is UTC; zones are Z and ±hh[:mm] up to 14:00, and no others."""
+def timestamp_of(text: str) -> Cell:
+    """Return the value of a timestamp: UTC if it has no zone; the only zones are Z and ±hh[:mm] up to 14:00."""
     bare = text.strip(" ")
     match = _TIME.fullmatch(bare)
     if not match:
-        return (REJECT, *_odd_moment(bare))
+        return (REJECT, *_unusual_timestamp(bare))
     year, month, day, hour, minute, second, fraction, space, zone = match.groups()
     if space and not zone:
         return NO
@@ -166,8 +166,8 @@ def _offset(zone: str | None) -> int | None:
     return -minutes if (zone or "")[0] == "-" else minutes
 
 
-def _odd_moment(text: str) -> Cell:
-    """The value of a moment that is written in an unusual way: one-digit parts, small letters. It may also be refused."""
+def _unusual_timestamp(text: str) -> Cell:
+    """Return the value of a timestamp in an unusual notation (one-digit parts, lowercase letters), which may also be rejected."""
     match = re.fullmatch(
         r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})(?:[ Tt]+([0-9]{1,2}):([0-9]{1,2})(?::([0-9]{1,2})(?:\.([0-9]+))?)?)?( *[zZ])?",
         text,
@@ -192,6 +192,6 @@ def _count(unit: int, text: str) -> Cell:
 
 
 def instant(value: datetime) -> int:
-    """A moment as a count of microseconds."""
+    """Return a timestamp as microseconds since 1970."""
     naive = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
     return (naive - EPOCH) // timedelta(microseconds=1)

@@ -1,5 +1,7 @@
-"""Seeds of files that were once read wrongly, by format; they are always run first. What was wrong is said beside each.
-How a seed is run is in `test_fuzz`."""
+"""Seeds of files that were once read wrongly, by format, with what was wrong; they always run first.
+
+New seeds are added by hand.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""The comparison of the fuzz test finds each kind of difference, and takes each outcome that is allowed.
-The comparison itself is in outcome, the fuzz test in test_fuzz."""
+"""The comparison of the fuzz test finds each kind of difference, and accepts each allowed outcome.
+
+The parsers are not involved.
+"""
 
 from __future__ import annotations
 
@@ -30,21 +32,23 @@ def test_what_agrees_has_no_differences() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "difference"),
     [
         (replace(GIVEN, rows=Counter({(1,): 1, (2,): 1}), loaded=2, read=4), "1 rows are missing"),
         (replace(GIVEN, rows=Counter({(1,): 3, (2,): 1}), loaded=4, read=6), "1 rows should not be there"),
         (replace(GIVEN, rows=Counter({(1,): 2, (3,): 1})), "1 rows are missing: (2,)"),
         (replace(GIVEN, read=6), "unaccounted: 6 read, 5 accounted for"),
-        (replace(GIVEN, loaded=4, read=6), "counted 4 rows as loaded, and 3 landed"),
+        (replace(GIVEN, loaded=4, read=6), "counted 4 rows as loaded, but 3 were staged"),
         (replace(GIVEN, rejected=0, read=4, lines=[]), "0 rejected and 1 of other months, not 1 and 1"),
         (replace(GIVEN, filtered=0, read=4), "1 rejected and 0 of other months, not 1 and 1"),
         (replace(GIVEN, lines=[5]), "rejected lines 5 should be 4"),
         (replace(GIVEN, lines=[None]), "rejected lines None should be 4"),
     ],
 )
-def test_each_kind_of_difference_is_found(given: Given, told: str) -> None:
-    assert any(text.startswith(told) for text in differences(EXPECTED, given)), differences(EXPECTED, given)
+def test_each_kind_of_difference_is_found(given: Given, difference: str) -> None:
+    assert any(text.startswith(difference) for text in differences(EXPECTED, given)), differences(
+        EXPECTED, given
+    )
 
 
 def open_record(*outcomes: tuple[str, tuple[object, ...]]) -> Expected:
@@ -79,7 +83,7 @@ def test_a_record_that_must_be_loaded_is_matched_before_one_that_may_be_rejected
     assert differences(expected, one(1, rejected=2))
 
 
-def test_a_value_that_is_refused_rejects_its_record_and_months_decide_on_the_others() -> None:
+def test_a_rejected_value_rejects_its_record_and_months_decide_about_the_other_records() -> None:
     months = Months(1, (0, 100), (10, 20))
     assert outcomes_of([(1,), (REJECT,)], months) == [REJECTED]
     assert outcomes_of([(1,), (15,)], months) == [("loaded", (1, 15))]

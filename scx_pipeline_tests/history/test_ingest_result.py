@@ -1,5 +1,7 @@
-"""The row counts of an object: what adds up, what does not, and that the check of them names every object that does not.
-That a load with such counts fails, and changes nothing, is in loading/test_row_reconciliation.py."""
+"""The row counts of objects: which balance, and the check that names every object whose counts do not.
+
+The consequences for a load are tested with loads.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +10,16 @@ from datetime import UTC, datetime
 import pytest
 
 from scx_pipeline.history.check_result import CheckResult
-from scx_pipeline.history.ingest_result import DuplicateKey, IngestResult, ObjectCount, Rejected, bounds_of
-from scx_pipeline.loading.checks import SHOWN, check_ingest_result
+from scx_pipeline.history.ingest_result import DuplicateKey, IngestResult, ObjectCount, allowed_months
+from scx_pipeline.loading.checks.check_names import MAX_EXAMPLES
+from scx_pipeline.loading.checks.ingest_checks import check_ingest_result
 from scx_pipeline.model.calendar import Month, MonthRange
 from scx_pipeline.model.column import Column
+from scx_pipeline.model.rejected_row import RejectedRow
 from scx_pipeline.model.source import FilePattern, Source
 from scx_pipeline.model.table import Table
 from scx_pipeline.planning.selection import SelectedObject
-from scx_pipeline.storage.bucket import ObjectInfo
+from scx_pipeline.storage.object_info import ObjectInfo
 
 SOURCE = Source(
     name="s", description="", format="csv", prefix="", files=(FilePattern(pattern="**"),), reject_limit=0.5
@@ -43,28 +47,28 @@ def accounting(*counts: ObjectCount) -> CheckResult:
     return result
 
 
-def checks(*counts: ObjectCount, rejected: list[Rejected] | None = None) -> list[CheckResult]:
+def checks(*counts: ObjectCount, rejected: list[RejectedRow] | None = None) -> list[CheckResult]:
     return check_ingest_result(SOURCE, IngestResult(TABLE, list(counts), rejected or []))
 
 
-def test_counts_add_up_if_every_row_that_was_read_went_to_one_place() -> None:
+def test_counts_balance_if_every_row_read_is_counted_once() -> None:
     assert count(read=10, loaded=4, rejected=3, deduplicated=2, filtered=1).balanced
     assert count().balanced
 
 
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("off", [-1, 1])
-def test_counts_do_not_add_up_if_a_row_is_missing_or_is_counted_twice(part: str, off: int) -> None:
+def test_counts_do_not_balance_if_a_row_is_missing_or_counted_twice(part: str, off: int) -> None:
     rows = {"loaded": 4, "rejected": 3, "deduplicated": 2, "filtered": 1}
     assert not count(read=10, **rows | {part: rows[part] + off}).balanced
 
 
-def test_counts_do_not_add_up_if_a_row_was_not_read() -> None:
+def test_counts_do_not_balance_if_a_row_was_not_read() -> None:
     assert not count(read=0, loaded=1).balanced
     assert not count(read=1).balanced
 
 
-def test_the_check_names_each_object_whose_counts_do_not_add_up_and_no_other() -> None:
+def test_the_check_names_exactly_the_objects_whose_counts_do_not_balance() -> None:
     result = accounting(
         count("good.csv", read=2, loaded=2),
         count("short.csv", read=3, loaded=2),
@@ -77,15 +81,15 @@ def test_the_check_names_each_object_whose_counts_do_not_add_up_and_no_other() -
     )
 
 
-def test_objects_that_make_up_for_each_other_do_not_add_up() -> None:
-    """One has lost the row that another has too many of: the sums of all objects are equal."""
+def test_errors_of_two_objects_do_not_cancel_out() -> None:
+    """One object lacks a row and another has one too many: the sums over all objects are equal."""
     assert not accounting(count("a", read=3, loaded=2), count("b", read=1, loaded=2)).passed
 
 
-def test_the_check_names_no_more_objects_than_are_readable() -> None:
-    names = [f"{number:03}.csv" for number in range(SHOWN + 3)]
+def test_the_check_names_a_limited_number_of_objects() -> None:
+    names = [f"{number:03}.csv" for number in range(MAX_EXAMPLES + 3)]
     message = accounting(*(count(name, read=1) for name in names)).message
-    assert [name in message for name in names] == [True] * SHOWN + [False] * 3
+    assert [name in message for name in names] == [True] * MAX_EXAMPLES + [False] * 3
 
 
 def test_the_check_passes_with_the_sums_of_all_objects() -> None:
@@ -109,16 +113,16 @@ def test_rejected_rows_warn_up_to_the_limit_and_fail_above_it(rejected: int, sev
     assert ("%; the limit is 50%): " in result.message) == (rejected > 0)
 
 
-@pytest.mark.parametrize(("limit", "told"), [(0.0, "0%"), (0.005, "0.5%"), (0.07, "7%"), (1.0, "100%")])
-def test_the_limit_of_rejected_rows_is_told_as_it_was_declared(limit: float, told: str) -> None:
+@pytest.mark.parametrize(("limit", "formatted"), [(0.0, "0%"), (0.005, "0.5%"), (0.07, "7%"), (1.0, "100%")])
+def test_the_limit_of_rejected_rows_is_formatted_as_declared(limit: float, formatted: str) -> None:
     source = SOURCE.model_copy(update={"reject_limit": limit})
     results = check_ingest_result(source, IngestResult(TABLE, [count(read=1_000, rejected=6, loaded=994)]))
     [result] = [check for check in results if check.name == "rejected_rows"]
-    assert result.message.startswith(f"6 of 1,000 rows were rejected (0.60%; the limit is {told}): ")
+    assert result.message.startswith(f"6 of 1,000 rows were rejected (0.60%; the limit is {formatted}): ")
 
 
-def test_that_reading_stopped_early_is_told_after_why() -> None:
-    rows = [Rejected("a.csv", 2, "id", "is wrong", "x")]
+def test_the_message_says_that_reading_stopped_early_after_the_share() -> None:
+    rows = [RejectedRow("a.csv", 2, "id", "is wrong", "x")]
     ingest_result = IngestResult(TABLE, [count(read=1, rejected=1)], rows, ended_early=True)
     [result] = [
         check for check in check_ingest_result(SOURCE, ingest_result) if check.name == "rejected_rows"
@@ -129,9 +133,9 @@ def test_that_reading_stopped_early_is_told_after_why() -> None:
     )
 
 
-def test_three_rejected_rows_are_shown_and_the_others_are_counted() -> None:
-    rows = [Rejected("a.csv", line, "id", f"reason {line}", "x") for line in (2, 3, 4, 5, 6)]
-    rows[1] = Rejected("b.csv", None, None, "is damaged", "")
+def test_the_message_shows_three_rejected_rows_and_counts_the_others() -> None:
+    rows = [RejectedRow("a.csv", line, "id", f"reason {line}", "x") for line in (2, 3, 4, 5, 6)]
+    rows[1] = RejectedRow("b.csv", None, None, "is damaged", "")
     [result] = [
         check for check in checks(count(read=5, rejected=5), rejected=rows) if check.name == "rejected_rows"
     ]
@@ -140,8 +144,8 @@ def test_three_rejected_rows_are_shown_and_the_others_are_counted() -> None:
     )
 
 
-def test_nothing_more_is_said_where_all_rejected_rows_are_shown() -> None:
-    rows = [Rejected("a.csv", line, "id", "is wrong", "x") for line in (2, 3, 4)]
+def test_the_message_counts_no_others_if_all_rejected_rows_are_shown() -> None:
+    rows = [RejectedRow("a.csv", line, "id", "is wrong", "x") for line in (2, 3, 4)]
     [result] = [
         check
         for check in checks(count(read=5, rejected=3, loaded=2), rejected=rows)
@@ -167,17 +171,17 @@ def test_totals_are_the_sums_over_all_objects() -> None:
         (("2019-01", "2020-01"), ("2020-01", "2020-01")),
     ],
 )
-def test_rows_belong_to_the_months_that_the_key_names_as_far_as_the_star_holds_them(
+def test_allowed_months_are_those_that_the_key_names_within_the_months_of_the_star(
     named: tuple[str, str] | None, bounds: tuple[str, str]
 ) -> None:
     def range_of(ends: tuple[str, str]) -> MonthRange:
         return MonthRange(Month.parse(ends[0]), Month.parse(ends[1]))
 
     item = selected("a.csv", range_of(named) if named else None)
-    assert bounds_of(item, range_of(("2020-01", "2021-12"))) == range_of(bounds)
+    assert allowed_months(item, range_of(("2020-01", "2021-12"))) == range_of(bounds)
 
 
-def test_keys_that_are_there_twice_fail_and_are_named_with_their_months() -> None:
+def test_duplicate_keys_fail_and_are_named_with_their_months() -> None:
     table = TABLE.model_copy(update={"key": ("id",)})
     march, april = Month(2021, 3), Month(2021, 4)
     duplicate_keys = [
@@ -193,7 +197,7 @@ def test_keys_that_are_there_twice_fail_and_are_named_with_their_months() -> Non
     assert (result.passed, result.severity) == (False, "error")
     assert (
         result.message
-        == "id 1 stands in 2021-03 and in 2021-04; id 2 stands twice in 2021-03; id 3 stands twice"
+        == "id 1 occurs in 2021-03 and in 2021-04; id 2 occurs twice in 2021-03; id 3 occurs twice"
     )
     assert not [
         check for check in check_ingest_result(SOURCE, IngestResult(table)) if check.name == "unique_id"

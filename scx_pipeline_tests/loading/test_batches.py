@@ -1,5 +1,7 @@
-"""Files that are read in several batches are counted, quarantined and told as if they were read at once.
-How objects are cut into batches is in planning/test_selection.py; many rejected rows are in test_many_rejects.py."""
+"""Files that are read in several batches give the same result as files read at once.
+
+Splitting objects into batches is tested in planning.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 from obstore.store import MemoryStore
 
-from scx_pipeline.loading import ingest
-from scx_pipeline.storage.bucket import Bucket, ObjectInfo
+from scx_pipeline.loading.ingest import ingest_objects
+from scx_pipeline.storage.bucket import Bucket
+from scx_pipeline.storage.object_info import ObjectInfo
 from scx_pipeline_tests.support.load_env import LIMITS
-from scx_pipeline_tests.support.small_star import SmallWorld, small_star
+from scx_pipeline_tests.support.small_star import SmallStarEnv, small_star
 
 COLUMNS = [{"name": "id", "type": "integer"}, {"name": "n", "type": "integer"}]
 
@@ -43,34 +46,36 @@ def parquet(number: int) -> bytes:
 
 
 @pytest.mark.parametrize("make", [csv, json_lines, json, parquet], ids=lambda make: make.__name__)
-def test_files_that_are_read_one_by_one_give_what_they_give_at_once(
+def test_files_read_one_by_one_give_the_same_result_as_files_read_at_once(
     make: Callable[[int], bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each has a row that is refused, and a field that is not declared."""
+    """Each file has a bad row and an undeclared field."""
     found = []
     for at_once in (10, 1):
         folder = tmp_path / str(at_once)
         (folder / "bucket").mkdir(parents=True)
-        monkeypatch.setattr(ingest, "DOCUMENTS", at_once)  # JSON documents have a limit of their own
-        place = ((folder / "bucket").as_uri(), f"duckdb://{folder}/dev.duckdb")
+        monkeypatch.setattr(
+            ingest_objects, "MAX_DOCUMENTS", at_once
+        )  # JSON documents have a limit of their own
+        load_urls = ((folder / "bucket").as_uri(), f"duckdb://{folder}/dev.duckdb")
         limits = replace(LIMITS, batch_files=at_once)
-        table = SmallWorld(*place, small_star(folder, make.__name__, COLUMNS), limits)
+        table = SmallStarEnv(*load_urls, small_star(folder, make.__name__, COLUMNS), limits)
         report = table.load(**{f"{name}_x": make(number) for number, name in enumerate("abc")})
         assert (report.read, report.loaded, report.rejected) == (9, 6, 3)
         counts = table.state("objects", "object_key, rows_read, rows_loaded, rows_rejected")
         assert counts == [(f"in/{name}.x", 3, 2, 1) for name in "abc"]
-        told = [(check.name, check.message) for check in report.checks]
+        messages = [(check.name, check.message) for check in report.checks]
         assert (
             "declared_fields",
             "'more' is not declared, and was not loaded, in 3 files, such as in/a.x",
-        ) in told
-        found.append((told, table.values(), table.rejected()))
+        ) in messages
+        found.append((messages, table.values(), table.rejected()))
     assert found[0] == found[1]
 
 
 @dataclass
-class MemoryWorld(SmallWorld):
-    """A world whose bucket is no folder, so that objects are fetched."""
+class MemoryEnv(SmallStarEnv):
+    """An environment with a remote bucket, so that objects are fetched."""
 
     store: MemoryStore = field(default_factory=MemoryStore)
 
@@ -79,22 +84,22 @@ class MemoryWorld(SmallWorld):
         return Bucket("memory://bucket", self.store)
 
 
-@pytest.mark.parametrize(("kind", "expected"), [(MemoryWorld, [2, 2, 1]), (SmallWorld, [5])])
-def test_no_more_is_fetched_at_a_time_than_a_disk_has_room_for_and_a_folder_is_read_where_it_is(
-    kind: type[SmallWorld], expected: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("kind", "expected"), [(MemoryEnv, [2, 2, 1]), (SmallStarEnv, [5])])
+def test_remote_objects_are_fetched_in_batches_of_limited_size_and_local_files_are_not_fetched(
+    kind: type[SmallStarEnv], expected: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[list[int]] = []
-    fetch = Bucket.fetch
+    fetch = Bucket.fetch_files
 
     def noting(bucket: Bucket, batches: Sequence[Sequence[ObjectInfo]]) -> Any:
         asked.append([len(batch) for batch in batches])
         return fetch(bucket, batches)
 
     content = b"id,n\n1,2\n"
-    monkeypatch.setattr(Bucket, "fetch", noting)
-    monkeypatch.setattr(ingest, "REMOTE_BATCH_BYTES", 2 * len(content))
+    monkeypatch.setattr(Bucket, "fetch_files", noting)
+    monkeypatch.setattr(ingest_objects, "REMOTE_BATCH_BYTES", 2 * len(content))
     (tmp_path / "bucket").mkdir()
-    place = ((tmp_path / "bucket").as_uri(), f"duckdb://{tmp_path}/dev.duckdb")
-    table = kind(*place, small_star(tmp_path, "csv", COLUMNS))
+    load_urls = ((tmp_path / "bucket").as_uri(), f"duckdb://{tmp_path}/dev.duckdb")
+    table = kind(*load_urls, small_star(tmp_path, "csv", COLUMNS))
     assert table.load(**{f"{name}_csv": content for name in "abcde"}).loaded == 5
     assert asked == [expected]

@@ -1,5 +1,7 @@
-"""Loads and readers side by side, in threads and in processes, and loads that are killed half way.
-Loads that fail by themselves are in test_gate.py and test_bad_input.py."""
+"""Concurrent loads and readers, in threads and in processes, and loads that are killed.
+
+Loads that fail are tested elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -20,46 +22,34 @@ from scx_pipeline_tests.support.load_env import (
     FACTS,
     MARCH,
     MAY,
-    World,
-    folder_world,
+    LoadEnv,
+    create_load_env,
     job,
     jobs_of,
-    range_of_keys,
 )
-from scx_pipeline_tests.support.load_process import MOMENTS, Other, loading_elsewhere
-from scx_pipeline_tests.support.servers.postgres import PostgresServer
+from scx_pipeline_tests.support.load_process import LoadProcess, start_load
 
 IMPATIENT = Limits(memory="400MB", threads=2, lock_timeout=0.2)
 
 
-@pytest.fixture
-def spring(world: World) -> World:
-    """March to May in the bucket, and all of them loaded but for May."""
-    for number, month in enumerate((MARCH, APRIL, MAY), 3):
-        world.put(
-            f"2021/0{number}/a.csv",
-            [job(number * 10 + n, f"{month}-05 10:00:00", user_id=n + 1) for n in range(3)],
-        )
-    world.load(MARCH, APRIL)
-    return world
-
-
 @contextmanager
-def stopped_elsewhere(world: World, first: str, last: str = "", moment: str = "checked") -> Iterator[Other]:
-    """A load in another process that has come so far and waits."""
-    with loading_elsewhere(
-        world.bucket_url, world.warehouse_url, [first, last or first], "stop", moment
+def stopped_elsewhere(
+    load_env: LoadEnv, first: str, last: str = "", point: str = "checked"
+) -> Iterator[LoadProcess]:
+    """Run a load in another process that pauses at the given point."""
+    with start_load(
+        load_env.bucket_url, load_env.warehouse_url, [first, last or first], "stop", point
     ) as other:
         other.wait_for("stopped")
         yield other
 
 
-def let_go_when(told: Callable[[], bool], other: Other) -> Thread:
-    """Let the other process go on as soon as something was told."""
+def resume_when(condition: Callable[[], bool], other: LoadProcess) -> Thread:
+    """Let the other process continue as soon as the condition is true."""
 
     def watch() -> None:
         deadline = time.monotonic() + 20
-        while not told() and time.monotonic() < deadline:
+        while not condition() and time.monotonic() < deadline:
             time.sleep(0.01)
         other.go_on()
 
@@ -68,17 +58,17 @@ def let_go_when(told: Callable[[], bool], other: Other) -> Thread:
     return thread
 
 
-def rebuilt(world: World) -> dict[str, object]:
-    """What a build from nothing holds."""
+def rebuilt(load_env: LoadEnv) -> dict[str, object]:
+    """Return the tables of a build from scratch."""
     with tempfile.TemporaryDirectory(prefix="scx-rebuilt-") as folder:
-        other = World(world.bucket_url, f"duckdb://{folder}/dev.duckdb")
+        other = LoadEnv(load_env.bucket_url, f"duckdb://{folder}/dev.duckdb")
         other.load(MARCH, MAY)
         return dict(other.snapshot(load_ids=False))
 
 
-def holder(world: World, other: Other) -> str:
-    """How a message names who has the lock: DuckDB knows the process, PostgreSQL the one of its server."""
-    if world.warehouse.capabilities.name == "duckdb":
+def holder(load_env: LoadEnv, other: LoadProcess) -> str:
+    """Return how a message names the lock holder: DuckDB knows its process, PostgreSQL the server process."""
+    if load_env.warehouse.capabilities.name == "duckdb":
         return rf"PID {other.process.pid}\b"
     return r"server process \d+"
 
@@ -86,20 +76,20 @@ def holder(world: World, other: Other) -> str:
 # ------------------------------------------------------------------ two loads
 
 
-@pytest.mark.whoever_reads
-def test_a_second_process_waits_and_then_loads(spring: World) -> None:
+@pytest.mark.reader_independent
+def test_a_load_waits_for_a_load_of_another_process(spring: LoadEnv) -> None:
     with stopped_elsewhere(spring, MARCH, APRIL) as other:
-        thread = let_go_when(lambda: bool(spring.told), other)
+        thread = resume_when(lambda: bool(spring.messages), other)
         spring.load(MAY)
         thread.join()
         assert other.end() == 0
-    [told] = spring.told
-    assert re.match("waiting for .*" + holder(spring, other), told)
+    [message] = spring.messages
+    assert re.match("waiting for .*" + holder(spring, other), message)
     assert spring.snapshot(load_ids=False) == rebuilt(spring)
 
 
-@pytest.mark.whoever_reads
-def test_who_waits_too_long_is_told_the_holder(spring: World) -> None:
+@pytest.mark.reader_independent
+def test_a_load_that_times_out_waiting_names_the_lock_holder(spring: LoadEnv) -> None:
     before = spring.snapshot()
     spring.limits = IMPATIENT
     with (
@@ -109,13 +99,13 @@ def test_who_waits_too_long_is_told_the_holder(spring: World) -> None:
         spring.load(MARCH)
     assert "waited 0.2 s (SCX_LOCK_TIMEOUT): wait for that run, or stop it" in str(caught.value)
     spring.limits = Limits()
-    assert spring.snapshot() == before, "the other was stopped for good"
+    assert spring.snapshot() == before, "the other load was killed"
 
 
-@pytest.mark.whoever_reads
-def test_the_same_month_twice_at_once_has_no_duplicates(spring: World) -> None:
+@pytest.mark.reader_independent
+def test_concurrent_loads_of_the_same_month_create_no_duplicates(spring: LoadEnv) -> None:
     with stopped_elsewhere(spring, MARCH, MAY, "half way") as other:
-        thread = let_go_when(lambda: bool(spring.told), other)
+        thread = resume_when(lambda: bool(spring.messages), other)
         spring.load(MARCH, MAY)
         thread.join()
         assert other.end() == 0
@@ -124,32 +114,32 @@ def test_the_same_month_twice_at_once_has_no_duplicates(spring: World) -> None:
     assert spring.snapshot(load_ids=False) == rebuilt(spring)
 
 
-@pytest.mark.whoever_reads
-def test_a_load_that_waited_takes_the_bucket_as_it_is_then(spring: World) -> None:
+@pytest.mark.reader_independent
+def test_a_load_that_waited_reads_the_current_state_of_the_bucket(spring: LoadEnv) -> None:
     with stopped_elsewhere(spring, MAY) as other:
 
-        def told() -> bool:
-            if spring.told:
+        def is_waiting() -> bool:
+            if spring.messages:
                 spring.put("2021/05/b.csv", [job(99, "2021-05-06 10:00:00")])
-            return bool(spring.told)
+            return bool(spring.messages)
 
-        thread = let_go_when(told, other)
+        thread = resume_when(is_waiting, other)
         spring.load(MAY)
         thread.join()
     assert 99 in jobs_of(spring)
     assert MAY not in spring.changed()
 
 
-@pytest.mark.whoever_reads
-def test_threads_of_a_process_load_one_after_the_other(spring: World) -> None:
+@pytest.mark.reader_independent
+def test_loads_in_threads_of_a_process_run_one_after_the_other(spring: LoadEnv) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(spring.load, [MARCH, APRIL, MAY, MAY]))
     assert len(spring.state("loads")) == 5
     assert spring.snapshot(load_ids=False) == rebuilt(spring)
 
 
-@pytest.mark.whoever_reads
-def test_a_thread_waits_no_longer_than_it_may(spring: World) -> None:
+@pytest.mark.reader_independent
+def test_a_thread_stops_waiting_at_the_lock_timeout(spring: LoadEnv) -> None:
     spring.limits = IMPATIENT
     with spring.warehouse.transaction("scx"), ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(spring.load, MAY)
@@ -163,15 +153,14 @@ def test_a_thread_waits_no_longer_than_it_may(spring: World) -> None:
 # ------------------------------------------------------------------ readers
 
 
-@pytest.mark.whoever_reads
-def test_readers_in_threads_see_one_load_or_the_other(spring: World) -> None:
-    """And never part of one, nor an error."""
+@pytest.mark.reader_independent
+def test_readers_in_threads_see_the_rows_of_exactly_one_load(spring: LoadEnv) -> None:
     done: list[bool] = []
 
     def read() -> set[tuple[int, int]]:
         seen = set()
         while not done:
-            with spring.reading() as session:
+            with spring.open_loaded() as session:
                 one = f"SELECT (SELECT count(*) FROM public.{FACTS}), (SELECT count(*) FROM public.staging_cleansed_logs)"
                 seen.add(session.rows(one)[0])
         return seen
@@ -188,62 +177,64 @@ def test_readers_in_threads_see_one_load_or_the_other(spring: World) -> None:
     assert seen <= {(6, 6), (9, 9), (10, 10), (11, 11)}
 
 
-@pytest.mark.whoever_reads
+@pytest.mark.reader_independent
 @pytest.mark.parametrize("last", [APRIL, MAY])
-def test_a_long_reader_sees_its_snapshot_while_a_load_commits(last: str, pg: World) -> None:
-    """Whether the load replaces one of the months that stand or all of them."""
+def test_a_long_reader_sees_its_snapshot_while_a_load_commits(last: str, postgres_env: LoadEnv) -> None:
+    """The load replaces one of the published months, or all of them."""
     for number, month in ((3, MARCH), (4, APRIL), (5, MAY)):
-        pg.put(f"2021/0{number}/a.csv", [job(number, f"{month}-05 10:00:00", plan_id=number)])
-    pg.load(MARCH, MAY)
-    with pg.reading() as session:
+        postgres_env.put(f"2021/0{number}/a.csv", [job(number, f"{month}-05 10:00:00", plan_id=number)])
+    postgres_env.load(MARCH, MAY)
+    with postgres_env.open_loaded() as session:
         query = "SELECT job_id, plan_id FROM public.auto_classification_logs JOIN public.users USING (user_id) ORDER BY 1"
         before = session.rows(query)
-        pg.put("2021/03/a.csv", [job(33, "2021-03-05 10:00:00", plan_id=9, updated_at="2021-12-01 00:00:00")])
-        with stopped_elsewhere(pg, MARCH, last) as other:
-            assert pg.table(FACTS, "job_id") == [(3,), (4,), (5,)], "new readers need not wait"
+        postgres_env.put(
+            "2021/03/a.csv", [job(33, "2021-03-05 10:00:00", plan_id=9, updated_at="2021-12-01 00:00:00")]
+        )
+        with stopped_elsewhere(postgres_env, MARCH, last) as other:
+            assert postgres_env.table(FACTS, "job_id") == [(3,), (4,), (5,)], "new readers need not wait"
             other.go_on()
             assert other.end() == 0
         assert session.rows(query) == before == [(3, 5), (4, 5), (5, 5)]
-    assert pg.table("users", "plan_id") == [(9,)]
-    assert sorted(jobs_of(pg)) == [4, 5, 33]
+    assert postgres_env.table("users", "plan_id") == [(9,)]
+    assert sorted(jobs_of(postgres_env)) == [4, 5, 33]
 
 
-@pytest.mark.whoever_reads
-def test_a_load_waits_for_a_reader_of_the_same_process(duck: World) -> None:
-    duck.put("2021/03/a.csv", [job(3, "2021-03-05 10:00:00")])
-    duck.load(MARCH)
+@pytest.mark.reader_independent
+def test_a_load_waits_for_a_reader_of_the_same_process(duckdb_env: LoadEnv) -> None:
+    duckdb_env.put("2021/03/a.csv", [job(3, "2021-03-05 10:00:00")])
+    duckdb_env.load(MARCH)
     with ThreadPoolExecutor(1) as pool:
-        with duck.reading():
-            waiting = pool.submit(duck.load, MARCH)
-            while not duck.told:
+        with duckdb_env.open_loaded():
+            waiting = pool.submit(duckdb_env.load, MARCH)
+            while not duckdb_env.messages:
                 time.sleep(0.01)
         waiting.result(20)
-    assert "another thread of this process" in duck.told[0]
+    assert "another thread of this process" in duckdb_env.messages[0]
 
 
-@pytest.mark.whoever_reads
-def test_readers_of_a_process_may_have_different_limits(duck: World) -> None:
-    duck.put("a.csv", [job(1, "2021-03-05 10:00:00")])
-    duck.load(MARCH)
-    frugal = folder_world(duck.bucket_path.parent)
+@pytest.mark.reader_independent
+def test_readers_of_a_process_may_have_different_limits(duckdb_env: LoadEnv) -> None:
+    duckdb_env.put("a.csv", [job(1, "2021-03-05 10:00:00")])
+    duckdb_env.load(MARCH)
+    frugal = create_load_env(duckdb_env.bucket_path.parent)
     frugal.limits = Limits(memory="100MB", threads=1)
-    with duck.reading() as first, frugal.reading() as second:
+    with duckdb_env.open_loaded() as first, frugal.open_loaded() as second:
         assert first.rows("SELECT count(*) FROM public.projects") == second.rows(
             "SELECT count(*) FROM public.projects"
         )
 
 
-@pytest.mark.whoever_reads
-def test_readers_that_take_turns_do_not_keep_a_load_of_the_same_process_out(duck: World) -> None:
-    """Each reads until the next one does, so that the file is never without a reader unless one lets the load go first."""
-    duck.put("2021/03/a.csv", [job(3, "2021-03-05 10:00:00")])
-    duck.load(MARCH)
+@pytest.mark.reader_independent
+def test_readers_that_take_turns_do_not_keep_a_load_of_the_same_process_out(duckdb_env: LoadEnv) -> None:
+    """Each reads until the next one does, so the file always has a reader unless one lets the load go first."""
+    duckdb_env.put("2021/03/a.csv", [job(3, "2021-03-05 10:00:00")])
+    duckdb_env.load(MARCH)
     done: list[bool] = []
     reading = [0]
 
     def read() -> None:
         while not done:
-            with duck.reading():
+            with duckdb_env.open_loaded():
                 mine = reading[0] = reading[0] + 1
                 until = time.monotonic() + 0.5
                 while not done and reading[0] == mine and time.monotonic() < until:
@@ -254,7 +245,7 @@ def test_readers_that_take_turns_do_not_keep_a_load_of_the_same_process_out(duck
         try:
             while reading[0] < 4:
                 time.sleep(0.01)
-            duck.load(MARCH)
+            duckdb_env.load(MARCH)
         finally:
             done.append(True)
         assert [reader.result() for reader in readers] == [None, None]
@@ -263,72 +254,4 @@ def test_readers_that_take_turns_do_not_keep_a_load_of_the_same_process_out(duck
 # ------------------------------------------------------------------ kill -9
 
 
-@pytest.mark.whoever_reads
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_a_killed_load_changes_nothing_and_the_next_one_converges(moment: str, spring: World) -> None:
-    before, tables = spring.snapshot(), spring.tables()
-    spring.put("2021/03/a.csv", [job(30, "2021-03-05 10:00:00", plan_id=7, updated_at="2021-12-01 00:00:00")])
-    with loading_elsewhere(spring.bucket_url, spring.warehouse_url, [MARCH, MAY], "die", moment) as other:
-        assert other.end() == -9
-    assert spring.snapshot() == before
-    spring.load(MAY)
-    assert spring.tables() == tables, "the landing that was left is gone"
-    spring.load(MARCH, APRIL)
-    assert spring.snapshot(load_ids=False) == rebuilt(spring)
-
-
-@pytest.mark.parametrize("moment", ["landed", "checked"])
-def test_a_killed_first_load_leaves_nothing_that_counts(moment: str, world: World) -> None:
-    for number, month in ((3, MARCH), (4, APRIL), (5, MAY)):
-        world.put(f"2021/0{number}/a.csv", [job(number, f"{month}-05 10:00:00")])
-    with loading_elsewhere(world.bucket_url, world.warehouse_url, [MARCH, MAY], "die", moment) as other:
-        assert other.end() == -9
-    assert world.snapshot() == {}
-    assert world.changed() == ["2021-02", MARCH, APRIL, MAY]
-    world.load(MARCH, MAY)
-    assert world.snapshot(load_ids=False) == rebuilt(world)
-    assert not [name for name in world.tables() if "landing" in name]
-
-
 # ------------------------------------------------------------------ cut connections and odd servers
-
-
-@pytest.mark.whoever_reads
-@pytest.mark.parametrize("moment", [moment for moment in MOMENTS if moment != "commit"])
-def test_a_connection_that_is_cut_changes_nothing(moment: str, pg: World, postgres: PostgresServer) -> None:
-    pg.put("2021/03/a.csv", [job(30, "2021-03-05 10:00:00")])
-    pg.load(MARCH)
-    before = pg.snapshot()
-    pg.put("2021/04/a.csv", [job(40, "2021-04-05 10:00:00")])
-
-    def cut(message: str) -> None:
-        if MOMENTS[moment] in message:
-            with postgres.superuser() as run:
-                run.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'dev'")
-
-    with pytest.raises(WarehouseError, match="postgresql://127.0.0.1:.*; nothing was changed"):
-        pg.loader(cut).load(range_of_keys(MARCH, APRIL))
-    assert pg.snapshot() == before
-    pg.load(MARCH, APRIL)
-    assert jobs_of(pg) == [30, 40]
-
-
-@pytest.mark.whoever_reads
-def test_the_settings_of_a_server_do_not_matter(pg: World, duck: World, postgres: PostgresServer) -> None:
-    settings = {
-        "TimeZone": "Asia/Seoul",
-        "DateStyle": "German, DMY",
-        "search_path": "nowhere",
-        "work_mem": "64kB",
-    }
-    with postgres.superuser() as run:
-        for name, value in settings.items():
-            run.execute(f"ALTER DATABASE dev SET {name} = '{value}'")
-    duck.bucket_url = pg.bucket_url
-    pg.put(
-        "2021/03/a.csv", [job(n, f"2021-03-{n:02d}T23:30:00+09:00", user_id=n % 3 + 1) for n in range(1, 30)]
-    )
-    pg.put("2021/04/a.csv", [job(40, "2021-03-31 23:59:59.999999"), job(41, "2021-04-01 00:00:00Z")])
-    for world in (pg, duck):
-        world.load(MARCH, APRIL)
-    assert pg.snapshot(load_ids=False) == duck.snapshot(load_ids=False)

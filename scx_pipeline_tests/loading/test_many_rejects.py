@@ -1,5 +1,7 @@
-"""Files of which many rows are rejected: the first are stored, all are counted, whatever the format.
-What is wrong with a row is tested with each format."""
+"""Files with many rejected rows: the first are stored and all are counted, in every format.
+
+The reasons for rejecting a row are tested with each format.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ import pytest
 
 from scx_pipeline.errors import CheckFailedError
 from scx_pipeline_tests.support.load_env import LIMITS
-from scx_pipeline_tests.support.small_star import SmallWorld, small_star
+from scx_pipeline_tests.support.small_star import SmallStarEnv, small_star
 
 BAD = 3000
 
@@ -47,8 +49,8 @@ def test_the_first_rejected_rows_of_a_file_are_stored_and_all_are_counted(
     kind = {"csv_file": "csv", "json_document": "json"}.get(make.__name__, make.__name__)
     columns = [{"name": "id", "type": "integer"}, {"name": "n", "type": "integer"}]
     (tmp_path / "bucket").mkdir()
-    place = ((tmp_path / "bucket").as_uri(), f"duckdb://{tmp_path}/dev.duckdb")
-    table = SmallWorld(*place, small_star(tmp_path, kind, columns, max_stored_rejects=50))
+    load_urls = ((tmp_path / "bucket").as_uri(), f"duckdb://{tmp_path}/dev.duckdb")
+    table = SmallStarEnv(*load_urls, small_star(tmp_path, kind, columns, max_stored_rejects=50))
     report = table.load(x=make())
     assert (report.read, report.loaded, report.rejected) == (2 * BAD, BAD, BAD)
     rejected = table.rejected()
@@ -61,16 +63,16 @@ def test_the_first_rejected_rows_of_a_file_are_stored_and_all_are_counted(
 @pytest.mark.parametrize(
     ("later", "read"),
     [({"b_csv": b"id,n\n1,2\n"}, 100), ({"b_csv_gz": gzip.compress(b"id,n\n1,2\n")}, 101), ({}, 100)],
-    ids=["too few to help", "of a size that does not tell", "none"],
+    ids=["too few to help", "of an unknown number of rows", "none"],
 )
-def test_later_files_are_read_only_where_their_rows_could_still_bring_the_share_below_the_limit(
+def test_later_files_are_read_only_if_their_rows_could_bring_the_rejected_share_below_the_limit(
     later: dict[str, bytes], read: int, tmp_path: Path
 ) -> None:
     columns = [{"name": "id", "type": "integer"}, {"name": "n", "type": "integer"}]
     (tmp_path / "bucket").mkdir()
-    place = ((tmp_path / "bucket").as_uri(), f"duckdb://{tmp_path}/dev.duckdb")
-    table = SmallWorld(
-        *place, small_star(tmp_path, "csv", columns, reject_limit=0.05), replace(LIMITS, batch_files=1)
+    load_urls = ((tmp_path / "bucket").as_uri(), f"duckdb://{tmp_path}/dev.duckdb")
+    table = SmallStarEnv(
+        *load_urls, small_star(tmp_path, "csv", columns, reject_limit=0.05), replace(LIMITS, batch_files=1)
     )
     with pytest.raises(CheckFailedError, match=f"100 of {read} rows were rejected") as caught:
         table.load(a_csv=b"id,n\n" + b"x,2\n" * 100, **later)

@@ -1,12 +1,14 @@
-"""Rules of single rows, counted in one scan, or in one of each part: what breaks them, and in which month.
-What follows from a rule that is broken is tested with the gate in pipeline."""
+"""Row rules: the violations of each rule are counted by month, in one scan or in one scan per part.
+
+The consequences of a violation are tested with loads.
+"""
 
 from __future__ import annotations
 
 import duckdb
 import pytest
 
-from scx_pipeline.loading.checks import RowScan
+from scx_pipeline.loading.checks.row_scan import RowScan
 from scx_pipeline.model.calendar import Month, MonthRange
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.table import Table
@@ -37,27 +39,21 @@ def found(scan: RowScan) -> dict[str, dict[str, int]]:
     return {result.name: dict(result.violations) for result in scan.results() if not result.passed}
 
 
-def test_what_breaks_a_rule_is_counted_by_month(scan: RowScan) -> None:
+def test_violations_of_a_rule_are_counted_by_month(scan: RowScan) -> None:
     scan.add(duckdb.execute(scan.sql(ROWS)).fetchall())
     assert scan.rows() == {Month(2023, 1): 2, Month(2023, 2): 1}
-    assert found(scan) == {
-        "not_null_sensor": {"2023-01": 1, "2023-02": 1},
-        "range_value": {"2023-01": 1},
-    }
+    assert found(scan) == {"not_null_sensor": {"2023-01": 1, "2023-02": 1}, "range_value": {"2023-01": 1}}
 
 
-def test_parts_add_up(scan: RowScan) -> None:
+def test_counts_of_parts_are_added(scan: RowScan) -> None:
     for _ in range(2):
         scan.add(duckdb.execute(scan.sql(ROWS)).fetchall())
     assert scan.rows() == {Month(2023, 1): 4, Month(2023, 2): 2}
     assert found(scan)["not_null_sensor"] == {"2023-01": 2, "2023-02": 2}
 
 
-def test_columns_known_to_be_full_are_not_looked_at_for_a_null_but_all_others_are(scan: RowScan) -> None:
+def test_only_columns_that_may_have_nulls_are_checked_for_nulls(scan: RowScan) -> None:
     scan.add(duckdb.execute(scan.sql(ROWS, full=["at", "value"])).fetchall())
-    assert found(scan) == {
-        "not_null_sensor": {"2023-01": 1, "2023-02": 1},
-        "range_value": {"2023-01": 1},
-    }
+    assert found(scan) == {"not_null_sensor": {"2023-01": 1, "2023-02": 1}, "range_value": {"2023-01": 1}}
     assert 'COUNT("at")' not in scan.sql(ROWS, full=["at"])
     assert 'COUNT("at")' in scan.sql(ROWS)

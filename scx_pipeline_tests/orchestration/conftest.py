@@ -1,5 +1,7 @@
-"""The desk that the tests of this folder work at: a fresh bucket, warehouse and Dagster instance.
-What can be done at it is in desk.py, the servers' fixtures in the package's conftest.py."""
+"""Fixtures of a Dagster environment: an empty bucket, warehouse and Dagster instance.
+
+Servers are started by the package's conftest.py.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,12 @@ import dagster as dg
 import pytest
 
 from scx_pipeline.orchestration.runs.instance import open_instance
-from scx_pipeline_tests.support.dagster_env import Desk, folder_desk
+from scx_pipeline_tests.support.dagster_env import DagsterEnv, create_dagster_env
 
 
 @pytest.fixture(scope="session")
 def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An instance's files before its first run; to make them takes a second, to copy them none."""
+    """The files of an instance before its first run, to be copied: creating them takes a second."""
     home = tmp_path_factory.mktemp("dagster")
     with open_instance(home) as instance:
         assert instance.get_runs() == []
@@ -25,7 +27,7 @@ def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def instance(tmp_path: Path, empty_home: Path) -> Iterator[dg.DagsterInstance]:
-    """An instance with its files, as the command and the UI have it, where the settings have it by default."""
+    """An instance with its own files, at the default path of the settings."""
     home = tmp_path / "dagster"
     shutil.copytree(empty_home, home)
     with open_instance(home) as instance:
@@ -33,6 +35,6 @@ def instance(tmp_path: Path, empty_home: Path) -> Iterator[dg.DagsterInstance]:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, instance: dg.DagsterInstance) -> Desk:
+def dagster_env(tmp_path: Path, instance: dg.DagsterInstance) -> DagsterEnv:
     """A local bucket, a DuckDB file and the instance."""
-    return folder_desk(tmp_path, instance)
+    return create_dagster_env(tmp_path, instance)

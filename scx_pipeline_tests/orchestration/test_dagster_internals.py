@@ -1,5 +1,7 @@
-"""What `dagster_internals` relies on is as Dagster has it: these tests fail if an upgrade of Dagster changes it.
-That the modules which use it do the right thing is tested with them."""
+"""The assumptions of `dagster_internals` about Dagster's private parts: these tests fail if an upgrade of Dagster changes them.
+
+Modules that use these parts are tested elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ from scx_pipeline.orchestration.dagster_internals import (
     UnresolvedAssetJobDefinition,
     WorkerStatus,
     default_sensor_grpc_timeout,
-    event_log_kept_open,
+    keep_event_log_open,
     latest_checks,
     sensor_cursor,
 )
@@ -133,8 +135,8 @@ def test_sqlite_event_log_has_the_parts_that_are_replaced(instance: dg.DagsterIn
     assert "self._connect(" in inspect.getsource(SqliteEventLogStorage.index_connection)
 
 
-def test_event_log_kept_open_stores_what_dagster_reads_afterwards(instance: dg.DagsterInstance) -> None:
-    with event_log_kept_open(instance):
+def test_keep_event_log_open_stores_what_dagster_reads_afterwards(instance: dg.DagsterInstance) -> None:
+    with keep_event_log_open(instance):
         run = checked(True).resolve_job_def("all").execute_in_process(instance=instance)
         kept = len(instance.all_logs(run.run_id))
     assert kept > 5
@@ -142,7 +144,7 @@ def test_event_log_kept_open_stores_what_dagster_reads_afterwards(instance: dg.D
     assert instance.get_latest_materialization_event(dg.AssetKey("a"))
 
 
-def test_event_log_kept_open_opens_each_file_once(
+def test_keep_event_log_open_opens_each_file_once(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import sqlite3
@@ -156,7 +158,7 @@ def test_event_log_kept_open_opens_each_file_once(
 
     monkeypatch.setattr(sqlite3.dbapi2, "connect", counted)
     job = checked(True).resolve_job_def("all")
-    with event_log_kept_open(instance):
+    with keep_event_log_open(instance):
         run = job.execute_in_process(instance=instance)
     with_it, opened[:] = opened.count(f"{run.run_id}.db"), []
     run = job.execute_in_process(instance=instance)
@@ -164,8 +166,8 @@ def test_event_log_kept_open_opens_each_file_once(
     assert opened.count(f"{run.run_id}.db") > 5
 
 
-def test_event_log_kept_open_leaves_another_storage_alone() -> None:
+def test_keep_event_log_open_does_not_change_another_storage() -> None:
     with dg.DagsterInstance.ephemeral() as ephemeral:
         before = dict(vars(ephemeral.event_log_storage))
-        with event_log_kept_open(ephemeral):
+        with keep_event_log_open(ephemeral):
             assert vars(ephemeral.event_log_storage) == before

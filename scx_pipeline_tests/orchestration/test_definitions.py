@@ -1,5 +1,7 @@
-"""What Dagster is told about a star before anything runs: assets, checks, job, schedule, sensors, resources.
-How they behave when they run is in test_runs.py and test_triggers.py."""
+"""The definitions of a star: assets, checks, jobs, schedules, sensors, resources.
+
+Nothing is executed here.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +13,21 @@ from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster_shared.serdes import serialize_value
 
 from scx_pipeline import definitions
-from scx_pipeline.loading.checks import declared_checks
+from scx_pipeline.loading.checks.declared_checks import declared_checks
 from scx_pipeline.model.calendar import Month
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
 from scx_pipeline.orchestration.partitions import monthly, range_of_keys
-from scx_pipeline.reporting.freshness import declared_watches
+from scx_pipeline.reporting.freshness import declared_freshness_checks
 from scx_pipeline_tests.support.dagster_env import key
 from scx_pipeline_tests.support.load_env import scx_star
 from scx_pipeline_tests.support.music_env import music_star
 
 STAR = scx_star().star
 TABLES = [table.name for table in STAR.tables]
-DERIVED = [table.name for table in STAR.derived]
-WHOLE = {"staging_songs", "songs", "artists"}
+DERIVED = [table.name for table in STAR.derived_tables]
+UNPARTITIONED_TABLES = {"staging_songs", "songs", "artists"}
 SENSORS = {
     f"{star}_{what}" for star in ("scx", "songplays", "sensor_readings") for what in ("objects", "report")
 } | {"alerts"}
@@ -34,7 +36,7 @@ PASSWORD = "hunter2-is-no-secret"
 
 @pytest.fixture(scope="module")
 def project() -> dg.Definitions:
-    """The definitions that `dagster dev` and `dg` load, from the project's own folder."""
+    """The definitions that `dagster dev` and `dg` load."""
     return definitions.defs()
 
 
@@ -49,7 +51,7 @@ def music(project: dg.Definitions) -> dict[str, dg.AssetSpec]:
 
 
 def specs_of(project: dg.Definitions, star: str) -> dict[str, dg.AssetSpec]:
-    """What is told of the assets of one star, its lake aside, by their names."""
+    """Return the asset specs of one star by name, without those of its lake."""
     specs = [spec for spec in project.resolve_all_asset_specs() if spec.key.path[0] == star]
     return {spec.key.path[-1]: spec for spec in specs if "lake" not in spec.key.path}
 
@@ -67,9 +69,9 @@ def test_every_source_and_table_and_the_report_is_an_asset_below_its_star(projec
     }
 
 
-def test_assets_depend_on_what_they_are_made_from(specs: dict[str, dg.AssetSpec]) -> None:
-    made_from = {name: {dep.asset_key.path[-1] for dep in spec.deps} for name, spec in specs.items()}
-    assert made_from == {
+def test_assets_depend_on_the_assets_they_are_derived_from(specs: dict[str, dg.AssetSpec]) -> None:
+    dependencies = {name: {dep.asset_key.path[-1] for dep in spec.deps} for name, spec in specs.items()}
+    assert dependencies == {
         "auto_classify_jobs": set(),
         "staging_cleansed_logs": {"auto_classify_jobs"},
         **{name: {"staging_cleansed_logs"} for name in DERIVED},
@@ -77,7 +79,7 @@ def test_assets_depend_on_what_they_are_made_from(specs: dict[str, dg.AssetSpec]
     }
 
 
-def test_tables_depend_on_tables_without_months_as_on_others(music: dict[str, dg.AssetSpec]) -> None:
+def test_tables_depend_on_unpartitioned_tables_as_on_others(music: dict[str, dg.AssetSpec]) -> None:
     assert {name: {dep.asset_key.path[-1] for dep in spec.deps} for name, spec in music.items()} == {
         "log_data": set(),
         "song_data": set(),
@@ -90,20 +92,20 @@ def test_tables_depend_on_tables_without_months_as_on_others(music: dict[str, dg
     }
 
 
-def test_tables_without_months_have_no_partitions_and_are_run_together(
+def test_unpartitioned_tables_have_no_partitions_and_are_loaded_together(
     project: dg.Definitions, music: dict[str, dg.AssetSpec]
 ) -> None:
     assert {name for name, spec in music.items() if spec.partitions_def is None} == {
         "song_data",
-        *WHOLE,
+        *UNPARTITIONED_TABLES,
         "report",
     }
     node = project.resolve_asset_graph().get(dg.AssetKey(["songplays", "songs"])).assets_def
-    assert {item.path[-1] for item in node.keys} == WHOLE
+    assert {item.path[-1] for item in node.keys} == UNPARTITIONED_TABLES
     assert node.can_subset
 
 
-def test_sources_are_observed_by_month_or_without(project: dg.Definitions) -> None:
+def test_sources_have_monthly_partitions_or_none(project: dg.Definitions) -> None:
     graph, months = project.resolve_asset_graph(), monthly(music_star().star)
     for name, partitions, kind in (("log_data", months, "json_lines"), ("song_data", None, "json")):
         source = graph.get(dg.AssetKey(["songplays", name]))
@@ -113,13 +115,13 @@ def test_sources_are_observed_by_month_or_without(project: dg.Definitions) -> No
         assert source.metadata["prefix"] == f"{name}/"
 
 
-def test_a_star_has_a_job_for_its_months_and_one_for_what_has_none(project: dg.Definitions) -> None:
+def test_a_star_has_a_job_for_its_months_and_one_for_unpartitioned_tables(project: dg.Definitions) -> None:
     star = music_star().star
-    watched = {("songplays", item.name) for item in declared_watches(star)}
+    freshness = {("songplays", item.name) for item in declared_freshness_checks(star)}
     checks = {(item.table, item.name) for item in declared_checks(star)}
     for name, tables, partitions, others in (
-        ("songplays", {table.name for table in star.monthly}, monthly(star), watched),
-        ("songplays_refresh_job", WHOLE, None, set()),
+        ("songplays", {table.name for table in star.monthly_tables}, monthly(star), freshness),
+        ("songplays_refresh_job", UNPARTITIONED_TABLES, None, set()),
     ):
         job = project.resolve_job_def(name)
         assert {item.path[-1] for item in job.asset_layer.selected_asset_keys} == tables
@@ -131,7 +133,7 @@ def test_a_star_has_a_job_for_its_months_and_one_for_what_has_none(project: dg.D
         assert job.executor_def.name == dg.in_process_executor.name
 
 
-def test_a_star_with_tables_without_months_has_a_job_and_a_schedule_for_them(project: dg.Definitions) -> None:
+def test_a_star_with_unpartitioned_tables_has_a_job_and_a_schedule_for_them(project: dg.Definitions) -> None:
     repository = project.get_repository_def()
     jobs = {name for name in repository.job_names if not name.startswith("__")}
     lakes = {"scx_lake_job", "songplays_lake_job", "songplays_lake_refresh_job", "sensor_readings_lake_job"}
@@ -160,13 +162,13 @@ def test_tables_and_report_have_the_owners_of_their_star(specs: dict[str, dg.Ass
     assert all(list(specs[name].owners) == list(STAR.owners) for name in [*TABLES, "report"])
 
 
-def test_the_report_says_which_questions_it_answers(specs: dict[str, dg.AssetSpec]) -> None:
+def test_the_report_s_description_lists_its_queries(specs: dict[str, dg.AssetSpec]) -> None:
     description = specs["report"].description or ""
     assert all(query.title in description for query in STAR.queries)
 
 
 @pytest.mark.parametrize("table", STAR.tables, ids=lambda table: table.name)
-def test_a_table_says_where_it_is_and_what_role_it_has(specs: dict[str, dg.AssetSpec], table: Table) -> None:
+def test_a_table_shows_its_qualified_name_and_its_role(specs: dict[str, dg.AssetSpec], table: Table) -> None:
     spec = specs[table.name]
     assert spec.metadata["dagster/table_name"] == f"dev.public.{table.name}"
     assert spec.tags["role"] == table.role
@@ -196,9 +198,7 @@ def _declared(table: Table, column: Column) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("name", DERIVED)
-def test_a_made_table_shows_the_columns_that_each_of_its_columns_is_made_from(
-    specs: dict[str, dg.AssetSpec], name: str
-) -> None:
+def test_a_derived_table_shows_the_lineage_of_each_column(specs: dict[str, dg.AssetSpec], name: str) -> None:
     lineage = specs[name].metadata["dagster/column_lineage"].deps_by_column
     assert list(lineage) == list(STAR.table(name).column_names)
     known = {(key(table.name), column.name): True for table in STAR.tables for column in table.columns}
@@ -216,7 +216,7 @@ def test_lineage_is_also_a_narrow_markdown_table(specs: dict[str, dg.AssetSpec])
 
 
 @pytest.mark.parametrize("name", DERIVED)
-def test_a_made_table_shows_its_sql_and_links_to_its_file_and_declaration(
+def test_a_derived_table_shows_its_sql_and_links_to_its_file_and_declaration(
     specs: dict[str, dg.AssetSpec], name: str
 ) -> None:
     metadata = specs[name].metadata
@@ -228,16 +228,16 @@ def test_a_made_table_shows_its_sql_and_links_to_its_file_and_declaration(
 
 
 @pytest.mark.parametrize("star", [STAR, music_star().star], ids=lambda star: star.name)
-def test_every_declared_fact_is_a_blocking_check_and_every_watch_one_that_warns(
+def test_declared_constraints_are_blocking_checks_and_freshness_checks_are_not(
     project: dg.Definitions, star: Star
 ) -> None:
     graph = project.resolve_asset_graph()
     of_star = [item for item in graph.asset_check_keys if item.asset_key.path[0] == star.name]
     blocking = {(item.asset_key.path[-1], item.name): graph.get(item).blocking for item in of_star}
     declared = {(item.table, item.name): True for item in declared_checks(star)}
-    watches = {(item.table, item.name): False for item in declared_watches(star)}
-    assert blocking == declared | watches
-    assert {name for _, name in watches} == {"freshness", "volume"}
+    freshness = {(item.table, item.name): False for item in declared_freshness_checks(star)}
+    assert blocking == declared | freshness
+    assert {name for _, name in freshness} == {"freshness", "volume"}
     assert all(graph.get(item).description for item in of_star)
 
 
@@ -273,7 +273,7 @@ def _tables(project: dg.Definitions) -> dg.AssetsDefinition:
     return project.resolve_asset_graph().get(key("users")).assets_def
 
 
-def test_months_go_from_the_first_one_to_the_current_one() -> None:
+def test_partitions_range_from_the_first_month_to_the_current_one() -> None:
     keys = monthly(STAR).get_partition_keys()
     assert keys[0] == "2020-01"
     assert keys[-1] == str(Month.current())
@@ -285,12 +285,14 @@ def test_the_job_loads_all_tables_and_runs_all_their_checks(project: dg.Definiti
     job = project.resolve_job_def("scx")
     layer = job.asset_layer
     assert set(layer.selected_asset_keys) == {key(name) for name in TABLES}
-    assert len(layer.asset_graph.asset_check_keys) == len(declared_checks(STAR)) + len(declared_watches(STAR))
+    assert len(layer.asset_graph.asset_check_keys) == len(declared_checks(STAR)) + len(
+        declared_freshness_checks(STAR)
+    )
     assert job.executor_def.name == dg.in_process_executor.name
     assert isinstance(job.partitions_def, dg.TimeWindowPartitionsDefinition)
 
 
-def test_schedule_and_sensors_are_there_and_stopped_until_somebody_starts_them(
+def test_the_schedule_and_the_sensors_are_stopped_by_default(
     project: dg.Definitions,
 ) -> None:
     schedule = project.resolve_schedule_def("scx_hourly")
@@ -305,7 +307,7 @@ def test_schedule_and_sensors_are_there_and_stopped_until_somebody_starts_them(
     assert sensors["scx_objects"].minimum_interval_seconds == 30
 
 
-def test_no_sensor_but_ours_is_made_for_the_report(project: dg.Definitions) -> None:
+def test_the_report_has_no_default_automation_sensor(project: dg.Definitions) -> None:
     repository = project.get_repository_def()
     assert {item.name for item in repository.sensor_defs} == SENSORS
 

@@ -1,5 +1,7 @@
 """Dagster's own commands on this project: dg check defs, dg list defs, dg launch.
-`dagster dev` and the browser are in ui/, the scx command in cli/."""
+
+`dagster dev` is not tested here.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from scx_pipeline_tests.support.dagster_env import Desk
+from scx_pipeline_tests.support.dagster_env import DagsterEnv
 from scx_pipeline_tests.support.load_env import job, jobs_of
 
 PROJECT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def environment(desk: Desk) -> dict[str, str]:
-    """The environment of a person who set SCX_HOME and DAGSTER_HOME, and activated the project's own Python."""
-    home = desk.settings.home
+def environment(dagster_env: DagsterEnv) -> dict[str, str]:
+    """The environment of a user who set SCX_HOME and DAGSTER_HOME, and activated the project's virtual environment."""
+    home = dagster_env.settings.home
     return {
         **os.environ,
         "SCX_HOME": str(home),
@@ -39,7 +41,7 @@ def dg(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProc
     )
 
 
-def test_dg_finds_the_definitions_good(environment: dict[str, str]) -> None:
+def test_dg_check_accepts_the_definitions(environment: dict[str, str]) -> None:
     done = dg(environment, "check", "defs")
     assert done.returncode == 0, done.stderr
     assert "All definitions loaded successfully" in done.stdout
@@ -68,9 +70,9 @@ def test_dg_lists_assets_checks_job_schedule_and_sensors(environment: dict[str, 
     assert {"scx_objects", "scx_report", "songplays_objects"} <= {item["name"] for item in listed["sensors"]}
 
 
-def test_dg_launches_a_span_of_months(environment: dict[str, str], desk: Desk) -> None:
+def test_dg_launches_a_range_of_months(environment: dict[str, str], dagster_env: DagsterEnv) -> None:
     for month in (1, 2, 3):
-        desk.world.put(f"2021/{month:02d}/jobs.csv", [job(month, f"2021-{month:02d}-05 10:00:00")])
+        dagster_env.load_env.put(f"2021/{month:02d}/jobs.csv", [job(month, f"2021-{month:02d}-05 10:00:00")])
     done = dg(
         environment,
         "launch",
@@ -80,6 +82,6 @@ def test_dg_launches_a_span_of_months(environment: dict[str, str], desk: Desk) -
         "2021-01...2021-02",
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert jobs_of(desk.world) == [1, 2]
-    assert list(desk.materializations("users")) == ["2021-01", "2021-02"]
-    assert desk.instance.get_runs_count() == 1
+    assert jobs_of(dagster_env.load_env) == [1, 2]
+    assert list(dagster_env.materializations("users")) == ["2021-01", "2021-02"]
+    assert dagster_env.instance.get_runs_count() == 1

@@ -1,5 +1,7 @@
 """What runs record in the Dagster instance: materializations by month, check results, observations, the report.
-What they do to the warehouse is in pipeline/; who starts them by themselves is in test_triggers.py."""
+
+Rows in the warehouse are tested elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -15,23 +17,23 @@ import dagster as dg
 import pytest
 
 from scx_pipeline.loading.changes import list_selection
-from scx_pipeline.loading.checks import declared_checks
+from scx_pipeline.loading.checks.declared_checks import declared_checks
 from scx_pipeline.loading.loader import BucketLoader
 from scx_pipeline.model.calendar import Month
-from scx_pipeline.orchestration.assets.report_asset import SHOWN_ROWS
+from scx_pipeline.orchestration.assets.report_asset import MAX_ROWS
 from scx_pipeline.settings import Settings
 from scx_pipeline_tests.support import engines
-from scx_pipeline_tests.support.dagster_env import QUIET, Desk, failure, key
+from scx_pipeline_tests.support.dagster_env import QUIET, DagsterEnv, failure, key
 from scx_pipeline_tests.support.load_env import FACTS, STAGING, csv_text, job, jobs_of, scx_star
 
 TABLES = [table.name for table in scx_star().star.tables]
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def put_march_and_april(desk: Desk) -> None:
-    """Three jobs of March and two of April; one of March stands twice, one is no job at all."""
-    world = desk.world
-    world.put(
+def put_march_and_april(dagster_env: DagsterEnv) -> None:
+    """Write three jobs of March, one of them twice, and 25 of April, plus one row that is rejected."""
+    load_env = dagster_env.load_env
+    load_env.put(
         "2021/03/jobs.csv",
         [
             job(1, "2021-03-05 10:00:00"),
@@ -41,172 +43,178 @@ def put_march_and_april(desk: Desk) -> None:
         ],
     )
     april = [job(40 + number, f"2021-04-{number + 1:02d} 10:00:00") for number in range(25)]
-    world.put("2021/04/jobs.csv", [*april, job(99, "2021-04-30 10:00:00", user_id="nobody")])
+    load_env.put("2021/04/jobs.csv", [*april, job(99, "2021-04-30 10:00:00", user_id="unknown")])
 
 
 def failed(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str], dg.AssetCheckEvaluation]:
-    """The checks that did not pass, by table and name."""
+    """Return the checks that did not pass, by table and name."""
     found = result.get_asset_check_evaluations()
     return {(item.asset_key.path[-1], item.check_name): item for item in found if not item.passed}
 
 
-def test_a_run_of_one_month_records_one_materialization_of_every_table(desk: Desk) -> None:
-    put_march_and_april(desk)
-    outcome = desk.load("2021-03")
+def test_a_run_of_one_month_records_one_materialization_of_every_table(dagster_env: DagsterEnv) -> None:
+    put_march_and_april(dagster_env)
+    outcome = dagster_env.load("2021-03")
     assert outcome.success
     assert outcome.error is None
-    assert all(list(desk.materializations(name)) == ["2021-03"] for name in TABLES)
-    assert [desk.count(name) for name in TABLES] == [1] * len(TABLES)
+    assert all(list(dagster_env.materializations(name)) == ["2021-03"] for name in TABLES)
+    assert [dagster_env.count(name) for name in TABLES] == [1] * len(TABLES)
 
 
-def test_a_materialization_shows_what_was_read_and_what_became_of_it(desk: Desk) -> None:
-    put_march_and_april(desk)
-    outcome = desk.load("2021-03")
-    march = desk.materializations(STAGING)["2021-03"]
-    size = sum(item.size for item in desk.world.bucket.list_objects("auto_classify_jobs/"))
+def test_a_materialization_shows_how_many_rows_were_read_loaded_and_rejected(dagster_env: DagsterEnv) -> None:
+    put_march_and_april(dagster_env)
+    outcome = dagster_env.load("2021-03")
+    march = dagster_env.materializations(STAGING)["2021-03"]
+    size = sum(item.size for item in dagster_env.load_env.bucket.list_objects("auto_classify_jobs/"))
     assert march["dagster/partition_row_count"] == 3
     assert (march["objects"], march["bytes"]) == (2, size), (
-        "the rows of a month may be in the next one's file"
+        "the next month's file may contain rows of the month"
     )
     assert (march["rows_read"], march["rows_deduplicated"], march["rows_rejected"]) == (30, 1, 1)
     assert march["rows_of_other_months"] == 25
     assert 0 < march["seconds"] < 60
     assert march["load_id"]
-    assert march["fingerprint"] == list_selection(scx_star().star, desk.world.bucket).fingerprint(
+    assert march["fingerprint"] == list_selection(scx_star().star, dagster_env.load_env.bucket).fingerprint(
         Month(2021, 3)
     )
     assert outcome.rows[STAGING] == {"2021-03": 3}
     assert outcome.numbers["rows_rejected"] == 1
 
 
-def test_the_numbers_of_the_month_are_shown_before_those_of_the_load(desk: Desk) -> None:
-    put_march_and_april(desk)
-    desk.load("2021-03")
-    shown = list(desk.materializations(FACTS)["2021-03"])
+def test_the_numbers_of_the_month_are_shown_before_those_of_the_load(dagster_env: DagsterEnv) -> None:
+    put_march_and_april(dagster_env)
+    dagster_env.load("2021-03")
+    shown = list(dagster_env.materializations(FACTS)["2021-03"])
     assert shown[0] == "dagster/partition_row_count"
     assert shown.index("objects") < shown.index("objects_read")
 
 
-def test_a_run_of_a_span_records_one_materialization_per_month_with_that_months_rows(desk: Desk) -> None:
-    put_march_and_april(desk)
-    outcome = desk.load("2021-03", "2021-05")
-    rows = {name: _row_counts(desk.materializations(name)) for name in TABLES}
+def test_a_run_of_a_range_records_one_materialization_per_month_with_its_rows(
+    dagster_env: DagsterEnv,
+) -> None:
+    put_march_and_april(dagster_env)
+    outcome = dagster_env.load("2021-03", "2021-05")
+    rows = {name: _row_counts(dagster_env.materializations(name)) for name in TABLES}
     assert rows[FACTS] == {"2021-03": 3, "2021-04": 25, "2021-05": 0}
     assert rows["users"] == {"2021-03": 2, "2021-04": 1, "2021-05": 0}
     assert rows == {name: dict(months) for name, months in outcome.rows.items()}
-    assert desk.materializations(STAGING)["2021-04"]["objects"] == 1
-    assert desk.instance.get_runs_count() == 1
+    assert dagster_env.materializations(STAGING)["2021-04"]["objects"] == 1
+    assert dagster_env.instance.get_runs_count() == 1
 
 
 def _row_counts(found: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
     return {month: metadata["dagster/partition_row_count"] for month, metadata in found.items()}
 
 
-def test_a_month_without_objects_is_materialized_with_no_rows(desk: Desk) -> None:
-    outcome = desk.load("2021-07")
+def test_a_month_without_objects_is_materialized_with_no_rows(dagster_env: DagsterEnv) -> None:
+    outcome = dagster_env.load("2021-07")
     assert outcome.success
-    assert _row_counts(desk.materializations(FACTS)) == {"2021-07": 0}
-    assert desk.materializations(STAGING)["2021-07"]["objects"] == 0
+    assert _row_counts(dagster_env.materializations(FACTS)) == {"2021-07": 0}
+    assert dagster_env.materializations(STAGING)["2021-07"]["objects"] == 0
 
 
-def test_every_declared_check_is_recorded_with_its_result(desk: Desk) -> None:
-    put_march_and_april(desk)
-    result = desk.run("2021-03")
+def test_every_declared_check_is_recorded_with_its_result(dagster_env: DagsterEnv) -> None:
+    put_march_and_april(dagster_env)
+    result = dagster_env.run("2021-03")
     recorded = {(item.asset_key.path[-1], item.check_name) for item in result.get_asset_check_evaluations()}
     assert {(item.table, item.name) for item in declared_checks(scx_star().star)} <= recorded
     assert result.success
 
 
-def test_rejected_rows_below_the_limit_warn_and_are_loaded_around(desk: Desk) -> None:
-    put_march_and_april(desk)
-    result = desk.run("2021-03")
+def test_rejected_rows_below_the_limit_warn_and_the_other_rows_are_loaded(dagster_env: DagsterEnv) -> None:
+    put_march_and_april(dagster_env)
+    result = dagster_env.run("2021-03")
     warning = failed(result)[STAGING, "rejected_rows"]
     assert warning.severity == dg.AssetCheckSeverity.WARN
     assert "2021/04/jobs.csv, line 27: user_id" in (warning.description or "")
     assert result.success
 
 
-def test_watching_checks_warn_and_do_not_fail_the_run(desk: Desk) -> None:
-    put_march_and_april(desk)
-    result = desk.run("2021-03")
+def test_freshness_checks_warn_and_do_not_fail_the_run(dagster_env: DagsterEnv) -> None:
+    put_march_and_april(dagster_env)
+    result = dagster_env.run("2021-03")
     freshness = failed(result)[FACTS, "freshness"]
     assert freshness.severity == dg.AssetCheckSeverity.WARN
     assert "2021-03-07 12:00 UTC" in (freshness.description or "")
     assert result.success
 
 
-def test_a_failing_gate_records_the_failed_check_and_no_materialization_and_earlier_rows_stand(
-    desk: Desk,
+def test_a_failed_blocking_check_is_recorded_without_materialization_and_keeps_the_previous_rows(
+    dagster_env: DagsterEnv,
 ) -> None:
-    put_march_and_april(desk)
-    desk.world.load("2021-03", "2021-04")
-    before = desk.world.snapshot()
-    desk.world.put("2021/04/again.csv", [job(2, "2021-04-20 10:00:00")])
-    result = desk.run("2021-04")
+    put_march_and_april(dagster_env)
+    dagster_env.load_env.load("2021-03", "2021-04")
+    before = dagster_env.load_env.snapshot()
+    dagster_env.load_env.put("2021/04/again.csv", [job(2, "2021-04-20 10:00:00")])
+    result = dagster_env.run("2021-04")
     assert not result.success
     check = failed(result)[STAGING, "unique_job_id"]
     assert check.severity == dg.AssetCheckSeverity.ERROR
     assert check.blocking
-    assert check.description == "job_id 2 stands in 2021-03 and in 2021-04"
-    assert desk.world.snapshot() == before
-    assert [desk.count(name) for name in TABLES] == [0] * len(TABLES)
+    assert check.description == "job_id 2 occurs in 2021-03 and in 2021-04"
+    assert dagster_env.load_env.snapshot() == before
+    assert [dagster_env.count(name) for name in TABLES] == [0] * len(TABLES)
 
 
-def test_a_failing_gate_tells_why_in_one_line(desk: Desk) -> None:
-    desk.world.put("2021/03/jobs.csv", [job(1, "2021-03-05 10:00:00", user_id="nobody")])
-    outcome = desk.load("2021-03")
+def test_a_failed_blocking_check_fails_the_run_with_one_line(dagster_env: DagsterEnv) -> None:
+    dagster_env.load_env.put("2021/03/jobs.csv", [job(1, "2021-03-05 10:00:00", user_id="unknown")])
+    outcome = dagster_env.load("2021-03")
     assert not outcome.success
     assert outcome.error is not None
     assert outcome.error.startswith(
         "scx 2021-03 was not published, nothing was changed: rejected_rows on staging"
     )
     assert "\n" not in outcome.error
-    assert desk.count(FACTS) == 0
+    assert dagster_env.count(FACTS) == 0
 
 
-def test_a_load_that_cannot_be_done_fails_with_its_message_and_records_nothing(desk: Desk) -> None:
-    desk.world.put_raw("2021/03/jobs.csv", b"job_id,project\n1,2\n")
-    outcome = desk.load("2021-03")
+def test_an_impossible_load_fails_with_its_message_and_records_nothing(dagster_env: DagsterEnv) -> None:
+    dagster_env.load_env.put_raw("2021/03/jobs.csv", b"job_id,project\n1,2\n")
+    outcome = dagster_env.load("2021-03")
     assert not outcome.success
     assert "2021/03/jobs.csv" in (outcome.error or "")
     assert "Traceback" not in (outcome.error or "")
-    assert [desk.count(name) for name in TABLES] == [0] * len(TABLES)
+    assert [dagster_env.count(name) for name in TABLES] == [0] * len(TABLES)
 
 
-def test_an_error_that_nobody_foresaw_is_told_with_its_kind(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+def test_an_unexpected_error_is_shown_with_its_class(
+    dagster_env: DagsterEnv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*args: object) -> None:
-        raise ZeroDivisionError("a mistake of ours")
+        raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(BucketLoader, "load", fail)
-    assert desk.load("2021-03").error == "ZeroDivisionError: a mistake of ours"
+    assert dagster_env.load("2021-03").error == "ZeroDivisionError: a bug"
 
 
-def test_one_dimension_alone_is_made_anew_from_what_stands(desk: Desk) -> None:
-    put_march_and_april(desk)
-    desk.world.load("2021-03", "2021-04")
-    before = desk.world.snapshot(load_ids=False)
-    result = desk.run("2021-03", tables=["users"])
+def test_a_single_dimension_is_rebuilt_from_the_current_rows(dagster_env: DagsterEnv) -> None:
+    put_march_and_april(dagster_env)
+    dagster_env.load_env.load("2021-03", "2021-04")
+    before = dagster_env.load_env.snapshot(load_ids=False)
+    result = dagster_env.run("2021-03", tables=["users"])
     assert result.success
-    made = {event.asset_key for event in result.get_asset_materialization_events()}
-    assert made == {key("users")}
-    assert _row_counts(desk.materializations("users"))["2021-03"] == 2
-    assert desk.world.snapshot(load_ids=False) == before
+    materialized = {event.asset_key for event in result.get_asset_materialization_events()}
+    assert materialized == {key("users")}
+    assert _row_counts(dagster_env.materializations("users"))["2021-03"] == 2
+    assert dagster_env.load_env.snapshot(load_ids=False) == before
 
 
-def test_one_dimension_of_a_month_that_was_never_loaded_says_what_to_do(desk: Desk) -> None:
-    put_march_and_april(desk)
-    result = desk.run("2021-03", tables=["users"])
+def test_a_single_dimension_of_a_month_that_was_never_loaded_fails_with_advice(
+    dagster_env: DagsterEnv,
+) -> None:
+    put_march_and_april(dagster_env)
+    result = dagster_env.run("2021-03", tables=["users"])
     assert not result.success
-    assert "load the whole star for that month first" in failure(result)
+    assert "load all tables of the star for that month first" in failure(result)
 
 
-def test_what_is_made_from_a_chosen_table_is_made_and_recorded_with_it(desk: Desk) -> None:
-    put_march_and_april(desk)
-    result = desk.run("2021-03", tables=[STAGING])
+def test_tables_derived_from_a_selected_table_are_rebuilt_and_recorded_with_it(
+    dagster_env: DagsterEnv,
+) -> None:
+    put_march_and_april(dagster_env)
+    result = dagster_env.run("2021-03", tables=[STAGING])
     assert result.success
-    assert {name: _row_counts(desk.materializations(name))["2021-03"] for name in TABLES} == {
+    assert {name: _row_counts(dagster_env.materializations(name))["2021-03"] for name in TABLES} == {
         STAGING: 3,
         FACTS: 3,
         "time": 3,
@@ -215,43 +223,49 @@ def test_what_is_made_from_a_chosen_table_is_made_and_recorded_with_it(desk: Des
     }
 
 
-def test_a_blocking_check_that_is_executed_alone_says_what_to_do_and_loads_nothing(desk: Desk) -> None:
-    put_march_and_april(desk)
+def test_executing_a_blocking_check_without_a_month_fails_with_advice_and_loads_nothing(
+    dagster_env: DagsterEnv,
+) -> None:
+    put_march_and_april(dagster_env)
     check = dg.AssetCheckKey(key(FACTS), "references_users")
-    whole = desk.definitions.resolve_implicit_global_asset_job_def()
-    alone = whole.get_subset(asset_selection=set(), asset_check_selection={check})
-    result = alone.execute_in_process(instance=desk.instance, run_config=QUIET, raise_on_error=False)
-    assert "materialize the months they shall look at" in failure(result)
-    assert desk.count(FACTS) == 0
+    job = dagster_env.definitions.resolve_implicit_global_asset_job_def()
+    single_check = job.get_subset(asset_selection=set(), asset_check_selection={check})
+    result = single_check.execute_in_process(
+        instance=dagster_env.instance, run_config=QUIET, raise_on_error=False
+    )
+    assert "materialize the months to be checked" in failure(result)
+    assert dagster_env.count(FACTS) == 0
 
 
-def test_a_run_of_a_partition_is_a_run_of_that_month(desk: Desk) -> None:
-    put_march_and_april(desk)
-    result = desk.job.execute_in_process(instance=desk.instance, partition_key="2021-04")
+def test_a_run_of_a_partition_is_a_run_of_that_month(dagster_env: DagsterEnv) -> None:
+    put_march_and_april(dagster_env)
+    result = dagster_env.job.execute_in_process(instance=dagster_env.instance, partition_key="2021-04")
     assert result.success
     assert result.dagster_run.tags["dagster/partition"] == "2021-04"
-    assert _row_counts(desk.materializations(FACTS)) == {"2021-04": 25}
+    assert _row_counts(dagster_env.materializations(FACTS)) == {"2021-04": 25}
 
 
-def test_progress_is_told_and_dagsters_own_events_are_not(desk: Desk) -> None:
-    put_march_and_april(desk)
-    desk.load("2021-03")
-    assert any(line.startswith(f"{FACTS}: ") for line in desk.told)
-    assert not any("STEP_" in line or "RUN_" in line for line in desk.told)
+def test_progress_is_reported_without_dagsters_own_events(dagster_env: DagsterEnv) -> None:
+    put_march_and_april(dagster_env)
+    dagster_env.load("2021-03")
+    assert any(line.startswith(f"{FACTS}: ") for line in dagster_env.messages)
+    assert not any("STEP_" in line or "RUN_" in line for line in dagster_env.messages)
 
 
-def test_observing_the_source_gives_each_month_its_fingerprint_as_data_version(desk: Desk) -> None:
-    put_march_and_april(desk)
-    versions = _observe(desk)
-    selection = list_selection(scx_star().star, desk.world.bucket)
+def test_observing_the_source_gives_each_month_its_fingerprint_as_data_version(
+    dagster_env: DagsterEnv,
+) -> None:
+    put_march_and_april(dagster_env)
+    versions = _observe(dagster_env)
+    selection = list_selection(scx_star().star, dagster_env.load_env.bucket)
     months = scx_star().star.months()
     assert versions == {str(month): selection.fingerprint(month) for month in months}
-    desk.world.put("2021/04/more.csv", [job(70, "2021-04-02 10:00:00")])
-    assert {m for m, v in _observe(desk).items() if versions[m] != v} == {"2021-03", "2021-04"}
+    dagster_env.load_env.put("2021/04/more.csv", [job(70, "2021-04-02 10:00:00")])
+    assert {m for m, v in _observe(dagster_env).items() if versions[m] != v} == {"2021-03", "2021-04"}
 
 
-def _observe(desk: Desk) -> dict[str, str]:
-    result = desk.run_asset("auto_classify_jobs")
+def _observe(dagster_env: DagsterEnv) -> dict[str, str]:
+    result = dagster_env.run_asset("auto_classify_jobs")
     assert result.success
     observations = [
         event.asset_observation_data.asset_observation for event in result.get_asset_observation_events()
@@ -259,16 +273,16 @@ def _observe(desk: Desk) -> dict[str, str]:
     return {item.partition or "": item.tags["dagster/data_version"] for item in observations}
 
 
-def test_observing_a_bucket_that_is_not_there_fails_with_its_name(desk: Desk) -> None:
-    desk.world.bucket_path.rmdir()
-    assert str(desk.world.bucket_path) in failure(desk.run_asset("auto_classify_jobs"))
+def test_observing_a_missing_bucket_fails_with_its_name(dagster_env: DagsterEnv) -> None:
+    dagster_env.load_env.bucket_path.rmdir()
+    assert str(dagster_env.load_env.bucket_path) in failure(dagster_env.run_asset("auto_classify_jobs"))
 
 
-def test_the_report_answers_every_question_with_a_table_and_a_chart(desk: Desk) -> None:
-    put_march_and_april(desk)
-    desk.world.put("2021/05/jobs.csv", [job(80, "2021-05-05 10:00:00", ground_profile=None)])
-    desk.world.load("2021-03", "2021-05")
-    metadata = _report(desk)
+def test_the_report_shows_a_table_and_a_chart_for_every_query(dagster_env: DagsterEnv) -> None:
+    put_march_and_april(dagster_env)
+    dagster_env.load_env.put("2021/05/jobs.csv", [job(80, "2021-05-05 10:00:00", ground_profile=None)])
+    dagster_env.load_env.load("2021-03", "2021-05")
+    metadata = _report(dagster_env)
     table = metadata["ground_profile_by_month"]
     assert isinstance(table, dg.TableMetadataValue)
     assert [column.name for column in table.schema.columns] == ["month", "ground_profile", "jobs"]
@@ -289,7 +303,7 @@ def test_the_report_answers_every_question_with_a_table_and_a_chart(desk: Desk) 
         assert base64.b64decode(image).startswith(PNG)
 
 
-def test_the_reports_table_ends_with_the_newest_rows(desk: Desk) -> None:
+def test_the_reports_table_ends_with_the_newest_rows(dagster_env: DagsterEnv) -> None:
     rows = [
         job(
             number,
@@ -298,82 +312,88 @@ def test_the_reports_table_ends_with_the_newest_rows(desk: Desk) -> None:
         )
         for number in range(240)
     ]
-    desk.world.put("auto_classify_jobs_concatenated.csv", rows)
-    desk.world.load("2020-01", "2021-12")
-    metadata = _report(desk)
+    dagster_env.load_env.put("auto_classify_jobs_concatenated.csv", rows)
+    dagster_env.load_env.load("2020-01", "2021-12")
+    metadata = _report(dagster_env)
     records = metadata["ground_profile_by_month"].records
     assert metadata["ground_profile_by_month rows"].value == 240
-    assert len(records) == SHOWN_ROWS
+    assert len(records) == MAX_ROWS
     assert records[-1].data["month"] == 202112
 
 
-def _report(desk: Desk) -> Mapping[str, Any]:
-    result = desk.run_asset("report")
+def _report(dagster_env: DagsterEnv) -> Mapping[str, Any]:
+    result = dagster_env.run_asset("report")
     [event] = result.get_asset_materialization_events()
     return event.materialization.metadata
 
 
-def test_a_report_of_nothing_says_to_load_first(desk: Desk) -> None:
-    assert "run `scx load`" in failure(desk.run_asset("report"))
+def test_a_report_of_an_empty_warehouse_asks_for_a_load(dagster_env: DagsterEnv) -> None:
+    assert "run `scx load`" in failure(dagster_env.run_asset("report"))
 
 
-def test_the_report_is_asked_for_once_after_every_load(desk: Desk) -> None:
-    put_march_and_april(desk)
+def test_the_report_is_requested_once_after_every_load(dagster_env: DagsterEnv) -> None:
+    put_march_and_april(dagster_env)
 
     def evaluate(cursor: Any = None) -> Any:
-        return dg.evaluate_automation_conditions(desk.definitions, desk.instance, cursor=cursor)
+        return dg.evaluate_automation_conditions(dagster_env.definitions, dagster_env.instance, cursor=cursor)
 
     first = evaluate()
-    assert desk.load("2021-03", "2021-04").success
+    assert dagster_env.load("2021-03", "2021-04").success
     second = evaluate(first.cursor)
     assert second.get_num_requested(key("report")) == 1
     assert evaluate(second.cursor).total_requested == 0
 
 
 def test_the_password_of_an_unreachable_warehouse_is_in_no_record(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    dagster_env: DagsterEnv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     password = "hunter2-is-no-secret"
     monkeypatch.setenv("SCX_WAREHOUSE_URL", f"postgresql://scx:{password}@127.0.0.1:1/dev")
     monkeypatch.setenv("SCX_LOCK_TIMEOUT", "1")
-    stranger = Desk(desk.world, Settings(home=desk.settings.home), desk.instance)
-    outcome = stranger.load("2021-03")
+    other = DagsterEnv(dagster_env.load_env, Settings(home=dagster_env.settings.home), dagster_env.instance)
+    outcome = other.load("2021-03")
     assert not outcome.success
     assert "127.0.0.1" in (outcome.error or "")
     assert password not in (outcome.error or "")
-    assert not _records_with(desk, password)
+    assert not _records_with(dagster_env, password)
 
 
-def _records_with(desk: Desk, text: str) -> list[Path]:
-    """The instance's files that have the text in them."""
-    files = [path for path in desk.settings.dagster_home.rglob("*") if path.is_file()]
+def _records_with(dagster_env: DagsterEnv, text: str) -> list[Path]:
+    """Return the instance's files that contain the text."""
+    files = [path for path in dagster_env.settings.dagster_home.rglob("*") if path.is_file()]
     assert files
     return [path for path in files if text.encode() in path.read_bytes()]
 
 
 @pytest.mark.parametrize("engine", engines.SERVERS)
 def test_a_run_on_a_server_records_the_same_and_no_password(
-    desk: Desk, engine: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    dagster_env: DagsterEnv, engine: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = str(request.getfixturevalue(f"{engine}_url"))
     monkeypatch.setenv("SCX_WAREHOUSE_URL", url)
-    elsewhere = Desk(replace(desk.world, warehouse_url=url), Settings(home=desk.settings.home), desk.instance)
+    elsewhere = DagsterEnv(
+        replace(dagster_env.load_env, warehouse_url=url),
+        Settings(home=dagster_env.settings.home),
+        dagster_env.instance,
+    )
     put_march_and_april(elsewhere)
     outcome = elsewhere.load("2021-03", "2021-04")
     assert outcome.success
     assert _row_counts(elsewhere.materializations(FACTS)) == {"2021-03": 3, "2021-04": 25}
-    assert len(jobs_of(elsewhere.world)) == 28
-    assert not (desk.settings.home / "dev.duckdb").exists()
+    assert len(jobs_of(elsewhere.load_env)) == 28
+    assert not (dagster_env.settings.home / "dev.duckdb").exists()
     secrets = [unquote(urlsplit(url).password or ""), url, os.environ.get("AWS_SECRET_ACCESS_KEY", url)]
     assert all(secrets)
     assert not [path for secret in secrets for path in _records_with(elsewhere, secret)]
 
 
-def test_a_later_run_of_the_same_month_replaces_its_rows_and_adds_a_materialization(desk: Desk) -> None:
-    put_march_and_april(desk)
-    desk.run("2021-03")
-    desk.world.put("2021/03/jobs.csv", csv_text([job(1, "2021-03-05 10:00:00")]).encode())
-    desk.run("2021-03")
-    assert desk.world.table(FACTS, "job_id") == [(1,)]
-    assert desk.count(FACTS) == 2
-    assert _row_counts(desk.materializations(FACTS)) == {"2021-03": 1}
+def test_a_later_run_of_the_same_month_replaces_its_rows_and_adds_a_materialization(
+    dagster_env: DagsterEnv,
+) -> None:
+    put_march_and_april(dagster_env)
+    dagster_env.run("2021-03")
+    dagster_env.load_env.put("2021/03/jobs.csv", csv_text([job(1, "2021-03-05 10:00:00")]).encode())
+    dagster_env.run("2021-03")
+    assert dagster_env.load_env.table(FACTS, "job_id") == [(1,)]
+    assert dagster_env.count(FACTS) == 2
+    assert _row_counts(dagster_env.materializations(FACTS)) == {"2021-03": 1}

@@ -1,5 +1,7 @@
-"""Columns of one kind side by side: what is computed on the way to a value of one is never taken for another's.
-What single texts become is in test_values.py."""
+"""Several columns of one kind: intermediate values of one column are never used for another.
+
+Single texts are tested with the rules.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from datetime import datetime
 import duckdb
 
 from scx_pipeline.model.column import Column
-from scx_pipeline.parsing.values import number_of, typed_rows
+from scx_pipeline.parsing.typed_rows import number_of, select_typed_rows
 
 
 def column(name: str, kind: str, unit: str | None = None) -> Column:
@@ -22,12 +24,12 @@ def values_of(select: str, names: str) -> tuple[object, ...]:
     return tuple(row)
 
 
-def test_moments_that_are_counted_in_several_columns_are_each_their_own() -> None:
+def test_timestamps_from_counts_in_several_columns_keep_their_own_values() -> None:
     columns = [
         column(name, "timestamp", unit)
         for name, unit in (("a", "seconds"), ("b", "milliseconds"), ("c", "seconds"))
     ]
-    rows = typed_rows("(SELECT '1' AS a, '2' AS b, '3' AS c)", columns)
+    rows = select_typed_rows("(SELECT '1' AS a, '2' AS b, '3' AS c)", columns)
     assert values_of(rows, "a, b, c") == (
         datetime(1970, 1, 1, 0, 0, 1),
         datetime(1970, 1, 1, 0, 0, 0, 2000),
@@ -35,15 +37,15 @@ def test_moments_that_are_counted_in_several_columns_are_each_their_own() -> Non
     )
 
 
-def test_numbers_of_several_columns_are_each_their_own_and_stand_in_for_a_text_that_is_none() -> None:
+def test_numbers_of_several_columns_keep_their_own_values_and_replace_texts_that_are_null() -> None:
     columns = [column("a", "double"), column("b", "double")]
     numbers = f"1.5::DOUBLE AS {number_of('a')}, 2.5::DOUBLE AS {number_of('b')}"
     source = f"(SELECT NULL::VARCHAR AS a, NULL::VARCHAR AS b, {numbers})"
-    assert values_of(typed_rows(source, columns, numbers=("a", "b")), "a, b") == (1.5, 2.5)
-    kept = typed_rows(source, columns, null_values=("-",), numbers=("a", "b"))
-    assert values_of(kept, "a, b") == (1.5, 2.5), "also where texts stand for no value"
+    assert values_of(select_typed_rows(source, columns, numbers=("a", "b")), "a, b") == (1.5, 2.5)
+    kept = select_typed_rows(source, columns, null_values=("-",), numbers=("a", "b"))
+    assert values_of(kept, "a, b") == (1.5, 2.5), "also if the source has null values"
 
 
 def test_other_columns_are_passed_on() -> None:
-    rows = typed_rows("(SELECT '1' AS a, 7 AS n)", [column("a", "integer")], "n", ("-",))
+    rows = select_typed_rows("(SELECT '1' AS a, 7 AS n)", [column("a", "integer")], "n", ("-",))
     assert values_of(rows, "a, n") == (1, 7)

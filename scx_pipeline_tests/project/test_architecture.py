@@ -64,5 +64,7 @@ def test_private_modules_of_dagster_are_used_in_one_module_only() -> None:
 
 def test_the_command_starts_without_heavy_libraries() -> None:
     code = "import sys, scx_pipeline.cli.main; print([m for m in ('dagster', 'pandas', 'pyarrow', 'duckdb', 'boto3', 'sqlglot') if m in sys.modules])"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert told.stdout.strip() == "[]"
+    finished = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert finished.stdout.strip() == "[]"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from scx_pipeline.alerts.advice import WHY
-from scx_pipeline.settings import Settings
+from scx_pipeline.alerts.advice import FAILURE_KINDS
+from scx_pipeline.settings import DEPLOYMENT_VARIABLES, Settings
 from scx_pipeline_tests.cli.test_cli import COMMANDS
-from tools.docs import DOCS, OF_THE_INSTANCE, PAGES, ROOT, named_variables
+from tools.docs import DOCS, PAGES, ROOT, named_variables
 
 
 @pytest.mark.parametrize("file", PAGES)
@@ -30,7 +30,9 @@ def test_every_section_that_an_alert_or_an_error_names_exists() -> None:
     headings = re.findall(r"^#+ (.*)$", (DOCS / "operate.md").read_text("utf-8"), re.MULTILINE)
     sections = {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in headings}
     wording = (ROOT / "scx_pipeline" / "alerts" / "messages.py").read_text("utf-8")
-    named = {why.anchor for why in WHY.values()} | set(re.findall(r'guide_to\("([a-z-]+)"\)', wording))
+    named = {why.anchor for why in FAILURE_KINDS.values()} | set(
+        re.findall(r'guide_link\("([a-z-]+)"\)', wording)
+    )
     assert len(named) > 12
     assert named <= sections
     assert set(re.findall(r"operate\.md#([a-z-]+)", PAGES["errors.md"]())) <= sections
@@ -48,4 +50,4 @@ def test_every_setting_has_a_row() -> None:
 
 
 def test_every_variable_of_dagsters_files_has_a_row() -> None:
-    assert named_variables() == OF_THE_INSTANCE.keys()
+    assert named_variables() == DEPLOYMENT_VARIABLES.keys()

@@ -3,10 +3,11 @@ That the page matches `make docs` is tested with the other pages in test_documen
 
 from __future__ import annotations
 
-from scx_pipeline_tests.fuzz.test_fuzz import MAKERS
+from scx_pipeline_tests.fuzz.seeds import SEEDS
+from scx_pipeline_tests.fuzz.test_fuzz import CASE_FACTORIES
 from tools import reliability
 from tools.docs import PAGES
-from tools.reliability import SEEDS, all_tests, data, entries
+from tools.reliability import all_tests, data, entries
 
 FAULTS = 83
 
@@ -46,18 +47,20 @@ def test_no_entry_is_there_twice() -> None:
 
 def test_engines_are_read_from_the_fixtures() -> None:
     engines = all_tests()
-    assert engines["loading/test_blocking_checks.py::test_a_breach_keeps_the_month_out"] == (
+    assert engines[
+        "loading/test_blocking_checks.py::test_a_violated_check_prevents_publishing_the_month"
+    ] == (
         "DuckDB",
         "PostgreSQL",
         "Redshift",
     )
     assert engines["loading/formats/test_bad_input.py::test_a_read_only_database_is_named"] == ("PostgreSQL",)
-    assert engines["parsing/test_values.py::test_names_and_texts_are_quoted"] == ("DuckDB",)
+    assert engines["parsing/test_value_rules.py::test_names_and_texts_are_quoted"] == ("DuckDB",)
 
 
 def test_every_seed_is_of_a_format_that_is_tried_and_shown() -> None:
     page = PAGES["reliability.md"]()
-    assert SEEDS.keys() <= MAKERS.keys()
+    assert SEEDS.keys() <= CASE_FACTORIES.keys()
     assert all(f"| {kind} | {seed} |" in page for kind, seeds in SEEDS.items() for seed in seeds)
 
 

@@ -1,5 +1,7 @@
-"""The settings: their defaults, how a malformed one is named, and that no password is shown.
-What the settings are used for is tested where they are used."""
+"""Defaults of the settings, errors about malformed settings, and the redaction of passwords.
+
+What the settings are used for does not belong here.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline.warehouse.open_warehouse import open_warehouse
 
 
-def test_without_an_environment_all_is_kept_in_the_working_folder(
+def test_without_an_environment_everything_is_stored_in_the_working_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -27,15 +29,13 @@ def test_without_an_environment_all_is_kept_in_the_working_folder(
     assert settings.warehouse == f"duckdb://{tmp_path}/.scx/dev.duckdb"
     assert settings.dagster_home == tmp_path / ".scx" / "dagster"
     assert (settings.lock_timeout, settings.memory_limit, settings.threads) == (300, "400MB", 0)
-    assert list(tmp_path.iterdir()) == [], "reading the settings makes no folder"
+    assert list(tmp_path.iterdir()) == [], "reading the settings creates no folder"
 
 
 @pytest.mark.parametrize(
     "name", ["plain", "with space", "100% größe", "a#b?c=d&e", "%41", "'quote\"", "[x]@y:z"]
 )
-def test_the_defaults_are_found_in_any_folder(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_defaults_work_in_any_folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / name
     monkeypatch.setenv("SCX_HOME", str(home))
     settings = read_settings()
@@ -44,7 +44,7 @@ def test_the_defaults_are_found_in_any_folder(
     assert open_warehouse(settings.warehouse, Limits()).url == f"duckdb://{home}/dev.duckdb"
 
 
-def test_a_setting_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "SCX_HOME": "/home/scx",
         "SCX_BUCKET_URL": "s3://bucket/prefix",
@@ -80,19 +80,19 @@ def test_a_setting_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch
         "SCX_BATCH_FILES",
     ],
 )
-def test_an_empty_setting_is_none(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_counts_as_unset(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     default = read_settings()
     monkeypatch.setenv(name, "")
     assert read_settings() == default
 
 
-def test_dagsters_home_may_be_set_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dagster_home_can_be_set_separately(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGSTER_HOME", "/somewhere/else")
     assert read_settings().dagster_home == Path("/somewhere/else")
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "message"),
     [
         (
             "SCX_LOCK_TIMEOUT",
@@ -113,18 +113,18 @@ def test_dagsters_home_may_be_set_apart(monkeypatch: pytest.MonkeyPatch) -> None
         ("SCX_THREADS", "-2", "SCX_THREADS: Input should be greater than or equal to 0 (threads for parsing"),
     ],
 )
-def test_a_malformed_setting_is_named_with_what_it_is_for(
-    name: str, value: str, told: str, monkeypatch: pytest.MonkeyPatch
+def test_an_error_about_a_malformed_setting_names_and_describes_it(
+    name: str, value: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError) as caught:
         read_settings()
-    assert str(caught.value).startswith(told)
+    assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("limit", ["400MB", "1.5GB", "512 MiB", "100000KB", "1TiB"])
-def test_what_counts_as_memory_is_what_duckdb_takes(
+def test_every_valid_memory_limit_is_accepted_by_duckdb(
     limit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SCX_MEMORY_LIMIT", limit)
@@ -133,13 +133,13 @@ def test_what_counts_as_memory_is_what_duckdb_takes(
         assert session.rows("SELECT 1") == [(1,)]
 
 
-def test_a_password_is_not_shown_with_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_do_not_show_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCX_WAREHOUSE_URL", "postgresql://u:hunter2@h/dev")
     settings = read_settings()
     assert "hunter2" not in f"{settings} {settings!r} {settings.model_dump()} {settings.model_dump_json()}"
 
 
-def test_settings_cannot_be_changed() -> None:
+def test_settings_are_immutable() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Settings().threads = 2  # type: ignore[misc]
 
@@ -168,7 +168,7 @@ def test_settings_cannot_be_changed() -> None:
         ),
     ],
 )
-def test_a_password_is_replaced_and_nothing_else(url: str, shown: str) -> None:
+def test_redact_replaces_the_password_and_nothing_else(url: str, shown: str) -> None:
     assert redact(url) == shown
 
 
@@ -185,7 +185,7 @@ def test_a_password_is_replaced_and_nothing_else(url: str, shown: str) -> None:
         "",
     ],
 )
-def test_what_has_no_password_is_shown_as_it_is(url: str) -> None:
+def test_redact_leaves_urls_without_a_password_unchanged(url: str) -> None:
     assert redact(url) == url
 
 
@@ -195,14 +195,14 @@ passwords = st.text(st.sampled_from("aZ0:/?#[]@!$&'()*+,;=%~ \\\"<>^`{|}ü日\n"
 
 
 @given(passwords)
-def test_no_password_is_shown_quoted_or_not(password: str) -> None:
+def test_redact_hides_quoted_and_unquoted_passwords(password: str) -> None:
     for written in (password, quote(password, safe="")):
         shown = redact(f"postgresql://scx:{written}@host:5432/dev?sslmode=require")
         assert shown == "postgresql://scx:***@host:5432/dev?sslmode=require"
 
 
 @given(passwords)
-def test_a_password_in_the_query_is_not_shown(password: str) -> None:
+def test_redact_hides_passwords_in_the_query(password: str) -> None:
     shown = redact(f"postgresql://host/dev?password={quote(password, safe='')}&sslmode=require")
     assert shown == "postgresql://host/dev?password=***&sslmode=require"
     assert unquote(urlsplit(shown).path) == "/dev"

@@ -60,6 +60,5 @@ def test_structure_check_accepts_two_namesakes_and_private_imports_in_their_modu
     assert list(violations(tmp_path)) == []
 
 
-@pytest.mark.xfail(reason="the packages are being split", strict=False)
 def test_package_has_no_structure_violations() -> None:
     assert list(violations(PACKAGE)) == []

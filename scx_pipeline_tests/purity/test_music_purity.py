@@ -1,5 +1,7 @@
-"""The promise, for a star with tables without months: songs and events come, change and go, in any order with any loads.
-Random histories run on DuckDB and PostgreSQL side by side; the first star's are in test_purity.py."""
+"""Random histories of a star with unpartitioned tables: songs and events are added, changed and deleted between loads.
+
+The histories run on several engines side by side; those of the other stars do not belong here.
+"""
 
 from __future__ import annotations
 
@@ -12,177 +14,52 @@ from typing import Any
 
 import pytest
 from hypothesis import given, note
-from hypothesis import strategies as st
 
-from scx_pipeline.model.calendar import Month, MonthRange
-from scx_pipeline_tests.purity.histories import tried
-from scx_pipeline_tests.support.broken_statements import breaking
-from scx_pipeline_tests.support.load_env import Row, Snapshot, filled
-from scx_pipeline_tests.support.music_env import EVENTS, SONGS, MusicWorld, event, song
-
-MONTHS = (Month(2018, 9), Month(2018, 10), Month(2018, 11))
-DAYS = ("2018-09-12", "2018-09-30", "2018-10-20", "2018-11-01", "2018-11-15")
-TITLES = ("Undo", "서울 ☂", "Yellow")
-SONG_FILES = ("A/A/TRAA1", "A/B/TRAB1", "A/B/TRAB2", "B/C/TRBC1")
-
-
-@dataclass(frozen=True)
-class Play:
-    """An event of a day's file; few values of each kind, so that songs, users and moments are shared."""
-
-    session: int
-    item: int
-    title: int = 0
-    long: bool = False  # another length, which no song has
-    user: int | None = 1
-    level: str = "free"
-    page: str = "NextSong"
-    next_day: bool = False
-
-    def record(self, day: str) -> dict[str, Any]:
-        moment = datetime.fromisoformat(f"{day} 23:30:00").replace(tzinfo=UTC).timestamp()
-        user = "" if self.user is None else str(self.user)
-        return event(
-            int(day[5:7] + day[8:]) * 10 + self.session,
-            self.item,
-            day,
-            ts=round(moment * 1000) + (3_600_000 if self.next_day else 0) + self.item,
-            song=TITLES[self.title],
-            length=999.5 if self.long else 100.25 + self.title,
-            userId=user,
-            level=self.level,
-            page=self.page,
-        )
-
-
-@dataclass(frozen=True)
-class Song:
-    """A song's document."""
-
-    number: int
-    title: int = 0
-    artist: int = 1
-    name: str = "Elena"
-    year: int = 0
-
-    def document(self) -> dict[str, Any]:
-        return song(
-            f"SO{self.number}",
-            title=TITLES[self.title],
-            artist_id=f"AR{self.artist}",
-            artist_name=self.name,
-            duration=100.25 + self.title,
-            year=self.year,
-        )
-
-
-@dataclass(frozen=True)
-class PutDay:
-    day: str
-    plays: tuple[Play, ...]
-
-
-@dataclass(frozen=True)
-class PutSongs:
-    name: str
-    songs: tuple[Song, ...]
-
-
-@dataclass(frozen=True)
-class Delete:
-    key: str
-
-
-@dataclass(frozen=True)
-class Load:
-    """Load months, or, with none, make the tables without months anew; `breaks` after so many statements."""
-
-    months: tuple[int, int] | None
-    tables: frozenset[str] = frozenset()
-    breaks: tuple[int, bool] | None = None
-
-
-@dataclass(frozen=True)
-class Settle:
-    pass
-
-
-Step = PutDay | PutSongs | Delete | Load | Settle
-
-_PLAYS = st.builds(
-    Play,
-    st.integers(1, 2),
-    st.integers(0, 3),
-    st.integers(0, len(TITLES) - 1),
-    st.sampled_from([False, False, True]),
-    st.none() | st.integers(1, 3),
-    st.sampled_from(["free", "paid"]),
-    st.sampled_from(["NextSong", "NextSong", "Home"]),
-    st.booleans(),
-)
-_SONGS = st.builds(
-    Song,
-    st.integers(1, 4),
-    st.integers(0, len(TITLES) - 1),
-    st.integers(1, 2),
-    st.sampled_from(["Elena", "Elena", "Björk"]),
-    st.integers(0, 2),
-)
-_DAYS = st.builds(PutDay, st.sampled_from(DAYS), st.lists(_PLAYS, max_size=5).map(tuple))
-_PUT_SONGS = st.builds(
-    PutSongs, st.sampled_from(SONG_FILES), st.lists(_SONGS, min_size=0, max_size=2).map(tuple)
-)
-_KEYS = [f"{EVENTS}{day[:4]}/{day[5:7]}/{day}-events.json" for day in DAYS] + [
-    f"{SONGS}{name}.json" for name in SONG_FILES
-]
-_LOADS = st.builds(
+from scx_pipeline.model.calendar import MonthRange
+from scx_pipeline_tests.purity.music_history import (
+    HISTORIES,
+    MONTHS,
+    Delete,
     Load,
-    st.none() | st.tuples(st.integers(0, 2), st.integers(0, 2)).map(lambda pair: (min(pair), max(pair))),
-    st.sampled_from([frozenset[str]()] * 3 + [frozenset({"songplays"}), frozenset({"users"})]),
-    st.sampled_from([None, None]) | st.tuples(st.integers(0, 60), st.booleans()),
+    Play,
+    PutDay,
+    PutSongs,
+    Settle,
+    Song,
+    Step,
 )
-_STEPS = st.one_of(
-    _DAYS,
-    _PUT_SONGS,
-    _PUT_SONGS,
-    st.builds(Delete, st.sampled_from(_KEYS)),
-    _LOADS,
-    _LOADS,
-    st.builds(Settle),
-)
-_HISTORIES = st.builds(
-    lambda first, rest: [*first, *rest],
-    st.lists(st.one_of(_DAYS, _PUT_SONGS), min_size=3, max_size=6),
-    st.lists(_STEPS, min_size=5, max_size=10),
-)
+from scx_pipeline_tests.purity.purity_settings import purity_settings
+from scx_pipeline_tests.support.broken_statements import failing_statement
+from scx_pipeline_tests.support.load_env import Row, Snapshot, filled
+from scx_pipeline_tests.support.music_env import EVENTS, SONGS, MusicEnv
 
 
 @dataclass
 class Driver:
-    """Takes the steps of a history in one bucket and several warehouses, and compares what comes of them."""
+    """Runs the steps of a history in one bucket and several warehouses, and compares the results."""
 
     folder: Path
-    worlds: Sequence[MusicWorld]
+    load_envs: Sequence[MusicEnv]
     days: dict[str, tuple[Play, ...]] = field(default_factory=dict)
     songs: dict[str, tuple[Song, ...]] = field(default_factory=dict)
     builds: int = 0
 
-    def take(self, step: Step) -> None:
+    def run_step(self, step: Step) -> None:
         note(repr(step))
         match step:
             case PutDay(day, plays):
                 once = {(play.session, play.item): play for play in plays}
                 self.days[day] = tuple(once.values())
-                self.worlds[0].put_day(day, [play.record(day) for play in self.days[day]])
+                self.load_envs[0].put_day(day, [play.record(day) for play in self.days[day]])
             case PutSongs(name, songs):
                 self.songs[name] = songs
                 documents = [item.document() for item in songs]
-                self.worlds[0].put_song(name, documents[0] if len(documents) == 1 else documents)
+                self.load_envs[0].put_song(name, documents[0] if len(documents) == 1 else documents)
             case Delete(key):
                 self.delete(key)
             case Load():
-                for world in self.worlds:
-                    self.load(world, step)
+                for load_env in self.load_envs:
+                    self.load(load_env, step)
             case Settle():
                 self.settle()
 
@@ -190,44 +67,44 @@ class Driver:
         present = [f"{EVENTS}{day[:4]}/{day[5:7]}/{day}-events.json" for day in self.days]
         present += [f"{SONGS}{name}.json" for name in self.songs]
         if key in present:
-            self.worlds[0].delete_key(key)
+            self.load_envs[0].delete_key(key)
             self.days.pop(key.rpartition("/")[2].removesuffix("-events.json"), None)
             self.songs.pop(key.removeprefix(SONGS).removesuffix(".json"), None)
 
-    def load(self, world: MusicWorld, load: Load) -> None:
-        """Load; one that is broken off, or asks for staging rows that were never loaded, changes nothing."""
-        before = world.snapshot()
-        with breaking(load.breaks) as broken:
+    def load(self, load_env: MusicEnv, load: Load) -> None:
+        """Load, and check that a load that is interrupted, or needs staging rows that were never loaded, changes nothing."""
+        before = load_env.snapshot()
+        with failing_statement(load.breaks) as broken:
             try:
-                self.run(world, load)
+                self.run(load_env, load)
             except Exception as error:
                 assert broken or "was never loaded" in str(error), error
                 failed = True
             else:
                 failed = False
-        assert not failed or world.snapshot() == before
-        self.check_references(world)
+        assert not failed or load_env.snapshot() == before
+        self.check_references(load_env)
 
-    def run(self, world: MusicWorld, load: Load) -> None:
+    def run(self, load_env: MusicEnv, load: Load) -> None:
         if load.months is not None:
             first, last = load.months
-            world.loader().load(MonthRange(MONTHS[first], MONTHS[last]), load.tables or None)
+            load_env.loader().load(MonthRange(MONTHS[first], MONTHS[last]), load.tables or None)
             return
-        report = world.refresh()
-        if not world.snapshot():
+        report = load_env.refresh()
+        if not load_env.snapshot():
             return
         wrong = {
             month
-            for month, rows in by_month(world).items()
-            if rows != expected_by_month(world).get(month, [])
+            for month, rows in by_month(load_env).items()
+            if rows != expected_by_month(load_env).get(month, [])
         }
-        noted = {str(month) for month, _ in world.state("stale_months", "month, reason")}
-        assert noted == wrong, "exactly the months whose plays are wrong are stale"
-        assert not noted & {str(month) for part in report.remade for month in part.tables["songplays"].rows}
+        noted = {str(month) for month, _ in load_env.state("stale_months", "month, reason")}
+        assert noted == wrong, "exactly the months whose plays are outdated are stale"
+        assert not noted & {str(month) for part in report.rebuilds for month in part.tables["songplays"].rows}
 
-    def check_references(self, world: MusicWorld) -> None:
-        """At any time, no reader may find a play whose song, artist, moment or user is not there."""
-        if not world.snapshot():
+    def check_references(self, load_env: MusicEnv) -> None:
+        """Check that every play has its song, artist, time and user, as readers must find them at any time."""
+        if not load_env.snapshot():
             return
         for column, table, key in (
             ("song_id", "songs", "song_id"),
@@ -235,30 +112,30 @@ class Driver:
             ("start_time", "time", "start_time"),
             ("user_id", "users", "user_id"),
         ):
-            orphans = world.rows(
+            orphans = load_env.rows(
                 f"SELECT COUNT(*) FROM songplays.songplays WHERE {column} IS NOT NULL"
                 f" AND {column} NOT IN (SELECT {key} FROM songplays.{table})"
             )
             assert orphans == [(0,)], column
 
     def settle(self) -> None:
-        for world in self.worlds:
-            world.settle()
+        for load_env in self.load_envs:
+            load_env.settle()
         built = self.build()
         for name, rows in self.expected().items():
             assert built.get(name, []) == rows, name
-        for world in self.worlds:
-            assert filled(world) == built, world.warehouse.capabilities.name
+        for load_env in self.load_envs:
+            assert filled(load_env) == built, load_env.warehouse.capabilities.name
 
     def build(self) -> Snapshot:
-        """What stands after a load from nothing, into an empty DuckDB."""
+        """Return the tables after a load into an empty DuckDB."""
         self.builds += 1
-        world = MusicWorld(self.worlds[0].bucket_url, f"duckdb://{self.folder}/built{self.builds}.duckdb")
-        world.settle()
-        return filled(world)
+        load_env = MusicEnv(self.load_envs[0].bucket_url, f"duckdb://{self.folder}/built{self.builds}.duckdb")
+        load_env.settle()
+        return filled(load_env)
 
     def expected(self) -> dict[str, list[Row]]:
-        """The rows of the facts and dimensions, worked out in plain Python."""
+        """Return the rows of the facts and dimensions, computed in plain Python."""
         plays = [
             record
             for day, items in self.days.items()
@@ -306,13 +183,13 @@ def _event_rank(row: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _play_row(row: dict[str, Any], songs: list[dict[str, Any]], names: dict[str, str]) -> Row:
-    moment = datetime.fromtimestamp(row["ts"] / 1000, UTC).replace(tzinfo=None)
+    event_time = datetime.fromtimestamp(row["ts"] / 1000, UTC).replace(tzinfo=None)
     wanted = (row["song"], row["artist"], row["length"])
     matches = [s for s in songs if (s["title"], names[s["artist_id"]], s["duration"]) == wanted]
     found = min(matches, key=lambda s: str(s["song_id"]), default=None)
     return (
         row["sessionId"] * 100_000 + row["itemInSession"],
-        moment,
+        event_time,
         int(row["userId"]) if row["userId"] else None,
         row["level"],
         found and found["song_id"],
@@ -327,24 +204,24 @@ def _ordered(rows: Iterable[Row]) -> list[Row]:
     return sorted(rows, key=repr)
 
 
-def by_month(world: MusicWorld) -> dict[str, list[Row]]:
-    """The songs of the plays that stand, by the months that stand."""
-    found: dict[str, list[Row]] = {month: [] for (month, *_) in world.state("months", "month, load_id")}
-    for start, play, song_id, artist_id in world.plays("start_time, songplay_id, song_id, artist_id"):
+def by_month(load_env: MusicEnv) -> dict[str, list[Row]]:
+    """Return the published plays with their songs, by loaded month."""
+    found: dict[str, list[Row]] = {month: [] for (month, *_) in load_env.state("months", "month, load_id")}
+    for start, play, song_id, artist_id in load_env.plays("start_time, songplay_id, song_id, artist_id"):
         found[f"{start:%Y-%m}"].append((play, song_id, artist_id))
     return {month: _ordered(rows) for month, rows in found.items()}
 
 
-def expected_by_month(world: MusicWorld) -> dict[str, list[Row]]:
-    """The same as the songs that stand would have it, from the staging rows that stand."""
-    names = dict(world.table("artists", "artist_id, name"))
+def expected_by_month(load_env: MusicEnv) -> dict[str, list[Row]]:
+    """Return the same, computed from the published songs and staging rows."""
+    names = dict(load_env.table("artists", "artist_id, name"))
     songs = [
         {"song_id": song_id, "title": title, "artist_id": artist, "duration": duration}
-        for song_id, title, artist, duration in world.table("songs", "song_id, title, artist_id, duration")
+        for song_id, title, artist, duration in load_env.table("songs", "song_id, title, artist_id, duration")
     ]
     found: dict[str, list[Row]] = {}
     columns = "ts, session_id, item_in_session, song, artist, length, page"
-    for ts, session, item, title, artist, length, page in world.table("staging_events", columns):
+    for ts, session, item, title, artist, length, page in load_env.table("staging_events", columns):
         if page == "NextSong":
             same = [
                 s
@@ -359,15 +236,15 @@ def expected_by_month(world: MusicWorld) -> dict[str, list[Row]]:
 
 @pytest.mark.redshift
 @pytest.mark.histories
-@given(history=_HISTORIES)
-@tried(examples=4)
-def test_any_history_of_songs_and_events_ends_as_a_build_from_nothing(
-    fresh_places: Callable[[Path], list[tuple[str, str]]], history: list[Step]
+@given(history=HISTORIES)
+@purity_settings(examples=4)
+def test_any_history_of_songs_and_events_equals_a_build_from_scratch(
+    fresh_load_urls: Callable[[Path], list[tuple[str, str]]], history: list[Step]
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="scx-music-") as name:
         folder = Path(name)
-        worlds = [MusicWorld(*place) for place in fresh_places(folder)]
-        driver = Driver(folder, worlds)
+        load_envs = [MusicEnv(*load_urls) for load_urls in fresh_load_urls(folder)]
+        driver = Driver(folder, load_envs)
         for step in history:
-            driver.take(step)
+            driver.run_step(step)
         driver.settle()

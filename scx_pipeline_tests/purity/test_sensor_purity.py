@@ -1,6 +1,7 @@
-"""The promise, for a star of Parquet files whose rows may repeat: files come, change, break and go, in any order with any
-loads. Random histories run on DuckDB and PostgreSQL side by side; the other stars' are in test_purity.py and
-test_music_purity.py."""
+"""Random histories of a star of Parquet files whose rows may repeat: files are added, changed, damaged and deleted between loads.
+
+The histories run on several engines side by side; those of the other stars do not belong here.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +19,10 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 
 from scx_pipeline.model.calendar import Month, MonthRange
-from scx_pipeline_tests.purity.histories import tried
-from scx_pipeline_tests.support.broken_statements import breaking
+from scx_pipeline_tests.purity.purity_settings import purity_settings
+from scx_pipeline_tests.support.broken_statements import failing_statement
 from scx_pipeline_tests.support.load_env import Row, Snapshot, filled
-from scx_pipeline_tests.support.sensor_env import PREFIX, SensorWorld, packed, sensor_star
+from scx_pipeline_tests.support.sensor_env import PREFIX, SensorEnv, sensor_star, to_parquet
 
 MONTHS = (Month(2023, 1), Month(2023, 2), Month(2023, 3))
 MINUTES = ("2023-01-01 00:00", "2023-01-31 23:59", "2023-02-01 00:00", "2023-02-17 12:30", "2023-03-05 06:00")
@@ -32,24 +33,30 @@ Damage = Literal["", "cut off", "no column"]
 
 @dataclass(frozen=True)
 class Reading:
-    """A row of a file; a bad one has no serial number, one of another month than its file's a wrong moment."""
+    """A row of a file; a bad row has no serial number, a row `elsewhere` has an event time in another month."""
 
     serial: int = 0
     bad: bool = False
     elsewhere: bool = False
 
     def row(self, minute: str) -> Row:
-        moment = datetime.fromisoformat(minute) + timedelta(days=40 if self.elsewhere else 0)
-        return ("d", None if self.bad else SERIALS[self.serial], moment, "p", moment + timedelta(days=88))
+        event_time = datetime.fromisoformat(minute) + timedelta(days=40 if self.elsewhere else 0)
+        return (
+            "d",
+            None if self.bad else SERIALS[self.serial],
+            event_time,
+            "p",
+            event_time + timedelta(days=88),
+        )
 
     @property
-    def stays(self) -> bool:
+    def is_valid(self) -> bool:
         return not (self.bad or self.elsewhere)
 
 
 @dataclass(frozen=True)
 class Put:
-    """Write a minute's file."""
+    """Write the file of a minute."""
 
     minute: int
     rows: tuple[Reading, ...] = ()
@@ -64,22 +71,22 @@ class Put:
         table = pa.table(dict(zip(names, arrays, strict=True)))
         if self.damage == "no column":
             table = table.drop_columns(["product_name"])
-        return packed(table)[: 40 if self.damage == "cut off" else None]
+        return to_parquet(table)[: 40 if self.damage == "cut off" else None]
 
-    def rows_that_stay(self) -> list[Row]:
-        return [] if self.damage else [item.row(MINUTES[self.minute]) for item in self.rows if item.stays]
+    def valid_rows(self) -> list[Row]:
+        return [] if self.damage else [item.row(MINUTES[self.minute]) for item in self.rows if item.is_valid]
 
 
 @dataclass(frozen=True)
 class Delete:
-    """Remove a minute's file, if there is one."""
+    """Delete the file of a minute, if it exists."""
 
     minute: int
 
 
 @dataclass(frozen=True)
 class Load:
-    """Load months; a load of which a statement fails changes nothing."""
+    """Load months, interrupted after some statements if `breaks` is given."""
 
     first: int
     last: int
@@ -108,65 +115,65 @@ def histories() -> st.SearchStrategy[list[Step]]:
 
 @dataclass
 class Driver:
-    """Takes the steps of a history in one bucket and several warehouses, and compares what comes of them."""
+    """Runs the steps of a history in one bucket and several warehouses, and compares the results."""
 
     folder: Path
-    worlds: Sequence[SensorWorld]
+    load_envs: Sequence[SensorEnv]
     files: dict[int, Put] = field(default_factory=dict)
 
-    def take(self, step: Step) -> None:
+    def run_step(self, step: Step) -> None:
         note(repr(step))
         match step:
             case Put(minute):
-                self.worlds[0].put_minute(MINUTES[minute], step.content())
+                self.load_envs[0].put_minute(MINUTES[minute], step.content())
                 self.files[minute] = step
             case Delete(minute):
                 if self.files.pop(minute, None):
-                    self.worlds[0].delete_key(f"{PREFIX}{MINUTES[minute]}:00.parquet")
+                    self.load_envs[0].delete_key(f"{PREFIX}{MINUTES[minute]}:00.parquet")
             case Load():
-                for world in self.worlds:
-                    self.load(world, step)
+                for load_env in self.load_envs:
+                    self.load(load_env, step)
 
     @staticmethod
-    def load(world: SensorWorld, step: Load) -> None:
-        before = world.snapshot()
-        with breaking(step.breaks) as broken:
+    def load(load_env: SensorEnv, step: Load) -> None:
+        before = load_env.snapshot()
+        with failing_statement(step.breaks) as broken:
             try:
-                world.loader().load(step.scope)
+                load_env.loader().load(step.scope)
             except Exception:
                 assert broken
-                assert world.snapshot() == before
+                assert load_env.snapshot() == before
 
     def settle(self) -> None:
-        """Load what changed, and compare with what the files hold, and with a build from nothing."""
-        for world in self.worlds:
-            world.load_changed()
-            assert world.changed() == []
+        """Load what changed, and compare with the content of the files and with a build from scratch."""
+        for load_env in self.load_envs:
+            load_env.load_changed()
+            assert load_env.changed() == []
         built = self.build()
-        expected = Counter(row for put in self.files.values() for row in put.rows_that_stay())
+        expected = Counter(row for put in self.files.values() for row in put.valid_rows())
         assert Counter(built.get("data_sample", [])) == expected
-        for world in self.worlds:
-            assert filled(world) == built, world.warehouse.capabilities.name
+        for load_env in self.load_envs:
+            assert filled(load_env) == built, load_env.warehouse.capabilities.name
 
     def build(self) -> Snapshot:
         url = f"duckdb://{self.folder}/built.duckdb"
-        world = SensorWorld(self.worlds[0].bucket_url, url, self.worlds[0].compiled)
-        world.load_changed()
-        return filled(world)
+        load_env = SensorEnv(self.load_envs[0].bucket_url, url, self.load_envs[0].compiled)
+        load_env.load_changed()
+        return filled(load_env)
 
 
 @pytest.mark.redshift
 @pytest.mark.histories
 @given(history=histories())
-@tried(examples=4)
-def test_any_history_of_readings_ends_as_a_build_from_nothing(
-    fresh_places: Callable[[Path], list[tuple[str, str]]], history: list[Step]
+@purity_settings(examples=4)
+def test_any_history_of_readings_equals_a_build_from_scratch(
+    fresh_load_urls: Callable[[Path], list[tuple[str, str]]], history: list[Step]
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="scx-purity-") as name:
         star = sensor_star("reject", 1.0)
         folder = Path(name)
-        worlds = [SensorWorld(*place, star) for place in fresh_places(folder)]
-        driver = Driver(folder, worlds)
+        load_envs = [SensorEnv(*load_urls, star) for load_urls in fresh_load_urls(folder)]
+        driver = Driver(folder, load_envs)
         for step in history:
-            driver.take(step)
+            driver.run_step(step)
         driver.settle()

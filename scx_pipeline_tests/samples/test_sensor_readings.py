@@ -1,5 +1,7 @@
-"""What the generator of sensor readings puts into a bucket, read again by an independent reader.
-What a load makes of it is tested in pipeline/."""
+"""Files and report of the sensor readings generator, verified by an independent reader.
+
+Loading them does not belong here.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, GeneratedRea
     return folder, make(folder)
 
 
-def test_there_is_a_file_a_minute_and_the_report_counts_them(bucket: tuple[Path, GeneratedReadings]) -> None:
+def test_there_is_a_file_per_minute_and_the_report_counts_the_files(
+    bucket: tuple[Path, GeneratedReadings],
+) -> None:
     folder, report = bucket
     start = datetime(2023, 1, 31, 23)
     minutes = [start + timedelta(minutes=number) for number in range(130)]
@@ -51,7 +55,7 @@ def test_there_is_a_file_a_minute_and_the_report_counts_them(bucket: tuple[Path,
     )
 
 
-def test_a_file_has_the_original_s_columns_rows_lengths_and_ranges(
+def test_a_file_has_the_columns_rows_lengths_and_ranges_of_the_original(
     bucket: tuple[Path, GeneratedReadings],
 ) -> None:
     path = files(bucket[0])[70]
@@ -80,7 +84,7 @@ def test_a_file_has_the_original_s_columns_rows_lengths_and_ranges(
     assert len({row["product_name"] for row in rows}) == 200
 
 
-def test_the_sensors_are_the_same_in_every_minute_and_their_products_are_not(
+def test_sensors_are_the_same_in_every_minute_and_products_differ(
     bucket: tuple[Path, GeneratedReadings],
 ) -> None:
     first, last = (pq.read_table(files(bucket[0])[at]) for at in (0, -1))
@@ -88,7 +92,7 @@ def test_the_sensors_are_the_same_in_every_minute_and_their_products_are_not(
     assert first["product_name"].to_pylist() != last["product_name"].to_pylist()
 
 
-def test_the_same_options_give_the_same_rows_however_many_files(
+def test_the_same_options_give_the_same_rows_for_any_number_of_files(
     bucket: tuple[Path, GeneratedReadings], tmp_path: Path
 ) -> None:
     make(tmp_path / "fewer", replace(OPTIONS, files=3))
@@ -99,7 +103,7 @@ def test_the_same_options_give_the_same_rows_however_many_files(
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (replace(OPTIONS, start="2023-01-31"), "start must be a minute as YYYY-MM-DD HH:MM"),
         (replace(OPTIONS, start="2023-02-30 00:00"), "start must be a minute as YYYY-MM-DD HH:MM"),
@@ -108,9 +112,9 @@ def test_the_same_options_give_the_same_rows_however_many_files(
         (replace(OPTIONS, seed=-1), "seed must be 0 or more"),
     ],
 )
-def test_options_that_make_no_files_are_refused_before_anything_is_written(
-    tmp_path: Path, options: SensorOptions, told: str
+def test_invalid_options_are_rejected_before_anything_is_written(
+    tmp_path: Path, options: SensorOptions, message: str
 ) -> None:
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         make(tmp_path, options)
     assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,7 @@
-"""Listing and fetching, from a folder and from a store in memory, where keys and moments are as odd as they can be.
-A real S3 server is asked the same in the slower tests."""
+"""Listing and fetching from a folder and from a store in memory, with unusual keys and times.
+
+The slower tests use a real S3 server.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from obstore.store import MemoryStore
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import BucketError, SourceFileError
 from scx_pipeline.parsing.csv.csv_header import Header, read_header
-from scx_pipeline.storage.bucket import READ_PIECE, Bucket, LocalFile, ObjectInfo, create_bucket, open_bucket
+from scx_pipeline.storage.bucket import OBJECTS_PER_TASK, Bucket, create_bucket, open_bucket
+from scx_pipeline.storage.local_file import LocalFile
+from scx_pipeline.storage.object_info import ObjectInfo
 
 ODD_KEYS = [
     "plain.csv",
@@ -76,7 +80,7 @@ def delete(bucket: Bucket, key: str) -> None:
 
 
 def fetched(bucket: Bucket, *batches: list[ObjectInfo]) -> list[list[bytes]]:
-    with bucket.fetch(batches) as files:
+    with bucket.fetch_files(batches) as files:
         return [[file.path.read_bytes() for file in batch] for batch in files]
 
 
@@ -116,7 +120,7 @@ def test_an_object_without_content_is_listed_with_its_size(bucket: Bucket) -> No
     assert [(item.key, item.size) for item in bucket.list_objects("")] == [("empty.csv", 0), ("full.csv", 5)]
 
 
-def test_folders_are_no_objects(tmp_path: Path) -> None:
+def test_folders_are_not_objects(tmp_path: Path) -> None:
     bucket = folder(tmp_path, {"logs/a.csv": b""})
     (tmp_path / "logs" / "2021").mkdir()
     assert [item.key for item in bucket.list_objects("logs/")] == ["logs/a.csv"]
@@ -151,10 +155,10 @@ def test_any_key_makes_the_round_trip(bucket: Bucket, key: str) -> None:
     assert fetched(bucket, listed) == [[key.encode()]]
 
 
-def test_local_files_have_safe_names_whose_suffix_tells_the_compression(bucket: Bucket) -> None:
+def test_local_files_have_safe_names_whose_suffix_gives_the_compression(bucket: Bucket) -> None:
     for key in ("1 it's.csv", "2.csv.gz", "3.GZIP", "4.zst", "5.csv.zstd", "6.gz.csv"):
         put(bucket, key, b"x")
-    with bucket.fetch([bucket.list_objects("")]) as batches:
+    with bucket.fetch_files([bucket.list_objects("")]) as batches:
         files = next(batches)
         assert [file.suffix for file in files] == ["", ".gz", ".gz", ".zst", ".zst", ""]
         assert all(file.path.suffix == file.suffix for file in files if file.suffix)
@@ -164,7 +168,7 @@ def test_local_files_have_safe_names_whose_suffix_tells_the_compression(bucket: 
 @pytest.mark.parametrize("key", ["a*.csv", "a?.csv", "[a].csv", "year=2021/a.csv", "a{1}.csv"])
 def test_a_name_that_a_reader_would_misread_is_never_shown_to_it(bucket: Bucket, key: str) -> None:
     put(bucket, key, b"x")
-    with bucket.fetch([bucket.list_objects("")]) as batches:
+    with bucket.fetch_files([bucket.list_objects("")]) as batches:
         [file] = next(batches)
         assert file.object.key == key
         assert not set("*?[]{}=") & set(str(file.path))
@@ -183,33 +187,33 @@ def test_batches_come_in_order_each_object_once(contents: list[list[bytes]]) -> 
     assert fetched(bucket, *batches) == contents
 
 
-def test_a_batch_is_gone_when_the_next_is_asked_for_and_all_are_in_the_end(bucket: Bucket) -> None:
+def test_a_batch_is_removed_when_the_next_is_requested_and_the_last_one_at_the_end(bucket: Bucket) -> None:
     for key in "abc":
         put(bucket, key, key.encode())
     seen: list[LocalFile] = []
-    with bucket.fetch([[item] for item in bucket.list_objects("")]) as batches:
+    with bucket.fetch_files([[item] for item in bucket.list_objects("")]) as batches:
         for [file] in batches:
             assert file.path.read_bytes() == file.object.key.encode()
-            file.aside.write_bytes(b"a reader's copy")
-            assert not any(earlier.aside.parent.exists() for earlier in seen)
+            file.copy_path.write_bytes(b"a reader's copy")
+            assert not any(earlier.copy_path.parent.exists() for earlier in seen)
             seen.append(file)
-    assert not any(file.aside.parent.exists() for file in seen)
+    assert not any(file.copy_path.parent.exists() for file in seen)
     assert [item.key for item in bucket.list_objects("")] == ["a", "b", "c"], "the bucket's own objects stay"
 
 
 def test_a_reader_that_stops_leaves_nothing_behind(bucket: Bucket) -> None:
     for key in "abc":
         put(bucket, key, b"x")
-    with bucket.fetch([[item] for item in bucket.list_objects("")]) as batches:
+    with bucket.fetch_files([[item] for item in bucket.list_objects("")]) as batches:
         [file] = next(batches)
-        assert file.aside.parent.exists()
-    assert not file.aside.parent.exists()
+        assert file.copy_path.parent.exists()
+    assert not file.copy_path.parent.exists()
     assert [item.key for item in bucket.list_objects("")] == ["a", "b", "c"], "the bucket's own objects stay"
 
 
 def test_a_folders_objects_are_read_where_they_are(tmp_path: Path) -> None:
     bucket = folder(tmp_path, {"a": b"x", "b=1": b"y", "c.gz": b"z"})
-    with bucket.fetch([bucket.list_objects("")]) as batches:
+    with bucket.fetch_files([bucket.list_objects("")]) as batches:
         for files in batches:
             assert [file.path.resolve() for file in files] == [
                 tmp_path / name for name in ("a", "b=1", "c.gz")
@@ -234,8 +238,11 @@ def test_an_object_deleted_after_the_listing_is_named(scx: CompiledStar, bucket:
     delete(bucket, "logs/a.csv")
 
     def read() -> list[Header | None]:
-        with bucket.fetch([listed]) as batches:
-            return [read_header(file, bucket.uri(file.object.key), scx.star.staging[0]) for [file] in batches]
+        with bucket.fetch_files([listed]) as batches:
+            return [
+                read_header(file, bucket.uri(file.object.key), scx.star.staging_tables[0])
+                for [file] in batches
+            ]
 
     with pytest.raises((BucketError, SourceFileError)) as caught:
         read()
@@ -247,12 +254,12 @@ def test_an_object_deleted_while_it_is_read_is_named(tmp_path: Path) -> None:
     bucket = folder(tmp_path, {"a.csv": b"x"})
 
     def read() -> Iterator[None]:
-        with bucket.fetch([bucket.list_objects("")]) as batches:
+        with bucket.fetch_files([bucket.list_objects("")]) as batches:
             for _ in batches:
                 (tmp_path / "a.csv").unlink()
                 yield
 
-    with pytest.raises(BucketError, match=r"a\.csv went away while it was read; run again"):
+    with pytest.raises(BucketError, match=r"a\.csv was removed while it was read; run again"):
         list(read())
 
 
@@ -260,7 +267,9 @@ def test_an_object_shorter_than_its_listing_is_refused() -> None:
     bucket = memory(a=b"12345")
     [item] = bucket.list_objects("")
     longer = ObjectInfo(item.key, item.size + 1, item.etag, item.last_modified)
-    with pytest.raises(BucketError, match=r"cannot read memory://bucket/a: it ended early; run again"):
+    with pytest.raises(
+        BucketError, match=r"cannot read memory://bucket/a: only a part of it was received; run again"
+    ):
         fetched(bucket, [longer])
 
 
@@ -280,12 +289,12 @@ def test_a_folder_of_any_name_is_opened(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     "url", ["", "/folder", "folder", "http://host/x", "s3://", "s3:///x", "file://host/folder", "gs://bucket"]
 )
-def test_what_is_no_bucket_is_refused_with_an_example(url: str) -> None:
+def test_an_invalid_bucket_url_is_refused_with_an_example(url: str) -> None:
     with pytest.raises(BucketError, match="write file:///folder or s3://bucket"):
         open_bucket(url)
 
 
-def test_a_folder_that_is_not_there_is_told_and_may_be_made(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported_and_may_be_created(tmp_path: Path) -> None:
     url = (tmp_path / "new" / "bucket").as_uri()
     with pytest.raises(BucketError, match="is not a folder: create it, or set SCX_BUCKET_URL"):
         open_bucket(url)
@@ -293,7 +302,7 @@ def test_a_folder_that_is_not_there_is_told_and_may_be_made(tmp_path: Path) -> N
     assert open_bucket(url).list_objects("") == []
 
 
-def test_a_file_is_no_bucket(tmp_path: Path) -> None:
+def test_a_file_is_not_a_bucket(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BucketError, match="is not a folder"):
         open_bucket((tmp_path / "file").as_uri())
@@ -307,7 +316,7 @@ def test_a_file_is_no_bucket(tmp_path: Path) -> None:
 def read_all(bucket: Bucket, *keys: str) -> list[tuple[str, bytes]]:
     listed = {info.key: info for info in bucket.list_objects("")}
     batches = [[listed[key] for key in keys[start : start + 3]] for start in range(0, len(keys), 3)]
-    with bucket.read(batches) as read:
+    with bucket.read_documents(batches) as read:
         return [(item.object.key, item.content) for batch in read for item in batch]
 
 
@@ -330,9 +339,9 @@ def test_a_document_of_any_key_is_read(bucket: Bucket, key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "content", "told"),
+    ("key", "content", "reason"),
     [
-        ("a.json.gz", b"\x1f\x8b\x08\x00 none", "the compressed file is damaged or cut off"),
+        ("a.json.gz", b"\x1f\x8b\x08\x00 none", "the compressed file is damaged or truncated"),
         ("a.json", b"x" * ((16 << 20) + 1), "larger than 16 MiB; write its objects one a line"),
         (
             "a.json.gz",
@@ -343,10 +352,10 @@ def test_a_document_of_any_key_is_read(bucket: Bucket, key: str) -> None:
     ids=["damaged", "large", "large when unpacked"],
 )
 def test_a_document_that_cannot_be_brought_to_memory_is_named(
-    bucket: Bucket, key: str, content: bytes, told: str
+    bucket: Bucket, key: str, content: bytes, reason: str
 ) -> None:
     put(bucket, key, content)
-    with pytest.raises(SourceFileError, match=f"{key}: .*{told}"):
+    with pytest.raises(SourceFileError, match=f"{key}: .*{reason}"):
         read_all(bucket, key)
 
 
@@ -386,7 +395,7 @@ def test_a_document_without_content_is_one(bucket: Bucket, key: str, content: by
     ],
     ids=["gz in capitals", "gzip", "zstd", "two gz", "two zst", "none"],
 )
-def test_the_end_of_a_documents_key_tells_how_it_is_compressed(
+def test_the_suffix_of_a_documents_key_gives_its_compression(
     bucket: Bucket, key: str, content: bytes
 ) -> None:
     put(bucket, key, content)
@@ -421,7 +430,7 @@ def test_a_compressed_document_that_is_damaged_is_named(bucket: Bucket, key: str
     with pytest.raises(SourceFileError) as caught:
         read_all(bucket, key)
     message = str(caught.value)
-    assert message.startswith(f"{bucket.uri(key)}: the compressed file is damaged or cut off (")
+    assert message.startswith(f"{bucket.uri(key)}: the compressed file is damaged or truncated (")
     assert message.endswith("); upload it again")
     assert "\n" not in message
 
@@ -480,20 +489,20 @@ def test_batches_of_documents_come_in_order_each_once(contents: list[list[bytes]
     batches = [
         [infos[f"{batch}-{number}"] for number in range(len(row))] for batch, row in enumerate(contents)
     ]
-    with bucket.read(batches) as read:
+    with bucket.read_documents(batches) as read:
         assert [[item.content for item in batch] for batch in read] == contents
 
 
 def test_a_piece_of_a_batch_more_than_a_worker_reads_is_in_its_place(tmp_path: Path) -> None:
-    keys = [f"{number:04d}.json" for number in range(3 * READ_PIECE + 5)]
+    keys = [f"{number:04d}.json" for number in range(3 * OBJECTS_PER_TASK + 5)]
     bucket = folder(tmp_path, {key: key.encode() for key in keys})
     listed = bucket.list_objects("")[::-1]
-    with bucket.read([listed[:200], listed[200:]]) as read:
+    with bucket.read_documents([listed[:200], listed[200:]]) as read:
         assert [item.content.decode() for batch in read for item in batch] == keys[::-1]
 
 
 @pytest.mark.parametrize("nanoseconds", [0, 1, 999, 1001, 1_600_000_000_123_456_789, -1, -1_500_000_001])
-def test_a_document_written_at_any_moment_is_read(tmp_path: Path, nanoseconds: int) -> None:
+def test_a_document_modified_at_any_time_is_read(tmp_path: Path, nanoseconds: int) -> None:
     bucket = folder(tmp_path, {"a.json": b"{}"})
     os.utime(tmp_path / "a.json", ns=(nanoseconds, nanoseconds))
     assert read_all(bucket, "a.json") == [("a.json", b"{}")]
@@ -502,14 +511,14 @@ def test_a_document_written_at_any_moment_is_read(tmp_path: Path, nanoseconds: i
 def test_a_reader_of_documents_that_stops_early_stops(bucket: Bucket) -> None:
     for key in "abc":
         put(bucket, key, key.encode())
-    with bucket.read([[item] for item in bucket.list_objects("")]) as read:
+    with bucket.read_documents([[item] for item in bucket.list_objects("")]) as read:
         assert [item.content for item in next(read)] == [b"a"]
 
 
 def test_a_bad_document_does_not_spoil_the_batches_before_it(bucket: Bucket) -> None:
     for key, content in {"a": b"a", "b.gz": b"no gzip", "c": b"c"}.items():
         put(bucket, key, content)
-    with bucket.read([[item] for item in bucket.list_objects("")]) as read:
+    with bucket.read_documents([[item] for item in bucket.list_objects("")]) as read:
         assert [item.content for item in next(read)] == [b"a"]
         with pytest.raises(SourceFileError, match=r"b\.gz"):
             next(read)
@@ -522,7 +531,7 @@ def test_a_document_that_was_overwritten_after_the_listing_is_refused(bucket: Bu
         os.utime(bucket.folder / "a.json", (1, 1))  # however coarse the file system's clock is
     listed = bucket.list_objects("")
     put(bucket, "a.json", content)
-    with bucket.read([listed]) as read, pytest.raises(BucketError) as caught:
+    with bucket.read_documents([listed]) as read, pytest.raises(BucketError) as caught:
         next(read)
     assert bucket.uri("a.json") in str(caught.value)
     assert str(caught.value).endswith("was overwritten after the listing; run again")
@@ -535,20 +544,26 @@ def test_a_file_of_another_size_was_overwritten_whatever_its_time_is(tmp_path: P
     listed = bucket.list_objects("")
     (tmp_path / "a.json").write_bytes(content)
     os.utime(tmp_path / "a.json", (1, 1))
-    with bucket.read([listed]) as read, pytest.raises(BucketError, match="overwritten after the listing"):
+    with (
+        bucket.read_documents([listed]) as read,
+        pytest.raises(BucketError, match="overwritten after the listing"),
+    ):
         next(read)
 
 
-def test_a_document_that_is_gone_or_no_file_any_more_is_named(bucket: Bucket) -> None:
+def test_a_document_that_was_removed_or_became_a_folder_is_named(bucket: Bucket) -> None:
     put(bucket, "a.json", b"{}")
     listed = bucket.list_objects("")
     delete(bucket, "a.json")
-    with bucket.read([listed]) as read, pytest.raises(BucketError) as caught:
+    with bucket.read_documents([listed]) as read, pytest.raises(BucketError) as caught:
         next(read)
     assert str(caught.value).startswith(f"cannot read {bucket.uri('a.json')}: ")
     assert "\n" not in str(caught.value)
     put(bucket, "a.json/b", b"{}")
-    with bucket.read([listed]) as read, pytest.raises(BucketError, match=r"cannot read .*/a\.json: "):
+    with (
+        bucket.read_documents([listed]) as read,
+        pytest.raises(BucketError, match=r"cannot read .*/a\.json: "),
+    ):
         next(read)
 
 
@@ -561,13 +576,13 @@ def test_a_document_that_is_not_as_listed_is_named(bucket: Bucket, change: str) 
     else:
         put(bucket, "a.json", b"the second one")
     with (
-        bucket.read([listed]) as read,
+        bucket.read_documents([listed]) as read,
         pytest.raises(BucketError, match=r"a\.json.*run again|cannot read .*a\.json"),
     ):
         next(read)
 
 
-def test_folders_are_listed_side_by_side_and_told_in_one_order(bucket: Bucket) -> None:
+def test_folders_are_listed_in_parallel_and_returned_in_one_order(bucket: Bucket) -> None:
     keys = [f"{letter}/{number}/x.json" for letter in "BAC" for number in (2, 1)] + ["top.json"]
     for key in keys:
         put(bucket, key, b"{}")
@@ -577,7 +592,9 @@ def test_folders_are_listed_side_by_side_and_told_in_one_order(bucket: Bucket) -
 
 @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
 @pytest.mark.parametrize("value", ["", "s3.example.com"])
-def test_an_endpoint_that_is_no_url_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_that_is_not_a_url_is_named(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     with pytest.raises(BucketError, match=f"{name} is '{value}': give a URL, such as https://"):

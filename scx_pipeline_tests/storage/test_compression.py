@@ -1,5 +1,7 @@
-"""What a file is by its bytes, what is said of one whose name says otherwise, and how far a compressed one is read.
-That a load refuses such a file, and changes nothing, is tested in loading/formats/test_bad_input.py."""
+"""What a file is by its bytes, the errors if its name says otherwise, and the limits of decompression.
+
+That a load refuses such a file is tested with the formats.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +23,16 @@ from hypothesis import strategies as st
 from pyarrow import orc
 
 from scx_pipeline.errors import SourceFileError
-from scx_pipeline.parsing.parser import decompressing
 from scx_pipeline.storage import compression
-from scx_pipeline.storage.bucket import LocalFile, ObjectInfo
 from scx_pipeline.storage.compression import (
     HEAD_BYTES,
     CompressionLimitError,
     UnpackedLimits,
-    check_content,
-    detect,
-    open_plain,
+    detect_format,
+    open_decompressed,
 )
+from scx_pipeline.storage.local_file import LocalFile, check_content, open_local_file
+from scx_pipeline.storage.object_info import ObjectInfo
 
 TEXT = b"id,name\n" + b"1,undo\n2,redo\n" * 100
 URI = "s3://raw/logs/x.csv"
@@ -101,8 +102,8 @@ MAKERS: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("name", MAKERS)
 def test_a_format_is_known_by_its_first_bytes(name: str) -> None:
     head = MAKERS[name](TEXT)[:HEAD_BYTES]
-    assert name.startswith(detect(head))
-    assert detect(head)
+    assert name.startswith(detect_format(head))
+    assert detect_format(head)
 
 
 @pytest.mark.parametrize(
@@ -114,16 +115,16 @@ def test_a_format_is_known_by_its_first_bytes(name: str) -> None:
     ids=repr,
 )  # fmt: skip
 def test_text_is_text_whatever_it_begins_with(text: bytes) -> None:
-    assert detect(text[:HEAD_BYTES]) == ""
+    assert detect_format(text[:HEAD_BYTES]) == ""
 
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"], include_characters="\n\t\r")))
 def test_no_text_is_taken_for_another_format(text: str) -> None:
-    assert detect(text.encode()) == ""
+    assert detect_format(text.encode()) == ""
 
 
 def written(path: Path, key: str, content: bytes, unpacked: UnpackedLimits | None = None) -> LocalFile:
-    suffix = compression.suffix_of(key)
+    suffix = compression.compression_suffix(key)
     (path / f"0{suffix}").write_bytes(content)
     info = ObjectInfo(key, len(content), "", datetime(2024, 1, 1, tzinfo=UTC))
     return LocalFile(info, path / f"0{suffix}", suffix, path / "aside", unpacked or UnpackedLimits())
@@ -136,18 +137,16 @@ def message(file: LocalFile) -> str:
     return str(caught.value)
 
 
-ARCHIVE = "archive, which is not read: extract its files, and upload those"
-ZIP = "is a zip archive (or a workbook), which is not read: extract its files (or save it as CSV), and upload those"
-NOT_READ = (
-    "which is not supported: decompress it, or compress it by gzip (.gz) or zstd (.zst), and upload it again"
-)
+ARCHIVE = "archive, which is not supported: extract its files, and upload those"
+ZIP = "is a zip archive (or a workbook), which is not supported: extract its files (or save it as CSV), and upload those"
+NOT_READ = "which is not supported: decompress it, or compress it with gzip (.gz) or zstd (.zst), and upload it again"
 PLAIN = {
     "gzip": "is compressed (gzip), but its name does not end in .gz: rename it, and upload it again",
     "zstd": "is compressed (zstd), but its name does not end in .zst: rename it, and upload it again",
-    "bzip2": f"is compressed by bzip2, {NOT_READ}",
-    "lz4": f"is compressed by lz4, {NOT_READ}",
-    "snappy": f"is compressed by snappy, {NOT_READ}",
-    "xz": f"is compressed by xz, {NOT_READ}",
+    "bzip2": f"is compressed with bzip2, {NOT_READ}",
+    "lz4": f"is compressed with lz4, {NOT_READ}",
+    "snappy": f"is compressed with snappy, {NOT_READ}",
+    "xz": f"is compressed with xz, {NOT_READ}",
     "zip": ZIP,
     "tar": f"is a tar {ARCHIVE}",
     "Parquet": "is Parquet, not text: correct the source's format or patterns, or remove the file",
@@ -157,7 +156,7 @@ PLAIN = {
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_a_file_that_is_no_text_is_named_with_what_it_is_and_what_to_do(name: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_named_with_its_format_and_advice(name: str, tmp_path: Path) -> None:
     assert message(written(tmp_path, "x.csv", MAKERS[name](TEXT))) == f"{URI}: the file {PLAIN[name]}"
 
 
@@ -165,42 +164,42 @@ def test_a_file_that_is_no_text_is_named_with_what_it_is_and_what_to_do(name: st
 @pytest.mark.parametrize("key", ["x.csv", "x.csv.gz"])
 def test_another_encoding_is_named(name: str, key: str, tmp_path: Path) -> None:
     content = MAKERS[name](TEXT)
-    told = message(written(tmp_path, key, gzip.compress(content) if key.endswith("z") else content))
+    error = message(written(tmp_path, key, gzip.compress(content) if key.endswith("z") else content))
     assert (
-        told
+        error
         == f"{URI}, line 1: not UTF-8 (it looks like {name.split(' ')[0]}); convert the file and upload it again"
     )
 
 
 @pytest.mark.parametrize(
-    ("key", "content", "told"),
+    ("key", "content", "reason"),
     [
         ("x.csv.gz", TEXT, "is not compressed, but its name ends in .gz: rename it, or compress it, and upload it again"),
         ("x.csv.zst", TEXT, "is not compressed, but its name ends in .zst: rename it, or compress it, and upload it again"),
         ("x.csv.gz", zstd(TEXT), PLAIN["zstd"]),
         ("x.csv.zst", zipped(TEXT), ZIP),
-        ("x.csv.gz", gzip.compress(gzip.compress(TEXT)), "is compressed twice, by gzip and gzip: decompress it once, and upload it again"),
-        ("x.csv.zst", zstd(gzip.compress(TEXT)), "is compressed twice, by zstd and gzip: decompress it once, and upload it again"),
+        ("x.csv.gz", gzip.compress(gzip.compress(TEXT)), "is compressed twice, with gzip and gzip: decompress it once, and upload it again"),
+        ("x.csv.zst", zstd(gzip.compress(TEXT)), "is compressed twice, with zstd and gzip: decompress it once, and upload it again"),
     ],
     ids=["plain .gz", "plain .zst", "zstd as .gz", "zip as .zst", "gzip twice", "gzip in zstd"],
 )  # fmt: skip
 def test_a_file_that_is_not_compressed_as_its_name_says_is_named(
-    key: str, content: bytes, told: str, tmp_path: Path
+    key: str, content: bytes, reason: str, tmp_path: Path
 ) -> None:
-    assert message(written(tmp_path, key, content)) == f"{URI}: the file {told}"
+    assert message(written(tmp_path, key, content)) == f"{URI}: the file {reason}"
 
 
 @pytest.mark.parametrize(
-    ("key", "content", "told"),
+    ("key", "content", "reason"),
     [
         ("x.tar.gz", gzip.compress(tarred(TEXT)), f"inside gzip: the file {PLAIN['tar']}"),
         ("x.csv.zst", zstd(parquet(TEXT)), f"inside zstd: the file {PLAIN['Parquet']}"),
     ],
 )
-def test_what_is_no_text_within_a_compressed_file_is_named_too(
-    key: str, content: bytes, told: str, tmp_path: Path
+def test_content_that_is_not_text_within_a_compressed_file_is_named(
+    key: str, content: bytes, reason: str, tmp_path: Path
 ) -> None:
-    assert message(written(tmp_path, key, content)) == f"{URI}, {told}"
+    assert message(written(tmp_path, key, content)) == f"{URI}, {reason}"
 
 
 @pytest.mark.parametrize(
@@ -219,8 +218,8 @@ def test_a_file_that_is_what_its_name_says_is_taken(key: str, content: bytes, tm
 def test_a_file_of_the_first_bytes_alone_is_damaged(key: str, tmp_path: Path) -> None:
     content = (gzip.compress if key == "x.gz" else zstd)(TEXT)
     for size in (1, 2, 3):
-        told = message(written(tmp_path, key, content[:size]))
-        assert told.startswith(f"{URI}: the compressed file is damaged or cut off (")
+        error = message(written(tmp_path, key, content[:size]))
+        assert error.startswith(f"{URI}: the compressed file is damaged or truncated (")
 
 
 # Limits
@@ -236,13 +235,13 @@ def packed(path: Path, suffix: str, size: int) -> Path:
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
 def test_a_compressed_file_is_read_up_to_the_limit_and_not_a_byte_beyond(suffix: str, tmp_path: Path) -> None:
     file = packed(tmp_path, suffix, 3_000_000)
-    with open_plain(file, UnpackedLimits(size=3_000_000)) as stream:
+    with open_decompressed(file, UnpackedLimits(size=3_000_000)) as stream:
         assert len(stream.read()) == 3_000_000
     with (
         pytest.raises(
             CompressionLimitError, match="unpacks to more than 2,999,999 bytes: raise SCX_MAX_UNPACKED_SIZE"
         ),
-        open_plain(file, UnpackedLimits(size=2_999_999)) as stream,
+        open_decompressed(file, UnpackedLimits(size=2_999_999)) as stream,
     ):
         stream.read()
 
@@ -253,13 +252,13 @@ def test_a_ratio_is_too_large_only_where_the_file_is(
 ) -> None:
     monkeypatch.setattr(compression, "RATIO_FROM_BYTES", 2_000_000)
     limits = UnpackedLimits(ratio=100)
-    with open_plain(packed(tmp_path, suffix, 2_000_000), limits) as stream:
+    with open_decompressed(packed(tmp_path, suffix, 2_000_000), limits) as stream:
         assert len(stream.read()) == 2_000_000
     with (
         pytest.raises(
             CompressionLimitError, match=r"more than 100 times its [\d,]+ bytes: raise SCX_MAX_UNPACKED_RATIO"
         ),
-        open_plain(packed(tmp_path, suffix, 2_000_001), limits) as stream,
+        open_decompressed(packed(tmp_path, suffix, 2_000_001), limits) as stream,
     ):
         while stream.read(1 << 20):
             pass
@@ -269,14 +268,14 @@ def test_a_file_over_a_limit_is_named(tmp_path: Path) -> None:
     file = written(tmp_path, "x.csv.gz", gzip.compress(TEXT), UnpackedLimits(size=100))
     with (
         pytest.raises(SourceFileError, match=f"^{URI}: the compressed file unpacks to more than 100 bytes"),
-        decompressing(file, URI) as stream,
+        open_local_file(file, URI) as stream,
     ):
         stream.read()
 
 
 def test_a_plain_file_has_no_limit(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(TEXT)
-    with open_plain(tmp_path / "x", UnpackedLimits(size=1)) as stream:
+    with open_decompressed(tmp_path / "x", UnpackedLimits(size=1)) as stream:
         assert stream.read() == TEXT
 
 
@@ -284,9 +283,9 @@ def test_a_plain_file_has_no_limit(tmp_path: Path) -> None:
 def test_lines_of_a_compressed_file_are_read_as_of_a_plain_one(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"x{suffix}"
     path.write_bytes((gzip.compress if suffix == ".gz" else zstd)(TEXT))
-    with open_plain(path) as stream:
+    with open_decompressed(path) as stream:
         assert b"".join(stream) == TEXT
-    with open_plain(path) as stream, io.TextIOWrapper(stream, "latin-1", newline="") as text:
+    with open_decompressed(path) as stream, io.TextIOWrapper(stream, "latin-1", newline="") as text:
         assert "".join(text) == TEXT.decode()
-    with open_plain(path) as stream:
+    with open_decompressed(path) as stream:
         assert stream.read(8) + stream.readline() + stream.read() == TEXT

@@ -1,5 +1,7 @@
-"""Listing where keys and entries are as odd as they can be: one of them is named, and never hides the others.
-Which of them a star needs is tested in test_select, and what a load does then in loading/formats/test_odd_buckets.py."""
+"""Listing with unusual keys and entries: an unreadable one is named, and never hides the others.
+
+What a load does with them is tested with the formats.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,9 @@ from hypothesis import strategies as st
 from obstore.store import LocalStore
 
 from scx_pipeline.errors import BucketError
-from scx_pipeline.storage.bucket import Bucket, BucketOptions, ObjectInfo, open_bucket
-from scx_pipeline.storage.listing import list_folder, refusal, shown
+from scx_pipeline.storage.bucket import Bucket, BucketOptions, open_bucket
+from scx_pipeline.storage.folder import list_folder
+from scx_pipeline.storage.object_info import ObjectInfo, printable_key, unreadable_key_reason
 from scx_pipeline_tests.support.servers.odd_s3 import OddS3, odd_s3
 
 REFUSED = {
@@ -46,18 +49,18 @@ READ = [
 
 
 @pytest.mark.parametrize("key", REFUSED)
-def test_a_key_that_no_reader_takes_is_refused_with_a_reason(key: str) -> None:
-    assert refusal(key) == REFUSED[key]
+def test_an_unreadable_key_is_refused_with_a_reason(key: str) -> None:
+    assert unreadable_key_reason(key) == REFUSED[key]
 
 
 @pytest.mark.parametrize("key", READ)
 def test_any_other_key_is_read(key: str) -> None:
-    assert refusal(key) == ""
+    assert unreadable_key_reason(key) == ""
 
 
 @given(st.text(st.characters(exclude_categories=[])))
 def test_a_key_is_shown_on_one_line_that_can_be_printed(key: str) -> None:
-    line = shown(key)
+    line = printable_key(key)
     assert not set(line) & set(map(chr, [*range(32), 127]))
     line.encode()
 
@@ -70,14 +73,14 @@ def listed(folder: Path, prefix: str = "") -> dict[str, ObjectInfo]:
 
 
 def keys(folder: Path, prefix: str = "") -> dict[str, str]:
-    return {key: info.refused for key, info in listed(folder, prefix).items()}
+    return {key: info.unreadable_reason for key, info in listed(folder, prefix).items()}
 
 
-@pytest.mark.parametrize("moment", [0, 1, 1_600_000_000_123_456_789, -1_500])
-def test_a_files_facts_are_those_that_fingerprints_were_made_of_before(tmp_path: Path, moment: int) -> None:
+@pytest.mark.parametrize("modified", [0, 1, 1_600_000_000_123_456_789, -1_500])
+def test_a_files_etag_keeps_earlier_fingerprints_valid(tmp_path: Path, modified: int) -> None:
     """Otherwise every month of every folder bucket would be due again."""
     (tmp_path / "a b.csv").write_bytes(b"hello")
-    os.utime(tmp_path / "a b.csv", ns=(1, moment))
+    os.utime(tmp_path / "a b.csv", ns=(1, modified))
     [meta] = LocalStore(tmp_path).list().collect()
     info = listed(tmp_path)["a b.csv"]
     assert (info.etag, info.size, info.last_modified) == (meta["e_tag"], meta["size"], meta["last_modified"])
@@ -90,17 +93,17 @@ def test_a_files_facts_are_those_that_fingerprints_were_made_of_before(tmp_path:
 def test_a_name_that_cannot_be_read_hides_no_other(tmp_path: Path, name: str, kind: str) -> None:
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs/good.csv").write_bytes(b"x")
-    odd = tmp_path / "logs" / name if kind == "file" else tmp_path / "logs" / name / "x.csv"
-    odd.parent.mkdir(exist_ok=True)
-    odd.write_bytes(b"x")
+    unusual = tmp_path / "logs" / name if kind == "file" else tmp_path / "logs" / name / "x.csv"
+    unusual.parent.mkdir(exist_ok=True)
+    unusual.write_bytes(b"x")
     found = keys(tmp_path, "logs/")
     assert found.pop("logs/good.csv") == ""
     [(key, why)] = found.items()
-    assert key == str(odd.relative_to(tmp_path))
+    assert key == str(unusual.relative_to(tmp_path))
     assert why.startswith("its key has ")
 
 
-def test_a_file_whose_name_looks_like_that_of_an_unfinished_upload_is_listed(tmp_path: Path) -> None:
+def test_a_file_named_like_an_unfinished_upload_is_listed(tmp_path: Path) -> None:
     for name in ("jobs.csv#1", "#2"):
         (tmp_path / name).write_bytes(b"x")
     assert keys(tmp_path) == {"#2": "", "jobs.csv#1": ""}
@@ -128,14 +131,14 @@ def test_a_link_to_itself_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"x")
     assert keys(tmp_path) == {
         "a.csv": "",
-        "self": "it cannot be looked at: Too many levels of symbolic links; let this user read it, or move it away",
+        "self": "it cannot be inspected: Too many levels of symbolic links; let this user read it, or move it away",
     }
 
 
 def test_a_link_to_nothing_hides_no_other_and_could_be_a_file_or_a_folder(tmp_path: Path) -> None:
     (tmp_path / "03").symlink_to(tmp_path / "unmounted")
     (tmp_path / "a.csv").write_bytes(b"x")
-    why = "it is a link to nothing: restore what it leads to, or remove it"
+    why = "it is a link to nothing: restore its target, or remove it"
     assert keys(tmp_path) == {"03": why, "03/": why, "a.csv": ""}
 
 
@@ -172,7 +175,7 @@ def test_a_folder_that_cannot_be_reached_is_an_error_and_never_an_empty_one(
 
 
 @pytest.mark.parametrize("refused", ["bucket", "bucket/in"])
-def test_a_folder_that_may_not_be_looked_into_is_an_error_and_never_an_empty_one(
+def test_a_folder_that_may_not_be_opened_is_an_error_and_not_empty(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str
 ) -> None:
     (tmp_path / "bucket").mkdir()
@@ -186,7 +189,7 @@ def test_a_folder_that_may_not_be_looked_into_is_an_error_and_never_an_empty_one
 
 
 def denying(look: Callable[[str], os.stat_result], refused: str) -> Callable[[str], os.stat_result]:
-    """A look that refuses one path: root, as whom the tests may run, can open every folder."""
+    """Return a function that refuses one path, since the tests may run as root, which can open every folder."""
 
     def asked(path: str) -> os.stat_result:
         if str(path) == refused:
@@ -217,7 +220,7 @@ def test_a_folder_that_cannot_be_opened_is_named_and_hides_no_other(
     scan = os.scandir
 
     def scandir(path: str) -> Iterator[os.DirEntry[str]]:
-        if path.endswith("/closed"):  # whoever runs the tests may be allowed to open every folder
+        if path.endswith("/closed"):  # the user who runs the tests may be allowed to open every folder
             raise PermissionError(13, "Permission denied")
         return scan(path)
 
@@ -257,12 +260,17 @@ def test_a_key_that_cannot_be_read_hides_no_other(store: OddS3, key: str, below:
     store.put(base + key, b"x")
     bucket = opened(store, below)
     found = {info.key: info for info in bucket.list_objects("logs/")}
-    assert {name: info.refused for name, info in found.items()} == {"logs/good.csv": "", key: REFUSED[key]}
+    assert {name: info.unreadable_reason for name, info in found.items()} == {
+        "logs/good.csv": "",
+        key: REFUSED[key],
+    }
     del store.objects[base + key]
-    assert bucket.list_objects("logs/") == [found["logs/good.csv"]], "both ways of listing tell the same"
+    assert bucket.list_objects("logs/") == [found["logs/good.csv"]], (
+        "both ways of listing give the same result"
+    )
 
 
-def test_more_keys_than_a_page_are_listed_beside_one_that_cannot_be_read(store: OddS3) -> None:
+def test_more_keys_than_a_page_are_listed_with_an_unreadable_one(store: OddS3) -> None:
     for number in range(1_100):
         store.put(f"logs/{number:05d}", b"x")
     store.put("logs/a//b", b"x")

@@ -1,5 +1,7 @@
-"""Folders for temporary files: who may read them, and that none of them stays where a process was killed.
-That each load's folders are such ones is tested in warehouse/postgres/test_scratch_database.py."""
+"""Temporary folders: who may read them, and that none remains of a process that was killed.
+
+The folders of loads are tested with the scratch database.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ import duckdb
 import pytest
 
 from scx_pipeline.storage.bucket import BucketOptions, open_bucket
-from scx_pipeline.storage.temporary_folder import LOCK, make_private, temporary_folder
+from scx_pipeline.storage.temporary_folder import LOCK, create_private_folder, temporary_folder
 from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline.warehouse.open_warehouse import open_warehouse
 from scx_pipeline_tests.support.servers.odd_s3 import odd_s3
@@ -30,7 +32,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def open_handed() -> object:
-    """A process whose files everybody may read and write, if nobody takes care."""
+    """A process whose files are readable and writable by everybody by default."""
     before = os.umask(0)
     yield
     os.umask(before)
@@ -50,16 +52,16 @@ def killed(temporary: Path) -> Path:
         "import os, signal\nfrom scx_pipeline.storage.temporary_folder import temporary_folder\n"
         "with temporary_folder() as folder:\n    (folder / 'rows').write_bytes(b'x')\n    os.kill(os.getpid(), signal.SIGKILL)"
     )
-    told = subprocess.run(
+    finished = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(temporary)}, check=False
     )
-    assert told.returncode == -9
+    assert finished.returncode == -9
     [left] = temporary.iterdir()
     assert (left / "rows").exists()
     return left
 
 
-def test_a_folder_is_its_owners_alone_and_gone_at_the_end(temporary: Path) -> None:
+def test_a_folder_is_private_and_removed_at_the_end(temporary: Path) -> None:
     with temporary_folder() as folder:
         assert folder.parent == temporary
         assert (mode(folder), mode(folder / LOCK)) == (0o700, 0o600)
@@ -73,7 +75,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next_one(temporary: Path) 
         assert list(temporary.iterdir()) == [folder]
 
 
-def test_what_was_made_a_moment_ago_may_be_about_to_be_used(temporary: Path) -> None:
+def test_a_recently_created_folder_is_not_removed(temporary: Path) -> None:
     left = killed(temporary)
     with temporary_folder():
         assert left.exists()
@@ -88,7 +90,7 @@ def test_a_folder_that_is_in_use_is_not_removed_however_old_it_is() -> None:
 
 @pytest.mark.parametrize("file", ["lock", "rows"])
 def test_a_folder_that_is_not_ours_is_not_removed(temporary: Path, file: str) -> None:
-    other = temporary / "scx-of-somebody"
+    other = temporary / "scx-of-another-user"
     other.mkdir()
     (other / file).write_bytes(b"x")
     long_ago(other)
@@ -112,16 +114,16 @@ def test_objects_that_are_brought_are_their_readers_alone(monkeypatch: pytest.Mo
             monkeypatch.setenv(name, value)
         store.put("a.csv", b"x")
         bucket = open_bucket(store.url, BucketOptions(retry_seconds=0))
-        with bucket.fetch([bucket.list_objects("")]) as batches:
+        with bucket.fetch_files([bucket.list_objects("")]) as batches:
             [file] = next(batches)
             assert mode(file.path) == 0o600
             assert mode(file.path.parent.parent) == 0o700
 
 
-def test_folders_that_are_made_are_their_owners_alone_and_others_stay_as_they_are(tmp_path: Path) -> None:
+def test_created_folders_are_private_and_existing_ones_unchanged(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir(mode=0o755)
-    make_private(tmp_path / "there" / "a" / "b")
-    make_private(tmp_path / "there")
+    create_private_folder(tmp_path / "there" / "a" / "b")
+    create_private_folder(tmp_path / "there")
     assert [mode(tmp_path / name) for name in ("there", "there/a", "there/a/b")] == [0o755, 0o700, 0o700]
 
 
@@ -134,5 +136,5 @@ def test_a_warehouses_file_is_its_owners_alone_where_we_make_it(tmp_path: Path) 
     path.chmod(0o644)
     with warehouse.transaction("scx"):
         pass
-    assert mode(path) == 0o644, "whoever has given it to others may"
+    assert mode(path) == 0o644, "the owner may share it"
     duckdb.connect(path).close()

@@ -1,5 +1,7 @@
-"""The sensor of the alerts at a desk: tick by tick as Dagster's daemon evaluates it, with all three receivers at its end.
-No test lives here; the desk, its bucket and its loads are those of orchestration/."""
+"""An environment for the alert sensor: it is evaluated tick by tick, and sends to all three receivers.
+
+Bucket, loads and runs come from the Dagster environment.
+"""
 
 from __future__ import annotations
 
@@ -18,33 +20,33 @@ from scx_pipeline.orchestration.automation.alerting import alert_sensor
 from scx_pipeline.orchestration.build import build_star, with_resources
 from scx_pipeline.settings import Settings
 from scx_pipeline_tests.alerts.conftest import Receivers
-from scx_pipeline_tests.support.dagster_env import Desk
-from scx_pipeline_tests.support.load_env import World, folder_world, job
+from scx_pipeline_tests.support.dagster_env import DagsterEnv
+from scx_pipeline_tests.support.load_env import LoadEnv, create_load_env, job
 
 TODAY = f"{datetime.now(UTC):%Y-%m-%d}"
 NOW = Month.parse(TODAY[:7])
 BEFORE = NOW.shift(-1)
-SPAN = MonthRange(BEFORE, NOW)  # what an object of this month may hold rows of
-# What must get into no alert; the secrets of the receivers and of warehouses have it in them, too.
+MONTHS = MonthRange(BEFORE, NOW)  # the months of the rows that an object of this month may contain
+# No alert may contain these; the secrets of receivers and warehouses contain WORD.
 PERSON, MAILBOX, WORD = "Gyeonghui Pl4nted", "gyeonghui.pl4nted@people.example", "pl4nted"
 
 
 @dataclass
-class Watch(Desk):
-    """A desk whose sensor of the alerts is evaluated."""
+class AlertEnv(DagsterEnv):
+    """A Dagster environment with the alert sensor and its receivers."""
 
     receivers: Receivers = field(kw_only=True)
     cursor: str | None = None
-    said: str = ""  # what the last tick says in the UI
+    remark: str = ""  # what the UI shows of the last tick
 
     @cached_property
     def definitions(self) -> dg.Definitions:
-        compiled = self.world.compiled
+        compiled = self.load_env.compiled
         alerts = dg.Definitions(sensors=[alert_sensor(self.settings, lambda: [compiled])])
         return with_resources(dg.Definitions.merge(build_star(compiled), alerts), self.settings)
 
     def tick(self, times: int = 1) -> list[str]:
-        """Evaluate the sensor, and keep its cursor; the titles that all receivers got, each as often as each."""
+        """Evaluate the sensor and keep its cursor; return the titles received, which must be the same for all receivers."""
         before = self.titles()
         for _ in range(times):
             sensor = self.definitions.resolve_sensor_def("alerts")
@@ -52,7 +54,7 @@ class Watch(Desk):
                 instance=self.instance, cursor=self.cursor, resources=dict(self.definitions.resources or {})
             ) as context:
                 data = sensor.evaluate_tick(context)
-            self.cursor, self.said = data.cursor or self.cursor, data.skip_message or ""
+            self.cursor, self.remark = data.cursor or self.cursor, data.skip_message or ""
         slack, mail, webhook = (
             list((Counter(now) - Counter(then)).elements())
             for now, then in zip(self.titles(), before, strict=True)
@@ -61,7 +63,7 @@ class Watch(Desk):
         return webhook
 
     def titles(self) -> tuple[list[str], list[str], list[str]]:
-        """All titles that came to each receiver."""
+        """Return all titles that each receiver got."""
         return (
             [item["text"].removeprefix("[scx] ") for item in self.receivers.slack.received()],
             [str(item["Subject"]).removeprefix("[scx] ") for item in self.receivers.mail.received()],
@@ -70,34 +72,38 @@ class Watch(Desk):
 
     @property
     def last(self) -> dict[str, Any]:
-        """What the webhook got last."""
+        """The last body that the webhook got."""
         return self.receivers.webhook.received()[-1]
 
     def put(self, *rows: Mapping[str, object] | str, name: str = f"{MAILBOX}-jobs.csv") -> Path:
-        """Put an object of this month, named after a person."""
-        key = self.world.put(f"{NOW.year}/{NOW.month:02d}/{name}", rows)
-        return self.world.bucket_path / key
+        """Write an object of this month, named after a person."""
+        key = self.load_env.put(f"{NOW.year}/{NOW.month:02d}/{name}", rows)
+        return self.load_env.bucket_path / key
 
     def run_now(self) -> dg.ExecuteInProcessResult:
-        """A run of the months that the object may hold rows of."""
+        """Run a load of the months that an object of this month may contain."""
         return self.run(str(BEFORE), str(NOW))
 
 
 def person(job_id: int, day: str = TODAY, **values: object) -> dict[str, object]:
-    """A job of somebody whose name and address must not be told."""
+    """Return a valid row with a name and an address that must not be sent."""
     return (
         job(job_id, f"{day} 00:00:00", project_name=PERSON, summary=MAILBOX, email_encrypted=MAILBOX) | values
     )
 
 
-def nobody(job_id: int) -> dict[str, object]:
-    """A row that no load accepts, of the same person."""
+def invalid_row(job_id: int) -> dict[str, object]:
+    """Return a row of the same person that is rejected."""
     return person(job_id, user_id=MAILBOX)
 
 
-def watch_at(folder: Path, instance: dg.DagsterInstance, receivers: Receivers, **given: Any) -> Watch:
-    """A desk of an empty bucket and warehouse, with receivers at its end."""
+def create_alert_env(
+    folder: Path, instance: dg.DagsterInstance, receivers: Receivers, **given: Any
+) -> AlertEnv:
+    """Return an environment with an empty bucket and an empty warehouse."""
     settings = Settings(home=folder, ui_url="https://dagster.example.com", **receivers.settings(), **given)
-    world = folder_world(folder)
+    load_env = create_load_env(folder)
     url = settings.warehouse
-    return Watch(World(world.bucket_url, url, world.compiled), settings, instance, receivers=receivers)
+    return AlertEnv(
+        LoadEnv(load_env.bucket_url, url, load_env.compiled), settings, instance, receivers=receivers
+    )

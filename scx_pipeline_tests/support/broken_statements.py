@@ -1,5 +1,7 @@
-"""How a load is broken off half way: one of its statements fails, on whichever engine it runs.
-What must be true after it is in the tests themselves."""
+"""Failures in the middle of a load: one of its SQL statements fails, on any engine.
+
+Assertions belong to the tests.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +11,26 @@ from typing import Any
 
 import pytest
 
-from scx_pipeline.warehouse.duckdb.duckdb_warehouse import DuckDBSession
+from scx_pipeline.warehouse.duckdb.duckdb_session import DuckDBSession
 from scx_pipeline.warehouse.psycopg import PostgresProtocolSession
 from scx_pipeline.warehouse.session import Session
 
 SESSIONS: Sequence[type[Session]] = (DuckDBSession, PostgresProtocolSession)
 
 
-class BrokenOff(Exception):
-    """What a broken load is broken by."""
+class InterruptedLoad(Exception):
+    """The error that interrupts a load."""
 
 
 @contextmanager
-def breaking(how: tuple[int, bool] | None) -> Iterator[list[str]]:
-    """Let a statement of a session fail: the one after so many, of itself or by an error of the database.
+def failing_statement(how: tuple[int, bool] | None) -> Iterator[list[str]]:
+    """Let one statement fail.
 
-    Yields which one it was, once it has failed.
+    Args:
+        how: The number of statements before it, and whether the database raises the error; None lets none fail.
+
+    Yields:
+        The failed statement, once it has failed.
     """
     broken: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
@@ -43,6 +49,6 @@ def _counting(original: Any, left: list[int], how: tuple[int, bool] | None, brok
         broken.append(sql)
         if how[1]:
             return original(session, "SELECT no_such_column")
-        raise BrokenOff(sql)
+        raise InterruptedLoad(sql)
 
     return run

@@ -1,5 +1,7 @@
 """The servers that a test may run on, as parameters with the marks of what they need.
-The fixtures that start them are in conftest.py: `postgres_url` and `redshift_url`."""
+
+The fixtures `postgres_url` and `redshift_url` start them.
+"""
 
 from __future__ import annotations
 

@@ -15,17 +15,17 @@ from hypothesis import HealthCheck, settings
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star, stars_folder
 from scx_pipeline_tests.support import engines
-from scx_pipeline_tests.support.load_env import World, folder_world
-from scx_pipeline_tests.support.music_env import MusicWorld
+from scx_pipeline_tests.support.load_env import LoadEnv, create_load_env
+from scx_pipeline_tests.support.music_env import MusicEnv
 from scx_pipeline_tests.support.redshift.cluster import fresh_cluster
 from scx_pipeline_tests.support.redshift.linter import Linted, unparsable
 from scx_pipeline_tests.support.redshift.server import StandIn, stand_in
-from scx_pipeline_tests.support.sensor_env import SensorWorld
+from scx_pipeline_tests.support.sensor_env import SensorEnv
 from scx_pipeline_tests.support.servers.postgres import PostgresServer
 from scx_pipeline_tests.support.servers.redshift import emptied, reading_bucket
 from scx_pipeline_tests.support.stars import StarCopy
 
-# The machine may be busy, so no deadline; fixtures here either last or are set anew by each example.
+# The machine may be busy, so there is no deadline; each example resets the fixtures that it changes.
 SPARED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 settings.register_profile("default", deadline=None, max_examples=60, suppress_health_check=SPARED)
 settings.register_profile("thorough", parent=settings.get_profile("default"), max_examples=3000)
@@ -33,7 +33,7 @@ settings.register_profile("thorough", parent=settings.get_profile("default"), ma
 
 @pytest.fixture(scope="session")
 def scx() -> CompiledStar:
-    """The star scx as it stands in the project."""
+    """The project's star scx."""
     return load_star(stars_folder() / "scx")
 
 
@@ -44,31 +44,31 @@ def star(tmp_path: Path) -> StarCopy:
 
 
 @pytest.fixture
-def duck(tmp_path: Path) -> World:
+def duckdb_env(tmp_path: Path) -> LoadEnv:
     """A local bucket and a DuckDB file."""
-    return folder_world(tmp_path)
+    return create_load_env(tmp_path)
 
 
 @pytest.fixture
-def pg(tmp_path: Path, postgres_url: str) -> World:
+def postgres_env(tmp_path: Path, postgres_url: str) -> LoadEnv:
     """A local bucket and a PostgreSQL database."""
-    return folder_world(tmp_path / "pg", postgres_url)
+    return create_load_env(tmp_path / "pg", postgres_url)
 
 
 READING = pytest.param("redshift-reading", marks=[pytest.mark.postgres, pytest.mark.s3, pytest.mark.redshift])
-Place = tuple[str, str]  # the URL of a bucket, and that of a warehouse
+LoadUrls = tuple[str, str]  # (bucket URL, warehouse URL)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Once of each engine; and once more of Redshift, unless nothing depends on who reads the objects."""
-    if "place" in metafunc.fixturenames:
-        more = [] if metafunc.definition.get_closest_marker("whoever_reads") else [READING]
-        metafunc.parametrize("place", ["duckdb", *engines.SERVERS, *more], indirect=True)
+    if "load_urls" in metafunc.fixturenames:
+        more = [] if metafunc.definition.get_closest_marker("reader_independent") else [READING]
+        metafunc.parametrize("load_urls", ["duckdb", *engines.SERVERS, *more], indirect=True)
 
 
 @pytest.fixture
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    """A local bucket and a warehouse of an engine; or a Redshift that reads the objects of a bucket in S3 itself."""
+def load_urls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LoadUrls]:
+    """A local bucket and a warehouse of an engine; or a bucket in S3 and a Redshift that reads its objects itself."""
     if request.param == "redshift-reading":
         warehouse_url = request.getfixturevalue("redshift_url")
         with reading_bucket(warehouse_url) as bucket_url:
@@ -81,17 +81,17 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 
 
 @pytest.fixture
-def fresh_places(
+def fresh_load_urls(
     request: pytest.FixtureRequest, tmp_path: Path, postgres: PostgresServer
-) -> Iterator[Callable[[Path], list[Place]]]:
-    """What gives an empty bucket in S3 and, each time, an empty warehouse of every engine, the DuckDB file in a folder.
+) -> Iterator[Callable[[Path], list[LoadUrls]]]:
+    """A function that returns an empty bucket in S3 with an empty warehouse of each engine, DuckDB's in the given folder.
 
     Redshift reads the objects itself.
     """
     with ExitStack() as opened:
         fresh_redshift = _real(request) or _cluster(request, tmp_path, postgres, opened)
 
-        def fresh(folder: Path) -> list[Place]:
+        def fresh(folder: Path) -> list[LoadUrls]:
             dev, redshift = postgres.fresh_dev(), fresh_redshift()
             bucket = opened.enter_context(reading_bucket(redshift))
             return [
@@ -104,7 +104,7 @@ def fresh_places(
 
 
 def _real(request: pytest.FixtureRequest) -> Callable[[], str] | None:
-    """What empties the Redshift that was given, if one was; AWS's settings are left as they are."""
+    """Return a function that empties the Redshift given by --redshift-url, if any."""
     url = request.config.getoption("--redshift-url")
     return (lambda: emptied(url)) if url else None
 
@@ -112,7 +112,7 @@ def _real(request: pytest.FixtureRequest) -> Callable[[], str] | None:
 def _cluster(
     request: pytest.FixtureRequest, folder: Path, postgres: PostgresServer, opened: ExitStack
 ) -> Callable[[], str]:
-    """What gives the URL of a stand-in whose database is empty."""
+    """Return a function that returns the URL of a stand-in with an empty database."""
     bucket, linted = request.getfixturevalue("s3_bucket"), request.getfixturevalue("linted")
     redshift = opened.enter_context(stand_in(folder, postgres, "cluster", request.getfixturevalue("s3")))
     opened.callback(lambda: _assert_parsable(redshift, linted))
@@ -129,18 +129,18 @@ def _assert_parsable(redshift: StandIn, linted: Linted) -> None:
 
 
 @pytest.fixture
-def world(place: Place) -> World:
+def load_env(load_urls: LoadUrls) -> LoadEnv:
     """A bucket and a warehouse."""
-    return World(*place)
+    return LoadEnv(*load_urls)
 
 
 @pytest.fixture
-def music(place: Place) -> MusicWorld:
+def music_env(load_urls: LoadUrls) -> MusicEnv:
     """A bucket and a warehouse of the songplays star."""
-    return MusicWorld(*place)
+    return MusicEnv(*load_urls)
 
 
 @pytest.fixture
-def sensors(place: Place) -> SensorWorld:
+def sensor_env(load_urls: LoadUrls) -> SensorEnv:
     """A bucket and a warehouse of the sensor_readings star."""
-    return SensorWorld(*place)
+    return SensorEnv(*load_urls)

@@ -1,5 +1,7 @@
-"""What a lake holds, table by table, as its manifest lists it.
-No test lives here."""
+"""What a lake holds, by table, as its manifest lists it.
+
+No tests belong here.
+"""
 
 from __future__ import annotations
 
@@ -7,43 +9,45 @@ from collections.abc import Mapping
 
 import duckdb
 
-from scx_pipeline.history import load_history
-from scx_pipeline.lake.format.layout import ACCOUNTS, all_in
+from scx_pipeline.history.state_tables import OBJECTS, REJECTED_ROWS
+from scx_pipeline.lake.format.layout import HISTORY_FOLDER, stored_tables
 from scx_pipeline.lake.format.parquet_reader import local_scan
 from scx_pipeline.model.table import Table
 from scx_pipeline.warehouse.sql_text import names
-from scx_pipeline_tests.support.lake_loads import Loads
+from scx_pipeline_tests.support.lake_loads import LakeLoadEnv
 from scx_pipeline_tests.support.load_env import Row, in_order
 
-# What accounts say, but for who made them.
-_OF_ACCOUNTS = {
-    load_history.OBJECTS: "source, object_key, etag, size_bytes, rows_read, rows_loaded, rows_rejected, rows_deduplicated, rows_filtered",
-    load_history.REJECTED: 'source, object_key, line, column_name, reason, "raw"',
+# The columns of the history that do not depend on load IDs.
+_HISTORY_COLUMNS = {
+    OBJECTS: "source, object_key, etag, size_bytes, rows_read, rows_loaded, rows_rejected, rows_deduplicated, rows_filtered",
+    REJECTED_ROWS: 'source, object_key, line, column_name, reason, "raw"',
 }
 
 
-def contents(loads: Loads) -> Mapping[str, list[Row]]:
-    """All rows of a lake in a folder."""
-    compiled = loads.world.compiled
+def contents(loads: LakeLoadEnv) -> Mapping[str, list[Row]]:
+    """Return all rows of a lake in a folder by table."""
+    compiled = loads.load_env.compiled
     found: dict[str, list[Row]] = {}
     for table in compiled.star.tables:
-        for folder, held in all_in(compiled, table).items():
-            found[folder] = _rows(loads, folder, held, names(held.column_names))
-    for account, what in _OF_ACCOUNTS.items():
-        folder = f"{ACCOUNTS}/{account.name}"
-        found[folder] = _rows(loads, folder, account, what)
+        for folder, stored in stored_tables(compiled, table).items():
+            found[folder] = _rows(loads, folder, stored, names(stored.column_names))
+    for history_table, columns in _HISTORY_COLUMNS.items():
+        folder = f"{HISTORY_FOLDER}/{history_table.name}"
+        found[folder] = _rows(loads, folder, history_table, columns)
     return found
 
 
-def _rows(loads: Loads, folder: str, table: Table, what: str) -> list[Row]:
-    keys = [item.key for item in loads.manifest.of(folder)]
+def _rows(loads: LakeLoadEnv, folder: str, table: Table, columns: str) -> list[Row]:
+    keys = [item.key for item in loads.manifest.select_files(folder)]
     if not keys:
         return []
     with duckdb.connect() as con:
-        return in_order(con.execute(f"SELECT {what} FROM {local_scan(loads.place, keys, table)}").fetchall())
+        return in_order(
+            con.execute(f"SELECT {columns} FROM {local_scan(loads.store, keys, table)}").fetchall()
+        )
 
 
-def counts(loads: Loads) -> Mapping[str, Mapping[str, int]]:
-    """How many rows the manifest says that each month gives to each table; months without any left out."""
-    made = {str(month): dict(found.rows) for month, found in loads.manifest.months.items()}
-    return {month: rows for month, rows in made.items() if any(rows.values())}
+def counts(loads: LakeLoadEnv) -> Mapping[str, Mapping[str, int]]:
+    """Return the rows by month and table according to the manifest, without empty months."""
+    by_month = {str(month): dict(found.rows) for month, found in loads.manifest.months.items()}
+    return {month: rows for month, rows in by_month.items() if any(rows.values())}

@@ -1,5 +1,7 @@
-"""Where a secret might have been left: a folder's files, what is compressed in SQLite's included, and a database's tables.
-What is planted, and which loads run, is in test_secrets.py."""
+"""Search for leaked secrets: in files, in SQLite databases, compressed values included, and in PostgreSQL tables.
+
+Planting secrets belongs to the tests.
+"""
 
 from __future__ import annotations
 
@@ -14,24 +16,24 @@ from urllib.parse import quote, quote_plus
 
 import psycopg2
 
-Found = tuple[str, str]  # where, and the text
+LocatedText = tuple[str, str]  # (location, text)
 
 
 def spellings(secret: str) -> set[str]:
-    """A secret as it is, and as URLs, JSON, Python and headers have it."""
+    """Return a secret as it is, and encoded as in URLs, JSON, Python and headers."""
     quoted = {quote(secret), quote(secret, safe=""), quote_plus(secret)}
     written = {json.dumps(secret)[1:-1], repr(secret)[1:-1], base64.b64encode(secret.encode()).decode()}
     return {secret, *quoted, *(text.lower() for text in quoted), *written}
 
 
-def leaks(secrets: Iterable[str], texts: Iterable[Found]) -> list[str]:
-    """Where a spelling of a secret stands; not the secret itself, as this is printed."""
+def leaks(secrets: Iterable[str], texts: Iterable[LocatedText]) -> list[str]:
+    """Return the locations of the secrets, without the secrets themselves, since pytest prints the result."""
     wanted = [(number, text) for number, secret in enumerate(secrets) for text in spellings(secret)]
     return [f"secret {number} in {where}" for where, text in texts for number, word in wanted if word in text]
 
 
-def texts_below(folder: Path) -> Iterator[Found]:
-    """All files below a folder as they are, and the values in SQLite's."""
+def texts_below(folder: Path) -> Iterator[LocatedText]:
+    """Yield the content of all files below a folder, and the values in SQLite databases."""
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         content = path.read_bytes()
         yield str(path.relative_to(folder)), content.decode("utf-8", "replace")
@@ -39,7 +41,7 @@ def texts_below(folder: Path) -> Iterator[Found]:
             yield from _values(path)
 
 
-def _values(path: Path) -> Iterator[Found]:
+def _values(path: Path) -> Iterator[LocatedText]:
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=60)) as con:
         for (table,) in con.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
             for row in con.execute(f'SELECT * FROM "{table}"').fetchall():
@@ -48,15 +50,15 @@ def _values(path: Path) -> Iterator[Found]:
 
 
 def _text(value: object) -> str:
-    """A value as a text; Dagster keeps some compressed."""
+    """Return a value as a text; Dagster compresses some."""
     if isinstance(value, bytes):
         with suppress(zlib.error):
             value = zlib.decompress(value)
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def texts_of_tables(url: str) -> Iterator[Found]:
-    """All rows of all tables of a PostgreSQL database."""
+def texts_of_tables(url: str) -> Iterator[LocatedText]:
+    """Yield all rows of all tables of a PostgreSQL database."""
     with closing(psycopg2.connect(url)) as con, con.cursor() as run:
         run.execute(
             "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"

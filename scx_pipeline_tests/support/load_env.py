@@ -1,5 +1,7 @@
-"""A small bucket, a warehouse and the scx star in one place: what the tests of this folder put in, load and look at.
-No test lives here, and no server is started here."""
+"""An environment of a bucket, a warehouse and the star scx: tests write objects, load them and read the tables.
+
+No server is started here.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star, stars_folder
 from scx_pipeline.errors import CheckFailedError
 from scx_pipeline.history.check_result import CheckResult
-from scx_pipeline.loading.changes import Plan, plan_star
+from scx_pipeline.loading.changes import PendingChanges, find_pending_changes
 from scx_pipeline.loading.load_report import LoadReport, Progress
 from scx_pipeline.loading.loader import BucketLoader
 from scx_pipeline.model.calendar import Month, MonthRange, contiguous_ranges
@@ -47,23 +49,23 @@ Snapshot = dict[str, list[Row]]
 
 @cache
 def scx_star() -> CompiledStar:
-    """The project's own star."""
+    """Return the project's star scx."""
     return load_star(stars_folder() / "scx")
 
 
 def columns() -> tuple[str, ...]:
-    """The columns of the log, in its order."""
+    """Return the columns of the log."""
     return scx_star().star.table(STAGING).column_names
 
 
 def job(job_id: int, created_at: str, **values: object) -> dict[str, object]:
-    """A valid row of the log; values given by name replace the usual ones."""
-    usual: dict[str, object] = {
+    """Return a valid row of the log, in which `values` replace defaults."""
+    defaults: dict[str, object] = {
         "job_id": job_id,
         "project_id": 10,
         "project_name": "Seoul, Gangnam",
         "date": "2021/03",
-        "summary": "roads and trees",
+        "summary": "streets and trees",
         "ground_profile": "city",
         "bt_clss_profile": "default",
         "resolution": "0.5",
@@ -79,14 +81,14 @@ def job(job_id: int, created_at: str, **values: object) -> dict[str, object]:
         "email_encrypted": "c2NhbmJp",
         "plan_id": 2,
     }
-    assert values.keys() <= usual.keys()
-    return usual | values
+    assert values.keys() <= defaults.keys()
+    return defaults | values
 
 
 def csv_text(
     rows: Iterable[Mapping[str, object] | str], names: Sequence[str] = (), newline: str = "\n"
 ) -> str:
-    """A file with a header; a row that is a text stands as it is."""
+    """Return a CSV file with a header; rows that are texts are written unchanged."""
     names = names or columns()
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator=newline)
@@ -100,12 +102,12 @@ def csv_text(
 
 
 def line_of(row: Mapping[str, object]) -> str:
-    """The row as one line of a file, without the line's end."""
+    """Return the row as one line of a file, without the line break."""
     return csv_text([row]).split("\n", 1)[1].rstrip("\n")
 
 
 def compress(content: bytes, key: str) -> bytes:
-    """The content as an object of that key holds it."""
+    """Compress the content as the key's extension demands."""
     if key.endswith(".gz"):
         return gzip.compress(content, mtime=0)
     if key.endswith(".zst"):
@@ -114,23 +116,23 @@ def compress(content: bytes, key: str) -> bytes:
 
 
 def range_of_keys(first: str, last: str = "") -> MonthRange:
-    """The months from the first to the last."""
+    """Return the range of months from the first to the last."""
     return MonthRange(Month.parse(first), Month.parse(last or first))
 
 
 @dataclass
-class World:
-    """A bucket and a warehouse, with the star that goes from the one to the other."""
+class LoadEnv:
+    """A bucket, a warehouse, and the star that is loaded."""
 
     bucket_url: str
     warehouse_url: str
     compiled: CompiledStar = field(default_factory=scx_star)
     limits: Limits = LIMITS
-    told: list[str] = field(default_factory=list)  # what the warehouse notified
+    messages: list[str] = field(default_factory=list)  # what the warehouse notified
 
     @property
     def bucket_path(self) -> Path:
-        """The folder of a local bucket."""
+        """The path of a local bucket."""
         return Path(self.bucket_url.removeprefix("file://"))
 
     @property
@@ -139,15 +141,15 @@ class World:
 
     @property
     def warehouse(self) -> Warehouse:
-        return open_warehouse(self.warehouse_url, self.limits, self.told.append)
+        return open_warehouse(self.warehouse_url, self.limits, self.messages.append)
 
     def put(self, name: str, rows: Iterable[Mapping[str, object] | str] | bytes) -> str:
-        """Write an object below the star's prefix, compressed as its name says; its key."""
+        """Write an object below the star's prefix, compressed as its extension demands; return its key."""
         content = rows if isinstance(rows, bytes) else csv_text(rows).encode()
         return self.put_raw(name, compress(content, name))
 
     def put_raw(self, name: str, content: bytes) -> str:
-        """Write the bytes as they are; the object's key."""
+        """Write the bytes unchanged below the star's prefix; return the key."""
         return self.put_key(PREFIX + name, content)
 
     def delete(self, name: str) -> None:
@@ -158,7 +160,7 @@ class World:
         return key
 
     def copy(self, folder: Path, below: Path) -> None:
-        """Put the files of a folder into the bucket, with their paths below another one as keys."""
+        """Copy the files of a folder into the bucket, with their paths relative to `below` as keys."""
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 self.put_key(path.relative_to(below).as_posix(), path.read_bytes())
@@ -172,42 +174,42 @@ class World:
     def load(self, first: str, last: str = "", tables: Collection[str] | None = None) -> LoadReport:
         return self.loader().load(range_of_keys(first, last), tables)
 
-    def plan(self) -> Plan:
-        return plan_star(self.compiled, self.bucket, self.warehouse)
+    def plan(self) -> PendingChanges:
+        return find_pending_changes(self.compiled, self.bucket, self.warehouse)
 
     def changed(self) -> list[str]:
-        """The months that a load is due for."""
+        """Return the months that are due."""
         return [str(item.month) for item in self.plan().changed]
 
     def load_changed(self) -> list[LoadReport]:
-        """Load every span of changed months."""
-        spans = contiguous_ranges([item.month for item in self.plan().changed])
-        return [self.loader().load(span) for span in spans]
+        """Load each contiguous range of changed months."""
+        ranges = contiguous_ranges([item.month for item in self.plan().changed])
+        return [self.loader().load(scope) for scope in ranges]
 
     @contextmanager
-    def reading(self) -> Iterator[Session]:
-        with self.warehouse.reading() as session:
+    def open_loaded(self) -> Iterator[Session]:
+        with self.warehouse.open_loaded() as session:
             yield session
 
     def rows(self, sql: str) -> list[Row]:
-        with self.reading() as session:
+        with self.open_loaded() as session:
             return session.rows(sql)
 
     def table(self, name: str, what: str = "*", order: str = "") -> list[Row]:
-        """The rows of a table of the star, ordered."""
+        """Return the rows of a table of the star, ordered."""
         return in_order(self.rows(f"SELECT {what} FROM {self.compiled.star.schema_name}.{name}"), order == "")
 
     def state(self, name: str, what: str = "*") -> list[Row]:
-        """The rows of one of the engine's own tables, ordered."""
+        """Return the rows of a state table, ordered."""
         return in_order(self.rows(f"SELECT {what} FROM {STATE_SCHEMA}.{name}"))
 
     def snapshot(self, load_ids: bool = True) -> Snapshot:
-        """All that stands, table by table; with `load_ids`, also which load it came by."""
-        with self.warehouse.reader() as session:
+        """Return all rows of the star's tables and of the state tables, optionally with load ids."""
+        with self.warehouse.open_if_loaded() as session:
             return take_snapshot(session, self.compiled, load_ids) if session else {}
 
     def tables(self) -> list[str]:
-        """Every table there is in the warehouse, as schema.name."""
+        """List all tables of the warehouse as schema.name."""
         found = self.rows(
             "SELECT table_schema || '.' || table_name FROM information_schema.tables"
             " WHERE table_schema NOT IN ('pg_catalog', 'information_schema')"
@@ -216,19 +218,19 @@ class World:
 
 
 def in_order(rows: list[Row], wanted: bool = True) -> list[Row]:
-    """The rows ordered by what they show, so that NULL and values can stand side by side."""
+    """Return the rows ordered by their representation, so that NULL is comparable with values."""
     return sorted(rows, key=repr) if wanted else rows
 
 
 def take_snapshot(session: Session, compiled: CompiledStar, load_ids: bool = True) -> Snapshot:
-    """What stands of a star. Empty tables and tables that are not there are the same: nothing can be read of both."""
+    """Return a star's tables and its part of the state tables. Missing tables are the same as empty ones."""
     state = (
         {name: f"{what}, load_id" for name, what in _OF_STATE.items()} | _OF_LOADS if load_ids else _OF_STATE
     )
     found: Snapshot = {}
     kept = {table.name: f"{compiled.star.name}__{table.name}" for table in compiled.star.tables}
-    own = session.columns_of(compiled.star.schema_name, kept)
-    engines = session.columns_of(STATE_SCHEMA, [*kept.values(), *state])
+    own = session.catalog.list_columns(compiled.star.schema_name, kept)
+    engines = session.catalog.list_columns(STATE_SCHEMA, [*kept.values(), *state])
     for table in compiled.star.tables:
         if table.name in own:
             found[table.name] = session.rows(f"SELECT * FROM {qualified(compiled.star.schema_name, table)}")
@@ -252,34 +254,39 @@ _OF_STATE = {
 _OF_LOADS = {"loads": "*", "check_results": "*"}
 
 
-def filled(world: World) -> Snapshot:
-    """What stands, but for months without objects or rows: they are recorded only where they once had any."""
-    selection = world.plan().selection
-    present = {str(month) for month in world.compiled.star.months() if selection.has_objects(month)}
-    found = world.snapshot(load_ids=False)
+def filled(load_env: LoadEnv) -> Snapshot:
+    """Return a snapshot without months that have no objects or rows: they are recorded only if they once had some."""
+    selection = load_env.plan().selection
+    present = {str(month) for month in load_env.compiled.star.months() if selection.has_objects(month)}
+    found = load_env.snapshot(load_ids=False)
     months = [row for row in found.get("months", []) if row[0] in present]
     counts = [row for row in found.get("month_rows", []) if row[2]]
-    wholes = found.get("unpartitioned", []) if selection.unpartitioned_objects else []
-    kept = found | {"months": months, "month_rows": counts, "unpartitioned": wholes}
+    unpartitioned = found.get("unpartitioned", []) if selection.unpartitioned_objects else []
+    kept = found | {"months": months, "month_rows": counts, "unpartitioned": unpartitioned}
     return {name: rows for name, rows in kept.items() if rows}
 
 
-def folder_world(folder: Path, warehouse_url: str = "", compiled: CompiledStar | None = None) -> World:
-    """A world of an empty local bucket and, unless another is given, an empty DuckDB file."""
+def create_load_env(folder: Path, warehouse_url: str = "", compiled: CompiledStar | None = None) -> LoadEnv:
+    """Return an environment with an empty local bucket and, by default, an empty DuckDB file."""
     bucket = folder / "bucket"
     bucket.mkdir(parents=True, exist_ok=True)
-    return World(bucket.as_uri(), warehouse_url or f"duckdb://{folder}/dev.duckdb", compiled or scx_star())
+    return LoadEnv(bucket.as_uri(), warehouse_url or f"duckdb://{folder}/dev.duckdb", compiled or scx_star())
 
 
 def edited_star(
-    folder: Path, facts: Mapping[str, Mapping[str, object]] = {}, sql: Mapping[str, tuple[str, str]] = {}
+    folder: Path, changes: Mapping[str, Mapping[str, object]] = {}, sql: Mapping[str, tuple[str, str]] = {}
 ) -> CompiledStar:
-    """The star with other facts, of `table` or of `table.column` (new or not), and with texts replaced in its SQL files."""
+    """Return the star scx with changed declarations and SQL.
+
+    Args:
+        changes: New values by `table` or `table.column`; the column may be a new one.
+        sql: By table, a text in its SQL file and its replacement.
+    """
     copy = folder / "star" / str(len(list((folder / "star").glob("*")))) / "scx"
     shutil.copytree(stars_folder() / "scx", copy)
     document = yaml.safe_load((copy / "defs.yaml").read_text())
     tables = {table["name"]: table for table in document["attributes"]["tables"]}
-    for name, values in facts.items():
+    for name, values in changes.items():
         table, _, column = name.partition(".")
         items = {item["name"]: item for item in tables[table]["columns"]}
         if column and column not in items:
@@ -294,12 +301,12 @@ def edited_star(
     return load_star(copy)
 
 
-def failed_load(world: World, first: str, last: str = "") -> list[CheckResult]:
-    """Load, which must fail at a check; the failed checks. Nothing may have changed."""
-    before = world.snapshot()
+def failed_load(load_env: LoadEnv, first: str, last: str = "") -> list[CheckResult]:
+    """Run a load that must fail at a check and change nothing; return the failed checks."""
+    before = load_env.snapshot()
     with pytest.raises(CheckFailedError) as caught:
-        world.load(first, last)
-    assert world.snapshot() == before
+        load_env.load(first, last)
+    assert load_env.snapshot() == before
     assert "was not published, nothing was changed" in str(caught.value)
     report = caught.value.report
     assert isinstance(report, LoadReport)
@@ -307,6 +314,6 @@ def failed_load(world: World, first: str, last: str = "") -> list[CheckResult]:
     return report.failed
 
 
-def jobs_of(world: World) -> list[int]:
-    """The jobs that stand."""
-    return [job_id for (job_id,) in world.table(FACTS, "job_id")]
+def jobs_of(load_env: LoadEnv) -> list[int]:
+    """Return the published job ids."""
+    return [job_id for (job_id,) in load_env.table(FACTS, "job_id")]

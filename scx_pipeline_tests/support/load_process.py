@@ -1,5 +1,7 @@
-"""A load in a process of its own, which can be made to stop, or to die, at a given moment.
-It is forked from one that has everything imported already, which takes longer than the load; used by test_concurrency.py."""
+"""Loads in a child process that can be paused or killed at a given point.
+
+The process is forked from one that has imported everything, since the imports take longer than a load.
+"""
 
 from __future__ import annotations
 
@@ -17,63 +19,63 @@ from threading import Timer
 
 import pytest
 
-from scx_pipeline.history import load_history
-from scx_pipeline_tests.support.load_env import World, range_of_keys
+from scx_pipeline.history import history_writer
+from scx_pipeline_tests.support.load_env import LoadEnv, range_of_keys
 
-# Not from the tests' own process, whose threads a fork would lose.
-NURSERY = multiprocessing.get_context("forkserver")
-NURSERY.set_forkserver_preload([__name__, "duckdb", "pyarrow.parquet", "psycopg2", "sqlglot"])
-SECONDS = 60  # after which a load that hangs fails its test
-# What the load says when it is there; "commit" is the moment just before it.
-MOMENTS = {
+# Not the tests' own process: a fork would lose its threads.
+FORK_SERVER = multiprocessing.get_context("forkserver")
+FORK_SERVER.set_forkserver_preload([__name__, "duckdb", "pyarrow.parquet", "psycopg2", "sqlglot"])
+TIMEOUT_SECONDS = 60
+# Progress messages that mark the points; "commit" is the point just before it.
+PAUSE_POINTS = {
     "listed": "objects, ",
-    "landed": "read ",
-    "staged": "staging_cleansed_logs: made in",
-    "half way": "projects: made in",
+    "read": "read ",
+    "staged": "staging_cleansed_logs: built in",
+    "half way": "projects: built in",
     "checked": "checks in",
     "commit": "",
 }
 
 
 @dataclass(frozen=True)
-class Other:
-    """The process that loads, seen from the one that tests."""
+class LoadProcess:
+    """A child process that loads."""
 
     process: ForkServerProcess
-    wire: Connection
+    connection: Connection
 
     def wait_for(self, word: str) -> None:
-        """Wait until it says so."""
+        """Wait for a message of the process."""
         try:
-            while self.wire.recv() != word:
+            while self.connection.recv() != word:
                 pass
         except EOFError:
-            raise AssertionError(f"it ended ({self.end()}) before it was {word}") from None
+            raise AssertionError(f"the process ended ({self.end()}) before it was {word}") from None
 
     def go_on(self) -> None:
-        """Let it go on after its stop."""
-        self.wire.send("go on")
+        """Resume the paused process."""
+        self.connection.send("go on")
 
     def end(self) -> int:
-        """Wait for its end; its exit code."""
-        self.process.join(SECONDS)
-        assert self.process.exitcode is not None, "it does not end"
+        """Wait until the process ends, and return its exit code."""
+        self.process.join(TIMEOUT_SECONDS)
+        assert self.process.exitcode is not None, "the process does not end"
         return self.process.exitcode
 
 
 @contextmanager
-def loading_elsewhere(bucket: str, warehouse: str, span: Sequence[str], *how: str) -> Iterator[Other]:
-    """Start a process that loads; it is gone afterwards."""
-    start_nursery()
-    wire, others_wire = NURSERY.Pipe()
-    arguments = (dict(os.environ), tempfile.gettempdir(), others_wire, bucket, warehouse, *span, *how)
-    process = NURSERY.Process(target=main, args=arguments)
+def start_load(bucket: str, warehouse: str, months: Sequence[str], *how: str) -> Iterator[LoadProcess]:
+    """Start a process that loads, and kill it on exit if it still runs."""
+    start_fork_server()
+    wire, others_wire = FORK_SERVER.Pipe()
+    arguments = (dict(os.environ), tempfile.gettempdir(), others_wire, bucket, warehouse, *months, *how)
+    process = FORK_SERVER.Process(target=main, args=arguments)
     process.start()
     others_wire.close()
-    watchdog = Timer(SECONDS, process.kill)
+    watchdog = Timer(TIMEOUT_SECONDS, process.kill)
     watchdog.start()
     try:
-        yield Other(process, wire)
+        yield LoadProcess(process, wire)
     finally:
         watchdog.cancel()
         process.kill()
@@ -81,8 +83,8 @@ def loading_elsewhere(bucket: str, warehouse: str, span: Sequence[str], *how: st
         wire.close()
 
 
-def start_nursery() -> None:
-    """Start it, unless it runs: its socket is in the system's temporary folder, as the name of a test's may be too long."""
+def start_fork_server() -> None:
+    """Start the fork server. Its socket is in the system's temporary folder, since paths of test folders may be too long."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("TMPDIR", raising=False)
         patch.setattr(tempfile, "tempdir", None)
@@ -98,27 +100,27 @@ def main(
     first: str,
     last: str,
     what: str = "",
-    moment: str = "commit",
+    point: str = "commit",
 ) -> None:
-    """Load; stop until a word comes in, or die, at the moment."""
+    """Load; at the given point, pause until a message arrives, or die."""
     os.environ.clear()
     os.environ.update(environment)
     tempfile.tempdir = temporary
 
-    def stop() -> None:
+    def pause() -> None:
         wire.send("stopped")
         wire.recv()
 
-    reach = {"stop": stop, "die": _die, "": _pass}[what]
+    reach = {"stop": pause, "die": _die, "": _pass}[what]
 
-    def say(message: str) -> None:
-        if MOMENTS[moment] and MOMENTS[moment] in message:
+    def report(message: str) -> None:
+        if PAUSE_POINTS[point] and PAUSE_POINTS[point] in message:
             reach()
 
-    if moment == "commit":
-        record = load_history.record_checks
-        setattr(load_history, "record_checks", lambda *arguments: (record(*arguments), reach()))  # noqa: B010
-    World(bucket, warehouse).loader(say).load(range_of_keys(first, last))
+    if point == "commit":
+        record = history_writer.record_checks
+        setattr(history_writer, "record_checks", lambda *arguments: (record(*arguments), reach()))  # noqa: B010
+    LoadEnv(bucket, warehouse).loader(report).load(range_of_keys(first, last))
 
 
 def _pass() -> None:

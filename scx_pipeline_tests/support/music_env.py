@@ -1,5 +1,7 @@
-"""A small bucket of events and songs, a warehouse, and the songplays star: what its tests put in, load and look at.
-No test lives here; what any star's world can do is in world.py."""
+"""A load environment of the star songplays: a bucket of events and songs, and a warehouse.
+
+No server is started here.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star, stars_folder
 from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, contiguous_ranges
-from scx_pipeline_tests.support.load_env import Row, World
+from scx_pipeline_tests.support.load_env import LoadEnv, Row
 
 EVENTS, SONGS = "log_data/", "song_data/"
 
@@ -24,18 +26,18 @@ Record = Mapping[str, Any]
 
 @cache
 def music_star() -> CompiledStar:
-    """The project's own star."""
+    """Return the project's star songplays."""
     return load_star(stars_folder() / "songplays")
 
 
-def milliseconds(moment: str) -> int:
-    """The moment, in UTC, as the log has it."""
-    return round(datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp() * 1000)
+def milliseconds(timestamp: str) -> int:
+    """Return a timestamp in UTC in milliseconds, as in the log."""
+    return round(datetime.fromisoformat(timestamp).replace(tzinfo=UTC).timestamp() * 1000)
 
 
-def event(session: int, item: int, moment: str, **values: Any) -> dict[str, Any]:
-    """A play as the log has it; values given by name replace the usual ones."""
-    usual = {
+def event(session: int, item: int, timestamp: str, **values: Any) -> dict[str, Any]:
+    """Return a play as in the log, in which `values` replace defaults."""
+    defaults = {
         "artist": "Elena",
         "auth": "Logged In",
         "firstName": "Lily",
@@ -51,16 +53,16 @@ def event(session: int, item: int, moment: str, **values: Any) -> dict[str, Any]
         "sessionId": session,
         "song": "Setanta matins",
         "status": 200,
-        "ts": milliseconds(moment),
+        "ts": milliseconds(timestamp),
         "userAgent": '"Mozilla/5.0 (X11; Linux x86_64)"',
         "userId": "15",
     }
-    return usual | values
+    return defaults | values
 
 
 def song(song_id: str, **values: Any) -> dict[str, Any]:
-    """A song's document; values given by name replace the usual ones, which are those of `event`."""
-    usual = {
+    """Return a song's document, in which `values` replace defaults; these match the defaults of `event`."""
+    defaults = {
         "num_songs": 1,
         "artist_id": "AR5KOSW1187FB35FF4",
         "artist_latitude": 49.80388,
@@ -72,37 +74,37 @@ def song(song_id: str, **values: Any) -> dict[str, Any]:
         "duration": 269.58322,
         "year": 0,
     }
-    return usual | values
+    return defaults | values
 
 
 def lines(records: Iterable[Record | str]) -> bytes:
-    """A file of JSON lines; a record that is a text stands as it is."""
+    """Return a file of JSON lines; records that are texts are written unchanged."""
     texts = (item if isinstance(item, str) else json.dumps(item) for item in records)
     return "".join(f"{text}\n" for text in texts).encode()
 
 
 @dataclass
-class MusicWorld(World):
-    """A world of the songplays star."""
+class MusicEnv(LoadEnv):
+    """A load environment of the star songplays."""
 
     compiled: CompiledStar = field(default_factory=music_star)
 
     def put_day(self, day: str, records: Iterable[Record | str] | bytes, suffix: str = "") -> str:
-        """Write a day's events; the object's key."""
+        """Write a day's events, and return the object's key."""
         content = records if isinstance(records, bytes) else lines(records)
         return self.put_key(f"{EVENTS}{day[:4]}/{day[5:7]}/{day}-events.json{suffix}", content)
 
     def put_song(self, name: str, document: Record | list[Any] | bytes) -> str:
-        """Write a song's document; the object's key."""
+        """Write a song's document, and return the object's key."""
         content = document if isinstance(document, bytes) else json.dumps(document).encode()
         return self.put_key(f"{SONGS}{name}.json", content)
 
     def refresh(self) -> LoadReport:
-        """Make the tables without months anew."""
+        """Rebuild the unpartitioned tables."""
         return self.loader().refresh()
 
     def settle(self) -> list[LoadScope]:
-        """Load whatever is due, as the sensor does, until nothing is; what was loaded, in order."""
+        """Load what is due, as the sensor does, until nothing is; return what was loaded, in order."""
         done: list[LoadScope] = []
         while True:
             plan = self.plan()
@@ -110,9 +112,9 @@ class MusicWorld(World):
                 self.refresh()
                 done.append(UNPARTITIONED)
             elif plan.changed:
-                for span in contiguous_ranges([item.month for item in plan.changed]):
-                    self.loader().load(span)
-                    done.append(span)
+                for scope in contiguous_ranges([item.month for item in plan.changed]):
+                    self.loader().load(scope)
+                    done.append(scope)
             else:
                 return done
 
@@ -120,11 +122,11 @@ class MusicWorld(World):
         return self.table("songplays", what)
 
 
-def music_world(folder: Path, warehouse_url: str = "") -> MusicWorld:
-    """A world of an empty local bucket and, unless another is given, an empty DuckDB file."""
+def create_music_env(folder: Path, warehouse_url: str = "") -> MusicEnv:
+    """Return an environment with an empty local bucket and, by default, an empty DuckDB file."""
     bucket = folder / "bucket"
     bucket.mkdir(parents=True, exist_ok=True)
-    return MusicWorld(bucket.as_uri(), warehouse_url or f"duckdb://{folder}/dev.duckdb")
+    return MusicEnv(bucket.as_uri(), warehouse_url or f"duckdb://{folder}/dev.duckdb")
 
 
 def month(text: str) -> Month:

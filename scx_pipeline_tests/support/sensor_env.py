@@ -1,5 +1,7 @@
-"""A small bucket of Parquet files and a warehouse of the sensor_readings star: what tests put in, load and look at.
-No test lives here."""
+"""A load environment of the star sensor_readings: a bucket of Parquet files, and a warehouse.
+
+No server is started here.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ import pyarrow.parquet as pq
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star, stars_folder
 from scx_pipeline.loading.load_report import LoadReport
-from scx_pipeline_tests.support.load_env import World, range_of_keys
+from scx_pipeline_tests.support.load_env import LoadEnv, range_of_keys
 
 PREFIX = "data_sample/"
 JANUARY, FEBRUARY = "2023-01", "2023-02"
@@ -25,7 +27,7 @@ JANUARY, FEBRUARY = "2023-01", "2023-02"
 
 @cache
 def sensor_star(on_invalid_file: str = "fail", reject_limit: float = 0.0) -> CompiledStar:
-    """The project's own star, with a policy for files that cannot be read."""
+    """Return the project's star sensor_readings, with a policy for invalid files."""
     compiled = load_star(stars_folder() / "sensor_readings")
     source = compiled.star.sources[0].model_copy(
         update={"on_invalid_file": on_invalid_file, "reject_limit": reject_limit}
@@ -34,13 +36,13 @@ def sensor_star(on_invalid_file: str = "fail", reject_limit: float = 0.0) -> Com
 
 
 @dataclass
-class SensorWorld(World):
-    """A world of the sensor_readings star."""
+class SensorEnv(LoadEnv):
+    """A load environment of the star sensor_readings."""
 
     compiled: CompiledStar = field(default_factory=sensor_star)
 
     def put_minute(self, minute: str, content: bytes | pa.Table) -> str:
-        content = content if isinstance(content, bytes) else packed(content)
+        content = content if isinstance(content, bytes) else to_parquet(content)
         return self.put_key(f"{PREFIX}{minute}:00.parquet", content)
 
     def january(self) -> LoadReport:
@@ -50,29 +52,31 @@ class SensorWorld(World):
         return self.table("data_sample", what)
 
 
-def packed(table: pa.Table, compression: str = "snappy") -> bytes:
+def to_parquet(table: pa.Table, compression: str = "snappy") -> bytes:
     sink = io.BytesIO()
     pq.write_table(table, sink, compression=compression)
     return sink.getvalue()
 
 
 def readings(minute: str, serials: Iterable[str] = ("s1", "s2"), **columns: pa.Array) -> pa.Table:
-    """A minute's readings; columns given by name replace the usual ones."""
+    """Return a minute's readings, in which `columns` replace defaults."""
     names = list(serials)
-    moment = datetime.fromisoformat(minute)
-    usual = {
+    timestamp = datetime.fromisoformat(minute)
+    defaults = {
         "department_name": pa.array(["d"] * len(names)),
         "sensor_serial": pa.array(names),
-        "create_at": pa.array([moment] * len(names), pa.timestamp("us")),
+        "create_at": pa.array([timestamp] * len(names), pa.timestamp("us")),
         "product_name": pa.array(["p"] * len(names)),
-        "product_expire": pa.array([moment + timedelta(days=88)] * len(names), pa.timestamp("us")),
+        "product_expire": pa.array([timestamp + timedelta(days=88)] * len(names), pa.timestamp("us")),
     }
-    return pa.table(usual | columns)
+    return pa.table(defaults | columns)
 
 
-def sensor_world(folder: Path, warehouse_url: str = "", compiled: CompiledStar | None = None) -> SensorWorld:
-    """A world of an empty local bucket and, unless another is given, an empty DuckDB file."""
+def create_sensor_env(
+    folder: Path, warehouse_url: str = "", compiled: CompiledStar | None = None
+) -> SensorEnv:
+    """Return an environment with an empty local bucket and, by default, an empty DuckDB file."""
     bucket = folder / "bucket"
     bucket.mkdir(parents=True, exist_ok=True)
     url = warehouse_url or f"duckdb://{folder}/dev.duckdb"
-    return SensorWorld(bucket.as_uri(), url, compiled or sensor_star())
+    return SensorEnv(bucket.as_uri(), url, compiled or sensor_star())

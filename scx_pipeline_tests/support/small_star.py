@@ -1,5 +1,7 @@
-"""A star of one staging table, whatever its format and columns are, and a world that loads it: for tests of single values.
-No test lives here."""
+"""A star of one staging table with any format and columns, and its load environment: for tests of single values.
+
+No server is started here.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +16,17 @@ import yaml
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star
 from scx_pipeline.loading.load_report import LoadReport
-from scx_pipeline_tests.support.load_env import Row, World
+from scx_pipeline_tests.support.load_env import LoadEnv, Row
 
 NAME = "small"
-SCHEMA = "public"  # which the role that loads may write
-Facts = Mapping[str, object]
+SCHEMA = "public"  # the loading role can write it
+ColumnDeclaration = Mapping[str, object]
 
 
-def small_star(folder: Path, kind: str, columns: Sequence[Facts], **source: object) -> CompiledStar:
-    """A star with one table of these columns, which is read from all files below `in/` and has no months."""
+def small_star(
+    folder: Path, kind: str, columns: Sequence[ColumnDeclaration], **source: object
+) -> CompiledStar:
+    """Return a star with one unpartitioned table of these columns, read from all files below `in/`."""
     described = [{"description": "x", **column} for column in columns]
     star = {
         "name": NAME,
@@ -43,15 +47,15 @@ def small_star(folder: Path, kind: str, columns: Sequence[Facts], **source: obje
     return load_star(folder)
 
 
-class SmallWorld(World):
-    """A world of such a star."""
+class SmallStarEnv(LoadEnv):
+    """A load environment of such a star."""
 
     def put_files(self, **files: bytes) -> None:
         for name, content in files.items():
             self.put_key("in/" + name.replace("_", "."), content)
 
     def load(self, **files: bytes) -> LoadReport:  # type: ignore[override]
-        """Put files, whose names have _ for each dot, and load all that there are."""
+        """Write files, whose names have _ for each dot, and load everything."""
         self.put_files(**files)
         return self.load_all()
 
@@ -59,25 +63,25 @@ class SmallWorld(World):
         return self.loader().refresh()
 
     def values(self, what: str = "*") -> list[Row]:
-        """The rows of the table."""
+        """Return the rows of the table."""
         return self.table("t", what)
 
     def rejects(self) -> list[Row]:
-        """What stays out: file, line, column, reason."""
+        """Return file, line, column and reason of the rejected rows."""
         return self.state("rejected_rows", "object_key, line, column_name, reason")
 
     def rejected(self) -> list[Row]:
-        """The same with the raw text, by file and line."""
+        """Return the rejected rows with their raw text, ordered by file and line."""
         return self.rows(
             'SELECT object_key, line, column_name, reason, "raw" FROM scx_pipeline.rejected_rows ORDER BY object_key, line'
         )
 
 
-Make = Callable[..., SmallWorld]
+StarFactory = Callable[..., SmallStarEnv]
 
 
 def parquet(*columns: tuple[str, pa.Array]) -> bytes:
-    """A file of these columns, whatever their names are."""
+    """Return a Parquet file of these columns."""
     buffer = io.BytesIO()
     pq.write_table(
         pa.Table.from_arrays([values for _, values in columns], names=[name for name, _ in columns]), buffer

@@ -1,5 +1,7 @@
-"""A copy of a real star's folder, for tests to break in one place and read again.
-What the mistakes must be told as stands in the tests themselves."""
+"""A copy of a real star's folder that tests change and load again.
+
+Expected messages belong to the tests.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,7 @@ class StarCopy:
         self.path(name).write_text(text, "utf-8")
 
     def replace(self, old: str, new: str, name: str = DECLARATION) -> int:
-        """Replace the first occurrence of a text, which must be there; the line it begins on."""
+        """Replace the first occurrence of a text, which must exist; return its line number."""
         text = self.path(name).read_text("utf-8")
         assert old in text, f"{old!r} is not in {name}"
         self.write(name, text.replace(old, new, 1))
@@ -51,7 +53,7 @@ class StarCopy:
         return load_star(self.folder)
 
     def mistake(self) -> str:
-        """What the star is refused with, its folder left out of the message."""
+        """Return the error of the star, without its folder."""
         with pytest.raises(DeclarationError) as caught:
             self.load()
         message = str(caught.value)

@@ -1,5 +1,7 @@
-"""That a secret is found wherever it may have been left: in files, compressed in SQLite, in other spellings.
-What is searched after loads is in warehouse/redshift/test_secrets.py."""
+"""The search for leaked secrets: in files, compressed in SQLite, and in other encodings.
+
+Loads are not run here.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ SECRET = 'pl4nted/@:% p+ss?"w#rd'
 
 
 @pytest.mark.parametrize(
-    "told",
+    "text",
     [
         f"redshift://scx:{SECRET}@host",
         quote(SECRET),
@@ -32,14 +34,14 @@ SECRET = 'pl4nted/@:% p+ss?"w#rd'
     ],
 )
 @pytest.mark.parametrize("pack", [bytes, zlib.compress])
-def test_a_secret_is_found_in_each_spelling_in_files_and_in_sqlite_s_values(
-    told: str, pack: type[bytes], tmp_path: Path
+def test_a_secret_is_found_in_each_spelling_in_files_and_in_sqlite_values(
+    text: str, pack: type[bytes], tmp_path: Path
 ) -> None:
     with closing(sqlite3.connect(tmp_path / "runs.db")) as con, con:
         con.execute("CREATE TABLE snapshots (n INTEGER, body BLOB)")
-        con.execute("INSERT INTO snapshots VALUES (1, ?)", [pack(told.encode())])
+        con.execute("INSERT INTO snapshots VALUES (1, ?)", [pack(text.encode())])
     (tmp_path / "logs").mkdir()
-    (tmp_path / "logs" / "run.err").write_text(f"Error: {told}")
+    (tmp_path / "logs" / "run.err").write_text(f"Error: {text}")
     found = leaks(["another", SECRET], texts_below(tmp_path))
     assert {"secret 1 in logs/run.err", "secret 1 in runs.db, snapshots"} <= set(found)
 

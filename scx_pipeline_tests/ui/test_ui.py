@@ -1,5 +1,7 @@
-"""The story of the scx star in the Dagster UI, told in order by a real browser; each test saves pictures of what it saw.
-How the site is started is in site.py; what a run records is in orchestration/."""
+"""The scx star in the Dagster UI, in a real browser; the tests run in order, and save screenshots.
+
+What a run records is tested in orchestration/.
+"""
 
 from __future__ import annotations
 
@@ -18,27 +20,27 @@ from scx_pipeline_tests.ui.site import Site
 
 FACT: Table = scx_star().star.table(FACTS)
 JOB = "/locations/scx_pipeline/jobs/scx"
-CHART_MOVES = 1500  # ms: until the chart of a run's steps is at rest, for the picture
+CHART_ANIMATION_MS = 1500
 SENSOR = "/locations/scx_pipeline/sensors/scx_objects"
 
 
 @pytest.fixture(scope="module")
 def log(site: Site) -> dict[str, int]:
-    """What is in the bucket when the story begins: the jobs of three months."""
+    """Generate the jobs of three months before the first test."""
     return dict(site.generate(to="2021-03", months=3, jobs=900))
 
 
 def node(page: Page, name: str) -> Locator:
-    """An asset's box in the graph of its group; one of another group, such as the lake's, has nothing but its name."""
+    """Find an asset's box in the graph of its group; boxes of other groups, such as the lake's, show only a name."""
     boxes = page.locator("foreignObject").filter(has=page.get_by_text(name, exact=True))
     return boxes.filter(has_text="Latest event")
 
 
-def test_the_graph_goes_from_the_source_over_staging_to_dimensions_and_fact_and_the_report(
+def test_the_graph_shows_source_staging_dimensions_fact_and_report_in_order(
     page: Page, site: Site, shoot: Shoot, log: Mapping[str, int]
 ) -> None:
     page.goto(f"{site.address}/locations/scx_pipeline/asset-groups/scx")
-    page.get_by_text("Hide navigation").click()  # more room makes the boxes show what is in them
+    page.get_by_text("Hide navigation").click()  # with more room, the boxes show their contents
     columns = [["auto_classify_jobs"], [STAGING], [FACTS, "projects", "time", "users"], ["report"]]
     for names in columns:
         for name in names:
@@ -47,12 +49,12 @@ def test_the_graph_goes_from_the_source_over_staging_to_dimensions_and_fact_and_
     expect(node(page, "auto_classify_jobs")).to_contain_text("S3")
     expect(node(page, "report")).to_contain_text("Never materialized")
     lefts = [[left(node(page, name)) for name in names] for names in columns]
-    assert all(max(here) < min(there) for here, there in pairwise(lefts))
+    assert all(max(before) < min(after) for before, after in pairwise(lefts))
     shoot("01-graph")
 
 
 def left(box: Locator) -> float:
-    """Where a box begins, from the left."""
+    """Return the left edge of a box."""
     found = box.bounding_box()
     assert found is not None
     return found["x"]
@@ -74,15 +76,15 @@ def test_a_backfill_of_several_months_is_a_single_run_that_loads_them(
     assert run["status"] == "SUCCESS"
     assert (run["tags"][RANGE_START], run["tags"][RANGE_END]) == ("2020-12", "2021-03")
     assert len(site.runs()) == 1
-    assert site.facts() == log
+    assert site.count_jobs() == log
     page.goto(f"{site.address}/runs/{run['runId']}")
     expect(page.get_by_text("Success", exact=True)).to_be_visible()
     expect(page.get_by_text("RUN_SUCCESS")).to_be_visible()
-    page.wait_for_timeout(CHART_MOVES)
+    page.wait_for_timeout(CHART_ANIMATION_MS)
     shoot("03-backfill-run")
 
 
-def test_the_page_of_a_table_says_what_it_is_and_what_was_loaded(
+def test_the_page_of_a_table_shows_its_description_and_metadata(
     page: Page, site: Site, shoot: Shoot, log: Mapping[str, int]
 ) -> None:
     page.goto(f"{site.address}/assets/scx/{FACTS}")
@@ -114,12 +116,12 @@ def test_the_checks_of_a_table_have_passed(page: Page, site: Site, shoot: Shoot)
 
 
 def _check(page: Page, name: str) -> Locator:
-    """A check with its state, in the list at the left of an asset's checks page."""
+    """Find a check with its state, in the list of an asset's checks page."""
     return page.get_by_text(name, exact=True).first.locator("xpath=ancestor::a[1] | ancestor::div[5]").last
 
 
 def april() -> list[Mapping[str, object]]:
-    """28 jobs of April 2021."""
+    """Return 28 jobs of April 2021."""
     profiles = ["city", "forestry", "city", "urban"]
     return [
         job(900_000_000 + day, f"2021-04-{day:02d} 09:00:00", ground_profile=profiles[day % 4])
@@ -127,7 +129,7 @@ def april() -> list[Mapping[str, object]]:
     ]
 
 
-def test_the_sensor_starts_a_run_after_an_object_lands_in_s3(page: Page, site: Site, shoot: Shoot) -> None:
+def test_the_sensor_starts_a_run_after_an_object_is_uploaded(page: Page, site: Site, shoot: Shoot) -> None:
     page.goto(site.address + SENSOR)
     switch = page.get_by_role("checkbox")
     expect(switch).not_to_be_checked()
@@ -137,7 +139,7 @@ def test_the_sensor_starts_a_run_after_an_object_lands_in_s3(page: Page, site: S
     run = site.wait_for_run(2)
     assert run["status"] == "SUCCESS"
     assert run["tags"]["dagster/sensor_name"] == "scx_objects"
-    assert site.facts()["2021-04"] == 28
+    assert site.count_jobs()["2021-04"] == 28
     page.reload()
     expect(page.get_by_text("1 run requested").first).to_be_visible()
     page.get_by_text("Runs", exact=True).last.click()
@@ -151,7 +153,7 @@ def test_the_report_shows_a_chart_and_a_table(page: Page, site: Site, shoot: Sho
     expect(page.get_by_text("Never materialized")).to_be_visible()
     page.get_by_role("button", name=re.compile("Materialize$")).click()
     assert site.wait_for_run(3)["status"] == "SUCCESS"
-    page.reload()  # the page would show that there is something new, and not what
+    page.reload()  # without it, the page only shows that there is something new
     expect(page.get_by_text("ground_profile_by_month chart")).to_be_visible()
     table = page.locator("tr").filter(has_text="ground_profile_by_month").get_by_role("table").first
     expect(table).to_contain_text("forestry")
@@ -165,32 +167,32 @@ def test_the_report_shows_a_chart_and_a_table(page: Page, site: Site, shoot: Sho
     shoot("10-chart")
 
 
-def test_a_bad_month_shows_its_failed_check_and_the_earlier_rows_stand(
+def test_a_failed_month_shows_its_check_and_keeps_the_previous_rows(
     page: Page, site: Site, shoot: Shoot
 ) -> None:
-    before = site.facts()
-    doubled = site.a_job_of("2021-01")
-    site.put("2021/03/again.csv", [job(doubled, "2021-03-20 10:00:00")])
+    before = site.count_jobs()
+    duplicate = site.find_job("2021-01")
+    site.put("2021/03/again.csv", [job(duplicate, "2021-03-20 10:00:00")])
     run = site.wait_for_run(4)
     assert run["status"] == "FAILURE"
-    assert site.facts() == before
+    assert site.count_jobs() == before
     page.goto(f"{site.address}/runs/{run['runId']}")
     expect(page.get_by_text("was not published, nothing was changed").first).to_be_visible()
-    page.wait_for_timeout(CHART_MOVES)
+    page.wait_for_timeout(CHART_ANIMATION_MS)
     shoot("11-failed-run")
     page.goto(f"{site.address}/assets/scx/{STAGING}?view=checks&checkDetail=unique_job_id")
     expect(_check(page, "unique_job_id")).to_contain_text("Failed")
-    expect(page.get_by_text(f"job_id {doubled} stands in 2021-01 and in 2021-03").first).to_be_visible()
+    expect(page.get_by_text(f"job_id {duplicate} occurs in 2021-01 and in 2021-03").first).to_be_visible()
     shoot("12-failed-check")
     page.goto(f"{site.address}/assets/scx/{FACTS}?view=partitions&partition=2021-03")
     expect(page.get_by_text("failed, and did not materialize this asset")).to_be_visible()
     expect(page.locator("tr").filter(has_text="dagster/partition_row_count")).to_contain_text(
         str(before["2021-03"])
     )
-    shoot("13-earlier-rows-stand")
+    shoot("13-previous-rows-kept")
 
 
-def test_the_list_of_runs_tells_the_whole_story(page: Page, site: Site, shoot: Shoot) -> None:
+def test_the_list_of_runs_shows_every_run_with_its_status(page: Page, site: Site, shoot: Shoot) -> None:
     page.goto(f"{site.address}/runs")
     expect(page.get_by_text("4 partitions", exact=True)).to_be_visible()
     expect(page.get_by_text("Failure", exact=True).first).to_be_visible()

@@ -1,5 +1,7 @@
-"""The page of the warehouse's resource in the Dagster UI: what it shows of a Redshift's URL, and that no password is sent to it.
-Which values there are of each engine, and what a run does with them, is in orchestration/."""
+"""The page of the warehouse resource in the Dagster UI: what it shows of a Redshift URL, and that no password is sent to it.
+
+The values of each engine, and how a run uses them, are tested in orchestration/.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ LIMITS = {"statement_timeout": "60", "lock_timeout": "7", "memory_limit": "300MB
 
 @pytest.fixture(scope="module")
 def site(chromium: str, s3: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The UI with the URL of a server that nobody need reach, in place of the folder's own site."""
+    """Start the UI with the URL of a server that is never connected to, instead of the shared site."""
     settings = {f"SCX_{name.upper()}": value for name, value in LIMITS.items()}
     with dagster_dev(
         tmp_path_factory.mktemp("resources"),
@@ -40,24 +42,24 @@ def site(chromium: str, s3: S3Server, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @contextmanager
-def answers(page: Page) -> Iterator[list[str]]:
-    """All that the server tells the page, over HTTP and by web sockets."""
-    told: list[str] = []
+def record_responses(page: Page) -> Iterator[list[str]]:
+    """Record everything that the server sends to the page, by HTTP and web sockets."""
+    received: list[str] = []
 
     def listen(response: Response) -> None:
         if response.request.resource_type in ("fetch", "xhr", "document"):
-            told.append(response.text())
+            received.append(response.text())
 
     page.on("response", listen)
-    page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: told.append(str(frame))))
-    yield told
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: received.append(str(frame))))
+    yield received
     page.remove_listener("response", listen)
 
 
-def test_the_resource_shows_what_is_no_secret_of_the_url_and_nothing_tells_the_password(
+def test_the_resource_shows_connection_info_and_never_the_password(
     page: Page, site: Site, shoot: Shoot
 ) -> None:
-    with answers(page) as told:
+    with record_responses(page) as received:
         page.goto(site.address + RESOURCE)
         page.set_viewport_size({"width": 1600, "height": 1900})
         for name, value in {**SHOWN, **LIMITS}.items():
@@ -74,7 +76,7 @@ def test_the_resource_shows_what_is_no_secret_of_the_url_and_nothing_tells_the_p
             page.goto(site.address + path)
             page.wait_for_load_state("networkidle")
             seen.append(page.content())
-    everything = "\n".join([*told, *seen])
+    everything = "\n".join([*received, *seen])
     assert SHOWN["host"] in everything
     for secret in (PASSWORD, quote(PASSWORD, safe=""), "pl4nted"):
         assert secret not in everything

@@ -1,5 +1,7 @@
-"""The story of the songplays star in the Dagster UI: songs first, then months, late songs, checks and the report.
-The first star's story is in test_ui.py; how the site is started is in site.py."""
+"""The songplays star in the Dagster UI: songs first, then months, late songs, checks and the report.
+
+The scx star is tested in test_ui.py.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ SENSOR = "/locations/scx_pipeline/sensors/songplays_objects"
 
 @pytest.fixture(scope="module")
 def music(site: Site) -> GeneratedMusic:
-    """What is in the bucket when the story begins: two months of events, and some songs."""
+    """Generate two months of events and some songs before the first test."""
     return site.generate_music(SongplaysOptions(to="2018-10", months=2, events=2000, songs=60, matching=12))
 
 
@@ -38,16 +40,16 @@ def test_the_graph_has_two_sources_and_joins_them_in_the_fact(
     page: Page, site: Site, shoot: Shoot, music: GeneratedMusic
 ) -> None:
     page.goto(site.address + GROUP)
-    roads = [
+    paths = [
         ("song_data", "staging_songs", "songs", "songplays", "report"),
         ("song_data", "staging_songs", "artists", "songplays"),
         ("log_data", "staging_events", "songplays"),
         ("log_data", "staging_events", "users"),
         ("log_data", "staging_events", "time"),
     ]
-    for name in {name for road in roads for name in road}:
+    for name in {name for path in paths for name in path}:
         expect(node(page, name)).to_be_visible()
-    for before, after in (pair for road in roads for pair in pairwise(road)):
+    for before, after in (pair for path in paths for pair in pairwise(path)):
         assert left(node(page, before)) < left(node(page, after))
     expect(node(page, "song_data")).to_contain_text("json")
     shoot("21-songplays-graph")
@@ -65,14 +67,14 @@ def test_the_sensor_loads_songs_first_and_then_the_months(
         ("songplays", "SUCCESS"),
     ]
     counted = "SELECT COUNT(*), COUNT(song_id) FROM songplays.songplays"
-    assert site.music(counted) == [(music.songplays, music.matched)]
-    assert site.music("SELECT COUNT(*) FROM songplays.songs") == [(music.songs,)]
+    assert site.query_songplays(counted) == [(music.songplays, music.matched)]
+    assert site.query_songplays("SELECT COUNT(*) FROM songplays.songs") == [(music.songs,)]
     page.goto(site.address + GROUP)
     expect(node(page, "songs")).to_contain_text("Materialized")
     shoot("22-songplays-loaded")
 
 
-def test_the_page_of_a_table_without_months_shows_its_rows_and_checks(
+def test_the_page_of_an_unpartitioned_table_shows_its_rows_and_checks(
     page: Page, site: Site, shoot: Shoot, music: GeneratedMusic
 ) -> None:
     page.goto(f"{site.address}/assets/songplays/songs")
@@ -89,15 +91,15 @@ def test_the_page_of_a_table_without_months_shows_its_rows_and_checks(
     shoot("24-songs-checks")
 
 
-def test_a_late_song_shows_exactly_the_month_that_it_makes_stale(
+def test_a_late_song_marks_exactly_its_month_as_stale(
     page: Page, site: Site, shoot: Shoot, music: GeneratedMusic
 ) -> None:
-    """Made by hand, with the sensor off; what the sensor asks for after it is tested in orchestration/."""
+    """Materialized by hand, with the sensor off; the sensor's requests are tested in orchestration/."""
     page.goto(site.address + SENSOR)
     expect(page.get_by_role("checkbox")).to_be_checked()
     page.get_by_role("checkbox").press("Space")
     expect(page.get_by_role("checkbox")).not_to_be_checked()
-    [(title, artist, length)] = site.music(PLAYED_IN_ONE_MONTH)
+    [(title, artist, length)] = site.query_songplays(PLAYED_IN_ONE_MONTH)
     document = song("SOLATE", artist_id="ARLATE", artist_name=artist, title=title, duration=length)
     obstore.put(site.store, f"{SONGS}L/A/T/TRLATE.json", json.dumps(document).encode())
     page.goto(site.address + REFRESH)
@@ -110,7 +112,7 @@ def test_a_late_song_shows_exactly_the_month_that_it_makes_stale(
     shoot("25-stale-month")
 
 
-def test_the_report_answers_with_charts_and_tables(page: Page, site: Site, shoot: Shoot) -> None:
+def test_the_report_shows_charts_and_tables(page: Page, site: Site, shoot: Shoot) -> None:
     page.goto(f"{site.address}/assets/songplays/report")
     reports = ("__ASSET_JOB",)
     before = len([run for run in site.runs() if run["jobName"] in reports])
@@ -125,7 +127,7 @@ def test_the_report_answers_with_charts_and_tables(page: Page, site: Site, shoot
     shoot("26-songplays-report")
     page.set_viewport_size({"width": 1600, "height": 1000})
     page.locator("tr").filter(has_text="most_played_songs chart").get_by_text("[Show Markdown]").click()
-    chart = page.get_by_role("img", name="The most played songs")
+    chart = page.get_by_role("img", name="Most played songs")
     expect(chart).to_be_visible()
     assert chart.evaluate("image => image.naturalWidth") > 500
     shoot("27-songplays-chart")

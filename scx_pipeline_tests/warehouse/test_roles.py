@@ -1,5 +1,7 @@
-"""Who may do what: one loads and may do no more, the other reads the stars' tables and nothing else.
-The statements that make it so are the project's own files, which every database of the tests is made with."""
+"""The roles: the loader may only load, and the analyst may only read the stars' tables.
+
+Every test database is created with the project's own roles files.
+"""
 
 from __future__ import annotations
 
@@ -15,78 +17,87 @@ from psycopg2.extensions import cursor
 
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.reporting.queries import run_query
-from scx_pipeline.services.doctor import _warehouse as examine_warehouse
+from scx_pipeline.services.check_list import doctor_context
+from scx_pipeline.services.warehouse_checks import check_write_access
 from scx_pipeline.settings import Settings
 from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline.warehouse.open_warehouse import open_warehouse
 from scx_pipeline.warehouse.session import Session
 from scx_pipeline_tests.loading.test_tables import WIDER
 from scx_pipeline_tests.support import engines
-from scx_pipeline_tests.support.load_env import APRIL, MARCH, World, edited_star, folder_world, job, scx_star
+from scx_pipeline_tests.support.load_env import (
+    APRIL,
+    MARCH,
+    LoadEnv,
+    create_load_env,
+    edited_star,
+    job,
+    scx_star,
+)
 from scx_pipeline_tests.support.redshift.cluster import statements
 from scx_pipeline_tests.support.redshift.server import ADMIN, READER, USER, StandIn
-from scx_pipeline_tests.support.sensor_env import SensorWorld, readings
+from scx_pipeline_tests.support.sensor_env import SensorEnv, readings
 from scx_pipeline_tests.support.servers.postgres import ANALYST, ROLES, PostgresServer
 
-pytestmark = pytest.mark.whoever_reads
+pytestmark = pytest.mark.reader_independent
 Ask = Callable[[Callable[[Session], Any]], Any]
 
 
 @pytest.fixture
-def analyst(request: pytest.FixtureRequest, place: tuple[str, str]) -> Ask:
-    """What asks the warehouse as the one who only reads; of a DuckDB file, by a session that only reads."""
-    url = place[1]
+def analyst(request: pytest.FixtureRequest, load_urls: tuple[str, str]) -> Ask:
+    """Provide queries as the analyst; on a DuckDB file, by a read-only session."""
+    url = load_urls[1]
     if url.startswith("postgresql://"):
         url = request.getfixturevalue("postgres").url("dev", ANALYST)
     elif url.startswith("redshift://"):
         url = request.getfixturevalue("redshift").url(READER)
 
     def ask(what: Callable[[Session], Any]) -> Any:
-        with open_warehouse(url, Limits()).reading() as session:
+        with open_warehouse(url, Limits()).open_loaded() as session:
             return what(session)
 
     return ask
 
 
 def answer(session: Session) -> list[tuple[Any, ...]]:
-    """The answer to the analysts' own query."""
+    """Return the result of the analysts' query."""
     frame = run_query(session, scx_star(), "user_211_in_2021")
     return [tuple(row) for row in frame.itertuples(index=False)]
 
 
-def put(world: World, *days: str) -> None:
+def put(load_env: LoadEnv, *days: str) -> None:
     for number, day in enumerate(days):
-        world.put(f"2021/{day[:2]}/{day}.csv", [job(int(day[:2]) * 100 + number, f"2021-{day} 10:00:00")])
+        load_env.put(f"2021/{day[:2]}/{day}.csv", [job(int(day[:2]) * 100 + number, f"2021-{day} 10:00:00")])
 
 
-# ------------------------------------------------------------------ who reads
+# The analyst
 
 
-def test_the_analysts_query_runs_after_every_load(world: World, analyst: Ask, tmp_path: Path) -> None:
-    put(world, "03-05", "04-05")
-    world.load(MARCH, APRIL)
+def test_the_analysts_query_runs_after_every_load(load_env: LoadEnv, analyst: Ask, tmp_path: Path) -> None:
+    put(load_env, "03-05", "04-05")
+    load_env.load(MARCH, APRIL)
     assert analyst(answer) == [(2021, 3, "city", 1), (2021, 4, "city", 1)]
-    put(world, "03-05", "03-06")
-    world.load(MARCH)
+    put(load_env, "03-05", "03-06")
+    load_env.load(MARCH)
     assert analyst(answer) == [(2021, 3, "city", 2), (2021, 4, "city", 1)]
-    world.compiled = edited_star(tmp_path, WIDER)  # tables are dropped, and made anew
-    world.load("2020-01", APRIL)
+    load_env.compiled = edited_star(tmp_path, WIDER)  # tables are dropped and created again
+    load_env.load("2020-01", APRIL)
     assert analyst(answer) == [(2021, 3, "city", 2), (2021, 4, "city", 1)]
 
 
-def test_months_that_were_swapped_in_are_read(sensors: SensorWorld, analyst: Ask) -> None:
+def test_the_analyst_reads_swapped_in_months(sensor_env: SensorEnv, analyst: Ask) -> None:
     for files in ("ab", "abc"):
         for letter in files:
             minute = f"2023-01-01 00:0{files.index(letter)}"
-            sensors.put_minute(minute, readings(minute, letter))
-        sensors.january()
+            sensor_env.put_minute(minute, readings(minute, letter))
+        sensor_env.january()
         [(count,)] = analyst(lambda session: session.rows("SELECT COUNT(*) FROM dwh.data_sample"))
-        assert count == len(sensors.readings()) > 0
+        assert count == len(sensor_env.readings()) > 0
 
 
 @contextmanager
 def session(redshift: StandIn, user: str = USER) -> Iterator[cursor]:
-    """A cursor of a stand-in's user, in which every statement commits by itself."""
+    """Open a cursor of a stand-in's user that commits each statement."""
     url = redshift.url(user).replace("redshift://", "postgresql://")
     with closing(psycopg2.connect(url)) as con, con.cursor() as run:
         con.autocommit = True
@@ -108,29 +119,31 @@ OF_SERVERS = (
 )
 
 
-def test_the_analyst_may_do_nothing_else(world: World, analyst: Ask) -> None:
-    put(world, "03-05")
-    world.load(MARCH)
-    before = world.snapshot()
-    for sql in FORBIDDEN if world.warehouse_url.startswith("duckdb") else (*FORBIDDEN, *OF_SERVERS):
+def test_the_analyst_may_do_nothing_but_read(load_env: LoadEnv, analyst: Ask) -> None:
+    put(load_env, "03-05")
+    load_env.load(MARCH)
+    before = load_env.snapshot()
+    for sql in FORBIDDEN if load_env.warehouse_url.startswith("duckdb") else (*FORBIDDEN, *OF_SERVERS):
         with pytest.raises(WarehouseError, match="permission denied|read-only"):
             analyst(lambda session, sql=sql: session.execute(sql))
-    assert world.snapshot() == before
+    assert load_env.snapshot() == before
 
 
-# PostgreSQL's settings keep the analyst from it first; his rights must do so as well.
+# PostgreSQL's settings prevent these first; the analyst's missing rights must prevent them as well.
 @pytest.mark.postgres
 @pytest.mark.parametrize("sql", [*FORBIDDEN, *OF_SERVERS])
-def test_the_analysts_rights_hold_without_the_settings(pg: World, postgres: PostgresServer, sql: str) -> None:
-    put(pg, "03-05")
-    pg.load(MARCH)
+def test_the_analyst_lacks_rights_even_without_the_settings(
+    postgres_env: LoadEnv, postgres: PostgresServer, sql: str
+) -> None:
+    put(postgres_env, "03-05")
+    postgres_env.load(MARCH)
     with postgres.superuser("dev") as run:
         run.execute(f"SET ROLE {ANALYST}")
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             run.execute(sql)
 
 
-# ------------------------------------------------------------------ who loads
+# The loader
 
 TOO_MUCH = ("CREATE SCHEMA mine", "CREATE DATABASE mine", "GRANT ALL ON DATABASE dev TO PUBLIC")
 
@@ -139,7 +152,7 @@ TOO_MUCH = ("CREATE SCHEMA mine", "CREATE DATABASE mine", "GRANT ALL ON DATABASE
 @pytest.mark.parametrize(
     "sql", [*TOO_MUCH, "CREATE ROLE mine", "COPY (SELECT 1) TO PROGRAM 'true'", "DROP SCHEMA dwh"]
 )
-def test_who_loads_into_postgres_may_do_no_more(postgres_url: str, sql: str) -> None:
+def test_the_loader_of_postgres_may_only_load(postgres_url: str, sql: str) -> None:
     with closing(psycopg2.connect(postgres_url)) as con, con.cursor() as run:
         con.autocommit = True
         if sql.startswith("GRANT"):  # which PostgreSQL answers by a warning
@@ -151,57 +164,57 @@ def test_who_loads_into_postgres_may_do_no_more(postgres_url: str, sql: str) -> 
 
 
 @pytest.mark.parametrize("sql", ["CREATE SCHEMA mine", "CREATE USER mine PASSWORD DISABLE"])
-def test_who_loads_into_redshift_may_do_no_more(redshift: StandIn, sql: str) -> None:
+def test_the_loader_of_redshift_may_only_load(redshift: StandIn, sql: str) -> None:
     with session(redshift) as run, pytest.raises(psycopg2.errors.InsufficientPrivilege):
         run.execute(sql)
 
 
 @pytest.mark.parametrize("engine", engines.SERVERS)
-def test_a_star_that_was_added_later_needs_the_roles_anew(
+def test_a_star_added_later_requires_the_roles_statements_again(
     request: pytest.FixtureRequest, tmp_path: Path, engine: str
 ) -> None:
-    world = folder_world(tmp_path, request.getfixturevalue(f"{engine}_url"))
-    put(world, "03-05")
-    star = world.compiled.star.model_copy(update={"schema_name": "elsewhere"})
-    world.compiled = replace(world.compiled, star=star)
+    load_env = create_load_env(tmp_path, request.getfixturevalue(f"{engine}_url"))
+    put(load_env, "03-05")
+    star = load_env.compiled.star.model_copy(update={"schema_name": "elsewhere"})
+    load_env.compiled = replace(load_env.compiled, star=star)
     with pytest.raises(WarehouseError) as caught:
-        world.load(MARCH)
+        load_env.load(MARCH)
     assert str(caught.value) == (
-        "there is no schema elsewhere, and this user may not create one: have an administrator run what `scx roles` prints "
+        "the schema elsewhere does not exist, and this user may not create it: have an administrator run what `scx roles` prints "
         "(again, after a star was added); nothing was changed"
     )
 
 
-# ------------------------------------------------------------------ scx doctor, and the statements themselves
+# scx doctor, and the statements
 
 
-def test_doctor_is_content_with_who_loads(world: World) -> None:
-    found = examine_warehouse(Settings(warehouse_url=world.warehouse_url))
+def test_doctor_accepts_the_loader(load_env: LoadEnv) -> None:
+    found = check_write_access(doctor_context(Settings(warehouse_url=load_env.warehouse_url)))
     assert "may create tables in dwh, public, songplays, and load rows" in found
-    with world.warehouse.reader() as session:
+    with load_env.warehouse.open_if_loaded() as session:
         assert session is None, "nothing stays of the trial"
 
 
 @pytest.mark.postgres
-def test_doctor_says_what_to_run_where_a_schema_is_missing_or_closed(
-    pg: World, postgres: PostgresServer
+def test_doctor_reports_what_to_run_if_a_schema_is_missing_or_not_writable(
+    postgres_env: LoadEnv, postgres: PostgresServer
 ) -> None:
     with postgres.superuser("dev") as run:
         run.execute("REVOKE CREATE ON SCHEMA songplays FROM scx_loader")
     with pytest.raises(WarehouseError, match="permission denied for schema songplays .*`scx roles`"):
-        examine_warehouse(Settings(warehouse_url=pg.warehouse_url))
+        check_write_access(doctor_context(Settings(warehouse_url=postgres_env.warehouse_url)))
     with postgres.superuser("dev") as run:
         run.execute("DROP SCHEMA songplays")
-    with pytest.raises(WarehouseError, match="there is no schema songplays, .*`scx roles`"):
-        examine_warehouse(Settings(warehouse_url=pg.warehouse_url))
+    with pytest.raises(WarehouseError, match="the schema songplays does not exist, .*`scx roles`"):
+        check_write_access(doctor_context(Settings(warehouse_url=postgres_env.warehouse_url)))
 
 
 @pytest.mark.postgres
-def test_the_statements_of_postgres_may_be_run_again_and_by_the_databases_owner(
-    pg: World, postgres: PostgresServer
+def test_the_roles_statements_of_postgres_are_repeatable_and_run_by_the_databases_owner(
+    postgres_env: LoadEnv, postgres: PostgresServer
 ) -> None:
-    put(pg, "03-05")
-    pg.load(MARCH)
+    put(postgres_env, "03-05")
+    postgres_env.load(MARCH)
     sql = (ROLES / "postgresql.sql").read_text("utf-8")
     with postgres.superuser("dev") as run:
         run.execute(sql)
@@ -218,11 +231,11 @@ def test_the_statements_of_postgres_may_be_run_again_and_by_the_databases_owner(
         assert run.fetchall() == [(True,)]
         run.execute("SELECT FROM pg_auth_members WHERE member = 'boss'::regrole AND inherit_option")
         assert not run.rowcount
-    put(pg, "03-05", "03-06")
-    assert pg.load(MARCH).loaded == 2
+    put(postgres_env, "03-05", "03-06")
+    assert postgres_env.load(MARCH).loaded == 2
 
 
-def test_the_statements_of_redshift_may_be_run_again_but_for_its_users(redshift: StandIn) -> None:
+def test_the_roles_statements_of_redshift_are_repeatable_except_for_users(redshift: StandIn) -> None:
     with session(redshift, ADMIN) as run:
         for sql in statements():
             if sql.startswith("CREATE USER"):

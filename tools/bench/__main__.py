@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from scx_pipeline.cli.rendering import out, table
+from scx_pipeline.cli.rendering import format_table, out
 from tools.bench.exactness import exactness
 from tools.bench.lakes import lakes
 from tools.bench.measure import Failed, Result
@@ -91,7 +91,9 @@ def main() -> int:
         )
         for item in results
     ]
-    out.print(table("measured in one run", ["what", "measured", "unit", "at most", "kept", "seconds"], rows))
+    out.print(
+        format_table("measured in one run", ["what", "measured", "unit", "at most", "kept", "seconds"], rows)
+    )
     return 0 if all(item.kept for item in results) else 1
 
 

@@ -18,10 +18,10 @@ LOAD = """
 import json, sys
 from dataclasses import asdict
 from pathlib import Path
-from scx_pipeline import cli
-from scx_pipeline.engine import csvparser
+from scx_pipeline.cli.main import console
+from scx_pipeline.parsing.csv import csv_parser
 notes, mode = Path(sys.argv[1]), sys.argv[2]
-count = csvparser.count_records
+count = csv_parser.count_records
 known = dict(map(json.loads, notes.read_text().splitlines())) if mode == "trust" else {}
 def noted(stream, *facts):
     found = count(stream, *facts)
@@ -29,18 +29,18 @@ def noted(stream, *facts):
         file.write(json.dumps([stream.name, asdict(found)]) + "\\n")
     return found
 if mode == "note":
-    csvparser.count_records = noted
+    csv_parser.count_records = noted
 elif mode == "trust":
-    csvparser.count_records = lambda stream, *facts: csvparser.RecordCount(**known[stream.name])
+    csv_parser.count_records = lambda stream, *facts: csv_parser.RecordCount(**known[stream.name])
 sys.argv[1:] = ["load", "scx", "--all"]
-cli.console()
+console()
 """
 ROWS = 2_000_000
 MONTH = "2021-01"
 
 
 def exactness(bench: Bench) -> Iterator[Result]:
-    """A load on DuckDB that counts the records of every CSV file by their bytes, against one that is told the counts; and
+    """A load on DuckDB that counts the records of every CSV file by their bytes, against one that is given the counts; and
     the peak memory of loads of files with millions of bad rows, long bad rows, and quoted texts that look like rows."""
     options = ("--to", "2022-12", "--months", "24", "--jobs", str(min(bench.rows, ROWS)))
     bucket, notes = bench.bucket("exact", *options), bench.folder / "counts.json"
@@ -53,7 +53,7 @@ def exactness(bench: Bench) -> Iterator[Result]:
     load("note")
     pairs = [(load("count"), load("trust")) for _ in range(bench.repeats)]
     ours, other = (median(seconds) for seconds in zip(*pairs, strict=True))
-    yield Result("a load that counts records / one that is told the counts", ours, other, 1.05)
+    yield Result("a load that counts records / one that is given the counts", ours, other, 1.05)
     for name, content in FILES.items():
         yield Result(f"peak memory, {name}", _peak(bench, content), None, 1024, "MiB")
 

@@ -42,8 +42,8 @@ def start_spark() -> SparkSession:
     return session
 
 
-def tell_started() -> None:
-    """Print how long it took from this process's start until now, for whoever times it."""
+def print_start_seconds() -> None:
+    """Print the seconds since this process started, for the process that measures it."""
     print(json.dumps({"started": time.time() - psutil.Process().create_time()}), flush=True)
 
 
@@ -55,8 +55,8 @@ def build(bucket_url: str, lake: str, engine: LakeEngine) -> None:
     if plan_build(compiled, bucket, lake).unpartitioned:
         builder.refresh()
     changed = plan_build(compiled, bucket, lake).changed
-    for span in contiguous_ranges([item.month for item in changed]):
-        builder.load(span)
+    for months in contiguous_ranges([item.month for item in changed]):
+        builder.load(months)
 
 
 def main() -> None:
@@ -65,7 +65,7 @@ def main() -> None:
     engine: LakeEngine = (
         SparkLakeEngine(start_spark(), limits) if kind == "spark" else DuckDBLakeEngine(limits)
     )
-    tell_started()
+    print_start_seconds()
     build(bucket_url, lake, engine)
 
 

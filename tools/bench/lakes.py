@@ -1,5 +1,5 @@
 """The scenario `lake`: the lake of songplays by DuckDB, by Spark, and as the original made it by Spark; on two cores each.
-What their processes do is in `lake_build` and `original_lake`."""
+Each build runs in its own process."""
 
 from __future__ import annotations
 
@@ -51,16 +51,16 @@ class Taken:
 
 
 def lakes(bench: Bench) -> Iterator[Result]:
-    """A lake of songplays out of the raw log, at 1, 10 and 100 times the public music data, by three ways, each in fresh
-    processes and on two cores: the embedded DuckDB, Spark by the same builder (`local[2]`, one application), and Spark as
-    the original project did it, which reads everything, writes everything anew, and neither checks, rejects nor accounts
-    for anything. Then one day's file of the newest month changes: ours make that month anew, the original's way all.
+    """Builds of the songplays lake from the raw log, at 1, 10 and 100 times the public music data, in three ways, each in
+    new processes on two cores: the embedded DuckDB, Spark with the same builder (`local[2]`, one application), and Spark
+    as in the original project, which reads and rewrites everything and has no checks, rejected rows or row counts.
+    Then one day's file of the latest month changes: this project rebuilds that month, the original's way rebuilds all.
 
-    Times are from a process's start to its exit, the JVM's included, at 1 times the median of three; memory is that of all
-    processes of a way together. Songs lie in a folder for each year and artist, as the original has them: at 100 times, to
-    write these thousands of files takes its way almost half of its time.
-    What a further event takes is the slope between the two largest sizes: where Spark's is not below DuckDB's, there is no
-    size at which it pays on one machine, and what it is for is more than one.
+    Times are from the start of a process to its exit, including the JVM's; at 1 times, the median of three. Memory is that
+    of all processes of a way together. Songs are stored in one folder per year and artist, as in the original: at 100
+    times, the original's way spends almost half of its time on writing these thousands of files.
+    The time of a further event is the slope between the two largest sizes. As long as Spark's is not below DuckDB's, Spark
+    is not faster at any size on one machine; it is meant for several machines.
     """
     reason = absent()
     if reason is not None:
@@ -105,7 +105,7 @@ class World:
         self.day = self.bucket / f"log_data/{TO.replace('-', '/')}/{TO}-15-events.json"
 
     def _generate(self) -> dict[str, int]:
-        """Write the bucket anew; the rows that its lake must have, by table."""
+        """Rewrite the bucket, and return the row counts that its lake must have, by table."""
         import obstore.store
 
         from scx_pipeline.samples.songplays.songplays_bucket import SongplaysOptions, generate
@@ -141,8 +141,8 @@ class World:
         module, *kind = WAYS[way]
         command = [sys.executable, "-m", module, *kind, self.bucket.as_uri(), self._lake(way).as_uri()]
         timing = run(command, {}, watch=True)
-        told = f"{self.size.name}, {way}: {timing.seconds:.1f} s, {_started(timing):.1f} s of it the start"
-        out.print(f"{told}; {timing.peak_mb:,.0f} MB", markup=False, highlight=False)
+        times = f"{self.size.name}, {way}: {timing.seconds:.1f} s, of which {_start_seconds(timing):.1f} s to start"
+        out.print(f"{times}; {timing.peak_mb:,.0f} MB", markup=False, highlight=False)
         return timing
 
     def _lake(self, way: str) -> Path:
@@ -161,9 +161,9 @@ class World:
             self.day.write_bytes(before)
 
     def _compare(self, fewer: Mapping[str, int]) -> None:
-        """Count the rows that our lakes have too many or too few. After a change, of the tables that tell of it."""
+        """Count the missing and the surplus rows of our lakes; after a change, of the changed tables only."""
         for way in (DUCKDB, SPARK):
-            found = _standing(self._lake(way))
+            found = _rows_by_table(self._lake(way))
             for table, rows in self.expected.items():
                 if table in fewer or not fewer:
                     self.wrong += abs(found[table] - (rows - fewer.get(table, 0)))
@@ -182,20 +182,20 @@ class World:
             for way, other in PAIRS:
                 yield _ratio(f"{head}, {what}: {way} / {other}", of[way], of[other])
         rows = ", ".join(f"{way} {count:,}" for way, count in self.written.items())
-        told = f"rows written: {rows} (no staging tables)"
+        note = f"rows written: {rows} (no staging tables)"
         yield Result(
-            f"{head}: rows of ours that differ from the generated", self.wrong, None, 0, "rows", told
+            f"{head}: rows of ours that differ from the generated", self.wrong, None, 0, "rows", note
         )
 
 
-def _standing(lake: Path) -> dict[str, int]:
+def _rows_by_table(lake: Path) -> dict[str, int]:
     """The rows of each table that a lake's manifest lists."""
     from scx_pipeline.lake.format.lake_store import open_lake_store
     from scx_pipeline.lake.format.manifest import read_manifest
 
     manifest = read_manifest(open_lake_store(lake.as_uri(), "songplays"), "songplays")
     names = (*TABLES, "staging_events", "staging_songs")
-    return {name: sum(item.rows for item in manifest.of(name)) for name in names}
+    return {name: sum(item.rows for item in manifest.select_files(name)) for name in names}
 
 
 def _rows(folder: Path) -> int:
@@ -205,12 +205,12 @@ def _rows(folder: Path) -> int:
 
 
 def _ratio(name: str, ours: Sequence[Timing], other: Sequence[Timing]) -> Result:
-    return Result(name, _seconds(ours), _seconds(other), None, note=f"{_told(ours)} / {_told(other)}")
+    return Result(name, _seconds(ours), _seconds(other), None, note=f"{_describe(ours)} / {_describe(other)}")
 
 
-def _told(timings: Sequence[Timing]) -> str:
-    """The seconds, those of the start apart, and the memory."""
-    start = median(_started(item) for item in timings)
+def _describe(timings: Sequence[Timing]) -> str:
+    """Return the seconds, in total and to start, and the memory."""
+    start = median(_start_seconds(item) for item in timings)
     peak = max(item.peak_mb for item in timings)
     return f"{_seconds(timings):.1f} s ({start:.1f} s to start; {peak:,.0f} MB)"
 
@@ -219,8 +219,8 @@ def _seconds(timings: Sequence[Timing]) -> float:
     return median(item.seconds for item in timings)
 
 
-def _started(timing: Timing) -> float:
-    """How long a process took until it could begin, as it told."""
+def _start_seconds(timing: Timing) -> float:
+    """Return the seconds that a process needed to start, from its output."""
     line = next(line for line in timing.output.splitlines() if line.startswith('{"started"'))
     return float(json.loads(line)["started"])
 

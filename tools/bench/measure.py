@@ -65,7 +65,7 @@ def run(
 ) -> Timing:
     """Run a command to its end and time it; Failed with its output unless it exits with one of the codes. Watched, its
     peak is that of all processes that it starts, together."""
-    begun = time.monotonic()
+    started = time.monotonic()
     process = subprocess.Popen(
         list(command), env=_environment(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
@@ -73,7 +73,7 @@ def run(
     with watched(process.pid) if watch else nullcontext(Peak()) as tree:
         output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.monotonic() - begun
+    seconds = time.monotonic() - started
     if os.waitstatus_to_exitcode(status) not in codes:
         raise Failed(f"{' '.join(command)} failed:\n{output.decode()}")
     peak = usage.ru_maxrss / (1e3 if sys.platform != "darwin" else 1e6)

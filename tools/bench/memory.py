@@ -1,5 +1,5 @@
-"""The memory of a command with all processes that it starts: a JVM beside Python, and that one's workers.
-What is timed is in `measure`."""
+"""The memory of a command together with all processes that it starts, such as a JVM and its Python workers.
+Their sizes are sampled while the command runs."""
 
 from __future__ import annotations
 

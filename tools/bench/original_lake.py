@@ -1,12 +1,12 @@
-"""A process of the scenario `lake`: the lake as the original made it, all of it anew, by Spark on two cores.
-It checks nothing, rejects nothing, and tells of no object what became of it; ours is in `lake_build`."""
+"""A process of the scenario `lake`: the complete lake, rebuilt as the original project did, by Spark on two cores.
+It checks nothing, rejects nothing, and does not record what became of each object."""
 
 from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING
 
-from tools.bench.lake_build import start_spark, tell_started
+from tools.bench.lake_build import print_start_seconds, start_spark
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -55,7 +55,7 @@ def build(spark: SparkSession, bucket: str, lake: str) -> None:
 def main() -> None:
     bucket, lake = sys.argv[1:]
     spark = start_spark()
-    tell_started()
+    print_start_seconds()
     build(spark, bucket, lake)
 
 

@@ -52,7 +52,7 @@ KILLS = 10
 UPLOAD = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from scx_pipeline.engine.objects import open_bucket
+from scx_pipeline.storage.bucket import open_bucket
 source, target = (open_bucket(url).store for url in sys.argv[1:])
 with ThreadPoolExecutor(16) as pool:
     for page in source.list(chunk_size=5000):
@@ -69,27 +69,32 @@ SONGS = 400_000
 # Prints what a run of one more month takes: the median of several, the first one, which imports, left out.
 RUNS = """
 import statistics, time
-from scx_pipeline import cli
+from scx_pipeline.cli.main import collect_garbage_less_often
+from scx_pipeline.declarations.star_folder import load_star, stars_folder
+from scx_pipeline.model.calendar import Month, MonthRange
 from scx_pipeline.orchestration.execute import open_runner
-from scx_pipeline.spec import Month, MonthRange
-cli.collect_garbage_less_often()
+from scx_pipeline.settings import read_settings
+collect_garbage_less_often()
 seconds = []
-with open_runner(cli.find_star("scx"), cli.read_settings(), lambda message: None) as run:
+with open_runner(load_star(stars_folder() / "scx"), read_settings(), lambda message: None) as run:
     for month in range(1, 9):
-        begun = time.monotonic()
+        started = time.monotonic()
         assert run(MonthRange(Month(2021, month), Month(2021, month))).success
-        seconds.append(time.monotonic() - begun)
+        seconds.append(time.monotonic() - started)
 print(statistics.median(seconds[1:]))
 """
 
 
-# Makes the tables without months anew, and nothing else.
+# Rebuilds the unpartitioned tables, and nothing else.
 REFRESH = """
-from scx_pipeline import cli
+from scx_pipeline.cli.main import collect_garbage_less_often
+from scx_pipeline.declarations.star_folder import load_star, stars_folder
+from scx_pipeline.model.calendar import UNPARTITIONED
 from scx_pipeline.orchestration.execute import open_runner
-cli.collect_garbage_less_often()
-with open_runner(cli.find_star("songplays"), cli.read_settings(), lambda message: None) as run:
-    assert run(None).success
+from scx_pipeline.settings import read_settings
+collect_garbage_less_often()
+with open_runner(load_star(stars_folder() / "songplays"), read_settings(), lambda message: None) as run:
+    assert run(UNPARTITIONED).success
 """
 
 
@@ -142,8 +147,8 @@ def whole_load_duckdb(bench: Bench) -> Iterator[Result]:
 
 
 def music(bench: Bench) -> Iterator[Result]:
-    """Events published and checked on DuckDB, against DuckDB's own read_json into one typed table; and hundreds of
-    thousands of songs, a file each, that stand as they are."""
+    """Events published and checked on DuckDB, against DuckDB's own read_json into one typed table; and a load
+    without changes of hundreds of thousands of songs, one file each."""
     options = ("--to", "2022-12", "--months", "24", "--events", str(bench.rows), "--songs", str(SONGS))
     bucket = bench.bucket("music", *options, "--matching", "2000", star="songplays")
     home = bench.fresh_home(bucket)
@@ -191,15 +196,14 @@ def sensors(bench: Bench) -> Iterator[Result]:
     """Tens of thousands of small Parquet files, published and checked: on DuckDB against its own INSERT of the same files,
     on PostgreSQL against psql's \\copy of one ready binary file of the same rows; and all of it three times more.
 
-    Each side follows a table of the same size that was dropped: on a virtual machine, memory that was never used before
-    is slow for whoever uses it first.
+    Each side follows a table of the same size that was dropped: on a virtual machine, the first use of memory is slow.
     """
     bucket = _readings(bench)
     files = f"{bucket.removeprefix('file://')}/data_sample/*.parquet"
     other = bench.read_alone(READ_PARQUET, READINGS, files)
     ours = run(LOAD_READINGS, bench.fresh_home(bucket))
-    told = f"{READING_FILES:,} Parquet files on DuckDB / INSERT … SELECT FROM read_parquet"
-    yield _compared(told, ours, other, 1.15)
+    name = f"{READING_FILES:,} Parquet files on DuckDB / INSERT … SELECT FROM read_parquet"
+    yield _compared(name, ours, other, 1.15)
     with postgres_server(bench.folder) as server:
         run(LOAD_READINGS, _fresh_database(bench, bucket, server))
         copied = _copy_ready(server, bench.folder / "readings.bin", "dwh.data_sample")
@@ -210,8 +214,8 @@ def sensors(bench: Bench) -> Iterator[Result]:
         size = _size(server)
         again = median_run(3, LOAD_READINGS, home)
         grown = _size(server)
-    told = f"{READING_FILES:,} Parquet files on PostgreSQL / psql \\copy of one binary file"
-    yield _compared(told, first, copied, 1.15)
+    name = f"{READING_FILES:,} Parquet files on PostgreSQL / psql \\copy of one binary file"
+    yield _compared(name, first, copied, 1.15)
     yield Result("peak memory, Parquet files on PostgreSQL", first.peak_mb, None, 400, "MiB")
     yield _compared("the same again / the first time", again, first, 1.0)
     yield Result("the table's size after three reloads / before", grown, size, 1.05)
@@ -229,19 +233,19 @@ def sensors_s3(bench: Bench) -> Iterator[Result]:
 
 
 def kills(bench: Bench) -> Iterator[Result]:
-    """Loads of all readings into PostgreSQL that are killed (-9) at random moments, each followed by a load that is not."""
+    """Loads of all readings into PostgreSQL that are killed (-9) at random times, each followed by an uninterrupted load."""
     wrong = 0
     with postgres_server(bench.folder) as server:
         home = _fresh_database(bench, _readings(bench), server)
         whole = run(LOAD_READINGS, home)
         for number in range(KILLS):
-            moment = random.uniform(0, whole.seconds)
-            kill(LOAD_READINGS, home, moment)
+            seconds = random.uniform(0, whole.seconds)
+            kill(LOAD_READINGS, home, seconds)
             run(LOAD_READINGS, home)
             rows = int(_ask(server, "SELECT count(*) FROM dwh.data_sample"))
             wrong += rows != READING_FILES * READING_ROWS
             out.print(
-                f"kill {number + 1} of {KILLS}, after {moment:.1f} s: {rows:,} rows after the next load"
+                f"kill {number + 1} of {KILLS}, after {seconds:.1f} s: {rows:,} rows after the next load"
             )
     yield Result(f"loads after {KILLS} kills that did not give all rows", wrong, None, 0, "loads")
 
@@ -288,8 +292,8 @@ def _ways(
 
 
 def _way(subject: Subject, name: str, taken: Timing, limit: Timing, note: str = "") -> Result:
-    told = [f"{taken.seconds:.1f} s", f"{taken.peak_mb:,.0f} MiB", *([note] if note else [])]
-    return Result(f"{subject.star}: {name}", taken.seconds, limit.seconds, None, note=", ".join(told))
+    notes = [f"{taken.seconds:.1f} s", f"{taken.peak_mb:,.0f} MiB", *([note] if note else [])]
+    return Result(f"{subject.star}: {name}", taken.seconds, limit.seconds, None, note=", ".join(notes))
 
 
 def _fresh_database(bench: Bench, bucket: str, server: PostgresServer) -> dict[str, str]:

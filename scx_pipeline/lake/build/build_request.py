@@ -1,5 +1,7 @@
-"""What a build job is asked to do, and what it answers, as JSON: so that both may be processes of different machines.
-How a job is started is in `orchestration`; what it does, in `job`."""
+"""The request and the result of a build job as JSON, so that caller and job may run on different machines.
+
+Starting a job does not belong here.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +11,19 @@ from datetime import datetime
 from typing import Any
 
 from scx_pipeline.history.check_result import CheckResult
-from scx_pipeline.storage.compression import UnpackedLimits
 from scx_pipeline.loading.load_report import LoadReport, TableReport
-from scx_pipeline.storage.bucket import DEFAULT_OPTIONS, BucketOptions
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
+from scx_pipeline.storage.bucket import DEFAULT_OPTIONS, BucketOptions
+from scx_pipeline.storage.compression import UnpackedLimits
 from scx_pipeline.warehouse.capabilities import Limits
 
-NO_MONTH = "-"  # in the place of a month, of tables that have none
+NO_MONTH = "-"  # JSON key of unpartitioned tables, instead of a month
 COUNTS = ("objects", "bytes", "read", "loaded", "rejected", "deduplicated", "filtered", "seconds")
 
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """A build of a star's months, or of its tables without months."""
+    """A request to build a star's months, or its unpartitioned tables."""
 
     star: str
     scope: LoadScope
@@ -34,7 +36,7 @@ class BuildRequest:
     def as_json(self) -> dict[str, Any]:
         return {
             "star": self.star,
-            "span": _ends(self.scope),
+            "scope": _scope_as_json(self.scope),
             "bucket": self.bucket,
             "lake": self.lake,
             "run_id": self.run_id,
@@ -49,7 +51,7 @@ class BuildRequest:
         options = BucketOptions(unpacked, found["options"]["retry_seconds"])
         return cls(
             found["star"],
-            _scope(found["span"]),
+            _scope_from_json(found["scope"]),
             found["bucket"],
             found["lake"],
             found["run_id"],
@@ -60,7 +62,7 @@ class BuildRequest:
 
 @dataclass(frozen=True)
 class BuildResult:
-    """How a build ended: its report, and the one line of what went wrong, if anything did."""
+    """The report of a build, and the error message if it failed."""
 
     report: LoadReport | None
     error: str | None = None
@@ -74,10 +76,10 @@ class BuildResult:
 
 
 def report_as_json(report: LoadReport) -> dict[str, Any]:
-    """A report as plain values."""
+    """Return a report as JSON values."""
     return {
         "star": report.star,
-        "span": _ends(report.scope),
+        "scope": _scope_as_json(report.scope),
         "load_id": report.load_id,
         "run_id": report.run_id,
         "started_at": report.started_at.isoformat(),
@@ -85,7 +87,7 @@ def report_as_json(report: LoadReport) -> dict[str, Any]:
         "fingerprints": _by_month(report.fingerprints),
         "objects_by_month": _by_month(report.objects_by_month),
         "stale": _by_month(report.stale),
-        "remade": [report_as_json(part) for part in report.remade],
+        "rebuilt": [report_as_json(part) for part in report.rebuilds],
         "tables": {
             name: {"rows": _by_month(table.rows), "seconds": table.seconds}
             for name, table in report.tables.items()
@@ -95,10 +97,10 @@ def report_as_json(report: LoadReport) -> dict[str, Any]:
 
 
 def report_from_json(found: Mapping[str, Any]) -> LoadReport:
-    """The report of which these are the plain values."""
+    """Return the report that `report_as_json` converted."""
     return LoadReport(
         found["star"],
-        _scope(found["span"]),
+        _scope_from_json(found["scope"]),
         found["load_id"],
         found["run_id"],
         datetime.fromisoformat(found["started_at"]),
@@ -107,8 +109,8 @@ def report_from_json(found: Mapping[str, Any]) -> LoadReport:
         objects_by_month={
             month: (count, size) for month, (count, size) in _months(found["objects_by_month"]).items()
         },
-        stale={month: why for month, why in _months(found["stale"]).items() if month},
-        remade=[report_from_json(part) for part in found["remade"]],
+        stale={month: reason for month, reason in _months(found["stale"]).items() if month},
+        rebuilds=[report_from_json(part) for part in found["rebuilt"]],
         tables={
             name: TableReport(name, _months(table["rows"]), table["seconds"])
             for name, table in found["tables"].items()
@@ -125,9 +127,9 @@ def _months(values: Mapping[str, Any]) -> dict[Month | None, Any]:
     return {None if text == NO_MONTH else Month.parse(text): value for text, value in values.items()}
 
 
-def _ends(scope: LoadScope) -> list[str] | None:
+def _scope_as_json(scope: LoadScope) -> list[str] | None:
     return [str(scope.first), str(scope.last)] if scope else None
 
 
-def _scope(ends: list[str] | None) -> LoadScope:
+def _scope_from_json(ends: list[str] | None) -> LoadScope:
     return MonthRange(Month.parse(ends[0]), Month.parse(ends[1])) if ends else UNPARTITIONED

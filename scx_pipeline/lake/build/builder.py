@@ -1,55 +1,58 @@
-"""A build: a star's objects into its lake, by whichever engine makes the tables.
-What a load does is in `engine.load`, where its tables stand in `tables`, how they become visible in `commit`."""
+"""Builds a star's lake from its source objects, with any lake engine.
+
+How an engine builds a table, and how a transaction commits, do not belong here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from scx_pipeline.loading.loader import Loader
-from scx_pipeline.loading.changes import Plan, LoadedState, compare, list_selection
-from scx_pipeline.loading.load_report import LoadReport, Progress
-from scx_pipeline.storage.bucket import Bucket
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.loading.target import LoadTarget
-from scx_pipeline.lake.format.commit import begin, commit, give_up
 from scx_pipeline.lake.build.lake_engine import LakeEngine
-from scx_pipeline.lake.format.manifest import Manifest, read_manifest
+from scx_pipeline.lake.build.lake_target import LakeTarget
 from scx_pipeline.lake.format.lake_store import LakeStore, open_lake_store
-from scx_pipeline.lake.build.lake_target import LakeTables
+from scx_pipeline.lake.format.manifest import Manifest, read_manifest
+from scx_pipeline.lake.format.transaction import abort, begin_transaction, commit
+from scx_pipeline.loading.changes import LoadedState, PendingChanges, compare_with_loaded, list_selection
+from scx_pipeline.loading.load_report import LoadReport, Progress
+from scx_pipeline.loading.loader import Loader
+from scx_pipeline.loading.target import LoadTarget
+from scx_pipeline.storage.bucket import Bucket
 
 
 class LakeBuilder(Loader):
-    """Builds spans of one star from one bucket in one lake."""
+    """Builds months of one star from one bucket in one lake."""
 
     def __init__(
-        self, compiled: CompiledStar, bucket: Bucket, place: LakeStore, engine: LakeEngine, progress: Progress
+        self, compiled: CompiledStar, bucket: Bucket, store: LakeStore, engine: LakeEngine, progress: Progress
     ) -> None:
-        self.compiled = compiled.in_schema(engine.schema_of(compiled.star))
-        self.bucket, self.place, self.engine, self.progress = bucket, place, engine, progress
+        self.compiled = compiled.in_schema(engine.schema_name(compiled.star))
+        self.bucket, self.store, self.engine, self.progress = bucket, store, engine, progress
 
     def publish(self, work: Callable[[LoadTarget], LoadReport]) -> LoadReport:
-        """Do the work in a turn of its own, and commit. Raises PipelineError, and then the lake is as it was."""
+        """Do the work in a lake transaction and commit it. Raises PipelineError; the lake is unchanged then."""
         star = self.compiled.star
-        transaction = begin(self.place, star.name, self.progress)
+        transaction = begin_transaction(self.store, star.name, self.progress)
         try:
-            with self.engine.open(star.schema_name, self.place) as session:
-                tables = LakeTables(self.compiled, transaction, session)
-                report = work(tables)
-            self.progress("putting files in their places")
-            commit(transaction, tables.new, tables.after)
+            with self.engine.open(star.schema_name, self.store) as session:
+                target = LakeTarget(self.compiled, transaction, session)
+                report = work(target)
+            self.progress("publishing files")
+            commit(transaction, target.new, target.after)
         except BaseException:
-            give_up(transaction, self.progress)
+            abort(transaction, self.progress)
             raise
         return report
 
 
-def plan_build(compiled: CompiledStar, bucket: Bucket, url: str) -> Plan:
-    """List the bucket and compare it with what stands in the lake; nothing is changed."""
+def plan_build(compiled: CompiledStar, bucket: Bucket, url: str) -> PendingChanges:
+    """List the bucket and compare it with the lake. Nothing is changed."""
     selection = list_selection(compiled.star, bucket)
     manifest = read_manifest(open_lake_store(url, compiled.star.name), compiled.star.name)
-    return compare(compiled, selection, loaded_state_of(manifest))
+    return compare_with_loaded(compiled, selection, loaded_state_of(manifest))
 
 
 def loaded_state_of(manifest: Manifest) -> LoadedState:
-    """What stands in a lake, as its manifest says."""
-    return LoadedState(manifest.states, manifest.unpartitioned.state if manifest.unpartitioned else None, manifest.stale)
+    """Return what a lake holds, according to its manifest."""
+    unpartitioned = manifest.unpartitioned.state if manifest.unpartitioned else None
+    return LoadedState(manifest.month_states, unpartitioned, manifest.stale)

@@ -1,5 +1,7 @@
-"""A lake's tables made by an embedded DuckDB, in a scratch file: for one machine, without a server or Java.
-What is made, and in which order, is decided in `tables`."""
+"""The lake engine for one machine: an embedded DuckDB with a scratch file, without a server or Java.
+
+Which tables are built, and in which order, is not decided here.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +11,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scx_pipeline.loading.warehouse_target import BufferStaging
-from scx_pipeline.loading.target import StagingTarget
 from scx_pipeline.lake.build.lake_engine import LakeEngine, LakeSession
-from scx_pipeline.lake.format.manifest import DataFile
 from scx_pipeline.lake.format.lake_store import LakeStore
-from scx_pipeline.lake.format.parquet_reader import local_scan, read_batches, schema_of
+from scx_pipeline.lake.format.manifest import DataFile
+from scx_pipeline.lake.format.parquet_reader import arrow_schema, local_scan, read_batches
+from scx_pipeline.loading.target import StagingTarget
+from scx_pipeline.loading.warehouse_target import BufferStagingTarget
+from scx_pipeline.model.calendar import LoadScope
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.source import Source
 from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
-from scx_pipeline.model.source import Source
-from scx_pipeline.model.column import Column
-from scx_pipeline.model.calendar import LoadScope, MonthRange
 from scx_pipeline.storage.temporary_folder import temporary_folder
-from scx_pipeline.warehouse.sql_text import names, quote
 from scx_pipeline.warehouse.capabilities import Limits
-from scx_pipeline.warehouse.duckdb.duckdb_warehouse import DuckDBSession, configured, translated
+from scx_pipeline.warehouse.duckdb.duckdb_connection import configure, translate_io_errors
+from scx_pipeline.warehouse.duckdb.duckdb_session import DuckDBSession
+from scx_pipeline.warehouse.sql_text import names, quote
 
 if TYPE_CHECKING:
     import duckdb
@@ -35,57 +38,62 @@ class DuckDBLakeEngine(LakeEngine):
 
     limits: Limits
 
-    def schema_of(self, star: Star) -> str:
+    def schema_name(self, star: Star) -> str:
         return star.schema_name
 
     @contextmanager
-    def open(self, schema: str, place: LakeStore) -> Iterator[LakeSession]:
+    def open(self, schema: str, store: LakeStore) -> Iterator[LakeSession]:
         import duckdb
 
         with temporary_folder() as folder:
             path = Path(folder) / "dev.duckdb"
-            with translated(f"the scratch file {path} (TMPDIR)", self.limits), duckdb.connect(path) as con:
-                yield DuckDBLakeSession(configured(con, self.limits), schema, place, self.limits.batch_files)
+            with (
+                translate_io_errors(f"the scratch file {path} (TMPDIR)", self.limits),
+                duckdb.connect(path) as con,
+            ):
+                yield DuckDBLakeSession(configure(con, self.limits), schema, store, self.limits.batch_files)
 
 
 class DuckDBLakeSession(DuckDBSession, LakeSession):
-    """Relations in a scratch file, as tables and views of one schema."""
+    """Tables and views of one schema in a scratch file."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, schema: str, place: LakeStore, batch_files: int) -> None:
+    def __init__(
+        self, con: duckdb.DuckDBPyConnection, schema: str, store: LakeStore, batch_files: int
+    ) -> None:
         super().__init__(con)
-        self.schema, self.place, self.batch_files = schema, place, batch_files
+        self.schema, self.store, self.batch_files = schema, store, batch_files
         self.scans = 0
         con.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
 
     @contextmanager
     def stage(self, source: Source, table: Table, scope: LoadScope, name: str) -> Iterator[StagingTarget]:
-        made = table.model_copy(update={"name": name})
-        self.create_table(self.schema, made)
-        with self.staging_buffer(self.schema, made, scope) as buffer:
-            yield BufferStaging(buffer, made, scope)
+        partition = table.model_copy(update={"name": name})
+        self.tables.create_table(self.schema, partition)
+        with self.tables.open_staging_buffer(self.schema, partition, scope) as buffer:
+            yield BufferStagingTarget(buffer, partition, scope)
 
-    def keep(self, name: str, select: str) -> None:
-        self.con.execute(f"CREATE OR REPLACE TABLE {self._own(name)} AS {select}")
+    def materialize(self, name: str, select: str) -> None:
+        self.con.execute(f"CREATE OR REPLACE TABLE {self._qualified(name)} AS {select}")
 
-    def define(self, name: str, select: str) -> None:
-        self.con.execute(f"CREATE OR REPLACE VIEW {self._own(name)} AS {select}")
+    def create_view(self, name: str, select: str) -> None:
+        self.con.execute(f"CREATE OR REPLACE VIEW {self._qualified(name)} AS {select}")
 
     def scan(self, table: Table, files: Sequence[DataFile], columns: Sequence[Column]) -> str:
         listed = names([column.name for column in columns])
-        if self.place.folder is not None:
-            return f"SELECT {listed} FROM {local_scan(self.place, [item.key for item in files], table)}"
+        if self.store.folder is not None:
+            return f"SELECT {listed} FROM {local_scan(self.store, [item.key for item in files], table)}"
         self.scans += 1
-        return f"SELECT {listed} FROM {self._fetched(f'scan {self.scans}', table, files, columns)}"
+        return f"SELECT {listed} FROM {self._fetch(f'scan {self.scans}', table, files, columns)}"
 
-    def _fetched(self, name: str, table: Table, files: Sequence[DataFile], columns: Sequence[Column]) -> str:
-        """A table of these columns of files that DuckDB cannot reach itself."""
+    def _fetch(self, name: str, table: Table, files: Sequence[DataFile], columns: Sequence[Column]) -> str:
+        """Copy these columns of files that DuckDB cannot read directly into a table; return its name."""
         import pyarrow as pa
 
-        batches = read_batches(self.place, files, table, columns)
-        self.con.register("fetched", pa.RecordBatchReader.from_batches(schema_of(columns), batches))
-        self.con.execute(f"CREATE TABLE {self._own(name)} AS FROM fetched")
+        batches = read_batches(self.store, files, table, columns)
+        self.con.register("fetched", pa.RecordBatchReader.from_batches(arrow_schema(columns), batches))
+        self.con.execute(f"CREATE TABLE {self._qualified(name)} AS FROM fetched")
         self.con.unregister("fetched")
-        return self._own(name)
+        return self._qualified(name)
 
-    def _own(self, name: str) -> str:
+    def _qualified(self, name: str) -> str:
         return f"{quote(self.schema)}.{quote(name)}"

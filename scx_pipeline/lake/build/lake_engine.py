@@ -1,5 +1,7 @@
-"""What a build asks of the engine that makes a lake's tables: relations under names, a stage for objects, and files.
-Which relations there are is decided in `tables`; the engines are `duckmaker` and `sparkmaker`."""
+"""The protocol between a build and the engine that builds a lake's tables: named relations, staging, and writing files.
+
+Which relations a build needs is not decided here.
+"""
 
 from __future__ import annotations
 
@@ -7,48 +9,48 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
-from scx_pipeline.loading.target import StagingTarget
-from scx_pipeline.lake.format.manifest import DataFile
 from scx_pipeline.lake.format.lake_store import LakeStore
+from scx_pipeline.lake.format.manifest import DataFile
+from scx_pipeline.loading.target import StagingTarget
+from scx_pipeline.model.calendar import LoadScope
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.source import Source
 from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
-from scx_pipeline.model.source import Source
-from scx_pipeline.model.column import Column
-from scx_pipeline.model.calendar import LoadScope, MonthRange
-from scx_pipeline.warehouse.session import Relations
+from scx_pipeline.warehouse.query_session import QuerySession
 
 
-class LakeSession(Relations):
-    """An engine that makes tables out of objects and a lake's files, and writes files; nothing of it outlives a build."""
+class LakeSession(QuerySession):
+    """A session that builds tables from objects and a lake's files, and writes files. Its tables exist during one build only."""
 
-    batch_files: int = 0  # source files read at a time; 0: as many as suits the engine
+    batch_files: int = 0  # source files read at a time; 0: the engine decides
 
     @abstractmethod
     def stage(
         self, source: Source, table: Table, scope: LoadScope, name: str
     ) -> AbstractContextManager[StagingTarget]:
-        """A staging table's slice, to be made from objects and to stand under a name of the star's schema."""
+        """Return the target that stages objects as a partition of a table, under this name in the star's schema."""
 
     @abstractmethod
-    def keep(self, name: str, select: str) -> None:
-        """Make what a SELECT gives, once, and have it stand under a name of the star's schema, in place of what is there."""
+    def materialize(self, name: str, select: str) -> None:
+        """Create or replace a table in the star's schema with the rows of a SELECT, which is run once."""
 
     @abstractmethod
-    def define(self, name: str, select: str) -> None:
-        """Have a name of the star's schema stand for a SELECT, in place of what is there."""
+    def create_view(self, name: str, select: str) -> None:
+        """Create or replace a view in the star's schema."""
 
     @abstractmethod
     def scan(self, table: Table, files: Sequence[DataFile], columns: Sequence[Column]) -> str:
-        """A SELECT of these columns of a table's files in the lake."""
+        """Return a SELECT of these columns of a table's files in the lake."""
 
 
 class LakeEngine(ABC):
-    """Opens makers."""
+    """An engine that can build a lake."""
 
     @abstractmethod
-    def schema_of(self, star: Star) -> str:
-        """The schema under which a star's tables are known to a maker."""
+    def schema_name(self, star: Star) -> str:
+        """Return the schema that holds a star's tables in a session."""
 
     @abstractmethod
-    def open(self, schema: str, place: LakeStore) -> AbstractContextManager[LakeSession]:
-        """A maker for a build of the lake at a place. Raises PipelineError where the engine cannot be had."""
+    def open(self, schema: str, store: LakeStore) -> AbstractContextManager[LakeSession]:
+        """Open a session for a build of the lake in `store`. Raises PipelineError if the engine is not available."""

@@ -1,47 +1,53 @@
-"""What the lake knows of each object and of the rows that were rejected, brought up to date by a build.
-The counts themselves are the ingestion's; the columns are those of the warehouse's load history."""
+"""The load history in the lake, brought up to date by a build: row counts of each object, and rejected rows.
+
+Counting the rows does not belong here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from scx_pipeline.history import load_history
+from scx_pipeline.history.history_writer import object_rows, rejected_rows
 from scx_pipeline.history.ingest_result import IngestResult
-from scx_pipeline.planning.selection import Selection
-from scx_pipeline.lake.format.commit import NewFiles, LakeTransaction
-from scx_pipeline.lake.format.layout import ACCOUNTS, shape_of
-from scx_pipeline.lake.format.parquet_reader import read_batches, schema_of
-from scx_pipeline.lake.format.table_writer import look
+from scx_pipeline.history.state_tables import OBJECTS, REJECTED_ROWS
+from scx_pipeline.lake.format.layout import HISTORY_FOLDER, lake_schema
+from scx_pipeline.lake.format.parquet_reader import arrow_schema, read_batches
+from scx_pipeline.lake.format.table_writer import list_written_files
+from scx_pipeline.lake.format.transaction import LakeTransaction, NewFiles
 from scx_pipeline.model.table import Table
-from scx_pipeline.warehouse.sql_text import names
+from scx_pipeline.planning.selection import Selection
 from scx_pipeline.warehouse.capabilities import Limits
-from scx_pipeline.warehouse.duckdb.duckdb_warehouse import in_memory_database
-from scx_pipeline.warehouse.export import Unload, write_parquet
+from scx_pipeline.warehouse.duckdb.duckdb_connection import in_memory_database
+from scx_pipeline.warehouse.duckdb.parquet_export import write_parquet
+from scx_pipeline.warehouse.parquet_files import Unload
+from scx_pipeline.warehouse.sql_text import names
 
 if TYPE_CHECKING:
     import duckdb
 
 
-def write_accounts(
-    transaction: LakeTransaction, star: str, load_id: str, ingest_result: Sequence[IngestResult], selection: Selection
+def write_row_counts(
+    transaction: LakeTransaction,
+    star: str,
+    load_id: str,
+    ingest_result: Sequence[IngestResult],
+    selection: Selection,
 ) -> list[NewFiles]:
-    """Write what is known now: of objects read again, what this build found; of objects that have gone, nothing."""
+    """Write the history of all objects: for objects read by this build, its counts; deleted objects are left out."""
     counts = [count for item in ingest_result for count in item.counts]
     read = {(count.object.source, count.object.info.key) for count in counts}
     present = {(item.source, item.info.key) for item in selection.objects}
-    objects = load_history.object_rows(star, load_id, counts)
-    rejected = load_history.rejected_rows(star, load_id, ingest_result)
+    objects = object_rows(star, load_id, counts)
+    rejected = rejected_rows(star, load_id, ingest_result)
     with in_memory_database(Limits()) as con:
         _register(con, "read", read)
         _register(con, "present", present)
         con.execute(
-            "CREATE TABLE listed AS SELECT unnest(?::VARCHAR[]) AS source", [sorted(selection.listed)]
+            "CREATE TABLE listed AS SELECT unnest(?::VARCHAR[]) AS source", [sorted(selection.listed_sources)]
         )
-        return [
-            _write(con, transaction, load_history.OBJECTS, objects),
-            _write(con, transaction, load_history.REJECTED, rejected),
-        ]
+        tables = ((OBJECTS, objects), (REJECTED_ROWS, rejected))
+        return [_write(con, transaction, table, rows) for table, rows in tables]
 
 
 def _register(con: duckdb.DuckDBPyConnection, name: str, keys: Iterable[tuple[str, str]]) -> None:
@@ -60,16 +66,15 @@ def _register(con: duckdb.DuckDBPyConnection, name: str, keys: Iterable[tuple[st
 
 
 def _write(
-    con: duckdb.DuckDBPyConnection, transaction: LakeTransaction, account: Table, rows: Sequence[Sequence[Any]]
+    con: duckdb.DuckDBPyConnection, transaction: LakeTransaction, table: Table, rows: Sequence[Sequence[Any]]
 ) -> NewFiles:
     import pyarrow as pa
 
-    name = f"{ACCOUNTS}/{account.name}"
-    schema, columns = schema_of(account.columns), names(account.column_names)
-    files = transaction.before.of(name)
-    con.register(
-        "before", pa.Table.from_batches(read_batches(transaction.place, files, account, account.columns), schema)
-    )
+    name = f"{HISTORY_FOLDER}/{table.name}"
+    schema, columns = arrow_schema(table.columns), names(table.column_names)
+    files = transaction.before.select_files(name)
+    before = read_batches(transaction.store, files, table, table.columns)
+    con.register("before", pa.Table.from_batches(before, schema))
     arrays = [pa.array([row[index] for row in rows], field.type) for index, field in enumerate(schema)]
     con.register("now", pa.Table.from_arrays(arrays, schema=schema))
     con.execute(
@@ -80,6 +85,7 @@ def _write(
     [count] = con.execute("SELECT count(*) FROM kept").fetchone() or (0,)
     if count:
         order = "ORDER BY source, object_key"
-        unload = Unload("", account.columns, (), transaction.url_of(name))
+        unload = Unload("", table.columns, (), transaction.url_of(name))
         write_parquet(con, f"SELECT * FROM (SELECT {columns} FROM kept {order})", unload)
-    return NewFiles(name, None, look(transaction, name, account.columns, {None: int(count)}), shape_of(account))
+    written = list_written_files(transaction, name, table.columns, {None: int(count)})
+    return NewFiles(name, None, written, lake_schema(table))

@@ -1,28 +1,30 @@
-"""What is not in a lake as its manifest and the star say: files, folders, columns and rows compared, as pure functions.
-What is compared is read in `verify`; keys and references are looked at in `keys`."""
+"""Differences between a lake, its manifest and the star's declaration: files, folders, columns and rows, compared by pure functions.
+
+Reading what is compared does not belong here.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.lake.format.layout import (
-    all_in,
     file_columns,
-    folders_of,
+    lake_schema,
+    month_folder,
     month_of_key,
-    months_in,
-    run_of,
-    shape_of,
+    partition_columns,
+    run_of_key,
+    stored_tables,
 )
 from scx_pipeline.lake.format.manifest import DataFile, Manifest, PartitionState
 from scx_pipeline.model.calendar import Month
 from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
-from scx_pipeline.warehouse.redshift.copy_command import arrow_type
+from scx_pipeline.warehouse.parquet_files import arrow_type
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,170 +33,171 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is not as it should be: where, what, and what to do."""
+    """A problem in a lake: where it is, what is wrong, and what to do."""
 
-    table: str  # or the folder of what belongs to one
-    month: str  # or several; nothing of a table that is not kept by month
-    file: str  # its key within the star's folder; nothing where it is none alone
-    what: str
+    table: str  # or a folder with more of its rows
+    month: str  # or several; empty if the table is not partitioned by month
+    file: str  # key within the star's folder; empty if not exactly one file is affected
+    problem: str
     advice: str
 
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+
+def rebuild_advice(month: Month | str | None) -> str:
+    """Return the advice to rebuild a month, or the whole star."""
+    return "rebuild it: scx lake build, or unload" + (f", --month {month}" if month else "")
 
 
-def anew(month: Month | str | None) -> str:
-    """The advice to write a month anew, or all of the star."""
-    return "write it anew: scx lake build, or unload" + (f", --month {month}" if month else "")
-
-
-def tables_in(compiled: CompiledStar) -> dict[str, Table]:
-    """What each folder of the star's tables holds; also the months' newest rows of tables kept by key."""
+def tables_by_folder(compiled: CompiledStar) -> dict[str, Table]:
+    """Return the table stored in each folder of a star, including the latest rows by month of SCD type 1 tables."""
     return {
-        folder: held for table in compiled.star.tables for folder, held in all_in(compiled, table).items()
+        folder: stored
+        for table in compiled.star.tables
+        for folder, stored in stored_tables(compiled, table).items()
     }
 
 
-def of_file(folder: str, item: DataFile, what: str, advice: str = "") -> Finding:
-    """A finding on a file that the manifest lists."""
-    return Finding(folder, str(item.month or ""), item.key, what, advice or anew(item.month))
+def file_finding(folder: str, item: DataFile, problem: str, advice: str = "") -> Finding:
+    """Return a finding on a file that the manifest lists."""
+    return Finding(folder, str(item.month or ""), item.key, problem, advice or rebuild_advice(item.month))
 
 
-def reshaped(manifest: Manifest, tables: Mapping[str, Table]) -> Iterator[Finding]:
-    """Tables that were written when the star declared other columns or folders: their files are compared with nothing."""
+def find_changed_schemas(manifest: Manifest, tables: Mapping[str, Table]) -> Iterator[Finding]:
+    """Find tables that were written when the star declared other columns or folders; their files are not checked further."""
     for folder, table in tables.items():
-        shape = manifest.shapes.get(folder)
-        if manifest.of(folder) and shape is not None and shape != shape_of(table):
-            differing = {name for name, *_ in set(shape) ^ set(shape_of(table))}
+        shape = manifest.schemas.get(folder)
+        if manifest.select_files(folder) and shape is not None and shape != lake_schema(table):
+            differing = {name for name, *_ in set(shape) ^ set(lake_schema(table))}
             named = ", ".join(sorted(differing)) or "their order"
-            yield Finding(
-                folder, "", "", f"the star declares other columns or folders now: {named}", anew(None)
-            )
+            problem = f"the star now declares other columns or folders: {named}"
+            yield Finding(folder, "", "", problem, rebuild_advice(None))
 
 
 # Files and folders
 
 
-def absent(manifest: Manifest, sizes: Mapping[str, int]) -> Iterator[Finding]:
-    """Files that are listed and not there, or have another size there."""
+def find_missing_files(manifest: Manifest, sizes: Mapping[str, int]) -> Iterator[Finding]:
+    """Find listed files that are missing or have another size."""
     for folder, items in manifest.files.items():
         for item in items:
             size = sizes.get(item.key)
             if size is None:
-                yield of_file(folder, item, "the file is missing")
+                yield file_finding(folder, item, "the file is missing")
             elif size != item.bytes:
-                yield of_file(folder, item, f"the file has {size:,} bytes, by the manifest {item.bytes:,}")
+                yield file_finding(
+                    folder, item, f"the file has {size:,} bytes, not {item.bytes:,} as in the manifest"
+                )
 
 
-def strays(manifest: Manifest, keys: Collection[str], folders: Collection[str]) -> Iterator[Finding]:
-    """Parquet files in the tables' folders that no manifest lists; those of the run that has the turn may be about to be."""
-    standing = manifest.keys
+def find_orphan_files(
+    manifest: Manifest, keys: Collection[str], folders: Collection[str]
+) -> Iterator[Finding]:
+    """Find unlisted Parquet files in the tables' folders; files of the run that holds the write lock are not orphans."""
+    listed = manifest.file_keys
     for folder in sorted({*folders, *manifest.files}):
         for key in sorted(key for key in keys if key.startswith(f"{folder}/") and key.endswith(".parquet")):
-            run = run_of(key)
-            if key in standing or (run and run == manifest.writer):
+            run = run_of_key(key)
+            if key in listed or (run and run == manifest.writer):
                 continue
             month = month_of_key(key.removeprefix(f"{folder}/"))
             advice = "the next run removes it" if run else "move it elsewhere"
-            what = "the file is not listed, and whoever reads the folder reads it as well"
-            yield Finding(folder, str(month or ""), key, what, advice)
+            problem = "orphan file: not in the manifest, but read by engines that read the folder"
+            yield Finding(folder, str(month or ""), key, problem, advice)
 
 
-def misplaced(folder: str, table: Table, files: Sequence[DataFile]) -> Iterator[Finding]:
-    """Files in a folder of another month than theirs, or in folders of other columns than are declared."""
-    expected = [column.name for column in folders_of(table)]
+def find_files_in_wrong_folders(folder: str, table: Table, files: Sequence[DataFile]) -> Iterator[Finding]:
+    """Find files in the folder of another month, or in folders of other columns than declared."""
+    expected = [column.name for column in partition_columns(table)]
     for item in files:
         within = item.key.removeprefix(f"{folder}/")
         named = [part.partition("=")[0] for part in within.split("/")[:-1]]
         if named != expected:
-            wanted = f"folders of {', '.join(expected)}" if expected else "no folder"
-            yield of_file(folder, item, f"the file should be in {wanted} below {folder}/")
-        elif table.partitioned and month_of_key(within) != item.month:
-            yield of_file(folder, item, f"the file is of {item.month}, and in the folder of another month")
+            where = f"in folders of {', '.join(expected)} below" if expected else "directly in"
+            yield file_finding(folder, item, f"the file should be {where} {folder}/")
+        elif table.is_partitioned and month_of_key(within) != item.month:
+            problem = f"the file belongs to {item.month} but is in the folder of another month"
+            yield file_finding(folder, item, problem)
 
 
 # Rows
 
 
-def miscounted(star: Star, manifest: Manifest) -> Iterator[Finding]:
-    """Months whose files have other rows than the manifest says, and files of months that do not stand."""
-    for table in star.monthly:
-        folder = months_in(table)
+def find_wrong_row_counts(star: Star, manifest: Manifest) -> Iterator[Finding]:
+    """Find months whose files have other row counts than the manifest says, and files of unpublished months."""
+    for table in star.monthly_tables:
+        folder = month_folder(table)
         found: dict[Month | None, int] = defaultdict(int)
-        for item in manifest.of(folder):
+        for item in manifest.select_files(folder):
             found[item.month] += item.rows
         for month in sorted({*manifest.months, *filter(None, found)}):
             yield from _miscount(folder, month, found[month], _rows(manifest.months.get(month), table))
-    for table in star.unpartitioned:
-        rows = sum(item.rows for item in manifest.of(table.name))
+    for table in star.unpartitioned_tables:
+        rows = sum(item.rows for item in manifest.select_files(table.name))
         yield from _miscount(table.name, None, rows, _rows(manifest.unpartitioned, table))
 
 
-def _rows(made: PartitionState | None, table: Table) -> int | None:
-    return made.rows.get(table.name, 0) if made else None
+def _rows(state: PartitionState | None, table: Table) -> int | None:
+    return state.rows.get(table.name, 0) if state else None
 
 
 def _miscount(folder: str, month: Month | None, found: int, wanted: int | None) -> Iterator[Finding]:
-    if wanted is None and found:
-        what = f"{found:,} rows are in files, and by the manifest it was never made"
-        yield Finding(folder, str(month or ""), "", what, anew(month))
-    elif wanted is not None and found != wanted:
-        what = f"the files have {found:,} rows, by the manifest {wanted:,}"
-        yield Finding(folder, str(month or ""), "", what, anew(month))
+    if found != (wanted or 0):
+        says = "does not list the month as built" if wanted is None else f"says {wanted:,}"
+        problem = f"the files have {found:,} rows, but the manifest {says}"
+        yield Finding(folder, str(month or ""), "", problem, rebuild_advice(month))
 
 
 # Footers
 
 
-def misread(folder: str, table: Table | None, item: DataFile, footer: FileMetaData) -> Iterator[Finding]:
-    """What a file's footer says otherwise: rows, columns, and moments outside the month. `table` is what it should hold."""
+def check_footer(folder: str, table: Table | None, item: DataFile, footer: FileMetaData) -> Iterator[Finding]:
+    """Find differences of a file's footer: rows, columns, and event times outside the month. `table` is the expected table."""
     if footer.num_rows != item.rows:
-        yield of_file(folder, item, f"the file has {footer.num_rows:,} rows, by the manifest {item.rows:,}")
+        problem = f"the file has {footer.num_rows:,} rows, not {item.rows:,} as in the manifest"
+        yield file_finding(folder, item, problem)
     if table is None:
         return
-    what = _columns(table, footer.schema.to_arrow_schema())
-    if what:
-        yield of_file(folder, item, what)
-    elif table.partitioned and item.month:
-        yield from _outside(folder, table, item, footer)
+    difference = _compare_columns(table, footer.schema.to_arrow_schema())
+    if difference:
+        yield file_finding(folder, item, difference)
+    elif table.is_partitioned and item.month:
+        yield from _find_rows_out_of_range(folder, table, item, footer)
 
 
-def _columns(table: Table, schema: pa.Schema) -> str:
-    """How a file's columns differ from the declared ones; nothing where they do not."""
+def _compare_columns(table: Table, schema: pa.Schema) -> str:
+    """Return how a file's columns differ from the declared ones; empty if they do not."""
     declared = {column.name: arrow_type(column) for column in file_columns(table)}
     found = dict(zip(schema.names, schema.types, strict=True))
     missing = [name for name in declared if name not in found]
-    others = [name for name in found if name not in declared]
-    if missing or others:
-        return "; ".join(
-            f"{what} {', '.join(names)}"
-            for what, names in (("it lacks the columns", missing), ("it has also", others))
-            if names
-        )
+    undeclared = [name for name in found if name not in declared]
+    if missing or undeclared:
+        lists = (("missing columns:", missing), ("undeclared columns:", undeclared))
+        return "; ".join(f"{label} {', '.join(names)}" for label, names in lists if names)
     if schema.names != list(declared):
-        return f"its columns are in another order: {', '.join(schema.names)}"
+        return f"the columns are in another order: {', '.join(schema.names)}"
     differing = [
         f"{name} is {found[name]}, not {kind}"
         for name, kind in declared.items()
-        if not _alike(found[name], kind)
+        if not _is_declared_type(found[name], kind)
     ]
     return ", ".join(differing)
 
 
-def _alike(found: pa.DataType, declared: pa.DataType) -> bool:
-    """Whether a type is the declared one. Moments are in UTC whatever a file says; those of 96 bits, Arrow takes for nanoseconds."""
+def _is_declared_type(found: pa.DataType, declared: pa.DataType) -> bool:
+    """Whether a type is the declared one. Timestamps are always UTC; Arrow reads timestamps of 96 bits as nanoseconds."""
     import pyarrow as pa
 
-    moments = (pa.timestamp("us"), pa.timestamp("us", "UTC"), pa.timestamp("ns"))
-    return found == declared or (found in moments and declared == moments[0])
+    timestamps = (pa.timestamp("us"), pa.timestamp("us", "UTC"), pa.timestamp("ns"))
+    return found == declared or (found in timestamps and declared == timestamps[0])
 
 
-def _outside(folder: str, table: Table, item: DataFile, footer: FileMetaData) -> Iterator[Finding]:
+def _find_rows_out_of_range(
+    folder: str, table: Table, item: DataFile, footer: FileMetaData
+) -> Iterator[Finding]:
     assert item.month is not None
     index = footer.schema.names.index(table.event_time_column)
     groups = [footer.row_group(number).column(index).statistics for number in range(footer.num_row_groups)]
     ends = [end for group in groups if group and group.has_min_max for end in (group.min, group.max)]
-    moments = [end.replace(tzinfo=None) for end in ends]
-    if moments and not item.month.start <= min(moments) <= max(moments) < item.month.end:
-        what = f"{table.event_time_column} goes from {min(moments)} to {max(moments)}, outside {item.month}"
-        yield of_file(folder, item, what)
+    times = [end.replace(tzinfo=None) for end in ends]
+    if times and not item.month.start <= min(times) <= max(times) < item.month.end:
+        problem = f"{table.event_time_column} ranges from {min(times)} to {max(times)}, outside {item.month}"
+        yield file_finding(folder, item, problem)

@@ -1,5 +1,7 @@
-"""Keys that stand twice in a lake, and references to what is not there: the key columns, read by DuckDB in bounded memory.
-Which files may be read is decided in `verify`; what else may be wrong with them is in `findings`."""
+"""Duplicate keys and orphan references in a lake: reads the key columns of all files with DuckDB, in bounded memory.
+
+Which files can be read is not decided here.
+"""
 
 from __future__ import annotations
 
@@ -12,35 +14,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scx_pipeline.errors import LakeError
-from scx_pipeline.lake.format.layout import folders_of
+from scx_pipeline.lake.format.layout import partition_columns
 from scx_pipeline.lake.format.manifest import DataFile
-from scx_pipeline.lake.format.parquet_reader import folder_values
-from scx_pipeline.lake.inspect.findings import Finding, anew, of_file
+from scx_pipeline.lake.format.parquet_reader import partition_values
+from scx_pipeline.lake.inspect.findings import Finding, file_finding, rebuild_advice
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
-from scx_pipeline.parsing.values import literal
 from scx_pipeline.planning.selection import SelectedObject, split_batches
-from scx_pipeline.storage.bucket import Bucket, LocalFile, ObjectInfo
+from scx_pipeline.storage.bucket import Bucket
+from scx_pipeline.storage.local_file import LocalFile
+from scx_pipeline.storage.object_info import ObjectInfo
 from scx_pipeline.storage.temporary_folder import temporary_folder
 from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline.warehouse.driver_errors import first_line
-from scx_pipeline.warehouse.duckdb.duckdb_warehouse import duckdb_type, surely_unique
-from scx_pipeline.warehouse.sql_text import names, quote
+from scx_pipeline.warehouse.duckdb.duckdb_connection import duckdb_type
+from scx_pipeline.warehouse.duckdb.key_bitmap import is_key_unique
+from scx_pipeline.warehouse.sql_text import names, quote, string_literal
 
 if TYPE_CHECKING:
     import duckdb
 
-BATCH_BYTES = (
-    1 << 30
-)  # of files that are here at a time, and as many again that come; of a folder, none is copied
+BATCH_BYTES = 1 << 30  # of downloaded files at a time, and as many in transit; local files are not copied
 BATCH_FILES = 1_000
-SHOWN = 3  # examples of a finding
+MAX_EXAMPLES = 3  # in the text of a finding
 
 
 @dataclass
 class KeyCheck:
-    """The keys and references of a star's tables, in the files that may be read."""
+    """A check of the keys and references of a star's tables, in the files that can be read."""
 
     star: Star
     bucket: Bucket  # the star's folder in the lake
@@ -48,16 +50,16 @@ class KeyCheck:
     infos: Mapping[str, ObjectInfo]  # by key
     limits: Limits
     progress: Callable[[str], None] = lambda message: None
-    damaged: set[str] = field(default_factory=set)  # tables of which not all rows can be read
+    damaged: set[str] = field(default_factory=set)  # tables whose rows cannot all be read
 
     def run(self) -> list[Finding]:
-        """What is wrong. Raises LakeError where there is no room for it, and BucketError for a file that went away."""
+        """Return the findings. Raises LakeError if memory or disk runs out, and BucketError if a file disappears."""
         with _connect(self.limits) as con:
-            return [*self._read(con), *self._look(con)]
+            return [*self._read(con), *self._check(con)]
 
     @property
-    def needed(self) -> dict[str, tuple[Column, ...]]:
-        """Of each table, the columns that are read: its key, and those that point to another table."""
+    def key_columns(self) -> dict[str, tuple[Column, ...]]:
+        """The columns to read by table: its key, and those that reference another table."""
         found = {
             table.name: tuple(
                 column for column in table.columns if column.name in table.key or column.references
@@ -70,7 +72,7 @@ class KeyCheck:
 
     def _read(self, con: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
         listed: list[tuple[str, DataFile]] = []
-        for name, columns in self.needed.items():
+        for name, columns in self.key_columns.items():
             declared = ", ".join(f"{quote(column.name)} {duckdb_type(column)}" for column in columns)
             con.execute(f"CREATE TABLE {quote(name)} ({declared}, _n INTEGER)")
             listed += [(name, item) for item in self.files.get(name, ())]
@@ -88,64 +90,64 @@ class KeyCheck:
         chosen = [SelectedObject(name, self.infos[item.key], None) for name, item in listed]
         batches = split_batches(chosen, BATCH_BYTES, BATCH_FILES)
         done = 0
-        with self.bucket.fetch([[item.info for item in batch] for batch in batches]) as fetched:
+        with self.bucket.fetch_files([[item.info for item in batch] for batch in batches]) as fetched:
             for files in fetched:
                 self.progress(f"keys: {done:,} of {len(listed):,} files")
-                for group in self._groups(listed, files):
+                for group in self._group_files(listed, files):
                     yield from self._insert(con, group[0].table, group)
                 done += len(files)
 
-    def _groups(
+    def _group_files(
         self, listed: Sequence[tuple[str, DataFile]], files: Sequence[LocalFile]
-    ) -> Collection[list[_Local]]:
-        """The files by their table and the values of those of its columns that are read from folders' names."""
+    ) -> Collection[list[_DownloadedFile]]:
+        """Group the files by table and by the values of the key columns that folder names hold."""
         numbers = {item.key: number for number, (_, item) in enumerate(listed)}
-        groups: dict[tuple[str | None, ...], list[_Local]] = defaultdict(list)
+        groups: dict[tuple[str | None, ...], list[_DownloadedFile]] = defaultdict(list)
         for file in files:
             number = numbers[file.object.key]
             name, item = listed[number]
-            read = {column.name for column in self.needed[name]}
-            folders = [column.name for column in folders_of(self.star.table(name)) if column.name in read]
-            found = folder_values(item.key)
+            read = {column.name for column in self.key_columns[name]}
+            folders = [c.name for c in partition_columns(self.star.table(name)) if c.name in read]
+            found = partition_values(item.key)
             values = {column: found.get(column) for column in folders}
-            groups[(name, *values.values())].append(_Local(file.path, number, name, item, values))
+            groups[(name, *values.values())].append(_DownloadedFile(file.path, number, name, item, values))
         return groups.values()
 
     def _insert(
-        self, con: duckdb.DuckDBPyConnection, name: str, group: Sequence[_Local]
+        self, con: duckdb.DuckDBPyConnection, name: str, group: Sequence[_DownloadedFile]
     ) -> Iterator[Finding]:
-        """Read a table's files, all of the same folders as far as those are read; those that cannot be are told one by one."""
+        """Read files of a table with the same folder values; if that fails, read them one by one and report the damaged ones."""
         import duckdb
 
         try:
-            con.execute(_insert_sql(self.star.table(name), self.needed[name], group))
+            con.execute(_insert_sql(self.star.table(name), self.key_columns[name], group))
         except (duckdb.OutOfMemoryException, duckdb.BinderException):
-            raise  # not the file's fault
+            raise  # not caused by a file
         except duckdb.Error as error:
             if len(group) > 1:
                 for item in group:
                     yield from self._insert(con, name, [item])
                 return
             self.damaged.add(name)
-            yield of_file(name, group[0].item, f"the file cannot be read: {_reason(error, group[0])}")
+            yield file_finding(name, group[0].item, f"the file cannot be read: {_reason(error, group[0])}")
 
-    # Looking
+    # Checking
 
-    def _look(self, con: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
-        for name in self.needed:
+    def _check(self, con: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
+        for name in self.key_columns:
             table = self.star.table(name)
             if table.key:
                 self.progress(f"keys of {name}")
                 yield from _duplicate_keys(con, table)
             for column in table.columns:
                 if column.references and column.references not in self.damaged:
-                    self.progress(f"{name}: what {column.name} points to")
-                    yield from _dangling(con, table, column, self.star.table(column.references))
+                    self.progress(f"{name}: references of {column.name}")
+                    yield from _orphan_references(con, table, column, self.star.table(column.references))
 
 
 @dataclass(frozen=True)
-class _Local:
-    """A file of the lake that is here: where, its number, whose it is, and the values of the folders it is in."""
+class _DownloadedFile:
+    """A local copy of a lake file, with its number, its table, and the column values of its folders."""
 
     path: Path
     number: int
@@ -156,25 +158,25 @@ class _Local:
 
 @contextmanager
 def _connect(limits: Limits) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB whose tables are in a temporary file, and gone afterwards."""
+    """Open a DuckDB database in a temporary file."""
     import duckdb
 
     with temporary_folder() as folder:
         try:
             with duckdb.connect(f"{folder}/keys.duckdb") as con:
-                con.execute(f"SET memory_limit = {literal(limits.memory)}")
-                con.execute(f"SET temp_directory = {literal(f'{folder}/spilled')}")
+                con.execute(f"SET memory_limit = {string_literal(limits.memory)}")
+                con.execute(f"SET temp_directory = {string_literal(f'{folder}/spilled')}")
                 con.execute("SET preserve_insertion_order = false")
                 if limits.threads:
                     con.execute(f"SET threads = {limits.threads}")
                 yield con
         except duckdb.Error as error:
             raise LakeError(
-                f"the keys cannot be looked at: {first_line(error)} (SCX_MEMORY_LIMIT, and TMPDIR for what does not fit)"
+                f"cannot check the keys: {first_line(error)} (see SCX_MEMORY_LIMIT, and TMPDIR for temporary files)"
             ) from error
 
 
-def _insert_sql(table: Table, columns: Sequence[Column], group: Sequence[_Local]) -> str:
+def _insert_sql(table: Table, columns: Sequence[Column], group: Sequence[_DownloadedFile]) -> str:
     values = group[0].values
     read = ", ".join(
         f"CAST({_value(values[column.name])} AS {duckdb_type(column)})"
@@ -182,7 +184,7 @@ def _insert_sql(table: Table, columns: Sequence[Column], group: Sequence[_Local]
         else quote(column.name)
         for column in columns
     )
-    paths = ", ".join(literal(str(item.path)) for item in group)
+    paths = ", ".join(string_literal(str(item.path)) for item in group)
     numbers = ", ".join(str(item.number) for item in group)
     return (
         f"INSERT INTO {quote(table.name)} SELECT {read}, [{numbers}][CAST(file_index AS BIGINT) + 1]"
@@ -191,61 +193,71 @@ def _insert_sql(table: Table, columns: Sequence[Column], group: Sequence[_Local]
 
 
 def _value(text: str | None) -> str:
-    return "NULL" if text is None else literal(text)
+    return "NULL" if text is None else string_literal(text)
 
 
-def _reason(error: duckdb.Error, local: _Local) -> str:
-    return re.sub(rf'"?{re.escape(str(local.path))}"?', "it", first_line(error))
+def _reason(error: duckdb.Error, file: _DownloadedFile) -> str:
+    return re.sub(rf'"?{re.escape(str(file.path))}"?', "it", first_line(error))
 
 
 def _duplicate_keys(con: duckdb.DuckDBPyConnection, table: Table) -> Iterator[Finding]:
-    """A finding on the keys of a table that stand more than once, if there are any."""
+    """Yield a finding if a table has duplicate keys."""
     key, source = names(table.key), quote(table.name)
-    if surely_unique(con, source, [table.column(name) for name in table.key]):
+    if is_key_unique(con, source, [table.column(name) for name in table.key]):
         return
     con.execute(
-        f"CREATE OR REPLACE TEMPORARY TABLE _doubled AS SELECT {key} FROM {source} GROUP BY {key} HAVING count(*) > 1"
+        f"CREATE OR REPLACE TEMPORARY TABLE _duplicates AS SELECT {key} FROM {source} GROUP BY {key} HAVING count(*) > 1"
     )
-    told = _told(con, source, f"SEMI JOIN _doubled USING ({key})", table.key)
-    if told:
-        [(count,)] = con.execute("SELECT count(*) FROM _doubled").fetchall()
-        yield _finding(table, f"{count:,} keys stand more than once, such as {told[0]}", told)
+    examples = _find_examples(con, source, f"SEMI JOIN _duplicates USING ({key})", table.key)
+    if examples:
+        [(count,)] = con.execute("SELECT count(*) FROM _duplicates").fetchall()
+        yield _finding(table, f"{count:,} duplicate keys, such as {examples.text}", examples)
 
 
-def _dangling(
+def _orphan_references(
     con: duckdb.DuckDBPyConnection, table: Table, column: Column, target: Table
 ) -> Iterator[Finding]:
-    """A finding on a column's values that are no key of the table it points to, if there are any."""
+    """Yield a finding if values of a column are not keys of the table that it references."""
     own, other = f"t.{quote(column.name)}", f"o.{quote(target.key[0])}"
     condition = f"ANTI JOIN {quote(target.name)} AS o ON {own} = {other} WHERE {own} IS NOT NULL"
-    told = _told(con, quote(table.name), condition, [column.name])
-    if told:
+    examples = _find_examples(con, quote(table.name), condition, [column.name])
+    if examples:
         [(count,)] = con.execute(f"SELECT count(*) FROM {quote(table.name)} AS t {condition}").fetchall()
-        yield _finding(table, f"{count:,} rows point to no row of {target.name}, such as {told[0]}", told)
+        problem = f"{count:,} rows reference no row of {target.name}, such as {examples.text}"
+        yield _finding(table, problem, examples)
 
 
-Told = tuple[str, Collection[str], str]  # examples, months, and a file where there is one
+@dataclass(frozen=True)
+class _Examples:
+    """Some of the rows of a finding, with the months and the file they are in."""
+
+    text: str
+    months: Sequence[str]
+    file: str  # empty if the rows are in several files
 
 
-def _told(con: duckdb.DuckDBPyConnection, source: str, condition: str, columns: Sequence[str]) -> Told | None:
-    """Examples of the rows of a condition, and the months and files they are in; nothing where there are none."""
+def _find_examples(
+    con: duckdb.DuckDBPyConnection, source: str, condition: str, columns: Sequence[str]
+) -> _Examples | None:
+    """Return examples of the rows of a condition, or None if there are none."""
     listed = names(columns)
     rows = con.execute(
-        f"SELECT DISTINCT {listed} FROM {source} AS t {condition} ORDER BY {listed} LIMIT {SHOWN}"
+        f"SELECT DISTINCT {listed} FROM {source} AS t {condition} ORDER BY {listed} LIMIT {MAX_EXAMPLES}"
     ).fetchall()
     if not rows:
         return None
-    examples = ", ".join(" / ".join(map(str, row)) for row in rows)
+    text = ", ".join(" / ".join(map(str, row)) for row in rows)
     found = con.execute(
         f"SELECT DISTINCT month, file FROM _files SEMI JOIN (SELECT _n FROM {source} AS t {condition}) AS n USING (_n)"
     ).fetchall()
     files = {file for _, file in found}
     months = sorted({month for month, _ in found if month})
-    return f"{', '.join(columns)} {examples}", months, files.pop() if len(files) == 1 else ""
+    return _Examples(f"{', '.join(columns)} {text}", months, files.pop() if len(files) == 1 else "")
 
 
-def _finding(table: Table, what: str, told: Told) -> Finding:
-    _, months, file = told
-    shown = [*months][:SHOWN]
-    text = ", ".join(shown) + (f" and {len(months) - SHOWN} more" if len(months) > SHOWN else "")
-    return Finding(table.name, text, file, what, anew(shown[0] if len(months) == 1 else None))
+def _finding(table: Table, problem: str, examples: _Examples) -> Finding:
+    months = examples.months
+    hidden = len(months) - MAX_EXAMPLES
+    text = ", ".join(months[:MAX_EXAMPLES]) + (f" and {hidden} more" if hidden > 0 else "")
+    advice = rebuild_advice(months[0] if len(months) == 1 else None)
+    return Finding(table.name, text, examples.file, problem, advice)

@@ -1,5 +1,7 @@
-"""What of a lake a load is due for, and what may be loaded: its manifest, compared with the warehouse and with the star.
-Nothing is changed here; the load itself is in `loading`."""
+"""What a load from the lake has to do: compares the manifest with the warehouse and with the star's declaration.
+
+Nothing is changed here.
+"""
 
 from __future__ import annotations
 
@@ -9,111 +11,109 @@ from dataclasses import dataclass
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import LakeError
 from scx_pipeline.lake.format.lake_store import LakeStore
-from scx_pipeline.lake.format.layout import shape_of, stands_in
+from scx_pipeline.lake.format.layout import lake_schema, month_rows_of
 from scx_pipeline.lake.format.manifest import Manifest, PartitionState
-from scx_pipeline.lake.inspect.lake_status import nothing_of, standing_lake
+from scx_pipeline.lake.inspect.lake_status import empty_lake_message, open_existing_lake
 from scx_pipeline.loading.changes import LoadedState, read_loaded_state
 from scx_pipeline.model.calendar import Month
 from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
-from scx_pipeline.planning.selection import MonthState
+from scx_pipeline.planning.changed_months import MonthState
 from scx_pipeline.warehouse.warehouse import Warehouse
-
-WHOLE = "the tables without months"
 
 
 @dataclass(frozen=True)
 class LakeLoadPlan:
-    """What a load from the lake is due for, and what there is to load."""
+    """What the lake can load, and what of it differs from the warehouse."""
 
     compiled: CompiledStar
-    place: LakeStore
+    store: LakeStore
     manifest: Manifest
-    unpartitioned: (
-        bool  # whether the tables without months stand in the warehouse as made from something else
-    )
-    months: Sequence[Month]  # the same of months
+    unpartitioned: bool  # whether the unpartitioned tables must be loaded
+    months: Sequence[Month]  # that must be loaded
 
     @property
     def all_months(self) -> Sequence[Month]:
-        """The months that the lake has."""
+        """All months in the lake."""
         return sorted(self.manifest.months)
 
     def check(self, unpartitioned: bool, months: Collection[Month]) -> None:
-        """Raise LakeError for what cannot be loaded of these months, and of the tables without, if they are wanted."""
+        """Raise LakeError if these months, or the unpartitioned tables if requested, cannot be loaded."""
         if unpartitioned:
-            check_unpartitioned(self.compiled, self.place, self.manifest)
-        check_made(self.compiled, self.place, self.manifest, months)
+            check_unpartitioned(self.compiled, self.store, self.manifest)
+        check_months(self.compiled, self.store, self.manifest, months)
 
 
-def plan_loading(compiled: CompiledStar, url: str, warehouse: Warehouse) -> LakeLoadPlan:
-    """Compare the lake of a URL with what stands in the warehouse; nothing is changed. Raises LakeError for an empty lake."""
-    place, manifest = lake_of(compiled.star, url)
-    standing = read_loaded_state(compiled, warehouse)
-    ready = standing.readiness
-    all_due = bool(ready.rebuild and standing.months)
-    due = [month for month in sorted(manifest.months) if all_due or _differs(manifest, standing, month)]
+def plan_lake_load(compiled: CompiledStar, url: str, warehouse: Warehouse) -> LakeLoadPlan:
+    """Compare the lake at a URL with the warehouse. Nothing is changed. Raises LakeError for an empty lake."""
+    store, manifest = open_loadable_lake(compiled.star, url)
+    loaded = read_loaded_state(compiled, warehouse)
+    ready = loaded.schema_drift
+    all_due = bool(ready.rebuild_reason and loaded.months)
+    due = [month for month in sorted(manifest.months) if all_due or _differs(manifest, loaded, month)]
     unpartitioned = state_of(manifest.unpartitioned)
-    rebuild_unpartitioned = bool(ready.rebuild_unpartitioned and standing.unpartitioned)
-    changed = unpartitioned is not None and (rebuild_unpartitioned or unpartitioned != standing.unpartitioned)
-    return LakeLoadPlan(compiled, place, manifest, changed, due)
+    rebuild_unpartitioned = bool(ready.unpartitioned_rebuild_reason and loaded.unpartitioned)
+    changed = unpartitioned is not None and (rebuild_unpartitioned or unpartitioned != loaded.unpartitioned)
+    return LakeLoadPlan(compiled, store, manifest, changed, due)
 
 
-def _differs(manifest: Manifest, standing: LoadedState, month: Month) -> bool:
-    """Whether a month stands otherwise than in the lake, or has become stale since it was loaded, and has not there."""
-    healed = month in standing.stale and month not in manifest.stale
-    return healed or manifest.months[month].state != standing.months.get(month)
+def _differs(manifest: Manifest, loaded: LoadedState, month: Month) -> bool:
+    """Whether the warehouse has another version of a month than the lake, or a stale one that is current in the lake."""
+    stale_only_here = month in loaded.stale and month not in manifest.stale
+    return stale_only_here or manifest.months[month].state != loaded.months.get(month)
 
 
-def state_of(made: PartitionState | None) -> MonthState | None:
-    return made.state if made else None
+def state_of(partition: PartitionState | None) -> MonthState | None:
+    """Return what a partition was built from; None if it does not exist."""
+    return partition.state if partition else None
 
 
-def lake_of(star: Star, url: str) -> tuple[LakeStore, Manifest]:
-    place, manifest = standing_lake(url, star.name)
+def open_loadable_lake(star: Star, url: str) -> tuple[LakeStore, Manifest]:
+    """Open the lake at a URL and read its manifest. Raises LakeError if nothing of the star was published yet."""
+    store, manifest = open_existing_lake(url, star.name)
     if (
         not manifest.months and manifest.unpartitioned is None
-    ):  # a first build is on its way, or was broken off
-        raise LakeError(nothing_of(star.name, url))
-    return place, manifest
+    ):  # the first build is running or was interrupted
+        raise LakeError(empty_lake_message(star.name, url))
+    return store, manifest
 
 
-def check_made(
-    compiled: CompiledStar, place: LakeStore, manifest: Manifest, months: Collection[Month]
+def check_months(
+    compiled: CompiledStar, store: LakeStore, manifest: Manifest, months: Collection[Month]
 ) -> None:
-    """Raise LakeError unless the lake has these months, made by the star's tables and SQL as they are."""
+    """Raise LakeError unless the lake has these months, built by the current version of the star's tables and SQL."""
     name = compiled.star.name
     for month in months:
-        made, build = manifest.months.get(month), f"run `scx lake build {name} --month {month}`"
-        if made is None:
-            raise LakeError(f"{month} of {name} does not stand in the lake {place.url}: {build} first")
-        if made.state.code_version != compiled.version:
+        partition, build = manifest.months.get(month), f"run `scx lake build {name} --month {month}`"
+        if partition is None:
+            raise LakeError(f"the lake {store.url} does not have {month} of {name}: {build} first")
+        if partition.state.code_version != compiled.version:
             raise LakeError(
-                f"{month} of {name} in {place.url} was made by another version of the star's tables or SQL: {build} first"
+                f"{month} of {name} in {store.url} was built by another version of the star's tables or SQL: {build} first"
             )
     if months:
-        _check_shapes(compiled, place, manifest, compiled.star.monthly)
+        _check_shapes(compiled, store, manifest, compiled.star.monthly_tables)
 
 
-def check_unpartitioned(compiled: CompiledStar, place: LakeStore, manifest: Manifest) -> None:
-    """The same of the tables without months."""
+def check_unpartitioned(compiled: CompiledStar, store: LakeStore, manifest: Manifest) -> None:
+    """Raise LakeError unless the lake has the unpartitioned tables, built by the current version of the star."""
     name, build = compiled.star.name, f"run `scx lake build {compiled.star.name} --changed` first"
     if manifest.unpartitioned is None:
-        raise LakeError(f"{WHOLE} of {name} do not stand in the lake {place.url}: {build}")
+        raise LakeError(f"the lake {store.url} does not have the unpartitioned tables of {name}: {build}")
     if manifest.unpartitioned.state.code_version != compiled.unpartitioned_version:
         raise LakeError(
-            f"{WHOLE} of {name} in {place.url} were made by another version of the star's tables or SQL: {build}"
+            f"the unpartitioned tables of {name} in {store.url} were built by another version of the star's tables or SQL: {build}"
         )
-    staging = [table for table in compiled.star.unpartitioned if table.role == "staging"]
-    _check_shapes(compiled, place, manifest, staging)
+    staging = [table for table in compiled.star.unpartitioned_tables if table.role == "staging"]
+    _check_shapes(compiled, store, manifest, staging)
 
 
 def _check_shapes(
-    compiled: CompiledStar, place: LakeStore, manifest: Manifest, tables: Sequence[Table]
+    compiled: CompiledStar, store: LakeStore, manifest: Manifest, tables: Sequence[Table]
 ) -> None:
-    for folder, table in (stands_in(compiled, table) for table in tables):
-        if manifest.shapes.get(folder) != shape_of(table):
+    for folder, table in (month_rows_of(compiled, table) for table in tables):
+        if manifest.schemas.get(folder) != lake_schema(table):
             raise LakeError(
-                f"{folder} of {compiled.star.name} in {place.url} has other columns or folders than the star declares: "
-                f"run `scx lake build {compiled.star.name} --all` first, which makes it anew"
+                f"{folder} of {compiled.star.name} in {store.url} does not match its declaration (columns or folders): "
+                f"run `scx lake build {compiled.star.name} --all` first to rebuild it"
             )

@@ -3,23 +3,19 @@ What is in the archive is in `package`; how a job is started with it, in `orches
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from scx_pipeline.errors import LakeError, SettingsError
-from scx_pipeline.lake.spark.package import JOB, MACHINES, PYTHONS, Target, digest, make_archive
-from scx_pipeline.storage.s3 import open_s3, reason_of
+from scx_pipeline.lake.spark.package import JOB, MACHINES, PYTHONS, WorkerPlatform, build_archive, digest
+from scx_pipeline.storage.object_store import ObjectStore
+from scx_pipeline.storage.s3 import open_s3
 from scx_pipeline.storage.temporary_folder import temporary_folder
 
-if TYPE_CHECKING:
-    from obstore.store import ObjectStore
-
 SETTING = "SCX_SPARK_CODE"
-MESSAGES = "messages"  # the folder, beside the code, that jobs tell into
+MESSAGES = "messages"  # the folder next to the code that jobs write their messages to
 
 
 @dataclass(frozen=True)
@@ -56,12 +52,12 @@ class CodePlace:
 
     def find(self, architectures: Sequence[str] = tuple(MACHINES)) -> Code:
         """The code of this version for one of these processors, and whichever Python. Raises LakeError where there is none."""
-        standing = self._names()
+        uploaded = self._names()
         for architecture in architectures:
             for python in PYTHONS:
-                target = Target(python, architecture)
+                target = WorkerPlatform(python, architecture)
                 names = names_of(target)
-                if names[0] in standing:
+                if names[0] in uploaded:
                     archive, entry = (f"s3://{self.bucket}/{self.key(name)}" for name in names)
                     return Code(entry, archive, f"/usr/bin/python{python}")
         wanted = " or ".join(architectures)
@@ -70,53 +66,34 @@ class CodePlace:
             f"{SETTING}={self.url} has no archive of this version for {wanted}: run `scx lake package{option}`; nothing was changed"
         )
 
-    def put(self, target: Target) -> Packaged:
+    def put(self, target: WorkerPlatform) -> Packaged:
         """Make the archive and put it and the job's file here, unless they are. Raises LakeError."""
         archive, entry = names_of(target)
         size = None
         if archive not in self._names():
-            self._write(entry, JOB)  # first, since who finds the archive takes both to be there
+            self._objects.write(entry, JOB)  # first, since who finds the archive takes both to be there
             with temporary_folder() as folder:
                 file = Path(folder) / archive
-                make_archive(target, file)
+                build_archive(target, file)
                 size = file.stat().st_size
-                self._write(archive, file)
+                self._objects.write(archive, file)
         return Packaged(f"{self.url}/{archive}", f"{self.url}/{entry}", size)
 
     def _names(self) -> set[str]:
-        """What lies here. By a list: who may list only this place is not told of an object that it is absent."""
-        with self._told("list", ""):
-            listed = self._store().list_with_delimiter()
-        return {item["path"].rpartition("/")[2] for item in listed["objects"]}
+        """Return the names of the objects in the place.
 
-    def _write(self, name: str, file: Path) -> None:
-        import obstore
+        They are listed, as a user who may only list the place gets no answer to whether an object exists.
+        """
+        return {key.partition("/")[0] for key in self._objects.list() if "/" not in key}
 
-        with self._told("write", name):
-            obstore.put(self._store(), name, file)
-
-    def _store(self) -> ObjectStore:
-        return open_s3(self.bucket, self.key(""))
-
-    @contextmanager
-    def _told(self, what: str, name: str) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:
-            raise LakeError(f"cannot {what} {self.url}/{name} ({SETTING}): {_why(error)}") from None
+    @property
+    def _objects(self) -> ObjectStore:
+        return ObjectStore(
+            self.url, open_s3(self.bucket, self.key("")), error_type=LakeError, setting=SETTING
+        )
 
 
-def _why(error: Exception) -> str:
-    """The reason in short; of a list that is refused, obstore knows only the text."""
-    text = str(error)
-    if any(sign in text for sign in ("403 Forbidden", "401 Unauthorized", "AccessDenied")):
-        return "access is denied: let this user or role do so (docs/emr.md)"
-    if "NoSuchBucket" in text:
-        return "there is no such bucket"
-    return reason_of(error)
-
-
-def names_of(target: Target) -> tuple[str, str]:
+def names_of(target: WorkerPlatform) -> tuple[str, str]:
     """The names of the archive of this version, and of the job's file that goes with it."""
     version = digest(target)
     return f"environment-{version}.tar.gz", f"lake_job-{version}.py"
@@ -126,8 +103,8 @@ def open_code(url: str) -> CodePlace:
     """The place of a URL. Raises SettingsError where it is none of S3's, as nothing else is read by EMR."""
     parts = urlsplit(url)
     if parts.scheme != "s3" or not parts.netloc:
-        told = f"is {url!r}" if url else "is not set"
+        state = f"is {url!r}" if url else "is not set"
         raise SettingsError(
-            f"{SETTING} {told}: write s3://bucket/prefix, such as s3://scx-logs/_scx_pipeline/code"
+            f"{SETTING} {state}: write s3://bucket/prefix, such as s3://scx-logs/_scx_pipeline/code"
         )
     return CodePlace(url.rstrip("/"))

@@ -1,5 +1,7 @@
-"""The archive that a job on EMR runs from: this project and the packages that its workers import, for their Python and processor.
-Where it is put, and found by a build, is in `code`; how a job is started with it, in `orchestration`."""
+"""The archive that a job on EMR runs from: this project and the packages its workers import, for their Python and processor.
+
+Uploading the archive does not belong here.
+"""
 
 from __future__ import annotations
 
@@ -19,35 +21,34 @@ from scx_pipeline.storage.temporary_folder import temporary_folder
 
 PACKAGE = Path(__file__).parents[2]
 JOB = Path(__file__).parent / "submitted" / "lake_job.py"
-# What a job imports of others, beside PySpark, which Spark brings with it; what these need is added. pandas is PySpark's: its
-# mapInArrow asks for it, though nothing here is given to it.
+# The packages that a job imports; their requirements are added. PySpark comes with Spark. PySpark's mapInArrow requires pandas.
 ROOTS = (
     "boto3", "certifi", "dagster-pipes", "duckdb", "numpy", "obstore", "pandas", "pyarrow", "pydantic", "pydantic-settings",
     "PyYAML", "sqlglot",
 )  # fmt: skip
 PYTHONS = ("3.11", "3.12", "3.13")
-MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}  # as AWS calls a processor, and as wheels do
-GLIBC = range(17, 35)  # 2.17 is that of manylinux2014, 2.34 that of Amazon Linux 2023, which EMR 7 is on
-UNUSED = ("bin", "pandas/tests", "pyarrow/include", "pyarrow/tests")  # a sixth of it all
+MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}  # architecture in AWS → in wheels
+GLIBC = range(17, 35)  # 2.17 is manylinux2014, 2.34 is Amazon Linux 2023, the base of EMR 7
+UNUSED = ("bin", "pandas/tests", "pyarrow/include", "pyarrow/tests")  # a sixth of the bytes
 _PIP = (sys.executable, "-m", "pip")
-_COMPRESSION = 3  # half the time of gzip's own choice, for a fifteenth more bytes
+_COMPRESSION = 3  # partial the time of gzip's default level, for 7% more bytes
 
 
 @dataclass(frozen=True)
-class Target:
-    """The workers that an archive is for."""
+class WorkerPlatform:
+    """The Python version and processor of the workers that an archive is for."""
 
     python: str = PYTHONS[0]
     architecture: str = "x86_64"
 
     @property
     def platforms(self) -> list[str]:
-        """The platforms of wheels that run there, the newest first."""
+        """The platform tags of wheels that run there, newest first."""
         machine = MACHINES[self.architecture]
         return [f"manylinux_2_{minor}_{machine}" for minor in reversed(GLIBC)] + [f"manylinux2014_{machine}"]
 
     def markers(self) -> dict[str, str]:
-        """What requirements ask about where they are for."""
+        """Return the environment that the markers of requirements are evaluated in."""
         return {
             "python_version": self.python,
             "python_full_version": f"{self.python}.0",
@@ -64,16 +65,16 @@ class Target:
         return f"Python {self.python} on {self.architecture}"
 
 
-def pinned(target: Target) -> list[str]:
-    """The packages that are needed there, at the versions that are installed here. Raises LakeError where one is not."""
+def pin_packages(target: WorkerPlatform) -> list[str]:
+    """Return the required packages at the versions installed here. Raises LakeError if one is not installed."""
     from importlib.metadata import PackageNotFoundError, distribution
 
     from packaging.requirements import Requirement
 
-    markers, found, wanted = target.markers(), dict[str, str](), list(ROOTS)
-    while wanted:
+    markers, found, pending = target.markers(), dict[str, str](), list(ROOTS)
+    while pending:
         try:
-            package = distribution(wanted.pop())
+            package = distribution(pending.pop())
         except PackageNotFoundError as error:
             raise LakeError(
                 f"the workers need the package {error.name}, which is not installed here: pip install {error.name}"
@@ -82,50 +83,51 @@ def pinned(target: Target) -> list[str]:
         if name in found:
             continue
         found[name] = package.version
-        needs = [Requirement(text) for text in package.requires or ()]
-        wanted += [item.name for item in needs if item.marker is None or item.marker.evaluate(markers)]
+        requirements = [Requirement(text) for text in package.requires or ()]
+        pending += [
+            item.name for item in requirements if item.marker is None or item.marker.evaluate(markers)
+        ]
     return [f"{name}=={version}" for name, version in sorted(found.items())]
 
 
-def own_files() -> list[Path]:
-    """The files of this project that go into the archive, stars included."""
-    return sorted(
-        path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts
-    )  # fmt: skip
+def project_files() -> list[Path]:
+    """Return the files of this project that go into the archive, including the stars."""
+    files = (path for path in PACKAGE.rglob("*") if path.is_file())
+    return sorted(path for path in files if "__pycache__" not in path.parts)
 
 
-def digest(target: Target) -> str:
-    """What tells one archive from another: a hash of all that decides what is in it, so that it is known without making it."""
+def digest(target: WorkerPlatform) -> str:
+    """Return a hash of everything that determines an archive's contents, so that it is known before the archive is built."""
     recipe = {
         "python": target.python,
         "platforms": target.platforms,
-        "packages": pinned(target),
+        "packages": pin_packages(target),
         "unused": UNUSED,
         "files": {
             path.relative_to(PACKAGE).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in own_files()
+            for path in project_files()
         },
     }
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def make_archive(target: Target, file: Path) -> None:
-    """Make the archive, out of wheels that pip fetches. Raises LakeError, and there is no file then."""
+def build_archive(target: WorkerPlatform, file: Path) -> None:
+    """Build the archive from wheels that pip downloads. Raises LakeError; no file is left then."""
     with temporary_folder() as temporary:
         folder = temporary / "packages"
         folder.mkdir()
-        _fetch(pinned(target), target, folder)
-        half = file.with_name(f"{file.name}.part")
+        _download(pin_packages(target), target, folder)
+        partial = file.with_name(f"{file.name}.part")
         try:
-            _pack(_contents(folder), half)
-            half.replace(file)
+            _pack(_contents(folder), partial)
+            partial.replace(file)
         except OSError as error:
             raise LakeError(f"cannot write {file}: {error.strerror}") from None
         finally:
-            half.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
 
 
-def _fetch(packages: Sequence[str], target: Target, folder: Path) -> None:
+def _download(packages: Sequence[str], target: WorkerPlatform, folder: Path) -> None:
     command = [
         *(*_PIP, "install", "--quiet", "--no-input", "--disable-pip-version-check"),
         *("--no-deps", "--only-binary=:all:", "--no-compile", "--target", str(folder)),
@@ -133,37 +135,36 @@ def _fetch(packages: Sequence[str], target: Target, folder: Path) -> None:
         *(f"--platform={platform}" for platform in target.platforms),
         *packages,
     ]
-    told = subprocess.run(command, capture_output=True, text=True, check=False)
-    if told.returncode:
-        raise LakeError(f"cannot fetch the packages for {target}: {reason_of_pip(told.stderr)}")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise LakeError(f"cannot download the packages for {target}: {find_pip_reason(done.stderr)}")
 
 
-def reason_of_pip(text: str) -> str:
-    """What of all that pip says tells why it failed, and what to do."""
+def find_pip_reason(text: str) -> str:
+    """Return the reason in pip's error output, and what to do."""
     if "No module named pip" in text:
-        return "there is no pip in this Python: python -m ensurepip"
+        return "this Python has no pip: run python -m ensurepip"
     errors = [line.removeprefix("ERROR:").strip() for line in text.splitlines() if line.startswith("ERROR:")]
-    # Of an index that it cannot reach, it says as of one that does not have the package.
+    # For an unreachable index, pip also reports that no matching distribution exists.
     if re.search(r"connection broken|ConnectionError|ConnectTimeout|Max retries", text):
-        return "the package index cannot be reached: see the network, and pip's settings of index and proxy"
+        return "the package index cannot be reached: check the network, and pip's index and proxy settings"
     missing = next((line for line in errors if line.startswith("No matching distribution")), None)
     if missing:
-        return f"{missing}: install another version of it here, or take another --python"
-    return (errors or text.strip().splitlines() or ["no reason"])[-1][:300]
+        return f"{missing}: install another version of it here, or use another --python"
+    return (errors or text.strip().splitlines() or ["no reason given"])[-1][:300]
 
 
 def _contents(folder: Path) -> Iterator[tuple[str, Path]]:
-    """The files, by their names in the archive, in an order that is always the same."""
+    """Yield the files by their names in the archive, in a stable order."""
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    kept = {
-        name: path for name, path in found.items() if not name.startswith(tuple(f"{it}/" for it in UNUSED))
-    }
-    own = {f"{PACKAGE.name}/{path.relative_to(PACKAGE).as_posix()}": path for path in own_files()}
-    yield from sorted({**kept, **own}.items())
+    unused = tuple(f"{folder}/" for folder in UNUSED)
+    kept = {name: path for name, path in found.items() if not name.startswith(unused)}
+    project = {f"{PACKAGE.name}/{path.relative_to(PACKAGE).as_posix()}": path for path in project_files()}
+    yield from sorted({**kept, **project}.items())
 
 
 def _pack(contents: Iterator[tuple[str, Path]], file: Path) -> None:
-    """The same files give the same bytes."""
+    """Write the archive; the same files give the same bytes."""
     with (
         file.open("wb") as raw,
         gzip.GzipFile("", "wb", _COMPRESSION, raw, mtime=0) as packed,

@@ -1,5 +1,7 @@
-"""What Spark's workers do: parse a share of the objects by the one parser, read a lake's files, and write some.
-Each function takes and gives Arrow batches, as Spark's mapInArrow asks; who calls them is in `sparkmaker`."""
+"""The functions that Spark's workers run: parse a share of the objects, read a lake's files, and write files.
+
+Each one maps Arrow batches to Arrow batches, as Spark's `mapInArrow` requires.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +13,25 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from scx_pipeline.errors import PipelineError
-from scx_pipeline.history.ingest_result import ObjectCount, Rejected
+from scx_pipeline.history.ingest_result import ObjectCount
 from scx_pipeline.lake.format.lake_store import open_lake_store
-from scx_pipeline.lake.format.layout import PART
-from scx_pipeline.lake.format.parquet_reader import BATCH_ROWS, read_batches, schema_of
-from scx_pipeline.loading.ingest import IngestJob
+from scx_pipeline.lake.format.layout import PART_PREFIX
+from scx_pipeline.lake.format.parquet_reader import BATCH_ROWS, arrow_schema, read_batches
+from scx_pipeline.loading.ingest.ingest_job import IngestJob
+from scx_pipeline.loading.ingest.ingest_objects import ingest_objects
 from scx_pipeline.model.calendar import LoadScope, MonthRange
 from scx_pipeline.model.column import Column
+from scx_pipeline.model.rejected_row import RejectedRow
 from scx_pipeline.model.source import Source
 from scx_pipeline.model.table import Table
 from scx_pipeline.parsing.parser import UndeclaredFields
 from scx_pipeline.planning.selection import SelectedObject
 from scx_pipeline.storage.bucket import DEFAULT_OPTIONS, BucketOptions, open_bucket
 from scx_pipeline.warehouse.capabilities import Limits
-from scx_pipeline.warehouse.duckdb.duckdb_warehouse import duckdb_type, in_memory_database
-from scx_pipeline.warehouse.export import Unload, write_parquet
-from scx_pipeline.warehouse.sql_text import in_scope, names, quote
+from scx_pipeline.warehouse.duckdb.duckdb_connection import duckdb_type, in_memory_database
+from scx_pipeline.warehouse.duckdb.parquet_export import write_parquet
+from scx_pipeline.warehouse.parquet_files import Unload
+from scx_pipeline.warehouse.sql_text import names, quote, scope_condition
 from scx_pipeline.warehouse.staging_buffer import OBJECT, StagingBuffer
 
 if TYPE_CHECKING:
@@ -35,24 +40,24 @@ if TYPE_CHECKING:
 
     Batches = Iterator[pa.RecordBatch]
 
-ACCOUNT = "_account"  # the column of what a task found; its row has no other value
-FLUSH_BYTES = 64 << 20  # of objects between two flushes: bounds what a worker holds
+RESULT_COLUMN = "_result"  # the column of a task's result, whose row has no other value
+FLUSH_BYTES = 64 << 20  # of objects between two flushes, which bounds the memory of a worker
 
 
 @dataclass(frozen=True)
-class Account:
-    """What a task found in its objects, or why it could not read them."""
+class TaskResult:
+    """The row counts and rejected rows of a task's objects, or the error that stopped it."""
 
     first: int  # the number of the first object
     counts: Sequence[ObjectCount] = ()
-    rejected: Sequence[Rejected] = ()
+    rejected: Sequence[RejectedRow] = ()
     undeclared_fields: Sequence[tuple[str, UndeclaredFields]] = ()
     error: PipelineError | None = None
 
 
 @dataclass(frozen=True)
-class Parse:
-    """Objects of a source into rows of a staging table, those of the span, and an account for each share."""
+class ParseTask:
+    """Parses shares of a source's objects into a staging table's rows of the scope, and a result per share."""
 
     bucket: str
     source: Source
@@ -65,57 +70,56 @@ class Parse:
     def schema(self) -> pa.Schema:
         import pyarrow as pa
 
-        return schema_of([*self.table.columns, OBJECT]).append(pa.field(ACCOUNT, pa.binary()))
+        return arrow_schema([*self.table.columns, OBJECT]).append(pa.field(RESULT_COLUMN, pa.binary()))
 
     def __call__(self, batches: Batches) -> Batches:
         for batch in batches:
             for share in batch.column(0).to_pylist():
                 first, objects = pickle.loads(share)
-                yield from self._share(first, objects)
+                yield from self._parse_share(first, objects)
 
-    def _share(self, first: int, objects: Sequence[SelectedObject]) -> Batches:
-        with in_memory_database(_alone(self.limits)) as con:
-            buffer = _Spool(con, self.table, self.scope, first)
+    def _parse_share(self, first: int, objects: Sequence[SelectedObject]) -> Batches:
+        with in_memory_database(_single_threaded(self.limits)) as con:
+            buffer = _SpoolBuffer(con, self.table, self.scope, first)
             try:
-                found = self._job().run(objects, buffer)
-                account = Account(first, found.counts, found.rejected, found.undeclared_fields)
+                found = ingest_objects(self._job(), objects, buffer)
+                result = TaskResult(first, found.counts, found.rejected, found.undeclared_fields)
             except PipelineError as error:
-                account = Account(first, error=error)
-            if account.error is None:
+                result = TaskResult(first, error=error)
+            if result.error is None:
                 yield from buffer.batches(self.schema())
-            yield self._told(account)
+            yield self._result_batch(result)
 
     def _job(self) -> IngestJob:
-        # Keys are compared by Spark, over all shares.
+        # Spark compares keys across all shares.
         table = self.table.model_copy(update={"key": (), "sequence_by": ()})
         files = self.limits.batch_files
         bucket = open_bucket(self.bucket, self.options)
         return IngestJob(bucket, self.source, table, self.scope, self.months, files)
 
-    def _told(self, account: Account) -> pa.RecordBatch:
+    def _result_batch(self, result: TaskResult) -> pa.RecordBatch:
         import pyarrow as pa
 
         schema = self.schema()
         arrays = [pa.nulls(1, field.type) for field in schema][:-1]
-        return pa.RecordBatch.from_arrays(
-            [*arrays, pa.array([pickle.dumps(account)], pa.binary())], schema=schema
-        )
+        arrays.append(pa.array([pickle.dumps(result)], pa.binary()))
+        return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _alone(limits: Limits) -> Limits:
-    """The limits of a task, which has one core."""
+def _single_threaded(limits: Limits) -> Limits:
+    """Return the limits of a task, which has one core."""
     return replace(limits, threads=1)
 
 
-class _Spool(StagingBuffer):
-    """Rows that go to a file at each flush, and on to Spark once all are known to be good."""
+class _SpoolBuffer(StagingBuffer):
+    """A staging buffer that writes rows to a file at each flush, and passes them to Spark once no error can occur."""
 
     batch_bytes = FLUSH_BYTES
 
     def __init__(self, con: duckdb.DuckDBPyConnection, table: Table, scope: LoadScope, first: int) -> None:
         self.con, self.table, self.scope, self.first = con, table, scope, first
-        self.rows = quote("_landing")
-        self.file = tempfile.TemporaryFile()  # noqa: SIM115  (it lives as long as the spool)
+        self.rows = quote("_staged")
+        self.file = tempfile.TemporaryFile()  # noqa: SIM115  (it is open as long as the buffer)
         self.writer: pa.RecordBatchFileWriter | None = None
         listed = ", ".join(f"{quote(c.name)} {duckdb_type(c)}" for c in (*table.columns, OBJECT))
         con.execute(f"CREATE TABLE {self.rows} ({listed})")
@@ -125,7 +129,9 @@ class _Spool(StagingBuffer):
 
         columns = names(self.table.column_names)
         number = f"CAST({quote(OBJECT.name)} + {self.first} AS INTEGER) AS {quote(OBJECT.name)}"
-        select = f"SELECT {columns}, {number} FROM {self.rows} WHERE {in_scope(self.table, self.scope)}"
+        select = (
+            f"SELECT {columns}, {number} FROM {self.rows} WHERE {scope_condition(self.table, self.scope)}"
+        )
         for batch in self.con.sql(select).to_arrow_reader(BATCH_ROWS):
             if self.writer is None:
                 self.writer = pa.ipc.new_stream(self.file, batch.schema)
@@ -133,10 +139,10 @@ class _Spool(StagingBuffer):
         self.con.execute(f"TRUNCATE {self.rows}")
 
     def finish(self, duplicate_keys: str | None) -> None:
-        """Nothing to do: Spark makes the slice."""
+        """Do nothing: Spark builds the partition."""
 
     def batches(self, schema: pa.Schema) -> Batches:
-        """All rows, in batches of a schema that has one more column."""
+        """Yield all rows in batches of a schema with the result column added."""
         import pyarrow as pa
 
         if self.writer is None:
@@ -145,28 +151,28 @@ class _Spool(StagingBuffer):
         self.file.seek(0)
         for batch in pa.ipc.open_stream(self.file):
             arrays = [array.cast(field.type) for array, field in zip(batch.columns, schema, strict=False)]
-            nothing = pa.nulls(batch.num_rows, schema.field(ACCOUNT).type)
-            yield pa.RecordBatch.from_arrays([*arrays, nothing], schema=schema)
+            nulls = pa.nulls(batch.num_rows, schema.field(RESULT_COLUMN).type)
+            yield pa.RecordBatch.from_arrays([*arrays, nulls], schema=schema)
 
 
 @dataclass(frozen=True)
-class Read:
-    """Shares of a table's files into these columns of them."""
+class ReadTask:
+    """Reads these columns of shares of a table's files."""
 
-    place: str
+    url: str  # of the lake store
     table: Table
     columns: tuple[Column, ...]
 
     def __call__(self, batches: Batches) -> Batches:
-        place = open_lake_store(self.place, "")
+        store = open_lake_store(self.url, "")
         for batch in batches:
             for share in batch.column(0).to_pylist():
-                yield from read_batches(place, pickle.loads(share), self.table, self.columns)
+                yield from read_batches(store, pickle.loads(share), self.table, self.columns)
 
 
 @dataclass(frozen=True)
-class Write:
-    """Rows into Parquet files, in a folder of each task's own; gives the folder and its rows."""
+class WriteTask:
+    """Writes rows to Parquet files in a folder per task; returns the folder and its row count."""
 
     unload: Unload
     limits: Limits
@@ -177,16 +183,15 @@ class Write:
         first = next((batch for batch in batches if batch.num_rows), None)
         if first is None:
             return
-        part = f"{PART}{uuid4().hex[:12]}"
-        reader = pa.RecordBatchReader.from_batches(first.schema, _chained(first, batches))
-        with in_memory_database(_alone(self.limits)) as con:
+        part = f"{PART_PREFIX}{uuid4().hex[:12]}"
+        reader = pa.RecordBatchReader.from_batches(first.schema, _chain(first, batches))
+        with in_memory_database(_single_threaded(self.limits)) as con:
             con.register("given", reader)
-            rows = write_parquet(
-                con, "SELECT * FROM given", replace(self.unload, url=f"{self.unload.url}{part}/")
-            )
+            unload = replace(self.unload, url=f"{self.unload.url}{part}/")
+            rows = write_parquet(con, "SELECT * FROM given", unload)
         yield pa.record_batch({"part": pa.array([part]), "rows": pa.array([rows], pa.int64())})
 
 
-def _chained(first: pa.RecordBatch, others: Batches) -> Batches:
+def _chain(first: pa.RecordBatch, others: Batches) -> Batches:
     yield first
     yield from others

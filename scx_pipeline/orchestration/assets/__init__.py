@@ -1,4 +1,4 @@
 """Dagster assets: sources, staging tables, dimensions, facts, lake tables, reports, and the events they emit.
 
-How a load works belongs to loading.
+How a load works is not defined here.
 """

@@ -1,5 +1,7 @@
-"""A load's report as what Dagster records: materializations with their numbers, and results of checks.
-What a load does is in `engine.load`; which assets there are, in `assets` and `lake_assets`."""
+"""A load's report as Dagster events: materializations with metadata, and results of checks.
+
+Nothing is loaded or computed here.
+"""
 
 from __future__ import annotations
 
@@ -10,45 +12,57 @@ import dagster as dg
 
 from scx_pipeline.errors import CheckFailedError, PipelineError
 from scx_pipeline.loading.load_report import LoadReport
-from scx_pipeline.orchestration.assets.metadata import Key, load_metadata
+from scx_pipeline.orchestration.assets.metadata import AssetKeyOf, load_metadata
 
-FAILURE_KIND = "kind"  # of a failure's metadata
+FAILURE_KIND = "kind"  # key in a failure's metadata
 
 
-def recorded(
-    context: dg.AssetExecutionContext, work: Callable[[], LoadReport], selected: set[str] | None, key: Key
+def record_load(
+    context: dg.AssetExecutionContext,
+    load: Callable[[], LoadReport],
+    selected: set[str] | None,
+    key: AssetKeyOf,
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-    """Do the work, and tell Dagster what it did to these of the tables (None: all), or why it did nothing."""
+    """Run a load and record its results.
+
+    Args:
+        load: Runs the load and returns its report.
+        selected: The tables whose assets were selected; None selects all.
+        key: Returns the asset key of a table.
+
+    Raises:
+        Failure: The load failed; the results of its checks are recorded nevertheless.
+    """
     try:
-        report = work()
+        report = load()
     except CheckFailedError as error:
         assert isinstance(error.report, LoadReport)
-        yield from _check_results(context, error.report, key)
-        raise failure(error) from None
+        yield from _check_load_events(context, error.report, key)
+        raise step_failure(error) from None
     except PipelineError as error:
-        raise failure(error) from None
-    yield from _results(context, report, set(report.tables) if selected is None else selected, key)
+        raise step_failure(error) from None
+    yield from _load_events(context, report, set(report.tables) if selected is None else selected, key)
 
 
-def failure(error: PipelineError) -> dg.Failure:
-    """What fails a step with the error's message, and tells its kind to who may not see that (`alerting`)."""
+def step_failure(error: PipelineError) -> dg.Failure:
+    """Return the failure of a step, with the error's message, and with its kind for alerts, which must not contain the message."""
     return dg.Failure(str(error), metadata={FAILURE_KIND: error.kind}, allow_retries=False)
 
 
-def _results(
-    context: dg.AssetExecutionContext, report: LoadReport, selected: set[str], key: Key
+def _load_events(
+    context: dg.AssetExecutionContext, report: LoadReport, selected: set[str], key: AssetKeyOf
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-    """What a load that was published did, to its tables' assets and checks."""
-    yield from _materialized(context, report, selected, key)
-    for part in report.remade:  # months that were published with tables without months
-        yield from _materialized(context, part, set(), key)
-        for outcome in _outcomes(part, key):
-            context.log_event(dg.AssetCheckEvaluation(**outcome))
-    yield from _check_results(context, report, key)
+    """Yield the events of a load that was published."""
+    yield from _materializations(context, report, selected, key)
+    for part in report.rebuilds:  # months that were published together with unpartitioned tables
+        yield from _materializations(context, part, set(), key)
+        for values in _check_values(part, key):
+            context.log_event(dg.AssetCheckEvaluation(**values))
+    yield from _check_load_events(context, report, key)
 
 
-def _materialized(
-    context: dg.AssetExecutionContext, report: LoadReport, selected: set[str], key: Key
+def _materializations(
+    context: dg.AssetExecutionContext, report: LoadReport, selected: set[str], key: AssetKeyOf
 ) -> Iterator[dg.MaterializeResult[None]]:
     for name, table in report.tables.items():
         asset = key(name)
@@ -56,7 +70,7 @@ def _materialized(
             metadata = {**load_metadata(report, name, month), **report.origin}
             partition = str(month) if month else None
             if name not in selected:
-                # Published with what was asked for, since it is made from it; Dagster is told all the same.
+                # The table was published together with a selected one that it is derived from.
                 context.log_event(dg.AssetMaterialization(asset, partition=partition, metadata=metadata))
             else:
                 context.add_asset_metadata(metadata, asset_key=asset, partition_key=partition)
@@ -64,17 +78,17 @@ def _materialized(
             yield dg.MaterializeResult(asset_key=asset)
 
 
-def _check_results(
-    context: dg.AssetExecutionContext, report: LoadReport, key: Key
+def _check_load_events(
+    context: dg.AssetExecutionContext, report: LoadReport, key: AssetKeyOf
 ) -> Iterator[dg.AssetCheckResult]:
-    """How the checks came out of a load, published or not."""
-    for outcome in _outcomes(report, key):
-        if dg.AssetCheckKey(outcome["asset_key"], outcome["check_name"]) in context.selected_asset_check_keys:
-            yield dg.AssetCheckResult(**outcome)
+    """Yield the results of the selected checks."""
+    for values in _check_values(report, key):
+        if dg.AssetCheckKey(values["asset_key"], values["check_name"]) in context.selected_asset_check_keys:
+            yield dg.AssetCheckResult(**values)
 
 
-def _outcomes(report: LoadReport, key: Key) -> Iterator[dict[str, Any]]:
-    """How each check came out, as Dagster's results and evaluations take it."""
+def _check_values(report: LoadReport, key: AssetKeyOf) -> Iterator[dict[str, Any]]:
+    """Yield the values of each check's AssetCheckResult or AssetCheckEvaluation."""
     months = {"months": str(report.scope)} if report.scope else {}
     for result in report.checks:
         yield {

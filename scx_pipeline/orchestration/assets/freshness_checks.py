@@ -1,5 +1,7 @@
-"""The watching checks as Dagster asset checks: all of a star's in one step, warning only.
-What they compute is in `engine.watch`; blocking checks run inside a load."""
+"""Freshness and volume checks as Dagster asset checks: all checks of a star in one step, with warnings only.
+
+Blocking checks are not defined here: they run inside a load.
+"""
 
 from collections.abc import Iterator
 
@@ -7,33 +9,33 @@ import dagster as dg
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import PipelineError
-from scx_pipeline.orchestration.assets.events import failure
+from scx_pipeline.orchestration.assets.events import step_failure
 from scx_pipeline.orchestration.assets.metadata import asset_key
 from scx_pipeline.orchestration.resources.warehouse_resources import WarehouseResource
-from scx_pipeline.reporting.freshness import declared_watches, watch
+from scx_pipeline.reporting.freshness import declared_freshness_checks, run_freshness_checks
 
 
-def watching_checks(compiled: CompiledStar) -> dg.AssetChecksDefinition:
-    """Freshness and volume of the star's facts."""
+def freshness_checks(compiled: CompiledStar) -> dg.AssetChecksDefinition:
+    """Define the checks of the freshness and volume of the star's facts."""
     star = compiled.star
 
     @dg.multi_asset_check(
         name=f"{star.name}_watch",
         specs=[
             dg.AssetCheckSpec(item.name, asset=asset_key(star.name, item.table), description=item.description)
-            for item in declared_watches(star)
+            for item in declared_freshness_checks(star)
         ],
         can_subset=True,
     )
-    def watch_star(
+    def check_freshness(
         context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
     ) -> Iterator[dg.AssetCheckResult]:
         selected = context.selected_asset_check_keys
         try:
-            with warehouse.open(context.log.info).reading() as session:
-                results = watch(session, star)
+            with warehouse.open(context.log.info).open_loaded() as session:
+                results = run_freshness_checks(session, star)
         except PipelineError as error:
-            raise failure(error) from None
+            raise step_failure(error) from None
         for result in results:
             key = asset_key(star.name, result.table)
             if dg.AssetCheckKey(key, result.name) in selected:
@@ -45,4 +47,4 @@ def watching_checks(compiled: CompiledStar) -> dg.AssetChecksDefinition:
                     description=result.message,
                 )
 
-    return watch_star
+    return check_freshness

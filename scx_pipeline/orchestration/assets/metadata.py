@@ -1,9 +1,11 @@
-"""What people see of a table in the Dagster UI: its columns, lineage, SQL, and the numbers of a load.
-Nothing here computes a number; loads and declarations are only rendered."""
+"""The metadata of tables in the Dagster UI: columns, lineage, SQL, and the numbers of a load.
+
+Nothing is computed here; declarations and load reports are only rendered.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -13,21 +15,21 @@ from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline.model.calendar import Month
 from scx_pipeline.model.table import Table
 
-Key = Callable[[str], dg.AssetKey]  # a table's asset
+AssetKeyOf = Callable[[str], dg.AssetKey]  # returns the asset key of a table
 
 
 def asset_key(star: str, name: str) -> dg.AssetKey:
-    """The key of a star's table or source."""
+    """Return the asset key of a star's table, source or report."""
     return dg.AssetKey([star, name])
 
 
 def lake_key(star: str, name: str) -> dg.AssetKey:
-    """The key of a star's table in the lake."""
+    """Return the asset key of a star's table in the lake."""
     return dg.AssetKey([star, "lake", name])
 
 
-def table_metadata(compiled: CompiledStar, table: Table, key: Key) -> dict[str, Any]:
-    """What is known of a table before any load, wherever it stands; `key` gives the assets of tables there."""
+def table_metadata(compiled: CompiledStar, table: Table, key: AssetKeyOf) -> dict[str, Any]:
+    """Return the metadata of a table's definition; `key` returns the asset keys for its lineage."""
     metadata: dict[str, Any] = {
         "dagster/column_schema": _column_schema(table),
         "role": table.role,
@@ -43,7 +45,7 @@ def table_metadata(compiled: CompiledStar, table: Table, key: Key) -> dict[str, 
 
 
 def code_references(compiled: CompiledStar, table: Table) -> dict[str, Any]:
-    """The link from the table's page to its SQL file; Dagster adds the one to the declaration."""
+    """Return a link to the table's SQL file; Dagster adds the one to the declaration."""
     if table.role == "staging":
         return {}
     path = compiled.tables[table.name].path
@@ -52,7 +54,7 @@ def code_references(compiled: CompiledStar, table: Table) -> dict[str, Any]:
 
 
 def load_metadata(report: LoadReport, table: str, month: Month | None) -> dict[str, Any]:
-    """What the UI shows of a table's month after a load: the month's numbers, then those of the whole load."""
+    """Return the metadata of a materialization: the numbers of the month, then those of the entire load."""
     return _month_metadata(report, table, month) | {
         "seconds": round(report.tables[table].seconds, 3),
         **_report_metadata(report, table),
@@ -85,6 +87,19 @@ def _month_metadata(report: LoadReport, table: str, month: Month | None) -> dict
     return metadata
 
 
+def table_value(types: Mapping[str, str], rows: Iterable[Sequence[object]]) -> dg.MetadataValue[Any]:
+    """Render rows as a table; `types` holds the type of each column, in order."""
+    columns = [dg.TableColumn(name, kind) for name, kind in types.items()]
+    records = [dg.TableRecord(dict(zip(types, map(plain_value, row), strict=True))) for row in rows]
+    return dg.MetadataValue.table(records, dg.TableSchema(columns=columns))
+
+
+def plain_value(value: Any) -> str | int | float | bool | None:
+    """Return a value as a JSON value: numbers as they are, those of pandas included, anything else as a text."""
+    plain = value.item() if hasattr(value, "item") else value
+    return plain if plain is None or isinstance(plain, str | int | float) else str(plain)
+
+
 def _column_schema(table: Table) -> dg.TableSchema:
     return dg.TableSchema(
         columns=[
@@ -101,7 +116,7 @@ def _column_schema(table: Table) -> dg.TableSchema:
     )
 
 
-def _column_lineage(compiled: CompiledStar, table: Table, key: Key) -> dg.TableColumnLineage:
+def _column_lineage(compiled: CompiledStar, table: Table, key: AssetKeyOf) -> dg.TableColumnLineage:
     return dg.TableColumnLineage(
         deps_by_column={
             column: [dg.TableColumnDep(asset_key=key(source), column_name=name) for source, name in sources]
@@ -111,7 +126,7 @@ def _column_lineage(compiled: CompiledStar, table: Table, key: Key) -> dg.TableC
 
 
 def _lineage_markdown(compiled: CompiledStar, table: Table) -> str:
-    """A row per column, and a column per table it is made from: narrower than full names, which the page cuts off."""
+    """Return a table with a row per column and a column per source table; the UI would cut off qualified names."""
     rows: Mapping[str, list[tuple[str, str]]] = compiled.lineage(table)
     tables = sorted({source for sources in rows.values() for source, _ in sources})
     lines = [

@@ -1,7 +1,9 @@
-"""A star's assets: its sources, observed, and its tables, those with months loaded together, and so those without.
-What a load does is in `engine.load`; which loads are due is decided in `due`."""
+"""A star's sources as observable assets, and its warehouse tables as multi-assets.
 
-from collections.abc import Callable, Iterator, Sequence
+How a load works, and which loads are due, is not defined here.
+"""
+
+from collections.abc import Callable
 from functools import partial
 
 import dagster as dg
@@ -10,28 +12,24 @@ from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.lake.load.lake_loader import LakeLoader
 from scx_pipeline.loading.changes import list_selection
-from scx_pipeline.loading.checks import declared_checks
 from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline.loading.loader import BucketLoader, Loader
-from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope
 from scx_pipeline.model.source import Source
 from scx_pipeline.model.table import Table
-from scx_pipeline.orchestration.assets.events import failure, recorded
-from scx_pipeline.orchestration.assets.metadata import Key, asset_key, code_references, table_metadata
-from scx_pipeline.orchestration.partitions import monthly, range_of_keys
+from scx_pipeline.orchestration.assets.events import record_load, step_failure
+from scx_pipeline.orchestration.assets.metadata import asset_key
+from scx_pipeline.orchestration.assets.multi_assets import Results, TableGroup, table_groups
+from scx_pipeline.orchestration.partitions import monthly
 from scx_pipeline.orchestration.resources.lake_resource import LakeResource
 from scx_pipeline.orchestration.resources.warehouse_resources import BucketResource, WarehouseResource
 
-# The run's tags by which its rows come from the lake: the one of the settings, or of a URL.
+# Tags of a run that loads from the lake: the one of the settings, or of a URL.
 ROWS_FROM, FROM_LAKE, LAKE_URL = "scx/from", "lake", "scx/lake"
-POOL = "warehouse"  # how many loads a warehouse serves at once is a deployment's to limit
-NO_MONTH = (
-    "no month was chosen: blocking checks run inside a load, so materialize the months they shall look at"
-)
+POOL = "warehouse"  # lets a deployment limit the number of simultaneous loads
 
 
 def source_assets(compiled: CompiledStar) -> list[dg.AssetsDefinition]:
-    """The star's sources: assets that are observed, a month's data version being its objects' fingerprint."""
+    """Define the star's sources as observable assets; a month's data version is the fingerprint of its objects."""
     return [_source_asset(compiled, source) for source in compiled.star.sources]
 
 
@@ -52,10 +50,12 @@ def _source_asset(compiled: CompiledStar, source: Source) -> dg.AssetsDefinition
     ) -> dg.DataVersionsByPartition | dg.DataVersion:
         try:
             selection = list_selection(
-                star, bucket.open(context.log.info), star.unpartitioned if unpartitioned else star.monthly
+                star,
+                bucket.open(context.log.info),
+                star.unpartitioned_tables if unpartitioned else star.monthly_tables,
             )
         except PipelineError as error:
-            raise failure(error) from None
+            raise step_failure(error) from None
         context.log.info(
             f"{len(selection.objects):,} objects, {len(selection.ignored):,} match no pattern of their source"
         )
@@ -69,95 +69,47 @@ def _source_asset(compiled: CompiledStar, source: Source) -> dg.AssetsDefinition
 
 
 def table_assets(compiled: CompiledStar, kind: str) -> list[dg.AssetsDefinition]:
-    """The star's tables: those with months as one multi-asset, and those without as another, where there are any."""
-    return [
-        _monthly_assets(compiled, kind),
-        *([_unpartitioned_assets(compiled, kind)] if compiled.star.unpartitioned else []),
-    ]
+    """Define the partitioned tables as one multi-asset, and the unpartitioned ones as another if there are any.
+
+    Args:
+        kind: The warehouse's engine, as a Dagster kind.
+    """
+    return [_define_assets(group, kind) for group in table_groups(compiled, lake=False)]
 
 
-def _unpartitioned_assets(compiled: CompiledStar, kind: str) -> dg.AssetsDefinition:
-    """The tables without months: a run makes all of them anew and publishes them in one transaction."""
-    star = compiled.star
+def _define_assets(group: TableGroup, kind: str) -> dg.AssetsDefinition:
+    """Define assets that a run loads together and publishes in one transaction."""
+    compiled, star = group.compiled, group.compiled.star
+    name = f"{star.name}_load" if group.partitioned else f"{star.name}_refresh"
 
-    @dg.multi_asset(
-        name=f"{star.name}_refresh",
-        specs=[_spec(compiled, table, kind) for table in star.unpartitioned],
-        check_specs=check_specs(compiled, star.unpartitioned, partial(asset_key, star.name)),
-        backfill_policy=dg.BackfillPolicy.single_run(),  # or else no range could be launched with the months' tables
-        can_subset=True,
-        op_tags={"star": star.name},
-        pool=POOL,
-    )
-    def refresh(
-        context: dg.AssetExecutionContext,
-        warehouse: WarehouseResource,
-        bucket: BucketResource,
-        lake: LakeResource,
-    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-        yield from _publish(
-            context, star.name, lambda: _loader(context, compiled, warehouse, bucket, lake), UNPARTITIONED
-        )
-
-    return refresh
-
-
-def _monthly_assets(compiled: CompiledStar, kind: str) -> dg.AssetsDefinition:
-    """The tables with months: a run loads a span of them and publishes it in one transaction."""
-    star = compiled.star
-
-    @dg.multi_asset(
-        name=f"{star.name}_load",
-        specs=[_spec(compiled, table, kind) for table in star.monthly],
-        check_specs=check_specs(compiled, star.monthly, partial(asset_key, star.name)),
-        partitions_def=monthly(star),
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        can_subset=True,
-        op_tags={"star": star.name},
-        pool=POOL,
-    )
+    @group.multi_asset(name, POOL, partial(_spec, group, kind), can_subset=True)
     def load(
         context: dg.AssetExecutionContext,
         warehouse: WarehouseResource,
         bucket: BucketResource,
         lake: LakeResource,
-    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-        if not (context.has_partition_key or context.has_partition_key_range):  # "Execute" on a check's page
-            raise failure(PipelineError(NO_MONTH))
-        scope = range_of_keys(context.partition_keys)
-        yield from _publish(
-            context, star.name, lambda: _loader(context, compiled, warehouse, bucket, lake), scope
-        )
+    ) -> Results:
+        scope = group.scope(context)
+        selected = {key.path[-1] for key in context.selected_asset_keys}
+
+        def load_tables() -> LoadReport:
+            loader = _loader(context, compiled, warehouse, bucket, lake)
+            return loader.load(scope, selected, context.run_id) if scope else loader.refresh(context.run_id)
+
+        yield from record_load(context, load_tables, selected, group.key)
 
     return load
 
 
-def _spec(compiled: CompiledStar, table: Table, kind: str) -> dg.AssetSpec:
-    star = compiled.star
-    inputs = [table.source] if table.source else sorted(compiled.reads(table))
-    return dg.AssetSpec(
-        key=asset_key(star.name, table.name),
-        deps=[asset_key(star.name, name) for name in inputs],
+def _spec(group: TableGroup, kind: str, table: Table) -> dg.AssetSpec:
+    star = group.compiled.star
+    return group.spec(
+        table,
+        kinds={kind, "table"},
+        metadata={"dagster/table_name": f"dev.{star.schema_name}.{table.name}"},
         description=table.description,
         group_name=star.name,
-        owners=list(star.owners),
-        kinds={kind, "table"},
-        code_version=compiled.code_version(table),
-        metadata={"dagster/table_name": f"dev.{star.schema_name}.{table.name}"}
-        | table_metadata(compiled, table, partial(asset_key, star.name))
-        | code_references(compiled, table),
-        tags={"role": table.role},
     )
-
-
-def check_specs(compiled: CompiledStar, tables: Sequence[Table], key: Key) -> list[dg.AssetCheckSpec]:
-    """The checks that are declared of these tables, wherever they stand; `key` gives their assets there."""
-    names = {table.name for table in tables}
-    return [
-        dg.AssetCheckSpec(check.name, asset=key(check.table), description=check.description, blocking=True)
-        for check in declared_checks(compiled.star)
-        if check.table in names
-    ]
 
 
 def _loader(
@@ -167,7 +119,7 @@ def _loader(
     bucket: BucketResource,
     lake: LakeResource,
 ) -> Loader:
-    """The road that the run's tags say: from the objects, or from the lake."""
+    """Return the loader that the run's tags select: of the objects, or of the lake."""
     log: Callable[[str], None] = context.log.info
     tags = context.run.tags
     if ROWS_FROM not in tags:
@@ -177,15 +129,3 @@ def _loader(
             f"the run's tag {ROWS_FROM} is {tags[ROWS_FROM]!r}: write {FROM_LAKE}, or leave the tag out to load the objects"
         )
     return LakeLoader(compiled, tags.get(LAKE_URL) or lake.url, warehouse.open(log), log)
-
-
-def _publish(
-    context: dg.AssetExecutionContext, star: str, open_road: Callable[[], Loader], scope: LoadScope
-) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-    selected = {key.path[-1] for key in context.selected_asset_keys}
-
-    def work() -> LoadReport:
-        loader = open_road()
-        return loader.load(scope, selected, context.run_id) if scope else loader.refresh(context.run_id)
-
-    yield from recorded(context, work, selected, partial(asset_key, star))

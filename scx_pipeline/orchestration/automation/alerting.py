@@ -1,5 +1,7 @@
-"""The sensor that tells of problems: it looks at runs, checks, bucket and warehouse, and tells each channel what is new.
-What a problem is, who was told of it, and how it is sent, is in `alerts`; Dagster's records are read in `ended`."""
+"""The alert sensor: it inspects runs, checks, the bucket and the warehouse, and sends new problems to each channel.
+
+Defining problems and formatting messages do not belong here.
+"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -9,16 +11,22 @@ from functools import cache
 
 import dagster as dg
 
-from scx_pipeline.alerts.advice import kind_of
-from scx_pipeline.alerts.channels import SETTINGS, Channel, open_channels
-from scx_pipeline.alerts.facts import Facts, RejectingLoad, StarLook
-from scx_pipeline.alerts.messages import SENSOR, word
-from scx_pipeline.alerts.problems import Found, Limits, Memory, find_problems
-from scx_pipeline.alerts.sensor_state import new_messages, read_cursor, standing_units, write_cursor
+from scx_pipeline.alerts.advice import public_kind
+from scx_pipeline.alerts.channels import CHANNEL_SETTINGS, Channel, open_channels
+from scx_pipeline.alerts.messages import SENSOR, compose_message
+from scx_pipeline.alerts.observations import LoadWithRejects, Observations, StarObservation
+from scx_pipeline.alerts.problems import AlertThresholds, ProblemReport, SensorState, find_problems
+from scx_pipeline.alerts.sensor_state import keep_sent_units, read_cursor, unsent_problems, write_cursor
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star, star_names, stars_folder
 from scx_pipeline.errors import AlertError, PipelineError
-from scx_pipeline.loading.changes import LoadedState, Plan, compare, list_selection, read_loaded_state
+from scx_pipeline.loading.changes import (
+    LoadedState,
+    PendingChanges,
+    compare_with_loaded,
+    list_selection,
+    read_loaded_state,
+)
 from scx_pipeline.model.calendar import UNPARTITIONED, Month
 from scx_pipeline.orchestration.automation.sensors import TICK_LOCK_TIMEOUT, TICK_RETRY_SECONDS
 from scx_pipeline.orchestration.dagster_internals import default_sensor_grpc_timeout, sensor_cursor
@@ -28,53 +36,54 @@ from scx_pipeline.orchestration.resources.warehouse_resources import (
     resources,
 )
 from scx_pipeline.orchestration.runs.run_history import read_checks, read_run_history
-from scx_pipeline.planning.selection import MonthState
-from scx_pipeline.reporting.status import RejectedRows, read_rejecting
+from scx_pipeline.planning.changed_months import MonthState
+from scx_pipeline.reporting.status import RejectionSummary, read_rejection_summaries
 from scx_pipeline.settings import Settings
 from scx_pipeline.warehouse.warehouse import Warehouse
 
-MOST_MESSAGES = 10  # to a channel in one tick; the others come with the next ones
-SPARE_SECONDS = 10.0  # of the time that Dagster gives a tick: one that takes longer forgets whom it has told
-NO_CHANNEL = f"nobody is told: set {', '.join(list(SETTINGS.values())[:-1])} or {list(SETTINGS.values())[-1]}"
+MAX_MESSAGES_PER_TICK = 10  # to each channel; the other messages are sent by the next ticks
+# Reserved before the time limit of a tick: a tick that exceeds the limit loses its cursor, and so the record of what it sent.
+TICK_RESERVE_SECONDS = 10.0
+NO_CHANNEL = f"no channel is configured: set one of {', '.join(CHANNEL_SETTINGS.values())}"
 
 Stars = Callable[[], Sequence[CompiledStar]]
 
 
 @dataclass(frozen=True)
 class AlertContext:
-    """What is looked at: Dagster's instance, and where the stars come from and go to."""
+    """What the sensor inspects: Dagster's instance, the stars, the warehouse and the bucket."""
 
     instance: dg.DagsterInstance
     stars: Sequence[CompiledStar]
     warehouse: WarehouseResource
     bucket: BucketResource
-    location: str = ""  # the code location whose runs are ours; none: all of them
+    location: str = ""  # only runs of this code location count; empty: all runs
 
 
 @cache
 def declared_stars() -> tuple[CompiledStar, ...]:
-    """The project's stars."""
+    """Load the project's stars."""
     return tuple(load_star(stars_folder() / name) for name in star_names())
 
 
 def alert_context(settings: Settings, instance: dg.DagsterInstance) -> AlertContext:
-    """All stars, with the warehouse and the bucket of the settings."""
-    given = resources(settings)
-    warehouse, bucket = given["warehouse"], given["bucket"]
+    """Return the context of all stars, with the warehouse and the bucket of the settings."""
+    configured = resources(settings)
+    warehouse, bucket = configured["warehouse"], configured["bucket"]
     assert isinstance(warehouse, WarehouseResource)
     assert isinstance(bucket, BucketResource)
-    # What a run would do for itself: a server's URL is named by its variable until then.
+    # This resolves the environment variable of a server's URL, as Dagster does for runs.
     warehouse = warehouse.process_config_and_initialize()
     return AlertContext(instance, declared_stars(), warehouse, bucket)
 
 
-def limits_of(settings: Settings) -> Limits:
-    """From which on the settings say that it is a problem."""
-    return Limits(settings.alert_stale_hours, settings.alert_rejected)
+def alert_thresholds(settings: Settings) -> AlertThresholds:
+    """Return the thresholds of the settings."""
+    return AlertThresholds(settings.alert_stale_hours, settings.alert_rejected)
 
 
-def channels_of(settings: Settings) -> list[Channel]:
-    """The channels of the settings."""
+def configured_channels(settings: Settings) -> list[Channel]:
+    """Return the channels of the settings."""
     return open_channels(
         settings.alert_slack_url.get_secret_value(), settings.alert_smtp_url.get_secret_value(),
         settings.alert_webhook_url.get_secret_value(), settings.alert_webhook_token.get_secret_value(),
@@ -82,120 +91,132 @@ def channels_of(settings: Settings) -> list[Channel]:
 
 
 def alert_sensor(settings: Settings, stars: Stars = declared_stars) -> dg.SensorDefinition:
-    """Tell of runs that failed, checks that warned, months that are stale, rejected rows, and stars that cannot be looked at.
-
-    It runs where a channel is set, and nobody has stopped it.
-    """
-    channels = channels_of(settings)
+    """Define the sensor that sends alerts. It is running by default if a channel is configured."""
+    channels = configured_channels(settings)
 
     @dg.sensor(
         name=SENSOR,
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING if channels else dg.DefaultSensorStatus.STOPPED,
-        description="Tells Slack, e-mail and a webhook of problems, each once: failed runs, checks that warned, stale months, rejected rows.",
+        description="Sends each problem once to Slack, e-mail and a webhook: failed runs, warnings of checks, stale months, rejected rows.",
     )
-    def tell(
+    def send_alerts(
         context: dg.SensorEvaluationContext, warehouse: WarehouseResource, bucket: BucketResource
     ) -> dg.SensorResult | dg.SkipReason:
         if not channels:
             return dg.SkipReason(NO_CHANNEL)
-        deadline = time.monotonic() + default_sensor_grpc_timeout() - SPARE_SECONDS
+        deadline = time.monotonic() + default_sensor_grpc_timeout() - TICK_RESERVE_SECONDS
         origin = context.code_location_origin
-        place = AlertContext(
-            context.instance, stars(), warehouse, bucket, origin.location_name if origin else ""
+        location = origin.location_name if origin else ""
+        inspected = AlertContext(context.instance, stars(), warehouse, bucket, location)
+        report, state, remarks = find_open_problems(
+            inspected, read_cursor(context.cursor), alert_thresholds(settings)
         )
-        found, memory, remarks = look(place, read_cursor(context.cursor), limits_of(settings))
-        told = {}
+        sent = {}
         for channel in channels:
-            known = standing_units(found, memory.told.get(channel.name, ()))
-            told[channel.name], said = tell_channel(channel, found, known, settings, deadline)
-            remarks.append(said)
-        cursor = write_cursor(replace(memory, told=told))
+            known = keep_sent_units(report, state.sent.get(channel.name, ()))
+            sent[channel.name], remark = send_to_channel(channel, report, known, settings, deadline)
+            remarks.append(remark)
+        cursor = write_cursor(replace(state, sent=sent))
         return dg.SensorResult(skip_reason="; ".join(remarks), cursor=cursor)
 
-    return tell
+    return send_alerts
 
 
-def look(place: AlertContext, memory: Memory, limits: Limits) -> tuple[Found, Memory, list[str]]:
-    """What stands, what is to be remembered, and why a star could not be looked at: that text stays in the UI."""
+def find_open_problems(
+    context: AlertContext, state: SensorState, thresholds: AlertThresholds
+) -> tuple[ProblemReport, SensorState, list[str]]:
+    """Inspect everything and find the open problems.
+
+    Returns:
+        The problems, the new state, and a remark for each star that could not be inspected. Remarks may contain secrets:
+        they are shown in the UI only.
+    """
     now = time.time()
-    ended = read_run_history(place.instance, place.stars, memory, now, place.location)
-    checks = read_checks(place.instance, place.stars)
-    looks, remarks = [], []
-    for compiled in place.stars:
-        seen, remark = _look_at(place, compiled)
-        looks.append(seen)
+    history = read_run_history(context.instance, context.stars, state, now, context.location)
+    checks = read_checks(context.instance, context.stars)
+    stars, remarks = [], []
+    for compiled in context.stars:
+        star, remark = _observe_star(context, compiled)
+        stars.append(star)
         remarks += [remark] if remark else []
-    facts = Facts(now, ended.runs, checks, tuple(looks), ended.watermark)
-    found, remembered = find_problems(facts, replace(memory, seen=ended.seen), limits)
-    return found, remembered, remarks
+    observations = Observations(now, history.runs, checks, tuple(stars), history.watermark)
+    report, new_state = find_problems(observations, replace(state, seen=history.seen), thresholds)
+    return report, new_state, remarks
 
 
-def remembered(instance: dg.DagsterInstance) -> Memory:
-    """What the sensor remembers, for whoever wants to know beside it."""
+def read_sensor_state(instance: dg.DagsterInstance) -> SensorState:
+    """Return the state that the sensor has stored in the instance."""
     return read_cursor(sensor_cursor(instance, SENSOR))
 
 
-def tell_channel(
-    channel: Channel, found: Found, known: frozenset[str], settings: Settings, deadline: float
+def send_to_channel(
+    channel: Channel, report: ProblemReport, known: frozenset[str], settings: Settings, deadline: float
 ) -> tuple[frozenset[str], str]:
-    """Send a channel what it has not been told; what it has been told now, and how it went.
+    """Send a channel the problems that it was not sent yet, up to the first failed delivery; the next tick sends the rest.
 
-    The first message that does not arrive ends it: what is left comes with the next tick.
+    Args:
+        known: The units that were sent before.
+        deadline: When to stop, as time.monotonic().
+
+    Returns:
+        The units that were sent so far, and a summary for the UI.
     """
-    messages, sent, remarks = new_messages(found, known), 0, []
-    for problem in messages[:MOST_MESSAGES]:
+    problems, sent, remarks = unsent_problems(report, known), 0, []
+    for problem in problems[:MAX_MESSAGES_PER_TICK]:
         if time.monotonic() > deadline:
-            remarks.append("no time was left (DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS)")
+            remarks.append("stopped at the time limit of a tick (DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS)")
             break
         try:
-            remark = channel.send(word(problem, limits_of(settings), settings.ui_url))
+            remark = channel.send(compose_message(problem, alert_thresholds(settings), settings.ui_url))
         except AlertError as error:
-            remarks.append(f"{error}, and is tried again")
+            remarks.append(f"{error}; it is retried")
             break
         known, sent = known.union(problem.units), sent + 1
         remarks += [remark] if remark else []
-    told = f"{sent} of {len(messages)} told" if messages else "nothing new"
-    return known, "; ".join([f"{channel.name}: {told}", *remarks])
+    summary = f"{sent} of {len(problems)} sent" if problems else "nothing new"
+    return known, "; ".join([f"{channel.name}: {summary}", *remarks])
 
 
-def _look_at(place: AlertContext, compiled: CompiledStar) -> tuple[StarLook, str]:
+def _observe_star(context: AlertContext, compiled: CompiledStar) -> tuple[StarObservation, str]:
     name = compiled.star.name
     try:
-        selection = list_selection(compiled.star, place.bucket.open(retry_seconds=TICK_RETRY_SECONDS))
-        warehouse = place.warehouse.open(lock_timeout=TICK_LOCK_TIMEOUT)
-        standing = read_loaded_state(compiled, warehouse)
+        selection = list_selection(compiled.star, context.bucket.open(retry_seconds=TICK_RETRY_SECONDS))
+        warehouse = context.warehouse.open(lock_timeout=TICK_LOCK_TIMEOUT)
+        loaded = read_loaded_state(compiled, warehouse)
         rejecting = _rejecting(compiled, warehouse)
     except PipelineError as error:
-        return StarLook(name, error.kind), f"{name} cannot be looked at: {error}"
-    except Exception as error:  # whatever it is, the other stars, and the runs, are to be told of
-        kind = kind_of(type(error).__name__)
-        return StarLook(name, kind), f"{name} cannot be looked at: {kind}"
-    plan = compare(compiled, selection, standing)
-    return StarLook(name, due=_due(plan, standing), rejecting=rejecting), ""
+        return StarObservation(name, error.kind), f"{name} cannot be checked: {error}"
+    except Exception as error:  # the other stars and the runs are still reported
+        kind = public_kind(type(error).__name__)
+        return StarObservation(name, kind), f"{name} cannot be checked: {kind}"
+    plan = compare_with_loaded(compiled, selection, loaded)
+    return StarObservation(name, due=_due(plan, loaded), rejecting=rejecting), ""
 
 
-def _due(plan: Plan, standing: LoadedState) -> dict[str, str]:
-    """What is due, and what stands of it: another load than before, and it is due anew."""
-    unpartitioned = {UNPARTITIONED.value: _stands(standing.unpartitioned)} if plan.unpartitioned else {}
+def _due(plan: PendingChanges, loaded: LoadedState) -> dict[str, str]:
+    """Return the due months, each with an identifier of its current data, which changes with every load."""
+    unpartitioned = (
+        {UNPARTITIONED.value: _load_identifier(loaded.unpartitioned)} if plan.unpartitioned else {}
+    )
     return unpartitioned | {
-        str(item.month): _stands(standing.months.get(item.month)) for item in plan.changed
+        str(item.month): _load_identifier(loaded.months.get(item.month)) for item in plan.changed
     }
 
 
-def _stands(state: MonthState | None) -> str:
+def _load_identifier(state: MonthState | None) -> str:
     return f"{state.fingerprint[:8]} {state.code_version[:8]}" if state else ""
 
 
-def _rejecting(compiled: CompiledStar, warehouse: Warehouse) -> tuple[RejectingLoad, ...]:
-    with warehouse.reader() as session:
-        found = read_rejecting(session, compiled.star.name) if session else []
-    by_load: dict[str, list[RejectedRows]] = {}
-    for item in found:
+def _rejecting(compiled: CompiledStar, warehouse: Warehouse) -> tuple[LoadWithRejects, ...]:
+    with warehouse.open_if_loaded() as session:
+        rejected = read_rejection_summaries(session, compiled.star.name) if session else []
+    by_load: dict[str, list[RejectionSummary]] = {}
+    for item in rejected:
         by_load.setdefault(item.load_id, []).append(item)
     return tuple(
-        RejectingLoad(
-            compiled.star.name, frozenset(Month.parse(item.part) for item in of_load if item.part != UNPARTITIONED.value),
+        LoadWithRejects(
+            compiled.star.name, frozenset(Month.parse(item.partition) for item in of_load if item.partition != UNPARTITIONED.value),
             of_load[0].rows_read, of_load[0].rows_rejected, of_load[0].run_id or "",
             of_load[0].finished_at.replace(tzinfo=UTC).timestamp(),
         )

@@ -1,5 +1,7 @@
-"""The lake as a resource: where it is, and what builds it: DuckDB in the run's process, or Spark somewhere else.
-How a Spark job is started is in `spark`; what a build does, in the lake package."""
+"""The lake as a resource: its URL, and whether DuckDB in the run's process or a Spark job builds it.
+
+How a build works is not defined here.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import dagster as dg
-from pydantic import Field
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import CheckFailedError, LakeError, SettingsError
@@ -18,8 +19,8 @@ from scx_pipeline.lake.format.lake_store import open_lake_store
 from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline.model.calendar import LoadScope
 from scx_pipeline.orchestration.resources.warehouse_resources import BucketResource
-from scx_pipeline.orchestration.spark.pipes import check_java, find_submit, run_here
-from scx_pipeline.settings import Settings
+from scx_pipeline.orchestration.spark.pipes import check_java, find_spark_submit, run_locally
+from scx_pipeline.settings import Settings, example_of, setting_field
 from scx_pipeline.warehouse.capabilities import Limits
 
 if TYPE_CHECKING:
@@ -34,20 +35,18 @@ _EXAMPLES = {
 
 
 class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """A data lake, and what builds it; credentials are AWS's own settings."""
+    """A data lake and its engine; credentials come from AWS's own settings."""
 
     url: str
-    spark: str = Field("", description="local or emr-serverless; without it, DuckDB builds the lake.")
-    spark_conf: str = Field("", description="Settings of Spark's, name=value, with commas between them.")
-    spark_master: str = Field("local[*]", description="Of spark-submit on this machine.")
-    spark_application: str = Field("", description="Of EMR Serverless.")
-    spark_role: str = Field("", description="With which a job of EMR Serverless runs.")
-    spark_code: str = Field("", description="Where a job's code lies, and its messages come in.")
-    memory_limit: str = Field(
-        "400MB", description="Memory for parsing and for DuckDB, of a run or a Spark task."
-    )
-    threads: int = Field(0, description="Threads for the same; 0: one per core.")
-    batch_files: int = Field(0, description="Source files read at a time; 0: as many as suits.")
+    spark: str = setting_field("spark")
+    spark_conf: str = setting_field("spark_conf")
+    spark_master: str = setting_field("spark_master")
+    spark_application: str = setting_field("spark_application")
+    spark_role: str = setting_field("spark_role")
+    spark_code: str = setting_field("spark_code")
+    memory_limit: str = setting_field("memory_limit")
+    threads: int = setting_field("threads")
+    batch_files: int = setting_field("batch_files")
 
     def build(
         self,
@@ -56,28 +55,28 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         bucket: BucketResource,
         scope: LoadScope,
     ) -> LoadReport:
-        """Build months of the star, or its tables without months. Raises PipelineError, and the lake is as it was."""
+        """Build months of the star, or its unpartitioned tables. Raises PipelineError if the lake was not changed."""
         self.check(bucket.url)
         limits = Limits(self.memory_limit, self.threads, self.batch_files)
         if not self.spark:
-            place = open_lake_store(self.url, compiled.star.name)
+            store = open_lake_store(self.url, compiled.star.name)
             opened = bucket.open(context.log.info)
-            builder = LakeBuilder(compiled, opened, place, DuckDBLakeEngine(limits), context.log.info)
+            builder = LakeBuilder(compiled, opened, store, DuckDBLakeEngine(limits), context.log.info)
             return builder.load(scope, run_id=context.run_id) if scope else builder.refresh(context.run_id)
-        order = BuildRequest(
+        request = BuildRequest(
             compiled.star.name, scope, bucket.url, self.url, context.run_id, limits, bucket.options
         )
-        answer = self._spark(context, order)
-        if answer.error is None and answer.report is not None:
-            return answer.report
-        if answer.report is not None:
-            raise CheckFailedError(str(answer.error), answer.report)
-        raise LakeError(str(answer.error))
+        result = self._build_with_spark(context, request)
+        if result.error is None and result.report is not None:
+            return result.report
+        if result.report is not None:
+            raise CheckFailedError(str(result.error), result.report)
+        raise LakeError(str(result.error))
 
-    def _spark(self, context: dg.AssetExecutionContext, order: BuildRequest) -> BuildResult:
+    def _build_with_spark(self, context: dg.AssetExecutionContext, request: BuildRequest) -> BuildResult:
         if self.spark == "local":
-            return run_here(context, order, self.spark_master, self.conf)
-        return self._emr_serverless().run(context, order)
+            return run_locally(context, request, self.spark_master, self.conf)
+        return self._emr_serverless().run(context, request)
 
     def _emr_serverless(self) -> EMRServerless:
         from scx_pipeline.orchestration.spark.emr_serverless import EMRServerless
@@ -85,7 +84,7 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return EMRServerless(self.spark_application, self.spark_role, self.spark_code, self.conf)
 
     def check(self, bucket: str) -> None:
-        """Raise SettingsError where a setting is missing or does not go with another; nothing is asked or started."""
+        """Raise SettingsError if a setting is missing or contradicts another one. No request is sent."""
         if self.spark != "emr-serverless":
             return
         for name, example in _EXAMPLES.items():
@@ -102,26 +101,26 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
                 )
         if not self.spark_role.startswith("arn:"):
             raise SettingsError(
-                f"SCX_SPARK_ROLE is {self.spark_role!r}: write its ARN, such as {_EXAMPLES['spark_role']}"
+                f"SCX_SPARK_ROLE is {self.spark_role!r}: write its ARN, such as {example_of('spark_role')}"
             )
 
     def examine(self, bucket: str) -> str:
-        """What Spark jobs would run on, if any would. Raises PipelineError where they could not; nothing is started."""
+        """Describe where Spark jobs would run, without starting one. Raises PipelineError if they could not run."""
         self.check(bucket)
         if self.spark == "local":
-            submit = find_submit()
+            submit = find_spark_submit()
             check_java()
             return f"{submit}, on {self.spark_master}"
         return self._emr_serverless().examine()
 
     @property
     def conf(self) -> dict[str, str]:
-        """The settings of Spark's, by name."""
+        """The Spark settings, by name."""
         pairs = [item.partition("=") for item in self.spark_conf.split(",") if item]
         return {name.strip(): value for name, _, value in pairs}
 
 
 def lake_resource(settings: Settings) -> LakeResource:
-    """The lake of the settings."""
+    """Return the lake of the settings."""
     names = [name for name in LakeResource.model_fields if name != "url"]
     return LakeResource(url=settings.lake, **{name: getattr(settings, name) for name in names})

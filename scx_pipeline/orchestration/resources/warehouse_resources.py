@@ -1,5 +1,7 @@
-"""The resources that a run needs, configured apart from the assets: the warehouse, of any engine, and the bucket.
-How an engine or a store works lives in `warehouse` and `engine.objects`; what of a URL may be shown, in `warehouse` too."""
+"""The resources of a run, configured separately from the assets: the warehouse of each engine, and the bucket.
+
+How an engine or a store works is not defined here.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,9 @@ import dagster as dg
 from pydantic import Field
 
 from scx_pipeline.errors import WarehouseError
-from scx_pipeline.settings import Settings
+from scx_pipeline.settings import Settings, setting_field
 from scx_pipeline.storage.bucket import Bucket, BucketOptions, open_bucket
-from scx_pipeline.storage.compression import UnpackedLimits, bytes_of
+from scx_pipeline.storage.compression import UnpackedLimits, parse_size
 from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline.warehouse.open_warehouse import connection_info, open_warehouse
 from scx_pipeline.warehouse.warehouse import Warehouse
@@ -27,76 +29,80 @@ _URL = "SCX_WAREHOUSE_URL"
 
 
 class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The database that stars are published in: what assets ask for, whichever engine it is of."""
+    """The database that stars are published in, of any engine."""
 
-    memory_limit: str = Field("400MB", description="Memory for parsing and for DuckDB, of a run.")
-    threads: int = Field(0, description="Threads for the same; 0: one per core.")
-    batch_files: int = Field(0, description="Source files read at a time; 0: as many as suits the warehouse.")
-    lock_timeout: float = Field(300, description="Seconds to wait for another run's lock.")
+    memory_limit: str = setting_field("memory_limit")
+    threads: int = setting_field("threads")
+    batch_files: int = setting_field("batch_files")
+    lock_timeout: float = setting_field("lock_timeout")
 
     def open(
         self, notify: Callable[[str], None] = lambda message: None, lock_timeout: float | None = None
     ) -> Warehouse:
-        """The warehouse; nothing is connected yet. Raises WarehouseError where it is another than is shown."""
+        """Return the warehouse; nothing is connected yet. Raises WarehouseError if its URL does not match the displayed settings."""
         timeout = self.lock_timeout if lock_timeout is None else lock_timeout
         limits = Limits(self.memory_limit, self.threads, self.batch_files, timeout, self.statement_seconds)
         return open_warehouse(self.address(), limits, notify)
 
     @abstractmethod
     def address(self) -> str:
-        """The URL that is connected to, secrets included: never print it."""
+        """Return the URL to connect to. It includes secrets: never print it."""
 
     @property
     def statement_seconds(self) -> float:
-        """How long a server may take for a statement; 0: as long as it takes."""
+        """The time limit of a statement on a server; 0: none."""
         return 0
 
 
 class DuckDBResource(WarehouseResource):
     """A DuckDB file, which has no secrets."""
 
-    path: str = Field(description="The file.")
+    path: str = Field(description="The path of the file.")
 
     def address(self) -> str:
-        """The file's URL."""
+        """Return the file's URL."""
         return f"duckdb://{quote(self.path)}"
 
 
 class ServerResource(WarehouseResource):
-    """A database of a server. Its settings are shown, all but the password, which is in the URL.
+    """A database of a server. The UI displays all of its settings but the password, which is in the URL.
 
-    Whoever runs it reads the URL from its own environment. What is shown must be what is used, so a URL that says otherwise
-    is refused: its password belongs to what it names itself, and must not be sent elsewhere.
+    Each run reads the URL from its own environment. If it does not match the displayed settings, it is refused: what is
+    displayed must be what is used, and a password must not be sent to another server.
     """
 
     engine: ClassVar[str]
 
-    url: str = Field(description="With the password: read from the environment by a run, never shown.")
+    url: str = Field(
+        description="Includes the password: each run reads it from its environment; it is never displayed."
+    )
     statement_timeout: float = Field(
         0, description="Seconds that one statement may take; 0: as long as it takes."
     )
     database: str
-    user: str | None = Field(None, description="Whom to log in as; default: whom the login gives.")
+    user: str | None = Field(None, description="The user to log in as; default: the one of the login.")
 
     @property
     def statement_seconds(self) -> float:
         return self.statement_timeout
 
     def address(self) -> str:
-        """The URL of the environment, once it is found to be the one that is shown."""
+        """Return the URL of the environment if it matches the displayed settings."""
         engine, facts = connection_info(self.url)
         if engine != self.engine:
-            raise WarehouseError(f"{_URL} is of {engine}, but {self._changed('the engine', self.engine)}")
+            raise WarehouseError(
+                f"{_URL} is a URL of {engine}, but {self._displayed('the engine', self.engine)}"
+            )
         for name, value in facts.items():
             if value != getattr(self, name):
                 raise WarehouseError(
-                    f"{_URL} has {name} {_told(value)}, but {self._changed(name, _told(getattr(self, name)))}"
+                    f"{_URL} has {name} {_or_none(value)}, but {self._displayed(name, _or_none(getattr(self, name)))}"
                 )
         return self.url
 
     @staticmethod
-    def _changed(name: str, shown: str) -> str:
-        return f"the resource shows {name} {shown}: it was changed, so reload the code location; nothing was changed"
+    def _displayed(name: str, shown: str) -> str:
+        return f"the resource shows {name} {shown}: {_URL} has changed since, so reload the code location; nothing was loaded"
 
 
 class PostgresResource(ServerResource):
@@ -114,45 +120,47 @@ class RedshiftResource(ServerResource):
 
     engine = "redshift"
 
-    host: str | None = Field(None, description="Without one, AWS gives it with the login.")
+    host: str | None = Field(None, description="Default: AWS returns it with the login.")
     port: int | None = None
-    workgroup: str | None = Field(None, description="Of Redshift Serverless, to log in by IAM.")
-    cluster: str | None = Field(None, description="To log in by IAM.")
+    workgroup: str | None = Field(None, description="A workgroup of Redshift Serverless, to log in by IAM.")
+    cluster: str | None = Field(None, description="A provisioned cluster, to log in by IAM.")
     secret: str | None = Field(None, description="The name or ARN of a secret of AWS Secrets Manager.")
-    staging: str | None = Field(None, description="Where what COPY reads is put; needed for loads.")
-    iam_role: str = Field(description="By which COPY reads; default: the cluster's default role.")
-    region: str | None = Field(None, description="Of the logs, if it is not the cluster's.")
-    region_staging: str | None = Field(None, description="A place in that region, for manifests.")
-    query_group: str = Field(description="For workload management.")
-    copy_from: str = Field(description="Megabytes of a table's objects from which on the cluster reads them.")
-    sslmode: str = Field(description="How the server's certificate is checked.")
-    sslrootcert: str | None = Field(None, description="Who vouches for it; default: certifi's authorities.")
+    staging: str | None = Field(
+        None, description="The S3 prefix for files that COPY reads; required for loads."
+    )
+    iam_role: str = Field(description="The role of COPY; default: the cluster's default role.")
+    region: str | None = Field(None, description="The bucket's region, if it is not the cluster's.")
+    region_staging: str | None = Field(None, description="An S3 prefix in that region, for manifests.")
+    query_group: str = Field(description="The query group for workload management.")
+    copy_from: str = Field(
+        description="Megabytes of a table's objects from which the cluster reads them by COPY."
+    )
+    sslmode: str = Field(description="How the server's certificate is verified.")
+    sslrootcert: str | None = Field(None, description="The file of trusted authorities; default: certifi's.")
 
 
 class BucketResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The folder or S3 bucket that raw files land in; credentials are AWS's own settings."""
+    """The folder or S3 bucket of the raw files; credentials come from AWS's own settings."""
 
     url: str
-    max_unpacked_size: str = Field("20GB", description="What a compressed source file may unpack to.")
-    max_unpacked_ratio: int = Field(
-        1000, description="How many times its own size that may be, beyond 256 MiB."
-    )
-    retry_seconds: float = Field(180, description="Seconds for which requests to a busy bucket are retried.")
+    max_unpacked_size: str = setting_field("max_unpacked_size")
+    max_unpacked_ratio: int = setting_field("max_unpacked_ratio")
+    retry_seconds: float = setting_field("bucket_retry_seconds")
 
     @property
     def options(self) -> BucketOptions:
-        """The same, as a bucket takes it."""
-        limits = UnpackedLimits(bytes_of(self.max_unpacked_size), self.max_unpacked_ratio)
+        """The limits as options of a bucket."""
+        limits = UnpackedLimits(parse_size(self.max_unpacked_size), self.max_unpacked_ratio)
         return BucketOptions(limits, self.retry_seconds)
 
     def open(self, notify: Callable[[str], None] = _log.warning, retry_seconds: float = math.inf) -> Bucket:
-        """The bucket, asked again for at most so long where it is busy. Raises BucketError when it is absent."""
+        """Open the bucket. Requests are retried for at most `retry_seconds` while it is busy. Raises BucketError if it does not exist."""
         options = replace(self.options, retry_seconds=min(self.retry_seconds, retry_seconds))
         return open_bucket(self.url, options, notify)
 
 
 def resources(settings: Settings) -> dict[str, dg.ConfigurableResource]:  # type: ignore[type-arg]
-    """The resources of these settings. Of a server's URL, the environment variable is named, and what is no secret shown."""
+    """Return the resources of the settings; a server's URL is given as the name of its environment variable."""
     bucket = BucketResource(
         url=settings.bucket,
         max_unpacked_size=settings.max_unpacked_size,
@@ -172,5 +180,5 @@ def _warehouse(settings: Settings) -> WarehouseResource:
     return servers[engine](url=dg.EnvVar(_URL), statement_timeout=settings.statement_timeout, **values)
 
 
-def _told(value: object) -> str:
+def _or_none(value: object) -> str:
     return "none" if value is None else str(value)

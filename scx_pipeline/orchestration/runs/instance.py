@@ -1,5 +1,7 @@
-"""The Dagster instance of the `scx` command: $DAGSTER_HOME, created on first use, with its dagster.yaml.
-What runs in it is defined elsewhere; the UI and the daemon open the same files."""
+"""The Dagster instance of the `scx` command: $DAGSTER_HOME with its dagster.yaml, created on first use.
+
+The UI and the daemon open the same files.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,11 @@ from pathlib import Path
 import dagster as dg
 
 from scx_pipeline.errors import SettingsError
-from scx_pipeline.orchestration.dagster_internals import event_log_kept_open
+from scx_pipeline.orchestration.dagster_internals import keep_event_log_open
 from scx_pipeline.settings import read_settings
-from scx_pipeline.storage.temporary_folder import make_private
+from scx_pipeline.storage.temporary_folder import create_private_folder
 
 CONFIG = "dagster.yaml"
-
 DEFAULT_CONFIG = """\
 # Written by scx_pipeline on first use; change it as you like (https://docs.dagster.io/deployment/oss/dagster-yaml).
 telemetry:
@@ -28,10 +29,10 @@ concurrency:
     max_concurrent_runs: 4
 run_queue:
   dequeue_interval_seconds: 1
-run_launcher:  # it notices when a run's process is gone
+run_launcher:  # it detects runs whose process has ended
   module: scx_pipeline.orchestration.runs.launcher
   class: CodeServerRunLauncher
-run_monitoring:  # which asks it; a run that was launched and has not started is given up after two minutes
+run_monitoring:  # queries the launcher; a run that has not started two minutes after its launch is failed
   enabled: true
   poll_interval_seconds: 10
   start_timeout_seconds: 120
@@ -40,15 +41,15 @@ run_monitoring:  # which asks it; a run that was launched and has not started is
 
 
 def prepare_home(home: Path) -> None:
-    """Make $DAGSTER_HOME, which its owner alone can read, with a dagster.yaml that has no telemetry, unless there is one."""
+    """Create $DAGSTER_HOME, readable by its owner only, with a dagster.yaml without telemetry, unless they exist."""
     found = re.search("[%?]", str(home))
     if found:
         raise SettingsError(
-            f"DAGSTER_HOME {home} has a {found[0]}, with which Dagster cannot open its SQLite files: set DAGSTER_HOME or SCX_HOME to"
-            " another folder"
+            f"DAGSTER_HOME {home} contains a {found[0]}, so Dagster cannot open its SQLite files there: set DAGSTER_HOME or SCX_HOME"
+            " to another folder"
         )
     try:
-        make_private(home)
+        create_private_folder(home)
         if not (home / CONFIG).exists():
             (home / CONFIG).write_text(DEFAULT_CONFIG, "utf-8")
     except OSError as error:
@@ -59,11 +60,11 @@ def prepare_home(home: Path) -> None:
 
 @contextmanager
 def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
-    """Open the instance at $DAGSTER_HOME, which is created on first use, as its dagster.yaml configures it."""
+    """Open the instance at $DAGSTER_HOME, which is created on first use."""
     prepare_home(home)
-    with dg.DagsterInstance.local_temp(str(home)) as instance, event_log_kept_open(instance):
+    with dg.DagsterInstance.local_temp(str(home)) as instance, keep_event_log_open(instance):
         yield instance
 
 
-if __name__ == "__main__":  # what `make ui` does before it starts Dagster
+if __name__ == "__main__":  # `make ui` calls this before it starts Dagster
     prepare_home(read_settings().dagster_home)

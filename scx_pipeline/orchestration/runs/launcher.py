@@ -1,5 +1,7 @@
-"""The run launcher: runs are processes of the code server, as with Dagster's own, and one whose process is gone is noticed.
-What a run does, and how a failed one is requested again, lives elsewhere."""
+"""The run launcher: runs are processes of the code server, as with Dagster's default launcher, and their health is checked.
+
+Requesting failed runs again does not belong here.
+"""
 
 from __future__ import annotations
 
@@ -16,43 +18,45 @@ from scx_pipeline.orchestration.dagster_internals import (
     GetCurrentRunsResult,
     WorkerStatus,
 )
-from scx_pipeline.orchestration.runs.run_locks import process_of
+from scx_pipeline.orchestration.runs.run_locks import process_state
 from scx_pipeline.settings import read_settings
 
-ANSWER_SECONDS = 5.0
+PROBE_TIMEOUT_SECONDS = 5.0
 
 
 class CodeServerRunLauncher(dg.DefaultRunLauncher):
-    """Dagster's default launcher, which also finds out whether a run's process is still there.
+    """Dagster's default launcher, extended by a check whether a run's process still exists.
 
-    A code server that goes down takes its runs with it. To Dagster they would go on until `max_runtime_seconds`, and
-    their months would wait as long. Run monitoring asks `check_run_worker_health`.
+    A code server that goes down takes its runs with it. Without this check, Dagster would show them as running until
+    `max_runtime_seconds`, and their months would not be loaded until then. Run monitoring calls `check_run_worker_health`.
     """
 
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Any) -> CodeServerRunLauncher:
-        """Dagster's way of making it."""
+        """Create the launcher from dagster.yaml."""
         return cls(inst_data=inst_data, **config_value)
 
     @property
     def supports_check_run_worker_health(self) -> bool:
-        """It does, so that run monitoring asks."""
+        """True, so that run monitoring calls the check."""
         return True
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        """Whether the run's process is there: by its file, if this machine has it, else by the server that started it."""
-        process = process_of(read_settings().home, run.run_id)
+        """Return whether the run's process exists, from its lock file on this machine or from the server that started it."""
+        process = process_state(read_settings().home, run.run_id)
         if process == "unknown":
             return self._ask_server(run)
         if process == "alive":
             return CheckRunHealthResult(WorkerStatus.RUNNING)
-        return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "the run's process ended without a report")
+        return CheckRunHealthResult(
+            WorkerStatus.NOT_FOUND, "the run's process ended without reporting a result"
+        )
 
     def _ask_server(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        """Whether the server that the run was started on still has it.
+        """Ask the server that started the run whether it still executes it.
 
-        A server elsewhere that does not answer says nothing: it may be back in a moment, and the run with it if only the
-        network was away. It counts as running; the limit on its time remains. So does a run that was started in no server.
+        If a server on another machine does not respond, the run counts as running: the network may be down temporarily, and
+        the run's time limit still applies. A run that was not started by a server counts as running, too.
         """
         client = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]
         if client is None:
@@ -62,7 +66,7 @@ class CodeServerRunLauncher(dg.DefaultRunLauncher):
         try:
             found = dg.deserialize_value(client.get_current_runs(), GetCurrentRunsResult)
         except DagsterUserCodeUnreachableError:
-            return CheckRunHealthResult(WorkerStatus.RUNNING, "the code server does not answer")
+            return CheckRunHealthResult(WorkerStatus.RUNNING, "the code server does not respond")
         if run.run_id in found.current_runs:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(
@@ -71,11 +75,11 @@ class CodeServerRunLauncher(dg.DefaultRunLauncher):
 
 
 def _is_closed(path: str | None) -> bool:
-    """Whether nothing listens on a socket of this machine's, which a server that is only slow does."""
+    """Return whether nothing listens on a socket of this machine; a slow server still listens."""
     if path is None:
         return False
     with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(ANSWER_SECONDS)
+        probe.settimeout(PROBE_TIMEOUT_SECONDS)
         try:
             probe.connect(path)
         except (FileNotFoundError, ConnectionRefusedError):

@@ -1,5 +1,7 @@
-"""Which runs have a process: a run locks a file of its own, and the system releases the lock however the process ends.
-Nothing of Dagster is imported here, so that a look costs nothing; what happens to a run without a process is in `lost_runs`."""
+"""Lock files of runs: each run's process locks a file, and the operating system releases the lock when the process ends.
+
+Dagster is not imported here, so that the check is cheap.
+"""
 
 from __future__ import annotations
 
@@ -10,34 +12,37 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Literal
 
-from scx_pipeline.storage.temporary_folder import make_private
+from scx_pipeline.storage.temporary_folder import create_private_folder
 
 FOLDER = "running"  # below SCX_HOME
 
-Process = Literal["alive", "gone", "unknown"]
+ProcessState = Literal["alive", "gone", "unknown"]
 
 
-def hold(home: Path, run_id: str) -> IO[bytes] | None:
-    """Lock the run's file until the returned file is closed or this process ends; None where no file can be written: then
-    it is unknown whether the run has a process."""
+def lock_run(home: Path, run_id: str) -> IO[bytes] | None:
+    """Lock the run's file until the returned file is closed or this process ends.
+
+    Returns:
+        The file, or None if it cannot be written: then it is unknown whether the run's process exists.
+    """
     path = _path(home, run_id)
     unlocked = path.with_suffix(f".{os.getpid()}")
     with suppress(OSError):
-        make_private(path.parent)
+        create_private_folder(path.parent)
         file = unlocked.open("wb")
         fcntl.flock(file, fcntl.LOCK_EX)
-        unlocked.replace(path)  # it gets its name once it is locked, so that no other process finds it free
+        unlocked.replace(path)  # only now, so that no other process finds the file unlocked
         return file
     return None
 
 
 @contextmanager
-def held(home: Path, run_id: str) -> Iterator[None]:
-    """Lock the run's file while the run is executed by a process that may go on after it.
+def run_lock(home: Path, run_id: str) -> Iterator[None]:
+    """Lock the run's file while the run is executed by a process that may outlive it.
 
-    An interrupted run, such as by Ctrl-C, leaves the file, so that the run is reported as failed if it has not been.
+    An interrupted run (Ctrl-C) leaves the file in place, so that the run is reported as failed if Dagster has not done so.
     """
-    file = hold(home, run_id)
+    file = lock_run(home, run_id)
     try:
         yield
         if file:
@@ -47,17 +52,17 @@ def held(home: Path, run_id: str) -> Iterator[None]:
             file.close()
 
 
-def process_of(home: Path, run_id: str) -> Process:
-    """Whether the run's process is alive, as far as the files of this machine show it."""
+def process_state(home: Path, run_id: str) -> ProcessState:
+    """Return whether the run's process is alive, as far as the lock files of this machine show."""
     with suppress(OSError), _path(home, run_id).open("r+b") as file:
         return "gone" if _is_free(file) else "alive"
     return "unknown"
 
 
 def runs_without_process(home: Path) -> Iterator[tuple[str, Path]]:
-    """The ids of the runs whose process is gone, and their files; no other process finds one while it is handled."""
+    """Yield the ids and files of runs whose process has ended; each file stays locked while the caller handles it."""
     for path in sorted((home / FOLDER).glob("*.lock")):
-        with suppress(OSError), path.open("r+b") as file:  # gone meanwhile, or another user's
+        with suppress(OSError), path.open("r+b") as file:  # deleted meanwhile, or owned by another user
             if _is_free(file):
                 yield path.stem, path
 
@@ -67,7 +72,7 @@ def _path(home: Path, run_id: str) -> Path:
 
 
 def _is_free(file: IO[bytes]) -> bool:
-    """Whether no process had locked the file, which must be open for writing, as NFS wants; it is locked until it is closed."""
+    """Lock the file, and return whether no process had locked it. NFS requires that it is open for writing."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -1,5 +1,7 @@
-"""Spark jobs on EMR Serverless, through Dagster Pipes: starting a job, following it, reading its answer, explaining its failure.
-The request of a job and the creation of the application do not belong here."""
+"""Spark jobs on EMR Serverless, through Dagster Pipes: starting a job, following it, reading its result, explaining its failure.
+
+The request of a job and the creation of the application do not belong here.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ from scx_pipeline.orchestration.spark.emr_serverless_job import (
     start_job_run_request,
     tag_text,
 )
-from scx_pipeline.orchestration.spark.pipes import KeptMessages
+from scx_pipeline.orchestration.spark.pipes import MessageRecorder
 
 STATE_POLL_SECONDS = 5.0
 MESSAGE_POLL_SECONDS = 3.0  # a job writes messages every ten seconds
@@ -56,11 +58,11 @@ _FAILURE_ADVICE = (
     ("not authorized", _RIGHTS),
     ("OutOfMemory", "give it more memory: SCX_SPARK_CONF=spark.executor.memoryOverhead=11g, or spark.driver.memory"),
     ("137", "it was killed, probably for lack of memory: SCX_SPARK_CONF=spark.driver.memoryOverhead=9g, or more"),
-    ("No module named", "the archive does not fit these workers: run `scx lake package` for their Python and processor"),
+    ("No module named", "the archive does not match these workers: run `scx lake package` for their Python and processor"),
     ("python3", "EMR's image has another Python: use `scx lake package --python`, or release emr-7.1.0 or newer"),
     ("timed out", "build fewer months at a time: --from and --to"),
 )  # fmt: skip
-translate_errors = partial(aws.translate_errors, kind=LakeError, advice=_REQUEST_ADVICE)
+translate_errors = partial(aws.translate_aws_errors, kind=LakeError, advice=_REQUEST_ADVICE)
 
 
 @dataclass(frozen=True)
@@ -73,15 +75,15 @@ class EMRServerless:
     conf: Mapping[str, str]
 
     def run(self, context: dg.AssetExecutionContext, request: BuildRequest) -> BuildResult:
-        """Run a job and wait for its answer.
+        """Run a job and wait for its result.
 
         Raises:
-            LakeError: If the job cannot start, or ends without an answer.
+            LakeError: If the job cannot start, or ends without a result.
         """
-        place, client = open_code(self.code), aws.client("emr-serverless", LakeError)
+        place, client = open_code(self.code), aws.create_client("emr-serverless", LakeError)
         code = place.find([self._architecture(client)])
         job = Job(request, _attempt(context), code, client.meta.region_name, self.conf)
-        messages = KeptMessages(_S3Messages(place, job.attempt, aws.client("s3", LakeError)))
+        messages = MessageRecorder(_S3Messages(place, job.attempt, aws.create_client("s3", LakeError)))
         job_run: Any = start_job_run_request(job, self.application, self.role)
         failed = None
         try:
@@ -90,13 +92,13 @@ class EMRServerless:
             )
         except LakeError as error:
             failed = error
-        answer = messages.answer()  # a failed job that answered explains itself better than AWS does
-        if answer is None:
+        result = messages.result()  # a result explains a failure better than AWS's message does
+        if result is None:
             raise failed or LakeError(
-                f"the Spark job succeeded, but its answer was not found below {SETTING}: let this user or role list and read it, and "
+                f"the Spark job succeeded, but its result was not found below {SETTING}: let this user or role list and read it, and "
                 "the job's role write its messages (docs/emr.md); `scx lake status` shows what was built"
             )
-        return answer
+        return result
 
     def examine(self) -> str:
         """Describe what jobs would run on, without starting one.
@@ -104,26 +106,26 @@ class EMRServerless:
         Raises:
             LakeError: If a job could not be started.
         """
-        client = aws.client("emr-serverless", LakeError)
+        client = aws.create_client("emr-serverless", LakeError)
         code = open_code(self.code).find([self._architecture(client)])
         return f"application {self.application} answers, and jobs run from {code.archive}"
 
     def _architecture(self, client: Any) -> str:
-        """The processor of the application's workers. Raises LakeError if the application cannot run jobs."""
+        """Return the processor architecture of the application's workers. Raises LakeError if the application cannot run jobs."""
         what = f"the EMR Serverless application {self.application} (SCX_SPARK_APPLICATION)"
         with translate_errors(f"describe {what}"):
             application = client.get_application(applicationId=self.application)["application"]
-        reason = why_unusable(application)
+        reason = unusable_reason(application)
         if reason:
             raise LakeError(f"{what} {reason}; nothing was changed")
         return "arm64" if application.get("architecture") == "ARM64" else "x86_64"
 
 
-def why_unusable(application: Mapping[str, Any]) -> str | None:
-    """Say why an application cannot run jobs and what to do.
+def unusable_reason(application: Mapping[str, Any]) -> str | None:
+    """Explain why an application cannot run jobs, and what to do.
 
     Args:
-        application: What AWS answers to GetApplication.
+        application: The response of GetApplication.
 
     Returns:
         A predicate to follow the application's name, or None if it can run jobs.
@@ -146,7 +148,7 @@ def failure_message(run: Mapping[str, Any]) -> str:
     """Explain in one line why a job run failed.
 
     Args:
-        run: What AWS answers to GetJobRun.
+        run: The response of GetJobRun.
     """
     details = " ".join((run.get("stateDetails") or "").split())[:400].rstrip(" .") or "AWS gave no reason"
     advice = next((f": {advice}" for sign, advice in _FAILURE_ADVICE if sign in details), "")
@@ -157,7 +159,7 @@ def failure_message(run: Mapping[str, Any]) -> str:
 
 
 def _attempt(context: dg.AssetExecutionContext) -> str:
-    """A name for this attempt of the step, unique and usable as a folder."""
+    """Return a unique name for this attempt of the step, usable as a folder."""
     return f"{context.run_id}/{context.op_execution_context.op.name}-{context.retry_number}"
 
 
@@ -180,7 +182,7 @@ class _Client(PipesEMRServerlessClient):
     Dagster's own wait logs a link to Spark's page, which lets anyone who reads the log open that page for an hour.
     """
 
-    def __init__(self, client: Any, messages: KeptMessages) -> None:
+    def __init__(self, client: Any, messages: MessageRecorder) -> None:
         super().__init__(client=client, message_reader=messages, poll_interval=STATE_POLL_SECONDS)
 
     def _enrich_start_params(self, context: Any, session: Any, params: Any) -> Any:

@@ -1,5 +1,7 @@
 """The request of a Spark job on EMR Serverless: its name, tags, environment and Spark settings, as plain values.
-Nothing here calls AWS or knows what the job does."""
+
+Nothing here calls AWS.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ SIZES = {
 class Job:
     """One attempt of a step of a Dagster run to build months."""
 
-    order: BuildRequest
+    request: BuildRequest
     attempt: str  # identifies the attempt: the same if a request is repeated, and different for each retry
     code: Code
     region: str
@@ -40,7 +42,7 @@ class Job:
 
     @property
     def months(self) -> str:
-        scope = self.order.scope
+        scope = self.request.scope
         if not scope:
             return "no months"
         return str(scope.first) if scope.first == scope.last else f"{scope.first} to {scope.last}"
@@ -75,8 +77,8 @@ def start_job_run_request(job: Job, application: str, role: str) -> dict[str, An
         "applicationId": application,
         "executionRoleArn": role,
         "clientToken": job.token,
-        "name": f"scx {job.order.star} {job.months}",
-        "tags": {"star": job.order.star, "months": job.months},
+        "name": f"scx {job.request.star} {job.months}",
+        "tags": {"star": job.request.star, "months": job.months},
         "executionTimeoutMinutes": TIMEOUT_MINUTES,
         "jobDriver": {
             "sparkSubmit": {

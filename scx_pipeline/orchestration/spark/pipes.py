@@ -1,5 +1,7 @@
-"""Spark jobs through Dagster Pipes: where they run, how they are started, and what they answer.
-What a job does is in `lake.job`; which assets ask for one, in `lake_assets`."""
+"""Spark jobs through Dagster Pipes: starting them on this machine, and reading their results.
+
+What a job does is not defined here.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,10 @@ from dagster_pipes import PipesParams
 from scx_pipeline.errors import LakeError
 from scx_pipeline.lake.build.build_request import BuildRequest, BuildResult
 
-JAVA = 17  # Spark 4 runs on nothing older
+MIN_JAVA = 17  # required by Spark 4
 JOB = Path(__file__).parents[2] / "lake" / "spark" / "submitted" / "lake_job.py"
 _JAVA_ADVICE = "install Java 17 or newer (Debian: apt install openjdk-17-jre-headless) and have java on the PATH, or set JAVA_HOME"
-# What makes a job on one machine quick to start and quiet.
+# Settings for a fast start and little output on one machine.
 _LOCAL = {
     "spark.ui.enabled": "false",
     "spark.log.level": "ERROR",
@@ -32,8 +34,8 @@ _LOCAL = {
 }
 
 
-class KeptMessages(dg.PipesMessageReader):
-    """A message reader whose messages can be asked for when the job has failed, too."""
+class MessageRecorder(dg.PipesMessageReader):
+    """A message reader that keeps messages, so that they can be read even if the job failed."""
 
     def __init__(self, reader: dg.PipesMessageReader) -> None:
         self.reader = reader
@@ -55,22 +57,22 @@ class KeptMessages(dg.PipesMessageReader):
     def no_messages_debug_text(self) -> str:
         return self.reader.no_messages_debug_text()
 
-    def answer(self) -> BuildResult | None:
-        """What the job has answered; None where it did not come to that."""
+    def result(self) -> BuildResult | None:
+        """Return the job's result, or None if it did not report one."""
         messages = self.handler.get_custom_messages() if self.handler else ()
         return BuildResult.parse(messages[-1]) if messages else None
 
 
-def run_here(
+def run_locally(
     context: dg.AssetExecutionContext, request: BuildRequest, master: str, conf: Mapping[str, str]
 ) -> BuildResult:
-    """Run a job by spark-submit on this machine. Raises LakeError where it cannot start, or ends without an answer."""
-    submit = find_submit()
+    """Run a job by spark-submit on this machine. Raises LakeError if it cannot start or ends without a result."""
+    submit = find_spark_submit()
     check_java()
     local = _LOCAL if master.startswith("local") else {}
     python = {"spark.pyspark.driver.python": sys.executable, "spark.pyspark.python": sys.executable}
     settings = [f"--conf={name}={value}" for name, value in {**python, **local, **conf}.items()]
-    messages = KeptMessages(dg.PipesTempFileMessageReader())
+    messages = MessageRecorder(dg.PipesTempFileMessageReader())
     pipes = dg.PipesSubprocessClient(message_reader=messages)
     try:
         pipes.run(
@@ -82,61 +84,65 @@ def run_here(
     except dg.DagsterExecutionInterruptedError:
         raise
     except Exception as error:
-        answer = messages.answer()
-        if answer is None:
+        result = messages.result()
+        if result is None:
             raise LakeError(
-                f"the Spark job ended without an answer: {_ending(error)}; nothing was changed"
+                f"the Spark job ended without a result: {_explain_exit(error)}; nothing was changed"
             ) from error
-        return answer
-    answer = messages.answer()
-    if answer is None:
+        return result
+    result = messages.result()
+    if result is None:
         raise LakeError(
-            "the Spark job ended without an answer: see the run's compute logs; nothing was changed"
+            "the Spark job ended without a result: see the run's compute logs; nothing was changed"
         )
-    return answer
+    return result
 
 
-def _ending(error: Exception) -> str:
-    """What an exit code tells."""
+def _explain_exit(error: Exception) -> str:
+    """Explain the exit code of spark-submit."""
     found = re.search(r"code (-?\d+)", str(error))
     code = int(found[1]) if found else 0
     if code in (-9, 137):
-        return "it was killed, as the system does when memory runs out: set SCX_SPARK_CONF=spark.driver.memory=4g, or more"
+        return (
+            "it was killed, probably for lack of memory: set SCX_SPARK_CONF=spark.driver.memory=4g, or more"
+        )
     return f"{str(error).splitlines()[0]}: see stderr of the run's compute logs"
 
 
-def find_submit() -> str:
-    """The program spark-submit: of SPARK_HOME, of the package pyspark, or on the PATH. Raises LakeError where it is absent."""
+def find_spark_submit() -> str:
+    """Return the path of spark-submit: in SPARK_HOME, in the package pyspark, or on the PATH. Raises LakeError if there is none."""
     from importlib.util import find_spec
 
     home = os.environ.get("SPARK_HOME")
     spec = find_spec("pyspark")
-    places = [Path(home) / "bin"] if home else []
+    folders = [Path(home) / "bin"] if home else []
     if spec and spec.origin:
-        places.append(Path(spec.origin).parent / "bin")
-    for place in places:
-        if (place / "spark-submit").is_file():
-            return str(place / "spark-submit")
+        folders.append(Path(spec.origin).parent / "bin")
+    for folder in folders:
+        if (folder / "spark-submit").is_file():
+            return str(folder / "spark-submit")
     found = shutil.which("spark-submit")
     if found is None:
         raise LakeError(
-            "SCX_SPARK=local needs Spark, which is not here: pip install 'scx_pipeline[spark]', or set SPARK_HOME; without "
+            "SCX_SPARK=local needs Spark, which is not installed: pip install 'scx_pipeline[spark]', or set SPARK_HOME; without "
             "SCX_SPARK, DuckDB builds the same lake"
         )
     return found
 
 
 def check_java() -> None:
-    """Raise LakeError unless there is a Java that Spark runs on."""
+    """Raise LakeError if there is no Java that Spark runs on."""
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
     try:
-        told = subprocess.run(
+        version = subprocess.run(
             [java or "java", "-version"], capture_output=True, text=True, check=True, timeout=60
         )
     except (OSError, subprocess.SubprocessError):
         where = f"JAVA_HOME={home}" if home else "the PATH"
-        raise LakeError(f"Spark needs Java, and none is found by {where}: {_JAVA_ADVICE}") from None
-    found = re.search(r'version "(?:1\.)?(\d+)', told.stderr + told.stdout)
-    if found and int(found[1]) < JAVA:
-        raise LakeError(f"Spark needs Java {JAVA} or newer, and {java} is Java {found[1]}: {_JAVA_ADVICE}")
+        raise LakeError(f"Spark needs Java, and none was found by {where}: {_JAVA_ADVICE}") from None
+    found = re.search(r'version "(?:1\.)?(\d+)', version.stderr + version.stdout)
+    if found and int(found[1]) < MIN_JAVA:
+        raise LakeError(
+            f"Spark needs Java {MIN_JAVA} or newer, but {java} is Java {found[1]}: {_JAVA_ADVICE}"
+        )

@@ -1,5 +1,7 @@
-"""CSV files: the header of one against the declared columns, and the scan that splits several into texts.
-How the texts are typed is in `values`; where rows go, and what is wrong with the bad ones, in `csvparser`."""
+"""Read the header of a CSV file and check it against the declared columns; select texts from files by their header.
+
+Casting the texts and rejecting rows belongs to other modules.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +13,18 @@ from dataclasses import dataclass
 from io import StringIO
 
 from scx_pipeline.errors import SourceFileError
-from scx_pipeline.model.reserved_names import internal
+from scx_pipeline.model.reserved_names import internal_column
 from scx_pipeline.model.table import Table
 from scx_pipeline.parsing.csv.byte_scan import FIELD, MAX_RECORD_BYTES
-from scx_pipeline.parsing.parser import compression_of, decompressing, paths_of
+from scx_pipeline.parsing.parser import compression_name, path_list
 from scx_pipeline.parsing.records import BOM
-from scx_pipeline.storage.bucket import LocalFile
+from scx_pipeline.storage.local_file import LocalFile, open_local_file
 from scx_pipeline.warehouse.sql_text import quote
 
-HEADER_BYTES = 64 << 10  # that are read at first; few headers are longer
-# A buffer must hold a few records of the longest kind. Larger ones are no faster, and a file that is decompressed takes several.
+HEADER_BYTES = 64 << 10  # read first; few headers are longer
+# A buffer must hold a few of the longest records. Larger buffers are not faster, and decompression takes several.
 BUFFER_BYTES = 4 * MAX_RECORD_BYTES
-FILE = internal("file")  # the place of a row's file among those of a scan, from 0
+FILE_INDEX = internal_column("file")  # the index of a row's file in a scan, from 0
 
 _HEADER = re.compile(rb"(%b(?:,%b)*+)(\r\n|\n|\r|\Z)" % (FIELD, FIELD))
 
@@ -41,23 +43,23 @@ class Header:
 
 
 def read_header(file: LocalFile, uri: str, table: Table) -> Header | None:
-    """The file's header, checked against the declared columns; None for a file without any content.
+    """Return the file's header, checked against the declared columns; None for a file without content.
 
-    Raises SourceFileError for a column that is missing (with the nearest name), doubled or unnamed, for another
-    encoding than UTF-8, and for a compressed file that is damaged.
+    Raises SourceFileError for a missing column (with the closest name), a duplicate or unnamed one, an encoding other
+    than UTF-8, or a damaged compressed file.
     """
-    with decompressing(file, uri) as stream:
+    with open_local_file(file, uri) as stream:
         start = stream.read(HEADER_BYTES)
         if len(start) == HEADER_BYTES and not _has_line_end(start):
             start += stream.read(MAX_RECORD_BYTES)
-        # Blank lines before a header are refused, however many there are; a file of nothing else has no content.
+        # Any number of blank lines before a header is an error; a file of blank lines has no content.
         while not start.removeprefix(BOM).strip() and (more := stream.read(HEADER_BYTES)):
             start = b"\n" + more
-    return header_in(start.removeprefix(BOM), uri, table)
+    return parse_header(start.removeprefix(BOM), uri, table)
 
 
-def header_in(start: bytes, uri: str, table: Table) -> Header | None:
-    """The header that a file begins with, as `read_header`; `start` has no byte order mark."""
+def parse_header(start: bytes, uri: str, table: Table) -> Header | None:
+    """Return the header in a file's first bytes, as `read_header` does; `start` has no byte order mark."""
     if not start.strip():
         return None
     match = _HEADER.match(start)
@@ -81,11 +83,11 @@ def header_in(start: bytes, uri: str, table: Table) -> Header | None:
             f"{uri}, line 1: holds a NUL character, so it is not UTF-8 text; convert the file and upload it again"
         )
     _check_columns(columns, uri, table)
-    return Header(columns, escaped(newline.decode()))
+    return Header(columns, escape_line_end(newline.decode()))
 
 
-def escaped(line_end: str) -> str:
-    """A line ending as it can be printed, and as DuckDB takes it."""
+def escape_line_end(line_end: str) -> str:
+    """Return a line end in its printable form, which DuckDB takes as well."""
     return line_end.replace("\r", "\\r").replace("\n", "\\n")
 
 
@@ -96,18 +98,15 @@ def _has_line_end(start: bytes) -> bool:
 
 
 def _check_columns(columns: Sequence[str], uri: str, table: Table) -> None:
-    if len(set(columns)) < len(columns) or not all(columns):
-        seen: set[str] = set()
-        for number, name in enumerate(columns, start=1):
-            if not name:
-                raise SourceFileError(
-                    f"{uri}, line 1: the header's column {number} has no name; name it, or remove the surplus comma"
-                )
-            if name in seen:
-                raise SourceFileError(
-                    f"{uri}, line 1: the header has the column {name!r} twice; rename one of them"
-                )
-            seen.add(name)
+    for number, name in enumerate(columns, start=1):
+        if not name:
+            raise SourceFileError(
+                f"{uri}, line 1: the header's column {number} has no name; name it, or remove the extra comma"
+            )
+        if name in columns[: number - 1]:
+            raise SourceFileError(
+                f"{uri}, line 1: the header has the column {name!r} twice; rename one of them"
+            )
     missing = [name for name in table.column_names if name not in columns]
     if missing:
         unknown = [name for name in columns if name not in table.column_names]
@@ -120,25 +119,26 @@ def _check_columns(columns: Sequence[str], uri: str, table: Table) -> None:
         raise SourceFileError(f"{uri}, line 1: the column {missing[0]!r} of {table.name} is missing{hint}")
 
 
-def scan(
+def select_texts(
     files: Sequence[LocalFile], header: Header, columns: Sequence[str], null_values: Sequence[str] = ()
 ) -> str:
-    """A relation of these columns of the files, as texts, and of FILE.
+    """Return a relation of these columns of the files, as texts, and of FILE_INDEX.
 
-    Nothing without quotes is NULL; with quotes, it is if the empty text is one of `null_values`. The others are kept.
+    An empty value without quotes is NULL; with quotes, it is NULL if `null_values` has the empty text. Other null values
+    are kept.
 
-    Records that have another number of values than the header are left out, and so are those that the reader cannot
-    read: the caller counts the rows that came. One thread reads a file from its beginning to its end, since several
-    would have to guess where records begin in the middle of it.
+    Records with another number of values than the header are omitted, and so are those that the reader cannot parse: the
+    caller compares the number of rows with its own count. One thread reads a file from beginning to end, as several
+    would have to guess where records begin.
     """
-    # Named by their places: a header may have any names.
+    # Named by their positions, as a header may contain any names.
     read = ", ".join(f"'c{place}': 'VARCHAR'" for place in range(len(header.columns)))
     chosen = ", ".join(f"r.c{header.columns.index(name)} AS {quote(name)}" for name in columns)
-    # A blank line would be a record of a single column without a value.
+    # A blank line would be a record with one empty value.
     some = " WHERE r.c0 IS NOT NULL" if len(header.columns) == 1 else ""
     return (
-        f"(SELECT {chosen}, r.file_index::INTEGER AS {FILE} FROM read_csv({paths_of(files)}, columns={{{read}}}, header=true,"
-        f" auto_detect=false, delim=',', quote='\"', escape='\"', new_line='{header.newline}', compression='{compression_of(files)}',"
+        f"(SELECT {chosen}, r.file_index::INTEGER AS {FILE_INDEX} FROM read_csv({path_list(files)}, columns={{{read}}}, header=true,"
+        f" auto_detect=false, delim=',', quote='\"', escape='\"', new_line='{header.newline}', compression='{compression_name(files)}',"
         f" max_line_size={MAX_RECORD_BYTES + HEADER_BYTES}, buffer_size={BUFFER_BYTES}, ignore_errors=true,"
         f" allow_quoted_nulls={str('' in null_values).lower()},"
         f" parallel=false) AS r{some})"

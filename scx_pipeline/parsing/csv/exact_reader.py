@@ -1,7 +1,7 @@
-"""CSV files read record by record, as Python's csv module defines them, with the line and the raw text of each.
+"""Read CSV files record by record, as Python's csv module splits them, with the line and the raw text of each record.
 
-About a third as fast as the scan, and for the few files that the scan may not read right: with quotes inside of unquoted values,
-text after a quoted one, or many records that do not fit the header.
+This takes three times as long as the scan, and is for the few files that the scan may misread: with quotes inside
+unquoted values, text after quoted values, or many records that do not fit the header.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from scx_pipeline.errors import SourceFileError
+from scx_pipeline.model.rejected_row import RejectedRow
 from scx_pipeline.parsing.csv.byte_scan import MAX_RECORD_BYTES
-from scx_pipeline.parsing.csv.csv_header import Header, escaped
-from scx_pipeline.parsing.parser import Refused
+from scx_pipeline.parsing.csv.csv_header import Header, escape_line_end
 from scx_pipeline.parsing.records import RAW_LIMIT, Record
 
 BATCH_ROWS, BATCH_BYTES = 8192, 8 << 20
 Values = Sequence[str | None]
 
-csv.field_size_limit(2 * MAX_RECORD_BYTES)  # a record is measured before csv sees the end of it
+csv.field_size_limit(2 * MAX_RECORD_BYTES)  # records are measured before the csv module reads their end
 
 _VALUE = r'(?:"[^"]*+(?:""[^"]*+)*+"|[^",][^,]*+|)'
 _RECORD = re.compile(rf"{_VALUE}(?:,{_VALUE})*+")
@@ -32,12 +32,13 @@ _OPEN_QUOTE = re.compile(r'"[^"]*+(?:""[^"]*+)*+')
 
 
 @dataclass
-class Batch:
-    """Records that follow each other: those that fit the header, with their values, and why others do not."""
+class RecordBatch:
+    """Consecutive records: those that fit the header, with their values, and the rejected others."""
 
+    key: str
     records: list[Record] = field(default_factory=list)
     rows: list[Values] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
+    rejected: list[RejectedRow] = field(default_factory=list)
     size: int = 0
 
     def add(self, record: Record, values: Sequence[str]) -> None:
@@ -46,33 +47,40 @@ class Batch:
         self.rows.append(_with_nulls(record.raw, values))
         self.size += len(record.raw)
 
-    def refuse(self, record: Record, reason: str, column: str | None = None) -> None:
-        """Add one that does not."""
-        self.refused.append(Refused(record.line, column, reason, record.raw[:RAW_LIMIT]))
+    def reject(self, record: Record, reason: str, column: str | None = None) -> None:
+        """Add a record that is rejected."""
+        self.rejected.append(RejectedRow(self.key, record.line, column, reason, record.raw[:RAW_LIMIT]))
 
     @property
-    def full(self) -> bool:
-        """Whether it is time to go on with another one."""
-        return len(self.records) + len(self.refused) >= BATCH_ROWS or self.size >= BATCH_BYTES
+    def is_full(self) -> bool:
+        """Whether the batch has enough records."""
+        return len(self.records) + len(self.rejected) >= BATCH_ROWS or self.size >= BATCH_BYTES
 
 
-def read_batches(stream: IO[bytes], header: Header, uri: str) -> Iterator[Batch]:
-    """Read the records of a file behind its header.
+def read_batches(stream: IO[bytes], header: Header, key: str, uri: str) -> Iterator[RecordBatch]:
+    """Yield the records of a file after its header.
 
-    Raises SourceFileError, with the line, for what leaves in doubt where records end: a quote that is opened and never
-    closed, a record that is too long, line ends of several kinds, bytes that are not UTF-8.
+    Args:
+        stream: The file, decompressed.
+        header: Its header.
+        key: The object's key, for rejected rows.
+        uri: The object's address, for errors.
+
+    Raises:
+        SourceFileError: It is ambiguous where a record ends: a quote is never closed, a record is too long, line ends
+            are mixed, or bytes are not UTF-8. The message names the line.
     """
-    batch = Batch()
+    batch = RecordBatch(key)
     for record, values in _read_records(stream, header, uri):
-        _sort(record, values, header, uri, batch)
-        if batch.full:
+        _classify(record, values, header, uri, batch)
+        if batch.is_full:
             yield batch
-            batch = Batch()
+            batch = RecordBatch(key)
     yield batch
 
 
 def _with_nulls(raw: str, values: Sequence[str]) -> Values:
-    """The values of a record, None where there is nothing, not even quotes."""
+    """Return the values of a record, with None for values that are empty and not quoted."""
     if "" not in values:
         return values
     if '"' not in raw:
@@ -81,29 +89,29 @@ def _with_nulls(raw: str, values: Sequence[str]) -> Values:
     return [None if text == "" else value for text, value in zip(written, values, strict=False)]
 
 
-def split(raw: str) -> list[str]:
-    """The values of one record."""
+def split_record(raw: str) -> list[str]:
+    """Return the values of one record."""
     return next(csv.reader(io.StringIO(raw, newline="")), [])
 
 
 def _read_records(stream: IO[bytes], header: Header, uri: str) -> Iterator[tuple[Record, list[str]]]:
-    lines = _Lines(stream, uri)
+    lines = _LineReader(stream, uri)
     reader = csv.reader(lines)
     next(reader, None)  # the header
-    lines.take()
+    lines.take_record()
     for values in reader:
-        record, line_end = lines.take()
+        record, line_end = lines.take_record()
         if line_end and line_end != header.line_end.decode():
             raise SourceFileError(
                 f"{uri}, line {record.line}: the record does not end as the header does, in {header.newline}, but in"
-                f" {escaped(line_end)}; write the file with line endings of one kind and upload it again"
+                f" {escape_line_end(line_end)}; write the file with line endings of one kind and upload it again"
             )
-        if values:  # a blank line has none
+        if values:  # a blank line has no values
             yield record, values
 
 
-class _Lines:
-    """The lines of a file, which remembers those since the last `take`: the lines of one record."""
+class _LineReader:
+    """Iterates over the lines of a file, and remembers the lines of the current record."""
 
     def __init__(self, stream: IO[bytes], uri: str) -> None:
         self.text = io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape", newline="")
@@ -124,8 +132,8 @@ class _Lines:
                 raise SourceFileError(self._too_long())
             yield line
 
-    def take(self) -> tuple[Record, str]:
-        """The record whose last line was read, and its line end."""
+    def take_record(self) -> tuple[Record, str]:
+        """Return the record whose last line was read, and its line end."""
         raw = "".join(self.parts)
         record = Record(self.first, raw.rstrip("\r\n"))
         line_end = self.parts[-1][len(self.parts[-1].rstrip("\r\n")) :] if self.parts else ""
@@ -134,7 +142,7 @@ class _Lines:
 
     @property
     def first(self) -> int:
-        """The line that the record begins on."""
+        """The line that the current record begins on."""
         return self.number - len(self.parts) + 1
 
     def _encoded_size(self, line: str) -> int:
@@ -154,18 +162,21 @@ class _Lines:
         return f"{what}; correct the file and upload it again"
 
 
-def _sort(record: Record, values: Sequence[str], header: Header, uri: str, batch: Batch) -> None:
-    """Add a record to a batch, among those that fit the header or those that do not."""
+def _classify(record: Record, values: Sequence[str], header: Header, uri: str, batch: RecordBatch) -> None:
+    """Add a record to the batch, as one that fits the header or as a rejected one."""
     if '"' in record.raw and not _RECORD.fullmatch(record.raw):
-        _refuse_quotes(record, header, uri, batch)
+        _reject_quotes(record, header, uri, batch)
     elif len(values) != len(header.columns):
-        batch.refuse(record, f"has {len(values)} values, the header {len(header.columns)}")
+        batch.reject(record, f"has {len(values)} values, the header {len(header.columns)}")
     else:
         batch.add(record, values)
 
 
-def _refuse_quotes(record: Record, header: Header, uri: str, batch: Batch) -> None:
-    """Refuse a record with text after a quoted value. Raises SourceFileError if that one has lines, which may be others' records."""
+def _reject_quotes(record: Record, header: Header, uri: str, batch: RecordBatch) -> None:
+    """Reject a record with text after a quoted value.
+
+    Raises SourceFileError if that value contains line breaks, as the lines may be other records.
+    """
     raw, good = record.raw, _GOOD_VALUES.match(record.raw)
     quoted = _OPEN_QUOTE.match(raw, good.end()) if good else None
     assert good is not None
@@ -177,8 +188,8 @@ def _refuse_quotes(record: Record, header: Header, uri: str, batch: Batch) -> No
     if "\n" in quoted[0] or "\r" in quoted[0]:
         raise SourceFileError(
             f"{uri}, line {record.line}: a quote is opened and never closed, or is closed on a later line and followed by text, so"
-            " where the record ends is in doubt; correct the quotes and upload the file again"
+            " the end of the record is ambiguous; correct the quotes and upload the file again"
         )
     place = len(_VALUES.findall(raw, 0, good.end())) - 1
     column = header.columns[place] if place < len(header.columns) else None
-    batch.refuse(record, "has text between a closing quote and the next comma", column)
+    batch.reject(record, "has text between a closing quote and the next comma", column)

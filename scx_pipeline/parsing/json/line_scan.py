@@ -1,5 +1,7 @@
-"""What a file of lines looks like by its bytes alone: how many lines and records it has, and whether one is too long.
-The count is independent of the reader, whose rows are compared with it; nothing is parsed here."""
+"""Count the lines and records of a JSON lines file by its bytes, independently of the reader.
+
+Nothing is parsed; the reader's rows are compared with this count.
+"""
 
 from __future__ import annotations
 
@@ -12,65 +14,65 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-CHUNK = 1 << 18  # bytes that stay in a processor's cache while they are looked at several times
+CHUNK_BYTES = 1 << 18  # fits into a processor's cache while it is scanned several times
 MAX_LINE_BYTES = 16 << 20
-BLANK = b" \t\n\v\f\r"  # bytes of which a line may have any number and still be blank
+BLANK = b" \t\n\v\f\r"  # a line of only these bytes is blank
 
 
 @dataclass
-class Lines:
-    """What was counted: bytes, lines (a last one without an end is one too), and records, the lines that are not blank.
+class LineCounts:
+    """The numbers of bytes, of lines (a last one without a line end included), and of records: lines that are not blank.
 
-    `names` is how often a quote stands before a colon, `apart` a blank, where a name would not be counted. `too_long`
-    is the number of the first line of more bytes than one may have; nothing after it was counted.
+    `names` counts the quotes before a colon, `spaced_colons` the blanks before one, where names are not counted.
+    `too_long` is the number of the first line that exceeds the limit; nothing after it was counted.
     """
 
     size: int = 0
     lines: int = 0
     records: int = 0
     names: int = 0
-    apart: int = 0
-    ended: bool = True  # whether the last line has an end
-    longest: int = 0  # bytes of the longest line, if it has more than a chunk
+    spaced_colons: int = 0
+    ends_with_line_end: bool = True
+    longest: int = 0  # bytes of the longest line, if it exceeds a chunk
     too_long: int | None = None
 
 
-def count_lines(stream: IO[bytes]) -> Lines:
-    """Count what a stream holds, in as little memory as one chunk takes."""
-    return _Counter().run(stream)
+def count_lines(stream: IO[bytes]) -> LineCounts:
+    """Count the lines and records of a stream, in the memory of one chunk."""
+    return _LineCounter().run(stream)
 
 
 @dataclass
-class _Counter:
-    """Counts chunk by chunk, each with the byte before it."""
+class _LineCounter:
+    """Counts chunk by chunk, each with the preceding byte."""
 
-    found: Lines = field(default_factory=Lines)
-    start: int = 0  # of the line that goes on
-    blank: bool = False  # whether there are only blanks in the line that goes on
+    found: LineCounts = field(default_factory=LineCounts)
+    start: int = 0  # of the current line
+    blank: bool = False  # whether the current line has only blanks so far
 
-    def run(self, stream: IO[bytes]) -> Lines:
+    def run(self, stream: IO[bytes]) -> LineCounts:
         import numpy as np
 
-        buffer = bytearray(CHUNK + 1)
+        buffer = bytearray(CHUNK_BYTES + 1)
         buffer[0] = ord("\n")
         codes = np.frombuffer(buffer, np.uint8)
         pairs = (codes[:-1].view(np.uint16), codes[1:].view(np.uint16))
         name, apart = np.frombuffer(b'": :', np.uint16)
         found = self.found
         while found.too_long is None and (size := stream.readinto(memoryview(buffer)[1:])):  # type: ignore[attr-defined]
-            buffer[size + 1 :] = bytes(CHUNK - size)
-            if not found.size and buffer.startswith(BOM, 1):  # which belongs to no record
+            buffer[size + 1 :] = bytes(CHUNK_BYTES - size)
+            if not found.size and buffer.startswith(BOM, 1):  # not part of a record
                 buffer[1 : 1 + len(BOM)] = b" " * len(BOM)
-            self._take_lines(codes[: size + 1])
+            self._count_lines(codes[: size + 1])
             for part in pairs:
                 found.names += int(np.count_nonzero(part == name))
-                found.apart += int(np.count_nonzero(part == apart))
+                found.spaced_colons += int(np.count_nonzero(part == apart))
             buffer[0] = buffer[size]
-        found.ended = buffer[0] == ord("\n")
+        found.ends_with_line_end = buffer[0] == ord("\n")
         return found
 
-    def _take_lines(self, codes: NDArray[np.uint8]) -> None:
-        """Count the lines and records that begin in a chunk, and look how long the lines are that end in it."""
+    def _count_lines(self, codes: NDArray[np.uint8]) -> None:
+        """Count the lines and records that begin in a chunk, and measure the lines that end in it."""
         import numpy as np
 
         before, chunk = codes[:-1], codes[1:]
@@ -78,19 +80,19 @@ class _Counter:
         found, end = self.found, self.found.size + len(chunk) - int(chunk[-1] == ord("\n"))
         if len(starts):
             end = found.size + int(starts[0]) - 1
-        if end - self.start > CHUNK:
+        if end - self.start > CHUNK_BYTES:
             found.longest = max(found.longest, end - self.start)
         if end - self.start > MAX_LINE_BYTES:
             found.too_long = max(found.lines, 1)
             return
-        self._take_records(chunk, starts)
+        self._count_records(chunk, starts)
         if len(starts):
             self.start = found.size + int(starts[-1])
         found.lines += len(starts)
         found.size += len(chunk)
 
-    def _take_records(self, chunk: NDArray[np.uint8], starts: NDArray[np.int64]) -> None:
-        """Count the lines that are not blank. A line that begins with something else is none: nearly all do."""
+    def _count_records(self, chunk: NDArray[np.uint8], starts: NDArray[np.int64]) -> None:
+        """Count the lines that are not blank; nearly all show that by their first byte."""
         import numpy as np
 
         if not self.blank and not _is_blank(chunk[starts]).any():

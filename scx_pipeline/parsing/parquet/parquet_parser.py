@@ -1,5 +1,7 @@
-"""Parquet files into a landing, those of the same schema by one scan; and the bad rows of a file, and the bad files.
-What a schema must be, and which values a row may have, is in `parquetfile`."""
+"""Stage Parquet files, those of one schema by one scan, and find the rejected rows and files.
+
+A file is rejected as a whole if it cannot be read, or has other columns than are declared.
+"""
 
 from __future__ import annotations
 
@@ -10,118 +12,122 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.errors import SourceFileError
-from scx_pipeline.model.reserved_names import VIRTUAL_COLUMNS, internal
+from scx_pipeline.model.rejected_row import RejectedRow
+from scx_pipeline.model.reserved_names import VIRTUAL_COLUMNS, internal_column
 from scx_pipeline.parsing.parquet.contract import Contract
 from scx_pipeline.parsing.parser import (
-    UNKNOWN_REASON,
-    Outside,
     Parser,
-    Refused,
-    in_any_order,
-    marked,
-    paths_of,
+    RowsOutOfRange,
+    path_list,
+    unordered_inserts,
 )
 from scx_pipeline.parsing.records import RAW_LIMIT
-from scx_pipeline.parsing.values import first_violations, literal, told
-from scx_pipeline.storage.bucket import LocalFile
-from scx_pipeline.warehouse.sql_text import names, quote
+from scx_pipeline.parsing.row_markers import marker_expression
+from scx_pipeline.storage.local_file import LocalFile
+from scx_pipeline.warehouse.sql_text import names, quote, string_literal
 
 if TYPE_CHECKING:
     import duckdb
 
 NUMBER, ROW, SCAN = map(
-    internal, ("number", "row", "scan")
+    internal_column, ("number", "row", "scan")
 )  # of a row's file, its place in it from 0, and a scan
-# What a footer says of a column that decides how it is read; its place as well, as DuckDB may take columns by that.
-FACTS = "name, type, type_length, num_children, converted_type, scale, precision, logical_type, column_id"
+# What decides how a column is read; its position as well, as DuckDB may match columns by position.
+FOOTER_COLUMNS = (
+    "name, type, type_length, num_children, converted_type, scale, precision, logical_type, column_id"
+)
 
 
 class ParquetParser(Parser[LocalFile]):
-    """Reads Parquet files. One that cannot be read, or has other columns than are declared, is refused as a whole.
+    """Reads Parquet files.
 
-    Then the source decides: the load fails, or the file counts as one record that was rejected.
+    A file that is unreadable, or has other columns than are declared, either fails the load or counts as one rejected
+    record, as the source's `on_invalid_file` says.
     """
 
     can_stream = True
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
-        self.known: dict[int, Contract] = {}  # by schema
-        self.contracts: dict[LocalFile, Contract] = {}  # of the batch that is being read
-        self.refused: dict[LocalFile, str] = {}  # why the file is refused as a whole
+        self.contracts_by_schema: dict[int, Contract] = {}  # by the hash of a schema
+        self.contracts: dict[LocalFile, Contract] = {}  # of the current batch
+        self.rejected_files: dict[LocalFile, str] = {}  # the reasons of files that are rejected as a whole
 
-    def groups(self, files: Sequence[LocalFile]) -> Sequence[Sequence[int]]:
-        self.contracts, self.refused = {}, {}
+    def group_files(self, files: Sequence[LocalFile]) -> Sequence[Sequence[int]]:
+        self.contracts, self.rejected_files = {}, {}
         for file in files:
             if file.suffix:
-                self._refuse(
-                    file, "is compressed as a whole, which Parquet files are not: they are packed inside"
-                )
-        alike: dict[int, list[LocalFile]] = defaultdict(list)
-        for file, schema in self._schemas([file for file in files if file not in self.refused]).items():
-            alike[schema].append(file)
-        for schema, same in alike.items():
-            self._agree(schema, same)
+                self._reject_file(file, "is compressed as a whole; Parquet files are compressed internally")
+        by_schema: dict[int, list[LocalFile]] = defaultdict(list)
+        for file, schema in self._hash_schemas(
+            [file for file in files if file not in self.rejected_files]
+        ).items():
+            by_schema[schema].append(file)
+        for schema, same in by_schema.items():
+            self._set_contract(schema, same)
         indices = {file: index for index, file in enumerate(files)}
         groups = [
-            [indices[file] for file in part if file not in self.refused]
-            for same in alike.values()
-            for part in self._readable_at_once(same)
+            [indices[file] for file in part if file not in self.rejected_files]
+            for same in by_schema.values()
+            for part in self._split_by_scan(same)
         ]
-        return [group for group in [*groups, [indices[file] for file in self.refused]] if group]
+        return [group for group in [*groups, [indices[file] for file in self.rejected_files]] if group]
 
-    def _readable_at_once(self, files: list[LocalFile]) -> list[list[LocalFile]]:
-        """Files of one schema, apart where a column of theirs takes the place of the one that tells them apart."""
+    def _split_by_scan(self, files: list[LocalFile]) -> list[list[LocalFile]]:
+        """Group files of one schema by scan: a scan reads one file if a column hides DuckDB's `file_index`."""
         contract = self.contracts.get(files[0])
-        alone = contract is not None and not _has_virtual(contract, "file_index")
-        return [[file] for file in files] if alone else [files]
+        one_by_one = contract is not None and not _has_virtual(contract, "file_index")
+        return [[file] for file in files] if one_by_one else [files]
 
-    def _schemas(self, files: Sequence[LocalFile]) -> dict[LocalFile, int]:
-        """The readable files, and a hash of what each one's footer says of its columns."""
+    def _hash_schemas(self, files: Sequence[LocalFile]) -> dict[LocalFile, int]:
+        """Return a hash of each readable file's schema."""
         found: dict[str, int] = {}
-        self._reading(files, lambda left: found.update(self._footers(left)), self._footers)
-        return {file: found[str(file.path)] for file in files if file not in self.refused}
+        self._read_or_reject(files, lambda left: found.update(self._hash_footers(left)), self._hash_footers)
+        return {file: found[str(file.path)] for file in files if file not in self.rejected_files}
 
-    def _footers(self, files: Sequence[LocalFile]) -> dict[str, int]:
-        """By path, the hash of a footer. DuckDB reads them by one thread, so several read a share of the files each."""
+    def _hash_footers(self, files: Sequence[LocalFile]) -> dict[str, int]:
+        """Return the hashes of the files' schemas by path. DuckDB reads footers in one thread, so several queries run."""
         [(threads,)] = self.con.execute("SELECT current_setting('threads')").fetchall()
         paths = [str(file.path) for file in files]
         shares = [share for start in range(1, threads) if (share := paths[start::threads])]
         with ThreadPoolExecutor(max(1, len(shares))) as pool:
             others = pool.map(lambda share: _read_footers(self.con.cursor(), share), shares)
-            # A statement that fails would end a transaction of the connection itself.
+            # A failed statement would end a transaction of the connection itself.
             return dict(chain(_read_footers(self.con.cursor(), paths[::threads]), *others))
 
-    def _agree(self, schema: int, files: Sequence[LocalFile]) -> None:
-        """How files of one schema are read, unless they cannot."""
-        if schema not in self.known:
-            self.known[schema] = self._contract(files[0])
-        contract = self.known[schema]
+    def _set_contract(self, schema: int, files: Sequence[LocalFile]) -> None:
+        """Set the contract of files of one schema, and reject the files if it has problems."""
+        if schema not in self.contracts_by_schema:
+            self.contracts_by_schema[schema] = self._contract(files[0])
+        contract = self.contracts_by_schema[schema]
         self.contracts |= dict.fromkeys(files, contract)
-        mistakes = "; ".join(contract.mistakes)
-        for file in files if mistakes else ():
-            self._refuse(file, mistakes)
+        problems = "; ".join(contract.problems)
+        for file in files if problems else ():
+            self._reject_file(file, problems)
 
     def _contract(self, file: LocalFile) -> Contract:
-        """How files such as this one are read. DuckDB numbers names that are there twice, or differ in case only."""
+        """Return the contract of files with this file's schema.
+
+        DuckDB appends numbers to names that are duplicate, or differ in case only.
+        """
         described = self.con.execute(f"DESCRIBE SELECT * FROM {_scan([file])}").fetchall()
         shown = [name for name, *_ in described]
         exact = self._exact_names(file)
-        if len(exact) != len(shown):  # as no file should have it
+        if len(exact) != len(shown):  # unexpected in any file
             exact = shown
         types = {name: kind for name, (_, kind, *_) in zip(exact, described, strict=True)}
-        doubled = tuple(name for name, count in Counter(exact).items() if count > 1)
+        duplicate_names = tuple(name for name, count in Counter(exact).items() if count > 1)
         renamed = {name: other for name, other in zip(exact, shown, strict=True) if name != other}
-        return Contract(self.source, self.table, types, doubled, renamed)
+        return Contract(self.source, self.table, types, duplicate_names, renamed)
 
     def _exact_names(self, file: LocalFile) -> list[str]:
-        """The names of a file's columns, as its footer has them; of nested ones, the outermost."""
+        """Return the names of a file's top-level columns, as its footer has them."""
         rows = self.con.execute(
             "SELECT name, COALESCE(num_children, 0) FROM parquet_schema(?) ORDER BY column_id",
             [str(file.path)],
         ).fetchall()
         found, inner = [], 0
-        for name, children in rows[1:]:  # the first is all of them together
+        for name, children in rows[1:]:  # the first row is the schema itself
             if not inner:
                 found.append(name)
             inner = max(inner - 1, 0) + children
@@ -130,12 +136,14 @@ class ParquetParser(Parser[LocalFile]):
     def stage(self, first: int, files: Sequence[LocalFile]) -> Mapping[int, int]:
         numbers = {file: first + index for index, file in enumerate(files)}
         if self.staging_buffer.in_transaction and self.source.on_invalid_file == "reject":
-            self._reading([file for file in files if file not in self.refused], self._probe, self._probe)
-        readable = [file for file in files if file not in self.refused]
+            self._read_or_reject(
+                [file for file in files if file not in self.rejected_files], self._probe, self._probe
+            )
+        readable = [file for file in files if file not in self.rejected_files]
         if readable:
             contract = self.contracts[readable[0]]
-            with in_any_order(self.con):
-                self._reading(
+            with unordered_inserts(self.con):
+                self._read_or_reject(
                     readable,
                     lambda left: self.staging_buffer.add(
                         self._select(contract, {file: numbers[file] for file in left})
@@ -146,54 +154,48 @@ class ParquetParser(Parser[LocalFile]):
                 self.undeclared_fields |= {
                     number: contract.undeclared_fields
                     for file, number in numbers.items()
-                    if file not in self.refused
+                    if file not in self.rejected_files
                 }
-        return {number: 1 for file, number in numbers.items() if file in self.refused}
+        return {number: 1 for file, number in numbers.items() if file in self.rejected_files}
 
     def _probe(self, files: Sequence[LocalFile]) -> None:
-        """Read the files to their end, and land nothing."""
+        """Read the files to their end, without staging anything."""
         self.con.cursor().execute(f"SELECT max(hash({SCAN})) FROM {_scan(files)} AS {SCAN}").fetchall()
 
     def _select(self, contract: Contract, numbers: Mapping[LocalFile, int]) -> str:
-        """The SELECT of the files' rows as they land, each file's under its number."""
+        """Return the SELECT of the files' rows to be staged, each under its file's number."""
         first, last = min(numbers.values()), max(numbers.values())
         if len(numbers) == 1:
             number = str(first)
         elif last - first + 1 == len(numbers):
             number = f"{first} + file_index::INTEGER"
-        else:  # a file that turned out to be damaged leaves a gap
+        else:  # damaged files leave gaps
             number = f"{list(numbers.values())}[file_index::BIGINT + 1]"
-        typed = contract.typed(_scan(list(numbers)), number, NUMBER)
-        return f"SELECT {names(self.table.column_names)}, {marked(contract.rules, NUMBER)} FROM ({typed})"
+        typed = contract.select_typed(_scan(list(numbers)), number, NUMBER)
+        return f"SELECT {names(self.table.column_names)}, {marker_expression(contract.rules, NUMBER)} FROM ({typed})"
 
-    def explain(self, number: int, file: LocalFile, records: int, outside: Outside | None) -> list[Refused]:
-        if file in self.refused:
-            return [Refused(None, None, self.refused[file], "")]
+    def find_rejected(
+        self, number: int, file: LocalFile, records: int, out_of_range: RowsOutOfRange | None
+    ) -> list[RejectedRow]:
+        if file in self.rejected_files:
+            return [RejectedRow(file.object.key, None, None, self.rejected_files[file], "")]
         contract = self.contracts[file]
-        if not contract.rules and not outside:
+        if not contract.rules and not out_of_range:
             return []
-        rules = [
-            *contract.rules,
-            *([(outside.condition, self.table.event_time_column, "")] if outside else []),
+        rows = contract.select_typed(_scan([file]), _row_number(contract), ROW)
+        found = self._find_violations(rows, contract.rules, ROW, out_of_range)
+        raws = self._raws(file, contract, [item.place for item in found])
+        return [
+            RejectedRow(file.object.key, item.place + 1, item.column, item.reason, raws[item.place])
+            for item in found
         ]
-        time = quote(self.table.event_time_column) if outside else "NULL"
-        typed = contract.typed(_scan([file]), _row_number(contract), ROW)
-        found = self.con.execute(
-            first_violations(typed, self.table.columns, rules, f"{ROW}, {time}")
-            + f" ORDER BY 1 LIMIT {self.limit}"
-        ).fetchall()
-        raws = self._raws(file, contract, [row for row, *_ in found])
-        refused = []
-        for row, moment, rule, value in found:
-            _, column, reason = rules[rule]
-            reason = outside.tell(moment) if outside and rule == len(contract.rules) else told(reason, value)
-            refused.append(Refused(row + 1, column, reason or UNKNOWN_REASON, raws[row]))
-        return refused
 
     def _raws(self, file: LocalFile, contract: Contract, rows: Sequence[int]) -> dict[int, str]:
-        """Rows of a file as JSON, by their numbers from 0."""
+        """Return rows of a file as JSON, by their numbers from 0."""
         listed = ", ".join(map(str, rows)) or "NULL"
-        members = ", ".join(f"{literal(name)}, {quote(contract.name_of(name))}" for name in contract.types)
+        members = ", ".join(
+            f"{string_literal(name)}, {quote(contract.name_of(name))}" for name in contract.types
+        )
         return dict(
             self.con.execute(
                 f"SELECT {ROW}, left({SCAN}::VARCHAR, {RAW_LIMIT}) FROM (SELECT {_row_number(contract)} AS {ROW},"
@@ -201,63 +203,63 @@ class ParquetParser(Parser[LocalFile]):
             ).fetchall()
         )
 
-    def _reading(
+    def _read_or_reject(
         self,
         files: Sequence[LocalFile],
         read: Callable[[Sequence[LocalFile]], object],
         probe: Callable[[Sequence[LocalFile]], object],
     ) -> None:
-        """Read the files. One that this fails on is refused, and the others are tried again.
+        """Read the files; if one of them fails, reject it and try again with the others.
 
-        `probe` fails on the same files, and changes nothing.
+        `probe` fails for the same files as `read`, and changes nothing.
         """
         left = list(files)
         while left:
-            error = _failure(read, left)
+            error = _try_read(read, left)
             if error is None:
                 return
-            damaged = self._blamed(error, left, probe)
-            self._refuse(damaged, f"cannot be read: {self._said(error, damaged)}")
+            damaged = self._find_damaged(error, left, probe)
+            self._reject_file(damaged, f"cannot be read: {self._error_reason(error, damaged)}")
             left.remove(damaged)
 
-    def _blamed(
+    def _find_damaged(
         self, error: Exception, files: Sequence[LocalFile], probe: Callable[[Sequence[LocalFile]], object]
     ) -> LocalFile:
-        """The file that a message names, or else the first one that the probe fails on, found by halves."""
+        """Return the file that the message names, or else the first one that the probe fails on, by bisection."""
         for file in files:
             if str(file.path) in str(error):
                 return file
         part = files
         while len(part) > 1:
             half = part[: len(part) // 2]
-            part = half if _failure(probe, half) else part[len(part) // 2 :]
-        if not _failure(probe, part):
+            part = half if _try_read(probe, half) else part[len(part) // 2 :]
+        if not _try_read(probe, part):
             raise error
         return part[0]
 
     @staticmethod
-    def _said(error: Exception, file: LocalFile) -> str:
-        """The first line of DuckDB's message, with the key in the place of the path, and no bytes of the file."""
+    def _error_reason(error: Exception, file: LocalFile) -> str:
+        """Return the first line of DuckDB's message, with the key instead of the path, and without bytes of the file."""
         line = str(error).splitlines()[0].split(": value ")[0]
         return line.split("Error: ", 1)[-1].replace(str(file.path), file.object.key)
 
-    def _refuse(self, file: LocalFile, why: str) -> None:
-        """Raises SourceFileError unless the source's policy is to go on without the file."""
+    def _reject_file(self, file: LocalFile, why: str) -> None:
+        """Reject a file. Raises SourceFileError if the source's policy is to fail."""
         if self.source.on_invalid_file == "fail":
             raise SourceFileError(
-                f"{self.uri(file.object)} {why}; upload it again, or let the source say on_invalid_file: reject"
+                f"{self.uri(file.object)} {why}; upload it again, or set on_invalid_file: reject for the source"
             )
-        self.refused[file] = why
+        self.rejected_files[file] = why
 
 
 def _read_footers(con: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> list[tuple[str, int]]:
     return con.execute(
-        f"SELECT file_name, sum(hash({FACTS})) FROM parquet_schema(?) GROUP BY 1", [paths]
+        f"SELECT file_name, sum(hash({FOOTER_COLUMNS})) FROM parquet_schema(?) GROUP BY 1", [paths]
     ).fetchall()
 
 
-def _failure(read: Callable[[Sequence[LocalFile]], object], files: Sequence[LocalFile]) -> Exception | None:
-    """What DuckDB says of a file that cannot be read; None where all can."""
+def _try_read(read: Callable[[Sequence[LocalFile]], object], files: Sequence[LocalFile]) -> Exception | None:
+    """Return DuckDB's error if one of the files cannot be read, or None."""
     import duckdb
 
     try:
@@ -270,15 +272,15 @@ def _failure(read: Callable[[Sequence[LocalFile]], object], files: Sequence[Loca
 
 
 def _has_virtual(contract: Contract, name: str) -> bool:
-    """Whether DuckDB adds its own column of the name to the files', which it does unless they have one."""
+    """Return whether DuckDB adds its virtual column of this name, which it does unless the files have such a column."""
     assert name in VIRTUAL_COLUMNS
     return name not in {column.lower() for column in contract.types}
 
 
 def _row_number(contract: Contract) -> str:
-    """A row's place in its file, from 0, in a scan of the file alone."""
+    """Return the SQL of a row's position in its file, from 0, in a scan of one file."""
     return "file_row_number" if _has_virtual(contract, "file_row_number") else "row_number() OVER () - 1"
 
 
 def _scan(files: Sequence[LocalFile]) -> str:
-    return f"read_parquet({paths_of(files)}, hive_partitioning = false)"
+    return f"read_parquet({path_list(files)}, hive_partitioning = false)"

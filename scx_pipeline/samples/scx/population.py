@@ -1,5 +1,7 @@
-"""The people behind the Scx log: its users, their plans and their projects.
-No row of the log is made here, and nothing is written."""
+"""The users of the Scx log, their plans and their projects.
+
+Rows of the log do not belong here.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from scx_pipeline.samples.random_numbers import dice, roll
+from scx_pipeline.samples.random_numbers import create_rng, draw_integers
 from scx_pipeline.samples.scx.texts import project_texts
 
 if TYPE_CHECKING:
@@ -16,8 +18,8 @@ if TYPE_CHECKING:
 
     from scx_pipeline.samples.random_numbers import IntArray
 
-HEAVY_USER = 211
-"""The id of the busiest user: the one the analysts ask about."""
+BUSIEST_USER = 211
+"""The ID of the busiest user, which the analysts' query selects."""
 
 # Ceilings, so that memory does not grow with the number of jobs.
 MOST_USERS = 20_000
@@ -28,133 +30,134 @@ PREFERENCES = 5
 
 @dataclass(frozen=True)
 class Versions:
-    """Text about each of n things, with up to two later changes: `texts` holds three for each, in order."""
+    """A text for each of n items, with up to two later changes: `texts` holds three per item, in order."""
 
-    changes: IntArray  # (2, n) seconds since the log's first; NEVER where there is none
-    texts: Any  # Arrow strings, 3 n, ready for a CSV line
+    # (2, n) seconds since the start of the log; NEVER for no change.
+    changes: IntArray
+    # 3 n Arrow strings, formatted for a CSV line.
+    texts: Any
 
-    def at(self, things: IntArray, when: IntArray) -> Any:
-        """What was true of each of `things` at its moment, as Arrow strings."""
+    def at(self, items: IntArray, when: IntArray) -> Any:
+        """Return the texts of items at their times, as Arrow strings."""
         import pyarrow as pa
 
-        stage = (when >= self.changes[0][things]) * 1 + (when >= self.changes[1][things])
-        return self.texts.take(pa.array(things * 3 + stage))
+        stage = (when >= self.changes[0][items]) * 1 + (when >= self.changes[1][items])
+        return self.texts.take(pa.array(items * 3 + stage))
 
 
 @dataclass(frozen=True)
-class World:
-    """Users in the order of their joining, and their projects, user by user. Fields are by index."""
+class Population:
+    """Users in the order in which they joined, and their projects by user. All arrays are by index."""
 
     start: date  # the log's first day
     seconds: int  # how long the log is
-    heavy: int  # which of them is the busiest user
+    busiest: int  # which of them is the busiest user
     joined: IntArray  # second of the log
-    reach: IntArray  # running total of activity, of everyone but the busiest
-    tastes: IntArray  # (PREFERENCES, users) 0..99: what they mostly choose
+    cumulative_activity: IntArray  # running total of activity, of everyone but the busiest
+    preferences: IntArray  # (PREFERENCES, users) 0..99: what they mostly choose
     project_counts: IntArray
     users: Versions  # 'user_id,email_encrypted,plan_id\n'
     projects: Versions  # 'project_id,project_name,date,summary'
     user_ids: IntArray
 
     def first_projects(self) -> IntArray:
-        """Each user's first project, as an index."""
+        """Return the index of each user's first project."""
         return self.project_counts.cumsum() - self.project_counts
 
     def count_projects(self) -> int:
         return int(self.project_counts.sum())
 
 
-def build_world(seed: int, jobs: int, start: date, seconds: int) -> World:
-    """Who was there during a log of so many jobs. Costs memory for at most MOST_USERS and about
-    MOST_PROJECTS, whatever the number of jobs."""
+def build_population(seed: int, jobs: int, start: date, seconds: int) -> Population:
+    """Return the population of a log, of at most MOST_USERS users and about MOST_PROJECTS projects."""
     import numpy as np
 
-    bits = dice(seed)
+    rng = create_rng(seed)
     count = min(MOST_USERS, 12 + jobs // 60)
     early = max(5, count * 2 // 5)
     joined = np.zeros(count, np.int64)
     gap = seconds * 9 // 10 // (count - early)
-    joined[early:] = np.arange(count - early) * gap + roll(bits, count - early, max(gap, 1))
-    heavy = min(early // 2, 60)  # 60 of them leave it room for positive ids below
-    steps = roll(bits, count, 3) + 1
-    user_ids = HEAVY_USER + np.cumsum(steps) - int(np.cumsum(steps)[heavy])
+    joined[early:] = np.arange(count - early) * gap + draw_integers(rng, count - early, max(gap, 1))
+    busiest = min(early // 2, 60)  # at most 60 users have smaller ids, so these stay positive
+    steps = draw_integers(rng, count, 3) + 1
+    user_ids = BUSIEST_USER + np.cumsum(steps) - int(np.cumsum(steps)[busiest])
 
-    weights = _activity(bits, count, heavy)
+    weights = _activity(rng, count, busiest)
     project_counts = np.maximum(1, min(MOST_PROJECTS, jobs // 8) * weights // int(weights.sum()))
     crowd = weights.copy()
-    crowd[heavy] = 0
-    return World(
+    crowd[busiest] = 0
+    return Population(
         start=start,
         seconds=seconds,
-        heavy=heavy,
+        busiest=busiest,
         joined=joined,
-        reach=np.cumsum(crowd),
-        tastes=roll(bits, PREFERENCES * count, 89).reshape(PREFERENCES, count),
+        cumulative_activity=np.cumsum(crowd),
+        preferences=draw_integers(rng, PREFERENCES * count, 89).reshape(PREFERENCES, count),
         project_counts=project_counts,
-        users=_users(bits, user_ids, joined, seconds),
-        projects=_projects(bits, joined, project_counts, (start, seconds)),
+        users=_users(rng, user_ids, joined, seconds),
+        projects=_projects(rng, joined, project_counts, (start, seconds)),
         user_ids=user_ids,
     )
 
 
-def _activity(bits: np.random.PCG64, count: int, heavy: int) -> IntArray:
-    """Zipf-like weights in whole numbers, in no order, below 2**31 in total."""
+def _activity(rng: np.random.PCG64, count: int, busiest: int) -> IntArray:
+    """Return Zipf-like integer weights in random order, with a sum below 2**31."""
     import numpy as np
 
     weights = np.empty(count, np.int64)
-    weights[np.argsort(bits.random_raw(count), kind="stable")] = 10_000_000 // (np.arange(count) + 8)
-    weights[heavy] = int(weights.sum()) // 11  # about the share of the rows it will get
+    weights[np.argsort(rng.random_raw(count), kind="stable")] = 10_000_000 // (np.arange(count) + 8)
+    weights[busiest] = int(weights.sum()) // 11  # about the share of its rows
     return weights
 
 
-def _changes(bits: np.random.PCG64, begin: IntArray, length: IntArray, percent: tuple[int, int]) -> IntArray:
-    """Moments of a first change for some, and of a second for some of those."""
+def _changes(rng: np.random.PCG64, start: IntArray, length: IntArray, percent: tuple[int, int]) -> IntArray:
+    """Return the times of a first change for some, and of a second one for some of those."""
     import numpy as np
 
-    size = len(begin)
-    first = begin + 1 + roll(bits, size, length)
-    second = first + 1 + roll(bits, size, length)
-    has_first = roll(bits, size, 100) < percent[0]
-    has_second = has_first & (roll(bits, size, 100) < percent[1])
+    size = len(start)
+    first = start + 1 + draw_integers(rng, size, length)
+    second = first + 1 + draw_integers(rng, size, length)
+    has_first = draw_integers(rng, size, 100) < percent[0]
+    has_second = has_first & (draw_integers(rng, size, 100) < percent[1])
     return np.stack([np.where(has_first, first, NEVER), np.where(has_second, second, NEVER)])
 
 
-def _users(bits: np.random.PCG64, user_ids: IntArray, joined: IntArray, seconds: int) -> Versions:
-    """Users with their plans: most stay, some move up, a few move down."""
+def _users(rng: np.random.PCG64, user_ids: IntArray, joined: IntArray, seconds: int) -> Versions:
+    """Return users with their plans: most stay, some upgrade, a few downgrade."""
     import numpy as np
     import pyarrow as pa
 
     size = len(user_ids)
     plans = np.empty((size, 3), np.int64)
-    plans[:, 0] = np.repeat([1, 2, 3, 4], [60, 25, 10, 5])[roll(bits, size, 100)]
+    plans[:, 0] = np.repeat([1, 2, 3, 4], [60, 25, 10, 5])[draw_integers(rng, size, 100)]
     for stage in (1, 2):
-        before, up = plans[:, stage - 1], roll(bits, size, 100) < 82
-        # At the end of the ladder the only way is back, so that every change is one.
+        before, up = plans[:, stage - 1], draw_integers(rng, size, 100) < 82
+        # From the highest and the lowest plan there is only one direction, so every change is one.
         step = np.where((before == 1) | (up & (before < 4)), 1, -1)
         plans[:, stage] = before + step
     texts: list[str] = []
     for user, row in zip(user_ids.tolist(), plans.tolist(), strict=True):
         head = f"{user},{_email(user)},"
         texts.extend(f"{head}{plan}\n" for plan in row)
-    return Versions(_changes(bits, joined, np.maximum(1, seconds - joined), (45, 30)), pa.array(texts))
+    return Versions(_changes(rng, joined, np.maximum(1, seconds - joined), (45, 30)), pa.array(texts))
 
 
 def _email(user_id: int) -> str:
-    """An opaque address that depends on the user alone."""
+    """Return an opaque address that depends only on the user."""
     return hashlib.sha384(f"user-{user_id}@scx".encode()).hexdigest()
 
 
-def _projects(bits: np.random.PCG64, joined: IntArray, counts: IntArray, span: tuple[date, int]) -> Versions:
-    """Every user's projects, evenly over the user's time; ids rise with the first day of work."""
+def _projects(rng: np.random.PCG64, joined: IntArray, counts: IntArray, period: tuple[date, int]) -> Versions:
+    """Return every user's projects, spread evenly over the user's time; ids increase with the first day of work."""
     import numpy as np
 
-    total, (start, seconds) = int(counts.sum()), span
+    total, (first_day, seconds) = int(counts.sum()), period
     owner = np.repeat(np.arange(len(counts)), counts)
     nth = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
     life = np.maximum(1, seconds - joined)[owner]
-    begin = joined[owner] + nth * life // counts[owner]
+    start = joined[owner] + nth * life // counts[owner]
     ids = np.empty(total, np.int64)
-    ids[np.argsort(begin, kind="stable")] = 1_001 + np.arange(total) + np.arange(total) // 11
-    days = begin // 86_400 - roll(bits, total, 21)
-    changes = _changes(bits, begin, np.maximum(1, 2 * life // counts[owner]), (35, 30))
-    return Versions(changes, project_texts(bits, ids, days, start))
+    ids[np.argsort(start, kind="stable")] = 1_001 + np.arange(total) + np.arange(total) // 11
+    days = start // 86_400 - draw_integers(rng, total, 21)
+    changes = _changes(rng, start, np.maximum(1, 2 * life // counts[owner]), (35, 30))
+    return Versions(changes, project_texts(rng, ids, days, first_day))

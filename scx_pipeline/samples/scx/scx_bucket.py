@@ -1,5 +1,7 @@
-"""A realistic Scx job log of any size, written to a bucket, and the report of what is in it.
-What goes where lives in scx_plan, how a row looks in scx_rows, who made it in scx_world, dirt in scx_dirt."""
+"""Writes a realistic Scx job log of any size to a bucket, and reports its content.
+
+The plan of the files and the content of rows do not belong here.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scx_pipeline.samples.months import month_starts
-from scx_pipeline.samples.options import tell_nobody
-from scx_pipeline.samples.scx.dirty_rows import Dirt, soil
-from scx_pipeline.samples.scx.job_rows import COLUMNS, Block, Stretch, job_id, make_blocks
+from scx_pipeline.samples.options import ignore_progress
+from scx_pipeline.samples.scx.invalid_rows import InvalidRows, insert_invalid_rows
+from scx_pipeline.samples.scx.job_rows import COLUMNS, Block, JobRange, generate_blocks, job_id
 from scx_pipeline.samples.scx.plan import LogFile, ScxLogOptions, check_options, plan_files
-from scx_pipeline.samples.scx.population import World, build_world
-from scx_pipeline.samples.writing import Piece, write_object
+from scx_pipeline.samples.scx.population import Population, build_population
+from scx_pipeline.samples.writing import Chunk, write_object
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -25,56 +27,65 @@ __all__ = ["GeneratedLog", "ScxLogOptions", "generate"]
 
 @dataclass(frozen=True)
 class GeneratedLog:
-    """What is in the bucket, and so what a right load must find. Jobs, users and projects are those of the
-    clean rows."""
+    """The content of the bucket, and so what a correct load must find.
+
+    Jobs, users and projects are those of the clean rows.
+    """
 
     objects: int
     bytes: int
-    """As stored: compressed, with headers and dirt."""
+    """As stored: compressed, with headers and invalid rows."""
     jobs: int
     bad_rows: int
     duplicates: int
     late_rows: int
     jobs_by_month: dict[str, int]
-    """By month of created_at in UTC, YYYY-MM: every month of the log, in order."""
+    """By month of created_at in UTC as YYYY-MM: every month of the log, in order."""
     users: int
     projects: int
     busiest_user: int
-    """Has more jobs than any other, and at least one in every month that has any."""
+    """Has more jobs than any other user, and at least one in every month that has jobs."""
 
 
 def generate(
-    options: ScxLogOptions, store: ObjectStore, progress: Callable[[str], None] = tell_nobody
+    options: ScxLogOptions, store: ObjectStore, progress: Callable[[str], None] = ignore_progress
 ) -> GeneratedLog:
-    """Writes the log to the store, replacing objects of the same keys, and tells `progress` of each. Raises
-    ValueError for options that make no log, before anything is written. Holds a block of rows at a time,
-    whatever the number of jobs."""
+    """Write the log to the store, replacing objects of the same keys. Raises ValueError for invalid options.
+
+    Memory holds one block of rows at a time, whatever the number of jobs. `progress` is called for each object.
+    """
     check_options(options)
     starts = month_starts(options.to, options.months)
     seconds = (starts[-1] - starts[0]).days * 86_400
-    world = build_world(options.seed, options.jobs, starts[0], seconds)
-    dirt = Dirt(options.jobs, options.bad_rows, options.duplicates, job_id(options.jobs), options.seed)
-    tally = _Tally.begin(world, [f"{start:%Y-%m}" for start in starts[:-1]])
+    population = build_population(options.seed, options.jobs, starts[0], seconds)
+    invalid_rows = InvalidRows(
+        options.jobs, options.bad_rows, options.duplicates, job_id(options.jobs), options.seed
+    )
+    counter = _JobCounter.create(population, [f"{start:%Y-%m}" for start in starts[:-1]])
     for file in plan_files(options):
-        before = tally.jobs
-        size = write_object(store, file.key, _make_pieces(file, world, dirt, tally), options.compression)
-        tally.add_object(size)
-        progress(f"{file.key}: {tally.jobs - before:,} jobs, {size:,} bytes")
-    return tally.report(world)
+        before = counter.jobs
+        size = write_object(
+            store, file.key, _generate_chunks(file, population, invalid_rows, counter), options.compression
+        )
+        counter.add_object(size)
+        progress(f"{file.key}: {counter.jobs - before:,} jobs, {size:,} bytes")
+    return counter.report(population)
 
 
-def _make_pieces(file: LogFile, world: World, dirt: Dirt, tally: _Tally) -> Iterator[Piece]:
-    """The bytes of a file, in order, counted as they go."""
+def _generate_chunks(
+    file: LogFile, population: Population, invalid_rows: InvalidRows, counter: _JobCounter
+) -> Iterator[Chunk]:
+    """Yield the bytes of a file in order, and count its rows."""
     yield (",".join(COLUMNS) + "\n").encode()
-    for stretch in file.stretches:
-        for block in make_blocks(world, dirt.seed, stretch):
-            tally.add_block(stretch, block, dirt)
-            yield from soil(block, dirt)
+    for job_range in file.job_ranges:
+        for block in generate_blocks(population, invalid_rows.seed, job_range):
+            counter.add_block(job_range, block, invalid_rows)
+            yield from insert_invalid_rows(block, invalid_rows)
 
 
 @dataclass
-class _Tally:
-    """Counts the rows that were made, so that the report is no echo of the options."""
+class _JobCounter:
+    """Counts the generated rows, so that the report does not merely repeat the options."""
 
     jobs_of: IntArray
     seen: IntArray
@@ -86,32 +97,32 @@ class _Tally:
     late_rows: int = 0
 
     @classmethod
-    def begin(cls, world: World, months: list[str]) -> _Tally:
+    def create(cls, population: Population, months: list[str]) -> _JobCounter:
         import numpy as np
 
-        jobs_of = np.zeros(len(world.user_ids), np.int64)
-        return cls(jobs_of, np.zeros(world.count_projects(), np.int64), dict.fromkeys(months, 0))
+        jobs_of = np.zeros(len(population.user_ids), np.int64)
+        return cls(jobs_of, np.zeros(population.count_projects(), np.int64), dict.fromkeys(months, 0))
 
     @property
     def jobs(self) -> int:
         return sum(self.jobs_by_month.values())
 
-    def add_block(self, stretch: Stretch, block: Block, dirt: Dirt) -> None:
+    def add_block(self, job_range: JobRange, block: Block, invalid_rows: InvalidRows) -> None:
         import numpy as np
 
         rows = len(block.lines)
         self.jobs_of += np.bincount(block.users, minlength=len(self.jobs_of))
         self.seen[block.projects] = 1
-        self.jobs_by_month[f"{stretch.start:%Y-%m}"] += rows
-        self.late_rows += rows if stretch.is_late else 0
-        self.bad_rows += len(dirt.share(dirt.bad_rows, block))
-        self.duplicates += len(dirt.share(dirt.duplicates, block))
+        self.jobs_by_month[f"{job_range.start:%Y-%m}"] += rows
+        self.late_rows += rows if job_range.is_late else 0
+        self.bad_rows += len(invalid_rows.share(invalid_rows.bad_rows, block))
+        self.duplicates += len(invalid_rows.share(invalid_rows.duplicates, block))
 
     def add_object(self, size: int) -> None:
         self.objects += 1
         self.bytes += size
 
-    def report(self, world: World) -> GeneratedLog:
+    def report(self, population: Population) -> GeneratedLog:
         return GeneratedLog(
             objects=self.objects,
             bytes=self.bytes,
@@ -122,5 +133,5 @@ class _Tally:
             jobs_by_month=self.jobs_by_month,
             users=int((self.jobs_of > 0).sum()),
             projects=int(self.seen.sum()),
-            busiest_user=int(world.user_ids[self.jobs_of.argmax()]),
+            busiest_user=int(population.user_ids[self.jobs_of.argmax()]),
         )

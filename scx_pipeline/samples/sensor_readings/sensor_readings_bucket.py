@@ -1,5 +1,7 @@
-"""Generates what a floor of sensors leaves in a bucket: a small Parquet file a minute, each with the same number of rows.
-Nothing is loaded here."""
+"""Generates a bucket of sensor readings: a small Parquet file per minute, each with the same number of rows.
+
+Loading them does not belong here.
+"""
 
 from __future__ import annotations
 
@@ -10,40 +12,41 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from scx_pipeline.samples.options import require, tell_nobody
-from scx_pipeline.samples.random_numbers import dice, roll
+from scx_pipeline.samples.options import ignore_progress, require
+from scx_pipeline.samples.random_numbers import create_rng, draw_integers
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from obstore.store import ObjectStore
 
 PREFIX = "data_sample/"
-DEPARTMENTS, SENSORS, PRODUCTS = (
-    22,
-    29,
-    200,
-)  # 22 departments of 29 sensors, each of which sees 3 products a minute
+# 22 departments with 29 sensors each, every one of which reads 3 products a minute.
+DEPARTMENTS, SENSORS, PRODUCTS = 22, 29, 200
 LETTERS = b"abcdefghijklmnopqrstuvwxyz0123456789"
 DEPARTMENT_LENGTH, SERIAL_LENGTH, PRODUCT_LENGTH = 32, 64, 16
-SHORTEST, LONGEST = 87 * 86_400, 89 * 86_400  # seconds until a product expires
-PIECE = 60  # files that a worker writes in a row
+# Seconds until a product expires.
+SHORTEST, LONGEST = 87 * 86_400, 89 * 86_400
+FILES_PER_TASK = 60
 
 
 @dataclass(frozen=True)
 class SensorOptions:
-    """What to generate. The same options give the same rows on any machine; their bytes are those of one pyarrow."""
+    """What to generate.
+
+    The same options give the same rows on any machine; the bytes depend on the version of pyarrow.
+    """
 
     start: str = "2023-01-01 00:00"
     """The minute of the first file, YYYY-MM-DD HH:MM, UTC."""
     files: int = 1_440
     rows: int = 1_914
-    """Of each file: the original has 22 departments, of each 29 sensors, of each 3 readings a minute."""
+    """Rows per file: the original has 22 departments with 29 sensors with 3 readings a minute."""
     seed: int = 1
 
 
 @dataclass
 class GeneratedReadings:
-    """What is in the bucket, and so what a right load must find."""
+    """The content of the bucket, and so what a correct load must find."""
 
     objects: int = 0
     bytes: int = 0
@@ -52,17 +55,19 @@ class GeneratedReadings:
 
 
 def generate(
-    options: SensorOptions, store: ObjectStore, progress: Callable[[str], None] = tell_nobody
+    options: SensorOptions, store: ObjectStore, progress: Callable[[str], None] = ignore_progress
 ) -> GeneratedReadings:
-    """Writes the files to the store, replacing objects of the same keys, and tells `progress`. Raises ValueError for
-    options that make no files, before anything is written."""
+    """Write the files to the store, replacing objects of the same keys. Raises ValueError for invalid options."""
     start = _check(options)
-    floor = _Floor(options)
+    readings = _SensorReadings(options)
     report = GeneratedReadings()
-    pieces = [range(first, min(first + PIECE, options.files)) for first in range(0, options.files, PIECE)]
+    chunks = [
+        range(first, min(first + FILES_PER_TASK, options.files))
+        for first in range(0, options.files, FILES_PER_TASK)
+    ]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for numbers, size in zip(
-            pieces, pool.map(lambda piece: floor.write(store, start, piece), pieces), strict=True
+            chunks, pool.map(lambda chunk: readings.write(store, start, chunk), chunks), strict=True
         ):
             for number in numbers:
                 month = f"{start + timedelta(minutes=number):%Y-%m}"
@@ -92,8 +97,8 @@ def _check(options: SensorOptions) -> datetime:
     return start
 
 
-class _Floor:
-    """The sensors, which are the same in every minute, and what they read in one."""
+class _SensorReadings:
+    """The sensors, which are the same in every minute, and their readings."""
 
     def __init__(self, options: SensorOptions) -> None:
         import numpy as np
@@ -105,7 +110,7 @@ class _Floor:
         self.products = _names(options.seed, 3, PRODUCTS, PRODUCT_LENGTH)
 
     def write(self, store: ObjectStore, start: datetime, numbers: Sequence[int]) -> int:
-        """Writes the files of so many minutes after the start; their size in all."""
+        """Write the files of minutes, counted from the start, and return their total size."""
         import obstore
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -124,9 +129,9 @@ class _Floor:
         import numpy as np
         import pyarrow as pa
 
-        bits, rows = dice(self.options.seed, 4, number), self.options.rows
-        products = roll(bits, rows, PRODUCTS)
-        seconds = SHORTEST + roll(bits, rows, LONGEST - SHORTEST + 1)
+        rng, rows = create_rng(self.options.seed, 4, number), self.options.rows
+        products = draw_integers(rng, rows, PRODUCTS)
+        seconds = SHORTEST + draw_integers(rng, rows, LONGEST - SHORTEST + 1)
         created = np.full(rows, np.datetime64(minute, "us"))
         return pa.table(
             {
@@ -140,11 +145,13 @@ class _Floor:
 
 
 def _names(seed: int, kind: int, count: int, length: int) -> pa.Array:
-    """So many texts of so many letters and digits."""
+    """Return random texts of letters and digits."""
     import numpy as np
     import pyarrow as pa
 
-    letters = np.frombuffer(LETTERS, np.uint8)[roll(dice(seed, kind), count * length, len(LETTERS))]
+    letters = np.frombuffer(LETTERS, np.uint8)[
+        draw_integers(create_rng(seed, kind), count * length, len(LETTERS))
+    ]
     return pa.array(letters.tobytes()[at : at + length].decode() for at in range(0, count * length, length))
 
 

@@ -1,5 +1,7 @@
-"""Who listens to what: the users, the catalogue of songs that are played, and the songs that have metadata.
-When anything is played, and how an event is written, is in `songplays_events`."""
+"""The users, the catalogue of songs that are played, and the songs that have metadata.
+
+Events do not belong here.
+"""
 
 from __future__ import annotations
 
@@ -7,55 +9,25 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scx_pipeline.samples.random_numbers import dice, roll
+from scx_pipeline.samples.random_numbers import create_rng, draw_integers
 
 if TYPE_CHECKING:
     from scx_pipeline.samples.random_numbers import IntArray
 
 FIRST_NAMES = {
     "F": (
-        "Lily",
-        "Kaylee",
-        "Chloe",
-        "Rylan",
-        "Tegan",
-        "Jacqueline",
-        "Zoë",
-        "Åsa",
-        "Chiara",
-        "지우",
-        "Renée",
+        "Lily", "Kaylee", "Chloe", "Rylan", "Tegan", "Jacqueline", "Zoë", "Åsa", "Chiara", "지우", "Renée",
         "Marta",
     ),
     "M": (
-        "Walter",
-        "Ryan",
-        "Jacob",
-        "Mohammad",
-        "Kevin",
-        "Jayden",
-        "José",
-        "Søren",
-        "Łukasz",
-        "민준",
-        "Noah",
+        "Walter", "Ryan", "Jacob", "Mohammad", "Kevin", "Jayden", "José", "Søren", "Łukasz", "민준", "Noah",
         "Aleix",
     ),
-}
+}  # fmt: skip
 LAST_NAMES = (
-    "Frye",
-    "Summers",
-    "Koch",
-    "Levine",
-    "Lynch",
-    "Arellano",
-    "Cuevas",
-    "Müller",
-    "Ngata",
-    "김",
-    "O'Neill",
+    "Frye", "Summers", "Koch", "Levine", "Lynch", "Arellano", "Cuevas", "Müller", "Ngata", "김", "O'Neill",
     "Sørensen",
-)
+)  # fmt: skip
 PLACES = (
     "San Francisco-Oakland-Hayward, CA", "Portland-South Portland, ME", "Lansing-East Lansing, MI", "Chicago-Naperville-Elgin, IL-IN-WI",
     "Atlanta-Sandy Springs-Roswell, GA", "Waterloo-Cedar Falls, IA", "Lake Havasu City-Kingman, AZ", "Tampa-St. Petersburg-Clearwater, FL",
@@ -69,185 +41,155 @@ AGENTS = (
     "Mozilla/5.0 (compatible; MSIE 9.0; Windows NT 6.1; WOW64; Trident/5.0)",
 )
 HEADS = (
-    "Blue",
-    "Broken",
-    "Fearless",
-    "Golden",
-    "Hollow",
-    "Late",
-    "Little",
-    "Midnight",
-    "Northern",
-    "Paper",
-    "Quiet",
-    "Stolen",
-    "Última",
-    "Ágætis",
-    "서울",
-    "Zwölf",
-)
+    "Blue", "Broken", "Fearless", "Golden", "Hollow", "Late", "Little", "Midnight", "Northern", "Paper",
+    "Quiet", "Stolen", "Última", "Ágætis", "서울", "Zwölf",
+)  # fmt: skip
 TAILS = (
-    "Byrjun",
-    "Canción",
-    "Dogs",
-    "Fireflies",
-    "Harbour",
-    "Letters",
-    "Mirrors",
-    "Planet",
-    "Rivers",
-    "Satellites",
-    "Señales",
-    "Ebb/Tide",
-    "Undo",
-    "Winter ☂",
-    "Yellow",
-    "🎵",
-)
+    "Byrjun", "Canción", "Dogs", "Fireflies", "Harbour", "Letters", "Mirrors", "Planet", "Rivers", "Satellites",
+    "Señales", "Ebb/Tide", "Undo", "Winter ☂", "Yellow", "🎵",
+)  # fmt: skip
 BANDS = (
-    "Band",
-    "Brothers",
-    "Choir",
-    "Collective",
-    "Experience",
-    "Duo/Orchestra",
-    "Project",
-    "Quartet",
-    "Sisters",
+    "Band", "Brothers", "Choir", "Collective", "Experience", "Duo/Orchestra", "Project", "Quartet", "Sisters",
     "Trio",
-)
+)  # fmt: skip
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 CATALOGUE_LIMIT = 200_000
-EVENTS_PER_USER = 84  # as in the public data set: 8,056 events of 97 users
-SWITCHING = 12  # one user in so many changes the plan during the log
+# As in the public data set: 8,056 events of 97 users.
+EVENTS_PER_USER = 84
+# One of this many users changes the plan during the log.
+USERS_PER_SWITCH = 12
 
 
 @dataclass(frozen=True)
-class World:
-    """Users, by their number: how often each listens, and when his plan changes; and how large the catalogue is."""
+class Audience:
+    """The users by number, with their plans and when these change, and the size of the catalogue."""
 
     seed: int
     users: int
-    catalogue: int
-    levels: IntArray  # of each user at first: 0 free, 1 paid
-    switches: IntArray  # the second of the log in which it changes, or -1
+    catalogue_size: int
+    # Initial plans: 0 free, 1 paid.
+    levels: IntArray
+    # The second of the log in which the plan changes, or -1.
+    switches: IntArray
     locations: IntArray
     agents: IntArray
     names: IntArray
 
     def user_id(self, number: int) -> int:
-        """The id of a user: not the number, since ids have gaps."""
+        """Return the id of a user, which differs from the number because ids have gaps."""
         return 2 + number + number // 5
 
 
-def build_world(seed: int, events: int, seconds: int) -> World:
-    """The users and the catalogue of a log of so many events."""
+def build_audience(seed: int, events: int, seconds: int) -> Audience:
+    """Return the users and the catalogue of a log of this many events."""
     import numpy as np
 
     users = max(2, events // EVENTS_PER_USER)
-    bits = dice(seed, 1)
-    switches = roll(bits, users, max(1, seconds))
-    switches = np.where(roll(bits, users, SWITCHING) == 0, switches, -1)
-    return World(
+    rng = create_rng(seed, 1)
+    switches = draw_integers(rng, users, max(1, seconds))
+    switches = np.where(draw_integers(rng, users, USERS_PER_SWITCH) == 0, switches, -1)
+    return Audience(
         seed,
         users,
         min(CATALOGUE_LIMIT, max(24, events * 2 // 3)),
-        (roll(bits, users, 4) == 0).astype(np.int64),
+        (draw_integers(rng, users, 4) == 0).astype(np.int64),
         switches,
-        roll(bits, users, len(PLACES)),
-        roll(bits, users, len(AGENTS)),
-        roll(bits, users, 2 * len(FIRST_NAMES["F"]) * len(LAST_NAMES)),
+        draw_integers(rng, users, len(PLACES)),
+        draw_integers(rng, users, len(AGENTS)),
+        draw_integers(rng, users, 2 * len(FIRST_NAMES["F"]) * len(LAST_NAMES)),
     )
 
 
-def person(world: World, user: int) -> tuple[str, str, str]:
-    """First name, last name and gender of a user."""
-    number, last = divmod(int(world.names[user]), len(LAST_NAMES))
+def person_of(audience: Audience, user: int) -> tuple[str, str, str]:
+    """Return first name, last name and gender of a user."""
+    number, last = divmod(int(audience.names[user]), len(LAST_NAMES))
     gender = "FM"[number % 2]
     return FIRST_NAMES[gender][number // 2], LAST_NAMES[last], gender
 
 
-def title(number: int) -> str:
-    """The title of a song of the catalogue: no two are the same."""
+def song_title(number: int) -> str:
+    """Return the title of a song of the catalogue; titles are unique."""
     rest, head = divmod(number, len(HEADS))
     rest, tail = divmod(rest, len(TAILS))
     return f"{HEADS[head]} {TAILS[tail]}" + (f", Pt. {rest + 1}" if rest else "")
 
 
-def artist(number: int) -> str:
-    """The name of an artist; no two are the same."""
+def artist_name(number: int) -> str:
+    """Return the name of an artist; names are unique."""
     rest, band = divmod(number, len(BANDS))
     rest, tail = divmod(rest, len(TAILS))
     return f"The {TAILS[tail]} {BANDS[band]}" + (f" {rest + 1}" if rest else "")
 
 
 def artist_of(number: int) -> int:
-    """The artist who plays a song of the catalogue: the popular ones have more songs."""
+    """Return the artist of a song of the catalogue; popular artists have more songs."""
     return number // 3 if number % 2 else number // 7
 
 
-def length(number: int) -> str:
-    """The length of a song in seconds, as JSON has it."""
+def song_length(number: int) -> str:
+    """Return the length of a song in seconds, as JSON text."""
     hundred_thousandths = number * 7_919_993 % 40_000_000
     return f"{40 + hundred_thousandths // 100_000}.{hundred_thousandths % 100_000 // 10 * 10 + 1 + number % 9:05d}"
 
 
-def played(songs: int, matching: int, catalogue: int) -> list[int]:
-    """Which songs of the catalogue have metadata: the most popular one, and ever fewer among the less popular."""
-    wanted = min(songs, matching, catalogue)
-    return [max(index, index * index * catalogue // (4 * wanted * wanted)) for index in range(wanted)]
+def songs_with_metadata(songs: int, matching: int, catalogue_size: int) -> list[int]:
+    """Return the songs of the catalogue that have metadata: the most popular one, and fewer of the less popular ones."""
+    wanted = min(songs, matching, catalogue_size)
+    return [max(index, index * index * catalogue_size // (4 * wanted * wanted)) for index in range(wanted)]
 
 
-def document(number: int, ranks: list[int]) -> tuple[str, bytes]:
-    """The key below the prefix, and the document, of a song with metadata; the first of them are those that are played."""
+def song_document(number: int, ranks: list[int]) -> tuple[str, bytes]:
+    """Return the key below the prefix and the document of a song with metadata; the first ones are those that are played."""
+    artist = artist_key(number, ranks)
     if number < len(ranks):
         rank = ranks[number]
-        maker, name, what, long, year = (
-            artist_of(rank),
-            artist(artist_of(rank)),
-            title(rank),
-            length(rank),
+        name, title, seconds, year = (
+            artist_name(artist),
+            song_title(rank),
+            song_length(rank),
             1960 + rank % 60,
         )
     else:
-        maker = artist_key(number, ranks)
-        name, what, long, year = f"Unheard {artist(-maker)}", f"Unheard {title(number)}", length(number), 0
-    track = f"TR{_letters(number)}{_code(number, 13)}"
-    where = _artist_place(maker)
+        name, title = f"Unheard {artist_name(-artist)}", f"Unheard {song_title(number)}"
+        seconds, year = song_length(number), 0
+    artist_id = _encode(artist * 2 if artist >= 0 else -artist * 2 - 1, 16)
+    latitude, longitude, location = _artist_place(artist)
+    track = f"TR{_folder_letters(number)}{_encode(number, 13)}"
     text = (
-        f'{{"num_songs": 1, "artist_id": "AR{_code(maker * 2 if maker >= 0 else -maker * 2 - 1, 16)}", "artist_latitude": {where[0]},'
-        f' "artist_longitude": {where[1]}, "artist_location": {json.dumps(where[2])}, "artist_name": {json.dumps(name)},'
-        f' "song_id": "SO{_code(number, 16)}", "title": {json.dumps(what)}, "duration": {long}, "year": {year if number % 3 else 0}}}'
+        f'{{"num_songs": 1, "artist_id": "AR{artist_id}", "artist_latitude": {latitude},'
+        f' "artist_longitude": {longitude}, "artist_location": {json.dumps(location)}, "artist_name": {json.dumps(name)},'
+        f' "song_id": "SO{_encode(number, 16)}", "title": {json.dumps(title)}, "duration": {seconds},'
+        f' "year": {year if number % 3 else 0}}}'
     )
     return f"{'/'.join(track[2:5])}/{track}.json", text.encode()
 
 
 def artist_key(number: int, ranks: list[int]) -> int:
-    """What tells the artist of a song with metadata from the others."""
+    """Return the number of the artist of a song with metadata."""
     if number < len(ranks):
         return artist_of(ranks[number])
     return -1 - (number - (number + 18) // 36)  # about 69 artists of 71 songs
 
 
-def _artist_place(maker: int) -> tuple[str, str, str]:
-    if maker % 5 < 2:
+def _artist_place(artist: int) -> tuple[str, str, str]:
+    if artist % 5 < 2:
         return "null", "null", ""
     return (
-        f"{maker % 160 - 80}.{abs(maker) % 97:02d}1",
-        f"{maker % 340 - 170}.{abs(maker) % 89:02d}3",
-        PLACES[maker % len(PLACES)],
+        f"{artist % 160 - 80}.{abs(artist) % 97:02d}1",
+        f"{artist % 340 - 170}.{abs(artist) % 89:02d}3",
+        PLACES[artist % len(PLACES)],
     )
 
 
-def _letters(number: int) -> str:
-    """The three letters that name a song's folders."""
+def _folder_letters(number: int) -> str:
+    """Return the three letters that name a song's folders."""
     mixed = number * 7_919 % 17_576
     return LETTERS[mixed // 676] + LETTERS[mixed // 26 % 26] + LETTERS[mixed % 26]
 
 
-def _code(number: int, width: int) -> str:
-    """A number as capital letters and digits, as the ids of the music world look."""
+def _encode(number: int, width: int) -> str:
+    """Return a number as capital letters and digits, like the ids of the public data set."""
     mixed = (number + 1) * 2_654_435_761 % (1 << 40)
     return (
         f"{mixed:010X}{number:0{width - 10}X}"[-width:]

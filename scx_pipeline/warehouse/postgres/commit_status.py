@@ -1,5 +1,7 @@
-"""A COMMIT on PostgreSQL whose answer was lost with the connection: the server is asked what became of the transaction.
-How a connection is made is in `postgres`, what else goes wrong in `pgerrors`."""
+"""The outcome of a COMMIT whose answer was lost with the connection, as the server knows it.
+
+Other errors, and retries, are not handled here.
+"""
 
 from __future__ import annotations
 
@@ -14,35 +16,35 @@ from scx_pipeline.errors import WarehouseError
 if TYPE_CHECKING:
     from psycopg2.extensions import connection
 
-PATIENCE = 60.0  # seconds for which the server is asked: it may have to recover from a crash first
-PAUSE = 0.5  # seconds between two questions
+SERVER_ANSWER_SECONDS = 60.0  # to wait for the server, which may have to recover from a crash
+POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class Numbered:
+class TransactionId:
     """A transaction that has changed something, by the number that the server gave it."""
 
     number: str
 
-    def committed(self, connect: Callable[[], AbstractContextManager[connection]]) -> bool | None:
-        """Whether it was committed; None where the server does not answer in time, or does not know it any more."""
+    def is_committed(self, connect: Callable[[], AbstractContextManager[connection]]) -> bool | None:
+        """Return whether it was committed; None if the server does not answer in time, or no longer knows."""
         import psycopg2
 
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + SERVER_ANSWER_SECONDS
         while True:
             try:
                 with connect() as con:
                     con.autocommit = True
                     status = self._status(con)
                     if status == "in progress":
-                        self._end(con)
+                        self._terminate(con)
                 if status != "in progress":
                     return None if status is None else status == "committed"
             except (psycopg2.Error, WarehouseError):
-                pass  # not up again yet
+                pass  # the server is not up yet
             if time.monotonic() >= deadline:
                 return None
-            time.sleep(PAUSE)
+            time.sleep(POLL_SECONDS)
 
     def _status(self, con: connection) -> str | None:
         with con.cursor() as cursor:
@@ -51,8 +53,8 @@ class Numbered:
         assert found is not None
         return None if found[0] is None else str(found[0])
 
-    def _end(self, con: connection) -> None:
-        """End it where it still waits for a COMMIT that never arrived; one that is being committed is waited for."""
+    def _terminate(self, con: connection) -> None:
+        """Terminate its session if that still waits for a COMMIT that never arrived; otherwise it is committing."""
         with con.cursor() as cursor:
             cursor.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -61,9 +63,9 @@ class Numbered:
             )
 
 
-def numbered(con: connection) -> Numbered | None:
-    """The connection's transaction; None where it has changed nothing."""
+def current_transaction(con: connection) -> TransactionId | None:
+    """Return the connection's transaction; None if it has changed nothing."""
     with con.cursor() as cursor:
         cursor.execute("SELECT txid_current_if_assigned()::text")
         found = cursor.fetchone()
-    return Numbered(found[0]) if found and found[0] else None
+    return TransactionId(found[0]) if found and found[0] else None

@@ -1,5 +1,7 @@
-"""A query's rows out of PostgreSQL into DuckDB: COPY's text goes through a pipe, so that memory stays bounded.
-How they are written from there is in `unloading`."""
+"""A query's result read from PostgreSQL into DuckDB: COPY's text goes through a pipe, so that memory stays bounded.
+
+Where DuckDB writes the rows is not decided here.
+"""
 
 from __future__ import annotations
 
@@ -9,45 +11,44 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from scx_pipeline.warehouse.duckdb.duckdb_warehouse import duckdb_type
-from scx_pipeline.warehouse.export import Unload
+from scx_pipeline.warehouse.duckdb.duckdb_connection import duckdb_type
+from scx_pipeline.warehouse.parquet_files import Unload
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection
 
-BUFFER = 1 << 20  # bytes on their way into the pipe
-LONGEST_ROW = 16 << 20  # bytes
-# A text is quoted wherever it would be mistaken for a NULL, and a NULL never is.
-_WRITTEN = r"FORMAT csv, NULL '\N'"
-_READ = (
+PIPE_BUFFER_BYTES = 1 << 20
+MAX_ROW_BYTES = 16 << 20
+# COPY quotes a text that looks like NULL, and never quotes NULL.
+_COPY_OPTIONS = r"FORMAT csv, NULL '\N'"
+_READ_CSV_OPTIONS = (
     r"""auto_detect = false, header = false, delim = ',', quote = '"', escape = '"', nullstr = '\N', """
-    rf"allow_quoted_nulls = false, new_line = '\n', max_line_size = {LONGEST_ROW}, buffer_size = {LONGEST_ROW}"
+    rf"allow_quoted_nulls = false, new_line = '\n', max_line_size = {MAX_ROW_BYTES}, buffer_size = {MAX_ROW_BYTES}"
 )
 
 
 @contextmanager
-def rows_of(con: connection, unload: Unload) -> Iterator[str]:
-    """The query by which DuckDB reads, once, what an unload's SELECT gives; at its end, an error of the COPY is raised."""
+def read_by_copy(con: connection, unload: Unload) -> Iterator[str]:
+    """Return the query by which DuckDB reads the result of an unload's SELECT once; an error of the COPY is raised at the end."""
     import psycopg2
 
-    reading, writing = os.pipe()
-    typed = ", ".join(f"'{column.name}': '{duckdb_type(column)}'" for column in unload.given)
+    read_end, write_end = os.pipe()
+    typed = ", ".join(f"'{column.name}': '{duckdb_type(column)}'" for column in unload.selected_columns)
     with ThreadPoolExecutor(1) as pool:
-        sent = pool.submit(_send, con, unload.select, writing)
+        sent = pool.submit(_send, con, unload.select, write_end)
         try:
-            yield f"SELECT * FROM read_csv('/dev/fd/{reading}', columns = {{{typed}}}, {_READ})"
+            yield f"SELECT * FROM read_csv('/dev/fd/{read_end}', columns = {{{typed}}}, {_READ_CSV_OPTIONS})"
         except BaseException:
-            os.close(reading)  # nobody reads any more, so the COPY ends
-            if isinstance(
-                sent.exception(), psycopg2.Error
-            ):  # whose text was cut off, which the reader stumbled over
+            os.close(read_end)  # which ends the COPY
+            # If the COPY failed, DuckDB's error is only about the truncated text.
+            if isinstance(sent.exception(), psycopg2.Error):
                 sent.result()
             raise
         sent.result()
-        os.close(reading)
+        os.close(read_end)
 
 
-def _send(con: connection, select: str, writing: int) -> None:
-    """COPY the rows into the pipe."""
-    with os.fdopen(writing, "wb", buffering=BUFFER) as pipe, con.cursor() as cursor:
-        cursor.copy_expert(f"COPY ({select}) TO STDOUT ({_WRITTEN})", pipe)
+def _send(con: connection, select: str, write_end: int) -> None:
+    """Copy the rows into the pipe."""
+    with os.fdopen(write_end, "wb", buffering=PIPE_BUFFER_BYTES) as pipe, con.cursor() as cursor:
+        cursor.copy_expert(f"COPY ({select}) TO STDOUT ({_COPY_OPTIONS})", pipe)

@@ -1,55 +1,61 @@
-"""PostgreSQL looked after: VACUUM and ANALYZE, and how much of a table is room that rows have left behind.
-Nothing is deleted here; which tables it is about is decided in the engine package."""
+"""Maintenance of PostgreSQL: VACUUM and ANALYZE, and how much of a table is bloat.
+
+Nothing is deleted here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from scx_pipeline.warehouse.health import HealthReport, TableHealth, megabytes
-from scx_pipeline.warehouse.session import Session
+from scx_pipeline.warehouse.maintenance import (
+    HealthReport,
+    Maintenance,
+    TableHealth,
+    format_megabytes,
+    unquote,
+)
 
-BLOAT, LEAST = 0.4, 64_000_000  # share of a table, and bytes, from which on it is worth the trouble
-
-
-def maintenance_statements(tables: Sequence[str]) -> list[str]:
-    """A VACUUM each: room for the next load, and statistics for the planner."""
-    return [f"VACUUM (ANALYZE) {table}" for table in tables]
-
-
-def health(session: Session, tables: Sequence[str]) -> HealthReport:
-    """What the server tells of these tables, partitions added up."""
-    found = [_told(session.rows(_OF_TABLE, [table] * 2)[0], table) for table in tables]
-    [(size,)] = session.rows("SELECT pg_database_size(current_database())")
-    return HealthReport(found, {"database bytes": int(size)})
+# The bloated share of a table, and bytes, from which advice is given.
+MIN_BLOAT_SHARE, MIN_BLOAT_BYTES = 0.4, 64_000_000
 
 
-def _told(row: Sequence[object], table: str) -> TableHealth:
+class PostgresMaintenance(Maintenance):
+    """Maintenance table by table."""
+
+    def list_statements(self, tables: Sequence[str]) -> list[str]:
+        """Return a VACUUM per table: room for the next load, and statistics for the planner."""
+        return [f"VACUUM (ANALYZE) {table}" for table in tables]
+
+    def report_health(self, tables: Sequence[str]) -> HealthReport:
+        """Report what the server knows of these tables, with their partitions."""
+        found = [_table_health(self.session.rows(_TABLE_HEALTH, [table] * 2)[0], table) for table in tables]
+        [(size,)] = self.session.rows("SELECT pg_database_size(current_database())")
+        return HealthReport(found, {"database bytes": int(size)})
+
+
+def _table_health(row: Sequence[Any], table: str) -> TableHealth:
     rows, size, heap, dead, needed, vacuumed, analyzed = row
-    lost = max(0, int(heap) - int(needed)) if needed is not None else None  # type: ignore[call-overload]
-    facts = {
-        "dead rows": int(dead),  # type: ignore[call-overload]
-        "bloat bytes": lost,
-        "vacuumed": vacuumed,
-        "analyzed": analyzed,
-    }
-    advice = advise(table, int(heap), lost or 0)  # type: ignore[call-overload]
-    return TableHealth(table.replace('"', ""), int(rows), int(size), facts, advice)  # type: ignore
+    bloat = max(0, int(heap) - int(needed)) if needed is not None else None
+    facts = {"dead rows": int(dead), "bloat bytes": bloat, "vacuumed": vacuumed, "analyzed": analyzed}
+    advice = advise_on_bloat(table, int(heap), bloat or 0)
+    return TableHealth(unquote(table), int(rows), int(size), facts, advice)
 
 
-def advise(table: str, heap: int, lost: int) -> tuple[str, ...]:
-    """What to do about the room that rows have left; it is used again by later ones, so nothing where it is little."""
-    if lost < LEAST or lost < BLOAT * heap:
+def advise_on_bloat(table: str, heap: int, bloat: int) -> tuple[str, ...]:
+    """Return what to do about a table's bloat, in bytes; nothing if it is little, as later rows use it."""
+    if bloat < MIN_BLOAT_BYTES or bloat < MIN_BLOAT_SHARE * heap:
         return ()
     return (
-        f"about {megabytes(lost)} of {megabytes(heap)} are free, which loads use again; to give them back to the system run "
-        f"VACUUM FULL {table}, which keeps all readers out and needs as much room as the table until it ends, or pg_repack, which "
-        "does not",
+        f"about {format_megabytes(bloat)} of {format_megabytes(heap)} are free and will be reused by loads; to return them to the "
+        f"system, run VACUUM FULL {table}, which locks out all readers and needs as much room as the table until it ends, or "
+        "pg_repack, which does not",
     )
 
 
-# Of a table and its partitions. What the rows need is reckoned from the widths that ANALYZE found: 24 bytes of each row's
-# header and 4 of its pointer, rounded up to 8; a page has 24 bytes of its own. NULL before the first ANALYZE.
-_OF_TABLE = """
+# Of a table and its partitions. What the rows need is estimated from the widths that ANALYZE found: each row has a header
+# of 24 bytes and a pointer of 4, rounded up to 8; a page has 24 bytes of its own. NULL before the first ANALYZE.
+_TABLE_HEALTH = """
 WITH parts AS (
     SELECT c.oid, n.nspname, c.relname, GREATEST(c.reltuples, 0) AS n, c.relpages, s.n_dead_tup, s.last_vacuum,
         s.last_autovacuum, s.last_analyze, s.last_autoanalyze

@@ -1,5 +1,7 @@
-"""What every transaction on PostgreSQL sets, whatever the role, the database, the server and the environment say.
-Set for the transaction alone, so that it holds behind a pooler, and changes nothing of a connection that others get next."""
+"""The settings of every transaction on PostgreSQL, which override those of the role, the database and the server.
+
+They last for the transaction only, so that they apply behind a pooler and do not leak to its next client.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,13 @@ from scx_pipeline.warehouse.capabilities import Limits
 if TYPE_CHECKING:
     from psycopg2.extensions import connection
 
-# Of the connection. A pooler in transaction mode follows the encoding, and refuses `options`, also the environment's.
+# Of the connection. A pooler in transaction mode accepts the encoding but refuses `options`, even from the environment.
 CONNECTION: Mapping[str, Any] = {
     "client_encoding": "UTF8",
     "application_name": "scx_pipeline",
     "connect_timeout": 15,
 }
-# What counts unless the URL says otherwise. A router forgets a connection on which nothing is said for long.
+# Defaults that the URL may override. Routers drop connections that are idle for long.
 CONNECTION_DEFAULTS: Mapping[str, Any] = {
     "options": "",
     "keepalives_idle": 30,
@@ -25,7 +27,7 @@ CONNECTION_DEFAULTS: Mapping[str, Any] = {
     "keepalives_count": 6,
 }
 COMMON: Mapping[str, str] = {
-    # How values are written and read as texts.
+    # How values are converted to and from text.
     "DateStyle": "ISO, MDY",
     "TimeZone": "UTC",
     "IntervalStyle": "postgres",
@@ -36,33 +38,33 @@ COMMON: Mapping[str, str] = {
     "transform_null_equals": "off",
     "quote_all_identifiers": "off",
     "search_path": '"$user", public',
-    # A load parses files in its transaction, as long as they are: the server must not end it for that.
+    # A load parses files in its transaction, however long that takes: the server must not end it.
     "idle_in_transaction_session_timeout": "0",
     "transaction_timeout": "0",
     "exit_on_error": "off",
-    # But a client whose machine is gone must not keep its locks for hours.
+    # But a client whose machine is gone must not hold its locks for hours.
     "tcp_keepalives_idle": "30",
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "6",
 }
 LOADS: Mapping[str, str] = {
-    # Rows that a policy hides would be neither replaced nor counted: an error instead.
+    # Raise an error where a policy hides rows, which would be neither replaced nor counted.
     "row_security": "off",
-    # For a join on two columns the planner expects a single row where there are all, and sorts both sides for it.
+    # For a join on two columns the planner expects one row where there are all, and sorts both sides.
     "enable_mergejoin": "off",
-    # A load that was killed must not go on in the server: its lock would keep the next one waiting.
+    # A killed load must not go on in the server: its lock would block the next one.
     "client_connection_check_interval": "5s",
 }
-MEMORY: Mapping[str, str] = {"work_mem": "128MB", "maintenance_work_mem": "256MB"}  # in a load, at least
+MEMORY: Mapping[str, str] = {"work_mem": "128MB", "maintenance_work_mem": "256MB"}  # minimum for a load
 
 
 def of_load(limits: Limits) -> dict[str, str]:
-    """The settings of a load; no statement timeout of the role or the server counts, only ours."""
+    """Return the settings of a load; its statement timeout overrides the role's and the server's."""
     return {**COMMON, **LOADS, **timeouts(limits)}
 
 
 def of_reader(limits: Limits) -> dict[str, str]:
-    """The settings of a session that reads; without a statement timeout of ours, the role's counts, as analysts have one."""
+    """Return the settings of a session that reads; without our own statement timeout, the role's applies."""
     found = {**COMMON, **timeouts(limits)}
     if not limits.statement_timeout:
         del found["statement_timeout"]
@@ -70,7 +72,7 @@ def of_reader(limits: Limits) -> dict[str, str]:
 
 
 def timeouts(limits: Limits) -> dict[str, str]:
-    """How long a statement may wait for a lock, and how long it may take, in milliseconds."""
+    """Return how long a statement may wait for a lock, and how long it may take, in milliseconds."""
     return {
         "lock_timeout": str(int(limits.lock_timeout * 1000) or 1),
         "statement_timeout": str(int(limits.statement_timeout * 1000)),
@@ -78,7 +80,7 @@ def timeouts(limits: Limits) -> dict[str, str]:
 
 
 def apply(con: connection, settings: Mapping[str, str], *, local: bool = True) -> None:
-    """Set those of the settings that the server knows, for the transaction or the session."""
+    """Apply the settings that the server knows, to the transaction (`local`) or the session."""
     values = ", ".join(["(%s, %s)"] * len(settings))
     with con.cursor() as cursor:
         cursor.execute(
@@ -89,9 +91,9 @@ def apply(con: connection, settings: Mapping[str, str], *, local: bool = True) -
 
 
 def raise_memory(con: connection) -> None:
-    """Give the transaction the memory of a load, where it has less.
+    """Raise the transaction's memory to that of a load, if it is less.
 
-    The defaults are for small queries: sorts, hashes and indexes of a load would go through files.
+    The defaults suit small queries: a load's sorts, hashes and indexes would use files.
     """
     with con.cursor() as cursor:
         for setting, value in MEMORY.items():
@@ -102,8 +104,8 @@ def raise_memory(con: connection) -> None:
             )
 
 
-def pooled(con: connection) -> bool:
-    """Whether a pooler is between, which may give each transaction another connection of the server."""
+def is_pooled(con: connection) -> bool:
+    """Return whether a pooler may give each transaction another connection of the server."""
     with con.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         found = cursor.fetchone()

@@ -1,102 +1,105 @@
-"""Amazon Redshift looked after: VACUUM, ANALYZE, and advice on distribution and sort keys by what svv_table_info tells.
-Nothing is deleted here; which tables it is about is decided in the engine package."""
+"""Maintenance of Amazon Redshift: VACUUM, ANALYZE, and advice on distribution and sort keys from svv_table_info.
+
+Nothing is deleted here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scx_pipeline.warehouse.health import HealthReport, TableHealth
+from scx_pipeline.warehouse.maintenance import HealthReport, Maintenance, TableHealth, unquote
+from scx_pipeline.warehouse.psycopg import CREATE_ROLES
 from scx_pipeline.warehouse.session import Session
 
-MEGABYTE = 1 << 20  # a block
-UNSORTED, STALE, SKEW = (
-    20,
-    10,
-    4.0,
-)  # percent of the rows, percent of the statistics, largest slice to smallest
-LARGE = 1_000_000  # rows from which on it matters how they lie
-INFO, RECOMMENDED = "svv_table_info", "svv_alter_table_recommendations"
+BLOCK_BYTES = 1 << 20
+MAX_UNSORTED_PERCENT, MAX_STALE_PERCENT = 20, 10  # of the rows, of the statistics
+MAX_SKEW = 4.0  # rows of the largest slice to those of the smallest
+MIN_ROWS = 1_000_000  # from which advice is given
+INFO, RECOMMENDATIONS = "svv_table_info", "svv_alter_table_recommendations"
 _COLUMNS = ("table", "size", "tbl_rows", "unsorted", "stats_off", "skew_rows", "diststyle", "sortkey1")
 
 
-def maintenance_statements(tables: Sequence[str]) -> list[str]:
-    """VACUUM sorts and gives room back, each table alone, and outside of a transaction; ANALYZE after it."""
-    return [statement for table in tables for statement in (f"VACUUM {table}", f"ANALYZE {table}")]
+class RedshiftMaintenance(Maintenance):
+    """Maintenance table by table."""
+
+    session: Session
+
+    def list_statements(self, tables: Sequence[str]) -> list[str]:
+        """Return a VACUUM per table, which sorts it and frees room, outside of a transaction, and then an ANALYZE."""
+        return [statement for table in tables for statement in (f"VACUUM {table}", f"ANALYZE {table}")]
+
+    def report_health(self, tables: Sequence[str]) -> HealthReport:
+        """Report what the system views know of these tables; they have no row for an empty one."""
+        plain_names = [unquote(table) for table in tables]
+        if not self._may_read(INFO):
+            advice = f"this user may not read {INFO}: {CREATE_ROLES}"
+            return HealthReport([TableHealth(name, None, None) for name in plain_names], {}, (advice,))
+        listed = ", ".join(f'i."{name}"' for name in _COLUMNS)
+        rows = self.session.rows(f'SELECT i."schema", i.table_id, {listed} FROM {INFO} AS i')
+        known = {f"{row[0]}.{row[2]}": (row[1], dict(zip(_COLUMNS, row[2:], strict=True))) for row in rows}
+        recommended, notes = self._read_recommendations()  # last, as it may fail
+        found = []
+        for name in plain_names:
+            number, facts = known.get(name, (None, {}))
+            found.append(_table_health(name, facts, recommended.get(number, [])))
+        return HealthReport(found, {}, notes)
+
+    def _may_read(self, view: str) -> bool:
+        return bool(self.session.rows(f"SELECT HAS_TABLE_PRIVILEGE('{view}', 'SELECT')")[0][0])
+
+    def _read_recommendations(self) -> tuple[dict[int, list[str]], tuple[str, ...]]:
+        """Return the recommendations of Redshift's own advisor by table, and a note if this user may not read them."""
+        import psycopg2
+
+        if not self.session.catalog.table_columns("pg_catalog", RECOMMENDATIONS):
+            return {}, ()
+        hidden = (f"only a superuser may read {RECOMMENDATIONS}, the recommendations of Redshift's advisor",)
+        if not self._may_read(RECOMMENDATIONS):
+            return {}, hidden
+        try:
+            rows = self.session.rows(f"SELECT r.table_id, r.ddl FROM {RECOMMENDATIONS} AS r")
+        except (psycopg2.ProgrammingError, psycopg2.InternalError):  # about what the view reads
+            return {}, hidden
+        found: dict[int, list[str]] = {}
+        for number, ddl in rows:
+            found.setdefault(number, []).append(f"Redshift's advisor: {str(ddl).strip()}")
+        return found, ()
 
 
-def health(session: Session, tables: Sequence[str]) -> HealthReport:
-    """What the system's views tell of these tables; empty ones they do not know."""
-    if not session.rows(f"SELECT HAS_TABLE_PRIVILEGE('{INFO}', 'SELECT')")[0][0]:
-        advice = f"this user may not read {INFO}: have an administrator run what `scx roles` prints"
-        return HealthReport([TableHealth(_plain(table), None, None) for table in tables], {}, (advice,))
-    listed = ", ".join(f'i."{name}"' for name in _COLUMNS)
-    rows = session.rows(f'SELECT i."schema", i.table_id, {listed} FROM {INFO} AS i')
-    known = {f"{row[0]}.{row[2]}": (row[1], dict(zip(_COLUMNS, row[2:], strict=True))) for row in rows}
-    recommended, notes = _recommended(session)  # last: who may not read it loses nothing else
-    found = []
-    for name in map(_plain, tables):
-        number, facts = known.get(name, (None, {}))
-        found.append(_told(name, facts, recommended.get(number, [])))
-    return HealthReport(found, {}, notes)
-
-
-def _plain(table: str) -> str:
-    return table.replace('"', "")
-
-
-def _told(name: str, facts: Mapping[str, Any], recommended: Sequence[str]) -> TableHealth:
+def _table_health(name: str, facts: Mapping[str, Any], recommended: Sequence[str]) -> TableHealth:
     if not facts:
         return TableHealth(name, 0, 0)
-    shown = {key: _number(facts[key]) for key in _COLUMNS[3:]}
-    rows, size = int(facts["tbl_rows"]), int(facts["size"]) * MEGABYTE
-    return TableHealth(name, rows, size, shown, (*advise(rows, shown), *recommended))
+    shown = {key: _format_value(facts[key]) for key in _COLUMNS[3:]}
+    rows, size = int(facts["tbl_rows"]), int(facts["size"]) * BLOCK_BYTES
+    return TableHealth(name, rows, size, shown, (*advise_on_table(rows, shown), *recommended))
 
 
-def _number(value: Any) -> Any:
-    """A value as it is shown: no Decimal, and no blanks at the end of a text."""
+def _format_value(value: Any) -> Any:
+    """Return a value for display: a float instead of a Decimal, and a text without trailing blanks."""
     return value.strip() if isinstance(value, str) else None if value is None else float(value)
 
 
-def advise(rows: int, facts: Mapping[str, Any]) -> tuple[str, ...]:
-    """What to do by a table's numbers, once it was vacuumed and analyzed; little tables are as they may be."""
-    if rows < LARGE:
+def advise_on_table(rows: int, facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what to do about a table that was vacuumed and analyzed; nothing if it is small."""
+    if rows < MIN_ROWS:
         return ()
     unsorted, stale, skew = (facts.get(name) or 0 for name in ("unsorted", "stats_off", "skew_rows"))
     advice = []
-    if unsorted > UNSORTED:
+    if unsorted > MAX_UNSORTED_PERCENT:
         advice.append(
-            f"{unsorted:.0f}% of its rows are unsorted: run `scx maintain` when nothing loads, or choose `sort` by which rows come in"
+            f"{unsorted:.0f}% of its rows are unsorted: run `scx maintain` when nothing loads, or choose `sort` by the order in which "
+            "rows are loaded"
         )
-    if stale > STALE:
+    if stale > MAX_STALE_PERCENT:
         advice.append(f"its statistics are {stale:.0f}% off: run `scx maintain`")
-    if skew > SKEW:
+    if skew > MAX_SKEW:
         advice.append(
             f"its fullest slice has {skew:.1f} times the rows of its emptiest, by {facts['diststyle']}: choose another column, or auto, as "
-            "`distribution` in the star's defs.yaml"
+            "`dist` in the star's defs.yaml"
         )
     if not facts.get("sortkey1"):
-        advice.append("it is not sorted: say `sort` in the star's defs.yaml, its event time if nothing else")
+        advice.append(
+            "it is not sorted: set `sort` in the star's defs.yaml, to its event time if nothing else"
+        )
     return tuple(advice)
-
-
-def _recommended(session: Session) -> tuple[dict[int, list[str]], tuple[str, ...]]:
-    """What Redshift's own advisor would alter, by table; and a note where this user may not read it, as only superusers may."""
-    import psycopg2
-
-    if not session.existing_columns("pg_catalog", RECOMMENDED):
-        return {}, ()
-    hidden = (f"only a superuser may read {RECOMMENDED}, what Redshift's advisor recommends",)
-    if not session.rows(f"SELECT HAS_TABLE_PRIVILEGE('{RECOMMENDED}', 'SELECT')")[0][0]:
-        return {}, hidden
-    try:
-        rows = session.rows(f"SELECT r.table_id, r.ddl FROM {RECOMMENDED} AS r")
-    except (
-        psycopg2.ProgrammingError,
-        psycopg2.InternalError,
-    ):  # what the view reads may be barred, and not the view
-        return {}, hidden
-    found: dict[int, list[str]] = {}
-    for number, ddl in rows:
-        found.setdefault(number, []).append(f"Redshift's advisor: {str(ddl).strip()}")
-    return found, ()

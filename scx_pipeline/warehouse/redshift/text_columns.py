@@ -1,5 +1,7 @@
-"""What COPY read as texts, typed by Redshift's SQL; and which rows are in doubt, as the parser may read them otherwise.
-A value that is not in doubt is what the parser makes of it. How objects are read is in `rsreader`."""
+"""SQL that types what COPY read as texts, and finds the rows that need client parsing.
+
+The value of a row that does not need it is exactly what the parser returns.
+"""
 
 from __future__ import annotations
 
@@ -7,38 +9,38 @@ import re
 from collections.abc import Sequence
 
 from scx_pipeline.model.column import Column
-from scx_pipeline.model.reserved_names import internal
-from scx_pipeline.warehouse.redshift.copy_command import quoted
+from scx_pipeline.model.reserved_names import internal_column
+from scx_pipeline.warehouse.redshift.copy_command import redshift_literal
 from scx_pipeline.warehouse.sql_text import names, quote
 
-DOUBTFUL, UNTOLD = map(internal, ("doubtful", "untold"))
-SHORT = 64  # bytes of a text that is no text in the end; of what is longer, the parser judges
+NEEDS_CLIENT_PARSING, AMBIGUOUS_EMPTY = map(internal_column, ("needs_client_parsing", "ambiguous_empty"))
+MAX_VALUE_BYTES = 64  # of the text of a number, date or boolean; longer ones need client parsing
 _EPOCH = "CAST('1970-01-01' AS TIMESTAMP)"
-_DIGITS = {"seconds": 0, "milliseconds": 3, "microseconds": 6}  # behind the second, of a count
+_DIGITS = {"seconds": 0, "milliseconds": 3, "microseconds": 6}  # decimal places of a unit
 _IN_CALENDAR = "BETWEEN CAST('1000-01-01' AS TIMESTAMP) AND CAST('9999-12-31 23:59:59.999999' AS TIMESTAMP)"
-# Moments of other shapes are left to the parser, which knows more of them.
-_SHAPES = {
+# The parser knows more formats of dates and timestamps.
+_FORMATS = {
     "date": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
     "timestamp": "^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?Z?$",
 }
-_WHOLE = ("smallint", "integer", "bigint")
-_NUMBER = r"^-?[0-9]+([.][0-9]*)?([eE][-+]?[0-9]+)?$"  # what a JSON number looks like
+_INTEGERS = ("smallint", "integer", "bigint")
+_JSON_NUMBER = r"^-?[0-9]+([.][0-9]*)?([eE][-+]?[0-9]+)?$"
 
 
 def text_type(column: Column | None) -> str:
-    """The type of the column that COPY fills for one of a file."""
+    """Return the type of the column that COPY fills for one of a file."""
     if column is None:
         return "VARCHAR(65535)"
-    return f"VARCHAR({column.max_bytes or SHORT})"
+    return f"VARCHAR({column.max_bytes or MAX_VALUE_BYTES})"
 
 
-def has_break(texts: Sequence[str]) -> str:
-    """The condition that one of the texts (quoted names) has a line break in it."""
+def has_line_break(texts: Sequence[str]) -> str:
+    """Return the condition that one of the texts (quoted names) contains a line break."""
     return " OR ".join(f"STRPOS({text}, CHR({code})) > 0" for text in texts for code in (10, 13))
 
 
-def breaks_in(texts: Sequence[str]) -> str:
-    """How many line breaks the texts (quoted names) have together: \\n, \\r, or both as one."""
+def count_line_breaks(texts: Sequence[str]) -> str:
+    """Return the number of line breaks in the texts (quoted names): \\n, \\r, or both as one."""
     return " + ".join(
         f"COALESCE({_count(text, 'CHR(10)')} + {_count(text, 'CHR(13)')} - {_count(text, 'CHR(13) || CHR(10)')} / 2, 0)"
         for text in texts
@@ -46,39 +48,46 @@ def breaks_in(texts: Sequence[str]) -> str:
 
 
 def _count(text: str, part: str) -> str:
-    """How many characters of a text are in a part of it, wherever it is."""
+    """Return how many characters of a text belong to occurrences of a part."""
     return f"(LEN({text}) - LEN(REPLACE({text}, {part}, '')))"
 
 
 def typed_texts(columns: Sequence[Column], source: str, null_values: Sequence[str]) -> str:
-    """A SELECT of each column's value out of a table of texts, and of whether its row is in doubt.
+    """Return the SELECT of typed columns from a table of texts, and of whether a row needs client parsing.
 
-    COPY does not tell a quoted empty text from nothing. Where that makes a difference, such a row is in doubt.
+    COPY does not distinguish a quoted empty text from no value. If that makes a difference, the row needs client parsing.
+
+    Args:
+        columns: The columns of the table, which are texts in `source`.
+        source: The table that COPY filled.
+        null_values: Texts that mean NULL.
     """
-    rules = [_rule(column, doubt_of(column)) for column in columns]
+    rules = [_rule(column, client_parsing_condition(column)) for column in columns]
     if "" in null_values:
         return _typed(columns, source, null_values, rules)
-    untold = " OR ".join(
+    is_ambiguous = " OR ".join(
         f"{quote(column.name)} IS NULL OR LEN({quote(column.name)}) = 0" for column in columns
     )
-    return _typed(columns, source, null_values, [*rules, UNTOLD], [f"({untold}) AS {UNTOLD}"])
+    return _typed(
+        columns, source, null_values, [*rules, AMBIGUOUS_EMPTY], [f"({is_ambiguous}) AS {AMBIGUOUS_EMPTY}"]
+    )
 
 
 def typed_fields(
     columns: Sequence[Column], source: str, null_values: Sequence[str], outer: Sequence[str]
 ) -> str:
-    """The same of JSON fields; `outer` are columns with what must be objects, as nested fields are in them."""
-    rules = [_rule(column, json_doubt_of(column)) for column in columns]
-    # A record that is no object has none of the fields.
+    """Return the same for JSON fields; `outer` are columns that must be objects, as nested fields are in them."""
+    rules = [_rule(column, json_client_parsing_condition(column)) for column in columns]
+    # A record that is not an object has none of the fields.
     rules.append(" AND ".join(f"{quote(column.name)} IS NULL" for column in columns))
     rules += [f"({name} IS NOT NULL AND LEFT({name}, 1) <> '{{')" for name in outer]
     return _typed(columns, source, null_values, rules, outer)
 
 
 def typed_values(columns: Sequence[Column], source: str) -> str:
-    """The same out of a table of values that came typed."""
-    doubt = _any([_rule(column, typed_doubt_of(column)) for column in columns])
-    return f"SELECT {names([column.name for column in columns])}, {doubt} AS {DOUBTFUL} FROM {source}"
+    """Return the same from a table of typed values."""
+    condition = _any([_rule(column, typed_client_parsing_condition(column)) for column in columns])
+    return f"SELECT {names([column.name for column in columns])}, {condition} AS {NEEDS_CLIENT_PARSING} FROM {source}"
 
 
 def _typed(
@@ -89,76 +98,78 @@ def _typed(
     others: Sequence[str] = (),
 ) -> str:
     values = [f"{value_of(column)} AS {quote(column.name)}" for column in columns]
-    texts = [f"{without(column, null_values)} AS {quote(column.name)}" for column in columns]
+    texts = [f"{text_or_null(column, null_values)} AS {quote(column.name)}" for column in columns]
     return (
-        f"SELECT {', '.join(values)}, {_any(rules)} AS {DOUBTFUL}"
+        f"SELECT {', '.join(values)}, {_any(rules)} AS {NEEDS_CLIENT_PARSING}"
         f" FROM (SELECT {', '.join([*texts, *others])} FROM {source}) AS t"
     )
 
 
-def _rule(column: Column, doubt: str) -> str:
-    """The condition that a column of a row is in doubt, which what must not be NULL is as well."""
+def _rule(column: Column, condition: str) -> str:
+    """Return the condition that a column's row needs client parsing, as NULL does in a column that is not nullable."""
     name = quote(column.name)
     if column.nullable:
-        return f"({name} IS NOT NULL AND {doubt})" if doubt else ""
-    return f"({name} IS NULL OR {doubt})" if doubt else f"{name} IS NULL"
+        return f"({name} IS NOT NULL AND {condition})" if condition else ""
+    return f"({name} IS NULL OR {condition})" if condition else f"{name} IS NULL"
 
 
 def _any(rules: Sequence[str]) -> str:
-    """Whether any of the conditions holds, or is NULL."""
-    said = " OR ".join(rule for rule in rules if rule)
-    return f"CASE WHEN NOT ({said}) THEN FALSE ELSE TRUE END" if said else "FALSE"
+    """Return the expression that is TRUE if any of the conditions is TRUE or NULL."""
+    condition = " OR ".join(rule for rule in rules if rule)
+    return f"CASE WHEN NOT ({condition}) THEN FALSE ELSE TRUE END" if condition else "FALSE"
 
 
-def without(column: Column, null_values: Sequence[str]) -> str:
-    """The text of a column, NULL where it stands for no value."""
+def text_or_null(column: Column, null_values: Sequence[str]) -> str:
+    """Return the text of a column, NULL if it is one of the null values."""
     name = quote(column.name)
-    # Blanks at the end count for nothing when texts are compared.
-    empty = " OR ".join(f"({name} = {quoted(text)} AND LEN({name}) = {len(text)})" for text in null_values)
-    return f"CASE WHEN {empty} THEN NULL ELSE {name} END" if empty else name
+    # Comparisons of texts ignore trailing blanks.
+    is_null = " OR ".join(
+        f"({name} = {redshift_literal(text)} AND LEN({name}) = {len(text)})" for text in null_values
+    )
+    return f"CASE WHEN {is_null} THEN NULL ELSE {name} END" if is_null else name
 
 
 def value_of(column: Column) -> str:
-    """The value of a column's text; NULL where it cannot be told."""
+    """Return the typed value of a column's text; NULL if the text is not in a known format."""
     text = quote(column.name)
     if column.max_bytes is not None:
         return text
     if column.unit is not None:
-        return _moment_of(text, _DIGITS[column.unit])
-    if column.type in _SHAPES:
-        return _cast(text, _SHAPES[column.type], column.type.upper(), _plain_moment(text))
+        return _timestamp_of(text, _DIGITS[column.unit])
+    if column.type in _FORMATS:
+        return _cast(text, _FORMATS[column.type], column.type.upper(), _timestamp_text(text))
     if column.type == "boolean":
         return f"CASE WHEN {text} IN ('true', '1') THEN TRUE WHEN {text} IN ('false', '0') THEN FALSE END"
     kind = "DOUBLE PRECISION" if column.type == "double" else column.type.upper()
-    return _cast(text, _number_shape(column), kind, text)
+    return _cast(text, _number_pattern(column), kind, text)
 
 
-def _cast(text: str, shape: str, kind: str, value: str) -> str:
-    """A value out of a text of a shape, and NULL of any other: TRY_CAST takes no blank texts."""
-    return f"TRY_CAST(CASE WHEN {text} ~ '{shape}' THEN {value} END AS {kind})"
+def _cast(text: str, pattern: str, kind: str, value: str) -> str:
+    """Return the cast of a text in a format, NULL for any other: TRY_CAST fails on blank texts."""
+    return f"TRY_CAST(CASE WHEN {text} ~ '{pattern}' THEN {value} END AS {kind})"
 
 
-def _number_shape(column: Column) -> str:
-    """The numbers of a column's type that are in no doubt."""
-    if column.type in _WHOLE:
+def _number_pattern(column: Column) -> str:
+    """Return the pattern of the numbers of a column's type that need no client parsing."""
+    if column.type in _INTEGERS:
         return "^(0|-?[1-9][0-9]*)$"
-    return "^-?[0-9]{1,15}([.][0-9]{1,15})?$" if column.type == "double" else _decimal_shape(column)
+    return "^-?[0-9]{1,15}([.][0-9]{1,15})?$" if column.type == "double" else _decimal_pattern(column)
 
 
-def doubt_of(column: Column) -> str:
-    """The condition, NULL or TRUE, that a text, which is not NULL, may not be what `value_of` makes of it; none: it is."""
+def client_parsing_condition(column: Column) -> str:
+    """Return the condition that a text, which is not NULL, needs client parsing: TRUE or NULL; empty if it never does."""
     text, value = quote(column.name), value_of(column)
     if column.max_bytes is not None:
         return ""
-    if column.type in _WHOLE:
+    if column.type in _INTEGERS:
         return f"({value} IS NULL OR CAST({value} AS VARCHAR) <> {text})"
     if column.unit is not None:
-        return f"NOT {text} ~ {_count_shape(_DIGITS[column.unit])}"
-    if column.type in _SHAPES:
-        # A day or an hour that there is not may have become another.
+        return f"NOT {text} ~ {_count_pattern(_DIGITS[column.unit])}"
+    if column.type in _FORMATS:
+        # A day or an hour that does not exist may have become another one.
         shown = f"TO_CHAR({value}, 'YYYY-MM-DD HH24:MI:SS')"
         same = (
-            f"LEFT({_plain_moment(text)}, 19) = {shown}"
+            f"LEFT({_timestamp_text(text)}, 19) = {shown}"
             if column.type == "timestamp"
             else f"{text} = LEFT({shown}, 10)"
         )
@@ -168,19 +179,19 @@ def doubt_of(column: Column) -> str:
     return f"{value} IS NULL"
 
 
-def json_doubt_of(column: Column) -> str:
-    """The same of what a JSON field gave: a text may have been a number, a boolean, an array or an object."""
+def json_client_parsing_condition(column: Column) -> str:
+    """Return the same for a JSON field: its text may be of a number, a boolean, an array or an object."""
     text = quote(column.name)
     if column.max_bytes is None:
-        return doubt_of(column)
+        return client_parsing_condition(column)
     return (
-        f"({text} ~ {quoted(_NUMBER)} OR {text} IN ('true', 'false', 'NaN', 'Infinity', '-Infinity')"
+        f"({text} ~ {redshift_literal(_JSON_NUMBER)} OR {text} IN ('true', 'false', 'NaN', 'Infinity', '-Infinity')"
         f" OR LEFT({text}, 1) IN ('[', '{{'))"
     )
 
 
-def typed_doubt_of(column: Column) -> str:
-    """The same of a value that came typed, from a Parquet file."""
+def typed_client_parsing_condition(column: Column) -> str:
+    """Return the same for a typed value of a Parquet file."""
     name = quote(column.name)
     if column.max_bytes is not None:
         return f"OCTET_LENGTH({name}) > {column.max_bytes}"
@@ -191,33 +202,33 @@ def typed_doubt_of(column: Column) -> str:
     return ""
 
 
-def _plain_moment(text: str) -> str:
-    """A moment's text as Redshift writes it, where it has a T in its middle, or a Z at its end."""
+def _timestamp_text(text: str) -> str:
+    """Return the text of a timestamp as Redshift writes it, without T and Z."""
     return f"RTRIM(REPLACE({text}, 'T', ' '), 'Z')"
 
 
-def _count_shape(digits: int) -> str:
-    """The pattern of a count whose moment is within some thousand years."""
+def _count_pattern(digits: int) -> str:
+    """Return the pattern of a count of units since 1970 that is within some thousand years."""
     return f"'^[0-9]{{1,{11 + digits}}}([.]0)?$'"
 
 
-def _moment_of(text: str, digits: int) -> str:
-    """The moment that a text counts since 1970, in steps whose numbers are integers, as DATEADD takes them."""
-    shape = _count_shape(digits)
-    count = f"CAST(CASE WHEN {text} ~ {shape} THEN SPLIT_PART({text}, '.', 1) END AS BIGINT)"
+def _timestamp_of(text: str, digits: int) -> str:
+    """Return the timestamp of a count of units since 1970, in steps, as DATEADD takes 32-bit integers."""
+    pattern = _count_pattern(digits)
+    count = f"CAST(CASE WHEN {text} ~ {pattern} THEN SPLIT_PART({text}, '.', 1) END AS BIGINT)"
     second = 10**digits
     days = f"DATEADD(day, CAST({count} / {86_400 * second} AS INTEGER), {_EPOCH})"
-    moment = f"DATEADD(second, CAST({count} / {second} % 86400 AS INTEGER), {days})"
+    timestamp = f"DATEADD(second, CAST({count} / {second} % 86400 AS INTEGER), {days})"
     if digits:
         unit = "ms" if digits == 3 else "us"
-        moment = f"DATEADD({unit}, CAST({count} % {second} AS INTEGER), {moment})"
-    return f"CASE WHEN {text} ~ {shape} THEN {moment} END"
+        timestamp = f"DATEADD({unit}, CAST({count} % {second} AS INTEGER), {timestamp})"
+    return f"CASE WHEN {text} ~ {pattern} THEN {timestamp} END"
 
 
-def _decimal_shape(column: Column) -> str:
-    """Numbers that a decimal holds exactly."""
+def _decimal_pattern(column: Column) -> str:
+    """Return the pattern of the numbers that a decimal column holds exactly."""
     found = re.fullmatch(r"decimal\((\d+),\s*(\d+)\)", column.type)
     assert found is not None, column.type
     digits, scale = int(found[1]), int(found[2])
-    whole = f"^-?[0-9]{{1,{max(1, digits - scale)}}}"
-    return f"{whole}([.][0-9]{{1,{scale}}})?$" if scale else f"{whole}$"
+    integer = f"^-?[0-9]{{1,{max(1, digits - scale)}}}"
+    return f"{integer}([.][0-9]{{1,{scale}}})?$" if scale else f"{integer}$"

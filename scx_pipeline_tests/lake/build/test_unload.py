@@ -1,5 +1,7 @@
-"""The lake that an unload leaves: the same rows, columns and folders from every engine, whatever is repeated or broken off.
-What is sent to Redshift is in redshift/, the command in cli/."""
+"""Unloads: every engine writes the same rows, columns and folders, also when an unload is repeated or interrupted.
+
+The statements sent to an engine do not belong here.
+"""
 
 from __future__ import annotations
 
@@ -19,64 +21,73 @@ import pyarrow.parquet as pq
 import pytest
 
 from scx_pipeline.errors import LakeError, PipelineError, WarehouseError
-from scx_pipeline.lake.format.layout import FOLDERS, MONTH, YEAR, new_run
 from scx_pipeline.lake.format.lake_store import LakeStore, open_lake_store
-from scx_pipeline.model.table import Table
+from scx_pipeline.lake.format.layout import MONTH, MONTH_COLUMNS, YEAR, new_run_id
 from scx_pipeline.model.column import Column
+from scx_pipeline.model.table import Table
 from scx_pipeline.warehouse.open_warehouse import open_warehouse
+from scx_pipeline.warehouse.parquet_files import Unload, arrow_type
+from scx_pipeline.warehouse.postgres.postgres_session import PostgresSession
 from scx_pipeline.warehouse.session import Session
 from scx_pipeline.warehouse.sql_text import qualified
-from scx_pipeline.warehouse.postgres.postgres_warehouse import PostgresSession
-from scx_pipeline.warehouse.redshift.copy_command import arrow_type
-from scx_pipeline.warehouse.export import Unload
 from scx_pipeline_tests.support import engines
-from scx_pipeline_tests.support.lake_env import Lake, lake_url, standing
-from scx_pipeline_tests.support.music_env import event, music_world, song
-from scx_pipeline_tests.support.sensor_env import readings, sensor_world
-from scx_pipeline_tests.support.load_env import APRIL, FACTS, LIMITS, MARCH, MAY, World, edited_star, folder_world, job
+from scx_pipeline_tests.support.lake_env import Lake, lake_url, read_tables
+from scx_pipeline_tests.support.load_env import (
+    APRIL,
+    FACTS,
+    LIMITS,
+    MARCH,
+    MAY,
+    LoadEnv,
+    create_load_env,
+    edited_star,
+    job,
+)
+from scx_pipeline_tests.support.music_env import create_music_env, event, song
+from scx_pipeline_tests.support.sensor_env import create_sensor_env, readings
 
-pytestmark = pytest.mark.whoever_reads
+pytestmark = pytest.mark.reader_independent
 TEXTS = ["", r"\N", "NULL", 'say "so"', "a,b\nc\r\nd", r"back\slash", "it's 100%", "서울 🌲", " blank "]
 
 
 @pytest.fixture
-def lake(world: World, tmp_path: Path) -> Lake:
-    """An empty lake that the world's engine can write into."""
-    return Lake(lake_url(world.warehouse_url, tmp_path), world, tmp_path)
+def lake(load_env: LoadEnv, tmp_path: Path) -> Lake:
+    """An empty lake that the engine of the warehouse can write to."""
+    return Lake(lake_url(load_env.warehouse_url, tmp_path), load_env, tmp_path)
 
 
 @pytest.fixture
-def duck_lake(duck: World, tmp_path: Path) -> Lake:
-    return Lake(lake_url("", tmp_path), duck, tmp_path)
+def duckdb_lake(duckdb_env: LoadEnv, tmp_path: Path) -> Lake:
+    return Lake(lake_url("", tmp_path), duckdb_env, tmp_path)
 
 
-def put_months(world: World) -> None:
-    """Jobs in March, April and May, with texts that a file could get wrong."""
+def put_months(load_env: LoadEnv) -> None:
+    """Put jobs in March, April and May, with texts that are hard to write to files."""
     rows = [
         job(n, f"2021-0{3 + n % 3}-15 10:00:{n:02d}", summary=text, user_id=200 + n)
         for n, text in enumerate(TEXTS)
     ]
     rows.append(job(90, "2021-03-31 23:59:59.999999", noise_type=None, summary=None))
-    world.put("2021/03/a.csv", [row for row in rows if str(row["created_at"]).startswith("2021-03")])
-    world.put("2021/04/a.csv", [row for row in rows if str(row["created_at"]).startswith("2021-04")])
-    world.put("2021/05/a.csv", [row for row in rows if str(row["created_at"]).startswith("2021-05")])
+    load_env.put("2021/03/a.csv", [row for row in rows if str(row["created_at"]).startswith("2021-03")])
+    load_env.put("2021/04/a.csv", [row for row in rows if str(row["created_at"]).startswith("2021-04")])
+    load_env.put("2021/05/a.csv", [row for row in rows if str(row["created_at"]).startswith("2021-05")])
 
 
-def loaded(world: World) -> None:
-    put_months(world)
-    world.load(MARCH, MAY)
+def load_months(load_env: LoadEnv) -> None:
+    put_months(load_env)
+    load_env.load(MARCH, MAY)
 
 
-# What is written
+# Contents
 
 
-def test_the_lake_holds_the_rows_that_stand_in_columns_of_the_declared_types(lake: Lake) -> None:
-    loaded(lake.world)
+def test_the_lake_holds_the_rows_of_the_warehouse_in_columns_of_the_declared_types(lake: Lake) -> None:
+    load_months(lake.load_env)
     done = lake.unload()
-    assert lake.contents() == standing(lake.world)
+    assert lake.contents() == read_tables(lake.load_env)
     for name in lake.tables:
-        table = lake.world.compiled.star.table(name)
-        parts = {"year", "month"} if table.partitioned else set()
+        table = lake.load_env.compiled.star.table(name)
+        parts = {"year", "month"} if table.is_partitioned else set()
         expected = pa.schema([(c.name, arrow_type(c)) for c in table.columns if c.name not in parts])
         assert set(lake.schemas(name)) == {expected}, name
     assert {item.name: item.rows for item in done.tables} == {
@@ -84,18 +95,18 @@ def test_the_lake_holds_the_rows_that_stand_in_columns_of_the_declared_types(lak
     }
 
 
-def test_tables_that_are_kept_by_month_lie_in_folders_by_year_and_month_and_others_in_one(lake: Lake) -> None:
-    loaded(lake.world)
+def test_partitioned_tables_are_in_folders_by_year_and_month_and_others_in_one_folder(lake: Lake) -> None:
+    load_months(lake.load_env)
     lake.unload()
     months = [f"year=2021/month={number}" for number in (3, 4, 5)]
     for name in ("staging_cleansed_logs", FACTS, "time"):
         assert lake.folders(name) == [f"{name}/{month}" for month in months]
     for name in ("users", "projects"):
         assert lake.folders(name) == [name]
-    assert lake.left() == []
+    assert lake.unpublished_keys() == []
 
 
-def test_every_type_and_no_value_of_it_come_through(server_url: str, tmp_path: Path) -> None:
+def test_every_type_and_null_is_preserved(server_url: str, tmp_path: Path) -> None:
     kinds = [
         "smallint",
         "integer",
@@ -111,7 +122,7 @@ def test_every_type_and_no_value_of_it_come_through(server_url: str, tmp_path: P
     columns = tuple(
         Column(name=f"c{number}", type=kind, description="x") for number, kind in enumerate(kinds)
     )
-    moment = datetime(2021, 4, 30, 23, 59, 59, 999999)
+    timestamp = datetime(2021, 4, 30, 23, 59, 59, 999999)
     some = (
         -32768,
         2**31 - 1,
@@ -119,7 +130,7 @@ def test_every_type_and_no_value_of_it_come_through(server_url: str, tmp_path: P
         0.1 + 0.2,
         True,
         date(2021, 2, 28),
-        moment,
+        timestamp,
         Decimal("-1234567890.12"),
         r"\N",
         "\n",
@@ -129,99 +140,101 @@ def test_every_type_and_no_value_of_it_come_through(server_url: str, tmp_path: P
         (*some[:4], False, *some[5:8], "", '"', 2021, 4),
         (*[None] * len(kinds), 2020, 12),
     ]
-    table = Table(name="all_types", role="staging", source="x", description="x", columns=(*columns, *FOLDERS))
+    table = Table(
+        name="all_types", role="staging", source="x", description="x", columns=(*columns, *MONTH_COLUMNS)
+    )
     url = f"{lake_url(server_url, tmp_path)}/types/"
     with open_warehouse(server_url or f"duckdb://{tmp_path}/dev.duckdb", LIMITS).transaction(
         "scx"
     ) as session:
         session.begin()
-        if "public" not in session.schemas() and "main" not in session.schemas():
-            raise AssertionError(session.schemas())
-        schema = "public" if "public" in session.schemas() else "main"
-        session.create_table(schema, table)
+        if "public" not in session.catalog.list_schemas() and "main" not in session.catalog.list_schemas():
+            raise AssertionError(session.catalog.list_schemas())
+        schema = "public" if "public" in session.catalog.list_schemas() else "main"
+        session.tables.create_table(schema, table)
         session.insert_rows(qualified(schema, table), table.columns, rows)
         select = f"SELECT * FROM {qualified(schema, table)}"
-        assert session.unload(Unload(select, columns, FOLDERS, url)) == len(rows)
-    place = open_lake_store(url, "")
+        assert session.unload(Unload(select, columns, MONTH_COLUMNS, url)) == len(rows)
+    store = open_lake_store(url, "")
     found = [
         (tuple(row.values()), key.rpartition("/")[0])
-        for key in place.list()
-        for row in _read(place, key, pa.schema([(c.name, arrow_type(c)) for c in columns])).to_pylist()
+        for key in store.list()
+        for row in _read(store, key, pa.schema([(c.name, arrow_type(c)) for c in columns])).to_pylist()
     ]
     wanted = [(row[:-2], f"year={row[-2]}/month={row[-1]}") for row in rows]
     assert sorted(found, key=repr) == sorted(wanted, key=repr)
 
 
-def _read(place: LakeStore, key: str, schema: pa.Schema) -> pa.Table:
-    content = pa.BufferReader(bytes(obstore.get(place.store, key).bytes()))
+def _read(store: LakeStore, key: str, schema: pa.Schema) -> pa.Table:
+    content = pa.BufferReader(bytes(obstore.get(store.store, key).bytes()))
     table = pq.ParquetFile(content, coerce_int96_timestamp_unit="us").read()
     assert table.schema.remove_metadata() == schema
     return table
 
 
-def test_stars_without_facts_or_with_tables_without_months_are_unloaded_too(
+def test_stars_without_facts_or_with_unpartitioned_tables_can_be_unloaded(
     server_url: str, tmp_path: Path
 ) -> None:
-    sensors = sensor_world(tmp_path / "s", server_url)
+    sensors = create_sensor_env(tmp_path / "s", server_url)
     sensors.put_minute("2023-01-05 10:00", readings("2023-01-05 10:00", ["s1", "s1", "s2"]))
     sensors.january()
     lake = Lake(lake_url(server_url, tmp_path), sensors, tmp_path)
     lake.unload()
     assert lake.rows("data_sample") == sensors.table("data_sample")
     assert lake.folders("data_sample") == ["data_sample/year=2023/month=1"]
-    music = music_world(tmp_path / "m", server_url)
-    music.put_song("A/A/A/one", song("SOZCTXZ12AB0182364", year=1999))
-    music.put_day("2018-11-05", [event(1, 0, "2018-11-05 10:00:00"), event(1, 1, "2018-11-05 10:05:00")])
-    music.settle()
-    lake = Lake(lake.url, music, tmp_path)
+    music_env = create_music_env(tmp_path / "m", server_url)
+    music_env.put_song("A/A/A/one", song("SOZCTXZ12AB0182364", year=1999))
+    music_env.put_day("2018-11-05", [event(1, 0, "2018-11-05 10:00:00"), event(1, 1, "2018-11-05 10:05:00")])
+    music_env.settle()
+    lake = Lake(lake.url, music_env, tmp_path)
     lake.unload()
-    assert lake.contents() == standing(music)
+    assert lake.contents() == read_tables(music_env)
     assert lake.folders("songs") == ["songs/year=1999/artist_id=AR5KOSW1187FB35FF4"]
 
 
-def test_s3_and_a_folder_hold_the_same(duck_lake: Lake, s3_bucket: str, tmp_path: Path) -> None:
-    loaded(duck_lake.world)
-    duck_lake.unload()
-    lake = Lake(f"{s3_bucket}/lakes/one", duck_lake.world, tmp_path)
+def test_a_lake_in_s3_equals_one_in_a_folder(duckdb_lake: Lake, s3_bucket: str, tmp_path: Path) -> None:
+    load_months(duckdb_lake.load_env)
+    duckdb_lake.unload()
+    lake = Lake(f"{s3_bucket}/lakes/one", duckdb_lake.load_env, tmp_path)
     lake.unload()
-    assert lake.contents() == duck_lake.contents()
+    assert lake.contents() == duckdb_lake.contents()
     lake.unload(APRIL)
-    assert lake.contents() == duck_lake.contents()
-    assert lake.left() == []
+    assert lake.contents() == duckdb_lake.contents()
+    assert lake.unpublished_keys() == []
 
 
 @pytest.mark.parametrize(
     "name", ["with space", "100% größe", "a#b?c=d&e", "%41", "'quote\"", "[x]@y:z", "year=1999", "{i}*"]
 )
-def test_a_lake_may_be_in_any_folder(duck: World, tmp_path: Path, name: str) -> None:
-    loaded(duck)
-    lake = Lake((tmp_path / name).as_uri(), duck, tmp_path)
+def test_a_lake_can_be_in_a_folder_of_any_name(duckdb_env: LoadEnv, tmp_path: Path, name: str) -> None:
+    load_months(duckdb_env)
+    lake = Lake((tmp_path / name).as_uri(), duckdb_env, tmp_path)
     lake.unload()
-    assert lake.contents() == standing(duck)
+    assert lake.contents() == read_tables(duckdb_env)
     assert len(list((tmp_path / name / "scx" / FACTS).rglob("*.parquet"))) == 3
     assert [path.name for path in (tmp_path / name).iterdir()] == ["scx"]
 
 
-# What is repeated
+# Repeated unloads
 
 
-def test_an_unload_again_replaces_the_files_of_the_one_before(lake: Lake) -> None:
-    loaded(lake.world)
+def test_a_repeated_unload_replaces_the_files_of_the_previous_one(lake: Lake) -> None:
+    load_months(lake.load_env)
     lake.unload()
     first = lake.keys()
     lake.unload()
-    assert lake.contents() == standing(lake.world)
+    assert lake.contents() == read_tables(lake.load_env)
     assert len(lake.keys()) == len(first)
     assert not set(lake.keys()) & set(first)
 
 
-def test_months_that_are_named_are_the_only_ones_replaced(lake: Lake) -> None:
-    loaded(lake.world)
+def test_an_unload_of_a_month_replaces_only_this_month(lake: Lake) -> None:
+    load_months(lake.load_env)
     lake.unload()
     before = lake.keys(FACTS)
     for month in ("03", "04", "05"):
-        lake.world.put(f"2021/{month}/a.csv", [job(int(month), f"2021-{month}-20 10:00:00", user_id=300)])
-    lake.world.load(MARCH, MAY)
+        lake.load_env.put(f"2021/{month}/a.csv", [job(int(month), f"2021-{month}-20 10:00:00", user_id=300)])
+    lake.load_env.load(MARCH, MAY)
     lake.unload(APRIL)
     march, april, may = (f"{FACTS}/year=2021/month={number}/" for number in (3, 4, 5))
     kept = [key for key in lake.keys(FACTS) if not key.startswith(april)]
@@ -229,80 +242,80 @@ def test_months_that_are_named_are_the_only_ones_replaced(lake: Lake) -> None:
     assert [row[0] for row in lake.rows(FACTS) if row[0] in (3, 4, 5) and row[1] == 10 and row[2] == 300] == [
         4
     ]
-    assert lake.rows("users") == lake.world.table("users")
+    assert lake.rows("users") == lake.load_env.table("users")
 
 
-def test_a_month_without_rows_any_more_loses_its_folder(lake: Lake) -> None:
-    loaded(lake.world)
+def test_a_month_that_became_empty_has_no_folder(lake: Lake) -> None:
+    load_months(lake.load_env)
     lake.unload()
-    lake.world.delete("2021/04/a.csv")
-    lake.world.load(APRIL)
+    lake.load_env.delete("2021/04/a.csv")
+    lake.load_env.load(APRIL)
     lake.unload(APRIL)
     assert lake.folders(FACTS) == [f"{FACTS}/year=2021/month={number}" for number in (3, 5)]
-    lake.world.delete("2021/05/a.csv")
-    lake.world.load(MAY)
+    lake.load_env.delete("2021/05/a.csv")
+    lake.load_env.load(MAY)
     lake.unload()
     assert lake.folders(FACTS) == [f"{FACTS}/year=2021/month=3"]
-    assert lake.contents() == standing(lake.world)
+    assert lake.contents() == read_tables(lake.load_env)
 
 
-def test_files_of_others_stay_unless_they_are_parquet_of_a_month_that_is_written(duck_lake: Lake) -> None:
-    loaded(duck_lake.world)
-    duck_lake.unload()
-    place = duck_lake.place
-    strange = [
+def test_foreign_files_are_kept_unless_they_are_parquet_files_of_a_written_month(duckdb_lake: Lake) -> None:
+    load_months(duckdb_lake.load_env)
+    duckdb_lake.unload()
+    store = duckdb_lake.store
+    foreign = [
         f"{FACTS}/year=2021/month=4/part-0.snappy.parquet",
         f"{FACTS}/year=2021/month=3/part-0.parquet",
     ]
-    for key in (*strange, f"{FACTS}/_SUCCESS"):
-        place.write(key, b"x")
-    duck_lake.unload(APRIL)
-    found = set(duck_lake.keys())
-    assert [key in found for key in (*strange, f"{FACTS}/_SUCCESS")] == [False, True, True]
+    for key in (*foreign, f"{FACTS}/_SUCCESS"):
+        store.write(key, b"x")
+    duckdb_lake.unload(APRIL)
+    found = set(duckdb_lake.keys())
+    assert [key in found for key in (*foreign, f"{FACTS}/_SUCCESS")] == [False, True, True]
 
 
-# What is broken off
+# Failures
 
 
-def test_a_table_that_cannot_be_written_leaves_the_lake_as_it_was(
+def test_a_table_that_cannot_be_written_leaves_the_lake_unchanged(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loaded(lake.world)
+    load_months(lake.load_env)
     lake.unload()
     before = lake.keys()
-    fail_at(monkeypatch, type(_session_of(lake.world)), "time")
+    fail_at(monkeypatch, type(_session_of(lake.load_env)), "time")
     with pytest.raises(LakeError, match="no room for time"):
         lake.unload()
     assert lake.keys() == before
 
 
-def _session_of(world: World) -> Session:
-    with world.reading() as session:
+def _session_of(load_env: LoadEnv) -> Session:
+    with load_env.open_loaded() as session:
         return session
 
 
 def fail_at(monkeypatch: pytest.MonkeyPatch, kind: type[Session], table: str) -> None:
-    """Have an engine fail at a table, after it has written it."""
+    """Make an engine fail after it has written a table."""
     unload = kind.unload
 
-    def failing(session: Session, asked: Unload) -> int:
-        written = unload(session, asked)
-        if f"/{table}/" in asked.url:
+    def failing(session: Session, request: Unload) -> int:
+        written = unload(session, request)
+        if f"/{table}/" in request.url:
             raise LakeError(f"no room for {table}")
         return written
 
     monkeypatch.setattr(kind, "unload", failing)
 
 
-def test_rows_that_did_not_arrive_are_noticed(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded(lake.world)
-    kind = type(_session_of(lake.world))
+def test_missing_rows_in_the_files_fail_the_unload(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    load_months(lake.load_env)
+    kind = type(_session_of(lake.load_env))
     unload = kind.unload
 
-    def none_of(asked: Unload) -> Unload:
-        return replace(asked, select=f"SELECT * FROM ({asked.select}) AS q WHERE 1 = 0")
+    def without_rows(request: Unload) -> Unload:
+        return replace(request, select=f"SELECT * FROM ({request.select}) AS q WHERE 1 = 0")
 
-    monkeypatch.setattr(kind, "unload", lambda session, asked: unload(session, none_of(asked)))
+    monkeypatch.setattr(kind, "unload", lambda session, request: unload(session, without_rows(request)))
     with pytest.raises(
         LakeError,
         match=r"^2021-03 of staging_cleansed_logs has \d+ rows, but 0 were written; nothing was changed",
@@ -312,20 +325,20 @@ def test_rows_that_did_not_arrive_are_noticed(lake: Lake, monkeypatch: pytest.Mo
 
 
 class _KilledError(BaseException):
-    """As if the process were no more."""
+    """Raised in place of killing the process."""
 
 
 @pytest.fixture
 def killer(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, int]]:
-    """Kills at the n-th change of the lake; nothing is put right afterwards."""
-    state = {"left": 10**9}
+    """Raises at the n-th change of the lake, and prevents any cleanup afterwards."""
+    state = {"remaining": 10**9}
 
     def counted(method: Any) -> Any:
-        def call(place: LakeStore, *arguments: Any) -> Any:
-            if state["left"] <= 0:
+        def call(store: LakeStore, *arguments: Any) -> Any:
+            if state["remaining"] <= 0:
                 raise _KilledError
-            state["left"] -= 1
-            return method(place, *arguments)
+            state["remaining"] -= 1
+            return method(store, *arguments)
 
         return call
 
@@ -335,36 +348,36 @@ def killer(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, int]]:
     yield state
 
 
-def test_a_kill_at_any_change_leaves_the_old_rows_or_the_new_ones_and_the_next_run_cleans_up(
-    duck_lake: Lake, killer: dict[str, int], tmp_path: Path
+def test_a_kill_at_any_change_leaves_the_old_or_the_new_rows_and_the_next_run_cleans_up(
+    duckdb_lake: Lake, killer: dict[str, int], tmp_path: Path
 ) -> None:
-    lake, world = duck_lake, duck_lake.world
-    loaded(world)
+    lake, load_env = duckdb_lake, duckdb_lake.load_env
+    load_months(load_env)
     lake.unload()
-    old, folder, kept = standing(world), tmp_path / "lake", tmp_path / "kept"
+    old, folder, kept = read_tables(load_env), tmp_path / "lake", tmp_path / "kept"
     shutil.copytree(folder, kept)
-    world.put("2021/03/a.csv", [job(1000, "2021-03-20 10:00:00")])
-    world.load(MARCH)
-    new = standing(world)
+    load_env.put("2021/03/a.csv", [job(1000, "2021-03-20 10:00:00")])
+    load_env.load(MARCH)
+    new = read_tables(load_env)
     number, finished = 0, False
     while not finished:
         shutil.rmtree(folder)
         shutil.copytree(kept, folder)
-        killer["left"] = number
+        killer["remaining"] = number
         try:
             lake.unload(MARCH)
             finished = True
         except _KilledError:
             pass
-        killer["left"] = 10**9
+        killer["remaining"] = 10**9
         found = lake.contents()
         assert found in (old, new), number
-        for name in found:  # whoever reads folders may see both for a moment, and never misses any
-            assert _holds(lake.listed(name), found[name]), (number, name)
-        lake.unload(APRIL)  # which has nothing to do with the month that changed
+        for name in found:  # an engine that reads folders may see both for a while, but never misses rows
+            assert _holds(lake.rows_in_folders(name), found[name]), (number, name)
+        lake.unload(APRIL)  # another month than the changed one
         assert lake.contents()[FACTS] == found[FACTS]
-        assert {name: lake.listed(name) for name in found} == lake.contents()
-        assert lake.left() == []
+        assert {name: lake.rows_in_folders(name) for name in found} == lake.contents()
+        assert lake.unpublished_keys() == []
         number += 1
     assert number > 15
     assert lake.contents() == new
@@ -374,172 +387,177 @@ def _holds(rows: list[Any], wanted: list[Any]) -> bool:
     return set(map(repr, wanted)) <= set(map(repr, rows))
 
 
-@pytest.mark.parametrize("known", [True, False])
-def test_an_answer_that_is_lost_on_its_way_is_no_failure_of_what_was_written(
-    duck_lake: Lake, monkeypatch: pytest.MonkeyPatch, known: bool
+@pytest.mark.parametrize("is_retried", [True, False])
+def test_a_lost_response_does_not_fail_an_unload_that_was_written(
+    duckdb_lake: Lake, monkeypatch: pytest.MonkeyPatch, is_retried: bool
 ) -> None:
-    loaded(duck_lake.world)
+    load_months(duckdb_lake.load_env)
     create = LakeStore.create
     calls: list[str] = []
 
-    def deaf(place: LakeStore, key: str, content: bytes) -> bool:
+    def unresponsive(store: LakeStore, key: str, content: bytes) -> bool:
         calls.append(key)
-        written = create(place, key, content)
+        written = create(store, key, content)
         if len(calls) < 2:
             return written
-        if known:  # as when the library sends it again by itself, and finds it there
+        if is_retried:  # as if the client library had repeated the request and found the object
             return False
         raise LakeError("no answer")
 
-    monkeypatch.setattr(LakeStore, "create", deaf)
-    duck_lake.unload()
-    assert duck_lake.contents() == standing(duck_lake.world)
+    monkeypatch.setattr(LakeStore, "create", unresponsive)
+    duckdb_lake.unload()
+    assert duckdb_lake.contents() == read_tables(duckdb_lake.load_env)
     assert len(calls) == 2
 
 
-def test_a_lake_that_refuses_a_move_is_as_it_was(duck_lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded(duck_lake.world)
-    duck_lake.unload()
-    before = duck_lake.keys()
+def test_a_refused_move_leaves_the_lake_unchanged(duckdb_lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    load_months(duckdb_lake.load_env)
+    duckdb_lake.unload()
+    before = duckdb_lake.keys()
     move = LakeStore.move
 
-    def refusing(place: LakeStore, source: str, target: str) -> bool:
+    def refusing(store: LakeStore, source: str, target: str) -> bool:
         if "month=5" in source:
             raise LakeError(f"cannot write {target}")
-        return move(place, source, target)
+        return move(store, source, target)
 
     monkeypatch.setattr(LakeStore, "move", refusing)
     with pytest.raises(LakeError, match="cannot write"):
-        duck_lake.unload()
-    assert duck_lake.keys() == before
+        duckdb_lake.unload()
+    assert duckdb_lake.keys() == before
 
 
-def test_an_unload_that_another_one_took_for_dead_changes_nothing(duck_lake: Lake) -> None:
-    loaded(duck_lake.world)
+def test_an_unload_that_lost_the_write_lock_changes_nothing(duckdb_lake: Lake) -> None:
+    load_months(duckdb_lake.load_env)
     inner: list[str] = []
 
     def meanwhile(message: str) -> None:
         if message == FACTS and not inner:
-            inner.append(duck_lake.unload(APRIL).run)
+            inner.append(duckdb_lake.unload(APRIL).run)
 
-    with pytest.raises(LakeError, match="another run began to write after this one and takes its place"):
-        duck_lake.unload(progress=meanwhile)
-    assert duck_lake.folders(FACTS) == [f"{FACTS}/year=2021/month=4"]
-    assert [key for key in sorted(duck_lake.keys()) if inner[0] not in key] == []
-    assert duck_lake.left() == []
+    with pytest.raises(
+        LakeError, match="another run started to write after this one and now holds the write lock"
+    ):
+        duckdb_lake.unload(progress=meanwhile)
+    assert duckdb_lake.folders(FACTS) == [f"{FACTS}/year=2021/month=4"]
+    assert [key for key in sorted(duckdb_lake.keys()) if inner[0] not in key] == []
+    assert duckdb_lake.unpublished_keys() == []
 
 
-def test_a_later_unload_has_a_later_name_whatever_the_clock_says() -> None:
+def test_a_later_run_has_a_later_id_even_if_clocks_disagree() -> None:
     ahead = "29990101T000000000000-0123abcd"
-    assert new_run([f"users/{ahead}-data_0.parquet"]) > ahead
-    assert new_run([f"_unload/{ahead}/begun", "users/x.parquet"]) > ahead
-    assert new_run([]) < ahead
+    assert new_run_id([f"users/{ahead}-data_0.parquet"]) > ahead
+    assert new_run_id([f"_unload/{ahead}/started", "users/x.parquet"]) > ahead
+    assert new_run_id([]) < ahead
 
 
-# What is refused
+# Errors
 
 
-def test_a_lake_that_cannot_be_written_is_one_clear_line(duck_lake: Lake, tmp_path: Path) -> None:
-    loaded(duck_lake.world)
+def test_a_lake_that_cannot_be_written_is_reported_in_one_line(duckdb_lake: Lake, tmp_path: Path) -> None:
+    load_months(duckdb_lake.load_env)
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(
-        LakeError, match=r"cannot make .*file/scx.* \(SCX_LAKE_URL or --lake\): Not a directory"
+        LakeError, match=r"cannot create .*file/scx.* \(SCX_LAKE_URL or --lake\): Not a directory"
     ) as caught:
-        Lake((tmp_path / "file").as_uri(), duck_lake.world, tmp_path).unload()
+        Lake((tmp_path / "file").as_uri(), duckdb_lake.load_env, tmp_path).unload()
     assert "\n" not in str(caught.value)
 
 
-def test_a_bucket_that_is_not_there_is_one_clear_line(
-    duck_lake: Lake, s3_bucket: str, tmp_path: Path
-) -> None:
-    loaded(duck_lake.world)
+def test_a_missing_bucket_is_reported_in_one_line(duckdb_lake: Lake, s3_bucket: str, tmp_path: Path) -> None:
+    load_months(duckdb_lake.load_env)
     with pytest.raises(LakeError, match=r"s3://scx-not-there/x/scx/.*\(SCX_LAKE_URL or --lake\): ") as caught:
-        Lake("s3://scx-not-there/x", duck_lake.world, tmp_path).unload()
+        Lake("s3://scx-not-there/x", duckdb_lake.load_env, tmp_path).unload()
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["lake", "ftp://x/y", "s3://", "file://elsewhere/lake"])
-def test_an_address_that_is_no_lake_is_refused(duck_lake: Lake, tmp_path: Path, url: str) -> None:
-    loaded(duck_lake.world)
+def test_an_invalid_lake_url_is_refused(duckdb_lake: Lake, tmp_path: Path, url: str) -> None:
+    load_months(duckdb_lake.load_env)
     with pytest.raises(LakeError, match="write file:///folder or s3://bucket/prefix"):
-        Lake(url, duck_lake.world, tmp_path).unload()
+        Lake(url, duckdb_lake.load_env, tmp_path).unload()
 
 
-def test_a_star_that_was_never_loaded_says_so(lake: Lake, tmp_path: Path) -> None:
+def test_an_unload_of_a_star_that_was_never_loaded_is_refused(lake: Lake, tmp_path: Path) -> None:
     with pytest.raises(WarehouseError, match="is empty: run `scx load`"):
         lake.unload()
-    sensors = sensor_world(tmp_path / "s", lake.world.warehouse_url)
+    sensors = create_sensor_env(tmp_path / "s", lake.load_env.warehouse_url)
     sensors.put_minute("2023-01-05 10:00", readings("2023-01-05 10:00"))
     sensors.january()
     with pytest.raises(
         PipelineError,
-        match="public.staging_cleansed_logs does not stand as it is declared: run `scx load scx` first",
+        match="public.staging_cleansed_logs does not match its declaration: run `scx load scx` first",
     ):
         lake.unload()
     assert lake.keys() == []
 
 
-def test_a_year_that_is_another_s_is_refused(server_url: str, tmp_path: Path) -> None:
+def test_a_year_that_is_not_of_the_event_time_is_refused(server_url: str, tmp_path: Path) -> None:
     odd = edited_star(
         tmp_path, sql={"time": ("EXTRACT(YEAR FROM created_at)", "EXTRACT(YEAR FROM created_at) + 1")}
     )
-    world = folder_world(tmp_path, server_url, odd)
-    loaded(world)
-    lake = Lake(lake_url(server_url, tmp_path), world, tmp_path)
+    load_env = create_load_env(tmp_path, server_url, odd)
+    load_months(load_env)
+    lake = Lake(lake_url(server_url, tmp_path), load_env, tmp_path)
     with pytest.raises(LakeError, match=r"^time: year is not the year of created_at in 10 rows"):
         lake.unload()
     assert lake.keys() == []
 
 
-# How it is read and written
+# Reading and writing
 
 
 @pytest.mark.parametrize("engine", engines.SERVERS)
-def test_all_tables_are_as_one_commit_left_them(
+def test_all_tables_are_unloaded_as_of_one_commit(
     engine: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    world = folder_world(tmp_path, request.getfixturevalue(f"{engine}_url"))
-    loaded(world)
-    before = standing(world)
+    load_env = create_load_env(tmp_path, request.getfixturevalue(f"{engine}_url"))
+    load_months(load_env)
+    before = read_tables(load_env)
 
     def meanwhile(message: str) -> None:
         if message == "projects":
-            world.put("2021/04/a.csv", [job(77, "2021-04-20 10:00:00", project_id=78, user_id=79)])
-            world.load(APRIL)
+            load_env.put("2021/04/a.csv", [job(77, "2021-04-20 10:00:00", project_id=78, user_id=79)])
+            load_env.load(APRIL)
 
-    lake = Lake(lake_url(world.warehouse_url, tmp_path), world, tmp_path)
+    lake = Lake(lake_url(load_env.warehouse_url, tmp_path), load_env, tmp_path)
     lake.unload(progress=meanwhile)
-    assert standing(world) != before
+    assert read_tables(load_env) != before
     assert lake.contents() == before
 
 
-def test_a_connection_that_breaks_in_the_middle_is_one_clear_line(pg: World, tmp_path: Path) -> None:
-    loaded(pg)
+def test_a_closed_connection_is_reported_in_one_line(postgres_env: LoadEnv, tmp_path: Path) -> None:
+    load_months(postgres_env)
 
     def broken(message: str) -> None:
         if message == "time":
-            with psycopg2.connect(pg.warehouse_url) as con, con.cursor() as cursor:
+            with psycopg2.connect(postgres_env.warehouse_url) as con, con.cursor() as cursor:
                 cursor.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                     " WHERE application_name = 'scx_pipeline' AND pid <> pg_backend_pid()"
                 )
 
-    lake = Lake(lake_url("", tmp_path), pg, tmp_path)
+    lake = Lake(lake_url("", tmp_path), postgres_env, tmp_path)
     with pytest.raises(WarehouseError, match=r"terminating connection|closed") as caught:
         lake.unload(progress=broken)
     assert "\n" not in str(caught.value)
     assert lake.keys() == []
 
 
-def test_a_select_that_fails_half_way_is_told_as_the_server_tells_it(pg: World, tmp_path: Path) -> None:
-    loaded(pg)
-    asked = Unload(
+def test_a_failing_select_is_reported_with_the_error_of_the_server(
+    postgres_env: LoadEnv, tmp_path: Path
+) -> None:
+    load_months(postgres_env)
+    request = Unload(
         "SELECT 1 / (5000 - i) AS a FROM generate_series(1, 9000) AS r(i)",
         (Column(name="a", type="integer", description="x"),), (), f"{(tmp_path / 'out').as_uri()}/",
     )  # fmt: skip
-    with pytest.raises(WarehouseError, match=r"division by zero \(SQLSTATE 22012\)"), pg.reading() as session:
+    with (
+        pytest.raises(WarehouseError, match=r"division by zero \(SQLSTATE 22012\)"),
+        postgres_env.open_loaded() as session,
+    ):
         assert isinstance(session, PostgresSession)
-        session.unload(asked)
+        session.unload(request)
 
 
 MANY = (
@@ -553,23 +571,26 @@ MANY_COLUMNS = (
 
 
 @pytest.mark.parametrize("kind", ["varchar(200)", "boolean"])
-def test_files_that_cannot_be_written_end_a_select_that_is_half_sent(
-    pg: World, tmp_path: Path, kind: str
+def test_files_that_cannot_be_written_cancel_the_select(
+    postgres_env: LoadEnv, tmp_path: Path, kind: str
 ) -> None:
-    """Where a folder cannot be made, and where values are not of the type that they are read as."""
-    loaded(pg)
+    """The folder cannot be created, or values are not of the type that they are read as."""
+    load_months(postgres_env)
     (tmp_path / "file").write_text("in the way")
     columns = (MANY_COLUMNS[0], MANY_COLUMNS[1].model_copy(update={"type": kind}))
     url = f"{(tmp_path / ('file' if kind == 'varchar(200)' else 'out')).as_uri()}/x/"
-    with pg.reading() as session, pytest.raises(LakeError, match=r"cannot write file:///") as caught:
+    with (
+        postgres_env.open_loaded() as session,
+        pytest.raises(LakeError, match=r"cannot write file:///") as caught,
+    ):
         session.unload(Unload(MANY, columns, (YEAR, MONTH), url))
     assert "\n" not in str(caught.value)
 
 
-def test_rows_of_postgres_all_come_through_the_pipe(pg: World, tmp_path: Path) -> None:
-    loaded(pg)
+def test_all_rows_of_postgres_are_written(postgres_env: LoadEnv, tmp_path: Path) -> None:
+    load_months(postgres_env)
     url = f"{(tmp_path / 'out').as_uri()}/"
-    with pg.reading() as session:
+    with postgres_env.open_loaded() as session:
         assert session.unload(Unload(MANY, MANY_COLUMNS, (YEAR, MONTH), url)) == 400_000
     files = [str(path) for path in (tmp_path / "out").rglob("*.parquet")]
     with duckdb.connect() as con:

@@ -1,5 +1,7 @@
-"""docs/lake.md is true: it shows the statements as they are printed, and what it gives for pyarrow runs.
-With SCX_GOLDEN set, the statements are written anew. What they show is tested in test_views.py."""
+"""docs/lake.md is correct: it shows the statements as they are printed, and its pyarrow function runs.
+
+With SCX_GOLDEN set, the statements in it are rewritten.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,9 @@ import pytest
 
 from scx_pipeline.lake.format.manifest import DataFile, Manifest
 from scx_pipeline.lake.views.external_tables import athena_table, redshift_table, spark_table
-from scx_pipeline.lake.views.views import MISREAD, view_of
+from scx_pipeline.lake.views.views import UNSAFE_CHARACTERS, duckdb_view
 from scx_pipeline.model.calendar import Month
-from scx_pipeline_tests.support.lake_env import Lake, standing
+from scx_pipeline_tests.support.lake_env import Lake, read_tables
 from scx_pipeline_tests.support.load_env import in_order, scx_star
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "lake.md"
@@ -31,7 +33,7 @@ MANIFEST = Manifest(
     },
 )
 PRINTED = {
-    "duckdb": view_of(STAR, TIME, "/data/lake/scx"),
+    "duckdb": duckdb_view(STAR, TIME, "/data/lake/scx"),
     "athena": athena_table(STAR, TIME, URL, MANIFEST),
     "redshift": redshift_table(STAR, TIME, URL, MANIFEST),
     "spark": spark_table(STAR, TIME, URL),
@@ -43,7 +45,7 @@ def block(name: str) -> re.Pattern[str]:
 
 
 @pytest.mark.parametrize("name", PRINTED)
-def test_statements_are_shown_as_they_are_printed(name: str) -> None:
+def test_the_page_shows_the_statements_as_they_are_printed(name: str) -> None:
     text, wanted = DOCUMENT.read_text("utf-8"), f"{PRINTED[name]}\n"
     if os.environ.get("SCX_GOLDEN"):
         text = block(name).sub(lambda found: found[1] + wanted + found[3], text)
@@ -53,21 +55,23 @@ def test_statements_are_shown_as_they_are_printed(name: str) -> None:
     assert found[2] == wanted
 
 
-def test_the_function_for_pyarrow_reads_what_the_warehouse_holds(any_lake: Lake) -> None:
+def test_the_pyarrow_function_reads_the_rows_of_the_warehouse(any_lake: Lake) -> None:
     found = block("pyarrow").search(DOCUMENT.read_text("utf-8"))
     assert found is not None
-    given: dict[str, Any] = {}
-    exec(found[2], given)
-    for table in any_lake.world.compiled.star.tables:
-        rows = given["read_table"](any_lake.url, any_lake.place.url.rpartition("/")[2], table.name).to_table()
+    namespace: dict[str, Any] = {}
+    exec(found[2], namespace)
+    for table in any_lake.load_env.compiled.star.tables:
+        rows = namespace["read_table"](
+            any_lake.url, any_lake.store.url.rpartition("/")[2], table.name
+        ).to_table()
         columns = rows.select(list(table.column_names)).to_pydict().values()
-        assert in_order(list(zip(*columns, strict=True))) == standing(any_lake.world)[table.name]
+        assert in_order(list(zip(*columns, strict=True))) == read_tables(any_lake.load_env)[table.name]
 
 
-def test_what_a_path_may_not_have_is_named() -> None:
-    assert f"may have no `{MISREAD}`" in DOCUMENT.read_text("utf-8")
+def test_the_page_names_the_characters_that_a_path_must_not_contain() -> None:
+    assert f"must not contain `{UNSAFE_CHARACTERS}`" in DOCUMENT.read_text("utf-8")
 
 
-def test_every_link_leads_somewhere() -> None:
+def test_every_link_of_the_page_exists() -> None:
     for target in re.findall(r"\]\((?!https?://|#)([^)]+)\)", DOCUMENT.read_text("utf-8")):
         assert (DOCUMENT.parent / target).exists(), target

@@ -1,5 +1,7 @@
-"""A Spark for the tests of this folder, or the reason why there is none.
-What is built with it is in the tests."""
+"""A Spark session for the tests of this folder, or the reason why there is none.
+
+Lakes and buckets belong to `support`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scx_pipeline.errors import LakeError
-from scx_pipeline.orchestration.spark.pipes import check_java, find_submit
+from scx_pipeline.orchestration.spark.pipes import check_java, find_spark_submit
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -20,11 +22,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def java() -> None:
-    """Skip where Spark cannot run."""
+    """Skip a test if Spark cannot run."""
     if find_spec("pyspark") is None:
         pytest.skip("needs PySpark: pip install 'scx_pipeline[spark]'")
     try:
-        find_submit()
+        find_spark_submit()
         check_java()
     except LakeError as error:
         pytest.skip(str(error))
@@ -32,7 +34,7 @@ def java() -> None:
 
 @pytest.fixture(scope="session")
 def spark(java: None) -> Iterator[SparkSession]:
-    """A Spark of two cores in this process, for all tests of a file."""
+    """A Spark session with two cores in this process, for all tests of a file."""
     os.environ["PYSPARK_PYTHON"] = sys.executable
     from pyspark.sql import SparkSession
 
@@ -41,7 +43,7 @@ def spark(java: None) -> Iterator[SparkSession]:
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.memory": "1g",
-        # The second compiler would never earn what it takes.
+        # The optimizing compiler costs more time than it saves in short tests.
         "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
     }
     builder = SparkSession.builder.master("local[2]").appName("scx_pipeline_tests")

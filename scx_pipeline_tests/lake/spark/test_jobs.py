@@ -1,5 +1,7 @@
-"""Builds by spark-submit through Dagster: what comes back from them, and what becomes of one that is killed.
-That Spark makes the right rows is in test_maker."""
+"""Builds by spark-submit through Dagster: their results, and what a killed build leaves.
+
+Comparisons of rows do not belong here.
+"""
 
 from __future__ import annotations
 
@@ -11,116 +13,120 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scx_pipeline.orchestration.assets.lake_assets import lake_job_name
-from scx_pipeline.orchestration.runs.execute import RunOutcome, open_runner
+from scx_pipeline.orchestration.execute import RunOutcome, open_runner
+from scx_pipeline.orchestration.jobs import lake_job_name
 from scx_pipeline.orchestration.spark import pipes as jobs
 from scx_pipeline.settings import Settings
 from scx_pipeline_tests.support.lake_contents import contents
-from scx_pipeline_tests.support.lake_loads import Loads, change_sensors, open_loads, put_sensors
+from scx_pipeline_tests.support.lake_loads import LakeLoadEnv, change_sensors, open_lake_load_env, put_sensors
 from scx_pipeline_tests.support.load_env import range_of_keys
-from scx_pipeline_tests.support.load_process import NURSERY, start_nursery
-from scx_pipeline_tests.support.sensor_env import SensorWorld, readings, sensor_world
+from scx_pipeline_tests.support.load_process import FORK_SERVER, start_fork_server
+from scx_pipeline_tests.support.sensor_env import SensorEnv, create_sensor_env, readings
 
-# What a build says when it is there.
-MOMENTS = ("Spark ", "objects, ", "data_sample: made in", "checks in", "putting files in their places")
+# Progress messages at which a run is killed.
+PROGRESS_MESSAGES = ("Spark ", "objects, ", "data_sample: made in", "checks in", "publishing files")
 QUICK = "spark.driver.memory=1g,spark.driver.extraJavaOptions=-XX:TieredStopAtLevel=1"
 
 
 def run(
-    loads: Loads, folder: Path, first: str, last: str, progress: Callable[[str], None] = lambda message: None
+    loads: LakeLoadEnv,
+    folder: Path,
+    first: str,
+    last: str,
+    progress: Callable[[str], None] = lambda message: None,
 ) -> RunOutcome:
-    """A run of the lake's job as `scx lake build` makes it, with Spark."""
+    """Run the lake's job like `scx lake build`, with Spark."""
     settings = Settings(
         home=folder,
-        bucket_url=loads.world.bucket_url,
+        bucket_url=loads.load_env.bucket_url,
         lake_url=loads.lake,
         spark="local",
         spark_master="local[2]",
         spark_conf=QUICK,
     )
-    star = loads.world.compiled.star
+    star = loads.load_env.compiled.star
     with open_runner(
-        loads.world.compiled, settings, progress, lambda span: lake_job_name(star, span)
+        loads.load_env.compiled, settings, progress, lambda scope: lake_job_name(star, scope)
     ) as runner:
         return runner(range_of_keys(first, last))
 
 
 def drivers() -> list[psutil.Process]:
-    """What runs the job, of any run."""
+    """Return the driver processes of all runs."""
     return [
         item for item in psutil.process_iter(["cmdline"]) if str(jobs.JOB) in (item.info["cmdline"] or ())
     ]
 
 
 def spark_processes() -> list[psutil.Process]:
-    """The driver, its Java, and its workers; the servers of the tests are no part of it."""
-    ours = {process.pid for process in psutil.Process().children(recursive=True)}
-    submitted = [process for process in drivers() if process.pid in ours]
+    """Return the driver, its Java process, and its workers, without the test servers."""
+    children = {process.pid for process in psutil.Process().children(recursive=True)}
+    submitted = [process for process in drivers() if process.pid in children]
     assert submitted
-    return [*submitted, *(below for process in submitted for below in process.children(recursive=True))]
+    return [*submitted, *(child for process in submitted for child in process.children(recursive=True))]
 
 
-def test_a_driver_killed_at_any_moment_leaves_the_old_months_and_the_next_run_converges(
+def test_a_driver_killed_at_any_step_leaves_the_old_months_and_the_next_run_converges(
     java: None, tmp_path: Path
 ) -> None:
-    """The dagster run tells it in one line."""
-    loads = open_loads("sensor_readings", tmp_path)
-    put_sensors(loads.world)
+    """The Dagster run reports it in one line."""
+    loads = open_lake_load_env("sensor_readings", tmp_path)
+    put_sensors(loads.load_env)
     loads.build()
     old = contents(loads)
-    change_sensors(loads.world)
-    for moment in MOMENTS:
+    change_sensors(loads.load_env)
+    for kill_at in PROGRESS_MESSAGES:
 
-        def kill(message: str, moment: str = moment) -> None:
-            if moment in message:
+        def kill(message: str, kill_at: str = kill_at) -> None:
+            if kill_at in message:
                 for process in spark_processes():
                     process.kill()
 
         outcome = run(loads, tmp_path, "2023-01", "2023-03", kill)
         found = contents(loads)
-        if outcome.success:  # it was through before the news of it was here
-            assert moment == MOMENTS[-1]
+        if outcome.success:  # it ended before its message arrived
+            assert kill_at == PROGRESS_MESSAGES[-1]
         else:
-            assert "the Spark job ended without an answer" in str(outcome.error), moment
+            assert "the Spark job ended without an answer" in str(outcome.error), kill_at
             assert "\n" not in str(outcome.error)
-            assert found == old or moment == MOMENTS[-1], moment
-    loads.build()  # by the other engine, as any may come next
-    fresh = Loads(loads.world, f"{loads.lake}-fresh")
+            assert found == old or kill_at == PROGRESS_MESSAGES[-1], kill_at
+    loads.build()  # with the other engine, because any engine may be next
+    fresh = LakeLoadEnv(loads.load_env, f"{loads.lake}-fresh")
     fresh.build()
     assert contents(loads) == contents(fresh) != old
-    assert not loads.place.list("_writing/")
+    assert not loads.store.list("_writing/")
 
 
-def elsewhere(environment: dict[str, str], folder: str, moment: str) -> None:
-    """A run in a process of its own, which dies at the moment, and leaves the driver behind."""
+def run_and_die(environment: dict[str, str], folder: str, kill_at: str) -> None:
+    """Run a build in a process of its own that is killed at a message, so that the driver survives it."""
     os.environ.clear()
     os.environ.update(environment)
 
-    def say(message: str) -> None:
-        if moment in message:
+    def progress(message: str) -> None:
+        if kill_at in message:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    loads = Loads(sensor_world(Path(folder)), (Path(folder) / "lake").as_uri())
-    run(loads, Path(folder), "2023-01", "2023-03", say)
+    loads = LakeLoadEnv(create_sensor_env(Path(folder)), (Path(folder) / "lake").as_uri())
+    run(loads, Path(folder), "2023-01", "2023-03", progress)
 
 
-def test_a_driver_that_outlives_its_killed_run_cannot_undo_what_the_next_run_has_published(
+def test_a_driver_that_survives_its_killed_run_cannot_overwrite_the_next_run(
     java: None, tmp_path: Path
 ) -> None:
-    loads = open_loads("sensor_readings", tmp_path)
-    put_sensors(loads.world)
+    loads = open_lake_load_env("sensor_readings", tmp_path)
+    put_sensors(loads.load_env)
     loads.build()
-    start_nursery()
-    process = NURSERY.Process(target=elsewhere, args=(dict(os.environ), str(tmp_path), "data_sample: "))
+    start_fork_server()
+    process = FORK_SERVER.Process(target=run_and_die, args=(dict(os.environ), str(tmp_path), "data_sample: "))
     process.start()
     process.join(120)
     assert process.exitcode == -signal.SIGKILL
-    left = drivers()
-    assert left
-    change_sensors(loads.world)
+    survivors = drivers()
+    assert survivors
+    change_sensors(loads.load_env)
     loads.build()
     new = contents(loads)
-    psutil.wait_procs(left, timeout=90)
+    psutil.wait_procs(survivors, timeout=90)
     assert contents(loads) == new
     assert loads.build() == []
 
@@ -128,34 +134,34 @@ def test_a_driver_that_outlives_its_killed_run_cannot_undo_what_the_next_run_has
 def test_a_bucket_and_a_lake_in_s3_are_read_and_written_by_the_workers(
     java: None, s3_bucket: str, tmp_path: Path
 ) -> None:
-    world = SensorWorld(f"{s3_bucket}/logs", f"duckdb://{tmp_path}/dev.duckdb")
-    put_sensors(world)
-    loads = Loads(world, f"{s3_bucket}/lake")
-    told: list[str] = []
-    outcome = run(loads, tmp_path, "2023-01", "2023-02", told.append)
+    load_env = SensorEnv(f"{s3_bucket}/logs", f"duckdb://{tmp_path}/dev.duckdb")
+    put_sensors(load_env)
+    loads = LakeLoadEnv(load_env, f"{s3_bucket}/lake")
+    messages: list[str] = []
+    outcome = run(loads, tmp_path, "2023-01", "2023-02", messages.append)
     assert outcome.success, outcome.error
     assert outcome.rows["data_sample"] == {"2023-01": 5, "2023-02": 1}
     assert {check["name"] for check in outcome.checks if not check["passed"]} == {
         "rows_per_file",
         "files_per_day",
     }
-    assert [line for line in told if line.startswith("Spark 4")]
-    assert [line for line in told if "checks in" in line]
-    files = [item.key for item in loads.manifest.of("data_sample")]
+    assert [line for line in messages if line.startswith("Spark 4")]
+    assert [line for line in messages if "checks in" in line]
+    files = [item.key for item in loads.manifest.select_files("data_sample")]
     assert {key.rpartition("/")[0] for key in files} == {
         "data_sample/year=2023/month=1",
         "data_sample/year=2023/month=2",
     }
     loads.load()
-    assert len(world.table("data_sample")) == 6
+    assert len(load_env.table("data_sample")) == 6
 
 
-def test_a_check_that_fails_is_recorded_with_what_it_found(java: None, tmp_path: Path) -> None:
-    loads = open_loads("sensor_readings", tmp_path)
-    assert isinstance(loads.world, SensorWorld)
+def test_a_failed_check_is_recorded_with_its_result(java: None, tmp_path: Path) -> None:
+    loads = open_lake_load_env("sensor_readings", tmp_path)
+    assert isinstance(loads.load_env, SensorEnv)
     late = readings("2023-01-05 10:00")
     late = late.set_column(4, "product_expire", late.column("create_at"))
-    loads.world.put_minute("2023-01-05 10:00", late)
+    loads.load_env.put_minute("2023-01-05 10:00", late)
     outcome = run(loads, tmp_path, "2023-01", "2023-01")
     assert not outcome.success
     assert "days_after_product_expire on data_sample" in str(outcome.error)
@@ -166,31 +172,33 @@ def test_a_check_that_fails_is_recorded_with_what_it_found(java: None, tmp_path:
     assert loads.manifest.months == {}
 
 
-# What is absent
+# Missing software
 
 
-def test_without_spark_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_without_spark_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("SPARK_HOME", raising=False)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(jobs.LakeError, match=r"pip install 'scx_pipeline\[spark\]', or set SPARK_HOME"):
-        jobs.find_submit()
+        jobs.find_spark_submit()
 
 
-def test_without_java_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_without_java_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("JAVA_HOME", raising=False)
     with pytest.raises(
-        jobs.LakeError, match="needs Java, and none is found by the PATH: install Java 17 or newer"
+        jobs.LakeError, match="needs Java, and none was found by the PATH: install Java 17 or newer"
     ):
         jobs.check_java()
 
 
-def test_a_java_that_is_too_old_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_java_that_is_too_old_is_named_in_the_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "bin").mkdir()
     java = tmp_path / "bin" / "java"
     java.write_text("#!/bin/sh\necho 'openjdk version \"1.8.0_392\"' >&2\n")
     java.chmod(0o755)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
-    with pytest.raises(jobs.LakeError, match=r"needs Java 17 or newer, and .*/bin/java is Java 8"):
+    with pytest.raises(jobs.LakeError, match=r"needs Java 17 or newer, but .*/bin/java is Java 8"):
         jobs.check_java()

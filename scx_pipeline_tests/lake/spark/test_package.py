@@ -1,5 +1,7 @@
-"""The archive of a job on EMR: what decides what is in it, and what is said where it cannot be made. No index is asked.
-The archive itself is looked into in spark/packaged; the command, in cli/test_lake_package.py."""
+"""The archive of a job on EMR: what determines its contents, and errors while it is built.
+
+No package index is used here.
+"""
 
 from __future__ import annotations
 
@@ -11,48 +13,58 @@ import pytest
 
 from scx_pipeline.errors import LakeError
 from scx_pipeline.lake.spark import package
-from scx_pipeline.lake.spark.package import Target, digest, make_archive, pinned, reason_of_pip
+from scx_pipeline.lake.spark.package import (
+    WorkerPlatform,
+    build_archive,
+    digest,
+    find_pip_reason,
+    pin_packages,
+)
 
 
 @pytest.fixture
-def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Archives that are asked for, with one small file in the place of packages."""
-    asked: list[str] = []
+def downloads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The requested downloads, each replaced by one small file instead of the packages."""
+    requests: list[str] = []
 
-    def fetch(packages: list[str], target: Target, folder: Path) -> None:
-        asked.append(f"{target}: {len(packages)}")
+    def download(packages: list[str], target: WorkerPlatform, folder: Path) -> None:
+        requests.append(f"{target}: {len(packages)}")
         (folder / "one.py").write_text("one = 1\n")
 
-    monkeypatch.setattr(package, "_fetch", fetch)
-    return asked
+    monkeypatch.setattr(package, "_download", download)
+    return requests
 
 
-def test_the_same_files_give_the_same_bytes(fetched: list[str], tmp_path: Path) -> None:
+def test_the_same_files_give_the_same_bytes(downloads: list[str], tmp_path: Path) -> None:
     files = [tmp_path / name for name in ("a.tar.gz", "b.tar.gz")]
     for file in files:
-        make_archive(Target(), file)
+        build_archive(WorkerPlatform(), file)
     assert files[0].read_bytes() == files[1].read_bytes()
     assert sorted(tmp_path.iterdir()) == files
 
 
-def test_another_python_processor_package_or_file_is_another_archive(
+def test_python_processor_packages_and_files_determine_the_archive(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    versions = [digest(Target()), digest(Target("3.12")), digest(Target(architecture="arm64"))]
-    assert digest(Target()) == versions[0]
+    versions = [
+        digest(WorkerPlatform()),
+        digest(WorkerPlatform("3.12")),
+        digest(WorkerPlatform(architecture="arm64")),
+    ]
+    assert digest(WorkerPlatform()) == versions[0]
     with monkeypatch.context() as patch:
-        patch.setattr(package, "pinned", lambda target: ["duckdb==1"])
-        versions.append(digest(Target()))
+        patch.setattr(package, "pin_packages", lambda target: ["duckdb==1"])
+        versions.append(digest(WorkerPlatform()))
     with monkeypatch.context() as patch:
         (tmp_path / "more.sql").write_text("SELECT 1")
-        patch.setattr(package, "own_files", lambda: [tmp_path / "more.sql"])
+        patch.setattr(package, "project_files", lambda: [tmp_path / "more.sql"])
         patch.setattr(package, "PACKAGE", tmp_path)
-        versions.append(digest(Target()))
+        versions.append(digest(WorkerPlatform()))
     assert len(set(versions)) == len(versions)
 
 
-def test_packages_are_those_that_are_imported_and_what_they_need() -> None:
-    found = {line.partition("==")[0]: line.partition("==")[2] for line in pinned(Target())}
+def test_packages_include_the_requirements_of_imported_packages() -> None:
+    found = {line.partition("==")[0]: line.partition("==")[2] for line in pin_packages(WorkerPlatform())}
     assert {"duckdb", "botocore", "pydantic-core", "s3transfer", "typing-extensions", "pyyaml"} <= set(found)
     assert not {"dagster", "pyspark", "psycopg2-binary", "matplotlib", "moto"} & set(found)
     from importlib.metadata import version
@@ -60,37 +72,39 @@ def test_packages_are_those_that_are_imported_and_what_they_need() -> None:
     assert found["duckdb"] == version("duckdb")
 
 
-def test_a_package_that_is_not_here_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_that_is_not_installed_is_named_in_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(package, "ROOTS", ("scx-nothing-of-the-kind",))
     with pytest.raises(LakeError, match="the workers need the package scx-nothing-of-the-kind.*pip install"):
-        pinned(Target())
+        pin_packages(WorkerPlatform())
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
-        ("/usr/bin/python: No module named pip", "there is no pip in this Python: python -m ensurepip"),
+        ("/usr/bin/python: No module named pip", "this Python has no pip: run python -m ensurepip"),
         ("WARNING: Retrying after connection broken by 'NewConnectionError'\nERROR: Could not find a version (from versions: none)\nERROR: No matching distribution found for x==1", "the package index cannot be reached"),
-        ("ERROR: Could not find a version\nERROR: No matching distribution found for x==1", "No matching distribution found for x==1: install another version of it here, or take another --python"),
+        ("ERROR: Could not find a version\nERROR: No matching distribution found for x==1", "No matching distribution found for x==1: install another version of it here, or use another --python"),
         ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device\n", "No space left on device"),
         ("", "no reason"),
     ],
 )  # fmt: skip
-def test_what_pip_says_is_one_line_with_what_to_do(text: str, told: str) -> None:
-    assert told in reason_of_pip(text)
-    assert "\n" not in reason_of_pip(text)
+def test_a_pip_error_is_one_line_with_advice(text: str, message: str) -> None:
+    assert message in find_pip_reason(text)
+    assert "\n" not in find_pip_reason(text)
 
 
-def test_without_pip_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_error_without_pip_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(package, "_PIP", (sys.executable, "-S", "-m", "pip"))
     with pytest.raises(
-        LakeError, match="cannot fetch the packages for Python 3.11 on x86_64: there is no pip"
+        LakeError, match="cannot download the packages for Python 3.11 on x86_64: this Python has no pip"
     ):
-        make_archive(Target(), tmp_path / "a.tar.gz")
+        build_archive(WorkerPlatform(), tmp_path / "a.tar.gz")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_a_network_it_is_said_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_error_without_a_network_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, value in {
         "PIP_CONFIG_FILE": os.devnull,
         "PIP_INDEX_URL": "http://127.0.0.1:1/simple",
@@ -100,10 +114,10 @@ def test_without_a_network_it_is_said_so(monkeypatch: pytest.MonkeyPatch, tmp_pa
         "PIP_NO_CACHE_DIR": "1",
     }.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(LakeError, match="the package index cannot be reached: see the network"):
-        make_archive(Target(), tmp_path / "a.tar.gz")
+    with pytest.raises(LakeError, match="the package index cannot be reached: check the network"):
+        build_archive(WorkerPlatform(), tmp_path / "a.tar.gz")
 
 
-def test_where_it_cannot_be_written_is_told(fetched: list[str], tmp_path: Path) -> None:
+def test_an_archive_that_cannot_be_written_is_reported(downloads: list[str], tmp_path: Path) -> None:
     with pytest.raises(LakeError, match=r"cannot write .*/no/a.tar.gz: No such file or directory"):
-        make_archive(Target(), tmp_path / "no" / "a.tar.gz")
+        build_archive(WorkerPlatform(), tmp_path / "no" / "a.tar.gz")

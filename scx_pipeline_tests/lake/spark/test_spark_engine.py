@@ -1,5 +1,7 @@
-"""A lake that Spark made is the lake that DuckDB made, and gives the warehouse that the objects give: table by table.
-Jobs by spark-submit, and what becomes of a killed one, are in test_jobs."""
+"""A lake that Spark builds equals the one that DuckDB builds, and gives the warehouse that the objects give.
+
+Jobs in processes of their own do not belong here.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +13,32 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 import pytest
 
-from scx_pipeline.declarations import compiled_star
+from scx_pipeline.declarations.sql_file import SqlFile
+from scx_pipeline.declarations.sql_validation import compile_select
+from scx_pipeline.declarations.transpiling import generate_sql
 from scx_pipeline.errors import CheckFailedError, LakeError, PipelineError, SourceFileError
 from scx_pipeline.lake.build.builder import LakeBuilder
-from scx_pipeline.lake.format.layout import file_columns, folders_of
-from scx_pipeline.lake.format.parquet_reader import schema_of
+from scx_pipeline.lake.format.layout import file_columns, partition_columns
+from scx_pipeline.lake.format.parquet_reader import arrow_schema
 from scx_pipeline.lake.spark import spark_engine
-from scx_pipeline.lake.spark.spark_engine import SCHEMA, SparkLakeEngine, reason_of
+from scx_pipeline.lake.spark.spark_engine import SCHEMA, SparkLakeEngine
+from scx_pipeline.lake.spark.spark_errors import find_reason
+from scx_pipeline.lake.spark.spark_sql import CAPABILITIES
 from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
-from scx_pipeline.samples.scx.scx_bucket import ScxLogOptions, generate
-from scx_pipeline.warehouse.spark import CAPABILITIES
+from scx_pipeline.samples.scx.plan import ScxLogOptions
+from scx_pipeline.samples.scx.scx_bucket import generate
 from scx_pipeline_tests.cases.test_dialects import BY_ROW, COLUMNS, OF_ALL_ROWS, ROWS
 from scx_pipeline_tests.support.lake_contents import contents, counts
-from scx_pipeline_tests.support.lake_loads import STARS, Loads, open_loads, published, standing
-from scx_pipeline_tests.support.load_env import Row, folder_world, in_order, job, scx_star
-from scx_pipeline_tests.support.music_env import MusicWorld
+from scx_pipeline_tests.support.lake_loads import (
+    STARS,
+    LakeLoadEnv,
+    open_lake_load_env,
+    read_all_tables,
+    without_history,
+)
+from scx_pipeline_tests.support.load_env import Row, create_load_env, in_order, job, scx_star
+from scx_pipeline_tests.support.music_env import MusicEnv
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -35,56 +47,60 @@ MUSIC = Path(__file__).parents[4] / "shared" / "data" / "music"
 
 
 @dataclass
-class SparkLoads(Loads):
-    """As `Loads`, with a lake that Spark builds."""
+class SparkLoadEnv(LakeLoadEnv):
+    """A bucket, a lake that Spark builds, and a warehouse."""
 
     spark: SparkSession | None = None
 
     def builder(self) -> LakeBuilder:
         assert self.spark is not None
-        engine = SparkLakeEngine(self.spark, self.world.limits)
-        return LakeBuilder(self.world.compiled, self.world.bucket, self.place, engine, lambda message: None)
+        engine = SparkLakeEngine(self.spark, self.load_env.limits)
+        return LakeBuilder(
+            self.load_env.compiled, self.load_env.bucket, self.store, engine, lambda message: None
+        )
 
     def _due_in_lake(self) -> list[LoadScope]:
-        """All months that are due at once, and those between: a build takes Spark longer than a month does."""
-        months = [month for span in super()._due_in_lake() if span for month in span]
+        """Return one range with all due months: for Spark, one build costs more than a month."""
+        months = [month for scope in super()._due_in_lake() if scope for month in scope]
         return [MonthRange(min(months), max(months))] if months else super()._due_in_lake()
 
 
-def both(loads: Loads, spark: SparkSession) -> SparkLoads:
-    """The same bucket with a lake that Spark builds, and a warehouse that is loaded from it."""
+def with_spark_lake(loads: LakeLoadEnv, spark: SparkSession) -> SparkLoadEnv:
+    """Return an environment over the same bucket with a lake that Spark builds and a warehouse loaded from it."""
     folder = Path(loads.lake.removeprefix("file://")).parent / "spark"
     folder.mkdir()
-    kind = type(loads.world)
-    world = kind(loads.world.bucket_url, f"duckdb://{folder}/dev.duckdb", loads.world.compiled)
-    return SparkLoads(world, (folder / "lake").as_uri(), spark)
+    kind = type(loads.load_env)
+    load_env = kind(loads.load_env.bucket_url, f"duckdb://{folder}/dev.duckdb", loads.load_env.compiled)
+    return SparkLoadEnv(load_env, (folder / "lake").as_uri(), spark)
 
 
-def assert_same(made: SparkLoads, loads: Loads) -> None:
-    """The lakes hold the same, and a warehouse that is loaded from Spark's what one has that is loaded from the objects."""
-    assert made.build()
+def assert_same(by_spark: SparkLoadEnv, loads: LakeLoadEnv) -> None:
+    """Compare the lakes, and the warehouse loaded from Spark's lake with one loaded from the objects."""
+    assert by_spark.build()
     loads.build()
-    found, wanted = contents(made), contents(loads)
+    found, wanted = contents(by_spark), contents(loads)
     for name in wanted:
         assert found[name] == wanted[name], name
-    assert counts(made) == counts(loads)
-    assert made.manifest.shapes == loads.manifest.shapes
+    assert counts(by_spark) == counts(loads)
+    assert by_spark.manifest.schemas == loads.manifest.schemas
     loads.load_raw()
-    made.load()
-    assert published(standing(made.world)) == published(standing(loads.world))
+    by_spark.load()
+    assert without_history(read_all_tables(by_spark.load_env)) == without_history(
+        read_all_tables(loads.load_env)
+    )
 
 
-def assert_files_are_as_declared(made: SparkLoads) -> None:
-    """In folders as declared, of the declared columns, in one row group with statistics."""
-    place = made.place
-    for table in made.world.compiled.star.tables:
-        for item in made.manifest.of(table.name):
+def assert_files_are_as_declared(loads: SparkLoadEnv) -> None:
+    """Check folders and columns against the declaration, and that files have one row group with statistics."""
+    store = loads.store
+    for table in loads.load_env.compiled.star.tables:
+        for item in loads.manifest.select_files(table.name):
             assert [part.split("=")[0] for part in item.key.split("/")[1:-1]] == [
-                column.name for column in folders_of(table)
+                column.name for column in partition_columns(table)
             ]
-            assert place.folder is not None
-            with pq.ParquetFile(place.folder / item.key) as file:
-                assert file.schema_arrow.remove_metadata() == schema_of(file_columns(table))
+            assert store.folder is not None
+            with pq.ParquetFile(store.folder / item.key) as file:
+                assert file.schema_arrow.remove_metadata() == arrow_schema(file_columns(table))
                 assert file.metadata.num_row_groups == 1
                 group = file.metadata.row_group(0)
                 assert all(group.column(index).statistics is not None for index in range(group.num_columns))
@@ -92,112 +108,114 @@ def assert_files_are_as_declared(made: SparkLoads) -> None:
 
 
 @pytest.mark.parametrize("star", STARS)
-def test_every_table_is_as_duckdb_makes_it_and_as_the_objects_make_it(
+def test_every_table_equals_that_of_duckdb_and_of_a_load_from_the_objects(
     spark: SparkSession, star: str, tmp_path: Path
 ) -> None:
-    loads = open_loads(star, tmp_path)
-    made = both(loads, spark)
+    loads = open_lake_load_env(star, tmp_path)
+    by_spark = with_spark_lake(loads, spark)
     for change in STARS[star][1:]:
-        change(loads.world)
-        assert_same(made, loads)
-        assert_files_are_as_declared(made)
+        change(loads.load_env)
+        assert_same(by_spark, loads)
+        assert_files_are_as_declared(by_spark)
 
 
-def test_generated_logs_with_bad_late_and_doubled_rows_give_the_same(
+def test_generated_logs_with_invalid_late_and_duplicate_rows_give_the_same_lake(
     spark: SparkSession, tmp_path: Path
 ) -> None:
-    world = folder_world(tmp_path)
-    generate(ScxLogOptions("2021-04", 3, 3000, 7, "both", "gzip", 20, 50, 30), world.bucket.store)
-    loads = Loads(world, (tmp_path / "lake").as_uri())
-    assert_same(both(loads, spark), loads)
+    load_env = create_load_env(tmp_path)
+    generate(ScxLogOptions("2021-04", 3, 3000, 7, "both", "gzip", 20, 50, 30), load_env.bucket.store)
+    loads = LakeLoadEnv(load_env, (tmp_path / "lake").as_uri())
+    assert_same(with_spark_lake(loads, spark), loads)
 
 
 @pytest.mark.skipif(
     not MUSIC.is_dir(), reason="needs the public music data, which is not part of the project"
 )
-def test_the_public_music_data_gives_the_known_numbers_and_the_same_rows(
+def test_the_public_music_data_gives_the_known_row_counts_and_the_same_lake(
     spark: SparkSession, tmp_path: Path
 ) -> None:
-    world = MusicWorld(MUSIC.as_uri(), f"duckdb://{tmp_path}/dev.duckdb")
-    loads = Loads(world, (tmp_path / "lake").as_uri())
-    made = both(loads, spark)
-    assert_same(made, loads)
-    found = {name: len(rows) for name, rows in contents(made).items() if not name.startswith("_")}
+    load_env = MusicEnv(MUSIC.as_uri(), f"duckdb://{tmp_path}/dev.duckdb")
+    loads = LakeLoadEnv(load_env, (tmp_path / "lake").as_uri())
+    by_spark = with_spark_lake(loads, spark)
+    assert_same(by_spark, loads)
+    found = {name: len(rows) for name, rows in contents(by_spark).items() if not name.startswith("_")}
     assert found == {
         "staging_events": 8056, "staging_songs": 71, "songplays": 6820, "users": 96, "songs": 71, "artists": 69, "time": 6813,
     }  # fmt: skip
-    assert sum(row[4] is not None for row in contents(made)["songplays"]) == 1
+    assert sum(row[4] is not None for row in contents(by_spark)["songplays"]) == 1
 
 
 # Files
 
 
 @pytest.fixture
-def jobs(tmp_path: Path, spark: SparkSession) -> SparkLoads:
-    """Jobs in March, April and June, and a lake of them that DuckDB has built: it is the same lake."""
-    made = both(open_loads("scx", tmp_path), spark)
-    STARS["scx"][1](made.world)
-    Loads(made.world, made.lake).build()
-    return made
+def jobs(tmp_path: Path, spark: SparkSession) -> SparkLoadEnv:
+    """Jobs in March, April and June, and a lake of them, which DuckDB has built because that is faster."""
+    env = with_spark_lake(open_lake_load_env("scx", tmp_path), spark)
+    STARS["scx"][1](env.load_env)
+    LakeLoadEnv(env.load_env, env.lake).build()
+    return env
 
 
-def test_a_large_month_is_cut_into_files_by_spark_too(
-    jobs: SparkLoads, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_spark_splits_a_large_month_into_files(jobs: SparkLoadEnv, monkeypatch: pytest.MonkeyPatch) -> None:
     before = contents(jobs)
-    monkeypatch.setattr(spark_engine, "FILE_ROWS", 10)
+    monkeypatch.setattr(spark_engine, "MAX_FILE_ROWS", 10)
     jobs.builder().load(MonthRange(Month(2021, 2), Month(2021, 6)))
     assert contents(jobs) == before
-    files = [item for item in jobs.manifest.of("staging_cleansed_logs") if item.month == Month(2021, 3)]
+    files = [
+        item for item in jobs.manifest.select_files("staging_cleansed_logs") if item.month == Month(2021, 3)
+    ]
     assert len(files) > 1
     assert max(item.rows for item in files) < sum(item.rows for item in files)
 
 
-def test_spark_itself_reads_what_the_folders_hold(jobs: SparkLoads, spark: SparkSession) -> None:
-    assert jobs.place.folder is not None
-    for table in jobs.world.compiled.star.tables:
-        frame = spark.read.parquet(str(jobs.place.folder / table.name)).select(*table.column_names)
+def test_spark_reads_the_folders_of_the_lake(jobs: SparkLoadEnv, spark: SparkSession) -> None:
+    assert jobs.store.folder is not None
+    for table in jobs.load_env.compiled.star.tables:
+        frame = spark.read.parquet(str(jobs.store.folder / table.name)).select(*table.column_names)
         found = in_order([tuple(row) for row in frame.collect()])
         assert found == contents(jobs)[table.name]
 
 
-# What goes wrong
+# Errors
 
 
-def test_a_file_that_cannot_be_read_is_one_line_and_the_lake_is_as_it_was(jobs: SparkLoads) -> None:
+def test_a_file_that_cannot_be_read_is_reported_in_one_line_and_the_lake_is_unchanged(
+    jobs: SparkLoadEnv,
+) -> None:
     before = contents(jobs)
-    jobs.world.put("2021/04/b.csv", b"job_id,job_id\n1,2\n")
+    jobs.load_env.put("2021/04/b.csv", b"job_id,job_id\n1,2\n")
     with pytest.raises(SourceFileError, match=r"auto_classify_jobs/2021/04/b.csv.*job_id") as caught:
         jobs.build()
     assert "\n" not in str(caught.value)
     assert contents(jobs) == before
 
 
-def test_a_check_that_fails_keeps_the_lake_as_it_was_and_tells_every_result(jobs: SparkLoads) -> None:
+def test_a_failed_check_leaves_the_lake_unchanged_and_reports_all_results(jobs: SparkLoadEnv) -> None:
     before = contents(jobs)
-    jobs.world.put("2021/07/a.csv", [job(3, "2021-07-01 10:00:00")])  # a job that stands in March
+    jobs.load_env.put("2021/07/a.csv", [job(3, "2021-07-01 10:00:00")])  # a job of March
     with pytest.raises(
-        CheckFailedError, match="unique_job_id .*job_id 3 stands in 2021-03 and in 2021-07"
+        CheckFailedError, match="unique_job_id .*job_id 3 occurs in 2021-03 and in 2021-07"
     ) as caught:
         jobs.build()
     assert isinstance(caught.value.report, LoadReport)
     assert contents(jobs) == before
 
 
-def test_spark_s_own_reason_is_one_line_with_what_to_do(spark: SparkSession, jobs: SparkLoads) -> None:
-    engine = SparkLakeEngine(spark, jobs.world.limits)
+def test_an_error_of_spark_is_reported_in_one_line(spark: SparkSession, jobs: SparkLoadEnv) -> None:
+    engine = SparkLakeEngine(spark, jobs.load_env.limits)
     with (
         pytest.raises(
             LakeError, match=r"^Spark: \[TABLE_OR_VIEW_NOT_FOUND\].*; nothing was changed$"
         ) as caught,
-        engine.open(SCHEMA, jobs.place) as maker,
+        engine.open(SCHEMA, jobs.store) as session,
     ):
-        maker.rows("SELECT * FROM nothing_of_ours")
+        session.rows("SELECT * FROM no_such_table")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (
             "x\nJob aborted: ExecutorLostFailure (executor 1 exited)\n at y",
@@ -209,44 +227,48 @@ def test_spark_s_own_reason_is_one_line_with_what_to_do(spark: SparkSession, job
         ("", "no reason"),
     ],
 )
-def test_of_many_lines_the_one_that_says_what_happened_is_told(text: str, told: str) -> None:
-    assert told in reason_of(text)
-    assert "\n" not in reason_of(text)
+def test_the_line_of_an_error_that_says_what_happened_is_reported_with_advice(
+    text: str, message: str
+) -> None:
+    assert message in find_reason(text)
+    assert "\n" not in find_reason(text)
 
 
 # The dialect
 
 
 @pytest.fixture
-def asked(spark: SparkSession, tmp_path: Path) -> Callable[[str], list[Row]]:
-    """What gives the rows of a query in Redshift's dialect, of the three rows that the other engines are asked about."""
-    jobs = both(open_loads("scx", tmp_path), spark)
+def run_query(spark: SparkSession, tmp_path: Path) -> Callable[[str], list[Row]]:
+    """Return a function that runs a query in Redshift's dialect over the three rows that the other engines are tested with."""
+    jobs = with_spark_lake(open_lake_load_env("scx", tmp_path), spark)
     compiled = scx_star()
     moved = replace(compiled, star=compiled.star.model_copy(update={"schema_name": SCHEMA}))
-    columns = [moved.star.staging[0].column(name) for name in COLUMNS]
+    columns = [moved.star.staging_tables[0].column(name) for name in COLUMNS]
 
     def rows(text: str) -> list[Row]:
-        query = compiled_star._compile(compiled_star.SqlFile(tmp_path / "x.sql", text), compiled.star, None)
-        with SparkLakeEngine(spark, jobs.world.limits).open(SCHEMA, jobs.place) as maker:
-            frame = spark.createDataFrame(ROWS, maker.struct(columns))  # type: ignore[attr-defined]
+        query = compile_select(SqlFile(tmp_path / "x.sql", text), compiled.star)
+        with SparkLakeEngine(spark, jobs.load_env.limits).open(SCHEMA, jobs.store) as session:
+            frame = spark.createDataFrame(ROWS, session.struct_type(columns))  # type: ignore[attr-defined]
             frame.createOrReplaceGlobalTempView("staging_cleansed_logs")
-            return maker.rows(compiled_star._generate(query, moved, CAPABILITIES, UNPARTITIONED))
+            return session.rows(
+                generate_sql(query, moved.star, moved.stored_table, CAPABILITIES, UNPARTITIONED)
+            )
 
     return rows
 
 
-def test_values_are_redshifts(asked: Callable[[str], list[Row]]) -> None:
+def test_values_equal_those_of_redshift(run_query: Callable[[str], list[Row]]) -> None:
     def listed(values: Mapping[str, Any]) -> str:
         return ", ".join(f"{value} AS value_{number}" for number, value in enumerate(values))
 
-    [row] = asked(f"SELECT {listed(OF_ALL_ROWS)} FROM staging_cleansed_logs")
+    [row] = run_query(f"SELECT {listed(OF_ALL_ROWS)} FROM staging_cleansed_logs")
     assert dict(zip(OF_ALL_ROWS, row, strict=True)) == OF_ALL_ROWS
-    rows = asked(f"SELECT {listed(BY_ROW)} FROM staging_cleansed_logs ORDER BY job_id")
+    rows = run_query(f"SELECT {listed(BY_ROW)} FROM staging_cleansed_logs ORDER BY job_id")
     found = {value: list(column) for value, column in zip(BY_ROW, zip(*rows, strict=True), strict=True)}
     assert found == BY_ROW
 
 
-def test_what_is_no_error_of_spark_s_stays_what_it_is(spark: SparkSession, jobs: SparkLoads) -> None:
-    engine = SparkLakeEngine(spark, jobs.world.limits)
-    with pytest.raises(PipelineError, match="^mine$"), engine.open(SCHEMA, jobs.place):
+def test_an_error_that_is_not_of_spark_is_not_translated(spark: SparkSession, jobs: SparkLoadEnv) -> None:
+    engine = SparkLakeEngine(spark, jobs.load_env.limits)
+    with pytest.raises(PipelineError, match="^mine$"), engine.open(SCHEMA, jobs.store):
         raise PipelineError("mine")

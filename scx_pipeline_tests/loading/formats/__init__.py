@@ -1,4 +1,4 @@
-"""Whole loads of odd and broken files, format by format, on every engine.
+"""Complete loads of unusual and broken files, format by format, on every engine.
 
 Parsers are tested in the parsing package.
 """

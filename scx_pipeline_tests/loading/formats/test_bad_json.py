@@ -1,5 +1,7 @@
-"""What is wrong with JSON: quarantined with file, line, column and reason, or the file refused; never a silent NULL.
-The rules of single values are tested with `values` and `jsonfile`; what every format has in common is in test_bad_input.py."""
+"""Invalid JSON: rejected with file, line, column and reason, or the file refused; never a silent NULL.
+
+The rules of single values are tested with the parsers.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 
 from scx_pipeline.errors import CheckFailedError, SourceFileError
-from scx_pipeline_tests.support.music_env import EVENTS, SONGS, MusicWorld, event, lines, song
+from scx_pipeline_tests.support.music_env import EVENTS, SONGS, MusicEnv, event, lines, song
 
 DAY = "2018-11-10"
 KEY = f"{EVENTS}2018/11/{DAY}-events.json"
@@ -18,7 +20,7 @@ DEEP = 100_000
 
 
 def text(**values: object) -> str:
-    """A good event's line, but for these values; of a value that is a bare text, the text itself stands there."""
+    """Return a valid event's line, with these values in place of its own."""
     return json.dumps(event(2, 0, f"{DAY} 12:00:00", **values))
 
 
@@ -28,27 +30,27 @@ def raw(field: str, value: str) -> str:
 
 
 QUARANTINED: dict[str, tuple[str, str | None, str]] = {
-    "a truncated line": (text()[:100], None, "is no JSON: Unterminated string starting at character 98"),
-    "an array": ("[1, 2]", None, "is no object"),
-    "a number": ("12", None, "is no object"),
-    "null": ("null", None, "is no object"),
+    "a truncated line": (text()[:100], None, "is not JSON: Unterminated string starting at character 98"),
+    "an array": ("[1, 2]", None, "is not an object"),
+    "a number": ("12", None, "is not an object"),
+    "null": ("null", None, "is not an object"),
     "a lone surrogate": (raw("song", '"\\ud800"'), None, "has half a surrogate pair"),
     "an escaped NUL": (raw("song", '"a\\u0000b"'), "song", "holds a NUL character"),
     "a raw control character": (
         raw("song", '"a\x01b"'),
         None,
-        "is no JSON: Invalid control character at character ",
+        "is not JSON: Invalid control character at character ",
     ),
-    "two objects on a line": (f"{text()} {text()}", None, "is no JSON: Extra data at character "),
+    "two objects on a line": (f"{text()} {text()}", None, "is not JSON: Extra data at character "),
     "a field twice": (text()[:-1] + ', "song": "other"}', None, "has a field twice"),
     "seconds for milliseconds": (
         text(ts=1541850000),
         "ts",
         "1970-01-18 20:17:30 is before the star's first month, 2018-01; in seconds it would be 2018-11-10",
     ),
-    "a word for a moment": (text(ts="noon"), "ts", "'noon' is not a number of milliseconds"),
-    "a moment without a value": (text(ts=None), "ts", "is empty, and must not be"),
-    "a moment as an empty text": (text(ts=""), "ts", "is empty, and must not be"),
+    "a word for a timestamp": (text(ts="noon"), "ts", "'noon' is not a number of milliseconds"),
+    "a timestamp without a value": (text(ts=None), "ts", "is empty, and must not be"),
+    "a timestamp as an empty text": (text(ts=""), "ts", "is empty, and must not be"),
     "an object for a text": (text(song={"title": "Undo"}), "song", """'{"title":"Undo"}' is not a text"""),
     "a number for a text": (text(song=1979), "song", "'1979' is not a text"),
     "a boolean for a text": (text(song=True), "song", "'true' is not a text"),
@@ -74,14 +76,14 @@ QUARANTINED: dict[str, tuple[str, str | None, str]] = {
 }
 
 
-def test_bad_lines_are_quarantined_with_their_places_and_reasons(music: MusicWorld) -> None:
+def test_bad_lines_are_rejected_with_line_and_reason(music_env: MusicEnv) -> None:
     """All of them in one file, each after so many good lines that no limit is reached."""
     written: list[str | dict[str, Any]] = []
     for number, (line, _, _) in enumerate(QUARANTINED.values()):
         written += [event(number + 10, item, f"{DAY} 10:00:00") for item in range(24)] + ["", line]
-    music.put_day(DAY, written)
-    music.load("2018-11")
-    found = music.rows(
+    music_env.put_day(DAY, written)
+    music_env.load("2018-11")
+    found = music_env.rows(
         'SELECT object_key, line, column_name, reason, "raw" FROM scx_pipeline.rejected_rows ORDER BY line'
     )
     for (name, (line, column, reason)), row in zip(QUARANTINED.items(), found, strict=True):
@@ -89,72 +91,72 @@ def test_bad_lines_are_quarantined_with_their_places_and_reasons(music: MusicWor
         assert reason in row[3], name
         assert row[4] == line.replace("\0", "\\0"), name
     bad, good = len(QUARANTINED), 24 * len(QUARANTINED)
-    assert music.table("songplays", "COUNT(*)") == [(good,)]
+    assert music_env.table("songplays", "COUNT(*)") == [(good,)]
     counted = "SELECT rows_read, rows_loaded, rows_rejected FROM scx_pipeline.objects"
-    assert music.rows(counted) == [(good + bad, good, bad)]
+    assert music_env.rows(counted) == [(good + bad, good, bad)]
 
 
-def test_bytes_that_are_no_utf_8_are_quarantined(music: MusicWorld) -> None:
-    music.put_day(DAY, lines(GOOD) + text(song="@").encode().replace(b"@", b"\xff"))
-    music.load("2018-11")
-    [(line, reason)] = music.state("rejected_rows", "line, reason")
+def test_bytes_that_are_not_utf_8_are_rejected(music_env: MusicEnv) -> None:
+    music_env.put_day(DAY, lines(GOOD) + text(song="@").encode().replace(b"@", b"\xff"))
+    music_env.load("2018-11")
+    [(line, reason)] = music_env.state("rejected_rows", "line, reason")
     assert (line, reason) == (41, "is not UTF-8")
 
 
-def test_nesting_of_any_depth_is_read_over_or_quarantined(music: MusicWorld) -> None:
+def test_nesting_of_any_depth_is_ignored_or_rejected(music_env: MusicEnv) -> None:
     deep = "[" * DEEP + "]" * DEEP
-    music.put_day(DAY, [*GOOD, raw("song", deep), text()[:-1] + f', "more": {deep}}}', deep])
-    report = music.load("2018-11")
-    assert music.state("rejected_rows", "line, column_name, reason") == [
+    music_env.put_day(DAY, [*GOOD, raw("song", deep), text()[:-1] + f', "more": {deep}}}', deep])
+    report = music_env.load("2018-11")
+    assert music_env.state("rejected_rows", "line, column_name, reason") == [
         (41, "song", f"'{deep[:80]}' is not a text"),
-        (43, None, "is no object"),
+        (43, None, "is not an object"),
     ]
     assert [check.message for check in report.warnings if check.name == "declared_fields"] == [
         f"'more' is not declared, and was not loaded, in {KEY}"
     ]
 
 
-@pytest.mark.whoever_reads
-def test_a_bad_line_is_found_in_a_large_file_that_threads_share(music: MusicWorld) -> None:
+@pytest.mark.reader_independent
+def test_a_bad_line_is_found_in_a_large_file_that_threads_share(music_env: MusicEnv) -> None:
     many = [json.dumps(event(7, item, f"{DAY} 10:00:00")) for item in range(60_000)]
     many[54_321] = many[54_321][:50]
     many[12_345] = "[]"
-    music.put_day(DAY, ("\r\n".join(many)).encode())
-    music.load("2018-11")
-    assert music.state("rejected_rows", "line") == [(12_346,), (54_322,)]
-    assert music.table("staging_events", "COUNT(*)") == [(59_998,)]
+    music_env.put_day(DAY, ("\r\n".join(many)).encode())
+    music_env.load("2018-11")
+    assert music_env.state("rejected_rows", "line") == [(12_346,), (54_322,)]
+    assert music_env.table("staging_events", "COUNT(*)") == [(59_998,)]
 
 
-def test_lines_may_end_in_any_way_and_begin_with_a_byte_order_mark(music: MusicWorld) -> None:
-    music.put_day(DAY, b"\xef\xbb\xbf" + "\r\n".join(json.dumps(item) for item in GOOD).encode())
-    music.load("2018-11")
-    assert music.table("staging_events", "COUNT(*)") == [(40,)]
-    assert not music.state("rejected_rows")
+def test_lines_may_end_in_any_way_and_begin_with_a_byte_order_mark(music_env: MusicEnv) -> None:
+    music_env.put_day(DAY, b"\xef\xbb\xbf" + "\r\n".join(json.dumps(item) for item in GOOD).encode())
+    music_env.load("2018-11")
+    assert music_env.table("staging_events", "COUNT(*)") == [(40,)]
+    assert not music_env.state("rejected_rows")
 
 
-def test_fields_may_come_in_any_order_and_numbers_as_texts(music: MusicWorld) -> None:
+def test_fields_may_come_in_any_order_and_numbers_as_texts(music_env: MusicEnv) -> None:
     turned = [dict(reversed(item.items())) | {"ts": str(item["ts"]), "status": "200"} for item in GOOD]
-    music.put_day(DAY, turned)
-    report = music.load("2018-11")
-    assert music.table("staging_events", "COUNT(*), MIN(status)") == [(40, 200)]
+    music_env.put_day(DAY, turned)
+    report = music_env.load("2018-11")
+    assert music_env.table("staging_events", "COUNT(*), MIN(status)") == [(40, 200)]
     assert not report.warnings
 
 
-def test_a_field_that_is_not_declared_is_told(music: MusicWorld) -> None:
-    music.put_day(DAY, [*GOOD[:39], GOOD[39] | {"referrer": "x"}])
-    report = music.load("2018-11")
+def test_an_undeclared_field_is_reported(music_env: MusicEnv) -> None:
+    music_env.put_day(DAY, [*GOOD[:39], GOOD[39] | {"referrer": "x"}])
+    report = music_env.load("2018-11")
     assert [(check.name, check.message) for check in report.warnings] == [
         ("declared_fields", f"'referrer' is not declared, and was not loaded, in {KEY}")
     ]
 
 
-def test_a_field_that_was_renamed_is_told(music: MusicWorld) -> None:
+def test_a_renamed_field_is_reported(music_env: MusicEnv) -> None:
     for day in (DAY, "2018-11-11"):
         renamed = [
             {("city" if name == "location" else name): value for name, value in item.items()} for item in GOOD
         ]
-        music.put_day(day, [item | {"sessionId": int(day[-2:])} for item in renamed])
-    report = music.load("2018-11")
+        music_env.put_day(day, [item | {"sessionId": int(day[-2:])} for item in renamed])
+    report = music_env.load("2018-11")
     assert [check.message for check in report.warnings] == [
         f"'city' is not declared, and was not loaded, in 2 files, such as {KEY}; "
         f"no record has 'location' in 2 files, such as {KEY}"
@@ -172,38 +174,40 @@ FILES: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize("case", FILES.values(), ids=FILES)
 def test_a_file_that_cannot_be_read_is_named_and_changes_nothing(
-    music: MusicWorld, case: tuple[bytes, str]
+    music_env: MusicEnv, case: tuple[bytes, str]
 ) -> None:
-    content, told = case
-    music.put_day("2018-11-09", GOOD[:5])
-    music.load("2018-11")
-    before = music.snapshot()
-    music.put_day(DAY, content)
+    content, expected = case
+    music_env.put_day("2018-11-09", GOOD[:5])
+    music_env.load("2018-11")
+    before = music_env.snapshot()
+    music_env.put_day(DAY, content)
     with pytest.raises(SourceFileError) as caught:
-        music.load("2018-11")
+        music_env.load("2018-11")
     assert KEY in str(caught.value)
-    assert told in str(caught.value)
-    assert music.snapshot() == before
+    assert expected in str(caught.value)
+    assert music_env.snapshot() == before
 
 
-def test_too_many_bad_lines_keep_the_month_out(music: MusicWorld) -> None:
-    music.put_day(DAY, [*GOOD, *["[]"] * 3])
-    with pytest.raises(CheckFailedError, match=f"3 of 43 rows were rejected .*{KEY}, line 41: is no object"):
-        music.load("2018-11")
+def test_too_many_bad_lines_keep_the_month_out(music_env: MusicEnv) -> None:
+    music_env.put_day(DAY, [*GOOD, *["[]"] * 3])
+    with pytest.raises(
+        CheckFailedError, match=f"3 of 43 rows were rejected .*{KEY}, line 41: is not an object"
+    ):
+        music_env.load("2018-11")
 
 
 # ------------------------------------------------------------------ documents
 
 DOCUMENTS: dict[str, tuple[bytes, list[tuple[int | None, str | None, str]]]] = {
-    "a truncated document": (b'{"song_id": "SO1", ', [(1, None, "is no JSON: Expecting property name")]),
-    "a text": (b'"SO1"', [(1, None, "is no object")]),
+    "a truncated document": (b'{"song_id": "SO1", ', [(1, None, "is not JSON: Expecting property name")]),
+    "a text": (b'"SO1"', [(1, None, "is not an object")]),
     "an array with a number": (
         b"[\n  %s,\n  12\n]" % json.dumps(song("SO1")).encode(),
-        [(3, None, "is no object")],
+        [(3, None, "is not an object")],
     ),
     "an array that is not closed": (
         b'\n[{"song_id": "SO1"}',
-        [(2, None, "is no JSON: Expecting ',' delimiter")],
+        [(2, None, "is not JSON: Expecting ',' delimiter")],
     ),
     "a pretty-printed one with a word for a year": (
         json.dumps([song("SO1"), song("SO2", year="long ago")], indent=1).encode(),
@@ -217,30 +221,32 @@ DOCUMENTS: dict[str, tuple[bytes, list[tuple[int | None, str | None, str]]]] = {
 }
 
 
-def test_bad_documents_are_quarantined_with_their_places_and_reasons(music: MusicWorld) -> None:
+def test_bad_documents_are_rejected_with_line_and_reason(music_env: MusicEnv) -> None:
     for number in range(200):
-        music.put_song(f"good{number}", song(f"GOOD{number}"))
-    keys = {name: music.put_song(f"bad {name}", content) for name, (content, _) in DOCUMENTS.items()}
-    music.refresh()
-    rows = music.rows(
+        music_env.put_song(f"good{number}", song(f"GOOD{number}"))
+    keys = {name: music_env.put_song(f"bad {name}", content) for name, (content, _) in DOCUMENTS.items()}
+    music_env.refresh()
+    rows = music_env.rows(
         "SELECT object_key, line, column_name, reason FROM scx_pipeline.rejected_rows ORDER BY line"
     )
     for name, (_, expected) in DOCUMENTS.items():
         found = [row[1:] for row in rows if row[0] == keys[name]]
         assert [row[:2] for row in found] == [row[:2] for row in expected], name
-        assert all(told in row[2] for (_, _, told), row in zip(expected, found, strict=True)), found
+        assert all(reason in row[2] for (_, _, reason), row in zip(expected, found, strict=True)), found
     assert len(rows) == sum(len(expected) for _, expected in DOCUMENTS.values())
 
 
-def test_a_document_larger_than_16_mib_is_refused_by_name(music: MusicWorld) -> None:
-    music.put_song("huge", song("SO1", title="x" * (17 << 20)))
+def test_a_document_larger_than_16_mib_is_refused_and_named(music_env: MusicEnv) -> None:
+    music_env.put_song("huge", song("SO1", title="x" * (17 << 20)))
     with pytest.raises(
         SourceFileError, match=f"{SONGS}huge.json: the document is larger than 16 MiB; write its objects"
     ):
-        music.refresh()
+        music_env.refresh()
 
 
-def test_a_damaged_compressed_document_is_refused_by_name(music: MusicWorld) -> None:
-    music.put_key(f"{SONGS}a.json.gz", b"\x1f\x8b\x08\x00 no gzip")
-    with pytest.raises(SourceFileError, match=f"{SONGS}a.json.gz: the compressed file is damaged or cut off"):
-        music.refresh()
+def test_a_damaged_compressed_document_is_refused_and_named(music_env: MusicEnv) -> None:
+    music_env.put_key(f"{SONGS}a.json.gz", b"\x1f\x8b\x08\x00 no gzip")
+    with pytest.raises(
+        SourceFileError, match=f"{SONGS}a.json.gz: the compressed file is damaged or truncated"
+    ):
+        music_env.refresh()

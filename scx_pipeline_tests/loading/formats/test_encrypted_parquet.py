@@ -1,5 +1,7 @@
-"""An encrypted Parquet file, whose key no one gave us, fails the load by its name and changes nothing.
-Other files that cannot be read are in test_parquet.py."""
+"""An encrypted Parquet file without its key fails the load, is named, and changes nothing.
+
+Other unreadable files are tested with Parquet.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +11,13 @@ import duckdb
 import pytest
 
 from scx_pipeline.errors import SourceFileError
-from scx_pipeline_tests.support.sensor_env import SensorWorld, readings, sensor_world
+from scx_pipeline_tests.support.sensor_env import SensorEnv, create_sensor_env, readings
 
 
 @pytest.fixture
-def sensors(tmp_path: Path) -> SensorWorld:
+def sensor_env(tmp_path: Path) -> SensorEnv:
     """A local bucket and a DuckDB file: the parser is the same for all engines."""
-    return sensor_world(tmp_path)
+    return create_sensor_env(tmp_path)
 
 
 def encrypted(folder: Path) -> bytes:
@@ -29,17 +31,17 @@ def encrypted(folder: Path) -> bytes:
     return path.read_bytes()
 
 
-def test_an_encrypted_file_fails_the_load_by_its_name(sensors: SensorWorld, tmp_path: Path) -> None:
-    sensors.put_minute("2023-01-01 00:00", readings("2023-01-01"))
-    sensors.january()
-    before = sensors.snapshot()
+def test_an_encrypted_file_fails_the_load_by_its_name(sensor_env: SensorEnv, tmp_path: Path) -> None:
+    sensor_env.put_minute("2023-01-01 00:00", readings("2023-01-01"))
+    sensor_env.january()
+    before = sensor_env.snapshot()
     content = encrypted(tmp_path)
     assert content.startswith(b"PARE")
-    key = sensors.put_minute("2023-01-01 00:01", content)
+    key = sensor_env.put_minute("2023-01-01 00:01", content)
     with pytest.raises(SourceFileError) as caught:
-        sensors.january()
+        sensor_env.january()
     message = str(caught.value)
-    assert message.startswith(f"{sensors.bucket.uri(key)} cannot be read: ")
+    assert message.startswith(f"{sensor_env.bucket.uri(key)} cannot be read: ")
     assert "encrypt" in message.lower()
     assert "\n" not in message
-    assert sensors.snapshot() == before
+    assert sensor_env.snapshot() == before

@@ -1,5 +1,7 @@
-"""Objects in all their forms: compressed, in other orders of columns, with any key, in a folder or in S3, in thousands.
-What is refused is in test_bad_input.py."""
+"""Objects in all forms: compressed, with other orders of columns, with any key, in a folder or in S3, by the thousand.
+
+Objects that are refused are tested with bad input.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +12,19 @@ from pathlib import Path
 import obstore
 import pytest
 
-from scx_pipeline.samples.scx.scx_bucket import ScxLogOptions, generate
+from scx_pipeline.samples.scx.plan import ScxLogOptions
+from scx_pipeline.samples.scx.scx_bucket import generate
 from scx_pipeline_tests.support.load_env import (
     CONCATENATED,
     FACTS,
     MARCH,
     PREFIX,
+    LoadEnv,
     Row,
-    World,
     columns,
     compress,
+    create_load_env,
     csv_text,
-    folder_world,
     job,
     jobs_of,
 )
@@ -85,36 +88,38 @@ FORMS: dict[str, dict[str, bytes]] = {
 }
 
 
-def rows_of_star(world: World) -> dict[str, list[Row]]:
-    return {table.name: world.table(table.name) for table in world.compiled.star.tables}
+def rows_of_star(load_env: LoadEnv) -> dict[str, list[Row]]:
+    return {table.name: load_env.table(table.name) for table in load_env.compiled.star.tables}
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Row]]:
     """The tables of the same rows in one plain file."""
-    world = folder_world(tmp_path_factory.mktemp("plain"))
-    world.put("2021/03/a.csv", ALL)
-    world.load(MARCH)
-    return rows_of_star(world)
+    load_env = create_load_env(tmp_path_factory.mktemp("plain"))
+    load_env.put("2021/03/a.csv", ALL)
+    load_env.load(MARCH)
+    return rows_of_star(load_env)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_form_of_files_does_not_matter(form: str, duck: World, plain: dict[str, list[Row]]) -> None:
+def test_the_form_of_files_does_not_matter(
+    form: str, duckdb_env: LoadEnv, plain: dict[str, list[Row]]
+) -> None:
     for name, content in FORMS[form].items():
-        duck.put_raw(name, content)
-    report = duck.load(MARCH)
+        duckdb_env.put_raw(name, content)
+    report = duckdb_env.load(MARCH)
     assert (report.read, report.loaded, report.rejected) == (69, 69, 0)
-    assert rows_of_star(duck) == plain
+    assert rows_of_star(duckdb_env) == plain
 
 
-def test_objects_without_rows_are_recorded(world: World) -> None:
+def test_objects_without_rows_are_recorded(load_env: LoadEnv) -> None:
     for name, content in FORMS["nothing in other files"].items():
-        world.put_raw(name, content)
-    world.load(MARCH)
-    names = [key.removeprefix(f"{PREFIX}2021/03/") for (key,) in world.state("objects", "object_key")]
+        load_env.put_raw(name, content)
+    load_env.load(MARCH)
+    names = [key.removeprefix(f"{PREFIX}2021/03/") for (key,) in load_env.state("objects", "object_key")]
     assert names == ["a.csv", "empty.csv", "empty.csv.gz", "header.csv", "header.csv.zst", "mark.csv"]
-    assert {read for (read,) in world.state("objects", "rows_read")} == {0, 69}
-    ignored = {key for _, key in world.plan().selection.ignored}
+    assert {read for (read,) in load_env.state("objects", "rows_read")} == {0, 69}
+    ignored = {key for _, key in load_env.plan().selection.ignored}
     assert ignored == {PREFIX + name for name in ("2021/03/_SUCCESS", "2021/3/no-month.csv", "readme.csv")}
 
 
@@ -140,61 +145,61 @@ ODD_KEYS = [
 
 
 @pytest.mark.parametrize("kind", ["folder", pytest.param("s3", marks=pytest.mark.s3)])
-def test_keys_are_taken_literally(kind: str, request: pytest.FixtureRequest, duck: World) -> None:
+def test_keys_are_taken_literally(kind: str, request: pytest.FixtureRequest, duckdb_env: LoadEnv) -> None:
     if kind == "s3":
-        duck.bucket_url = request.getfixturevalue("s3_bucket")
+        duckdb_env.bucket_url = request.getfixturevalue("s3_bucket")
     for number, name in enumerate(ODD_KEYS, 1):
         content = compress(csv_text([job(number, "2021-03-05 10:00:00")]).encode(), name)
         if kind == "s3":
-            duck.put_raw(f"2021/03/{name}", content)
+            duckdb_env.put_raw(f"2021/03/{name}", content)
         else:
-            path = duck.bucket_path / PREFIX / "2021/03" / name
+            path = duckdb_env.bucket_path / PREFIX / "2021/03" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-    report = duck.load(MARCH)
+    report = duckdb_env.load(MARCH)
     assert report.loaded == report.objects == len(ODD_KEYS)
-    keys = [key for (key,) in duck.state("objects", "object_key")]
+    keys = [key for (key,) in duckdb_env.state("objects", "object_key")]
     assert sorted(keys) == sorted(f"{PREFIX}2021/03/{name}" for name in ODD_KEYS)
-    duck.put("2021/03/a b.csv", [])
-    assert duck.changed() == ["2021-02", MARCH]
-    duck.load(MARCH)
-    assert sorted(jobs_of(duck)) == list(range(2, len(ODD_KEYS) + 1))
+    duckdb_env.put("2021/03/a b.csv", [])
+    assert duckdb_env.changed() == ["2021-02", MARCH]
+    duckdb_env.load(MARCH)
+    assert sorted(jobs_of(duckdb_env)) == list(range(2, len(ODD_KEYS) + 1))
 
 
-def test_a_link_to_a_file_is_read(duck: World, tmp_path: Path) -> None:
+def test_a_link_to_a_file_is_read(duckdb_env: LoadEnv, tmp_path: Path) -> None:
     (tmp_path / "elsewhere.csv").write_bytes(text(MORE))
-    folder = duck.bucket_path / PREFIX / "2021/03"
+    folder = duckdb_env.bucket_path / PREFIX / "2021/03"
     folder.mkdir(parents=True)
     (folder / "a.csv").symlink_to(tmp_path / "elsewhere.csv")
-    assert duck.load(MARCH).loaded == len(MORE)
+    assert duckdb_env.load(MARCH).loaded == len(MORE)
 
 
 # ------------------------------------------------------------------ S3
 
 
-def test_s3_gives_the_same_tables_as_a_folder(duck: World, s3_bucket: str, tmp_path: Path) -> None:
+def test_s3_gives_the_same_tables_as_a_folder(duckdb_env: LoadEnv, s3_bucket: str, tmp_path: Path) -> None:
     options = ScxLogOptions(
         to="2021-04", months=4, jobs=2000, layout="both", bad_rows=20, duplicates=30, late_rows=10
     )
-    other = folder_world(tmp_path / "s3")
+    other = create_load_env(tmp_path / "s3")
     other.bucket_url = f"{s3_bucket}/some/prefix"
-    for world in (duck, other):
-        generate(options, world.bucket.store)
-        assert world.load("2021-01", "2021-04").loaded == 2000
-        assert "2021-02" not in world.changed()
-    there, here = other.snapshot(load_ids=False), duck.snapshot(load_ids=False)
+    for load_env in (duckdb_env, other):
+        generate(options, load_env.bucket.store)
+        assert load_env.load("2021-01", "2021-04").loaded == 2000
+        assert "2021-02" not in load_env.changed()
+    there, here = other.snapshot(load_ids=False), duckdb_env.snapshot(load_ids=False)
     assert {name for name, rows in there.items() if rows != here[name]} == {"months", "objects"}, (
         "ETags differ"
     )
     assert [row[:2] + row[3:] for row in there["objects"]] == [row[:2] + row[3:] for row in here["objects"]]
 
 
-def test_more_objects_than_a_page_of_s3(duck: World, s3_bucket: str) -> None:
-    duck.bucket_url = s3_bucket
-    duck.put_raw("2021/03/", b"")  # the marker that some tools make for a folder
-    duck.put_raw("2021/03/empty.csv", b"")
+def test_more_objects_than_a_page_of_s3(duckdb_env: LoadEnv, s3_bucket: str) -> None:
+    duckdb_env.bucket_url = s3_bucket
+    duckdb_env.put_raw("2021/03/", b"")  # the marker that some tools make for a folder
+    duckdb_env.put_raw("2021/03/empty.csv", b"")
 
-    store = duck.bucket.store
+    store = duckdb_env.bucket.store
 
     def put(number: int) -> None:
         content = csv_text([job(number, "2021-03-05 10:00:00")]).encode()
@@ -203,22 +208,22 @@ def test_more_objects_than_a_page_of_s3(duck: World, s3_bucket: str) -> None:
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(put, range(1, 1102)))
     obstore.put(store, "auto_classify_jobs_2/2021/03/other.csv", b"no log")
-    report = duck.load(MARCH)
+    report = duckdb_env.load(MARCH)
     assert (report.objects, report.loaded) == (1102, 1101)
-    assert sorted(jobs_of(duck)) == list(range(1, 1102))
+    assert sorted(jobs_of(duckdb_env)) == list(range(1, 1102))
 
 
-def test_months_of_s3_change_with_their_objects(pg: World, s3_bucket: str) -> None:
-    pg.bucket_url = s3_bucket
-    pg.put("2021/03/a.csv.gz", FEW)
-    pg.load("2021-02", MARCH)
-    assert pg.changed() == []
-    pg.put("2021/03/a.csv.gz", FEW)
-    assert pg.changed() == [], "the same bytes have the same ETag"
-    pg.put("2021/03/a.csv.gz", FEW[1:])
-    assert pg.changed() == ["2021-02", MARCH]
-    pg.load("2021-02", MARCH)
-    assert len(pg.table(FACTS)) == len(FEW) - 1
-    pg.delete("2021/03/a.csv.gz")
-    pg.load_changed()
-    assert pg.table(FACTS) == []
+def test_months_of_s3_change_with_their_objects(postgres_env: LoadEnv, s3_bucket: str) -> None:
+    postgres_env.bucket_url = s3_bucket
+    postgres_env.put("2021/03/a.csv.gz", FEW)
+    postgres_env.load("2021-02", MARCH)
+    assert postgres_env.changed() == []
+    postgres_env.put("2021/03/a.csv.gz", FEW)
+    assert postgres_env.changed() == [], "the same bytes have the same ETag"
+    postgres_env.put("2021/03/a.csv.gz", FEW[1:])
+    assert postgres_env.changed() == ["2021-02", MARCH]
+    postgres_env.load("2021-02", MARCH)
+    assert len(postgres_env.table(FACTS)) == len(FEW) - 1
+    postgres_env.delete("2021/03/a.csv.gz")
+    postgres_env.load_changed()
+    assert postgres_env.table(FACTS) == []

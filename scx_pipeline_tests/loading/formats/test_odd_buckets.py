@@ -1,5 +1,7 @@
-"""Loads from buckets that are not as buckets should be: odd keys, files beside the data, stores without ETags, busy ones.
-How each of them is listed and read is tested in storage/test_listing.py and storage/test_s3.py."""
+"""Loads from unusual buckets: unusual keys, files next to the data, stores without ETags, busy stores.
+
+Listing and reading them is tested with the storage.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,9 @@ from scx_pipeline_tests.support.load_env import (
     FACTS,
     MARCH,
     PREFIX,
-    World,
+    LoadEnv,
+    create_load_env,
     csv_text,
-    folder_world,
     job,
 )
 from scx_pipeline_tests.support.servers.odd_s3 import OddS3, odd_s3
@@ -33,7 +35,7 @@ DAY = {MARCH: "2021-03-05 10:00:00", APRIL: "2021-04-05 10:00:00"}
 class OddBucket:
     """A world whose bucket takes any key: a folder, or a server of its own."""
 
-    world: World
+    load_env: LoadEnv
     server: OddS3 | None = None
 
     def put(
@@ -44,17 +46,17 @@ class OddBucket:
         if self.server is not None:
             self.server.put(key, content, modified)
         else:
-            path = self.world.bucket_path / key
+            path = self.load_env.bucket_path / key
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         return key
 
     def jobs(self) -> list[int]:
-        return sorted(number for (number,) in self.world.table(FACTS, "job_id"))
+        return sorted(number for (number,) in self.load_env.table(FACTS, "job_id"))
 
     @property
     def ignored(self) -> set[str]:
-        return {key.removeprefix(PREFIX) for _, key in self.world.plan().selection.ignored}
+        return {key.removeprefix(PREFIX) for _, key in self.load_env.plan().selection.ignored}
 
 
 @pytest.fixture
@@ -62,14 +64,14 @@ def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OddBucket]:
     with odd_s3() as server:
         for name, value in server.environment().items():
             monkeypatch.setenv(name, value)
-        world = folder_world(tmp_path)
-        world.bucket_url = server.url
-        yield OddBucket(world, server)
+        load_env = create_load_env(tmp_path)
+        load_env.bucket_url = server.url
+        yield OddBucket(load_env, server)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> OddBucket:
-    return OddBucket(folder_world(tmp_path))
+    return OddBucket(create_load_env(tmp_path))
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -103,10 +105,10 @@ def test_an_odd_key_that_no_pattern_matches_is_named_and_ignored(
     odd: OddBucket = request.getfixturevalue(kind)
     odd.put(f"{PREFIX}2021/03/a.csv", 1)
     odd.put(f"{PREFIX}2021/03/{name}.txt", 2)
-    assert odd.world.load("2021-02", MARCH).loaded == 1
+    assert odd.load_env.load("2021-02", MARCH).loaded == 1
     [ignored] = odd.ignored
     assert ignored.isprintable()
-    assert odd.world.changed() == []
+    assert odd.load_env.changed() == []
 
 
 @pytest.mark.parametrize(("kind", "name"), NAMES)
@@ -119,18 +121,18 @@ def test_an_odd_key_that_a_pattern_matches_is_refused_and_keeps_no_other_month_f
     odd.put(f"{PREFIX}2021/04/{name}.csv", 2, APRIL)
     odd.put(f"{PREFIX}2021/06/a.csv", 3)
     with pytest.raises(BucketError) as caught:
-        odd.world.load(APRIL)
+        odd.load_env.load(APRIL)
     message = str(caught.value)
-    assert message.startswith(f"cannot read {odd.world.bucket_url}/{PREFIX}2021/04/a")
+    assert message.startswith(f"cannot read {odd.load_env.bucket_url}/{PREFIX}2021/04/a")
     assert message.endswith(": rename it")
     assert message.isprintable()
-    odd.world.load("2021-01", "2021-02")
-    assert APRIL in odd.world.changed()
+    odd.load_env.load("2021-01", "2021-02")
+    assert APRIL in odd.load_env.changed()
 
 
 def test_a_file_whose_name_ends_like_an_upload_that_is_not_done_is_loaded(folder: OddBucket) -> None:
     folder.put(f"{PREFIX}2021/03/jobs.csv#1", 1)
-    assert folder.world.load("2021-02", MARCH).loaded == 1
+    assert folder.load_env.load("2021-02", MARCH).loaded == 1
     assert folder.jobs() == [1]
 
 
@@ -138,9 +140,9 @@ def test_a_link_that_leads_back_is_named_and_nothing_is_loaded_twice(
     folder: OddBucket, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder.put(f"{PREFIX}2021/03/a.csv", 1)
-    (folder.world.bucket_path / PREFIX / "2021/03/up").symlink_to("..")
+    (folder.load_env.bucket_path / PREFIX / "2021/03/up").symlink_to("..")
     with caplog.at_level(logging.WARNING):
-        assert folder.world.load("2021-02", MARCH).objects == 1
+        assert folder.load_env.load("2021-02", MARCH).objects == 1
     assert f"{PREFIX}2021/03/up is a link to a folder that contains it: it is not followed" in caplog.messages
 
 
@@ -153,40 +155,40 @@ def test_a_folder_that_cannot_be_opened_stops_its_own_month_alone(
     scan = os.scandir
 
     def scandir(path: str) -> Iterator[os.DirEntry[str]]:
-        if str(path).endswith("/closed"):  # whoever runs the tests may be allowed to open every folder
+        if str(path).endswith("/closed"):  # the tests may run as root, which can open every folder
             raise PermissionError(13, "Permission denied")
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    assert folder.world.load("2021-02", MARCH).loaded == 1
+    assert folder.load_env.load("2021-02", MARCH).loaded == 1
     assert folder.ignored == {"closed/"}
     with pytest.raises(BucketError, match=r"2021/05/closed/: the folder cannot be opened: Permission denied"):
-        folder.world.load("2021-05")
+        folder.load_env.load("2021-05")
 
 
-def test_files_beside_the_data_are_named_and_ignored(odd: OddBucket) -> None:
+def test_files_next_to_the_data_are_named_and_ignored(odd: OddBucket) -> None:
     odd.put(f"{PREFIX}2021/03/a.csv", 1)
-    beside = {
+    sidecars = {
         "2021/03/a.csv.md5",
         "2021/03/.b.csv.Ab12Cd",
         "2021/03/b.csv.part",
         "2021/03/_temporary/0/c.csv",
         "2021/03/a.csv~",
     }
-    for number, name in enumerate(beside, 2):
+    for number, name in enumerate(sidecars, 2):
         odd.put(PREFIX + name, number)
-    assert odd.world.load("2021-02", MARCH).objects == 1
+    assert odd.load_env.load("2021-02", MARCH).objects == 1
     assert odd.jobs() == [1]
-    assert odd.ignored == beside
+    assert odd.ignored == sidecars
 
 
 @pytest.mark.parametrize("marker", ["jobs.csv/", "a.csv/", "", "x.csv_$folder$"])
-def test_a_marker_of_a_folder_is_no_object(s3: OddBucket, marker: str) -> None:
+def test_a_folder_marker_is_not_an_object(s3: OddBucket, marker: str) -> None:
     s3.put(f"{PREFIX}2021/03/a.csv", 1)
     s3.put(f"{PREFIX}2021/03/{marker}")
-    assert s3.world.load("2021-02", MARCH).objects == 1
+    assert s3.load_env.load("2021-02", MARCH).objects == 1
     assert s3.jobs() == [1]
-    assert s3.world.changed() == []
+    assert s3.load_env.changed() == []
 
 
 @pytest.mark.parametrize("etags", ["none", "weak", "another when read"])
@@ -198,13 +200,13 @@ def test_an_overwrite_is_loaded_whatever_the_stores_etags_are(
     s3.server.etags, s3.server.if_match = etags, if_match  # type: ignore[assignment]
     written = datetime(2021, 4, 1, 10, 0, 0, 123000, UTC)
     key = s3.put(f"{PREFIX}2021/03/a.csv", 1, modified=written)
-    s3.world.load("2021-02", MARCH)
-    assert s3.world.changed() == []
+    s3.load_env.load("2021-02", MARCH)
+    assert s3.load_env.changed() == []
     s3.put(key, 2, modified=written + timedelta(seconds=1))
-    assert s3.world.changed() == ["2021-02", MARCH]
-    s3.world.load("2021-02", MARCH)
+    assert s3.load_env.changed() == ["2021-02", MARCH]
+    s3.load_env.load("2021-02", MARCH)
     assert s3.jobs() == [2]
-    assert s3.world.changed() == []
+    assert s3.load_env.changed() == []
 
 
 def test_a_store_without_etags_is_reported(s3: OddBucket, caplog: pytest.LogCaptureFixture) -> None:
@@ -212,21 +214,21 @@ def test_a_store_without_etags_is_reported(s3: OddBucket, caplog: pytest.LogCapt
     s3.server.etags = "none"
     s3.put(f"{PREFIX}2021/03/a.csv", 1)
     with caplog.at_level(logging.WARNING):
-        s3.world.load("2021-02", MARCH)
+        s3.load_env.load("2021-02", MARCH)
     assert caplog.messages.count(NO_ETAGS) == 1
 
 
-def test_a_busy_store_makes_a_load_wait_and_that_is_said(
+def test_a_busy_store_makes_a_load_wait_and_report_it(
     s3: OddBucket, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert s3.server is not None
-    monkeypatch.setattr("scx_pipeline.storage.s3.FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr("scx_pipeline.storage.retries.FIRST_WAIT_SECONDS", 0.001)
     for number in range(1, 4):
         s3.put(f"{PREFIX}2021/03/{number}.csv", number)
-    busy = iter([(503, "SlowDown")] * 12)  # more than the library asks again by itself
+    busy = iter([(503, "SlowDown")] * 12)  # more than the retries of the library
     s3.server.refuse = lambda method, key: next(busy, None) if key else None
     with caplog.at_level(logging.WARNING):
-        assert s3.world.load("2021-02", MARCH).loaded == 3
+        assert s3.load_env.load("2021-02", MARCH).loaded == 3
     assert [line for line in caplog.messages if "bucket" in line] == [
         "the bucket answers 503 SlowDown; retrying for up to 180 s"
     ]

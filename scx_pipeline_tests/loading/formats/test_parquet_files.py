@@ -1,5 +1,7 @@
-"""The sensor_readings star from small Parquet files: loads, damaged and unfit files, and what is said of them.
-Which types and values a file may have is in parsing/parquet/test_contract.py."""
+"""The sensor_readings star from small Parquet files: loads, damaged and mismatched files, and their messages.
+
+Types and values of files are tested with the contract.
+"""
 
 from __future__ import annotations
 
@@ -18,97 +20,97 @@ from scx_pipeline_tests.support.sensor_env import (
     FEBRUARY,
     JANUARY,
     PREFIX,
-    SensorWorld,
-    packed,
+    SensorEnv,
     readings,
     sensor_star,
+    to_parquet,
 )
-from scx_pipeline_tests.support.small_star import SmallWorld, small_star
+from scx_pipeline_tests.support.small_star import SmallStarEnv, small_star
 
 
 def results(report: LoadReport) -> dict[str, CheckResult]:
     return {check.name: check for check in report.checks}
 
 
-def test_generated_files_give_the_rows_that_were_generated(sensors: SensorWorld) -> None:
-    made = generate(SensorOptions("2023-01-31 23:50", files=20, rows=100), sensors.bucket.store)
-    report = sensors.loader().load(range_of_keys(JANUARY, FEBRUARY))
+def test_generated_files_give_the_rows_that_were_generated(sensor_env: SensorEnv) -> None:
+    made = generate(SensorOptions("2023-01-31 23:50", files=20, rows=100), sensor_env.bucket.store)
+    report = sensor_env.loader().load(range_of_keys(JANUARY, FEBRUARY))
     assert {
         str(month): rows for month, rows in report.tables["data_sample"].rows.items()
     } == made.rows_by_month
     assert (report.objects, report.read, report.loaded, report.bytes) == (20, 2000, 2000, made.bytes)
     assert {check.name for check in report.warnings} == {"rows_per_file", "files_per_day"}
-    assert len(sensors.readings()) == 2000
-    assert sensors.plan().changed == []
+    assert len(sensor_env.readings()) == 2000
+    assert sensor_env.plan().changed == []
 
 
-def test_readings_that_repeat_stay_as_often_as_they_stand(sensors: SensorWorld) -> None:
-    sensors.put_minute("2023-01-01 00:00", readings("2023-01-01", ["s1", "s1", "s2"]))
-    sensors.january()
-    sensors.january()
-    assert [row[1] for row in sensors.readings()] == ["s1", "s1", "s2"]
+def test_repeated_readings_are_all_kept(sensor_env: SensorEnv) -> None:
+    sensor_env.put_minute("2023-01-01 00:00", readings("2023-01-01", ["s1", "s1", "s2"]))
+    sensor_env.january()
+    sensor_env.january()
+    assert [row[1] for row in sensor_env.readings()] == ["s1", "s1", "s2"]
 
 
-def test_a_file_that_is_replaced_or_gone_is_so_in_the_table(sensors: SensorWorld) -> None:
-    first = sensors.put_minute("2023-01-01 00:00", readings("2023-01-01", ["s1"]))
-    sensors.put_minute("2023-01-01 00:01", readings("2023-01-01 00:01", ["s2"]))
-    sensors.january()
-    sensors.put_minute("2023-01-01 00:01", readings("2023-01-01 00:01", ["s3", "s4"]))
-    sensors.delete_key(first)
-    sensors.january()
-    assert [row[1] for row in sensors.readings()] == ["s3", "s4"]
+def test_a_replaced_or_removed_file_changes_the_table(sensor_env: SensorEnv) -> None:
+    first = sensor_env.put_minute("2023-01-01 00:00", readings("2023-01-01", ["s1"]))
+    sensor_env.put_minute("2023-01-01 00:01", readings("2023-01-01 00:01", ["s2"]))
+    sensor_env.january()
+    sensor_env.put_minute("2023-01-01 00:01", readings("2023-01-01 00:01", ["s3", "s4"]))
+    sensor_env.delete_key(first)
+    sensor_env.january()
+    assert [row[1] for row in sensor_env.readings()] == ["s3", "s4"]
 
 
-def test_columns_may_stand_in_any_order_and_of_files_in_different_ones(sensors: SensorWorld) -> None:
+def test_columns_may_have_another_order_in_each_file(sensor_env: SensorEnv) -> None:
     table = readings("2023-01-01")
-    sensors.put_minute("2023-01-01 00:00", table)
-    sensors.put_minute("2023-01-01 00:01", table.select(list(reversed(table.column_names))))
-    sensors.put_minute("2023-01-01 00:02", table.append_column("more", pa.array([1, 2])))
-    report = sensors.january()
-    assert sensors.readings() == [
+    sensor_env.put_minute("2023-01-01 00:00", table)
+    sensor_env.put_minute("2023-01-01 00:01", table.select(list(reversed(table.column_names))))
+    sensor_env.put_minute("2023-01-01 00:02", table.append_column("more", pa.array([1, 2])))
+    report = sensor_env.january()
+    assert sensor_env.readings() == [
         ("d", name, datetime(2023, 1, 1)) for name in ("s1", "s1", "s1", "s2", "s2", "s2")
     ]
-    told = results(report)["declared_fields"]
-    assert (told.passed, told.severity) == (False, "warn")
+    check = results(report)["declared_fields"]
+    assert (check.passed, check.severity) == (False, "warn")
     assert (
-        told.message == f"'more' is not declared, and was not loaded, in {PREFIX}2023-01-01 00:02:00.parquet"
+        check.message == f"'more' is not declared, and was not loaded, in {PREFIX}2023-01-01 00:02:00.parquet"
     )
 
 
-def test_odd_numbers_of_rows_and_files_are_told(sensors: SensorWorld) -> None:
+def test_unusual_numbers_of_rows_and_files_are_reported(sensor_env: SensorEnv) -> None:
     for minute in ("2023-01-01 00:00", "2023-01-03 00:00"):
-        sensors.put_minute(minute, readings(minute))
-    checks = results(sensors.january())
+        sensor_env.put_minute(minute, readings(minute))
+    checks = results(sensor_env.january())
     assert checks["rows_per_file"].message == (
-        f"{PREFIX}2023-01-01 00:00:00.parquet has 2 rows, {PREFIX}2023-01-03 00:00:00.parquet has 2 rows; 1,914 are usual"
+        f"{PREFIX}2023-01-01 00:00:00.parquet has 2 rows, {PREFIX}2023-01-03 00:00:00.parquet has 2 rows; expected 1,914"
     )
     assert checks["files_per_day"].message == (
-        "2023-01-01 has 1 files, 2023-01-02 has 0 files, 2023-01-03 has 1 files; 1,440 are usual"
+        "2023-01-01 has 1 files, 2023-01-02 has 0 files, 2023-01-03 has 1 files; expected 1,440"
     )
     assert not checks["rows_per_file"].blocking
     assert not checks["files_per_day"].blocking
 
 
-def test_products_that_expire_too_early_or_too_late_fail_the_gate(sensors: SensorWorld) -> None:
+def test_products_that_expire_too_early_or_too_late_fail_a_blocking_check(sensor_env: SensorEnv) -> None:
     days = [86, 87, 89, 90]
-    moment = datetime(2023, 1, 1)
-    expires = pa.array([moment + timedelta(days=number) for number in days], pa.timestamp("us"))
-    sensors.put_minute("2023-01-01 00:00", readings("2023-01-01", "abcd", product_expire=expires))
-    with pytest.raises(CheckFailedError) as told:
-        sensors.january()
-    assert "product_expire is not 87 to 89 days after create_at in 2 rows in 2023-01" in str(told.value)
-    assert sensors.snapshot() == {}
+    created = datetime(2023, 1, 1)
+    expires = pa.array([created + timedelta(days=number) for number in days], pa.timestamp("us"))
+    sensor_env.put_minute("2023-01-01 00:00", readings("2023-01-01", "abcd", product_expire=expires))
+    with pytest.raises(CheckFailedError) as caught:
+        sensor_env.january()
+    assert "product_expire is not 87 to 89 days after create_at in 2 rows in 2023-01" in str(caught.value)
+    assert sensor_env.snapshot() == {}
 
 
-def test_a_row_of_another_day_than_the_file_s_month_is_rejected(sensors: SensorWorld) -> None:
-    sensors.compiled = sensor_star(reject_limit=0.9)
-    moments = pa.array([datetime(2023, 1, 1), datetime(2023, 2, 1)], pa.timestamp("us"))
+def test_a_row_of_another_day_than_the_file_s_month_is_rejected(sensor_env: SensorEnv) -> None:
+    sensor_env.compiled = sensor_star(reject_limit=0.9)
+    created = pa.array([datetime(2023, 1, 1), datetime(2023, 2, 1)], pa.timestamp("us"))
     expires = pa.array([datetime(2023, 3, 30), datetime(2023, 4, 30)], pa.timestamp("us"))
-    key = sensors.put_minute(
-        "2023-01-01 00:00", readings("2023-01-01", create_at=moments, product_expire=expires)
+    key = sensor_env.put_minute(
+        "2023-01-01 00:00", readings("2023-01-01", create_at=created, product_expire=expires)
     )
-    assert sensors.january().rejected == 1
-    [(file, line, column, reason, raw)] = sensors.state(
+    assert sensor_env.january().rejected == 1
+    [(file, line, column, reason, raw)] = sensor_env.state(
         "rejected_rows", 'object_key, line, column_name, reason, "raw"'
     )
     assert (file, line, column) == (key, 2, "create_at")
@@ -116,31 +118,31 @@ def test_a_row_of_another_day_than_the_file_s_month_is_rejected(sensors: SensorW
     assert '"sensor_serial":"s2"' in raw
 
 
-WHOLE = packed(readings("2023-01-01"))
+WHOLE = to_parquet(readings("2023-01-01"))
 DAMAGES = {
     "empty": b"",
     "no Parquet": b"department_name,sensor_serial\n" * 3,
     "cut off": WHOLE[:-30],
     "broken footer": WHOLE[:-40] + b"\xff" * 32 + WHOLE[-8:],
     "broken page": WHOLE[:20] + b"\xff" * 60 + WHOLE[80:],
-    "another type": packed(readings("2023-01-01", product_name=pa.array([1, 2]))),
-    "a column is gone": packed(readings("2023-01-01").drop_columns(["create_at"])),
+    "another type": to_parquet(readings("2023-01-01", product_name=pa.array([1, 2]))),
+    "a column is gone": to_parquet(readings("2023-01-01").drop_columns(["create_at"])),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_file_that_cannot_be_read_fails_the_load_by_its_name(sensors: SensorWorld, damage: str) -> None:
-    sensors.put_minute("2023-01-01 00:00", readings("2023-01-01"))
-    sensors.january()
-    before = sensors.snapshot()
-    key = sensors.put_minute("2023-01-01 00:01", DAMAGES[damage])
-    sensors.put_minute("2023-01-01 00:02", readings("2023-01-01 00:02"))
-    with pytest.raises(SourceFileError) as told:
-        sensors.january()
-    assert str(told.value).startswith(f"{sensors.bucket.uri(key)} ")
-    assert "on_invalid_file: reject" in str(told.value)
-    assert "\n" not in str(told.value)
-    assert sensors.snapshot() == before
+def test_a_file_that_cannot_be_read_fails_the_load_by_its_name(sensor_env: SensorEnv, damage: str) -> None:
+    sensor_env.put_minute("2023-01-01 00:00", readings("2023-01-01"))
+    sensor_env.january()
+    before = sensor_env.snapshot()
+    key = sensor_env.put_minute("2023-01-01 00:01", DAMAGES[damage])
+    sensor_env.put_minute("2023-01-01 00:02", readings("2023-01-01 00:02"))
+    with pytest.raises(SourceFileError) as caught:
+        sensor_env.january()
+    assert str(caught.value).startswith(f"{sensor_env.bucket.uri(key)} ")
+    assert "on_invalid_file: reject" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert sensor_env.snapshot() == before
 
 
 @pytest.mark.parametrize("damage", ["no Parquet", "broken footer", "broken page"])
@@ -154,8 +156,8 @@ def test_a_rebuild_treats_a_file_that_cannot_be_read_as_every_load_does(
         small_star(tmp_path / str(count), "parquet", facts[:count], on_invalid_file=policy)
         for count in (1, 2)
     )
-    made = SmallWorld((tmp_path / "bucket").as_uri(), f"duckdb://{tmp_path}/dev.duckdb", before)
-    made.load(a_parquet=packed(readings("2023-01-01")))
+    made = SmallStarEnv((tmp_path / "bucket").as_uri(), f"duckdb://{tmp_path}/dev.duckdb", before)
+    made.load(a_parquet=to_parquet(readings("2023-01-01")))
     made.compiled = after
     if policy == "fail":
         with pytest.raises(SourceFileError, match=r"b\.parquet .*on_invalid_file: reject"):
@@ -167,13 +169,13 @@ def test_a_rebuild_treats_a_file_that_cannot_be_read_as_every_load_does(
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_or_it_counts_as_a_row_that_was_rejected(sensors: SensorWorld, damage: str) -> None:
-    sensors.compiled = sensor_star("reject", 0.5)
-    sensors.put_minute("2023-01-01 00:00", readings("2023-01-01"))
-    key = sensors.put_minute("2023-01-01 00:01", DAMAGES[damage])
-    sensors.put_minute("2023-01-01 00:02", readings("2023-01-01 00:02"))
-    report = sensors.january()
+def test_or_it_counts_as_a_row_that_was_rejected(sensor_env: SensorEnv, damage: str) -> None:
+    sensor_env.compiled = sensor_star("reject", 0.5)
+    sensor_env.put_minute("2023-01-01 00:00", readings("2023-01-01"))
+    key = sensor_env.put_minute("2023-01-01 00:01", DAMAGES[damage])
+    sensor_env.put_minute("2023-01-01 00:02", readings("2023-01-01 00:02"))
+    report = sensor_env.january()
     assert (report.read, report.loaded, report.rejected) == (5, 4, 1)
-    assert {row[2].minute for row in sensors.readings()} == {0, 2}
-    [(file, line, raw)] = sensors.state("rejected_rows", 'object_key, line, "raw"')
+    assert {row[2].minute for row in sensor_env.readings()} == {0, 2}
+    [(file, line, raw)] = sensor_env.state("rejected_rows", 'object_key, line, "raw"')
     assert (file, line, raw) == (key, None, "")

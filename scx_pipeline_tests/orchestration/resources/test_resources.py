@@ -1,5 +1,7 @@
-"""The warehouse's resource: what is shown of it for each engine, that it is what a run uses, and that no password is in it.
-How the page looks is in ui/; what a run does with its warehouse is in test_runs.py."""
+"""The warehouse resource: which settings are displayed for each engine, and that runs use them and passwords are hidden.
+
+The page in the UI is not tested here.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from scx_pipeline.orchestration.resources.warehouse_resources import (
 )
 from scx_pipeline.settings import read_settings
 from scx_pipeline.warehouse.open_warehouse import connection_info
-from scx_pipeline.warehouse.redshift import redshift_warehouse
+from scx_pipeline.warehouse.redshift import redshift_url
 from scx_pipeline.warehouse.warehouse import Warehouse
 
 PASSWORD = "hunter2-is-no-secret"
@@ -32,19 +34,19 @@ def _servers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def warehouse_resource() -> WarehouseResource:
-    """The resource as a code server makes it of the environment."""
+    """Create the resource from the environment, as a code server does."""
     found = resources(read_settings())["warehouse"]
     assert isinstance(found, WarehouseResource)
     return found
 
 
 def opened(resource: WarehouseResource) -> Warehouse:
-    """The warehouse as a run opens it, which reads the environment for itself."""
+    """Open the warehouse as a run does, which reads its own environment."""
     return resource.process_config_and_initialize().open()  # type: ignore[no-any-return]
 
 
 def shown(resource: WarehouseResource) -> dict[str, Any]:
-    """What the UI is told of the resource's values."""
+    """Return the resource's values that the UI displays."""
     return dict(resource._state__internal__.resolved_config_dict)
 
 
@@ -61,7 +63,7 @@ URL = {"url": {"env": "SCX_WAREHOUSE_URL"}}
             {**URL, "host": "db.example", "port": 5432, "database": "dev", "user": "scx", "sslmode": "require"},
         ),
         (
-            f"postgresql://nobody@nowhere/none?host=db.example&port=5433&dbname=dev&user=scx&password={PASSWORD}",
+            f"postgresql://other@elsewhere/none?host=db.example&port=5433&dbname=dev&user=scx&password={PASSWORD}",
             "PostgresResource",
             {**URL, "host": "db.example", "port": 5433, "database": "dev", "user": "scx"},
         ),
@@ -70,7 +72,7 @@ URL = {"url": {"env": "SCX_WAREHOUSE_URL"}}
             "RedshiftResource",
             {
                 **URL, "host": "rs.example", "port": 5440, "database": "dev", "user": "scx", "staging": "s3://logs/staging",
-                **redshift_warehouse.DEFAULTS,
+                **redshift_url.DEFAULTS,
             },
         ),
         (
@@ -78,14 +80,14 @@ URL = {"url": {"env": "SCX_WAREHOUSE_URL"}}
             "&sslrootcert=/ca.pem",
             "RedshiftResource",
             {
-                **URL, **redshift_warehouse.DEFAULTS, "database": "dev", "workgroup": "wg", "region": "eu-west-1", "iam_role": "arn:x", "query_group": "night",
+                **URL, **redshift_url.DEFAULTS, "database": "dev", "workgroup": "wg", "region": "eu-west-1", "iam_role": "arn:x", "query_group": "night",
                 "staging": "s3://logs/s", "sslmode": "verify-ca", "sslrootcert": "/ca.pem",
             },
         ),
         (
             "redshift:///dev?secret=redshift/scx",
             "RedshiftResource",
-            {**URL, **redshift_warehouse.DEFAULTS, "database": "dev", "secret": "redshift/scx"},
+            {**URL, **redshift_url.DEFAULTS, "database": "dev", "secret": "redshift/scx"},
         ),
     ],
 )  # fmt: skip
@@ -101,50 +103,50 @@ def test_of_each_engine_s_url_all_but_the_password_is_shown(
     assert PASSWORD not in repr(vars(resource))
 
 
-def test_each_thing_that_a_redshift_url_may_say_is_shown() -> None:
+def test_every_option_of_a_redshift_url_is_shown() -> None:
     fields = RedshiftResource.model_fields.keys()
-    assert {*redshift_warehouse.OPTIONS, *redshift_warehouse.TLS} <= fields
+    assert {*redshift_url.OPTIONS, *redshift_url.TLS} <= fields
     assert connection_info(REDSHIFT)[1].keys() <= fields
 
 
-def test_a_run_reads_the_password_when_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_reads_the_password_when_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     resource = warehouse_resource()
-    monkeypatch.setenv("SCX_WAREHOUSE_URL", POSTGRES.replace(PASSWORD, "anew"))
+    monkeypatch.setenv("SCX_WAREHOUSE_URL", POSTGRES.replace(PASSWORD, "rotated"))
     ready = resource.process_config_and_initialize()
-    assert ready.address() == POSTGRES.replace(PASSWORD, "anew")
+    assert ready.address() == POSTGRES.replace(PASSWORD, "rotated")
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "told"),
+    ("before", "after", "message"),
     [
         (POSTGRES, POSTGRES.replace("db.", "other."), "has host other.example, but the resource shows host db.example"),
         (POSTGRES, POSTGRES.replace("/dev", "/prod"), "has database prod, but the resource shows database dev"),
         (POSTGRES, f"{POSTGRES}?host=other", "has host other, but the resource shows host db.example"),
         (POSTGRES, f"{POSTGRES}?sslmode=disable", "has sslmode disable, but the resource shows sslmode none"),
-        (POSTGRES, REDSHIFT, "is of redshift, but the resource shows the engine postgres"),
-        (REDSHIFT, POSTGRES, "is of postgres, but the resource shows the engine redshift"),
+        (POSTGRES, REDSHIFT, "is a URL of redshift, but the resource shows the engine postgres"),
+        (REDSHIFT, POSTGRES, "is a URL of postgres, but the resource shows the engine redshift"),
         (REDSHIFT, REDSHIFT.replace("logs", "loot"), "has staging s3://loot/staging, but the resource shows staging s3://logs"),
         (REDSHIFT, f"{REDSHIFT}&iam_role=arn:x", "has iam_role arn:x, but the resource shows iam_role default"),
     ],
 )  # fmt: skip
-def test_a_url_that_has_become_another_than_is_shown_is_refused(
-    before: str, after: str, told: str, monkeypatch: pytest.MonkeyPatch
+def test_a_url_that_no_longer_matches_the_displayed_settings_is_refused(
+    before: str, after: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SCX_WAREHOUSE_URL", before)
     resource = warehouse_resource()
     assert opened(resource).url.endswith("/dev")
     monkeypatch.setenv("SCX_WAREHOUSE_URL", after)
-    with pytest.raises(WarehouseError, match=told) as caught:
+    with pytest.raises(WarehouseError, match=message) as caught:
         opened(resource)
-    assert "reload the code location; nothing was changed" in str(caught.value)
+    assert "reload the code location; nothing was loaded" in str(caught.value)
     assert PASSWORD not in str(caught.value)
 
 
-def test_another_host_typed_into_a_run_s_configuration_does_not_get_the_password() -> None:
+def test_another_host_in_a_run_s_configuration_does_not_get_the_password() -> None:
     resource = warehouse_resource()
-    typed = {**shown(resource), "host": "evil.example"}
+    values = {**shown(resource), "host": "evil.example"}
     with pytest.raises(WarehouseError, match="has host db.example, but the resource shows host evil.example"):
-        opened(type(resource)(**{**typed, "url": POSTGRES}))
+        opened(type(resource)(**{**values, "url": POSTGRES}))
 
 
 def test_limits_are_shown_and_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +169,7 @@ def test_limits_are_shown_and_used(monkeypatch: pytest.MonkeyPatch) -> None:
         "scx:{}@db.example/dev",
     ],
 )
-def test_a_url_that_cannot_be_read_keeps_the_definitions_from_loading_and_shows_nothing_of_itself(
+def test_a_malformed_url_fails_the_definitions_without_being_shown(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SCX_WAREHOUSE_URL", url.format("hunter2"))
@@ -176,5 +178,5 @@ def test_a_url_that_cannot_be_read_keeps_the_definitions_from_loading_and_shows_
     try:
         definitions.defs()
     except WarehouseError:
-        told = serializable_error_info_from_exc_info(sys.exc_info()).to_string()
-    assert "hunter2" not in told
+        text = serializable_error_info_from_exc_info(sys.exc_info()).to_string()
+    assert "hunter2" not in text

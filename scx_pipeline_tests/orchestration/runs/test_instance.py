@@ -1,5 +1,7 @@
-"""The Dagster instance that the command makes on first use: what it is set to, and what it leaves alone.
-What is recorded in it is in test_runs.py."""
+"""The Dagster instance that the command creates on first use: its configuration, and what is not changed.
+
+Recorded events are not tested here.
+"""
 
 from __future__ import annotations
 
@@ -20,19 +22,19 @@ from scx_pipeline.orchestration.runs.instance import (
 )
 
 
-def test_a_new_home_sends_no_telemetry_and_asks_for_no_address(tmp_path: Path) -> None:
+def test_a_new_home_disables_telemetry_and_the_e_mail_prompt(tmp_path: Path) -> None:
     with open_instance(tmp_path / "home") as instance:
         assert instance.telemetry_enabled is False
         assert instance.nux_enabled is False
 
 
-def test_a_run_that_died_with_its_machine_is_given_up_at_last(tmp_path: Path) -> None:
+def test_a_run_whose_machine_went_down_is_failed_after_the_maximum_runtime(tmp_path: Path) -> None:
     with open_instance(tmp_path / "home") as instance:
         assert instance.run_monitoring_enabled
         assert 0 < instance.run_monitoring_max_runtime_seconds <= 24 * 3600
 
 
-def test_a_run_that_was_asked_for_starts_within_a_second_or_two(tmp_path: Path) -> None:
+def test_a_queued_run_starts_within_two_seconds(tmp_path: Path) -> None:
     with open_instance(tmp_path / "home") as instance:
         queue = instance.get_concurrency_config().run_queue_config
         assert queue is not None
@@ -40,7 +42,7 @@ def test_a_run_that_was_asked_for_starts_within_a_second_or_two(tmp_path: Path) 
     assert yaml.safe_load(DEFAULT_CONFIG)["run_queue"]["dequeue_interval_seconds"] == 1
 
 
-def test_what_is_made_is_its_owners_alone_and_what_was_there_stays_as_it_was(tmp_path: Path) -> None:
+def test_new_folders_are_private_and_existing_ones_are_not_changed(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     with open_instance(tmp_path / "home" / "dagster") as instance:
         assert instance.get_runs() == []
@@ -51,20 +53,20 @@ def test_what_is_made_is_its_owners_alone_and_what_was_there_stays_as_it_was(tmp
     assert modes == [0o755, 0o700, 0o700]
 
 
-def test_a_run_without_a_process_is_looked_for_every_few_seconds(tmp_path: Path) -> None:
+def test_lost_runs_are_searched_for_every_few_seconds(tmp_path: Path) -> None:
     with open_instance(tmp_path / "home") as instance:
         assert instance.run_launcher.supports_check_run_worker_health
         assert instance.run_monitoring_poll_interval_seconds <= 30
         assert instance.run_monitoring_start_timeout_seconds <= 180
 
 
-def test_a_config_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
+def test_an_existing_config_is_not_changed(tmp_path: Path) -> None:
     (tmp_path / CONFIG).write_text("telemetry:\n  enabled: false\n")
     prepare_home(tmp_path)
     assert (tmp_path / CONFIG).read_text() == "telemetry:\n  enabled: false\n"
 
 
-def test_an_empty_config_is_a_good_one(tmp_path: Path) -> None:
+def test_an_empty_config_is_valid(tmp_path: Path) -> None:
     (tmp_path / CONFIG).write_text("")
     with open_instance(tmp_path) as instance:
         assert instance.get_runs() == []
@@ -77,24 +79,24 @@ def test_open_instance_uses_the_storage_that_the_config_names(tmp_path: Path) ->
     assert (tmp_path / "elsewhere").is_dir()
 
 
-def test_what_one_process_records_another_way_of_opening_reads(tmp_path: Path) -> None:
+def test_events_of_an_instance_are_readable_by_another_way_of_opening_it(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with open_instance(home) as instance:
-        instance.report_runless_asset_event(dg.AssetMaterialization("made"))
-    with dg.DagsterInstance.from_config(str(home)) as dagsters_own:
-        assert dagsters_own.get_latest_materialization_event(dg.AssetKey("made"))
+        instance.report_runless_asset_event(dg.AssetMaterialization("an_asset"))
+    with dg.DagsterInstance.from_config(str(home)) as default_instance:
+        assert default_instance.get_latest_materialization_event(dg.AssetKey("an_asset"))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can write everywhere")
+def test_a_home_that_is_not_writable_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(SettingsError, match=r"DAGSTER_HOME .*home cannot be written"):
         prepare_home(tmp_path / "home")
 
 
 @pytest.mark.parametrize("name", ["a%20b", "what?"])
-def test_a_home_whose_path_sqlite_takes_for_more_than_a_path_is_named(tmp_path: Path, name: str) -> None:
-    with pytest.raises(SettingsError, match="has a [%?], with which Dagster cannot open its SQLite files"):
+def test_a_home_whose_path_sqlite_would_misread_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingsError, match="contains a [%?], so Dagster cannot open its SQLite files"):
         prepare_home(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 

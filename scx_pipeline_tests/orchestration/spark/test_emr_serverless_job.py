@@ -1,5 +1,7 @@
 """The request of a Spark job on EMR Serverless, which applications can run it, its failures in one line, and its settings.
-Runs with these are in orchestration/ and spark/."""
+
+Nothing is executed here.
+"""
 
 from __future__ import annotations
 
@@ -14,23 +16,23 @@ from scx_pipeline.lake.build.build_request import BuildRequest
 from scx_pipeline.lake.spark.code_archive import Code, open_code
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
 from scx_pipeline.orchestration.resources.lake_resource import LakeResource, lake_resource
-from scx_pipeline.orchestration.spark.emr_serverless import failure_message, why_unusable
+from scx_pipeline.orchestration.spark.emr_serverless import failure_message, unusable_reason
 from scx_pipeline.orchestration.spark.emr_serverless_job import Job, start_job_run_request, tag_text
 from scx_pipeline.settings import Settings
 from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline_tests.support.servers.aws import APPLICATION, ROLE, breaches, input_of
 
 CODE = Code("s3://c/code/lake_job-1.py", "s3://c/code/environment-1.tar.gz", "/usr/bin/python3.11")
-SPAN = MonthRange(Month(2018, 11), Month(2018, 12))
+MONTHS = MonthRange(Month(2018, 11), Month(2018, 12))
 
 
-def job(span: LoadScope = SPAN, conf: dict[str, str] | None = None) -> Job:
-    order = BuildRequest("songplays", span, "s3://logs", "s3://lake", "run", Limits())
-    return Job(order, "run/songplays_lake-0", CODE, "eu-west-1", conf or {})
+def job(scope: LoadScope = MONTHS, conf: dict[str, str] | None = None) -> Job:
+    build_request = BuildRequest("songplays", scope, "s3://logs", "s3://lake", "run", Limits())
+    return Job(build_request, "run/songplays_lake-0", CODE, "eu-west-1", conf or {})
 
 
 def conf_of(arguments: list[str]) -> dict[str, str]:
-    """The Spark settings among the arguments of spark-submit, the last of each."""
+    """Return the Spark settings in the arguments of spark-submit; the last value of each counts."""
     pairs = [
         arguments[at + 1].partition("=") for at, argument in enumerate(arguments) if argument == "--conf"
     ]
@@ -73,16 +75,16 @@ def test_request_with_spark_conf_overrides_the_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("span", "months"),
+    ("scope", "months"),
     [(UNPARTITIONED, "no months"), (MonthRange(Month(2018, 11), Month(2018, 11)), "2018-11")],
 )
-def test_request_tags_one_month_or_none(span: LoadScope, months: str) -> None:
-    assert request(scope=span)["tags"]["months"] == months
+def test_request_tags_one_month_or_none(scope: LoadScope, months: str) -> None:
+    assert request(scope=scope)["tags"]["months"] == months
 
 
 def test_request_when_repeated_is_identical_and_for_a_retry_has_another_token() -> None:
     assert request() == request()
-    other = Job(job().order, "run/songplays_lake-1", CODE, "eu-west-1", {})
+    other = Job(job().request, "run/songplays_lake-1", CODE, "eu-west-1", {})
     assert other.token != job().token
 
 
@@ -110,9 +112,9 @@ def test_request_when_repeated_is_identical_and_for_a_retry_has_another_token() 
         ({"releaseLabel": "emr-spark-8.0.0"}, None),
     ],
 )
-def test_why_unusable_by_the_application_s_state(facts: dict[str, Any], reason: str | None) -> None:
+def test_unusable_reason_by_the_application_s_state(facts: dict[str, Any], reason: str | None) -> None:
     application = {"state": "CREATED", "type": "Spark", "releaseLabel": "emr-7.12.0", **facts}
-    found = why_unusable(application)
+    found = unusable_reason(application)
     if reason is None:
         assert found is None
     else:
@@ -162,7 +164,7 @@ ON_AWS = {
         ({"spark_code": "/code"}, "SCX_SPARK_CODE is '/code'"),
     ],
 )  # fmt: skip
-def test_check_with_a_missing_or_unfit_setting_names_it_with_an_example(
+def test_check_with_a_missing_or_invalid_setting_names_it_with_an_example(
     change: dict[str, str], message: str
 ) -> None:
     settings = Settings.model_validate({**ON_AWS, **change})

@@ -1,5 +1,7 @@
-"""Records counted and located by a file's bytes, against Python's csv, with blocks that cut files everywhere.
-Whole loads of CSV files are in loading/formats/test_csv_files.py."""
+"""Records counted and located by a file's bytes, compared with Python's csv, with blocks that split files anywhere.
+
+Loads of CSV files are tested with the formats.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from scx_pipeline.parsing.csv import byte_scan
+from scx_pipeline.parsing.csv import record_scanner
 from scx_pipeline.parsing.csv.byte_scan import (
     MAX_RECORD_BYTES,
-    Located,
+    LocatedRecord,
     RecordCount,
-    count_lines,
+    count_line_ends,
     count_records,
     count_records_by_pattern,
     locate_records,
@@ -35,12 +37,12 @@ texts = st.lists(pieces, max_size=60).map("".join)
 def blocks(request: pytest.FixtureRequest) -> Iterator[None]:
     """Blocks are whole words of 64 bytes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(byte_scan, "BLOCK", request.param)
+        patch.setattr(record_scanner, "BLOCK_BYTES", request.param)
         yield
 
 
 def written(text: str, newline: str, bom: bool) -> bytes:
-    """A file of three columns, END standing for its line end."""
+    """Return the bytes of a file of three columns, with END replaced by the line end."""
     content = f"{HEADER}END{text}".replace("END", newline)
     return (BOM if bom else b"") + content.encode()
 
@@ -73,13 +75,13 @@ def count(data: bytes, newline: str = "\n") -> RecordCount:
 def test_the_records_of_a_plain_file_are_those_of_pythons_csv(text: str, newline: str, bom: bool) -> None:
     data = written(text, newline, bom)
     found, rows = count(data, newline), rows_of(data)
-    if found.plain:
+    if found.is_plain:
         assert found.records == len(rows)
-        assert found.short == sum(len(row) < 3 for row in rows)
-        assert found.surplus == sum(len(row) > 3 for row in rows)
-        assert found.most == len(rows)
-    assert found.most >= len(rows)
-    assert (found.unclosed is None) == is_closed(data) or found.stray
+        assert found.short_records == sum(len(row) < 3 for row in rows)
+        assert found.long_records == sum(len(row) > 3 for row in rows)
+        assert found.max_records == len(rows)
+    assert found.max_records >= len(rows)
+    assert (found.unclosed is None) == is_closed(data) or found.has_stray_quotes
 
 
 @pytest.mark.usefixtures("blocks")
@@ -97,7 +99,7 @@ def test_records_are_located_by_their_number_with_line_and_text(
     text: str, newline: str, bom: bool, wanted: set[int], misfits: int
 ) -> None:
     data = written(text, newline, bom)
-    if not count(data, newline).plain:
+    if not count(data, newline).is_plain:
         return
     rows = rows_of(data)[1:]
     fitting = [row for row in rows if len(row) == 3]
@@ -118,7 +120,7 @@ def test_records_are_located_by_their_number_with_line_and_text(
         )
 
 
-def values(found: Located) -> list[str]:
+def values(found: LocatedRecord) -> list[str]:
     return next(csv.reader(io.StringIO(found.record.raw, newline="")))
 
 
@@ -126,10 +128,10 @@ def test_lines_are_physical_ones_also_within_quotes() -> None:
     data = b'id,one,two\n1,a,b\n2,"on\nthree\nlines",b\n\n3,a,b\nshort\n'
     found = list(locate_records(io.BytesIO(data), b"\n", 3, [0, 1, 2], 1))
     assert found == [
-        Located(0, Record(2, "1,a,b")),
-        Located(1, Record(3, '2,"on\nthree\nlines",b')),
-        Located(2, Record(7, "3,a,b")),
-        Located(None, Record(8, "short")),
+        LocatedRecord(0, Record(2, "1,a,b")),
+        LocatedRecord(1, Record(3, '2,"on\nthree\nlines",b')),
+        LocatedRecord(2, Record(7, "3,a,b")),
+        LocatedRecord(None, Record(8, "short")),
     ]
 
 
@@ -140,14 +142,14 @@ def test_lines_are_physical_ones_also_within_quotes() -> None:
 )
 def test_a_quote_that_encloses_no_value_is_stray(line: str) -> None:
     for padding in range(50, 70):  # at the seam of two blocks, too
-        assert count(f"id,one,two\n{'y' * padding},,\n{line}\n".encode()).stray
+        assert count(f"id,one,two\n{'y' * padding},,\n{line}\n".encode()).has_stray_quotes
 
 
 @pytest.mark.usefixtures("blocks")
 @pytest.mark.parametrize("line", ['1,"a ""b"" c","d"', '"",,""', '1,"a\r\nb,""",x', '"1","2","3"'])
 def test_quotes_that_enclose_values_are_not_stray(line: str) -> None:
     for padding in range(50, 70):
-        assert not count(f"id,one,two\n{'y' * padding},,\n{line}\n".encode()).stray
+        assert not count(f"id,one,two\n{'y' * padding},,\n{line}\n".encode()).has_stray_quotes
 
 
 @pytest.mark.usefixtures("blocks")
@@ -156,8 +158,10 @@ def test_quotes_that_enclose_values_are_not_stray(line: str) -> None:
 def test_line_ends_of_another_kind_are_noticed_only_outside_of_quotes(newline: str, other: str) -> None:
     for padding in range(50, 70):
         start = f"id,one,two{newline}{'y' * padding},,"
-        assert count((start + other + "1,2,3" + newline).encode(), newline).mixed == (newline != other)
-        assert not count(f'{start}{newline}1,"a{other}b",3{newline}'.encode(), newline).mixed
+        assert count((start + other + "1,2,3" + newline).encode(), newline).has_mixed_line_ends == (
+            newline != other
+        )
+        assert not count(f'{start}{newline}1,"a{other}b",3{newline}'.encode(), newline).has_mixed_line_ends
 
 
 @pytest.mark.parametrize("more", [-1, 0, 1])
@@ -171,7 +175,7 @@ def test_a_record_may_have_so_many_bytes_and_no_more(more: int, tail: bytes) -> 
     assert found.records == 3 + (tail.count(b",") > 0)
 
 
-def test_where_a_quote_is_never_closed_its_record_is_told() -> None:
+def test_the_record_of_a_quote_that_is_never_closed_is_returned() -> None:
     data = b'id,one,two\n1,2,3\n4,"open,5\n6,7,8\n' + b"9,9,9\n" * 40
     assert count(data).unclosed == data.index(b"4,")
 
@@ -179,4 +183,4 @@ def test_where_a_quote_is_never_closed_its_record_is_told() -> None:
 @given(st.text(alphabet="ab\r\n", max_size=30), st.integers(0, 30))
 def test_the_lines_before_an_offset_are_counted_whatever_their_ends_are(text: str, size: int) -> None:
     if not text[:size].endswith("\r"):  # a record begins at no such place in \r\n
-        assert count_lines(text.encode(), size) == len(re.findall(r"\r\n|\r|\n", text[:size]))
+        assert count_line_ends(text.encode(), size) == len(re.findall(r"\r\n|\r|\n", text[:size]))

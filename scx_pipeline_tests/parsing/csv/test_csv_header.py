@@ -1,5 +1,7 @@
-"""What a CSV header must be, and what each type takes and refuses, run on a real DuckDB.
-Where a bad record stands in its file is tested with `records`."""
+"""What a CSV header must be, and the texts that are selected by it, on a real DuckDB.
+
+The location of rejected records is tested with the formats.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ from scx_pipeline.model.column import Column
 from scx_pipeline.model.table import Table
 from scx_pipeline.parsing.csv import csv_header
 from scx_pipeline.parsing.csv.csv_header import HEADER_BYTES, Header, read_header
-from scx_pipeline.storage.bucket import LocalFile, ObjectInfo
+from scx_pipeline.storage.local_file import LocalFile
+from scx_pipeline.storage.object_info import ObjectInfo
 
 URI = "s3://bucket/jobs.csv"
 COLUMNS = {"job_id": "integer", "summary": "varchar(max)", "created_at": "timestamp"}
@@ -36,7 +39,7 @@ Write = Callable[..., LocalFile]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Write a local file as a bucket brings it: under a safe name, its suffix telling the compression."""
+    """Write a local file as a bucket fetches it: with a safe name, whose suffix is that of the compression."""
 
     def write(data: bytes, suffix: str = "", name: str = "000000") -> LocalFile:
         path = tmp_path / f"{name}{suffix}"
@@ -71,7 +74,7 @@ def refusal(file: LocalFile) -> str:
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"], ids=["plain", "BOM"])
-def test_a_header_tells_the_columns_and_the_line_ending(write: Write, newline: str, bom: bytes) -> None:
+def test_a_header_gives_the_columns_and_the_line_end(write: Write, newline: str, bom: bytes) -> None:
     file = write(bom + SOUND.replace(b"\n", newline.encode()))
     shown = newline.replace("\r", "\\r").replace("\n", "\\n")
     assert read_header(file, URI, TABLE) == Header(("job_id", "summary", "created_at"), shown)
@@ -128,11 +131,11 @@ def test_a_file_without_any_content_has_no_header(write: Write, data: bytes) -> 
         ),
         (
             b"job_id,summary,created_at,",
-            ", line 1: the header's column 4 has no name; name it, or remove the surplus comma",
+            ", line 1: the header's column 4 has no name; name it, or remove the extra comma",
         ),
         (
             b"job_id,,summary,,created_at",
-            ", line 1: the header's column 2 has no name; name it, or remove the surplus comma",
+            ", line 1: the header's column 2 has no name; name it, or remove the extra comma",
         ),
         *(
             (
@@ -144,7 +147,7 @@ def test_a_file_without_any_content_has_no_header(write: Write, data: bytes) -> 
         ),
     ],
 )
-def test_a_header_that_is_not_as_declared_is_refused(write: Write, data: bytes, why: str) -> None:
+def test_a_header_that_does_not_match_the_declaration_is_refused(write: Write, data: bytes, why: str) -> None:
     assert refusal(write(data)) == why
 
 
@@ -171,7 +174,7 @@ def test_a_compressed_header_is_read_and_a_damaged_one_refused(
         ("job_id", "summary", "created_at"), "\\n"
     )
     for damaged in (packed[:30], b"no compression at all"):
-        assert "the compressed file is damaged or cut off" in refusal(write(damaged, suffix))
+        assert "the compressed file is damaged or truncated" in refusal(write(damaged, suffix))
 
 
 def test_an_invalid_deflate_stream_is_refused(write: Write) -> None:
@@ -179,10 +182,10 @@ def test_an_invalid_deflate_stream_is_refused(write: Write) -> None:
     packed[10] = 0xFF  # a block type that is none
     with pytest.raises(zlib.error):
         gzip.decompress(bytes(packed))
-    assert "the compressed file is damaged or cut off" in refusal(write(bytes(packed), ".gz"))
+    assert "the compressed file is damaged or truncated" in refusal(write(bytes(packed), ".gz"))
 
 
-def test_a_file_that_went_away_is_refused(write: Write) -> None:
+def test_a_removed_file_is_refused(write: Write) -> None:
     file = write(SOUND)
     file.path.unlink()
     assert "the file cannot be read" in refusal(file)
@@ -195,10 +198,12 @@ def scan(con: duckdb.DuckDBPyConnection, *files: LocalFile) -> list[tuple[object
     """The texts of the files as the declared columns, and the number of their file."""
     header = read_header(files[0], URI, TABLE)
     assert header is not None
-    return con.execute(f"SELECT * FROM {csv_header.scan(files, header, list(COLUMNS))}").fetchall()
+    return con.execute(f"SELECT * FROM {csv_header.select_texts(files, header, list(COLUMNS))}").fetchall()
 
 
-def test_columns_are_read_by_name_and_others_left_out(write: Write, con: duckdb.DuckDBPyConnection) -> None:
+def test_columns_are_read_by_name_and_undeclared_ones_ignored(
+    write: Write, con: duckdb.DuckDBPyConnection
+) -> None:
     file = write(b"plan,created_at,job_id,summary\n9,2021-01-01,1,x\n")
     assert scan(con, file) == [("1", "x", "2021-01-01", 0)]
 

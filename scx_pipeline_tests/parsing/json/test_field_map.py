@@ -1,5 +1,7 @@
-"""Which fields are taken from JSON records, and which records are bad: the SQL, run on a real DuckDB.
-How texts are typed is tested with `values`; files, lines and documents are in loading/formats/test_bad_json.py."""
+"""Which fields are read from JSON records, and which records are rejected: the SQL, run on a real DuckDB.
+
+Files, lines and documents are tested with the formats.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +20,12 @@ from hypothesis import strategies as st
 
 from scx_pipeline.model.source import FilePattern, Source
 from scx_pipeline.model.table import Table
-from scx_pipeline.parsing import values
-from scx_pipeline.parsing.json.field_map import (
-    NUMBER,
-    ODD,
-    FieldMap,
-    element_starts,
-    element_texts,
-    has_long_number,
-)
-from scx_pipeline.parsing.values import first_violations
+from scx_pipeline.parsing import rejection_reasons, typed_rows, value_rules
+from scx_pipeline.parsing.json.array_elements import element_starts, element_texts
+from scx_pipeline.parsing.json.field_map import FieldMap
+from scx_pipeline.parsing.json.field_sql import HAS_OTHER_FIELDS, NUMBER
+from scx_pipeline.parsing.json.number_precision import has_long_number
+from scx_pipeline.parsing.value_rules import select_first_violations
 from scx_pipeline.warehouse.sql_text import names
 
 SOURCE = Source(
@@ -75,8 +73,10 @@ def read(
 ) -> tuple[Any, ...] | tuple[str | None, str]:
     """The values of a record, or the column that is wrong and why."""
     fields = FieldMap(source, table)
-    typed = fields.typed(RECORDS)
-    broken = con.execute(first_violations(typed, table.columns, fields.rules, NUMBER), [text]).fetchall()
+    typed = fields.select_typed(RECORDS)
+    broken = con.execute(
+        select_first_violations(typed, table.columns, fields.rules, NUMBER), [text]
+    ).fetchall()
     if broken:
         [(number, rule, _)] = broken
         _, column, reason = fields.rules[rule]
@@ -138,10 +138,10 @@ def test_values_are_taken_as_declared(
 @pytest.mark.parametrize(
     ("text", "column", "reason"),
     [
-        ("{", None, "is no JSON"), ("[]", None, "is no object"), ("7", None, "is no object"), ("null", None, "is no object"),
+        ("{", None, "is not JSON"), ("[]", None, "is not an object"), ("7", None, "is not an object"), ("null", None, "is not an object"),
         (line()[:-1] + ', "count": 8}', None, "has a field twice"),
         (line(home=...)[:-1] + ', "home": {"city": "a", "city": "b"}}', None, "has a field twice in home"),
-        (line(home=5), None, "has home, which is no object"), (line(home="x"), None, "has home, which is no object"),
+        (line(home=5), None, "has home, which is not an object"), (line(home="x"), None, "has home, which is not an object"),
         (line(firstName=7), "first_name", "is not a text"), (line(firstName=-7), "first_name", "is not a text"),
         (line(firstName=True), "first_name", "is not a text"), (line(firstName=["a"]), "first_name", "is not a text"),
         (line(firstName={"a": 1}), "first_name", "is not a text"), (line(home={"city": 1}), "city", "is not a text"),
@@ -156,7 +156,7 @@ def test_values_are_taken_as_declared(
         (line(at=1e300), "at", "is not a number of milliseconds"), (line(is_new="maybe"), "is_new", "is not a boolean"),
     ],
 )  # fmt: skip
-def test_a_bad_record_is_told_by_its_first_mistake(
+def test_a_rejected_record_has_the_reason_of_its_first_broken_rule(
     con: duckdb.DuckDBPyConnection, text: str, column: str | None, reason: str
 ) -> None:
     assert read(con, text) == (column, reason)
@@ -233,7 +233,7 @@ def test_a_value_comes_to_its_columns_type_without_a_loss(
         *(({"type": "varchar(9)"}, text, "is not a text") for text in ("nan", "NAN", "inf", "Inf", "INF", "infinity", "-inf")),
     ],
 )  # fmt: skip
-def test_a_value_that_is_another_types_is_refused(
+def test_a_value_of_another_type_is_rejected(
     con: duckdb.DuckDBPyConnection, column: dict[str, Any], text: str, reason: str
 ) -> None:
     assert value(con, text, **column) == f"it {reason}"
@@ -248,8 +248,8 @@ def test_a_number_as_a_text_is_what_the_same_text_is_in_a_csv_file(
     con: duckdb.DuckDBPyConnection, column: dict[str, Any], text: str
 ) -> None:
     [declared] = table_of({"name": "v", **column}).columns
-    bad = " OR ".join(condition for condition, _, _ in values.violations([declared]))
-    rows = values.typed_rows("(SELECT ?::VARCHAR AS v)", [declared])
+    bad = " OR ".join(condition for condition, _, _ in value_rules.build_rules([declared]))
+    rows = typed_rows.select_typed_rows("(SELECT ?::VARCHAR AS v)", [declared])
     [(of_text, refused)] = con.execute(
         f"SELECT CASE WHEN {bad} THEN NULL ELSE v END, {bad} FROM ({rows})", [text]
     ).fetchall()
@@ -258,7 +258,7 @@ def test_a_number_as_a_text_is_what_the_same_text_is_in_a_csv_file(
 
 
 @pytest.mark.parametrize("none", ["-", "nan", "1_000", "0x10", "1e400", "+7", "٣"])
-def test_whatever_stands_for_no_value_other_numbers_are_numbers(
+def test_numbers_that_are_not_null_values_are_read_whatever_the_null_values_are(
     con: duckdb.DuckDBPyConnection, none: str
 ) -> None:
     source = SOURCE.model_copy(update={"null_values": (none,)})
@@ -267,9 +267,7 @@ def test_whatever_stands_for_no_value_other_numbers_are_numbers(
 
 
 @pytest.mark.parametrize("text", ['"-1"', "-1"])
-def test_a_text_without_a_value_is_none_in_columns_of_all_types_alike(
-    con: duckdb.DuckDBPyConnection, text: str
-) -> None:
+def test_a_null_value_is_null_in_columns_of_all_types(con: duckdb.DuckDBPyConnection, text: str) -> None:
     source = SOURCE.model_copy(update={"null_values": ("", "-1")})
     found = {
         kind: value(con, text, source, **column)
@@ -304,11 +302,28 @@ def test_a_field_of_any_name_is_read(con: duckdb.DuckDBPyConnection, name: str) 
     assert read(con, json.dumps({**record, "more": 1}, ensure_ascii=False), table) == ("x", 2.5, 7)
     assert read(con, json.dumps({**record, name: 5}), table) == ("a", "is not a text")
     assert read(con, json.dumps({"outer": {name: "x"}}), table) == ("b", "is not a finite number")
-    assert read(con, json.dumps({"far": {name: 5}}), table) == (None, f"has far.{name}, which is no object")
+    assert read(con, json.dumps({"far": {name: 5}}), table) == (
+        None,
+        f"has far.{name}, which is not an object",
+    )
 
 
 @pytest.mark.parametrize(
-    "name", ["number", "json", "keys", "odd", "nul", "loose", "rule", "s", "t", "text", "field", "records"]
+    "name",
+    [
+        "number",
+        "json",
+        "keys",
+        "has_other_fields",
+        "has_nul",
+        "lenient",
+        "rule",
+        "s",
+        "t",
+        "text",
+        "field",
+        "records",
+    ],
 )
 @pytest.mark.parametrize(("kind", "content"), [("varchar(9)", "x"), ("integer", 77), ("boolean", True)])
 def test_a_column_of_any_name_is_read(
@@ -319,7 +334,7 @@ def test_a_column_of_any_name_is_read(
     assert read(con, sound, table) == (content, 5)
     assert read(con, json.dumps({name: content, "other": "x"}), table) == ("other", "is not an integer")
     assert read(con, sound[:-1] + ', "other": 5}', table) == (None, "has a field twice")
-    numbered = f"SELECT {NUMBER} FROM ({FieldMap(SOURCE, table).typed(RECORDS)})"
+    numbered = f"SELECT {NUMBER} FROM ({FieldMap(SOURCE, table).select_typed(RECORDS)})"
     assert con.execute(numbered, [sound]).fetchall() == [(1,)], "the record's number, not the column's"
 
 
@@ -360,12 +375,12 @@ NESTED = table_of(
         ("{}", (None, None, None)),
         ('  {"a": "x"}\t', ("x", None, None)),
         ('{"a": "x",}', ("x", None, None)),
-        ('{"o": 5}', (None, "has o, which is no object")),
-        ('{"o": []}', (None, "has o, which is no object")),
-        ('{"o": ""}', (None, "has o, which is no object")),
-        ('{"o": [{"b": 1}]}', (None, "has o, which is no object")),
-        ('{"o": {"p": "x"}}', (None, "has o.p, which is no object")),
-        ('{"o": {"p": false}}', (None, "has o.p, which is no object")),
+        ('{"o": 5}', (None, "has o, which is not an object")),
+        ('{"o": []}', (None, "has o, which is not an object")),
+        ('{"o": ""}', (None, "has o, which is not an object")),
+        ('{"o": [{"b": 1}]}', (None, "has o, which is not an object")),
+        ('{"o": {"p": "x"}}', (None, "has o.p, which is not an object")),
+        ('{"o": {"p": false}}', (None, "has o.p, which is not an object")),
         ('{"a": "x", "a": "x"}', (None, "has a field twice")),
         ('{"a": null, "a": "x"}', (None, "has a field twice")),
         ('{"a": "x", "\\u0061": "y"}', (None, "has a field twice")),
@@ -387,37 +402,39 @@ def test_a_nested_field_is_taken_from_its_object_alone(
     ["", "  ", "{", '{"a": "x"}}', '{"a": "x"} {"a": "x"}', "{a: 1}", "{'a': 'x'}", '{"a": 01}', '{"a": +1}', '{"a": .5}',
      '{"a": 0x10}', '{"a": "\t"}', '{"a": "\\x"}', '{"a": "\\ud800"}', '{"a": 1 /* x */}', '\ufeff{"a": "x"}', "undefined"],
 )  # fmt: skip
-def test_a_text_that_is_no_json_is_told(con: duckdb.DuckDBPyConnection, text: str) -> None:
-    assert read(con, text, NESTED) == (None, "is no JSON")
+def test_a_text_that_is_not_json_is_rejected(con: duckdb.DuckDBPyConnection, text: str) -> None:
+    assert read(con, text, NESTED) == (None, "is not JSON")
 
 
 # Which fields there are
 
 
-def odd(con: duckdb.DuckDBPyConnection, text: str) -> bool:
+def has_other_fields(con: duckdb.DuckDBPyConnection, text: str) -> bool:
     [(found,)] = con.execute(
-        f"SELECT {ODD} FROM ({FieldMap(SOURCE, TABLE).typed(RECORDS)})", [text]
+        f"SELECT {HAS_OTHER_FIELDS} FROM ({FieldMap(SOURCE, TABLE).select_typed(RECORDS)})", [text]
     ).fetchall()
     return bool(found)
 
 
-def test_a_record_with_exactly_the_declared_fields_is_not_odd_whatever_their_order(
+def test_a_record_with_exactly_the_declared_fields_has_no_other_fields_in_any_order(
     con: duckdb.DuckDBPyConnection,
 ) -> None:
-    assert not odd(con, line())
-    assert not odd(con, json.dumps(dict(reversed(GOOD.items()))))
-    assert not odd(con, line(firstName=None, ratio=None))
-    assert odd(con, line(more=1))
-    assert odd(con, line(home={"city": "Ulm", "street": "A"}))
-    assert odd(con, line(count=..., more=1))
+    assert not has_other_fields(con, line())
+    assert not has_other_fields(con, json.dumps(dict(reversed(GOOD.items()))))
+    assert not has_other_fields(con, line(firstName=None, ratio=None))
+    assert has_other_fields(con, line(more=1))
+    assert has_other_fields(con, line(home={"city": "Ulm", "street": "A"}))
+    assert has_other_fields(con, line(count=..., more=1))
 
 
 def test_fields_are_listed_by_their_full_names(con: duckdb.DuckDBPyConnection) -> None:
     fields = FieldMap(SOURCE, TABLE)
     text = '{"count": 1, "more": {"x": 1}, "home": {"city": "a", "zip": 1}}'
-    found = con.execute(fields.fields("(SELECT 4 AS number, ?::JSON AS json)"), [text, text]).fetchall()
+    found = con.execute(
+        fields.select_field_names("(SELECT 4 AS number, ?::JSON AS json)"), [text, text]
+    ).fetchall()
     assert found == [(4, name) for name in ("count", "home", "home.city", "home.zip", "more")]
-    assert fields.declared == ["firstName", "count", "ratio", "at", "is_new", "home", "home.city"]
+    assert fields.declared_names == ["firstName", "count", "ratio", "at", "is_new", "home", "home.city"]
 
 
 @pytest.mark.parametrize(
@@ -430,21 +447,21 @@ def test_fields_are_listed_by_their_full_names(con: duckdb.DuckDBPyConnection) -
         "{}", "[]", "7", "null",
     ],
 )  # fmt: skip
-def test_a_record_that_lacks_a_field_is_odd(con: duckdb.DuckDBPyConnection, text: str) -> None:
-    assert odd(con, text)
+def test_a_record_that_lacks_a_field_may_have_other_fields(con: duckdb.DuckDBPyConnection, text: str) -> None:
+    assert has_other_fields(con, text)
 
 
-def test_fields_of_several_files_are_told_apart_and_each_once(con: duckdb.DuckDBPyConnection) -> None:
+def test_field_names_are_returned_once_per_file(con: duckdb.DuckDBPyConnection) -> None:
     fields = FieldMap(SOURCE, NESTED)
     con.execute(
         "CREATE OR REPLACE TEMP TABLE records AS SELECT number, json::JSON AS json FROM (VALUES"
         """ (1, '{"a": 1, "o": {"p": {"c": 1}}}'), (1, '{"a": 2, "it''s": 3}'), (2, '{"o": {"ü b": 1}}'),"""
         """ (3, '{"o": 5}'), (3, '{"o": null}'), (4, '{}'), (5, '[1]'), (5, 'null')) AS records(number, json)"""
     )
-    assert con.execute(fields.fields("records")).fetchall() == [
+    assert con.execute(fields.select_field_names("records")).fetchall() == [
         (1, "a"), (1, "it's"), (1, "o"), (1, "o.p"), (1, "o.p.c"), (2, "o"), (2, "o.ü b"), (3, "o")
     ]  # fmt: skip
-    assert fields.declared == ["a", "o", "o.b", "o.p", "o.p.c"]
+    assert fields.declared_names == ["a", "o", "o.b", "o.p", "o.p.c"]
 
 
 # A record is bad, or good, and nothing else
@@ -479,19 +496,20 @@ def test_a_record_is_judged_as_an_independent_judge_does(
         st.text(st.sampled_from('{}[]",:01a\\ '), max_size=10),
     )
 )
-def test_a_record_is_bad_or_good_and_the_first_condition_that_holds_is_told(
+def test_a_record_is_rejected_with_the_first_rule_that_it_breaks_or_accepted(
     con: duckdb.DuckDBPyConnection, text: str
 ) -> None:
     fields = FieldMap(SOURCE, TABLE)
     conditions = [condition for condition, _, _ in fields.rules]
     [(bad, *each)] = con.execute(
-        f"SELECT {' OR '.join(conditions)}, {', '.join(conditions)} FROM ({fields.typed(RECORDS)})", [text]
+        f"SELECT {' OR '.join(conditions)}, {', '.join(conditions)} FROM ({fields.select_typed(RECORDS)})",
+        [text],
     ).fetchall()
-    assert bad is not None, "it would land as a good one, whatever its values are"
+    assert bad is not None, "the record would be accepted, whatever its values are"
     assert bad == (True in each)
-    told = read(con, text)
-    assert (len(told) == 2) == bad
-    assert not bad or told == fields.rules[each.index(True)][1:]
+    result = read(con, text)
+    assert (len(result) == 2) == bad
+    assert not bad or result == fields.rules[each.index(True)][1:]
 
 
 class Bad(Exception):
@@ -499,7 +517,7 @@ class Bad(Exception):
 
 
 def judged(members: list[tuple[str, str]]) -> tuple[Any, ...]:
-    """The values that a record must give, by rules written down anew: what each type takes, and no field twice."""
+    """The values that a record must give, by rules written down independently: what each type takes, and no field twice."""
     if len({name for name, _ in members}) < len(members):
         raise Bad
     record = dict(members)
@@ -534,8 +552,10 @@ def taken(kind: str, content: str) -> object:
     number = r" *-?\d+(\.\d+)? *" if isinstance(found, str) else r"-?\d+(\.\d+)?(e\d+)?"
     if not re.fullmatch(number, text) or math.isinf(float(text)):
         raise Bad
-    moment = timedelta(milliseconds=float(text)) if abs(float(text)) < 1e15 else None
-    return float(text) if kind == "double" else datetime(1970, 1, 1) + moment if moment is not None else None
+    duration = timedelta(milliseconds=float(text)) if abs(float(text)) < 1e15 else None
+    return (
+        float(text) if kind == "double" else datetime(1970, 1, 1) + duration if duration is not None else None
+    )
 
 
 # Numbers that are read as doubles
@@ -594,10 +614,10 @@ DECIMAL = {"type": "decimal(12,4)"}
         ({"type": "integer"}, "1e0", "is not an integer"),
     ],
 )  # fmt: skip
-def test_a_number_that_would_be_rounded_is_refused_however_it_is_written(
+def test_a_number_that_would_be_rounded_is_rejected_in_any_notation(
     con: duckdb.DuckDBPyConnection, column: dict[str, Any], number: str, expected: object
 ) -> None:
-    """Told by the digits in the record, as what the reader makes of a number has no more than a double has."""
+    """The digits of the record decide, as the reader's own number has only the precision of a double."""
     table = table_of({"name": "v", "field": "o.v", **column})
     [name] = (column.name for column in table.columns)
     for record in (
@@ -610,21 +630,23 @@ def test_a_number_that_would_be_rounded_is_refused_however_it_is_written(
         assert found == ((name, expected) if isinstance(expected, str) else (expected,)), record
 
 
-def test_a_refused_number_is_told_as_it_is_written(con: duckdb.DuckDBPyConnection) -> None:
+def test_a_rejected_number_is_reported_as_it_is_written(con: duckdb.DuckDBPyConnection) -> None:
     table = table_of({"name": "d", **DECIMAL}, {"name": "s", **SECONDS})
     fields = FieldMap(SOURCE, table)
 
-    def told(record: str) -> str:
-        select = first_violations(fields.typed(RECORDS), table.columns, fields.rules, NUMBER, fields.written)
+    def reason(record: str) -> str:
+        select = select_first_violations(
+            fields.select_typed(RECORDS), table.columns, fields.rules, NUMBER, fields.written_texts
+        )
         [(_, rule, text)] = con.execute(select, [record]).fetchall()
-        return values.told(fields.rules[rule][2], text)
+        return rejection_reasons.describe_violation(fields.rules[rule][2], text)
 
-    assert told('{"d": 1.00000000000000001}') == f"'1.00000000000000001' {ROUNDED}"
-    assert told('{"s": 1541121934.12345601}') == f"'1541121934.12345601' {FINER}"
-    assert told('{"s": "1541121934.12345601"}') == f"'1541121934.12345601' {FINER}"
-    assert told('{"s": 1e-7}') == f"'1e-7' {FINER}"
-    assert told('{"s": true}') == "'true' is not a number of seconds"
-    assert told('{"d": 1.50000001}') == "'1.50000001' has more than 4 decimal places"
+    assert reason('{"d": 1.00000000000000001}') == f"'1.00000000000000001' {ROUNDED}"
+    assert reason('{"s": 1541121934.12345601}') == f"'1541121934.12345601' {FINER}"
+    assert reason('{"s": "1541121934.12345601"}') == f"'1541121934.12345601' {FINER}"
+    assert reason('{"s": 1e-7}') == f"'1e-7' {FINER}"
+    assert reason('{"s": true}') == "'true' is not a number of seconds"
+    assert reason('{"d": 1.50000001}') == "'1.50000001' has more than 4 decimal places"
 
 
 OTHER_NUMBERS = ['"lat": 48.137432100000001', '"gr\\u00f6\\u00dfe": 48.137432100000001', '"x": "v\\": 1.00000000000000001"', '"more": {"v": 7.000000000000000001}']  # fmt: skip
@@ -632,7 +654,7 @@ OTHER_NUMBERS = ['"lat": 48.137432100000001', '"gr\\u00f6\\u00dfe": 48.137432100
 
 @pytest.mark.parametrize("other", OTHER_NUMBERS)
 @pytest.mark.parametrize("first", [False, True])
-def test_digits_of_other_fields_refuse_no_number(
+def test_digits_of_other_fields_reject_no_number(
     con: duckdb.DuckDBPyConnection, other: str, first: bool
 ) -> None:
     parts = ['"v": 2.5', other]
@@ -642,7 +664,7 @@ def test_digits_of_other_fields_refuse_no_number(
 
 
 @pytest.mark.parametrize(("column", "reason"), [(DECIMAL, ROUNDED), (SECONDS, FINER)])
-def test_a_number_that_would_be_rounded_to_what_stands_for_no_value_is_refused(
+def test_a_number_that_would_be_rounded_to_a_null_value_is_rejected(
     con: duckdb.DuckDBPyConnection, column: dict[str, Any], reason: str
 ) -> None:
     source = SOURCE.model_copy(update={"null_values": ("-1.0",)})
@@ -651,7 +673,7 @@ def test_a_number_that_would_be_rounded_to_what_stands_for_no_value_is_refused(
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_a_number_in_a_field_of_any_name_is_refused_that_would_be_rounded(
+def test_a_number_that_would_be_rounded_is_rejected_in_a_field_of_any_name(
     con: duckdb.DuckDBPyConnection, name: str
 ) -> None:
     table = table_of({"name": "v", "field": name, **SECONDS})
@@ -666,7 +688,7 @@ def test_a_number_in_a_field_of_any_name_is_refused_that_would_be_rounded(
 )
 @example(6, 1541121934123456, "")
 @example(15, 9223372036854775, "")
-def test_a_moment_is_the_number_that_is_written_or_refused(
+def test_a_timestamp_is_exactly_the_number_that_is_written_or_rejected(
     con: duckdb.DuckDBPyConnection, places: int, digits: int, exponent: str
 ) -> None:
     text = f"{digits:020d}"
@@ -735,7 +757,7 @@ def test_elements_begin_where_they_were_written(
 @given(
     st.lists(JSON_VALUES, max_size=5), st.sampled_from(["", " \n"]), st.sampled_from([",", ", ", "\n,\n"]), st.booleans()
 )  # fmt: skip
-def test_an_array_is_cut_into_the_texts_of_its_elements(
+def test_an_array_is_split_into_the_texts_of_its_elements(
     items: list[Any], around: str, comma: str, comma_at_the_end: bool
 ) -> None:
     texts = [json.dumps(item, ensure_ascii=False) for item in items]
@@ -751,7 +773,7 @@ def test_an_array_is_cut_into_the_texts_of_its_elements(
         *((text, True) for text in ("1234567890123456E2", "1e-400", "1.5E-300", "-0.12345678901234567")),
     ],
 )  # fmt: skip
-def test_a_text_is_looked_at_that_has_a_number_of_many_digits(text: str, long: bool) -> None:
+def test_a_text_with_a_number_of_many_digits_has_a_long_number(text: str, long: bool) -> None:
     assert has_long_number(f'[{{"a":{text}}}]') is long
 
 

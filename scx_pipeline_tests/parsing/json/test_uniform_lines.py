@@ -1,5 +1,7 @@
-"""Which JSON files are found to be regular, and that reading them at once gives what asking each record gives.
-What a record must not be is in test_jsonfile.py; whole loads of bad files are in loading/formats/test_bad_json.py."""
+"""Which JSON files are recognised as uniform, and that reading them gives the same rows as inspecting each record.
+
+Loads of bad files are tested with the formats.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +21,13 @@ from scx_pipeline.model.calendar import UNPARTITIONED
 from scx_pipeline.model.source import FilePattern, Source
 from scx_pipeline.model.table import Table
 from scx_pipeline.parsing.json.field_map import FieldMap
-from scx_pipeline.parsing.json.json_parser import JsonLinesParser
-from scx_pipeline.parsing.json.line_scan import Lines, count_lines
-from scx_pipeline.parsing.json.uniform_lines import ROUNDS, RegularFiles
-from scx_pipeline.storage.bucket import LocalFile, ObjectInfo
-from scx_pipeline.storage.compression import open_plain
-from scx_pipeline.warehouse.duckdb.duckdb_warehouse import DuckDBSession
+from scx_pipeline.parsing.json.json_lines_parser import JsonLinesParser
+from scx_pipeline.parsing.json.line_scan import LineCounts, count_lines
+from scx_pipeline.parsing.json.uniform_lines import MAX_ROUNDS, UniformFileFinder
+from scx_pipeline.storage.compression import open_decompressed
+from scx_pipeline.storage.local_file import LocalFile
+from scx_pipeline.storage.object_info import ObjectInfo
+from scx_pipeline.warehouse.duckdb.duckdb_session import DuckDBSession
 from scx_pipeline.warehouse.sql_text import qualified
 
 SOURCE = Source(
@@ -85,13 +88,13 @@ def file(folder: Path, content: bytes, name: str = "f.json") -> LocalFile:
 
 
 def find(con: duckdb.DuckDBPyConnection, *files: LocalFile) -> dict[int, int]:
-    return RegularFiles(con, NAMES, {"page", "song"}).find(files, counted(*files))
+    return UniformFileFinder(con, NAMES, {"page", "song"}).find(files, counted(*files))
 
 
-def counted(*files: LocalFile) -> list[Lines]:
+def counted(*files: LocalFile) -> list[LineCounts]:
     found = []
     for item in files:
-        with open_plain(item.path) as stream:
+        with open_decompressed(item.path) as stream:
             found.append(count_lines(stream))
     return found
 
@@ -121,7 +124,7 @@ def counted(*files: LocalFile) -> list[Lines]:
         "escapes",
     ],
 )
-def test_files_are_regular_whose_lines_are_objects_of_the_declared_fields(
+def test_files_whose_lines_are_objects_of_the_declared_fields_are_uniform(
     con: duckdb.DuckDBPyConnection, tmp_path: Path, content: bytes
 ) -> None:
     assert find(con, file(tmp_path, content)) == {0: len(content.splitlines())}
@@ -160,13 +163,13 @@ def test_other_files_are_not(con: duckdb.DuckDBPyConnection, tmp_path: Path, con
     assert find(con, file(tmp_path, content)) == {}
 
 
-def test_files_are_told_apart(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+def test_uniform_files_are_distinguished_from_others(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     lines = [line(song=None), line(more=1), line(), b"x", line() + b"\n" + line(page="x", song=None)]
     files = [file(tmp_path, content, f"{number}.json") for number, content in enumerate(lines)]
     assert find(con, *files) == {0: 1, 2: 1, 4: 2}
 
 
-def test_compressed_files_are_looked_into(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+def test_compressed_files_are_inspected(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     good = file(tmp_path, gzip.compress(line() + b"\n"), "good.json.gz")
     bad = file(tmp_path, gzip.compress(line(more=1) + b"\n"), "bad.json.gz")
     assert find(con, good, bad) == {0: 1}
@@ -174,36 +177,40 @@ def test_compressed_files_are_looked_into(con: duckdb.DuckDBPyConnection, tmp_pa
 
 def test_names_without_an_underline_are_found_as_well(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     content = file(tmp_path, b'{"a":1,"b":"x_y"}\n{"a":2,"b":null}\n')
-    assert RegularFiles(con, ["a", "b"], {"b"}).find([content], counted(content)) == {0: 2}
+    assert UniformFileFinder(con, ["a", "b"], {"b"}).find([content], counted(content)) == {0: 2}
 
 
-def test_a_file_of_more_shapes_than_looks_is_found_by_its_first_lines(
+def test_a_file_with_more_shapes_than_rounds_is_recognised_by_its_first_lines(
     con: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
-    turned = [dict(list(GOOD.items())[place:] + list(GOOD.items())[:place]) for place in range(2 * ROUNDS)]
+    turned = [
+        dict(list(GOOD.items())[place:] + list(GOOD.items())[:place]) for place in range(2 * MAX_ROUNDS)
+    ]
     content = file(tmp_path, b"\n".join(json.dumps(item).encode() for item in turned))
-    assert find(con, content) == {0: 2 * ROUNDS}
+    assert find(con, content) == {0: 2 * MAX_ROUNDS}
 
 
-def test_a_name_of_a_pattern_is_never_regular(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+def test_a_name_with_a_pattern_character_is_never_uniform(
+    con: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
     content = file(tmp_path, b'{"100%":1}\n{"100% sure":1}\n')
-    assert RegularFiles(con, ["100%"], set()).find([content], counted(content)) == {}
+    assert UniformFileFinder(con, ["100%"], set()).find([content], counted(content)) == {}
 
 
 @pytest.mark.parametrize(
-    ("number", "regular"),
+    ("number", "uniform"),
     [("1541105830796.0", True), ("1541105830796.125", True), ("1541105830796.1250", True), ("-1.5", True), ("1541105830796", True), ('"x"', True),
      ("1541105830796.00000001", False), ("  1541105830796.00000001", False), ("-1541105830796.1251", False), ("1.541105830796e12", False), ("9541105830796.125", False)],
 )  # fmt: skip
 @pytest.mark.parametrize("style", [(",", ":"), (", ", ": ")])
 def test_a_file_with_a_number_that_may_be_rounded_is_not(
-    con: duckdb.DuckDBPyConnection, tmp_path: Path, style: tuple[str, str], number: str, regular: bool
+    con: duckdb.DuckDBPyConnection, tmp_path: Path, style: tuple[str, str], number: str, uniform: bool
 ) -> None:
     content = line(style) + b"\n" + line(style, atTime="@").replace(b'"@"', number.encode())
-    odd = FieldMap(SOURCE, TABLE).not_regular
+    excluded = FieldMap(SOURCE, TABLE).excluded_patterns
     one = file(tmp_path, content)
-    found = RegularFiles(con, NAMES, {"page", "song"}, odd).find([one], counted(one))
-    assert found == ({0: 2} if regular else {})
+    found = UniformFileFinder(con, NAMES, {"page", "song"}, excluded).find([one], counted(one))
+    assert found == ({0: 2} if uniform else {})
 
 
 # -- both ways of reading ----------------------------------------------------------------------------------------------
@@ -254,28 +261,28 @@ class Careful(JsonLinesParser):
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
-        self.regular.names = ["%"]  # of which no file is regular
+        self.finder.names = ["%"]  # which no uniform file has
 
 
 def read(con: duckdb.DuckDBPyConnection, kind: type[JsonLinesParser], files: list[LocalFile]) -> Any:
-    """What lands, by the key of its file, what is refused of which file, and the fields that are told."""
-    with DuckDBSession(con).staging_buffer("star", TABLE, UNPARTITIONED) as buffer:
+    """The staged rows by file key, the rejected rows by file, and the undeclared fields."""
+    with DuckDBSession(con).tables.open_staging_buffer("star", TABLE, UNPARTITIONED) as buffer:
         parser = kind(SOURCE, TABLE, buffer, lambda item: item.key)
         numbered: list[LocalFile] = []
-        for group in parser.groups(files):
+        for group in parser.group_files(files):
             parser.stage(len(numbered), [files[index] for index in group])
             numbered += [files[index] for index in group]
         rows = con.execute(f"SELECT * FROM {buffer.rows}").fetchall()
         keys = [item.object.key for item in numbered]
-        landed = sorted(repr((keys[row[-1]], row[:-1])) for row in rows if row[-1] >= 0)
+        staged = sorted(repr((keys[row[-1]], row[:-1])) for row in rows if row[-1] >= 0)
         refused = {}
         for bad in {-1 - row[-1] for row in rows if row[-1] < 0}:
             records = sum(row[-1] in (bad, -1 - bad) for row in rows)
-            refused[keys[bad]] = parser.explain(bad, numbered[bad], records, None)
+            refused[keys[bad]] = parser.find_rejected(bad, numbered[bad], records, None)
             assert len(refused[keys[bad]]) == sum(row[-1] == -1 - bad for row in rows)
         undeclared_fields = {keys[number]: found for number, found in parser.undeclared_fields.items()}
         con.execute(f"DROP TABLE {buffer.rows}")
-    return landed, refused, undeclared_fields
+    return staged, refused, undeclared_fields
 
 
 @settings(max_examples=50, deadline=None)
@@ -284,7 +291,7 @@ def read(con: duckdb.DuckDBPyConnection, kind: type[JsonLinesParser], files: lis
 @example([[line(), line().replace(b"true", b"tru")]])
 @example([[line(atTime=2.5), line(atTime="@").replace(b'"@"', b"1541105830796.00000001")]])
 @example([[line(user_id=1e3), line(length=1e999), line(length=-0.0), line(price=True)]])
-def test_regular_files_give_what_asking_each_record_gives(
+def test_uniform_files_give_the_same_rows_as_reading_each_record(
     tmp_path_factory: pytest.TempPathFactory, con: duckdb.DuckDBPyConnection, contents: list[list[bytes]]
 ) -> None:
     folder = tmp_path_factory.mktemp("files")

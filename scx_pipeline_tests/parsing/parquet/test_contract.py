@@ -1,5 +1,7 @@
-"""What a Parquet file's columns may be for a table, and which of their values are refused, on a real DuckDB.
-Damaged files, and what a load makes of them, are in loading/formats/test_parquet_files.py."""
+"""Which columns a Parquet file may have for a table, and which of their values are rejected, on a real DuckDB.
+
+Loads of damaged files are tested with the formats.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,15 @@ import pytest
 
 from scx_pipeline.errors import SourceFileError
 from scx_pipeline.model.calendar import UNPARTITIONED
+from scx_pipeline.model.rejected_row import RejectedRow
 from scx_pipeline.model.source import FilePattern, Source
 from scx_pipeline.model.table import Table
 from scx_pipeline.parsing.parquet.contract import Contract
 from scx_pipeline.parsing.parquet.parquet_parser import ParquetParser
-from scx_pipeline.parsing.parser import Refused, UndeclaredFields
-from scx_pipeline.storage.bucket import LocalFile, ObjectInfo
-from scx_pipeline.warehouse.duckdb.duckdb_warehouse import DuckDBSession
+from scx_pipeline.parsing.parser import UndeclaredFields
+from scx_pipeline.storage.local_file import LocalFile
+from scx_pipeline.storage.object_info import ObjectInfo
+from scx_pipeline.warehouse.duckdb.duckdb_session import DuckDBSession
 from scx_pipeline.warehouse.sql_text import qualified
 
 SOURCE = Source(
@@ -47,8 +51,8 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
 
 def read(
     con: duckdb.DuckDBPyConnection, folder: Path, table: Table, data: dict[str, pa.Array], **options: Any
-) -> tuple[list[tuple[Any, ...]], list[Refused], dict[int, UndeclaredFields]]:
-    """The rows of a file that land, those that are refused, and the names that are told."""
+) -> tuple[list[tuple[Any, ...]], list[RejectedRow], dict[int, UndeclaredFields]]:
+    """Return a file's staged rows, its rejected rows, and its undeclared fields."""
     path = folder / "f"
     pq.write_table(pa.table(data), path, **options)
     session = DuckDBSession(con)
@@ -56,13 +60,13 @@ def read(
     file = LocalFile(
         ObjectInfo("f.parquet", 1, "", datetime(2023, 1, 1, tzinfo=UTC)), path, "", folder / "aside"
     )
-    with session.staging_buffer("star", table, UNPARTITIONED) as buffer:
+    with session.tables.open_staging_buffer("star", table, UNPARTITIONED) as buffer:
         parser = ParquetParser(SOURCE, table, buffer, lambda item: f"bucket/{item.key}")
-        assert parser.groups([file]) == [[0]]
+        assert parser.group_files([file]) == [[0]]
         assert parser.stage(5, [file]) == {}
         rows = con.execute(f"SELECT * FROM {buffer.rows}").fetchall()
         assert {row[-1] for row in rows} <= {5, -6}
-        refused = parser.explain(5, file, len(rows), None)
+        refused = parser.find_rejected(5, file, len(rows), None)
         assert len(refused) == sum(row[-1] == -6 for row in rows)
         return [row[:-1] for row in rows if row[-1] == 5], refused, parser.undeclared_fields
 
@@ -97,14 +101,14 @@ def test_types_are_read_that_hold_the_declared_ones(
     assert refused == []
 
 
-def test_moments_in_the_old_int96_are_utc(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
-    moments = pa.array([datetime(2023, 1, 31, 8)], pa.timestamp("ns"))
+def test_int96_timestamps_are_utc(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    timestamps = pa.array([datetime(2023, 1, 31, 8)], pa.timestamp("ns"))
     table = table_of({"name": "x", "type": "timestamp"})
-    rows, _, _ = read(con, tmp_path, table, {"x": moments}, use_deprecated_int96_timestamps=True)
+    rows, _, _ = read(con, tmp_path, table, {"x": timestamps}, use_deprecated_int96_timestamps=True)
     assert rows == [(datetime(2023, 1, 31, 8),)]
 
 
-def test_moments_that_stand_for_infinity_are_refused_beside_any_others(
+def test_infinite_timestamps_are_rejected_next_to_any_others(
     con: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
     counts = pa.array([-(2**63), -(2**63) + 1, 2**63 - 1, 0], pa.int64()).cast(pa.timestamp("ns"))
@@ -114,7 +118,7 @@ def test_moments_that_stand_for_infinity_are_refused_beside_any_others(
     assert len(rows) + len(refused) == 4
 
 
-def test_a_moment_may_be_counted(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+def test_an_integer_may_count_the_unit_of_a_timestamp(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     counts = pa.array([1_675_152_000_123, 2**62, None])
     table = table_of({"name": "x", "type": "timestamp", "unit": "milliseconds"})
     rows, refused, _ = read(con, tmp_path, table, {"x": counts})
@@ -123,7 +127,7 @@ def test_a_moment_may_be_counted(con: duckdb.DuckDBPyConnection, tmp_path: Path)
         (None,),
     ]
     assert [(item.line, item.reason) for item in refused] == [
-        (2, "'4611686018427387904' is outside of the years 1 to 9999")
+        (2, "'4611686018427387904' is outside the years 1 to 9999")
     ]
 
 
@@ -138,7 +142,7 @@ def test_a_moment_may_be_counted(con: duckdb.DuckDBPyConnection, tmp_path: Path)
 )  # fmt: skip
 def test_other_types_are_mistakes(declared: str, kind: str) -> None:
     contract = Contract(SOURCE, table_of({"name": "x", "type": declared}), {"x": kind})
-    assert contract.mistakes == [f"has x of type {kind}, which cannot be read as {declared}"]
+    assert contract.problems == [f"has x of type {kind}, which cannot be read as {declared}"]
 
 
 def test_a_required_column_that_is_absent_is_a_mistake_and_its_new_name_is_guessed() -> None:
@@ -146,11 +150,11 @@ def test_a_required_column_that_is_absent_is_a_mistake_and_its_new_name_is_guess
         {"name": "create_at", "type": "timestamp", "nullable": False}, {"name": "y", "type": "date"}
     )
     contract = Contract(SOURCE, table, {"Create_At": "TIMESTAMP"})
-    assert contract.mistakes == ["has no column create_at; did it become Create_At?"]
-    assert Contract(SOURCE, table, {"z": "DATE"}).mistakes == ["has no column create_at"]
+    assert contract.problems == ["has no column create_at; was it renamed to Create_At?"]
+    assert Contract(SOURCE, table, {"z": "DATE"}).problems == ["has no column create_at"]
 
 
-def test_columns_are_found_by_name_in_any_order_and_others_are_told(
+def test_columns_are_found_by_name_in_any_order_and_undeclared_ones_reported(
     con: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
     table = table_of(
@@ -163,7 +167,7 @@ def test_columns_are_found_by_name_in_any_order_and_others_are_told(
     assert undeclared_fields == {5: UndeclaredFields(("z",), ("c",))}
 
 
-def test_values_that_must_not_be_are_refused_with_their_row_column_reason_and_row_as_json(
+def test_invalid_values_are_rejected_with_row_column_reason_and_the_row_as_json(
     con: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
     table = table_of(
@@ -191,16 +195,16 @@ def test_values_that_must_not_be_are_refused_with_their_row_column_reason_and_ro
         (7, "d", "'nan' is not a finite number"),
         (8, "at", refused[-1].reason),
     ]
-    assert refused[-1].reason.endswith("is outside of the years 1 to 9999")
+    assert refused[-1].reason.endswith("is outside the years 1 to 9999")
     assert refused[4].raw == '{"t":"x","n":40000,"d":0.5,"at":"2023-01-31 00:00:00"}'
 
 
 def test_a_file_that_does_not_fit_fails_the_load_unless_the_source_says_otherwise(
     con: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
-    with pytest.raises(SourceFileError) as told:
+    with pytest.raises(SourceFileError) as caught:
         read(con, tmp_path, table_of({"name": "x", "type": "date"}), {"x": pa.array([1])})
-    assert str(told.value) == (
+    assert str(caught.value) == (
         "bucket/f.parquet has x of type BIGINT, which cannot be read as date; "
-        "upload it again, or let the source say on_invalid_file: reject"
+        "upload it again, or set on_invalid_file: reject for the source"
     )

@@ -1,5 +1,7 @@
-"""Every whole type of Parquet is read into every whole column, and a value that the column does not hold is rejected.
-Other types are in test_parquetfile.py."""
+"""Every integer type of Parquet is read into every integer column, and values that do not fit are rejected.
+
+Other types are tested with the contract.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,8 @@ import pytest
 from scx_pipeline.model.calendar import UNPARTITIONED
 from scx_pipeline.model.column import Column
 from scx_pipeline_tests.fuzz.case import Case, File, make_source, make_table
-from scx_pipeline_tests.fuzz.driver import faults
-from scx_pipeline_tests.fuzz.parquetfiles import expect
+from scx_pipeline_tests.fuzz.driver import find_faults
+from scx_pipeline_tests.fuzz.random_parquet import expect
 
 WHOLE = [pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()]
 
@@ -32,7 +34,7 @@ def ends(kind: pa.DataType) -> list[int]:
 
 
 @pytest.mark.parametrize("column", ["smallint", "integer", "bigint", "decimal(18,4)"])
-def test_whole_numbers_of_any_type_are_read_or_rejected_by_their_value(column: str, tmp_path: Path) -> None:
+def test_integers_of_any_type_are_read_or_rejected_by_their_value(column: str, tmp_path: Path) -> None:
     declared = Column.model_validate({"name": "v", "type": column, "description": ""})
     source, table = make_source("parquet", (), None), make_table([declared], None)
     files = []
@@ -41,4 +43,4 @@ def test_whole_numbers_of_any_type_are_read_or_rejected_by_their_value(column: s
         pq.write_table(pa.table({"v": pa.array([*ends(kind), None], kind)}), sink)
         content = sink.getvalue()
         files.append(File(f"in/{number}.parquet", content, expect(content, table, source, None)))
-    assert faults(Case(source, table, UNPARTITIONED, files, 1), tmp_path) == []
+    assert find_faults(Case(source, table, UNPARTITIONED, files, 1), tmp_path) == []

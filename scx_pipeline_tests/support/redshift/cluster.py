@@ -1,5 +1,7 @@
-"""The database behind a stand-in: copied from one in which the project's own file for Redshift was run, through a stand-in.
-How it is spoken to is in `server`; PostgreSQL's own databases are made in support/servers/postgres.py."""
+"""The database behind a stand-in: a copy of one in which the project's roles file for Redshift was run.
+
+The file is run through a stand-in.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,11 @@ from scx_pipeline_tests.support.redshift.server import ADMIN, READER, USER, stan
 from scx_pipeline_tests.support.servers.postgres import ANALYST, LOADER, ROLES, PostgresServer
 
 TEMPLATE = "with_users"
-_READY: set[int] = set()  # the servers that have it
+_READY: set[int] = set()  # the servers that have the template
 
 
 def fresh_cluster(postgres: PostgresServer, name: str) -> None:
-    """Make the database anew, as a Redshift has it once an administrator has run the file."""
+    """Recreate the database as it is after an administrator has run the roles file."""
     if postgres.pid not in _READY:
         _make_template(postgres)
         _READY.add(postgres.pid)
@@ -51,8 +53,8 @@ def _make_template(postgres: PostgresServer) -> None:
             run.execute(f"ALTER ROLE {user} PASSWORD %s", (postgres.password,))
 
 
-# SVV_TABLE_INFO of the guide, which has no line for an empty table, and which only a superuser sees, or who was granted it;
-# and the recommendations, which only superusers see. A real one knows what is behind the numbers.
+# SVV_TABLE_INFO, which has no row for an empty table, and is visible to superusers and grantees only; and the
+# recommendations, which are visible to superusers only. The numbers are invented.
 VIEWS = """
 CREATE VIEW pg_catalog.svv_table_info AS
 SELECT current_database()::text AS "database", n.nspname::text AS "schema", c.oid AS table_id, c.relname::text AS "table",

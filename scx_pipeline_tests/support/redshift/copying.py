@@ -1,5 +1,7 @@
-"""COPY carried out: the manifest's files out of S3, record by record, into a table of the PostgreSQL behind.
-The statement is taken apart in `options`, files in `records`, values in `fields`."""
+"""COPY: the manifest's files are read from S3, record by record, into a table of the PostgreSQL database.
+
+Statements, records and fields are not parsed here.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ FROM pg_attribute AS a WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND N
 
 @dataclass(frozen=True)
 class LoadedFile:
-    """A file that COPY read, as SYS_LOAD_DETAIL tells it."""
+    """A file that COPY read, as SYS_LOAD_DETAIL reports it."""
 
     url: str
     bytes: int
@@ -38,8 +40,8 @@ class LoadedFile:
 
 
 @dataclass(frozen=True)
-class RefusedRecord:
-    """A record that COPY did not load, as SYS_LOAD_ERROR_DETAIL tells it."""
+class RejectedRecord:
+    """A record that COPY rejected, as SYS_LOAD_ERROR_DETAIL reports it."""
 
     url: str
     line: int
@@ -57,11 +59,11 @@ class Copied:
     session: int
     rows: int = 0
     files: list[LoadedFile] = field(default_factory=list)
-    refused: list[RefusedRecord] = field(default_factory=list)
+    rejected: list[RejectedRecord] = field(default_factory=list)
 
 
 class CopyFailed(Failure):
-    """A COPY that fails, with the errors that are logged all the same."""
+    """A COPY that fails, with the errors that are logged nevertheless."""
 
     def __init__(self, code: str, message: str, copied: Copied) -> None:
         super().__init__(code, message)
@@ -78,7 +80,7 @@ class Copying:
     session: int
 
     def run(self) -> Copied:
-        """Load. Raises Failure where nothing may stay of it."""
+        """Load the files. Raises Failure if nothing may be loaded."""
         targets = self._targets()
         copied, name = Copied(self.session), self.statement.table
         columns = ", ".join(f'"{target.name}"' for target in targets)
@@ -91,7 +93,7 @@ class Copying:
                 lines.clear()
 
         for url, content, etag in self._contents():
-            before = copied.rows + len(copied.refused)
+            before = copied.rows + len(copied.rejected)
             for record in self._records(content, len(targets), url):
                 values = self._values(record, targets, url, copied)
                 if values is not None:
@@ -99,7 +101,7 @@ class Copying:
                     copied.rows += 1
                 if len(lines) >= BATCH:
                     flush()
-            read = copied.rows + len(copied.refused) - before
+            read = copied.rows + len(copied.rejected) - before
             copied.files.append(LoadedFile(url, len(content), self._lines(content, read), etag))
         flush()
         return copied
@@ -136,12 +138,12 @@ class Copying:
         except LoadError as error:
             kinds = {target.name: target.type for target in targets}
             kind = kinds.get(error.column, "")
-            copied.refused.append(
-                RefusedRecord(
+            copied.rejected.append(
+                RejectedRecord(
                     url, record.line, error.column, kind, error.code, error.message, record.raw[:1024]
                 )
             )
-        if len(copied.refused) >= max(1, self.statement.max_errors):
+        if len(copied.rejected) >= max(1, self.statement.max_errors):
             name = self.statement.table.rpartition(".")[2].strip('"')
             message = (
                 f"Load into table '{name}' failed. Check 'sys_load_error_detail' system table for details."
@@ -161,7 +163,7 @@ class Copying:
         raise Failure("0A000", f"the stand-in reads no {self.statement.format} files")
 
     def _lines(self, content: bytes, records: int) -> int:
-        """How many lines a file has, its header counted."""
+        """Return how many lines a file has, including its header."""
         if self.statement.format == "parquet":
             return records
         return len(plain(content, self.statement.options).splitlines())
@@ -178,7 +180,7 @@ class Copying:
         return [str(path) for path in paths]
 
     def _contents(self) -> Iterator[tuple[str, bytes, str]]:
-        """Every file's address, bytes and ETag; those of a manifest, or those under a prefix."""
+        """Return the address, bytes and ETag of each file in the manifest, or under a prefix."""
         if not self.statement.has("manifest"):
             yield from self._under(self.statement.source)
             return
@@ -210,9 +212,7 @@ class Copying:
 
     def _under(self, address: str) -> Iterator[tuple[str, bytes, str]]:
         bucket, _, prefix = address.removeprefix("s3://").partition("/")
-        folder = prefix.rpartition("/")[
-            0
-        ]  # of which the store lists all; the rest of a prefix may end within a name
+        folder = prefix.rpartition("/")[0]  # the store lists by folder; a prefix may end within a name
         listed = (item["path"] for page in self.store(bucket).list(prefix=folder or None) for item in page)
         found = [key for key in listed if key.startswith(prefix)]
         if not found:
@@ -231,7 +231,7 @@ class Copying:
 
 
 def _line(values: Sequence[str | None]) -> str:
-    """The values as a line of PostgreSQL's COPY; to look for what is escaped takes less time than to escape."""
+    """Return the values as a line of PostgreSQL's COPY; a search for special characters is faster than escaping."""
     return (
         "\t".join([r"\N" if v is None else v.translate(_ESCAPES) if _SPECIAL(v) else v for v in values])
         + "\n"

@@ -1,5 +1,7 @@
-"""COPY's rules for one field: a text into a value of the column's type, or the load error that Redshift tells.
-Codes and messages are those of the guide's load error reference; where records come from is in `records`."""
+"""COPY's rules for one field: its text becomes a value of the column's type, or a load error.
+
+Codes and messages are those of the guide's load error reference.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from functools import cached_property
 
 RANGES = {"smallint": 1 << 15, "integer": 1 << 31, "bigint": 1 << 63}
 # What TIMEFORMAT 'auto' reads, of the formats that logs have.
-MOMENTS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%Y/%m/%d %H:%M:%S", "%m/%d/%Y %H:%M:%S", "%Y%m%d %H%M%S", "%Y%m%d")  # fmt: skip
+TIMESTAMP_FORMATS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%Y/%m/%d %H:%M:%S", "%m/%d/%Y %H:%M:%S", "%Y%m%d %H%M%S", "%Y%m%d")  # fmt: skip
 _ZONE = re.compile(r"\s?(Z|[+-]\d{2}(?::?\d{2})?)$")
 _FRACTION = re.compile(r"\.(\d{1,6})\d*$")
 _DIGITS = re.compile(r"[+-]?[0-9]+").fullmatch
@@ -32,7 +34,7 @@ BOOLEANS = {
 
 
 class LoadError(Exception):
-    """Why a record is refused: the code, what is said of it, and the column that is wrong."""
+    """Why a record is rejected: code, message, and the invalid column."""
 
     def __init__(self, code: int, message: str, column: str = "") -> None:
         super().__init__(f"{code}: {message}")
@@ -40,18 +42,18 @@ class LoadError(Exception):
 
 
 class Typed(str):
-    """A value that came typed, as PostgreSQL has it: there is no text to be judged."""
+    """A typed value in PostgreSQL's format, which needs no parsing."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """A column that COPY fills: its name, and its type as PostgreSQL shows it."""
+    """A column that COPY fills: its name, and its type as PostgreSQL formats it."""
 
     name: str
     type: str
     nullable: bool
 
-    # asked of every field of every record
+    # cached, as it is used for every field
     @cached_property
     def kind(self) -> str:
         return self.type.partition("(")[0].strip()
@@ -68,7 +70,7 @@ class Target:
 def value_of(
     text: str | None, column: Target, options: Mapping[str, str], timeformat: str = "auto"
 ) -> str | None:
-    """The value as PostgreSQL's text for it; None is NULL. Raises LoadError."""
+    """Return the value as a text for PostgreSQL; None is NULL. Raises LoadError."""
     if isinstance(text, Typed):
         return str(text)
     text = _without(text, column, options)
@@ -80,7 +82,7 @@ def value_of(
         if column.is_text:
             return _text(text, column, options)
         if column.kind.startswith("timestamp"):
-            return _moment(text, column, timeformat)
+            return _parse_timestamp(text, column, timeformat)
         if column.kind == "numeric":
             return _decimal(text, column, options)
         return _TYPED[column.kind](text.strip(), column)
@@ -89,7 +91,7 @@ def value_of(
 
 
 def _without(text: str | None, column: Target, options: Mapping[str, str]) -> str | None:
-    """The text, or None where it stands for no value."""
+    """Return the text, or None if it means NULL."""
     if text is None or text == options.get("null", r"\N"):
         return None
     if not column.is_text:
@@ -101,7 +103,7 @@ def _without(text: str | None, column: Target, options: Mapping[str, str]) -> st
 
 def _text(text: str, column: Target, options: Mapping[str, str]) -> str:
     limit = column.sizes[0] if column.sizes else 65_535
-    if len(text) <= limit and text.isascii() and "\0" not in text:  # most: none of what follows can be
+    if len(text) <= limit and text.isascii() and "\0" not in text:  # nothing else can be wrong with it
         return text
     data = text.encode("utf-8", "surrogatepass")
     try:
@@ -141,7 +143,7 @@ def _double(text: str, column: Target) -> str:
 
 
 def _decimal(text: str, column: Target, options: Mapping[str, str]) -> str:
-    """Digits beyond the scale are cut off, unless ROUNDEC is given."""
+    """Truncate digits beyond the scale, unless ROUNDEC is given."""
     digits, scale = column.sizes
     try:
         if "_" in text:
@@ -169,7 +171,7 @@ def _date(text: str, column: Target) -> str:
         raise LoadError(1205, "Invalid Date Format - length must be 10 or more") from None
 
 
-def _moment(text: str, column: Target, timeformat: str) -> str:
+def _parse_timestamp(text: str, column: Target, timeformat: str) -> str:
     if timeformat in ("epochsecs", "epochmillisecs"):
         if not re.fullmatch(r"-?\d+(\.\d+)?", text.strip()):
             raise LoadError(1206, f"Invalid timestamp format or value [{timeformat}]")
@@ -180,26 +182,26 @@ def _moment(text: str, column: Target, timeformat: str) -> str:
     plain = _ZONE.sub("", plain)
     fraction = _FRACTION.search(plain)
     plain = _FRACTION.sub("", plain)
-    for shape in MOMENTS:
+    for shape in TIMESTAMP_FORMATS:
         try:
-            moment = _parsed(plain, shape)
+            timestamp = _parsed(plain, shape)
         except ValueError:
             continue
-        moment += timedelta(microseconds=int(fraction[1].ljust(6, "0")) if fraction else 0)
+        timestamp += timedelta(microseconds=int(fraction[1].ljust(6, "0")) if fraction else 0)
         if zone and column.kind.endswith("with time zone") and zone[1] != "Z":
             sign = 1 if zone[1][0] == "+" else -1
             hours, minutes = int(zone[1][1:3]), int(zone[1][3:].strip(":") or 0)
-            moment -= sign * timedelta(hours=hours, minutes=minutes)
-        shown = moment.replace(tzinfo=UTC) if column.kind.endswith("with time zone") else moment
+            timestamp -= sign * timedelta(hours=hours, minutes=minutes)
+        shown = timestamp.replace(tzinfo=UTC) if column.kind.endswith("with time zone") else timestamp
         return shown.isoformat(" ")
     raise LoadError(1206, "Invalid timestamp format or value [YYYY-MM-DD HH24:MI:SS]")
 
 
 def _parsed(text: str, shape: str) -> datetime:
-    """As strptime, which takes ten times as long for the usual shape."""
+    """Parse as strptime does, which takes ten times as long for the usual format."""
     return (
         datetime.fromisoformat(text)
-        if shape == MOMENTS[0] and _USUAL(text)
+        if shape == TIMESTAMP_FORMATS[0] and _USUAL(text)
         else datetime.strptime(text, shape)
     )
 

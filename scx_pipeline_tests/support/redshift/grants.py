@@ -1,5 +1,7 @@
-"""Users and their rights as Redshift has them: CREATE USER, GRANT, REVOKE and default privileges, for PostgreSQL.
-Other statements are in `statements`. Sources: CREATE USER, ALTER USER, GRANT, ALTER DEFAULT PRIVILEGES in the guide."""
+"""CREATE USER, GRANT, REVOKE and default privileges of Redshift, translated for PostgreSQL.
+
+Sources: CREATE USER, ALTER USER, GRANT, ALTER DEFAULT PRIVILEGES in the guide.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ _OPTIONS = rf"(\s+(createdb|nocreatedb|createuser|nocreateuser|syslog access (un
 _CREATE = rf"create user {_NAME}( with)? password (disable|'[^']*'){_OPTIONS}"
 _ALTER = rf"alter user {_NAME}( with)? set (\w+) (to|=) (\S+|'[^']*')"
 _GRANTEES = rf"(group |role )?{_NAME}(, (group |role )?{_NAME})*"
-# What may be granted, by what it is granted on. There is no CONNECT: whoever can log in may.
+# The privileges by kind of object. There is no CONNECT: every user who can log in may.
 _RIGHTS = {
     rf"on database {_NAME}": "create temporary temp alter usage all",
     rf"on schema {_NAME}(, {_NAME})*": "create usage alter drop all",
@@ -27,7 +29,7 @@ _DEFAULTS = (
 
 
 def create_user(sql: str) -> str:
-    """PostgreSQL's statement for a CREATE USER, which has no IF NOT EXISTS, and must say something of a password."""
+    """Return PostgreSQL's statement for a CREATE USER, which has no IF NOT EXISTS and requires a password clause."""
     found = re.fullmatch(_CREATE, _plain(sql), re.IGNORECASE)
     if not found:
         raise Failure(
@@ -52,7 +54,7 @@ def default_privileges(sql: str) -> str:
 
 
 def grant(sql: str) -> str:
-    """The statement as it is, if Redshift has these rights on that kind of thing, and such grantees."""
+    """Return the statement, if Redshift has these privileges on that kind of object, and such grantees."""
     text = _plain(sql)
     for what, rights in _RIGHTS.items():
         listed = "|".join(rights.split())

@@ -1,5 +1,7 @@
-"""Whether statements are Redshift's to another judge than the stand-in: sqlfluff's grammar of its dialect.
-What the stand-in itself refuses is in `statements`."""
+"""A second check that statements are valid in Redshift: sqlfluff's grammar of the dialect.
+
+The stand-in's own checks are elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -15,25 +17,24 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sqlfluff.core import Linter
 
-# From left to right, as either may hold the other's quote.
+# Matched from left to right, as each may contain the other's quote.
 _NAMES_AND_LITERALS = re.compile(
     r""" ("(?:[^"]|"")*") | '(?:[^'\\]|''|\\.)*' | \b\d+(?:\.\d+)?\b | \b(?:true|false|NULL)\b """, re.VERBOSE
 )
 _MORE_NAMES = re.compile(r'((?:"x"\.)*"x")(?:, \1)+(?![.\w])')
 _MORE_ROWS = re.compile(r"(VALUES \([^()]*\))(?:, \([^()]*\))+")
-_taken: set[str] = set()  # shapes that need no look any more
+_taken: set[str] = set()  # shapes that were checked
 
 
 @dataclass(frozen=True)
 class Linted:
-    """Two folders with a file for each shape of a statement: those that a process of this run has looked at, or is about to, and
-    those that were read without a fault, in this run or an earlier one."""
+    """Two folders with a file per statement shape: those claimed by a process of this run, and those that were valid in any run."""
 
     taken: Path
     passed: Path
 
     def takes(self, shape: str) -> bool:
-        """Claim a shape: whether this process is the first to look at it, as then no other one will."""
+        """Claim a shape, and return whether this process is the first, which then checks it."""
         name = _name(shape)
         if shape in _taken:
             return False
@@ -51,7 +52,7 @@ class Linted:
 
 
 def unparsable(statements: Iterable[str], together: Linted | None = None) -> list[str]:
-    """Those of the statements that sqlfluff cannot read; of those of one shape, one is looked at.
+    """Return the statements that sqlfluff cannot parse; of each shape, one is checked.
 
     Where the processes of a run share what they look at, which takes longer than to run it, a statement that cannot be read is
     reported to the first test that sent it, and fails that.
@@ -69,7 +70,7 @@ def unparsable(statements: Iterable[str], together: Linted | None = None) -> lis
 
 
 def rules() -> str:
-    """What decides whether a statement passes, and which are of one shape, as a name."""
+    """Return a name for everything that decides whether a statement is valid, and which shape it has."""
     return sha256(version("sqlfluff").encode() + Path(__file__).read_bytes()).hexdigest()[:12]
 
 
@@ -78,7 +79,7 @@ def _name(shape: str) -> str:
 
 
 def _shape(statement: str) -> str:
-    """The statement as the grammar sees it: all values, quoted names and lengths of lists made alike."""
+    """Return the statement with all values, quoted names and list lengths normalized."""
     named = _NAMES_AND_LITERALS.sub(lambda found: '"x"' if found[1] else "'0'", statement)
     return _MORE_ROWS.sub(r"\1", _MORE_NAMES.sub(r"\1, \1", named))
 

@@ -1,5 +1,7 @@
-"""COPY and UNLOAD as statements: their options, which go together, and which do not.
-What they do is in `copying` and `unloading`; other statements are in `statements`."""
+"""The options of COPY and UNLOAD, and which of them exclude each other.
+
+Nothing is executed here.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from scx_pipeline_tests.support.redshift.wire import Failure
 SYNTAX = "42601"
 MAX_ERRORS = 100_000
 COMPRESSED = frozenset({"gzip", "zstd", "bzip2", "lzop"})
-# What COPY from columnar files takes beside the credentials.
+# The options of COPY from columnar files, besides the credentials.
 COLUMNAR = frozenset({"format", "iam_role", "manifest", "acceptinvchars", "fillrecord", "statupdate"})
 _TOKEN = re.compile(r"\s*('(?:[^'\\]|''|\\.)*'|\"(?:[^\"]|\"\")*\"|[A-Za-z_][\w$]*|\d+(?:\.\d+)?|[(),.;])")
 _FLAGS = {"manifest", "gzip", "zstd", "bzip2", "lzop", "emptyasnull", "blanksasnull", "roundec", "truncatecolumns",
@@ -25,7 +27,7 @@ _NUMBERS = {"maxerror", "ignoreheader", "comprows"}
 
 @dataclass(frozen=True)
 class Copy:
-    """A COPY statement: the table's name as it is written, its columns, the address, and the options by name."""
+    """A COPY statement: the table's name as written, its columns, the address, and the options by name."""
 
     table: str
     columns: tuple[str, ...]
@@ -45,7 +47,7 @@ class Copy:
 
 
 def parse_copy(sql: str) -> Copy:
-    """The statement's parts. Raises Failure for what Redshift refuses."""
+    """Parse the statement. Raises Failure for what Redshift rejects."""
     rest = _tokens(sql)
     next(rest)  # COPY
     table, columns, word = [], [], next(rest, "")
@@ -89,7 +91,7 @@ def _options(rest: Iterator[str]) -> dict[str, str]:
             found[word] = _after_as(rest)
         elif word in ("credentials", "access_key_id", "secret_access_key"):
             raise Failure(
-                "0A000", f"the stand-in takes no {word.upper()}: secrets have no place in a statement"
+                "0A000", f"the stand-in accepts no {word.upper()}: secrets have no place in a statement"
             )
         else:
             raise Failure(SYNTAX, f'syntax error at or near "{token}"')
@@ -128,7 +130,7 @@ def _check(copy: Copy) -> None:
         raise Failure(SYNTAX, "only one compression can be given")
 
 
-# What UNLOAD does not take with PARQUET, and what the stand-in does not write at all.
+# Options that UNLOAD rejects for PARQUET, and that the stand-in does not support.
 _NOT_PARQUET = frozenset(
     {"delimiter", "fixedwidth", "addquotes", "escape", "null", "header", "gzip", "bzip2", "zstd"}
 )
@@ -136,13 +138,13 @@ _UNLOAD_FLAGS = frozenset(
     {"addquotes", "escape", "header", "gzip", "bzip2", "zstd", "allowoverwrite", "cleanpath"}
 )
 _UNITS = {"mb": 1 << 20, "gb": 1 << 30}
-# Sizes that UNLOAD takes, in bytes: of a file and of a row group.
+# The valid sizes of a file and of a row group, in bytes.
 _SIZES = {"maxfilesize": (5 << 20, int(6.2 * (1 << 30))), "rowgroupsize": (32 << 20, 128 << 20)}
 
 
 @dataclass(frozen=True)
 class UnloadStatement:
-    """An UNLOAD statement: its query, its address, the columns that name folders, and the options by name."""
+    """An UNLOAD statement: its query, its address, its partition columns, and the options by name."""
 
     query: str
     target: str
@@ -154,7 +156,7 @@ class UnloadStatement:
 
 
 def parse_unload(sql: str) -> UnloadStatement:
-    """The statement's parts. Raises Failure for what Redshift refuses (r_UNLOAD.html)."""
+    """Parse the statement. Raises Failure for what Redshift rejects (r_UNLOAD.html)."""
     rest = _Words(list(_tokens(sql)))
     rest.take("unload", "(")
     query = _text(rest.next())
@@ -176,7 +178,7 @@ def parse_unload(sql: str) -> UnloadStatement:
 
 
 class _Words:
-    """What is left of a statement."""
+    """The remaining tokens of a statement."""
 
     def __init__(self, words: list[str]) -> None:
         self.words = words
@@ -218,7 +220,9 @@ def _unload_option(word: str, rest: _Words, options: dict[str, str]) -> None:
     elif word in _UNLOAD_FLAGS:
         options[word] = ""
     elif word in ("credentials", "access_key_id", "secret_access_key"):
-        raise Failure("0A000", f"the stand-in takes no {word.upper()}: secrets have no place in a statement")
+        raise Failure(
+            "0A000", f"the stand-in accepts no {word.upper()}: secrets have no place in a statement"
+        )
     else:
         raise Failure(SYNTAX, f'syntax error at or near "{word}"')
 

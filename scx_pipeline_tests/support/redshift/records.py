@@ -1,5 +1,7 @@
 """The records of a file as COPY splits it: CSV, JSON or Parquet, plain or compressed; each with its line and raw text.
-What a field may hold is in `fields`."""
+
+Fields are not parsed here.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from typing import Any
 from scx_pipeline_tests.support.redshift.fields import LoadError, Typed
 from scx_pipeline_tests.support.redshift.wire import Failure
 
-MAX_ROW = 4 << 20  # bytes
+MAX_ROW_BYTES = 4 << 20
 COLUMNAR_CODECS = ("UNCOMPRESSED", "GZIP", "SNAPPY", "BZ2")
 _BLANK = re.compile(r"\s*")
 _STEP = re.compile(r"\['((?:[^'\\]|\\.)*)'\]|\.(\w+)|\[(\d+)\]")
@@ -25,7 +27,7 @@ _STEP = re.compile(r"\['((?:[^'\\]|\\.)*)'\]|\.(\w+)|\[(\d+)\]")
 
 @dataclass(frozen=True)
 class Record:
-    """A record: the line it begins on, from 1; its text; and its fields, or why it has none."""
+    """A record: its first line, from 1; its text; and its fields, or why it has none."""
 
     line: int
     raw: str
@@ -33,7 +35,7 @@ class Record:
 
 
 def plain(content: bytes, options: Mapping[str, str]) -> bytes:
-    """A file's content, decompressed as the statement says. Raises Failure for one that is damaged."""
+    """Return a file's content, decompressed. Raises Failure for a damaged one."""
     try:
         if "gzip" in options:
             return gzip.decompress(content)
@@ -50,7 +52,7 @@ def plain(content: bytes, options: Mapping[str, str]) -> bytes:
 
 
 def read_csv(content: bytes, options: Mapping[str, str], columns: int) -> Iterator[Record]:
-    """The records after IGNOREHEADER lines. A blank line is a record of one empty field."""
+    """Return the records after IGNOREHEADER lines. A blank line is a record of one empty field."""
     text = content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
     lines = text.splitlines(keepends=True)
     skipped = int(options.get("ignoreheader", 0))
@@ -58,7 +60,7 @@ def read_csv(content: bytes, options: Mapping[str, str], columns: int) -> Iterat
     reader = csv.reader(
         rest, delimiter=options.get("delimiter", ","), quotechar=options.get("quote", '"'), strict=True
     )
-    begun = skipped
+    started = skipped
     while True:
         try:
             fields: Sequence[str] | LoadError = next(reader)
@@ -66,8 +68,8 @@ def read_csv(content: bytes, options: Mapping[str, str], columns: int) -> Iterat
             return
         except csv.Error as error:
             fields = LoadError(1216, f"Invalid quote formatting for CSV: {error}")
-        line, begun = begun + 1, skipped + reader.line_num
-        raw = "".join(lines[line - 1 : begun]).rstrip("\r\n")
+        line, started = started + 1, skipped + reader.line_num
+        raw = "".join(lines[line - 1 : started]).rstrip("\r\n")
         if not isinstance(fields, LoadError):
             if not fields and "ignoreblanklines" in options:
                 continue
@@ -78,7 +80,7 @@ def read_csv(content: bytes, options: Mapping[str, str], columns: int) -> Iterat
 def _counted(
     fields: Sequence[str], columns: int, raw: str, options: Mapping[str, str]
 ) -> Sequence[str] | LoadError:
-    if len(raw.encode("utf-8", "surrogateescape")) > MAX_ROW:
+    if len(raw.encode("utf-8", "surrogateescape")) > MAX_ROW_BYTES:
         return LoadError(1216, "Input line is too long")
     if len(fields) > columns:
         return LoadError(1202, "Extra column(s) found")
@@ -90,7 +92,7 @@ def _counted(
 
 
 def read_json(content: bytes, paths: Sequence[str]) -> Iterator[Record]:
-    """The objects that follow each other, by jsonpaths; what is no JSON ends the file, as one record that is refused."""
+    """Return the consecutive objects, read by jsonpaths; invalid JSON ends the file with one rejected record."""
     text = content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
     steps = [_steps(path) for path in paths]
     decoder = json.JSONDecoder(parse_float=_Number, parse_int=_Number, parse_constant=_Number)
@@ -114,7 +116,7 @@ def read_json(content: bytes, paths: Sequence[str]) -> Iterator[Record]:
 
 
 class _Number(str):
-    """A number as it is written."""
+    """A number with its original text."""
 
 
 def _steps(path: str) -> list[str | int]:
@@ -144,15 +146,18 @@ def _shown(value: Any) -> str | None:
 
 
 def read_parquet(content: bytes, columns: int, key: str) -> Iterator[Record]:
-    """The rows, columns by their place. Raises Failure for a file that is damaged, packed otherwise than the guide lists
-    (copy-usage_notes-copy-from-columnar), or has another number of columns."""
+    """Return the rows, columns by position.
+
+    Raises Failure for a damaged file, a compression that the guide does not list (copy-usage_notes-copy-from-columnar), or
+    another number of columns.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(io.BytesIO(content), coerce_int96_timestamp_unit="us") as file:
             _check_codecs(file.metadata, key)
-            raw = _raw_moments(file.schema)
+            raw = _raw_timestamps(file.schema)
             table = file.read()
     except (OSError, pa.ArrowException) as error:
         raise Failure("XX000", f"Spectrum Scan Error: File {key} could not be read: {error}") from None
@@ -163,7 +168,7 @@ def read_parquet(content: bytes, columns: int, key: str) -> Iterator[Record]:
 
 
 def _check_codecs(metadata: Any, key: str) -> None:
-    """Raise Failure for pages that are packed in another way than the guide has for columnar files."""
+    """Raise Failure for pages with a compression that the guide does not list for columnar files."""
     for group in map(metadata.row_group, range(metadata.num_row_groups)):
         for column in map(group.column, range(group.num_columns)):
             if column.compression not in COLUMNAR_CODECS:
@@ -172,9 +177,11 @@ def _check_codecs(metadata: Any, key: str) -> None:
                 )
 
 
-def _raw_moments(schema: Any) -> set[str]:
-    """The columns whose moments are read as bare numbers (apache/arrow#38000, dask/fastparquet#432): they are 64 bits wide,
-    and no ConvertedType says what is counted."""
+def _raw_timestamps(schema: Any) -> set[str]:
+    """Return the columns whose timestamps are read as numbers (apache/arrow#38000, dask/fastparquet#432).
+
+    They have 64 bits, and no ConvertedType states the unit.
+    """
     columns = [schema.column(number) for number in range(len(schema))]
     return {
         column.path
@@ -195,11 +202,11 @@ def _values(column: Any, raw: bool) -> list[str | None]:
 
 
 def _misread(number: int) -> str:
-    """The moment that a bare number is taken for: of milliseconds, where it counts microseconds; Python knows no such years."""
+    """Return the timestamp that COPY reads from a number of microseconds: it counts milliseconds, beyond Python's years."""
     days, rest = divmod(number, 86_400_000)
     cycles, day = divmod(days, 146_097)  # days of 400 years
-    moment = datetime(1970, 1, 1) + timedelta(days=day, milliseconds=rest)
-    return Typed(f"{moment.year + 400 * cycles}{moment.isoformat(' ')[4:]}")
+    timestamp = datetime(1970, 1, 1) + timedelta(days=day, milliseconds=rest)
+    return Typed(f"{timestamp.year + 400 * cycles}{timestamp.isoformat(' ')[4:]}")
 
 
 def _plain(value: Any) -> str:

@@ -1,5 +1,7 @@
-"""Forms of statements that PostgreSQL takes and Redshift does not, by how they are written; each with what is said of it.
-What is refused by what a statement means is in `statements`. Sources: the SQL reference of the Amazon Redshift Database Developer Guide."""
+"""Forms of statements that PostgreSQL accepts and Redshift rejects, each with its message.
+
+Source: the SQL reference of the Amazon Redshift Database Developer Guide.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +13,16 @@ from sqlglot.tokens import Token, TokenType
 from scx_pipeline_tests.support.redshift.wire import Failure
 
 _TABLE = r"create (?:(?:local|global|temp|temporary) )*table"
-_MADE = "table|view|materialized view|schema|user|database|function|procedure|group|role|library|model|datashare|rls policy|masking policy|external|identity provider"  # fmt: skip
-# Patterns over a statement's words, which are in lower case, a blank between them; texts are empty, and quoted names in quotes.
+_CREATED = "table|view|materialized view|schema|user|database|function|procedure|group|role|library|model|datashare|rls policy|masking policy|external|identity provider"  # fmt: skip
+# Patterns of a statement's words in lower case, separated by blanks; texts are empty, and quoted names are in quotes.
 _FORMS: Sequence[tuple[str, str]] = (
     (r"^truncate (table )?only |^truncate .*(,| cascade$| restrict$| identity$)", "TRUNCATE takes the name of one table"),
     (r"^create or replace (?!view|function|procedure|library|external)", "OR REPLACE is for views, functions and procedures"),
     (r"^create (or replace )?(temp|temporary|recursive) (recursive )?view", "views are neither temporary nor recursive"),
     (r"^create materialized view if not", "CREATE MATERIALIZED VIEW has no IF NOT EXISTS"),
-    (rf"^create (?!(or replace )?((local |global )?(temp|temporary) )?({_MADE})\b)", "there is nothing of this kind to be made"),
-    (rf"^drop (?!({_MADE})\b)", "there is nothing of this kind to be dropped"),
-    (rf"^alter (?!({_MADE}|default privileges|system)\b)", "there is nothing of this kind to be altered"),
+    (rf"^create (?!(or replace )?((local |global )?(temp|temporary) )?({_CREATED})\b)", "there is nothing of this kind to be made"),
+    (rf"^drop (?!({_CREATED})\b)", "there is nothing of this kind to be dropped"),
+    (rf"^alter (?!({_CREATED}|default privileges|system)\b)", "there is nothing of this kind to be altered"),
     (rf"^{_TABLE} if not exists [^(]*\bas\b", "CREATE TABLE AS has no IF NOT EXISTS"),
     (rf"^{_TABLE} [^(]*\bas (table|values)\b", "CREATE TABLE AS takes a query"),
     (rf"^{_TABLE} .*\bwith no data$", "WITH NO DATA is not supported"),
@@ -59,7 +61,7 @@ _TABLE_ACTIONS = re.compile(r"^alter table\b")
 
 
 def check_form(sql: str, tokens: Sequence[Token]) -> None:
-    """Raise Failure for a statement that is written as Redshift knows none."""
+    """Raise Failure for a form of statement that Redshift does not have."""
     text = " ".join(map(_word, tokens))
     if tokens[0].token_type in (TokenType.COMMAND, TokenType.LOCK):  # whose rest is one token
         text = " ".join(_TEXT.sub("''", sql).lower().rstrip("; \n").replace(",", " ,").split())
@@ -78,7 +80,7 @@ def _word(token: Token) -> str:
 
 
 def _has_top_comma(tokens: Sequence[Token]) -> bool:
-    """Whether there is a comma outside of all parentheses."""
+    """Return whether there is a comma outside of all parentheses."""
     depth = 0
     for token in tokens:
         depth += {TokenType.L_PAREN: 1, TokenType.R_PAREN: -1}.get(token.token_type, 0)

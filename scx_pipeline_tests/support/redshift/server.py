@@ -1,5 +1,7 @@
-"""The stand-in as a server: sessions over TLS, each with a connection of its own to the PostgreSQL behind.
-What a statement becomes is in `statements`; COPY is in `copying`, UNLOAD in `unloading`."""
+"""The stand-in as a server: sessions over TLS, each with its own connection to the PostgreSQL database.
+
+Statements are translated elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,7 @@ PARAMETERS = (
     ("DateStyle", "ISO, MDY"),
     ("integer_datetimes", "on"),
 )
-# Every type whose values a client may see, so that they come as the texts that PostgreSQL sent.
+# The types whose values clients receive as the texts that PostgreSQL sent.
 _OIDS = (16, 17, 18, 19, 20, 21, 23, 25, 26, 114, 700, 701, 1042, 1043, 1082, 1083, 1114, 1184, 1186, 1700, 2205, 2950)  # fmt: skip
 _RAW = extensions.new_type(_OIDS, "RAW", lambda value, cursor: value)
 _STATES = {
@@ -45,7 +47,7 @@ _STATES = {
     extensions.TRANSACTION_STATUS_INTRANS: b"T",
     extensions.TRANSACTION_STATUS_INERROR: b"E",
 }
-# Who loads, who only reads, and who may do everything; and who is another on the PostgreSQL behind.
+# The loader, the reader, and the administrator, whose name differs in the PostgreSQL database.
 USER, READER, ADMIN = "scx", "scx_reader", "admin"
 ROLES = {ADMIN: SUPERUSER}
 DEFAULT_ROLE = "arn:aws:iam::123456789012:role/scx-copy"
@@ -53,7 +55,7 @@ DEFAULT_ROLE = "arn:aws:iam::123456789012:role/scx-copy"
 
 @dataclass
 class StandIn:
-    """A running stand-in, and what a test may set or look at."""
+    """A running stand-in, with what tests may set or examine."""
 
     port: int
     backend: PostgresServer = field(repr=False)
@@ -63,25 +65,23 @@ class StandIn:
     database: str = "dev"
     users: dict[str, str] = field(default_factory=dict, repr=False)  # name → password
     roles: set[str] = field(default_factory=lambda: {DEFAULT_ROLE, "default"})
-    statements: list[str] = field(default_factory=list)  # all that clients sent
+    statements: list[str] = field(default_factory=list)  # sent by clients
     loads: dict[int, Copied] = field(default_factory=dict)  # by query
-    elsewhere: dict[str, str] = field(
-        default_factory=dict
-    )  # buckets that are in another region, and in which
+    elsewhere: dict[str, str] = field(default_factory=dict)  # the region of each bucket in another region
     # Called with each statement before it runs: may raise Gone, which cuts the connection, or Failure.
     before: Callable[[str], None] = lambda sql: None
-    # Whether a system view does not show the rows of a file (yet, or to this user), by the view's name and the file's URL.
+    # Whether a system view hides the rows of a file, by the view's name and the file's URL.
     hides: Callable[[str, str], bool] = lambda view, url: False
-    tells: bool = True  # whether COPY says in a notice how many records it took and refused
+    reports_counts: bool = True  # whether COPY sends notices with the counts of loaded and rejected records
     _queries: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     @property
     def backend_url(self) -> str:
-        """The database behind, for the role that loads."""
+        """Return the URL of the PostgreSQL database for the loader."""
         return self.backend.url(self.backend_database, USER)
 
     def url(self, user: str = USER) -> str:
-        """The URL by which a client comes in, its certificate checked."""
+        """Return the URL for a client, which verifies the certificate."""
         login = f"{quote(user)}:{quote(self.users[user], safe='')}"
         return f"redshift://{login}@localhost:{self.port}/{self.database}?sslrootcert={quote(str(self.certificate), safe='')}"
 
@@ -95,7 +95,7 @@ class StandIn:
 
 
 class Session:
-    """One client: its wire, its connection to the PostgreSQL behind, and its last COPY."""
+    """One client: its protocol, its connection to the PostgreSQL database, and its last COPY."""
 
     def __init__(self, server: StandIn, wire: Wire) -> None:
         self.server, self.wire = server, wire
@@ -127,7 +127,7 @@ class Session:
             application_name="stand-in",
         )
         try:
-            con.autocommit = True  # a client's BEGIN and COMMIT go through as they are
+            con.autocommit = True  # the client's BEGIN and COMMIT are passed on
             extensions.register_type(_RAW, con)
             with con.cursor() as cursor:
                 cursor.execute("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -158,7 +158,7 @@ class Session:
             self._fail_transaction()
             self.wire.fail(failure)
         except psycopg2.Error as error:
-            self.wire.fail(_told(error))
+            self.wire.fail(_to_redshift_error(error))
 
     def _run(self, sql: str) -> Result:
         query = self.server.next_query()
@@ -169,7 +169,7 @@ class Session:
         open_transaction = self.con.info.transaction_status == extensions.TRANSACTION_STATUS_INTRANS
         translated = translate(self._with_functions(sql), open_transaction)
         with self.con.cursor() as cursor:
-            if "fnv_hash" in translated.sql:  # few sessions need it, and each would wait for it
+            if "fnv_hash" in translated.sql:  # few sessions need it, and its creation takes time
                 cursor.execute(FNV_HASH)
             cursor.execute(
                 with_system_views(self._of_backend(translated), self.server.loads, self.server.hides)
@@ -186,14 +186,14 @@ class Session:
             return Result(tag, columns, rows)
 
     def _of_backend(self, translated: Translated) -> str:
-        """The statement with the name that the database has behind, where it is about the database."""
+        """Replace the database's name in a statement by its name in PostgreSQL."""
         if translated.kind not in ("GRANT", "REVOKE"):
             return translated.sql
         name = rf'(?i)\bon database "?{self.server.database}"?(?= )'
         return re.sub(name, f'ON DATABASE "{self.server.backend_database}"', translated.sql)
 
     def _with_functions(self, sql: str) -> str:
-        """The statement with what only Redshift knows of the session in it."""
+        """Replace functions about the session by their values."""
         copied = self.server.loads.get(self.copied)
         for name, value in (
             ("pg_last_copy_count", copied.rows if copied else 0),
@@ -214,7 +214,7 @@ class Session:
                 self.server.loads[query] = failed.copied
                 raise
         self.server.loads[query], self.copied = copied, query
-        return Result("COPY", notices=_notices(statement.table, copied) if self.server.tells else ())
+        return Result("COPY", notices=_notices(statement.table, copied) if self.server.reports_counts else ())
 
     def _unload(self, sql: str) -> Result:
         statement = parse_unload(sql)
@@ -228,30 +228,30 @@ class Session:
             raise Failure("XX000", f"User {role} is not authorized to assume IAM Role {role}")
 
     def _store_in(self, region: str | None, bucket: str) -> S3Store:
-        """A bucket as a statement reaches it that names a region, or none."""
+        """Return the store of a bucket for a statement with this region."""
         if self.server.elsewhere.get(bucket) != region:
             said = "The bucket you are attempting to access must be addressed using the specified endpoint."
             raise Failure("XX000", f"S3ServiceException:{said},Status 301,Error PermanentRedirect")
         return self.server.store(bucket)
 
     def _fail_transaction(self) -> None:
-        """A statement that never reached PostgreSQL ends the transaction there all the same."""
+        """Abort the transaction in PostgreSQL, which the failed statement did not reach."""
         if self.con.info.transaction_status == extensions.TRANSACTION_STATUS_INTRANS:
             with suppress(psycopg2.Error), self.con.cursor() as cursor:
                 cursor.execute("DO $$ BEGIN RAISE EXCEPTION 'refused by the stand-in'; END $$")
 
 
 def _notices(table: str, copied: Copied) -> list[str]:
-    """What COPY says at its end, as the guide's examples show it."""
-    name, refused = table.rpartition(".")[2].strip('"'), len(copied.refused)
+    """Return the notices of a COPY, as in the guide's examples."""
+    name, rejected = table.rpartition(".")[2].strip('"'), len(copied.rejected)
     said = [f"Load into table '{name}' completed, {copied.rows} record(s) loaded successfully."]
-    if refused:
-        said.append(f"Load into table '{name}' completed, {refused} record(s) could not be loaded. Check 'stl_load_errors' system table for details.")  # fmt: skip
+    if rejected:
+        said.append(f"Load into table '{name}' completed, {rejected} record(s) could not be loaded. Check 'stl_load_errors' system table for details.")  # fmt: skip
     return said
 
 
-def _told(error: psycopg2.Error) -> Failure:
-    """PostgreSQL's error as Redshift has it."""
+def _to_redshift_error(error: psycopg2.Error) -> Failure:
+    """Return PostgreSQL's error as Redshift reports it."""
     message = (error.diag.message_primary or str(error)).strip()
     if isinstance(error, psycopg2.errors.SerializationFailure | psycopg2.errors.DeadlockDetected):
         return Failure("XX000", f"1023: Serializable isolation violation on table: {message}")
@@ -263,7 +263,7 @@ def _told(error: psycopg2.Error) -> Failure:
 
 @contextmanager
 def stand_in(folder: Path, backend: PostgresServer, database: str, s3: S3Server | None) -> Iterator[StandIn]:
-    """A stand-in in front of a PostgreSQL database, for as long as the block lasts."""
+    """Run a stand-in in front of a PostgreSQL database within the block."""
     certificate, tls = _certificate(folder)
     with socket.create_server((LOOPBACK, 0)) as listener:
         users = dict.fromkeys((USER, READER, ADMIN), "s3cret/@:%")
@@ -301,7 +301,7 @@ def _serve(server: StandIn, client: socket.socket, tls: ssl.SSLContext) -> None:
 
 
 def _certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """A certificate of localhost that signs itself, and what serves with it."""
+    """Create a self-signed certificate of localhost, and a server context with it."""
     from datetime import UTC, datetime, timedelta
 
     from cryptography import x509

@@ -1,5 +1,7 @@
-"""Which statements Redshift takes, each as the PostgreSQL statements that do the same; the others are refused with a reason.
-COPY is in `copying`, UNLOAD in `unloading`; no connection is opened here. Sources: the Amazon Redshift Database Developer Guide."""
+"""The statements that Redshift accepts, translated for PostgreSQL; others are rejected with a reason.
+
+No connection is opened here. Source: the Amazon Redshift Database Developer Guide.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ from scx_pipeline_tests.support.redshift.wire import Failure
 SYNTAX, UNSUPPORTED, UNDEFINED, IN_TRANSACTION = "42601", "0A000", "42883", "25001"
 MAX_NAME, MAX_STATEMENT = 127, 16 << 20  # bytes
 
-# Of the functions that Redshift has, those that the pipeline and its users' SQL may call. What is not here is refused:
-# most of PostgreSQL's do not exist there.
+# Redshift's functions that the pipeline and its users' SQL may call. Others are rejected: Redshift lacks most of
+# PostgreSQL's.
 FUNCTIONS = frozenset(
     """
     abs avg bool_and bool_or btrim cast chr ceil ceiling char_length coalesce concat count current_database current_schema
@@ -40,7 +42,7 @@ TYPES = frozenset(
     TIMESTAMPTZ SUPER INTERVAL NAME
     """.split()
 )
-# Words that a parenthesis may follow without a call.
+# Words before a parenthesis that are not calls.
 _NO_CALLS = frozenset(
     """
     all and any as between by case distinct else except exists from having ilike in intersect into is join like limit not on or
@@ -56,8 +58,8 @@ _SETTINGS = frozenset(
 )
 
 Check = Callable[[exp.Expression], bool]
-# What PostgreSQL takes and Redshift does not, by what is said of it.
-_REFUSED: Sequence[tuple[str, Check]] = (
+# What PostgreSQL accepts and Redshift rejects, with the message.
+_REJECTED: Sequence[tuple[str, Check]] = (
     ("DISTINCT ON is not supported", lambda n: isinstance(n, exp.Distinct) and bool(n.args.get("on"))),
     ("FILTER is not supported for aggregates", lambda n: isinstance(n, exp.Filter)),
     ("LATERAL is not supported", lambda n: isinstance(n, exp.Lateral)),
@@ -65,7 +67,7 @@ _REFUSED: Sequence[tuple[str, Check]] = (
     ("IS DISTINCT FROM is not supported", lambda n: isinstance(n, exp.NullSafeEQ | exp.NullSafeNEQ)),
     ("ON CONFLICT is not supported", lambda n: isinstance(n, exp.OnConflict)),
     ("RETURNING is not supported", lambda n: isinstance(n, exp.Returning)),
-    ("VALUES cannot stand for a table", lambda n: isinstance(n, exp.Values) and not isinstance(n.parent, exp.Insert)),
+    ("VALUES cannot replace a table", lambda n: isinstance(n, exp.Values) and not isinstance(n.parent, exp.Insert)),
     ("FOR UPDATE is not supported", lambda n: isinstance(n, exp.Lock)),
     ("TABLESAMPLE is not supported", lambda n: isinstance(n, exp.TableSample)),
     ("COLLATE in an expression is not supported", lambda n: isinstance(n, exp.Collate)),
@@ -79,22 +81,22 @@ _REFUSED: Sequence[tuple[str, Check]] = (
 
 @dataclass(frozen=True)
 class Translated:
-    """A statement's kind (its first word), and what PostgreSQL runs for it."""
+    """A statement's kind (its first word), and its translation for PostgreSQL."""
 
     kind: str
     sql: str
-    ends: bool = False  # whether it commits by itself, also within a transaction
+    ends: bool = False  # whether it commits, even within a transaction
 
 
-@lru_cache(maxsize=4096)  # a load asks some things many times, and the next one the same again
+@lru_cache(maxsize=4096)  # loads repeat their statements
 def translate(sql: str, in_transaction: bool) -> Translated:
-    """What to run for a statement. Raises Failure where Redshift refuses it."""
+    """Translate a statement. Raises Failure if Redshift rejects it."""
     if len(sql.encode()) > MAX_STATEMENT:
         raise Failure("54000", "statement is too large: the maximum is 16 MB")
     tokens = _tokens(sql)
     words = [token.text.lower() for token in tokens[:4]]
     kind = words[0]
-    for pattern, message in _KINDS_REFUSED:
+    for pattern, message in _KINDS_REJECTED:
         if re.match(pattern, " ".join(words)):
             raise Failure(UNSUPPORTED, message)
     check_form(sql, tokens)
@@ -105,7 +107,7 @@ def translate(sql: str, in_transaction: bool) -> Translated:
     return handler(sql, tokens, in_transaction)
 
 
-_KINDS_REFUSED = (
+_KINDS_REJECTED = (
     (r"savepoint|release|rollback to", 'SQL command "SAVEPOINT" not supported'),
     (r"create (unique )?index", "CREATE INDEX is not supported"),
     (r"create sequence", "CREATE SEQUENCE is not supported"),
@@ -128,12 +130,12 @@ def _tokens(sql: str) -> list[Token]:
     while tokens and tokens[-1].token_type is TokenType.SEMICOLON:
         tokens.pop()
     if any(token.token_type is TokenType.SEMICOLON for token in tokens):
-        raise Failure(SYNTAX, "the stand-in takes one statement at a time")
+        raise Failure(SYNTAX, "the stand-in accepts one statement at a time")
     return tokens
 
 
 def _check_names(tokens: Sequence[Token]) -> None:
-    """Refuse names that are too long."""
+    """Raise Failure for names that are too long."""
     for token in tokens:
         if token.token_type in (TokenType.IDENTIFIER, TokenType.VAR) and len(token.text.encode()) > MAX_NAME:
             raise Failure("42622", f'identifier "{token.text[:20]}…" is longer than {MAX_NAME} bytes')
@@ -171,8 +173,8 @@ def _parse(sql: str, tokens: Sequence[Token]) -> exp.Expression:
     except SqlglotError as error:
         raise Failure(SYNTAX, f"syntax error: {str(error).splitlines()[0]}") from None
     for node in tree.walk():
-        for message, refused in _REFUSED:
-            if refused(node):
+        for message, is_rejected in _REJECTED:
+            if is_rejected(node):
                 raise Failure(UNSUPPORTED, message)
         if isinstance(node, exp.DataType) and node.this.name not in TYPES:
             raise Failure("42704", f'type "{node.sql().lower()}" does not exist')
@@ -275,7 +277,7 @@ _HANDLERS: dict[str, Handler] = {
 
 
 def to_postgres(tree: exp.Expression) -> str:
-    """The statement for PostgreSQL, with what differs put right: names' case, types of results, functions."""
+    """Translate the differences: the case of names, types of results, functions."""
     for name in tree.find_all(exp.Identifier):
         name.set("this", name.name.lower())
         name.set("quoted", True)
@@ -293,7 +295,7 @@ def to_postgres(tree: exp.Expression) -> str:
 
 
 def _adapted(node: exp.Expression) -> exp.Expression | None:
-    """What stands in the place of a node; None where it may stay."""
+    """Return the replacement of a node; None if it needs none."""
     match node:
         case exp.TryCast():
             return _try_cast(node)
@@ -308,15 +310,15 @@ def _try_cast(node: exp.TryCast) -> exp.Expression:
     text, kind = node.this, node.to.sql(dialect="postgres")
     text = exp.cast(text.copy(), "text")
     valid = exp.func("pg_input_is_valid", text.copy(), exp.Literal.string(kind))
-    # "The expression cannot contain blank or empty strings": such a one is cast after all, with what makes the error say why.
+    # "The expression cannot contain blank or empty strings": a blank text is cast with a suffix that the error shows.
     blank = exp.EQ(this=exp.func("btrim", text.copy()), expression=exp.Literal.string(""))
-    refused = exp.DPipe(
+    invalid = exp.DPipe(
         this=exp.Literal.string("TRY_CAST of a blank text:"), expression=text.copy(), safe=True
     )
     return (
         exp.Case()
         .when(valid, exp.cast(node.this.copy(), node.to.copy()))
-        .when(blank, exp.cast(refused, node.to.copy()))
+        .when(blank, exp.cast(invalid, node.to.copy()))
     )
 
 
@@ -329,7 +331,7 @@ def _fnv_hash(node: exp.Anonymous) -> exp.Expression:
     )
 
 
-# Another hash than Redshift's, of 64 bits as well; NULL leaves the seed as it is.
+# Not Redshift's hash, but of 64 bits as well; NULL returns the seed.
 FNV_HASH = """
 CREATE OR REPLACE FUNCTION pg_temp.fnv_hash(value text, seed bigint) RETURNS bigint IMMUTABLE
 RETURN COALESCE(hashtextextended(value, seed), seed)

@@ -1,5 +1,7 @@
-"""CREATE TABLE as Redshift has it: distribution, sort keys and encodings are checked; keys are declared, and not enforced.
-Other statements are in `statements`."""
+"""CREATE TABLE of Redshift: distribution, sort keys and encodings are checked; keys are not enforced.
+
+Other statements are not translated here.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ ENCODINGS = frozenset(
 )
 STYLES = frozenset({"even", "key", "all", "auto"})
 MAX_SORT_KEYS, MAX_COLUMNS, MAX_VARCHAR, MAX_CHAR, MAX_DIGITS = 400, 1600, 65_535, 4_096, 38
-# Words that cannot be a column's name without quotes: of the guide's list, those that PostgreSQL would take.
+# Reserved words of the guide that PostgreSQL would accept as column names without quotes.
 RESERVED = frozenset(
     """
     aes128 aes256 allowoverwrite authorization backup binary blanksasnull bytedict bzip2 credentials cross current_user_id
@@ -30,13 +32,13 @@ RESERVED = frozenset(
     """.split()
 )
 
-# PostgreSQL's own columns, which Redshift does not have, but whose names it keeps from others, quoted or not.
+# PostgreSQL's system columns, whose names Redshift reserves, quoted or not.
 SYSTEM = frozenset({"oid", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
 
 
 @dataclass
 class _Options:
-    """What follows the list of columns."""
+    """The clauses after the list of columns."""
 
     style: str = ""
     dist: list[str] = field(default_factory=list)
@@ -44,7 +46,7 @@ class _Options:
 
 
 def create_table(sql: str, tokens: Sequence[Token], types: Collection[str]) -> str:
-    """PostgreSQL's statement for Redshift's CREATE TABLE with a list of columns.
+    """Return PostgreSQL's statement for Redshift's CREATE TABLE with a list of columns.
 
     Lengths count bytes, and NOT NULL holds; primary, foreign and unique keys do not. Raises Failure.
     """
@@ -61,7 +63,7 @@ def create_table(sql: str, tokens: Sequence[Token], types: Collection[str]) -> s
             "foreign",
             "constraint",
         ):
-            continue  # informational: nothing holds them
+            continue  # informational: not enforced
         elif item[0].token_type is not TokenType.IDENTIFIER and word in ("check", "exclude"):
             raise Failure("0A000", f"{word.upper()} constraints are not supported")
         else:
@@ -74,7 +76,7 @@ def create_table(sql: str, tokens: Sequence[Token], types: Collection[str]) -> s
 
 
 def _column(sql: str, item: Sequence[Token], options: _Options, types: Collection[str]) -> tuple[str, str]:
-    """A column's name, and its definition for PostgreSQL."""
+    """Return a column's name, and its definition for PostgreSQL."""
     first = item[0]
     name = first.text.lower()
     if first.token_type is not TokenType.IDENTIFIER and name in RESERVED:
@@ -115,7 +117,7 @@ def _unbroken(kept: Sequence[Token], item: Sequence[Token]) -> bool:
 
 
 def _typed(name: str, definition: str, types: Collection[str]) -> str:
-    """The type, checked, with a length in bytes; and what else is said of the column."""
+    """Return the checked type, with a length in bytes, and the other clauses of the column."""
     try:
         tree = sqlglot.parse_one(f"CREATE TABLE t (x {definition})", dialect="redshift")
     except SqlglotError as error:
@@ -173,7 +175,7 @@ def _options(tokens: Sequence[Token]) -> _Options:
 
 
 def _names(rest: list[Token]) -> list[str]:
-    """The names in parentheses that come next, taken off the list."""
+    """Remove the next names in parentheses from the tokens, and return them."""
     found = []
     while rest:
         token = rest.pop(0)
@@ -210,7 +212,7 @@ def _closing(tokens: Sequence[Token], opening: int) -> int:
 
 
 def _items(tokens: Sequence[Token]) -> Iterator[list[Token]]:
-    """The tokens between commas that stand in no parentheses."""
+    """Split tokens at the commas outside of parentheses."""
     item: list[Token] = []
     depth = 0
     for token in tokens:

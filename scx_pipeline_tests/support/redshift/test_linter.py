@@ -1,5 +1,7 @@
-"""Which statements sqlfluff is shown: one of each shape, and again in the next run one that it could not read.
-What the stand-in itself refuses is in other tests."""
+"""The statements that sqlfluff checks: one of each shape, and invalid ones again in the next run.
+
+The stand-in's own checks are tested elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ GOOD, BAD = 'SELECT "a" FROM "t"', 'SELECT "a" FROM FROM "t"'
 
 
 def run(folder: Path, number: int, statements: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What a run of the tests finds: another process, with the same folder of what passed."""
+    """Return what a run of the tests finds: another process with the same folder of valid shapes."""
     monkeypatch.setattr(linter, "_taken", set())
     taken, passed = folder / str(number), folder / "passed"
     taken.mkdir()
@@ -22,12 +24,12 @@ def run(folder: Path, number: int, statements: list[str], monkeypatch: pytest.Mo
     return unparsable(statements, Linted(taken, passed))
 
 
-def test_a_statement_that_cannot_be_read_is_told_once_a_run_and_in_each_run(
+def test_an_invalid_statement_is_reported_once_in_each_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(2):
-        [told] = run(tmp_path, number, [GOOD, BAD, BAD], monkeypatch)
-        assert told.endswith(BAD)
+        [message] = run(tmp_path, number, [GOOD, BAD, BAD], monkeypatch)
+        assert message.endswith(BAD)
 
 
 def test_a_statement_that_was_read_is_not_looked_at_again(

@@ -1,5 +1,7 @@
-"""What the stand-in takes, and what it refuses, statement by statement; each with the page of the developer guide it is from.
-COPY is in test_copy.py; sessions, transactions and errors are in test_sessions.py."""
+"""Statements that the stand-in accepts or rejects, each with its page of the developer guide.
+
+Sessions, transactions and errors are tested elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ FEATURES, TYPES, FUNCTIONS = (
     f"c_unsupported-postgresql-{name}" for name in ("features", "datatypes", "functions")
 )
 
-# Statement, and the page of the guide that says so.
+# Statements, with the page of the guide.
 REFUSED = [
     ("SAVEPOINT here", "c_redshift-sql-commands"),
     ("CREATE INDEX i ON t (a)", FEATURES),
@@ -314,7 +316,7 @@ TAKEN = [
 
 @pytest.fixture
 def con(redshift: StandIn) -> Iterator[connection]:
-    """An administrator's session in which every statement commits by itself, and two small tables."""
+    """Provide an administrator's session that commits each statement, and two small tables."""
     with closing(psycopg2.connect(redshift.url(ADMIN).replace("redshift://", "postgresql://"))) as con:
         con.autocommit = True
         with con.cursor() as run:
@@ -325,8 +327,8 @@ def con(redshift: StandIn) -> Iterator[connection]:
         yield con
 
 
-def test_what_redshift_refuses_is_refused(con: connection) -> None:
-    """One session for all: each must leave it as it was."""
+def test_a_statement_that_redshift_refuses_is_refused(con: connection) -> None:
+    """All use one session, which each must leave unchanged."""
     assert len(REFUSED) >= 200
     taken = []
     with con.cursor() as run:
@@ -342,9 +344,9 @@ def test_what_redshift_refuses_is_refused(con: connection) -> None:
 
 
 def test_what_redshift_takes_is_taken(con: connection) -> None:
-    """Each in a transaction that is rolled back, but for what is barred from one."""
+    """Each runs in a transaction that is rolled back, if it may."""
     assert len(TAKEN) >= 60
-    refused = []
+    rejected = []
     with con.cursor() as run:
         for statement, page in TAKEN:
             alone = statement.startswith("VACUUM")
@@ -353,9 +355,9 @@ def test_what_redshift_takes_is_taken(con: connection) -> None:
                 run.execute(statement)
                 assert run.description is None or run.fetchall() is not None
             except psycopg2.Error as error:
-                refused.append(f"{statement} ({GUIDE}{page}.html): {error}")
+                rejected.append(f"{statement} ({GUIDE}{page}.html): {error}")
             run.execute("SELECT 1" if alone else "ROLLBACK")
-    assert refused == []
+    assert rejected == []
 
 
 def test_results_have_redshifts_types(con: connection) -> None:

@@ -1,5 +1,7 @@
-"""UNLOAD carried out: a query of the PostgreSQL behind, into Parquet files in S3, a few for each folder, as slices write them.
-The statement is taken apart in `options`. Source: the guide's page r_UNLOAD, with its usage notes."""
+"""UNLOAD: the result of a PostgreSQL query becomes Parquet files in S3, several per folder, as slices write them.
+
+Source: the guide's page r_UNLOAD, with its usage notes.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 SLICES = 2
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
-# PostgreSQL's types by their numbers, with Arrow's names, and whether a partition key may be of the type.
+# PostgreSQL's types by OID, with Arrow's names, and whether a partition key may have the type.
 _TYPES = {
     16: ("bool", True), 20: ("int64", True), 21: ("int16", True), 23: ("int32", True), 25: ("string", True),
     700: ("float", True), 701: ("double", False), 1042: ("string", True), 1043: ("string", True), 1082: ("date32", True),
@@ -33,7 +35,7 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class _Written:
-    """A file that was written."""
+    """A written file."""
 
     url: str
     bytes: int
@@ -49,7 +51,7 @@ class Unloading:
     store: Callable[[str], S3Store]
 
     def run(self) -> int:
-        """Unload; how many rows. Raises Failure."""
+        """Unload, and return the row count. Raises Failure."""
         rows = self._rows()
         self._check_columns(rows)
         bucket, _, prefix = self.statement.target.removeprefix("s3://").partition("/")
@@ -92,16 +94,16 @@ class Unloading:
         return self.statement.options.get("partition") == "include"
 
     def _make_room(self, store: S3Store, prefix: str, folders: set[str]) -> None:
-        """Refuse, overwrite or remove what is there already, as the options say."""
-        standing = [
+        """Reject, overwrite or remove existing files, according to the options."""
+        existing = [
             item["path"] for page in store.list(prefix=prefix.rpartition("/")[0] or None) for item in page
         ]
-        standing = [key for key in standing if key.startswith(prefix)]
+        existing = [key for key in existing if key.startswith(prefix)]
         if self.statement.has("cleanpath"):
-            cleaned = [key for key in standing if key[len(prefix) :].rpartition("/")[0] in folders]
+            cleaned = [key for key in existing if key[len(prefix) :].rpartition("/")[0] in folders]
             for key in cleaned:
                 store.delete(key)
-        elif standing and not self.statement.has("allowoverwrite"):
+        elif existing and not self.statement.has("allowoverwrite"):
             raise Failure(
                 "XX000",
                 "Specified unload destination on S3 is not empty. Consider using a different bucket / prefix, manually"
@@ -109,7 +111,7 @@ class Unloading:
             )
 
     def _files(self, rows: pa.Table) -> Iterator[tuple[str, bytes]]:
-        """The names of the files, below the prefix, and what is in them."""
+        """Return the files by their names below the prefix."""
         kept = [
             name for name in rows.column_names if self._includes or name not in self.statement.partition_by
         ]
@@ -122,7 +124,7 @@ class Unloading:
                     yield f"{folder}{number:04d}_part_00.parquet", content
 
     def _parts(self, rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
-        """The rows by folder, each with its path."""
+        """Return the rows by folder path."""
         if not self.statement.partition_by:
             yield "", rows
             return
@@ -149,7 +151,7 @@ class Unloading:
         return _Written(f"s3://{bucket}/{key}", len(content), pq.read_metadata(BytesIO(content)).num_rows)
 
     def _manifest(self, rows: pa.Table, written: Sequence[_Written]) -> bytes:
-        """The list of the files; VERBOSE, with lengths, numbers of rows and the columns."""
+        """Return the manifest; VERBOSE, with lengths, row counts and the columns."""
         if self.statement.options["manifest"] != "verbose":
             return json.dumps({"entries": [{"url": file.url} for file in written]}).encode()
         entries = [
@@ -165,7 +167,7 @@ class Unloading:
 
 
 def _as_arrow(description: Sequence[Any], rows: Sequence[Sequence[str | None]]) -> pa.Table:
-    """PostgreSQL's texts as Arrow, typed."""
+    """Return PostgreSQL's texts as typed Arrow arrays."""
     import pyarrow as pa
 
     columns = zip(*rows, strict=True) if rows else ((),) * len(description)
@@ -190,9 +192,9 @@ def _typed(column: Any, texts: list[str | None]) -> pa.Array:
 
 
 def _packed(rows: pa.Table) -> bytes:
-    """A file as UNLOAD writes it: version 1.0, each row group packed by Snappy.
+    """Return a file as UNLOAD writes it: version 1.0, row groups compressed by Snappy.
 
-    The guide does not say how wide moments are. Those of 96 bits are what COPY and Spectrum were made for, and read right.
+    The guide does not say how wide timestamps are. COPY and Spectrum read those of 96 bits correctly.
     """
     import pyarrow.parquet as pq
 

@@ -1,5 +1,7 @@
-"""Redshift's system views of loads, put into a query in the place of their names.
-What a COPY did is kept by the server; only the columns that the guide lists are here."""
+"""Redshift's system views of loads, which replace their names in a query.
+
+They have only the columns that the guide lists.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ _ERRORS = (
 )  # fmt: skip
 
 
-# Of SVV_TRANSACTIONS, what tells who has a lock.
+# The columns of SVV_TRANSACTIONS that identify the holder of a lock.
 _TRANSACTIONS = "(SELECT pid, mode AS lock_mode, relation, granted FROM pg_locks WHERE locktype = 'relation')"
 
 
@@ -29,7 +31,7 @@ Hides = Callable[[str, str], bool]
 
 
 def with_system_views(sql: str, loads: Mapping[int, Copied], hides: Hides) -> str:
-    """The query with the rows of the views that it names, but for what a view does not show of a file."""
+    """Replace the views in a query by their rows, without those that a view hides."""
     sql = re.sub(r'"svv_transactions"|\bsvv_transactions\b', lambda found: _TRANSACTIONS, sql)
     for name, columns, rows in (
         ("sys_load_detail", _DETAIL, lambda: _details(loads)),
@@ -54,7 +56,7 @@ def _details(loads: Mapping[int, Copied]) -> Iterator[Sequence[object]]:
 
 def _errors(loads: Mapping[int, Copied]) -> Iterator[Sequence[object]]:
     for query, copied in loads.items():
-        for item in copied.refused:
+        for item in copied.rejected:
             facts = (item.line, item.column, item.type, 0, item.code, item.message)
             yield (query, copied.session, "", item.url, *facts)
 

@@ -1,5 +1,7 @@
-"""The server's side of PostgreSQL's protocol, as far as Redshift's clients need it: start, log in, simple queries.
-What a statement means, and what is answered to it, is decided in `server`."""
+"""The server side of PostgreSQL's protocol, as far as Redshift's clients need it: start, login, simple queries.
+
+Statements are not interpreted here.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +14,16 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-CANCEL, TLS, GSS, PROTOCOL = 80877102, 80877103, 80877104, 196608  # what a first message asks for
+CANCEL, TLS, GSS, PROTOCOL = 80877102, 80877103, 80877104, 196608  # the request codes of a first message
 MAX_MESSAGE = 64 << 20
 
 
 class Gone(Exception):
-    """The client went away, or does not speak the protocol."""
+    """The client disconnected, or does not speak the protocol."""
 
 
 class Failure(Exception):
-    """An error as the server tells it: SQLSTATE and message."""
+    """An error of the server: SQLSTATE and message."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
@@ -30,7 +32,7 @@ class Failure(Exception):
 
 @dataclass(frozen=True)
 class Result:
-    """What a statement gave: its columns as (name, type's OID), its rows as texts, and the tag of its kind."""
+    """The result of a statement: its columns as (name, type OID), its rows as texts, and its command tag."""
 
     tag: str
     columns: Sequence[tuple[str, int]] | None = None
@@ -44,10 +46,10 @@ class Wire:
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.waiting = bytearray()  # to be sent before the client is listened to again
+        self.waiting = bytearray()  # to be sent before the next message is read
 
     def start(self, tls: ssl.SSLContext) -> dict[str, str]:
-        """The start message's parameters, after TLS, without which nobody may go on."""
+        """Return the parameters of the start message; TLS is required."""
         encrypted = False
         while True:
             body = self._exactly(_length(self._exactly(4)) - 4)
@@ -68,10 +70,10 @@ class Wire:
                     for name, value in zip(texts[::2], texts[1::2], strict=False)
                 }
             else:
-                raise Gone  # a cancel request, which needs no answer, or noise
+                raise Gone  # a cancel request, which needs no answer, or an invalid message
 
     def logs_in(self, user: str, password: str) -> bool:
-        """Ask for the password, which is hashed with a salt; whether it is right."""
+        """Request the password, hashed with a salt, and return whether it is correct."""
         salt = secrets.token_bytes(4)
         self._send(b"R", struct.pack("!I", 5) + salt)
         kind, body = self.read()
@@ -88,12 +90,12 @@ class Wire:
         self._send(b"K", struct.pack("!II", process, secrets.randbits(32)))
 
     def read(self) -> tuple[bytes, bytes]:
-        """The next message's kind and body."""
+        """Return the next message's kind and body."""
         kind = self._exactly(1)
         return kind, self._exactly(_length(self._exactly(4)) - 4)
 
     def ready(self, status: bytes) -> None:
-        """Ready for the next query; the status is I outside, T inside, E in a failed transaction."""
+        """Report readiness for the next query; the status is I outside, T inside, E in a failed transaction."""
         self._send(b"Z", status)
 
     def answer(self, result: Result) -> None:

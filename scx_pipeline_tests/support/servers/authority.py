@@ -1,5 +1,7 @@
-"""A certificate authority that lasts as long as the tests, and names that lead to this machine.
-No test lives here; who trusts it is decided by SSL_CERT_FILE, as on any machine."""
+"""A certificate authority for the tests, and host names that resolve to this machine.
+
+Clients trust it by SSL_CERT_FILE.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +25,14 @@ HOST, OTHER_HOST = "receiver.test", "another.test"
 
 @dataclass(frozen=True)
 class Authority:
-    """What vouches for a server of one name."""
+    """An authority, and the TLS context of a server with one host name."""
 
-    certificate: Path  # the authority's own
+    certificate: Path  # of the authority
     server: ssl.SSLContext  # of the server
 
 
 def make_authority(folder: Path, host: str = HOST) -> Authority:
-    """An authority, and a server's certificate by it."""
+    """Create an authority, and a certificate of a server."""
     key, name = ec.generate_private_key(ec.SECP256R1()), _name("authority of the tests")
     own = _sign(name, key.public_key(), (name, key), x509.BasicConstraints(True, None))
     server_key = ec.generate_private_key(ec.SECP256R1())
@@ -60,8 +62,8 @@ def _sign(subject: x509.Name, public: Any, issuer: Any, extension: x509.Extensio
     return builder.sign(issuer[1], hashes.SHA256())
 
 
-def lead_here(patch: pytest.MonkeyPatch) -> None:
-    """Have the names of the tests lead to this machine, as a name server would: there is none that tests could ask."""
+def resolve_to_loopback(patch: pytest.MonkeyPatch) -> None:
+    """Resolve the tests' host names to this machine, as a name server would."""
     ask = socket.getaddrinfo
 
     def resolve(host: Any, *rest: Any, **options: Any) -> Any:

@@ -1,5 +1,7 @@
-"""A stand-in for a service of AWS that cannot run here: requests and answers are checked against botocore's model of it.
-What it answers, and when, is up to each test."""
+"""A simulated AWS service: requests and responses are validated against botocore's model of the service.
+
+Each test defines the responses.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +28,14 @@ ROLE = "arn:aws:iam::123456789012:role/scx-spark-us-east-1"
 
 @dataclass
 class Service:
-    """A service of AWS's: what it answers to each operation, and what it was asked."""
+    """A service with a response for each operation, and the requests that it received."""
 
     name: str
     answers: dict[str, BuildResult] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def client(self) -> Any:
-        """A client of boto3's whose requests do not go to AWS."""
+        """Return a boto3 client whose requests are not sent to AWS."""
         client = boto3.client(self.name, region_name=REGION)
         client.meta.events.register(f"before-parameter-build.{self.name}", self._note)
         client.meta.events.register(f"before-call.{self.name}", self._answer)
@@ -54,7 +56,7 @@ class Service:
 
 
 def refusal(code: str, message: str) -> BuildResult:
-    """An answer of AWS's that is none."""
+    """Return a response that raises an error of AWS."""
 
     def refuse(params: dict[str, Any]) -> Mapping[str, Any]:
         raise ClientError({"Error": {"Code": code, "Message": message}}, "Asked")
@@ -63,17 +65,17 @@ def refusal(code: str, message: str) -> BuildResult:
 
 
 def play(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the project ask this service in the place of AWS."""
-    real = aws.client
+    """Let the project use this service instead of AWS."""
+    real = aws.create_client
 
     def client(name: str, *arguments: Any, **more: Any) -> Any:
         return service.client() if name == service.name else real(name, *arguments, **more)
 
-    monkeypatch.setattr(aws, "client", client)
+    monkeypatch.setattr(aws, "create_client", client)
 
 
 def breaches(shape: Any, value: Any, where: str) -> Iterator[str]:
-    """Where a value is not as AWS's model has it: botocore itself looks at no pattern, and at lengths in part."""
+    """Return where a value violates the model: botocore itself does not check patterns, and checks few lengths."""
     facts = shape.metadata
     size = value if shape.type_name in ("integer", "long") else len(value) if hasattr(value, "__len__") else 0
     if not facts.get("min", size) <= size <= facts.get("max", size):
@@ -95,6 +97,6 @@ def breaches(shape: Any, value: Any, where: str) -> Iterator[str]:
 
 
 def input_of(service: str, operation: str) -> Any:
-    """The shape of an operation's request."""
+    """Return the shape of an operation's request."""
     client = boto3.client(service, region_name=REGION)
     return client.meta.service_model.operation_model(operation).input_shape

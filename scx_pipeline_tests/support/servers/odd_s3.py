@@ -1,5 +1,7 @@
-"""A small S3-like server on loopback that answers as stores other than AWS's do: without ETags, with odd keys, refusing.
-What a store does that keeps to the rules is tested with the real server in `s3`."""
+"""A small S3-like server that behaves like stores other than AWS: without ETags, with odd keys, with errors.
+
+The real S3 server covers regular behaviour.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +19,18 @@ from xml.sax.saxutils import escape
 
 BUCKET = "odd"
 Etags = Literal["strong", "none", "weak", "another when read", "another each time"]
-Refusal = tuple[int, str]  # the status, and the code in the body
+Refusal = tuple[int, str]  # (status, code in the body)
 
 
 @dataclass
 class OddS3:
-    """The server's objects, and how it answers; a test changes both as it goes."""
+    """The server's objects and behaviour, which tests change."""
 
     endpoint: str = ""
     objects: dict[str, tuple[bytes, datetime]] = field(default_factory=dict)
     etags: Etags = "strong"
     if_match: Literal["honoured", "ignored", "refused"] = "honoured"
-    # What it answers instead, for a method and a key ("" for a listing): "reset" and "truncate" end the connection early.
+    # Responses by method and key ("" for a listing): "reset" and "truncate" end the connection early.
     refuse: Callable[[str, str], Refusal | Literal["reset", "truncate"] | None] = lambda method, key: None
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=count)
@@ -41,7 +43,7 @@ class OddS3:
         self.objects[key] = (content, modified or datetime.now(UTC))
 
     def etag(self, key: str, listed: bool) -> str:
-        """An object's ETag as a listing, or another answer, has it."""
+        """Return an object's ETag in a listing or another response."""
         tag = md5(self.objects[key][0], usedforsecurity=False).hexdigest()
         return {
             "strong": f'"{tag}"',
@@ -52,7 +54,7 @@ class OddS3:
         }[self.etags]
 
     def environment(self) -> dict[str, str]:
-        """What makes obstore and boto3 use this server."""
+        """Return the environment variables that make obstore and boto3 use this server."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ACCESS_KEY_ID": "key",
@@ -64,7 +66,7 @@ class OddS3:
 
 @contextmanager
 def odd_s3() -> Iterator[OddS3]:
-    """A server without objects, for as long as the block lasts."""
+    """Run a server without objects."""
     store = OddS3()
     server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"store": store}))
     store.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
@@ -80,12 +82,12 @@ def odd_s3() -> Iterator[OddS3]:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    request_queue_size = 128  # as many connections as a reader opens at once
+    request_queue_size = 128  # a reader opens many connections at once
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # an answer in two packets would wait for the first one's acknowledgement
+    wbufsize = -1  # a response in two packets would wait for an acknowledgement of the first one
     store: OddS3
 
     def log_message(self, *_: Any) -> None:

@@ -1,5 +1,7 @@
-"""A real PgBouncer before a PostgreSQL server, in transaction mode, where the system has one.
-It runs as nobody where the tests run as root, which it refuses to be."""
+"""A real PgBouncer in transaction mode in front of a PostgreSQL server, if the system has one.
+
+It refuses to run as root, so it runs as another user then.
+"""
 
 from __future__ import annotations
 
@@ -17,28 +19,28 @@ from scx_pipeline_tests.support.servers import postgres as servers
 from scx_pipeline_tests.support.servers.ports import LOOPBACK, Launch, enter, free_ports, running, wait_until
 from scx_pipeline_tests.support.servers.postgres import LOADER, PostgresServer
 
-POOL = 3  # connections of the server
+POOL = 3  # connections to the server
 
 
 @dataclass(frozen=True)
 class PgBouncer:
-    """A pooler that runs."""
+    """A running pooler."""
 
     port: int
 
     def url(self, database: str) -> str:
-        """The URL through it of a database, for the role that loads."""
+        """Return the pooler's URL of a database, for the loading role."""
         return f"postgresql://{LOADER}@{LOOPBACK}:{self.port}/{database}"
 
 
 def program() -> str | None:
-    """Where it is; None where the system has none."""
+    """Return the path of PgBouncer, or None if it is not installed."""
     return shutil.which("pgbouncer", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
 
 
 @contextmanager
 def pgbouncer(postgres: PostgresServer, database: str, mode: str = "transaction") -> Iterator[PgBouncer]:
-    """A pooler of one database."""
+    """Run a pooler of one database."""
     with ExitStack() as stack:
         yield enter(stack, lambda: _serve(postgres, database, mode))
 

@@ -1,5 +1,7 @@
-"""Free loopback ports, and the server processes that listen on them: start, wait, stop, never outlive the owner.
-What is served, and by which binary, is in postgres.py and s3.py."""
+"""Free loopback ports, and server processes on them: start, wait, stop; a server never outlives the tests.
+
+The servers themselves are defined elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,11 @@ from typing import Any, TypeVar
 LOOPBACK = "127.0.0.1"
 # Below every system's ephemeral range, so that no outgoing connection takes a port between choice and use.
 PORTS = range(10_240, 32_768)
-START_SECONDS = 300.0  # a busy machine may need minutes, and the wait ends as soon as it is over
+START_SECONDS = 300.0  # a busy machine may need minutes
 STOP_SECONDS = 20.0
 
-# Reads the server's process group, then waits for its input to end: the owner closed it, or is gone, be it by
-# kill -9. A server that still runs is then stopped, and what it wrote is removed.
+# Reads the server's process group, then waits for the end of its input: the owner closed it or ended, even by
+# kill -9. A server that is still running is then stopped, and its files are removed.
 _WATCHDOG = """
 read -r group || exit 0
 cat >/dev/null
@@ -38,35 +40,35 @@ T = TypeVar("T")
 
 
 class ServerExited(RuntimeError):
-    """A server ended by itself, or never answered; the end of its log says why."""
+    """A server exited or never responded; the message contains the end of its log."""
 
 
 class PortTaken(ServerExited):
-    """Somebody was quicker; another port will do."""
+    """Another process took the port first."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """Another user, for what root must not run."""
+    """Another user, for programs that refuse to run as root."""
 
     user: int
     group: int
 
     def arguments(self) -> dict[str, Any]:
-        """As subprocess takes it."""
+        """Return the arguments for subprocess."""
         return {"user": self.user, "group": self.group, "extra_groups": []}
 
 
 @dataclass(frozen=True)
 class Launch:
-    """How to run a server, and how to be rid of it: its directory, too, goes when it stops."""
+    """How to start and stop a server; its directory is deleted when it stops."""
 
     argv: Sequence[str]
     directory: Path
     environment: Mapping[str, str]
     account: Account | None = None
     stop_signal: signal.Signals = signal.SIGTERM
-    sockets: Sequence[Path] = ()  # what it leaves outside its directory
+    sockets: Sequence[Path] = ()  # its files outside the directory
 
     @property
     def log(self) -> Path:
@@ -74,7 +76,7 @@ class Launch:
 
 
 def free_ports(count: int, offset: int = 0) -> list[int]:
-    """Different ports that nobody listens on; with an offset, port + offset is free as well."""
+    """Return different free ports; with an offset, port + offset is free as well."""
     with ExitStack() as held:
         chosen: list[int] = []
         while len(chosen) < count:
@@ -85,7 +87,7 @@ def free_ports(count: int, offset: int = 0) -> list[int]:
 
 
 def _hold(held: ExitStack, port: int) -> bool:
-    """Bind the port until `held` closes, so that it cannot be chosen twice."""
+    """Bind the port until the stack closes, so that it is not chosen twice."""
     candidate = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
     try:
         candidate.bind((LOOPBACK, port))
@@ -96,7 +98,7 @@ def _hold(held: ExitStack, port: int) -> bool:
 
 @contextmanager
 def running(launch: Launch) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the server in a session of its own; stop it on the way out, however that comes."""
+    """Run the server in its own session, and stop it on exit in any case."""
     with _watchdog(launch) as announce:
         process = _popen(launch)
         try:
@@ -115,7 +117,7 @@ def _popen(launch: Launch) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            # Ctrl-C goes to the tests alone: they still need the server while they clean up
+            # Ctrl-C reaches the tests only: they still need the server while they clean up
             start_new_session=True,
             **(launch.account.arguments() if launch.account else {}),
         )
@@ -123,7 +125,7 @@ def _popen(launch: Launch) -> subprocess.Popen[bytes]:
 
 @contextmanager
 def _watchdog(launch: Launch) -> Iterator[Callable[[int], None]]:
-    """A shell that outlives us; yields how to tell it which process group to guard."""
+    """Start a shell that outlives the tests; yield a function that passes it the process group to stop."""
     name = launch.stop_signal.name.removeprefix("SIG")
     argv = ["/bin/sh", "-c", _WATCHDOG, "watchdog", name, str(launch.directory), *map(str, launch.sockets)]
     watchdog = subprocess.Popen(
@@ -149,9 +151,9 @@ def _write_line(watchdog: subprocess.Popen[bytes], pid: int) -> None:
 
 
 def _stop(process: subprocess.Popen[bytes], stop_signal: signal.Signals) -> None:
-    """Signal the whole group and wait; a server that does not listen is killed."""
+    """Signal the process group and wait; a server that does not stop is killed."""
     for number, seconds in ((stop_signal, STOP_SECONDS), (signal.SIGKILL, None)):
-        # between the look and the signal it may end by itself
+        # it may end between the check and the signal
         with suppress(ProcessLookupError, PermissionError):
             if process.poll() is None:
                 os.killpg(process.pid, number)
@@ -161,10 +163,10 @@ def _stop(process: subprocess.Popen[bytes], stop_signal: signal.Signals) -> None
 
 
 def wait_until(answers: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
-    """Return as soon as the server answers; raise with the end of its log if it exits, or never does."""
+    """Wait until the server responds; raise an error with the end of its log if it exits or never responds."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        time.sleep(0.05)  # first of all: one that finds its port taken is gone by then
+        time.sleep(0.05)  # a server whose port is taken has exited by then
         if process.poll() is not None:
             break
         if answers():
@@ -175,7 +177,7 @@ def wait_until(answers: Callable[[], bool], process: subprocess.Popen[bytes], lo
 
 
 def enter(stack: ExitStack, attempt: Callable[[], AbstractContextManager[T]]) -> T:
-    """Enter a server's context; try twice more, with other ports, if somebody took one of them first."""
+    """Enter a server's context; try twice more with other ports if one was taken."""
     for _ in range(2):
         with suppress(PortTaken):
             return stack.enter_context(attempt())

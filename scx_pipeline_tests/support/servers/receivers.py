@@ -1,5 +1,7 @@
-"""Receivers on this machine, one of each kind of channel: a hook as strict as Slack's, a webhook, a mail server with login.
-No test lives here; what is sent to them is in test_channels.py and test_alerting.py."""
+"""Receivers on this machine for each kind of channel: a webhook as strict as Slack's, a webhook, a mail server with login.
+
+Nothing of the project is used here.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +30,13 @@ LIMITS = {"header": 150, "section": 3000, "context": 3000}
 
 @dataclass
 class Hook:
-    """An HTTP receiver: what came, and how it answers."""
+    """An HTTP receiver: the requests that it got, and how it responds."""
 
     server: ThreadingHTTPServer
     scheme: str = "http"
     status: int = 200
-    location: str = ""  # where it sends whoever asks
-    hangs: bool = False  # takes the request and says nothing
+    location: str = ""  # of a redirect
+    hangs: bool = False  # never responds
     bodies: list[bytes] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
@@ -47,18 +49,18 @@ class Hook:
         return f"{self.scheme}://{host}:{self.port}{path}"
 
     def received(self) -> list[dict[str, Any]]:
-        """The JSON that came."""
+        """Return the received JSON."""
         return [json.loads(body) for body in self.bodies]
 
     def answer(self, path: str, body: bytes) -> tuple[int, str]:
-        """The status and the text that a request is answered with."""
+        """Return the status and the text of the response."""
         if path == SLACK_PATH and (wrong := refused_by_slack(json.loads(body))):
             return 400, f"invalid_payload: {wrong}"
         return self.status, "ok"
 
 
 def refused_by_slack(payload: dict[str, Any]) -> str:
-    """What Slack would find wrong with a payload, if anything."""
+    """Return the error that Slack would report for a payload, or an empty text."""
     if not isinstance(payload.get("text"), str) or not payload["text"] or set(payload) - {"text", "blocks"}:
         return "no text"
     texts = [payload["text"]]
@@ -96,19 +98,19 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST  # noqa: N815
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing is printed."""
+        """Print nothing."""
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Whoever does not trust our certificate hangs up, which is no error of the test."""
+        """Ignore clients that close the connection because they do not trust the certificate."""
 
 
 @contextmanager
 def hook(tls: SSLContext | None = None) -> Iterator[Hook]:
-    """A receiver that listens until the end of the block."""
+    """Run a receiver."""
     handler = type("Handler", (_Handler,), {})
     server = _Server((LOOPBACK, 0), handler)
     if tls:
@@ -127,7 +129,7 @@ def hook(tls: SSLContext | None = None) -> Iterator[Hook]:
 
 @dataclass
 class MailServer:
-    """A mail server: what came, who logged in, and whom it refuses."""
+    """A mail server: received mails, logins, and the recipients that it refuses."""
 
     port: int
     mails: list[bytes] = field(default_factory=list)
@@ -153,20 +155,20 @@ class MailServer:
         return AuthResult(success=login == (USER, self.password), handled=False)
 
     def received(self) -> list[EmailMessage]:
-        """The mails that came, as they are read."""
+        """Return the received mails, parsed."""
         found = [message_from_bytes(mail, policy=policy.default) for mail in self.mails]
         return [mail for mail in found if isinstance(mail, EmailMessage)]
 
 
 @contextmanager
 def mail_server(tls: SSLContext, *, starttls: bool = True) -> Iterator[MailServer]:
-    """A mail server that wants a login after STARTTLS; without STARTTLS, it offers TLS from the start."""
+    """Run a mail server that requires a login, after STARTTLS or with TLS from the start."""
     server = MailServer(free_ports(1)[0])
     controller = Controller(
         server, LOOPBACK, server.port,
         ssl_context=None if starttls else tls, tls_context=tls if starttls else None, require_starttls=starttls,
         authenticator=server.authenticate, auth_required=True,
-        auth_require_tls=starttls,  # of TLS from the start it knows nothing
+        auth_require_tls=starttls,  # aiosmtpd does not detect TLS from the start
     )  # fmt: skip
     controller.start()
     try:
@@ -177,7 +179,7 @@ def mail_server(tls: SSLContext, *, starttls: bool = True) -> Iterator[MailServe
 
 @contextmanager
 def plain_mail_server() -> Iterator[MailServer]:
-    """A mail server that offers no encryption, and would take a login all the same."""
+    """Run a mail server without encryption that would accept a login."""
     server = MailServer(free_ports(1)[0])
     controller = Controller(
         server, LOOPBACK, server.port, authenticator=server.authenticate, auth_require_tls=False

@@ -1,5 +1,7 @@
-"""A real Redshift given by its URL: emptied before each test, and only if it is empty or was given over to tests before.
-The stand-in that takes its place is in standin/."""
+"""A real Redshift given by its URL: it is emptied before each test if it was empty or is marked as a database for tests.
+
+The stand-in is not defined here.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,10 @@ from scx_pipeline.errors import WarehouseError
 from scx_pipeline.storage.bucket import open_bucket
 from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline.warehouse.open_warehouse import open_warehouse
-from scx_pipeline.warehouse.redshift.redshift_warehouse import RedshiftSession, RedshiftWarehouse
+from scx_pipeline.warehouse.redshift.redshift_session import RedshiftSession
+from scx_pipeline.warehouse.redshift.redshift_warehouse import RedshiftWarehouse
 
-MARK = "scx_pipeline_tests"  # the schema that says that everything in the database may be dropped
+MARK = "scx_pipeline_tests"  # this schema marks a database whose tables may be dropped
 OF_THE_SYSTEM = (
     "pg_catalog",
     "information_schema",
@@ -33,18 +36,18 @@ _OTHERS = (
 
 
 def emptied(url: str) -> str:
-    """The URL, with nothing but the mark in its database. Raises WarehouseError where there are tables of somebody else's."""
+    """Empty the database, and return the URL. Raises WarehouseError if there are tables that are not of tests."""
     warehouse = open_warehouse(url, Limits())
     assert isinstance(warehouse, RedshiftWarehouse)
     with warehouse._connect() as con:
         con.autocommit = True
-        _empty(RedshiftSession(con, warehouse, ""))
+        _empty(warehouse.open_session(con))
     return url
 
 
 @contextmanager
 def reading_bucket(url: str) -> Iterator[str]:
-    """A bucket for logs that the Redshift of a URL can read: a folder of its own beside its staging place, empty afterwards."""
+    """Yield a bucket that the Redshift of a URL can read: a new folder next to its staging prefix, emptied afterwards."""
     [staging] = parse_qs(urlsplit(url).query)["staging"]
     bucket = f"{staging}-logs/{uuid4().hex}"
     try:
@@ -55,17 +58,17 @@ def reading_bucket(url: str) -> Iterator[str]:
 
 
 def _empty(session: RedshiftSession) -> None:
-    standing = session.schemas()
+    schemas = session.catalog.list_schemas()
     tables = [row for row in session.rows(_OTHERS) if row[0] not in OF_THE_SYSTEM]
-    if tables and MARK not in standing:
+    if tables and MARK not in schemas:
         schema, name = tables[0]
         raise WarehouseError(
-            f"the database has tables, such as {schema}.{name}, and the tests drop all there are: give them "
-            f"a database of their own, or say that it is by CREATE SCHEMA {MARK}"
+            f"the database has tables, such as {schema}.{name}, which the tests would drop: use a database for tests "
+            f"only, or mark it as one by CREATE SCHEMA {MARK}"
         )
-    if MARK not in standing:
+    if MARK not in schemas:
         session.execute(f"CREATE SCHEMA {MARK}")
-    for schema in sorted({schema for schema, _ in tables} - {"public"} | (standing & {"scx_pipeline"})):
+    for schema in sorted({schema for schema, _ in tables} - {"public"} | (schemas & {"scx_pipeline"})):
         session.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
     for schema, name in tables:
         if schema == "public":

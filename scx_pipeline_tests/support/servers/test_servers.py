@@ -1,5 +1,7 @@
-"""The servers are real, private to this machine, independent of each other, and gone when the tests are.
-Nothing of the pipeline is tested here."""
+"""The test servers: they are private to this machine, independent of each other, and stopped with the tests.
+
+Nothing of the pipeline is tested here.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def query(url: str, *statements: str) -> list[tuple[object, ...]]:
-    """Run the statements in one transaction; the rows of the last."""
+    """Run statements in one transaction; return the rows of the last one."""
     with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
@@ -46,7 +48,7 @@ def keys(bucket: S3Store, prefix: str | None = None, offset: str | None = None) 
 
 
 def listening(pid: int) -> list[tuple[str, int]]:
-    """Address and port of everything the process and its children listen on."""
+    """Return the addresses and ports that a process and its children listen on."""
     process = psutil.Process(pid)
     family = [process, *process.children(recursive=True)]
     sockets = [socket for member in family for socket in member.net_connections("inet")]
@@ -71,7 +73,7 @@ def test_postgres_keeps_rows(postgres_url: str) -> None:
 
 
 @pytest.mark.parametrize("attempt", [1, 2])
-def test_dev_is_fresh_even_while_somebody_is_connected(attempt: int, postgres: PostgresServer) -> None:
+def test_dev_is_fresh_even_if_another_session_is_connected(attempt: int, postgres: PostgresServer) -> None:
     with closing(psycopg2.connect(postgres.fresh_dev())):
         url = postgres.fresh_dev()
         assert query(url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(0,)]
@@ -172,7 +174,7 @@ def test_a_key_may_begin_like_another(s3_bucket: str) -> None:
     assert sorted(keys(bucket)) == ["a", "a/b", "c", "c/d"]
 
 
-def test_s3_refuses_strangers_and_missing_buckets(s3_bucket: str) -> None:
+def test_s3_refuses_unknown_credentials_and_missing_buckets(s3_bucket: str) -> None:
     with pytest.raises(obstore.exceptions.BaseError, match="SignatureDoesNotMatch"):
         keys(store(s3_bucket, secret_access_key="wrong"))
     with pytest.raises(FileNotFoundError, match="NoSuchBucket"):
@@ -201,14 +203,16 @@ def test_servers_side_by_side(postgres: PostgresServer, s3: S3Server, tmp_path: 
     assert s3.answers()
 
 
-def test_a_taken_port_is_not_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s3: S3Server) -> None:
+def test_a_taken_port_is_replaced_by_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s3: S3Server
+) -> None:
     offers = iter([[urlsplit(s3.endpoint).port], ports.free_ports(1)])
     monkeypatch.setattr("scx_pipeline_tests.support.servers.postgres.free_ports", lambda count: next(offers))
     with postgres_server(tmp_path, FAST) as server:
         assert server.answers()
 
 
-def test_what_the_server_says_is_shown(tmp_path: Path) -> None:
+def test_the_log_of_a_failed_server_is_shown(tmp_path: Path) -> None:
     bad = postgres_server(tmp_path, {"no_such_setting": "1"})
     with pytest.raises(ports.ServerExited, match="unrecognized configuration parameter"), bad:
         pass
@@ -235,7 +239,7 @@ def test_nothing_survives_kill_9(tmp_path: Path) -> None:
 
 
 def run_pytest(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Another run of pytest, with our conftest, over the tests in this folder."""
+    """Run pytest with the project's conftest over the tests in a folder."""
     command = [sys.executable, "-m", "pytest", "-p", "scx_pipeline_tests.conftest", "-c", os.devnull, "-q"]
     return subprocess.run(
         [*command, "--rootdir", str(folder), *arguments, str(folder)],
@@ -247,30 +251,18 @@ def run_pytest(folder: Path, *arguments: str, **variables: str) -> subprocess.Co
     )
 
 
-def test_a_unit_test_cannot_use_a_server(tmp_path: Path) -> None:
-    (tmp_path / "unit").mkdir()
-    (tmp_path / "unit" / "test_it.py").write_text("def test_it(postgres_url): pass\ndef test_fine(): pass\n")
-    run = run_pytest(tmp_path, "--collect-only")
-    assert run.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "unit/test_it.py::test_it" in run.stderr
-    assert "test_fine" not in run.stderr
-
-
 def test_quick_tests_come_first_and_carry_markers(tmp_path: Path) -> None:
-    for name in ("cases", "other", "spark", "ui", "unit"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / f"test_{name}.py").write_text("def test_it(): pass\n")
-    (tmp_path / "other" / "test_other.py").write_text("def test_it(s3_bucket): pass\ndef test_free(): pass\n")
-    order = ["test_unit", "test_cases", "test_other", "test_other", "test_ui", "test_spark"]
+    for name, fixture in {"a": "java", "b": "chromium", "c": "s3_bucket", "d": ""}.items():
+        (tmp_path / f"test_{name}.py").write_text(f"def test_it({fixture}): pass\n")
+    (tmp_path / "test_c.py").write_text("def test_it(s3_bucket): pass\ndef test_free(): pass\n")
+    order = [("test_c", "test_free"), ("test_d", "test_it")]
+    order += [("test_c", "test_it"), ("test_b", "test_it"), ("test_a", "test_it")]
     everything = run_pytest(tmp_path, "--collect-only")
     reverse = run_pytest(tmp_path, "--collect-only", "--slowest-first")
     some = run_pytest(tmp_path, "--collect-only", "-m", "s3 or ui")
-    assert re.findall(r"(\w+).py::", everything.stdout) == order
-    assert re.findall(r"(\w+).py::", reverse.stdout) == order[::-1]
-    assert reverse.stdout.index("::test_it", reverse.stdout.index("test_other")) < reverse.stdout.index(
-        "::test_free"
-    )
-    assert re.findall(r"(\w+).py::", some.stdout) == ["test_other", "test_ui"]
+    assert re.findall(r"(\w+).py::(\w+)", everything.stdout) == order
+    assert re.findall(r"(\w+).py::(\w+)", reverse.stdout) == [*order[:1:-1], *order[:2]]
+    assert re.findall(r"(\w+).py::", some.stdout) == ["test_c", "test_b"]
 
 
 def test_the_developers_environment_is_hidden(tmp_path: Path) -> None:

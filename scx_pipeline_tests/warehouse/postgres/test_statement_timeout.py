@@ -1,5 +1,7 @@
-"""The statement timeout on servers: what a load says that a statement of took too long, and what it does not count for.
-How locks between loads are waited for is in test_concurrency.py."""
+"""The statement timeout on servers: which statements it cancels, and how the load reports it.
+
+Waiting for another load is tested elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ import pytest
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.warehouse.psycopg import PostgresProtocolSession
 from scx_pipeline_tests.support import engines
-from scx_pipeline_tests.support.load_env import APRIL, LIMITS, World, folder_world, job, jobs_of
+from scx_pipeline_tests.support.load_env import APRIL, LIMITS, LoadEnv, create_load_env, job, jobs_of
 
 SECONDS = 0.7
 PATIENCE = 20
@@ -25,26 +27,26 @@ pytestmark = pytest.mark.parametrize("server_url", engines.SERVERS, indirect=Tru
 
 
 @pytest.fixture
-def world(tmp_path: Path, server_url: str) -> World:
-    return folder_world(tmp_path, server_url)
+def load_env(tmp_path: Path, server_url: str) -> LoadEnv:
+    return create_load_env(tmp_path, server_url)
 
 
 @pytest.fixture
-def loaded(world: World) -> World:
-    """A world with one job in April that stands, and another that a load is due for; statements may not take long."""
-    world.put("2021/04/a.csv", [job(1, "2021-04-05 10:00:00")])
-    world.load(APRIL)
-    world.put("2021/04/a.csv", [job(2, "2021-04-05 10:00:00")])
-    world.limits = replace(LIMITS, statement_timeout=SECONDS)
-    return world
+def loaded(load_env: LoadEnv) -> LoadEnv:
+    """Provide loads after April, with a changed object to load and a short statement timeout."""
+    load_env.put("2021/04/a.csv", [job(1, "2021-04-05 10:00:00")])
+    load_env.load(APRIL)
+    load_env.put("2021/04/a.csv", [job(2, "2021-04-05 10:00:00")])
+    load_env.limits = replace(LIMITS, statement_timeout=SECONDS)
+    return load_env
 
 
 @contextmanager
-def held(world: World, star: str = "another", table: str = "") -> Iterator[None]:
-    """As long as the block lasts, somebody has the star's lock, and a table if one is named."""
-    world.limits, limits = LIMITS, world.limits
-    other = world.warehouse
-    world.limits = limits
+def hold_locks(load_env: LoadEnv, star: str = "another", table: str = "") -> Iterator[None]:
+    """Hold the star's lock within the block, and that of a table if one is named."""
+    load_env.limits, limits = LIMITS, load_env.limits
+    other = load_env.warehouse
+    load_env.limits = limits
     with pytest.raises(_LetGoError), other.transaction(star) as session:
         session.begin()
         if table:
@@ -60,47 +62,47 @@ def held(world: World, star: str = "another", table: str = "") -> Iterator[None]
 
 
 class _LetGoError(Exception):
-    """Rolls back."""
+    """Rolls the transaction back."""
 
 
-def stopped(world: World, waits: float = 0) -> None:
-    """Load, which must be stopped by the timeout, once, and not before it has waited for what may take longer."""
+def assert_cancelled(load_env: LoadEnv, waits: float = 0) -> None:
+    """Assert that the timeout cancels a load once, and only after the waits that it does not apply to."""
     began = time.monotonic()
     with pytest.raises(WarehouseError, match=STOPPED) as caught:
-        world.load(APRIL)
+        load_env.load(APRIL)
     assert "\n" not in str(caught.value)
-    assert not [message for message in world.told if "trying again" in message]
+    assert not [message for message in load_env.messages if "trying again" in message]
     assert waits + SECONDS < time.monotonic() - began < PATIENCE
 
 
-def test_a_statement_that_takes_too_long_ends_the_load_and_changes_nothing(loaded: World) -> None:
+def test_a_statement_that_exceeds_the_timeout_fails_the_load_and_changes_nothing(loaded: LoadEnv) -> None:
     before = loaded.snapshot()
-    with held(loaded, table="public.users"):
-        stopped(loaded)
+    with hold_locks(loaded, table="public.users"):
+        assert_cancelled(loaded)
     assert loaded.snapshot() == before
     loaded.load(APRIL)
     assert jobs_of(loaded) == [2]
 
 
-def test_a_star_s_lock_is_waited_for_longer_and_then_the_timeout_counts_again(loaded: World) -> None:
+def test_waiting_for_a_stars_lock_does_not_count_as_a_statement(loaded: LoadEnv) -> None:
     entered, leave = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with held(loaded, loaded.compiled.star.name):
+        with hold_locks(loaded, loaded.compiled.star.name):
             entered.set()
             leave.wait(PATIENCE)
 
     other = threading.Thread(target=hold)
-    with held(loaded, table="public.users"):
+    with hold_locks(loaded, table="public.users"):
         other.start()
         assert entered.wait(PATIENCE)
         threading.Timer(5 * SECONDS, leave.set).start()
-        stopped(loaded, waits=4 * SECONDS)
+        assert_cancelled(loaded, waits=4 * SECONDS)
     other.join()
-    assert [message for message in loaded.told if "which is loading scx" in message]
+    assert [message for message in loaded.messages if "which is loading scx" in message]
 
 
-def test_without_a_timeout_a_statement_takes_as_long_as_it_takes(loaded: World) -> None:
+def test_a_statement_without_a_timeout_is_not_cancelled(loaded: LoadEnv) -> None:
     loaded.limits = LIMITS
     done = threading.Event()
 
@@ -108,7 +110,7 @@ def test_without_a_timeout_a_statement_takes_as_long_as_it_takes(loaded: World) 
         loaded.load(APRIL)
         done.set()
 
-    with held(loaded, table="public.users"):
+    with hold_locks(loaded, table="public.users"):
         other = threading.Thread(target=load)
         other.start()
         assert not done.wait(3 * SECONDS)

@@ -1,5 +1,7 @@
-"""What COPY is told: the statement's text, the manifest's, and the types of a Parquet file.
-COPY itself is run in redshift/."""
+"""The text of a COPY, its manifest, and the types of its Parquet files.
+
+COPY itself is tested elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from scx_pipeline.warehouse.redshift.copy_command import (
     Entry,
     arrow_table,
     copy_sql,
-    manifest_of,
+    create_manifest,
     open_staging_prefix,
 )
 
@@ -30,7 +32,7 @@ def test_the_statement_names_table_manifest_role_and_options() -> None:
     )
 
 
-def test_the_clusters_own_role_is_a_word_and_no_text() -> None:
+def test_the_clusters_default_role_is_a_keyword() -> None:
     assert "\nIAM_ROLE default\n" in copy_sql("t", "s3://b/m", Access(), ["CSV"])
 
 
@@ -39,8 +41,8 @@ def test_texts_are_quoted_as_redshift_reads_them(text: str, literal: str) -> Non
     assert f"FROM {literal}\n" in copy_sql("t", text, Access(), [])
 
 
-def test_a_manifest_wants_every_object_at_its_length() -> None:
-    assert json.loads(manifest_of([Entry("s3://b/1", 7), Entry("s3://b/2", 0)])) == {
+def test_a_manifest_requires_every_object_with_its_length() -> None:
+    assert json.loads(create_manifest([Entry("s3://b/1", 7), Entry("s3://b/2", 0)])) == {
         "entries": [
             {"url": "s3://b/1", "mandatory": True, "meta": {"content_length": 7}},
             {"url": "s3://b/2", "mandatory": True, "meta": {"content_length": 0}},
@@ -61,20 +63,20 @@ def test_values_have_the_types_that_copy_expects() -> None:
         "varchar(9)",
     ]
     columns = [Column(name=f"c{n}", type=kind, description="") for n, kind in enumerate(kinds)]
-    moment = datetime(2021, 3, 5, 10, 0, 0, 123456)
-    row = (1, 2, 3, 0.5, True, date(2021, 3, 5), moment, Decimal("1.25"), "x")
-    made = arrow_table(columns, [row, (None,) * 9])
-    assert made.schema.types == [
+    timestamp = datetime(2021, 3, 5, 10, 0, 0, 123456)
+    row = (1, 2, 3, 0.5, True, date(2021, 3, 5), timestamp, Decimal("1.25"), "x")
+    table = arrow_table(columns, [row, (None,) * 9])
+    assert table.schema.types == [
         pa.int16(), pa.int32(), pa.int64(), pa.float64(), pa.bool_(), pa.date32(), pa.timestamp("us"),
         pa.decimal128(6, 2), pa.string(),
     ]  # fmt: skip
-    assert [tuple(item.values()) for item in made.to_pylist()] == [row, (None,) * 9]
+    assert [tuple(item.values()) for item in table.to_pylist()] == [row, (None,) * 9]
     assert arrow_table(columns, []).num_rows == 0
 
 
 @pytest.mark.parametrize(
-    ("url", "told"), [(None, "add staging=s3://bucket/prefix"), ("file:///tmp", "write s3://bucket/prefix")]
+    ("url", "message"), [(None, "add staging=s3://bucket/prefix"), ("file:///tmp", "use s3://bucket/prefix")]
 )
-def test_a_place_must_be_named(url: str | None, told: str) -> None:
-    with pytest.raises(WarehouseError, match=told):
+def test_a_staging_prefix_is_required(url: str | None, message: str) -> None:
+    with pytest.raises(WarehouseError, match=message):
         open_staging_prefix(url, "scx")

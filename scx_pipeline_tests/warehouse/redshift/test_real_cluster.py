@@ -1,5 +1,7 @@
-"""`pytest --redshift-url`: the suite on a Redshift of one's own, tried with a stand-in in its place.
-What the suite says of the adapter is in pipeline/ and cases/."""
+"""`pytest --redshift-url`: the suite on a real Redshift cluster, tested with a stand-in instead.
+
+The tests that it runs are elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,11 @@ from scx_pipeline_tests.support.redshift.server import ADMIN, StandIn
 
 ROOT = Path(__file__).parents[3]
 LOADS = "scx_pipeline_tests/loading/test_load.py"
+REJECTED = "scx_pipeline_tests/loading/test_rejected_rows.py"
 
 
 def suite(url: str, *tests: str) -> subprocess.CompletedProcess[str]:
-    """Run tests there as an administrator, who alone may drop what is there and make schemas."""
+    """Run tests as an administrator, who may drop and create schemas."""
     url = url.replace("redshift://scx:", f"redshift://{ADMIN}:")
     command = [
         sys.executable,
@@ -40,17 +43,21 @@ def execute(redshift: StandIn, sql: str) -> None:
             cursor.execute(sql)
 
 
-def test_scenarios_run_there_one_after_the_other(redshift: StandIn, redshift_url: str) -> None:
-    tests = [f"{LOADS}::{name}[redshift]" for name in (
-        "test_every_object_is_accounted_for", "test_times_are_utc_with_iso_weeks", "test_an_empty_value_is_null_quoted_or_not"
-    )] + [f"{LOADS}::test_every_object_is_accounted_for[redshift-reading]"]  # fmt: skip
+def test_scenarios_run_one_after_the_other_on_a_real_cluster(redshift: StandIn, redshift_url: str) -> None:
+    balance = f"{LOADS}::test_row_counts_of_every_object_balance_and_are_recorded"
+    tests = [
+        f"{balance}[redshift]",
+        f"{LOADS}::test_times_are_utc_with_iso_weeks[redshift]",
+        f"{REJECTED}::test_an_empty_value_is_null_whether_quoted_or_not[redshift]",
+        f"{balance}[redshift-reading]",
+    ]
     done = suite(redshift_url, *tests)
     assert "4 passed" in done.stdout, done.stdout
     assert sum(sql.startswith("COPY") for sql in redshift.statements) >= 3
     assert any(sql.startswith('DROP TABLE "public"') for sql in redshift.statements)
 
 
-def test_tests_of_the_stand_in_are_skipped(redshift_url: str) -> None:
+def test_tests_of_the_stand_in_are_skipped_on_a_real_cluster(redshift_url: str) -> None:
     done = suite(
         redshift_url,
         "scx_pipeline_tests/warehouse/redshift/test_redshift_sessions.py",
@@ -63,7 +70,7 @@ def test_tests_of_the_stand_in_are_skipped(redshift_url: str) -> None:
 
 
 @pytest.mark.parametrize("mark", [False, True])
-def test_a_database_with_tables_is_emptied_only_if_it_says_so(
+def test_a_database_with_tables_is_emptied_only_if_it_is_marked(
     redshift: StandIn, redshift_url: str, mark: bool
 ) -> None:
     execute(redshift, "CREATE TABLE precious (a integer)")
@@ -78,7 +85,7 @@ def test_a_database_with_tables_is_emptied_only_if_it_says_so(
         execute(redshift, "SELECT a FROM precious")
 
 
-def test_a_cluster_that_cannot_be_reached_ends_the_run_with_one_line() -> None:
+def test_an_unreachable_cluster_ends_the_run_with_one_line() -> None:
     done = suite(
         "redshift://other:pl4nted@127.0.0.1:1/dev", f"{LOADS}::test_times_are_utc_with_iso_weeks[redshift]"
     )

@@ -1,5 +1,7 @@
-"""Logging in to Redshift by IAM, by a secret, or by a password: what AWS is asked, and what is told when it refuses.
-Connections themselves are tested in redshift/."""
+"""Logins to Redshift by IAM, by a secret, or by a password: the requests to AWS, and the errors.
+
+Connections are tested elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ Stub = Callable[[str], Stubber]
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stub]:
-    """Clients that answer as they are told, and fail for what they are not told of."""
+    """Provide stubbed clients, which fail for unexpected requests."""
     stubs: dict[str, Stubber] = {}
     with ExitStack() as stack:
 
@@ -54,7 +56,7 @@ def test_a_password_in_the_url_is_used_as_it_is() -> None:
     assert (found.host, found.port, found.user, found.password) == ("host.example", 5440, "scx", "p@ss")
 
 
-def test_a_workgroup_gives_its_address_and_credentials_for_some_minutes(aws: Stub) -> None:
+def test_a_workgroup_provides_its_address_and_temporary_credentials(aws: Stub) -> None:
     endpoint = {"address": "scx.1.eu-west-1.redshift-serverless.amazonaws.com", "port": 5439}
     aws("redshift-serverless").add_response(
         "get_workgroup", {"workgroup": {"endpoint": endpoint}}, {"workgroupName": "scx"}
@@ -81,7 +83,7 @@ def cluster(status: str = "available") -> dict[str, Any]:
         ("loader@", "get_cluster_credentials", {"DbUser": "loader", "AutoCreate": False}),
     ],
 )
-def test_a_cluster_gives_credentials_of_ones_own_role_or_of_a_user(
+def test_a_cluster_provides_credentials_of_the_role_or_of_a_user(
     aws: Stub, user: str, operation: str, asked: dict[str, object]
 ) -> None:
     aws("redshift").add_response("describe_clusters", cluster(), {"ClusterIdentifier": "scx"})
@@ -94,7 +96,7 @@ def test_a_cluster_gives_credentials_of_ones_own_role_or_of_a_user(
     assert (found.host, found.port, found.user) == ("scx.redshift.amazonaws.com", 5439, "IAM:loader")
 
 
-def test_a_paused_cluster_is_told_with_what_to_do(aws: Stub) -> None:
+def test_a_paused_cluster_is_reported_with_advice(aws: Stub) -> None:
     aws("redshift").add_response("describe_clusters", cluster("paused"), {"ClusterIdentifier": "scx"})
     with pytest.raises(
         WarehouseError,
@@ -103,7 +105,7 @@ def test_a_paused_cluster_is_told_with_what_to_do(aws: Stub) -> None:
         login("redshift:///dev?cluster=scx")
 
 
-def test_a_secret_gives_host_user_and_password(aws: Stub) -> None:
+def test_a_secret_provides_host_user_and_password(aws: Stub) -> None:
     secret = {"username": "scx", "password": PASSWORD, "host": "host.example", "port": 5441}
     aws("secretsmanager").add_response(
         "get_secret_value", {"SecretString": json.dumps(secret)}, {"SecretId": "scx/redshift"}
@@ -113,10 +115,10 @@ def test_a_secret_gives_host_user_and_password(aws: Stub) -> None:
 
 
 @pytest.mark.parametrize("text", ["", PASSWORD, json.dumps([PASSWORD]), json.dumps({"password": PASSWORD})])
-def test_a_secret_that_is_no_login_is_refused_without_showing_it(aws: Stub, text: str) -> None:
+def test_an_invalid_secret_is_rejected_without_showing_it(aws: Stub, text: str) -> None:
     answer = {"SecretString": text} if text else {}
     aws("secretsmanager").add_response("get_secret_value", answer, {"SecretId": "other"})
-    with pytest.raises(WarehouseError, match="the secret other is not what Redshift's secrets are") as caught:
+    with pytest.raises(WarehouseError, match="the secret other is not a Redshift secret") as caught:
         login("redshift://host.example/dev?secret=other")
     assert PASSWORD not in str(caught.value)
 
@@ -126,32 +128,32 @@ def test_a_secret_that_is_no_login_is_refused_without_showing_it(aws: Stub, text
     [
         ("AccessDeniedException", "let this user or role call it"),
         ("ExpiredTokenException", "log in to AWS again"),
-        ("ResourceNotFoundException", "see its name, and AWS_REGION"),
+        ("ResourceNotFoundException", "check its name, and AWS_REGION"),
     ],
 )
-def test_a_refusal_is_told_in_one_line_with_what_to_do(aws: Stub, code: str, advice: str) -> None:
+def test_a_refusal_by_aws_is_one_line_with_advice(aws: Stub, code: str, advice: str) -> None:
     aws("redshift-serverless").add_client_error("get_credentials", code, "No.")
     with pytest.raises(WarehouseError) as caught:
         login("redshift://host.example/dev?workgroup=scx")
-    assert str(caught.value).startswith(f"cannot log in by the Redshift workgroup scx: No.: {advice}")
+    assert str(caught.value).startswith(f"cannot log in to the Redshift workgroup scx: No.: {advice}")
     assert "\n" not in str(caught.value)
 
 
-def test_without_a_region_aws_cannot_be_asked() -> None:
+def test_a_login_by_aws_requires_a_region() -> None:
     with pytest.raises(WarehouseError, match="You must specify a region.*set AWS_REGION"):
         login("redshift:///dev?workgroup=scx")
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "message"),
     [
-        ("redshift://host/dev?colour=red", "says 'colour' behind the"),
+        ("redshift://host/dev?colour=red", "has the unknown parameter 'colour'"),
         ("redshift:///dev", "names no host or no database"),
         ("redshift://scx:pl4nted-s3cret@host/dev/more", "cannot be read"),
         ("redshift://scx:pl4nted-s3cret/@host:5439/dev", "cannot be read"),
     ],
 )
-def test_a_url_that_cannot_be_used_is_refused_without_its_password(url: str, told: str) -> None:
-    with pytest.raises(WarehouseError, match=told) as caught:
+def test_an_invalid_url_is_rejected_without_its_password(url: str, message: str) -> None:
+    with pytest.raises(WarehouseError, match=message) as caught:
         open_warehouse(url, Limits())
     assert PASSWORD not in str(caught.value)

@@ -1,5 +1,7 @@
-"""Sessions on the stand-in: logging in, transactions, keys that nothing enforces, lengths in bytes, errors by their numbers.
-Single statements are in test_statements.py."""
+"""Sessions on the stand-in: logins, transactions, keys that are not enforced, lengths in bytes, error numbers.
+
+Single statements are tested elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ def rows(con: connection, sql: str) -> list[tuple[object, ...]]:
         return list(run.fetchall()) if run.description else []
 
 
-def test_it_shows_the_version_that_redshift_shows(redshift: StandIn) -> None:
+def test_the_version_is_that_of_redshift(redshift: StandIn) -> None:
     with session(redshift) as con:
         assert con.server_version == 80002
 
@@ -37,7 +39,7 @@ def test_its_certificate_can_be_verified_in_full(redshift: StandIn) -> None:
         assert rows(con, "SELECT 1") == [(1,)]
 
 
-def test_nobody_comes_in_without_tls_or_with_a_wrong_password(redshift: StandIn) -> None:
+def test_a_login_requires_tls_and_the_password(redshift: StandIn) -> None:
     url = redshift.url().replace("redshift://", "postgresql://")
     with pytest.raises(psycopg2.OperationalError, match="SSL off"):
         psycopg2.connect(url, sslmode="disable")

@@ -1,5 +1,7 @@
-"""No secret in what other processes leave: `scx load`, and runs of Dagster's daemon, against the stand-in, by each way to log in.
-Loads in the tests' own process are in test_loads.py; where is looked is in leaks.py."""
+"""Other processes leave no secret: `scx load`, and runs of Dagster's daemon, by each way to log in.
+
+Loads in the tests' own process are tested elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,8 @@ import pytest
 
 from scx_pipeline.orchestration.partitions import range_tags
 from scx_pipeline.orchestration.runs.instance import CONFIG, prepare_home
-from scx_pipeline_tests.support.leaks import Found, leaks, texts_below, texts_of_tables
-from scx_pipeline_tests.support.load_env import APRIL, World, job, jobs_of, range_of_keys
+from scx_pipeline_tests.support.leaks import LocatedText, leaks, texts_below, texts_of_tables
+from scx_pipeline_tests.support.load_env import APRIL, LoadEnv, job, jobs_of, range_of_keys
 from scx_pipeline_tests.support.redshift.server import StandIn
 from scx_pipeline_tests.support.redshift.wire import Failure
 from scx_pipeline_tests.support.servers.ports import LOOPBACK
@@ -31,7 +33,7 @@ PASSWORD = "pl4nted/@:% p+ss?w#rd"
 WRONG = "wr0ng/@:% p+ss?w#rd"
 JOBS = 30
 REFUSAL = "the stand-in refuses this COPY"
-# Whatever any library tells, at whatever level, is kept with the run.
+# The run keeps the log lines of all libraries at all levels.
 ALL_LOGS = "python_logs:\n  managed_python_loggers: [root]\n  python_log_level: DEBUG\n"
 LAUNCH = """
 mutation ($tags: [ExecutionTag!]) { launchRun(executionParams: {
@@ -43,7 +45,7 @@ mutation ($tags: [ExecutionTag!]) { launchRun(executionParams: {
 
 @contextmanager
 def secrets_manager(user: str, password: str) -> Iterator[str]:
-    """AWS Secrets Manager, as far as it has one secret: its address."""
+    """Run an AWS Secrets Manager with one secret, and return its address."""
 
     class BuildResult(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -57,7 +59,7 @@ def secrets_manager(user: str, password: str) -> Iterator[str]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer((LOOPBACK, 0), BuildResult) as server:
         Thread(target=server.serve_forever, daemon=True).start()
@@ -67,17 +69,17 @@ def secrets_manager(user: str, password: str) -> Iterator[str]:
 
 @dataclass
 class LoginEnv:
-    """A bucket, the stand-in, what the environment says of them, and what processes said."""
+    """A bucket, the stand-in, their environment variables, and the output of processes."""
 
-    world: World
+    load_env: LoadEnv
     redshift: StandIn
     folder: Path
     settings: dict[str, str]
     secrets: list[str]
-    said: list[Found] = field(default_factory=list)
+    said: list[LocatedText] = field(default_factory=list)
 
     def load(self, **settings: str) -> subprocess.CompletedProcess[str]:
-        """`scx load` of April, in a process of its own."""
+        """Run `scx load` of April in a separate process."""
         done = subprocess.run(
             [str(Path(sys.executable).with_name("scx")), "load", "scx", "--month", APRIL],
             env={**os.environ, **self.settings, **settings},
@@ -87,16 +89,16 @@ class LoginEnv:
         return done
 
     def put(self, first: int) -> None:
-        """Jobs of April, and a row that is rejected."""
+        """Put jobs of April, and an invalid row."""
         jobs = [job(first + n, "2021-04-05 10:00:00") for n in range(JOBS)]
-        self.world.put("2021/04/a.csv", [*jobs, "1,10,short"])
+        self.load_env.put("2021/04/a.csv", [*jobs, "1,10,short"])
 
     def table_exists(self, first: int) -> bool:
-        """Whether these jobs stand, and no others."""
-        return sorted(jobs_of(self.world)) == list(range(first, first + JOBS))
+        """Return whether exactly these jobs are published."""
+        return sorted(jobs_of(self.load_env)) == list(range(first, first + JOBS))
 
-    def left(self) -> list[Found]:
-        """All that was said and left behind so far."""
+    def left(self) -> list[LocatedText]:
+        """Return all output and files so far."""
         statements = [("a statement", sql) for sql in self.redshift.statements]
         tables = texts_of_tables(self.redshift.backend_url)
         return [*self.said, *statements, *tables, *texts_below(self.folder)]
@@ -106,7 +108,7 @@ class LoginEnv:
 def login_env(
     request: pytest.FixtureRequest, tmp_path: Path, redshift: StandIn, redshift_url: str, s3: S3Server
 ) -> Iterator[LoginEnv]:
-    """The stand-in with a planted password, in the URL or in AWS Secrets Manager."""
+    """Provide the stand-in with a planted password, in the URL or in AWS Secrets Manager."""
     redshift.users["scx"] = PASSWORD
     staging = redshift_url.partition("&staging=")[2]
     bucket = staging.removesuffix("/staging")
@@ -125,8 +127,8 @@ def login_env(
             "HOME": str(folder),
             "PYTHONPATH": str(PROJECT),
         }
-        world = World(bucket, f"{redshift.url()}&staging={staging}")
-        yield LoginEnv(world, redshift, folder, settings, [PASSWORD, WRONG, s3.secret_key])
+        load_env = LoadEnv(bucket, f"{redshift.url()}&staging={staging}")
+        yield LoginEnv(load_env, redshift, folder, settings, [PASSWORD, WRONG, s3.secret_key])
 
 
 def _login(password: str) -> str:
@@ -134,19 +136,17 @@ def _login(password: str) -> str:
 
 
 def refuse(sql: str) -> None:
-    """What the stand-in does with each COPY."""
+    """Fail each COPY."""
     if sql.startswith("COPY"):
         raise Failure("XX000", REFUSAL)
 
 
-def found(word: str, texts: list[Found]) -> set[str]:
-    """Where a word stands that is no secret, which shows that a secret would be found there too."""
+def found(word: str, texts: list[LocatedText]) -> set[str]:
+    """Return where a word that is not secret is found, which shows that a secret would be found there too."""
     return {where for where, text in texts if word in text}
 
 
-def test_scx_load_in_a_process_of_its_own_leaves_no_secret_whether_it_succeeds_or_fails(
-    login_env: LoginEnv,
-) -> None:
+def test_an_scx_load_process_leaves_no_secret_whether_it_succeeds_or_fails(login_env: LoginEnv) -> None:
     login_env.put(1)
     done = login_env.load()
     assert done.returncode == 0, done.stderr
@@ -184,14 +184,14 @@ def test_runs_of_the_daemon_leave_no_secret_whether_they_succeed_or_fail(
 
 
 def launched(site: Site, number: int) -> str:
-    """Have the daemon run the star's job for April; how it ended."""
+    """Let the daemon run the star's job for April, and return its status."""
     tags = [{"key": key, "value": value} for key, value in range_tags(range_of_keys(APRIL)).items()]
-    assert site.ask(LAUNCH, tags=tags)["launchRun"]["__typename"] == "LaunchRunSuccess"
+    assert site.query_graphql(LAUNCH, tags=tags)["launchRun"]["__typename"] == "LaunchRunSuccess"
     return str(site.wait_for_run(number)["status"])
 
 
 def _nothing_leaked(login_env: LoginEnv, screen: str) -> None:
-    """No spelling of a secret is anywhere, where all else is found that is known to have been told there."""
+    """Assert that no spelling of a secret is anywhere, while known words are found everywhere."""
     texts = login_env.left()
     assert "runs.db, snapshots" in found("SCX_WAREHOUSE_URL", texts)
     assert {screen, "index.db, event_logs"} <= found(REFUSAL, texts)

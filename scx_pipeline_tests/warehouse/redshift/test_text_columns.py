@@ -1,5 +1,7 @@
-"""Texts that Redshift's SQL types: a value that is in no doubt is what the parser makes of the same text.
-How values come into texts is COPY's; which objects are read so is tested in test_reading.py."""
+"""Texts typed by Redshift's SQL: a value that needs no client parsing equals the parser's.
+
+Which objects are read by the cluster is tested elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +17,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scx_pipeline.model.column import Column
-from scx_pipeline.parsing.values import typed_rows, violations
-from scx_pipeline.warehouse.redshift.text_columns import DOUBTFUL, SHORT, doubt_of, typed_texts, value_of
+from scx_pipeline.parsing.typed_rows import select_typed_rows
+from scx_pipeline.parsing.value_rules import build_rules
+from scx_pipeline.warehouse.redshift.text_columns import (
+    MAX_VALUE_BYTES,
+    NEEDS_CLIENT_PARSING,
+    client_parsing_condition,
+    typed_texts,
+    value_of,
+)
 from scx_pipeline_tests.support.redshift.server import StandIn
 
 TYPES = (
     "smallint", "integer", "bigint", "double", "boolean", "date", "timestamp", "decimal(9,2)", "decimal(4,4)", "decimal(38,0)",
     "seconds", "milliseconds", "microseconds",
 )  # fmt: skip
-# What is nearly right, taken apart and put together again.
+# Parts of almost valid texts, to be combined.
 PIECES = (
     "0", "1", "7", "12", "99", "2021", "2021-04-05", "2021-02-30", "9999-12-31", "0999-01-01", "10000-01-01", "2024-02-29",
     " ", "  ", "T", "Z", "+", "-", ".", ":", "/", "10:00:00", "23:59:60", "24:00:00", "00:00:00", ".5", ".123456", ".1234567",
@@ -32,15 +41,15 @@ PIECES = (
 )  # fmt: skip
 TEXTS = st.one_of(
     st.lists(st.sampled_from(PIECES), min_size=1, max_size=4).map("".join),
-    st.datetimes(min_value=datetime(1, 1, 1)).map(lambda moment: moment.isoformat(" ")),
+    st.datetimes(min_value=datetime(1, 1, 1)).map(lambda time: time.isoformat(" ")),
     st.dates().map(str),
     st.integers(-(10**20), 10**20).map(str),
     st.integers(-400, 400).map(str),
     st.floats().map(repr),
     st.decimals(-(10**6), 10**6, places=2).map(str),
-).filter(lambda text: len(text.encode()) <= SHORT)
+).filter(lambda text: len(text.encode()) <= MAX_VALUE_BYTES)
 
-Judge = Callable[[Column, Sequence[str]], list[tuple[Any, bool]]]
+TypeTexts = Callable[[Column, Sequence[str]], list[tuple[Any, bool]]]
 
 
 def column(kind: str) -> Column:
@@ -49,19 +58,19 @@ def column(kind: str) -> Column:
 
 
 @pytest.fixture
-def judged(redshift: StandIn) -> Iterator[Judge]:
-    """What the stand-in makes of texts: each one's value, and whether it is in doubt."""
+def typed_by_cluster(redshift: StandIn) -> Iterator[TypeTexts]:
+    """Provide the stand-in's value of each text, and whether it needs client parsing."""
     with (
         closing(psycopg2.connect(redshift.url().replace("redshift://", "postgresql://"))) as con,
         con.cursor() as cursor,
     ):
-        cursor.execute(f"CREATE TEMPORARY TABLE texts (n INTEGER, x VARCHAR({SHORT}))")
+        cursor.execute(f"CREATE TEMPORARY TABLE texts (n INTEGER, x VARCHAR({MAX_VALUE_BYTES}))")
 
         def judge(column: Column, texts: Sequence[str]) -> list[tuple[Any, bool]]:
             cursor.execute("DELETE FROM texts")
             for number, text in enumerate(texts):
                 cursor.execute("INSERT INTO texts VALUES (%s, %s)", [number, text])
-            value, doubt = value_of(column), doubt_of(column)
+            value, doubt = value_of(column), client_parsing_condition(column)
             cursor.execute(
                 f"SELECT CASE WHEN NOT {doubt} THEN {value} END, COALESCE({doubt}, TRUE) FROM texts ORDER BY n"
             )
@@ -71,9 +80,9 @@ def judged(redshift: StandIn) -> Iterator[Judge]:
 
 
 def parsed(column: Column, texts: Sequence[str]) -> list[tuple[Any, bool]]:
-    """What the parser makes of texts: each one's value, and whether it is refused."""
-    bad = " OR ".join(condition for condition, _, _ in violations([column]))
-    rows = typed_rows("(SELECT unnest(?) AS x, unnest(?) AS n)", [column], "n")
+    """Return the parser's value of each text, and whether it rejects it."""
+    bad = " OR ".join(condition for condition, _, _ in build_rules([column]))
+    rows = select_typed_rows("(SELECT unnest(?) AS x, unnest(?) AS n)", [column], "n")
     return duckdb.execute(
         f"SELECT x, COALESCE({bad}, FALSE) FROM ({rows}) ORDER BY n", [list(texts), list(range(len(texts)))]
     ).fetchall()
@@ -84,14 +93,14 @@ def parsed(column: Column, texts: Sequence[str]) -> list[tuple[Any, bool]]:
 @settings(
     max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
-def test_a_value_in_no_doubt_is_what_the_parser_makes_of_it(
-    judged: Judge, kind: str, texts: list[str]
+def test_a_value_without_need_of_client_parsing_equals_the_parsers(
+    typed_by_cluster: TypeTexts, kind: str, texts: list[str]
 ) -> None:
     of_kind = column(kind)
-    for text, (value, doubtful), (expected, refused) in zip(
-        texts, judged(of_kind, texts), parsed(of_kind, texts), strict=True
+    for text, (value, needs_client_parsing), (expected, refused) in zip(
+        texts, typed_by_cluster(of_kind, texts), parsed(of_kind, texts), strict=True
     ):
-        if not doubtful:
+        if not needs_client_parsing:
             assert (value, False) == (expected, refused), repr(text)
 
 
@@ -119,15 +128,17 @@ def test_a_value_in_no_doubt_is_what_the_parser_makes_of_it(
         ("microseconds", ["1540793870796123"]),
     ],
 )
-def test_usual_texts_are_in_no_doubt(judged: Judge, kind: str, texts: list[str]) -> None:
+def test_common_texts_need_no_client_parsing(
+    typed_by_cluster: TypeTexts, kind: str, texts: list[str]
+) -> None:
     of_kind = column(kind)
-    assert judged(of_kind, texts) == parsed(of_kind, texts)
+    assert typed_by_cluster(of_kind, texts) == parsed(of_kind, texts)
     assert {refused for _, refused in parsed(of_kind, texts)} == {False}
 
 
 @pytest.mark.parametrize("kind", ["varchar(9)", "integer", "timestamp"])
 @pytest.mark.parametrize("null_values", [(), ("n/a",), ("",), ("n/a", "")])
-def test_what_copy_cannot_tell_from_nothing_is_in_doubt_unless_the_empty_text_stands_for_none(
+def test_an_empty_text_needs_client_parsing_unless_it_is_a_null_value(
     redshift: StandIn, kind: str, null_values: tuple[str, ...]
 ) -> None:
     select = typed_texts([column(kind)], "texts", null_values)
@@ -135,11 +146,11 @@ def test_what_copy_cannot_tell_from_nothing_is_in_doubt_unless_the_empty_text_st
         closing(psycopg2.connect(redshift.url().replace("redshift://", "postgresql://"))) as con,
         con.cursor() as cursor,
     ):
-        cursor.execute(f"CREATE TEMPORARY TABLE texts (x VARCHAR({SHORT}))")
+        cursor.execute(f"CREATE TEMPORARY TABLE texts (x VARCHAR({MAX_VALUE_BYTES}))")
         for text in (None, ""):  # as COPY may read an empty value, and a quoted one
             cursor.execute("DELETE FROM texts")
             cursor.execute("INSERT INTO texts VALUES (%s)", [text])
-            cursor.execute(f"SELECT x, {DOUBTFUL} FROM ({select}) AS q")
-            [(value, doubtful)] = cursor.fetchall()
-            assert doubtful is ("" not in null_values)
-            assert doubtful or value is None
+            cursor.execute(f"SELECT x, {NEEDS_CLIENT_PARSING} FROM ({select}) AS q")
+            [(value, needs_client_parsing)] = cursor.fetchall()
+            assert needs_client_parsing is ("" not in null_values)
+            assert needs_client_parsing or value is None

@@ -1,5 +1,7 @@
-"""UNLOAD: what the stand-in takes, refuses and writes, each as the guide's page r_UNLOAD says; and what an unload sends.
-That the lake comes out as from the other engines is tested in pipeline/."""
+"""UNLOAD: what the stand-in accepts, rejects and writes by the guide's page r_UNLOAD; and the statements of an unload.
+
+The lake is compared with those of the other engines elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,11 @@ from psycopg2.extensions import connection
 from scx_pipeline.errors import LakeError
 from scx_pipeline.lake.format.layout import MONTH, YEAR
 from scx_pipeline.model.column import Column
-from scx_pipeline.warehouse.export import Unload
+from scx_pipeline.warehouse.parquet_files import Unload
 from scx_pipeline.warehouse.redshift.copy_command import Access
 from scx_pipeline.warehouse.redshift.unload_command import unload_sql
 from scx_pipeline_tests.support.lake_env import Lake, lake_url
-from scx_pipeline_tests.support.load_env import APRIL, folder_world, job
+from scx_pipeline_tests.support.load_env import APRIL, create_load_env, job
 from scx_pipeline_tests.support.redshift.linter import unparsable
 from scx_pipeline_tests.support.redshift.server import StandIn
 from scx_pipeline_tests.support.redshift.wire import Failure
@@ -32,7 +34,7 @@ from scx_pipeline_tests.support.redshift.wire import Failure
 PAGE = "https://docs.aws.amazon.com/redshift/latest/dg/r_UNLOAD.html"
 OPTIONS = "IAM_ROLE default FORMAT AS PARQUET"
 
-# Statement, and where the page says so.
+# Statements, with the place in the guide.
 REFUSED = [
     (f"UNLOAD ('SELECT a FROM t') TO 's3://B/full/' {OPTIONS}", "ALLOWOVERWRITE: by default, UNLOAD fails if it finds files"),
     (f"UNLOAD ('SELECT a, b FROM t') TO 's3://B/full' {OPTIONS} PARTITION BY (b)", "ALLOWOVERWRITE, and TO: a / is added"),
@@ -52,11 +54,11 @@ REFUSED = [
         for option in ("GZIP", "ZSTD", "BZIP2", "HEADER", "ESCAPE", "ADDQUOTES", "DELIMITER ','", "NULL AS 'x'", "FIXEDWIDTH 'a:1'")
     ),
     ("UNLOAD ('SELECT a FROM t') TO 's3://B/x/' FORMAT AS PARQUET", "authorization"),
-    ("UNLOAD ('SELECT a FROM t') TO 's3://B/x/' IAM_ROLE 'arn:aws:iam::1:role/nobody' PARQUET", "authorization"),
+    ("UNLOAD ('SELECT a FROM t') TO 's3://B/x/' IAM_ROLE 'arn:aws:iam::1:role/unknown' PARQUET", "authorization"),
     (f"UNLOAD ('SELECT a FROM t') TO '/tmp/x/' {OPTIONS}", "TO: a location on Amazon S3"),
     (f"UNLOAD ('DELETE FROM t') TO 's3://B/x/' {OPTIONS}", "select-statement"),
     (f"UNLOAD (SELECT a FROM t) TO 's3://B/x/' {OPTIONS}", "select-statement: in single quotation marks"),
-    (f"UNLOAD ('SELECT a FROM t WHERE b = 'x'') TO 's3://B/x/' {OPTIONS}", "select-statement: quotation marks doubled"),
+    (f"UNLOAD ('SELECT a FROM t WHERE b = 'x'') TO 's3://B/x/' {OPTIONS}", "select-statement: doubled quotes"),
     (f"UNLOAD ('SELECT ARRAY_AGG(a) FROM t') TO 's3://B/x/' {OPTIONS}", "select-statement"),
     (f"UNLOAD ('SELECT a FROM nothing') TO 's3://B/x/' {OPTIONS}", "select-statement"),
     (f"UNLOAD ('SELECT a FROM t') TO 's3://B/x/' {OPTIONS} WITHOUT LOVE", "synopsis"),
@@ -72,8 +74,8 @@ TAKEN = [
 ]  # fmt: skip
 
 
-class Desk:
-    """A session with a small table, and a bucket with something in a folder."""
+class UnloadEnv:
+    """A session with a small table, and a bucket with an object in a folder."""
 
     def __init__(self, con: connection, redshift: StandIn, bucket: str) -> None:
         self.con, self.bucket = con, bucket
@@ -102,64 +104,68 @@ class Desk:
 
 
 @pytest.fixture
-def desk(redshift: StandIn, s3_bucket: str) -> Iterator[Desk]:
+def unload_env(redshift: StandIn, s3_bucket: str) -> Iterator[UnloadEnv]:
     with closing(psycopg2.connect(redshift.url().replace("redshift://", "postgresql://"))) as con:
         con.autocommit = True
-        yield Desk(con, redshift, s3_bucket.removeprefix("s3://"))
+        yield UnloadEnv(con, redshift, s3_bucket.removeprefix("s3://"))
 
 
-def test_what_redshift_refuses_is_refused(desk: Desk) -> None:
-    before, taken = desk.keys(), []
+def test_an_unload_that_redshift_refuses_is_refused(unload_env: UnloadEnv) -> None:
+    before, taken = unload_env.keys(), []
     for statement, where in REFUSED:
         try:
-            desk.run(statement)
+            unload_env.run(statement)
             taken.append(f"{statement} ({PAGE}, {where})")
         except psycopg2.Error:
             pass
     assert taken == []
-    assert desk.keys() == before
+    assert unload_env.keys() == before
 
 
-def test_what_redshift_takes_is_taken(desk: Desk) -> None:
+def test_an_unload_that_redshift_accepts_is_accepted(unload_env: UnloadEnv) -> None:
     for number, statement in enumerate(TAKEN):
-        desk.run(statement.replace("/N/", f"/{number}/"))
+        unload_env.run(statement.replace("/N/", f"/{number}/"))
     known = [
         statement for statement in TAKEN if "ROWGROUPSIZE" not in statement
     ]  # which sqlfluff does not know
     assert unparsable(known) == []
 
 
-def test_partition_columns_name_folders_and_are_in_no_file(desk: Desk) -> None:
-    desk.run(f"UNLOAD ('SELECT * FROM t') TO 's3://B/lake' {OPTIONS} PARTITION BY (b)")
+def test_partition_columns_name_folders_and_are_in_no_file(unload_env: UnloadEnv) -> None:
+    unload_env.run(f"UNLOAD ('SELECT * FROM t') TO 's3://B/lake' {OPTIONS} PARTITION BY (b)")
     one, none = "lake/b=one/0000_part_00.parquet", "lake/b=__HIVE_DEFAULT_PARTITION__/0000_part_00.parquet"
-    assert desk.keys("lake") == sorted([one, none])
-    assert [row["a"] for row in desk.rows(one) + desk.rows(none)] == [1, 2]
-    schema = pq.read_schema(io.BytesIO(desk.read(one)))
+    assert unload_env.keys("lake") == sorted([one, none])
+    assert [row["a"] for row in unload_env.rows(one) + unload_env.rows(none)] == [1, 2]
+    schema = pq.read_schema(io.BytesIO(unload_env.read(one)))
     assert schema.names == ["a", "c", "d", "e"]
-    # Arrow takes moments of 96 bits for nanoseconds.
+    # Arrow reads timestamps of 96 bits as nanoseconds.
     assert schema.types == [pa.int32(), pa.timestamp("ns"), pa.float64(), pa.decimal128(6, 2)]
-    assert desk.run("SELECT pg_last_unload_count()") == [(2,)]
+    assert unload_env.run("SELECT pg_last_unload_count()") == [(2,)]
 
 
-def test_slices_write_files_of_their_own(desk: Desk) -> None:
-    desk.run(f"UNLOAD ('SELECT a FROM t') TO 's3://B/x/part_' {OPTIONS}")
-    assert desk.keys("x") == ["x/part_0000_part_00.parquet", "x/part_0001_part_00.parquet"]
-    desk.run(f"UNLOAD ('SELECT a FROM t') TO 's3://B/y/' {OPTIONS} PARALLEL OFF")
-    assert desk.keys("y") == ["y/0000_part_00.parquet"]
+def test_each_slice_writes_its_own_files(unload_env: UnloadEnv) -> None:
+    unload_env.run(f"UNLOAD ('SELECT a FROM t') TO 's3://B/x/part_' {OPTIONS}")
+    assert unload_env.keys("x") == ["x/part_0000_part_00.parquet", "x/part_0001_part_00.parquet"]
+    unload_env.run(f"UNLOAD ('SELECT a FROM t') TO 's3://B/y/' {OPTIONS} PARALLEL OFF")
+    assert unload_env.keys("y") == ["y/0000_part_00.parquet"]
 
 
-def test_cleanpath_removes_only_what_is_in_folders_that_get_files(desk: Desk) -> None:
+def test_cleanpath_removes_only_what_is_in_folders_that_get_files(unload_env: UnloadEnv) -> None:
     for key in ("p/b=one/old.parquet", "p/b=two/old.parquet"):
-        obstore.put(desk.store, key, b"old")
-    desk.run(f"UNLOAD ('SELECT a, b FROM t WHERE a = 1') TO 's3://B/p/' {OPTIONS} PARTITION BY (b) CLEANPATH")
-    assert desk.keys("p") == ["p/b=one/0000_part_00.parquet", "p/b=two/old.parquet"]
+        obstore.put(unload_env.store, key, b"old")
+    unload_env.run(
+        f"UNLOAD ('SELECT a, b FROM t WHERE a = 1') TO 's3://B/p/' {OPTIONS} PARTITION BY (b) CLEANPATH"
+    )
+    assert unload_env.keys("p") == ["p/b=one/0000_part_00.parquet", "p/b=two/old.parquet"]
 
 
-def test_a_verbose_manifest_tells_each_files_length_and_rows(desk: Desk) -> None:
-    desk.run(f"UNLOAD ('SELECT a, b FROM t') TO 's3://B/m/' {OPTIONS} PARTITION BY (b) MANIFEST VERBOSE")
-    found = json.loads(desk.read("m/manifest"))
+def test_a_verbose_manifest_lists_each_files_length_and_rows(unload_env: UnloadEnv) -> None:
+    unload_env.run(
+        f"UNLOAD ('SELECT a, b FROM t') TO 's3://B/m/' {OPTIONS} PARTITION BY (b) MANIFEST VERBOSE"
+    )
+    found = json.loads(unload_env.read("m/manifest"))
     assert {item["url"] for item in found["entries"]} == {
-        f"s3://{desk.bucket}/{key}" for key in desk.keys("m") if key.endswith(".parquet")
+        f"s3://{unload_env.bucket}/{key}" for key in unload_env.keys("m") if key.endswith(".parquet")
     }
     assert [item["meta"]["record_count"] for item in found["entries"]] == [1, 1]
     assert found["meta"]["record_count"] == 2
@@ -169,10 +175,10 @@ def test_a_verbose_manifest_tells_each_files_length_and_rows(desk: Desk) -> None
 # The statement
 
 
-def test_quotes_and_backslashes_of_the_query_are_doubled_in_the_literal() -> None:
+def test_quotes_and_backslashes_of_the_query_are_escaped_in_the_literal() -> None:
     columns = (Column(name="a", type="integer", description="x"),)
-    asked = Unload(r"""SELECT "a" FROM t WHERE b = 'it''s \d'""", columns, (YEAR, MONTH), "s3://lake/scx/t/")
-    assert unload_sql(asked, Access("arn:aws:iam::1:role/it's", "eu-west-1")).splitlines() == [
+    unload = Unload(r"""SELECT "a" FROM t WHERE b = 'it''s \d'""", columns, (YEAR, MONTH), "s3://lake/scx/t/")
+    assert unload_sql(unload, Access("arn:aws:iam::1:role/it's", "eu-west-1")).splitlines() == [
         r"""UNLOAD ('SELECT "a" FROM t WHERE b = ''it''''s \\d''')""",
         "TO 's3://lake/scx/t/'",
         "IAM_ROLE 'arn:aws:iam::1:role/it''s'",
@@ -181,15 +187,15 @@ def test_quotes_and_backslashes_of_the_query_are_doubled_in_the_literal() -> Non
         "MAXFILESIZE AS 1 GB",
         "REGION AS 'eu-west-1'",
     ]
-    assert unparsable([unload_sql(asked, Access())]) == []
+    assert unparsable([unload_sql(unload, Access())]) == []
 
 
 @pytest.fixture
 def lake(tmp_path: Path, redshift_url: str) -> Lake:
-    world = folder_world(tmp_path, redshift_url)
-    world.put("2021/04/a.csv", [job(5, "2021-04-05 10:00:00")])
-    world.load(APRIL)
-    return Lake(lake_url(redshift_url, tmp_path), world, tmp_path)
+    load_env = create_load_env(tmp_path, redshift_url)
+    load_env.put("2021/04/a.csv", [job(5, "2021-04-05 10:00:00")])
+    load_env.load(APRIL)
+    return Lake(lake_url(redshift_url, tmp_path), load_env, tmp_path)
 
 
 def test_an_unload_is_one_statement_for_each_table(redshift: StandIn, lake: Lake) -> None:
@@ -202,15 +208,15 @@ def test_an_unload_is_one_statement_for_each_table(redshift: StandIn, lake: Lake
     assert written == [
         "staging_cleansed_logs",
         "users",
-        "_newest/users",
+        "_latest/users",
         "projects",
-        "_newest/projects",
+        "_latest/projects",
         "time",
         "auto_classification_logs",
-        "_accounts/objects",
+        "_history/objects",
     ]
     by_month = [name for name, sql in zip(written, unloads, strict=True) if "PARTITION BY" in sql]
-    assert by_month == [name for name in written if name.startswith(("staging", "_newest", "time", "auto"))]
+    assert by_month == [name for name in written if name.startswith(("staging", "_latest", "time", "auto"))]
     assert not [
         sql for sql in redshift.statements if sql.split()[0] in ("INSERT", "DELETE", "CREATE", "LOCK")
     ]
@@ -219,17 +225,17 @@ def test_an_unload_is_one_statement_for_each_table(redshift: StandIn, lake: Lake
 # What goes wrong
 
 
-def test_a_folder_is_no_lake_for_redshift(lake: Lake, tmp_path: Path) -> None:
-    told = (
-        r"the lake is file:///\S+/folder, where redshift://\S+ cannot write: "
+def test_redshift_rejects_a_local_folder_as_a_lake(lake: Lake, tmp_path: Path) -> None:
+    message = (
+        r"redshift://\S+ cannot write to the lake file:///\S+/folder: "
         r"set SCX_LAKE_URL \(or --lake\) to s3://bucket/prefix$"
     )
-    with pytest.raises(LakeError, match=told):
-        Lake((tmp_path / "folder").as_uri(), lake.world, tmp_path).unload()
+    with pytest.raises(LakeError, match=message):
+        Lake((tmp_path / "folder").as_uri(), lake.load_env, tmp_path).unload()
     assert not (tmp_path / "folder").exists()
 
 
-def test_a_role_that_is_refused_is_one_clear_line_and_nothing_is_left(redshift: StandIn, lake: Lake) -> None:
+def test_a_refused_role_is_one_line_and_leaves_no_files(redshift: StandIn, lake: Lake) -> None:
     redshift.roles.clear()
     with pytest.raises(
         LakeError,
@@ -240,7 +246,7 @@ def test_a_role_that_is_refused_is_one_clear_line_and_nothing_is_left(redshift: 
     assert lake.keys() == []
 
 
-def test_a_refusal_of_s3_says_what_the_role_needs(redshift: StandIn, lake: Lake) -> None:
+def test_a_refusal_by_s3_says_what_the_role_needs(redshift: StandIn, lake: Lake) -> None:
     lake.unload()
     before = lake.keys()
 

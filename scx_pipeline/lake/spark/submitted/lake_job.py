@@ -1,5 +1,7 @@
-"""The file that spark-submit is given: alone in its folder, which it puts before all others that Python looks for modules in.
-What the job does is in `scx_pipeline.lake.spark.job`."""
+"""The file that spark-submit runs: alone in its folder, which Python searches for modules before all others.
+
+What the job does is not decided here.
+"""
 
 import sys
 

@@ -1,5 +1,5 @@
--- Songs are told apart by title, artist and length. Where several have all three alike, one of them counts,
--- or a play would count more than once.
+-- A play matches a song by title, artist and length. If several songs share all three, only one of them is used:
+-- otherwise the play would be counted more than once.
 WITH known AS (
     SELECT
         s.title,

@@ -13,10 +13,10 @@ import pytest
 from filelock import FileLock
 
 from scx_pipeline.errors import LakeError
-from scx_pipeline.lake.spark.package import Target, make_archive
+from scx_pipeline.lake.spark.package import WorkerPlatform, build_archive
 from scx_pipeline_tests.conftest import shared_folder
 
-HERE = Target(
+HERE = WorkerPlatform(
     f"{sys.version_info.major}.{sys.version_info.minor}",
     "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64",
 )
@@ -29,7 +29,7 @@ def archive(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     with FileLock(f"{file}.lock"):
         try:
             if not file.exists():
-                make_archive(HERE, file)
+                build_archive(HERE, file)
         except LakeError as error:
             if "index cannot be reached" not in str(error):
                 raise

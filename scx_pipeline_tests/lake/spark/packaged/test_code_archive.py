@@ -14,11 +14,11 @@ from scx_pipeline_tests.lake.spark.packaged.conftest import HERE
 # What must be there of all that is imported, in a Python that has nothing.
 IMPORTED = """
 import sys
-import scx_pipeline.lake.job, scx_pipeline.lake.sparkmaker, scx_pipeline.lake.worker
+import scx_pipeline.lake.spark.job, scx_pipeline.lake.spark.spark_engine, scx_pipeline.lake.spark.worker
 import boto3, botocore, certifi, dagster_pipes, duckdb, numpy, obstore, pandas, pyarrow.parquet, pydantic_settings, sqlglot, yaml
 from obstore.auth.boto3 import Boto3CredentialProvider
-from scx_pipeline.engine.declare import load_star, star_names, stars_folder
-from scx_pipeline.lake.duckmaker import DuckDBLakeEngine
+from scx_pipeline.declarations.star_folder import load_star, star_names, stars_folder
+from scx_pipeline.lake.build.duckdb_engine import DuckDBLakeEngine
 print([load_star(stars_folder() / name).star.name for name in star_names()])
 print({module.__file__.split("/environment/")[0] for name, module in sys.modules.items() if "/environment/" in (getattr(module, "__file__", None) or "")})
 """
@@ -50,12 +50,12 @@ def test_it_says_nothing_of_where_and_when_it_was_made(archive: Path) -> None:
 
 
 def test_everything_that_a_job_imports_comes_from_it_alone(unpacked: Path, bare_python: Path) -> None:
-    told = subprocess.run(
+    finished = subprocess.run(
         [bare_python, "-c", IMPORTED],
         capture_output=True, text=True, check=False, cwd=unpacked.parent,
         env={"PATH": os.defpath, "PYTHONPATH": f"./{unpacked.name}"},
     )  # fmt: skip
-    assert told.returncode == 0, told.stderr
-    stars, places = told.stdout.splitlines()
+    assert finished.returncode == 0, finished.stderr
+    stars, places = finished.stdout.splitlines()
     assert stars == "['scx', 'sensor_readings', 'songplays']"
     assert places == str({str(unpacked.parent)})

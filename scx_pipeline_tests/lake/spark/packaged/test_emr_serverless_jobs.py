@@ -17,10 +17,10 @@ import pytest
 
 from scx_pipeline.lake.spark.code_archive import names_of
 from scx_pipeline.lake.spark.package import JOB
-from scx_pipeline.orchestration.assets.lake_assets import lake_job_name
-from scx_pipeline.orchestration.runs.execute import RunOutcome, open_runner
+from scx_pipeline.orchestration.execute import RunOutcome, open_runner
+from scx_pipeline.orchestration.jobs import lake_job_name
 from scx_pipeline.orchestration.spark import emr_serverless
-from scx_pipeline.orchestration.spark.pipes import find_submit
+from scx_pipeline.orchestration.spark.pipes import find_spark_submit
 from scx_pipeline.settings import Settings
 from scx_pipeline.storage.s3 import open_s3
 from scx_pipeline_tests.lake.spark.packaged.conftest import HERE, unpack
@@ -31,9 +31,9 @@ from scx_pipeline_tests.orchestration.spark.test_emr_serverless_runs import (
     application,
     states,
 )
-from scx_pipeline_tests.support.lake_loads import Loads, put_sensors
+from scx_pipeline_tests.support.lake_loads import LakeLoadEnv, put_sensors
 from scx_pipeline_tests.support.load_env import range_of_keys
-from scx_pipeline_tests.support.sensor_env import SensorWorld, readings
+from scx_pipeline_tests.support.sensor_env import SensorEnv, readings
 from scx_pipeline_tests.support.servers.aws import APPLICATION, REGION, ROLE, Service, play
 from scx_pipeline_tests.support.servers.s3 import S3Server
 
@@ -66,7 +66,7 @@ class Workers:
         ours = {**self._of_spark(), **OURS}
         given = [part for name, value in ours.items() for part in ("--conf", f"{name}={value}")]
         self.process = subprocess.Popen(
-            [find_submit(), "--master", "local[1]", *given, self._fetched(entry).name],
+            [find_spark_submit(), "--master", "local[1]", *given, self._fetched(entry).name],
             cwd=self.folder,
             env=self._environment(),
             stdout=subprocess.DEVNULL,
@@ -81,15 +81,15 @@ class Workers:
         return left | {"spark.executorEnv.PYSPARK_PYTHON": str(self.python)}
 
     def _environment(self) -> dict[str, str]:
-        told = {
+        driver = {
             name.removeprefix(f"{self.driver}."): value
             for name, value in self.conf.items()
             if name.startswith(self.driver)
         }
-        assert told["PYSPARK_PYTHON"] == f"/usr/bin/python{HERE.python}"
-        told |= {"PYSPARK_PYTHON": str(self.python), "PYSPARK_DRIVER_PYTHON": str(self.python)}
+        assert driver["PYSPARK_PYTHON"] == f"/usr/bin/python{HERE.python}"
+        driver |= {"PYSPARK_PYTHON": str(self.python), "PYSPARK_DRIVER_PYTHON": str(self.python)}
         machine = {name: os.environ[name] for name in ("PATH", "JAVA_HOME") if name in os.environ}
-        return {**machine, **self.server.environment(), **told, "HOME": str(self.folder)}
+        return {**machine, **self.server.environment(), **driver, "HOME": str(self.folder)}
 
     def _fetched(self, url: str) -> Path:
         bucket, _, key = url.removeprefix("s3://").partition("/")
@@ -104,32 +104,32 @@ class Workers:
 
 @dataclass
 class Site:
-    """A bucket with logs, lake and code, what builds there, and what its runs tell."""
+    """A bucket with logs, lake and code, the workers of its job, and the messages of its runs."""
 
-    loads: Loads
+    loads: LakeLoadEnv
     settings: dict[str, str]
     workers: Workers
-    told: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
 
     def build(self, home: Path, first: str, last: str) -> RunOutcome:
         """A run as `scx lake build` makes it."""
-        world = self.loads.world
-        places = {"bucket_url": world.bucket_url, "lake_url": self.loads.lake}
+        load_env = self.loads.load_env
+        places = {"bucket_url": load_env.bucket_url, "lake_url": self.loads.lake}
         settings = Settings.model_validate({"home": home, **places, **self.settings})
-        star = world.compiled.star
+        star = load_env.compiled.star
         with open_runner(
-            world.compiled, settings, self.told.append, lambda span: lake_job_name(star, span)
+            load_env.compiled, settings, self.messages.append, lambda months: lake_job_name(star, months)
         ) as run:
             return run(range_of_keys(first, last))
 
-    def told_by_the_job(self) -> bool:
-        return any(line.startswith("Spark ") for line in self.told)
+    def has_job_messages(self) -> bool:
+        return any(line.startswith("Spark ") for line in self.messages)
 
 
 @pytest.fixture
 def site(java: None, archive: Path, bare_python: Path, s3_bucket: str, s3: S3Server, tmp_path: Path) -> Site:
-    world = SensorWorld(f"{s3_bucket}/logs", f"duckdb://{tmp_path}/dev.duckdb")
-    put_sensors(world)
+    load_env = SensorEnv(f"{s3_bucket}/logs", f"duckdb://{tmp_path}/dev.duckdb")
+    put_sensors(load_env)
     store = open_s3(s3_bucket.removeprefix("s3://"), "code")
     for name, file in zip(names_of(HERE), (archive, JOB), strict=True):
         obstore.put(store, name, file)
@@ -137,14 +137,14 @@ def site(java: None, archive: Path, bare_python: Path, s3_bucket: str, s3: S3Ser
     folder.mkdir()
     workers = Workers(folder, bare_python, s3, "spark.emr-serverless.driverEnv")
     settings = {"spark": "emr-serverless", "spark_application": APPLICATION, "spark_role": ROLE, "spark_code": f"{s3_bucket}/code"}  # fmt: skip
-    return Site(Loads(world, f"{s3_bucket}/lake"), settings, workers)
+    return Site(LakeLoadEnv(load_env, f"{s3_bucket}/lake"), settings, workers)
 
 
 @pytest.fixture
 def serverless(site: Site, monkeypatch: pytest.MonkeyPatch) -> Service:
     """An application whose job is run by the workers, and runs at least until its first word is here."""
     service = Service("emr-serverless")
-    begun = time.monotonic()
+    started = time.monotonic()
     before = iter(["SUBMITTED", "PENDING", "SCHEDULED"])
 
     def start(request: dict[str, Any]) -> Mapping[str, Any]:
@@ -156,7 +156,7 @@ def serverless(site: Site, monkeypatch: pytest.MonkeyPatch) -> Service:
         code = site.workers.state()
         if state := next(before, None):
             return states(state)(params)
-        if code is None or not (site.told_by_the_job() or time.monotonic() - begun > PATIENCE):
+        if code is None or not (site.has_job_messages() or time.monotonic() - started > PATIENCE):
             return states("RUNNING")(params)
         return states("FAILED" if code else "SUCCESS", details=f"ExitCode: {code}")(params)
 
@@ -178,26 +178,26 @@ def test_build_publishes_the_lake_and_logs_progress_while_the_job_runs(
     assert outcome.success, (outcome.error, (site.workers.folder / "stderr").read_text()[-2000:])
     assert outcome.rows["data_sample"] == {"2023-01": 5, "2023-02": 1}
     assert "rows_per_file" in {check["name"] for check in outcome.checks if not check["passed"]}
-    first = next(number for number, line in enumerate(site.told) if line.startswith("Spark "))
-    assert first < site.told.index("EMR Serverless: the job run 00run is SUCCESS")
-    assert [line for line in site.told if "checks in" in line]
+    first = next(number for number, line in enumerate(site.messages) if line.startswith("Spark "))
+    assert first < site.messages.index("EMR Serverless: the job run 00run is SUCCESS")
+    assert [line for line in site.messages if "checks in" in line]
     assert site.workers.conf["spark.executorEnv.AWS_REGION"] == REGION
     bucket = site.settings["spark_code"].split("/")[2]
     keys = {item["path"] for item in open_s3(bucket, "code/messages").list().collect()}
     assert f"{outcome.run_id}/sensor_readings_lake-0/1.json" in keys
     assert {str(month) for month in site.loads.manifest.months} == {"2023-01", "2023-02"}
     site.loads.load()
-    assert len(site.loads.world.table("data_sample")) == 6
+    assert len(site.loads.load_env.table("data_sample")) == 6
 
 
 def test_build_with_a_failed_check_records_it_and_publishes_nothing(
     site: Site, serverless: Service, tmp_path: Path
 ) -> None:
-    world = site.loads.world
-    assert isinstance(world, SensorWorld)
+    load_env = site.loads.load_env
+    assert isinstance(load_env, SensorEnv)
     late = readings("2023-01-05 10:00")
     late = late.set_column(4, "product_expire", late.column("create_at"))
-    world.put_minute("2023-01-05 10:00", late)
+    load_env.put_minute("2023-01-05 10:00", late)
     outcome = site.build(tmp_path, "2023-01", "2023-01")
     assert not outcome.success
     assert "days_after_product_expire on data_sample" in str(outcome.error), (

@@ -6,10 +6,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from scx_pipeline.orchestration.assets.lake_assets import lake_job_name
-from scx_pipeline.orchestration.runs.execute import RunOutcome, open_runner
+from scx_pipeline.orchestration.execute import RunOutcome, open_runner
+from scx_pipeline.orchestration.jobs import lake_job_name
 from scx_pipeline.settings import Settings
-from scx_pipeline_tests.support.lake_loads import Loads, open_loads, put_sensors
+from scx_pipeline_tests.support.lake_loads import LakeLoadEnv, open_lake_load_env, put_sensors
 from scx_pipeline_tests.support.load_env import range_of_keys
 
 DOCUMENT = (Path(__file__).parents[4] / "docs" / "emr.md").read_text("utf-8")
@@ -22,18 +22,18 @@ def documented_conf(archive: Path, python: Path) -> str:
     return str(changed.replace("/usr/bin/python3.11", str(python)))
 
 
-def run(loads: Loads, folder: Path, conf: str) -> RunOutcome:
+def run(loads: LakeLoadEnv, folder: Path, conf: str) -> RunOutcome:
     settings = Settings(
         home=folder,
-        bucket_url=loads.world.bucket_url,
+        bucket_url=loads.load_env.bucket_url,
         lake_url=loads.lake,
         spark="local",
         spark_master="local-cluster[1,1,1024]",
         spark_conf=conf,
     )
-    star = loads.world.compiled.star
+    star = loads.load_env.compiled.star
     with open_runner(
-        loads.world.compiled, settings, lambda message: None, lambda span: lake_job_name(star, span)
+        loads.load_env.compiled, settings, lambda message: None, lambda months: lake_job_name(star, months)
     ) as runner:
         return runner(range_of_keys("2023-01", "2023-02"))
 
@@ -41,8 +41,8 @@ def run(loads: Loads, folder: Path, conf: str) -> RunOutcome:
 def test_build_with_the_documented_settings_runs_executors_from_the_archive(
     java: None, archive: Path, bare_python: Path, tmp_path: Path
 ) -> None:
-    loads = open_loads("sensor_readings", tmp_path)
-    put_sensors(loads.world)
+    loads = open_lake_load_env("sensor_readings", tmp_path)
+    put_sensors(loads.load_env)
     outcome = run(loads, tmp_path, documented_conf(archive, bare_python))
     assert outcome.success, outcome.error
     assert outcome.rows["data_sample"] == {"2023-01": 5, "2023-02": 1}
@@ -51,8 +51,8 @@ def test_build_with_the_documented_settings_runs_executors_from_the_archive(
 def test_build_without_the_archive_fails_and_says_what_executors_lack(
     java: None, archive: Path, bare_python: Path, tmp_path: Path
 ) -> None:
-    loads = open_loads("sensor_readings", tmp_path)
-    put_sensors(loads.world)
+    loads = open_lake_load_env("sensor_readings", tmp_path)
+    put_sensors(loads.load_env)
     _, _, without = documented_conf(archive, bare_python).partition(",")
     outcome = run(loads, tmp_path, without)
     assert not outcome.success

@@ -1,0 +1,135 @@
+"""`scx plan`: which months a load is due for, and why, for one star or for all.
+
+Nothing is changed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scx_pipeline.cli import rendering
+from scx_pipeline.cli.commands.tables import (
+    find_all_leftovers,
+    readiness_json,
+    show_leftovers,
+    show_readiness,
+)
+from scx_pipeline.cli.configured import configured_bucket, configured_warehouse, load_star_named
+from scx_pipeline.cli.options import AsJson
+from scx_pipeline.cli.row_sources import describe_prefixes, find_load_plan, is_empty
+from scx_pipeline.errors import PipelineError
+from scx_pipeline.model.calendar import MonthRange
+from scx_pipeline.settings import Settings, read_settings, redact
+
+if TYPE_CHECKING:
+    from scx_pipeline.loading.changes import PendingChanges
+
+MAX_IGNORED = 5  # ignored objects that are listed
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: scx plan scx --json   Example: scx plan")
+def plan(
+    star: Annotated[
+        str | None, typer.Argument(metavar="[STAR]", help="The star's name; default: all stars.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show which months a load is due for, why, and what it would read; nothing is changed.
+
+    Also lists tables that block a load because the pipeline did not create them, and tables that are no longer declared:
+    those of the star or, without a star, those of all stars, including removed ones.
+    """
+    settings = read_settings()
+    if star is None:
+        _plan_all(settings, as_json)
+        return
+    planned = find_load_plan(load_star_named(star), settings)
+    rows = _due_rows(planned)
+    ignored = [key for _, key in planned.selection.ignored]
+    if as_json:
+        names = ("month", "reason", "objects", "bytes")
+        due = [dict(zip(names, row, strict=True)) for row in rows]
+        rendering.print_json({"due": due, "ignored": ignored, **readiness_json(planned.schema_drift)})
+        return
+    shown = [(month, reason, count, rendering.format_bytes(size)) for month, reason, count, size in rows]
+    columns = ["month", "reason", "objects", "size"]
+    rendering.print_table(f"{star}: {len(planned.changed)} months are due", columns, shown)
+    for key in ignored[:MAX_IGNORED]:
+        rendering.print_line(
+            f"ignored: {key} (matches no pattern of its source, or is a sidecar file)", "dim"
+        )
+    if len(ignored) > MAX_IGNORED:
+        rendering.out.print(f"and {len(ignored) - MAX_IGNORED:,} more: --json prints all", style="dim")
+    show_readiness(planned.schema_drift)
+    total = f"{len(planned.selection.objects):,} objects in total, {len(planned.loaded)} months are loaded"
+    rendering.out.print(total, style="dim")
+
+
+def _due_rows(planned: PendingChanges) -> list[tuple[str, str, int, int]]:
+    """Return scope, reason, number of objects and bytes of everything that is due."""
+    due = [
+        (str(item.month), item.reason, planned.selection.objects_of(MonthRange(item.month, item.month)))
+        for item in planned.changed
+    ]
+    if planned.unpartitioned:
+        objects = planned.selection.unpartitioned_objects
+        due.insert(0, (rendering.UNPARTITIONED_LABEL, planned.unpartitioned, objects))
+    return [
+        (scope, reason, len(objects), sum(entry.info.size for entry in objects))
+        for scope, reason, objects in due
+    ]
+
+
+def _plan_all(settings: Settings, as_json: bool) -> None:
+    """Show what is due for each star, and the tables of removed stars. Raises an error if anything cannot be determined."""
+    from scx_pipeline.declarations.star_folder import star_names
+
+    found: dict[str, Any] = {}
+    errors: dict[str, list[str]] = {}  # message → stars, as most failures affect all of them
+    for name in star_names():
+        try:
+            found[name] = _plan_one(name, settings, as_json)
+        except PipelineError as error:
+            found[name] = {"error": str(error)}
+            errors.setdefault(str(error), []).append(name)
+    removed = None
+    try:
+        removed = find_all_leftovers(settings, declared=False)
+    except PipelineError as error:
+        errors.setdefault(str(error), [])
+    if as_json:
+        leftovers = None if removed is None else [item.as_json() for item in removed]
+        rendering.print_json({"stars": found, "leftovers_of_removed_stars": leftovers})
+    else:
+        show_leftovers(removed or [])
+    for message, names in errors.items():
+        rendering.print_error(f"{', '.join(names)}: {message}" if names else message)
+    if errors:
+        raise typer.Exit(1)
+    if found and all("note" in item for item in found.values()):
+        raise PipelineError(
+            f"the bucket {redact(settings.bucket)} has no objects of any star: set SCX_BUCKET_URL, or upload some"
+        )
+
+
+def _plan_one(name: str, settings: Settings, as_json: bool) -> dict[str, Any]:
+    """Show what is due for one star, unless it is for a script, and return the same for JSON."""
+    from scx_pipeline.loading.changes import find_pending_changes
+
+    compiled = load_star_named(name)
+    planned = find_pending_changes(compiled, configured_bucket(settings), configured_warehouse(settings))
+    note = f"the bucket has no objects under {describe_prefixes(compiled)}" if is_empty(planned) else ""
+    if not as_json:
+        suffix = f", and {rendering.UNPARTITIONED_LABEL}" if planned.unpartitioned else note and f"; {note}"
+        rendering.print_line(f"{name}: {len(planned.changed)} months are due{suffix}")
+        show_readiness(planned.schema_drift)
+    return {
+        "due": [str(item.month) for item in planned.changed],
+        "unpartitioned": planned.unpartitioned,
+        **({"note": note} if note else {}),
+        **readiness_json(planned.schema_drift),
+    }

@@ -1,0 +1,84 @@
+"""Queries of the load history in the warehouse: loaded months, stale months, objects.
+
+Deciding from them what to load does not belong here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from scx_pipeline.history.state_tables import MONTH_ROWS, MONTHS, OBJECTS, STALE_MONTHS, UNPARTITIONED_LOADS
+from scx_pipeline.model.calendar import Month
+from scx_pipeline.model.table import Table
+from scx_pipeline.planning.changed_months import MonthState
+from scx_pipeline.warehouse.session import Session
+from scx_pipeline.warehouse.sql_text import STATE_SCHEMA
+
+
+def read_month_states(session: Session, star: str) -> dict[Month, MonthState]:
+    """Return the loaded months and what they were built from; empty if nothing was ever loaded."""
+    rows = _read(session, MONTHS, "month, fingerprint, code_version", star)
+    return {Month.parse(month): MonthState(fingerprint, version) for month, fingerprint, version in rows}
+
+
+def read_unpartitioned_state(session: Session, star: str) -> MonthState | None:
+    """Return what the unpartitioned tables were built from; None if they were never loaded."""
+    rows = _read(session, UNPARTITIONED_LOADS, "fingerprint, code_version", star)
+    return MonthState(*rows[0]) if rows else None
+
+
+def read_stale_months(session: Session, star: str) -> dict[Month, tuple[str, str]]:
+    """Return the loaded months that a change of another table has outdated, with the reason and the load ID of the change."""
+    rows = _read(session, STALE_MONTHS, "month, reason, load_id", star)
+    return {Month.parse(month): (reason, load_id) for month, reason, load_id in rows}
+
+
+def _read(session: Session, table: Table, columns: str, star: str) -> list[tuple[Any, ...]]:
+    """Return a star's rows of a state table; empty if the table does not exist."""
+    return (
+        select_rows(session, table, columns, star)
+        if session.catalog.has_table(STATE_SCHEMA, table.name)
+        else []
+    )
+
+
+def select_rows(
+    session: Session, table: Table, columns: str, star: str, more: str = "", values: Sequence[object] = ()
+) -> list[tuple[Any, ...]]:
+    """Return a star's rows of a state table. `more` follows the condition on the star; each ? in it is the placeholder of a value."""
+    mark = session.capabilities.placeholder
+    return session.rows(
+        f"SELECT {columns} FROM {STATE_SCHEMA}.{table.name} WHERE star = {mark}{more.replace('?', mark)}",
+        [star, *values],
+    )
+
+
+def is_in(column: str, values: Collection[str], negate: bool = False) -> str:
+    """Return the condition `AND column [NOT] IN (?, …)`; empty without values."""
+    return f" AND {column} {'NOT ' if negate else ''}IN ({', '.join('?' * len(values))})" if values else ""
+
+
+def read_purged_months(session: Session, star: str, tables: Collection[str]) -> dict[str, set[Month]]:
+    """Return, per staging table, the loaded months whose rows the retention policy has removed: they have no row count."""
+    loaded = set(read_month_states(session, star))
+    if not loaded or not tables:
+        return {table: set() for table in tables}
+    condition = is_in("table_name", tables)
+    counted = select_rows(session, MONTH_ROWS, "table_name, month", star, condition, [*tables])
+    kept = {table: {Month.parse(month) for name, month in counted if name == table} for table in tables}
+    return {table: loaded - months for table, months in kept.items()}
+
+
+def read_objects_with_rejects(session: Session, star: str, source: str) -> frozenset[tuple[str, str]]:
+    """Return the keys and ETags of the objects of which rows were rejected when they were last read."""
+    condition = " AND source = ? AND rows_rejected > 0"
+    return frozenset(select_rows(session, OBJECTS, "object_key, etag", star, condition, [source]))
+
+
+def read_recorded_objects(
+    session: Session, star: str, sources: Sequence[str]
+) -> list[tuple[str, str, str, int]]:
+    """Return the source, key, ETag and size in bytes of each recorded object of these sources."""
+    columns = "source, object_key, etag, size_bytes"
+    return select_rows(session, OBJECTS, columns, star, is_in("source", sources), sources)

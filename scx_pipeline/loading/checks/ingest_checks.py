@@ -1,0 +1,125 @@
+"""The checks of an ingestion, which are evaluated before derived tables are built.
+
+Counting the rows does not belong here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+
+from scx_pipeline.history.check_result import CheckResult
+from scx_pipeline.history.ingest_result import IngestResult
+from scx_pipeline.loading.checks.check_names import (
+    MAX_EXAMPLES,
+    PASSED,
+    describe_duplicate,
+    format_percent,
+    unique_check_name,
+)
+from scx_pipeline.model.source import Source
+from scx_pipeline.planning.key_patterns import day_of
+
+MAX_REJECTED_EXAMPLES = 3
+
+
+def check_ingest_result(source: Source, ingest_result: IngestResult) -> list[CheckResult]:
+    """Return the results of an ingestion's checks."""
+    table = ingest_result.table
+    results = [
+        _row_reconciliation(ingest_result),
+        _rejected_rows(source, ingest_result),
+        _declared_fields(ingest_result),
+        *_file_counts(source, ingest_result),
+    ]
+    if ingest_result.duplicate_keys:
+        message = "; ".join(
+            describe_duplicate(table, item.key, item.months) for item in ingest_result.duplicate_keys
+        )
+        results.append(CheckResult(table.name, unique_check_name(table), False, message))
+    return results
+
+
+def _row_reconciliation(ingest_result: IngestResult) -> CheckResult:
+    unbalanced = [count.object.info.key for count in ingest_result.counts if not count.balanced]
+    message = (
+        f"read differs from loaded + rejected + deduplicated + filtered in {', '.join(unbalanced[:MAX_EXAMPLES])}"
+        if unbalanced
+        else f"{ingest_result.total('read'):,} rows read: {ingest_result.total('loaded'):,} loaded, "
+        f"{ingest_result.total('rejected'):,} rejected, {ingest_result.total('deduplicated'):,} deduplicated, "
+        f"{ingest_result.total('filtered'):,} of other months"
+    )
+    return CheckResult(ingest_result.table.name, "row_reconciliation", not unbalanced, message)
+
+
+def _rejected_rows(source: Source, ingest_result: IngestResult) -> CheckResult:
+    read, rejected = ingest_result.total("read"), ingest_result.total("rejected")
+    share = rejected / read if read else 0.0
+    limit = f"; the limit is {format_percent(source.reject_limit)}" if rejected else ""
+    message = f"{rejected:,} of {read:,} rows were rejected ({share:.2%}{limit})"
+    if ingest_result.ended_early:
+        message += ", so reading stopped early"
+    if rejected:
+        message += f": {_examples(ingest_result)}"
+    is_error = share > source.reject_limit or ingest_result.ended_early
+    return CheckResult(
+        ingest_result.table.name, "rejected_rows", rejected == 0, message, "error" if is_error else "warn"
+    )
+
+
+def _examples(ingest_result: IngestResult) -> str:
+    examples = [
+        f"{row.key}, line {row.line if row.line is not None else '?'}: {f'{row.column} ' if row.column else ''}{row.reason}"
+        for row in ingest_result.rejected[:MAX_REJECTED_EXAMPLES]
+    ]
+    more = ingest_result.total("rejected") - len(examples)
+    return "; ".join(examples) + (f"; and {more:,} more" if more else "")
+
+
+def _declared_fields(ingest_result: IngestResult) -> CheckResult:
+    """Check that the files have no undeclared fields, which are not loaded, and that no file lacks a declared field."""
+    unknown: dict[str, list[str]] = {}
+    absent: dict[str, list[str]] = {}
+    for key, fields in ingest_result.undeclared_fields:
+        for name in fields.unknown:
+            unknown.setdefault(name, []).append(key)
+        for name in fields.absent:
+            absent.setdefault(name, []).append(key)
+    messages = [
+        f"{name!r} is not declared, and was not loaded, in {_format_files(keys)}"
+        for name, keys in unknown.items()
+    ]
+    messages += [f"no record has {name!r} in {_format_files(keys)}" for name, keys in absent.items()]
+    return CheckResult(
+        ingest_result.table.name, "declared_fields", not messages, "; ".join(messages) or PASSED, "warn"
+    )
+
+
+def _format_files(keys: Sequence[str]) -> str:
+    return keys[0] if len(keys) == 1 else f"{len(keys):,} files, such as {keys[0]}"
+
+
+def _file_counts(source: Source, ingest_result: IngestResult) -> Iterable[CheckResult]:
+    table, counts = ingest_result.table.name, ingest_result.counts
+    if source.rows_per_file:
+        rows = {count.object.info.key: count.read for count in counts}
+        yield _compare_counts(table, "rows_per_file", "rows", rows, source.rows_per_file)
+    if source.files_per_day:
+        files = Counter(day_of(source, count.object.info.key) for count in counts)
+        days = sorted(day for day in files if day)
+        length = (days[-1] - days[0]).days + 1 if days else 0
+        every_day = [days[0] + timedelta(days=number) for number in range(length)]
+        per_day = {str(day): files[day] for day in every_day}
+        yield _compare_counts(table, "files_per_day", "files", per_day, source.files_per_day)
+
+
+def _compare_counts(
+    table: str, check: str, unit: str, counts: Mapping[str, int], expected: int
+) -> CheckResult:
+    """Warn of the names whose count is not the expected one."""
+    wrong = {name: count for name, count in counts.items() if count != expected}
+    listed = ", ".join(f"{name} has {count:,} {unit}" for name, count in list(wrong.items())[:MAX_EXAMPLES])
+    more = f"; and {len(wrong) - MAX_EXAMPLES:,} more" if len(wrong) > MAX_EXAMPLES else ""
+    message = f"{listed}{more}; expected {expected:,}" if wrong else PASSED
+    return CheckResult(table, check, not wrong, message, "warn")

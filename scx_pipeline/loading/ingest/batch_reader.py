@@ -1,0 +1,174 @@
+"""The reading of batches of files by a parser: staging their rows, counting them, and removing rejected ones.
+
+Choosing the files of a batch does not belong here.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from scx_pipeline.history.ingest_result import IngestResult, ObjectCount
+from scx_pipeline.loading.ingest.duplicate_keys import find_duplicate_keys
+from scx_pipeline.loading.ingest.event_time_bounds import EventTimeBounds
+from scx_pipeline.loading.ingest.ingest_job import IngestJob
+from scx_pipeline.model.source import Source
+from scx_pipeline.parsing.csv.csv_parser import CsvParser
+from scx_pipeline.parsing.json.json_document_parser import JsonDocumentParser
+from scx_pipeline.parsing.json.json_lines_parser import JsonLinesParser
+from scx_pipeline.parsing.parquet.parquet_parser import ParquetParser
+from scx_pipeline.parsing.parser import Parser
+from scx_pipeline.planning.selection import SelectedObject
+from scx_pipeline.warehouse.duckdb.key_bitmap import is_key_unique
+from scx_pipeline.warehouse.sql_text import quote, scope_condition
+from scx_pipeline.warehouse.staging_buffer import StagingBuffer
+
+PARSERS: Mapping[str, type[Parser[Any]]] = {
+    "csv": CsvParser,
+    "json_lines": JsonLinesParser,
+    "json": JsonDocumentParser,
+    "parquet": ParquetParser,
+}
+
+
+def can_stream(source: Source) -> bool:
+    """Return whether the parser of the source's format works with a streaming staging buffer."""
+    return PARSERS[source.format].can_stream
+
+
+@dataclass(frozen=True)
+class StagedRows:
+    """The counts of an object's staged rows, and the first and last event time of its good rows."""
+
+    bad: int = 0
+    good: int = 0
+    scope_condition: int = 0
+    first: datetime | None = None
+    last: datetime | None = None
+
+    @property
+    def total(self) -> int:
+        return self.bad + self.good
+
+    @property
+    def filtered(self) -> int:
+        """Good rows of other months."""
+        return self.good - self.scope_condition
+
+
+class BatchReader:
+    """Stages batches of files with a parser, and counts and rejects their rows."""
+
+    def __init__(self, job: IngestJob, buffer: StagingBuffer, ingest_result: IngestResult) -> None:
+        self.job, self.staging_buffer, self.ingest_result = job, buffer, ingest_result
+        self.con, self.table = buffer.con, job.table
+        self.parser: Parser[Any] = PARSERS[job.source.format](job.source, job.table, buffer, job.uri)
+        self.in_scope = scope_condition(self.table, job.scope)
+
+    def read(self, batch: Sequence[SelectedObject], files: Sequence[Any], other_rows: int | None) -> int:
+        """Stage a batch: good rows stay in the staging buffer, all others are counted and removed.
+
+        Args:
+            other_rows: the most rows that the other batches have; None if unknown.
+
+        Returns:
+            The number of rows read.
+        """
+        self.parser.max_other_records = other_rows
+        first = len(self.ingest_result.counts)
+        numbered: dict[int, Any] = {}
+        unstaged: dict[int, int] = {}
+        for group in self.parser.group_files(files):
+            base = len(self.ingest_result.counts)
+            self.ingest_result.counts += [ObjectCount(batch[index]) for index in group]
+            numbered |= {base + offset: files[index] for offset, index in enumerate(group)}
+            unstaged |= self.parser.stage(base, [files[index] for index in group])
+        self._count_rows(first, numbered, unstaged)
+        self._collect_undeclared_fields()
+        return sum(count.read for count in self.ingest_result.counts[first:])
+
+    def must_stop(self, later_rows: int | None) -> bool:
+        """Return whether too many rows were rejected, even if all `later_rows` are good."""
+        if later_rows is not None:
+            rows = self.ingest_result.total("read") + later_rows
+            rejected = self.ingest_result.total("rejected")
+            self.ingest_result.ended_early = rejected > self.job.source.reject_limit * rows and later_rows > 0
+        self.ingest_result.ended_early = self.ingest_result.ended_early or self.parser.ended_early
+        return self.ingest_result.ended_early
+
+    def _count_rows(self, first: int, files: Mapping[int, Any], unstaged: Mapping[int, int]) -> None:
+        """Count the rows of the objects numbered from `first`, and reject bad rows and rows out of range.
+
+        `unstaged` has the number of rows by object that the parser rejected without staging them.
+        """
+        counts = self.ingest_result.counts
+        staged = self._count_staged(first)
+        for number in {*staged, *unstaged}:
+            found = staged.get(number, StagedRows())
+            counts[number].read = self.parser.record_counts.get(number, found.total + unstaged.get(number, 0))
+            counts[number].loaded, counts[number].filtered = found.scope_condition, found.filtered
+        bad = {number for number, found in staged.items() if found.bad}
+        out_of_range = {
+            number
+            for number, found in staged.items()
+            if not self._bounds(number).contains(found.first, found.last)
+        }
+        for number in sorted({*bad, *out_of_range, *(number for number, rows in unstaged.items() if rows)}):
+            rule = self._bounds(number).out_of_range if number in out_of_range else None
+            rejected = self.parser.find_rejected(number, files[number], counts[number].read, rule)
+            counts[number].rejected = len(rejected)
+            self.ingest_result.store(rejected)
+        self._remove_rejected(bool(bad), out_of_range)
+        for number in {*staged, *unstaged}:
+            if (
+                counts[number].rejected == self.parser.max_rejects
+            ):  # The parser explains no more rows than that.
+                rows = staged.get(number, StagedRows()).total + unstaged.get(number, 0)
+                counts[number].rejected = rows - counts[number].loaded - counts[number].filtered
+
+    def _remove_rejected(self, has_bad: bool, out_of_range: set[int]) -> None:
+        """Remove bad rows and rows out of range from the buffer, and count again what is left of the latter's objects."""
+        counts = self.ingest_result.counts
+        if has_bad:
+            self.staging_buffer.remove("_object < 0")
+        for number in out_of_range:
+            condition = self._bounds(number).out_of_range.condition
+            self.staging_buffer.remove(f"_object = {number} AND {condition}")
+            left = self._count_staged(number, number).get(number, StagedRows())
+            counts[number].loaded, counts[number].filtered = left.scope_condition, left.filtered
+
+    def _collect_undeclared_fields(self) -> None:
+        for number, undeclared_fields in self.parser.undeclared_fields.items():
+            self.ingest_result.undeclared_fields.append(
+                (self.ingest_result.counts[number].object.info.key, undeclared_fields)
+            )
+        self.parser.undeclared_fields.clear()
+
+    def _count_staged(self, first: int, last: int = sys.maxsize) -> dict[int, StagedRows]:
+        """Count the staged rows of the objects with these numbers, in one scan."""
+        time = quote(self.table.event_time_column) if not self.table.is_unpartitioned else "NULL::TIMESTAMP"
+        found = self.con.execute(
+            f"SELECT _object, count(*), count(*) FILTER ({self.in_scope}), min({time}), max({time}) FROM {self.staging_buffer.rows}"
+            f" WHERE _object BETWEEN {first} AND {last} OR _object BETWEEN {-1 - last} AND {-1 - first} GROUP BY 1"
+        ).fetchall()
+        bad = {-1 - mark: rows for mark, rows, *_ in found if mark < 0}
+        good = {mark: facts for mark, *facts in found if mark >= 0}
+        return {number: StagedRows(bad.get(number, 0), *good.get(number, ())) for number in {*bad, *good}}
+
+    def _bounds(self, number: int) -> EventTimeBounds:
+        return EventTimeBounds(self.job, self.ingest_result.counts[number].object)
+
+    def find_duplicate_keys(self) -> dict[int, int]:
+        """Find the duplicate keys of all staged rows; returns the number of replaced rows by object number."""
+        self.ingest_result.superseded = None
+        columns = [self.table.column(name) for name in self.table.key]
+        if not columns:
+            return {}
+        gathered = self.staging_buffer.consolidate()
+        staged = f"(SELECT * FROM {gathered} WHERE {self.in_scope}) AS staged"
+        if gathered == self.staging_buffer.rows and is_key_unique(self.con, staged, columns):
+            return {}
+        return find_duplicate_keys(self.ingest_result, self.staging_buffer, staged)

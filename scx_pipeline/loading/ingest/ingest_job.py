@@ -1,0 +1,36 @@
+"""The description of an ingestion: which source is read into which staging table, and for which months.
+
+Reading does not belong here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from scx_pipeline.model.calendar import LoadScope, MonthRange
+from scx_pipeline.model.source import Source
+from scx_pipeline.model.table import Table
+from scx_pipeline.storage.bucket import Bucket
+from scx_pipeline.storage.object_info import ObjectInfo
+
+
+@dataclass(frozen=True)
+class IngestJob:
+    """The ingestion of one staging table."""
+
+    bucket: Bucket
+    source: Source
+    table: Table
+    scope: LoadScope
+    # The months of the star: rows outside are rejected.
+    months: MonthRange
+    # Files read at a time; 0: the staging buffer decides.
+    batch_files: int = 0
+    # Returns the keys and ETags of the objects of which rows were rejected when they were last read.
+    objects_with_rejects: Callable[[], Collection[tuple[str, str]]] = tuple
+    progress: Callable[[str], None] = lambda message: None
+
+    def uri(self, item: ObjectInfo) -> str:
+        """Return the object's full address."""
+        return self.bucket.uri(item.key)

@@ -1,0 +1,97 @@
+"""The ingestion of a list of objects: server-side copy where possible, the parser for the rest, then deduplication.
+
+Reading a single batch does not belong here.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from scx_pipeline.history.ingest_result import IngestResult
+from scx_pipeline.loading.ingest.batch_reader import BatchReader
+from scx_pipeline.loading.ingest.duplicate_keys import count_deduplicated
+from scx_pipeline.loading.ingest.ingest_job import IngestJob
+from scx_pipeline.loading.ingest.progress import ProgressReporter
+from scx_pipeline.loading.ingest.server_copy import ServerCopy
+from scx_pipeline.planning.selection import SelectedObject, split_batches
+from scx_pipeline.storage.compression import compression_suffix
+from scx_pipeline.warehouse.staging_buffer import StagingBuffer
+
+# Objects fetched at a time from a remote bucket, which limits the disk space.
+REMOTE_BATCH_BYTES = 512 << 20
+# JSON documents read into memory at a time; as many again are prefetched.
+MAX_DOCUMENTS, MAX_DOCUMENT_BYTES = 20_000, 64 << 20
+# The least bytes of a JSON line: two brackets and a line end.
+MIN_JSON_LINE_BYTES = 3
+
+Inspect = Callable[[StagingBuffer], None]
+
+
+def ingest_objects(
+    job: IngestJob,
+    objects: Sequence[SelectedObject],
+    buffer: StagingBuffer,
+    inspect: Inspect = lambda buffer: None,
+) -> IngestResult:
+    """Read each object once into the staging buffer, without finishing it.
+
+    Args:
+        inspect: called with the buffer after each batch, before its flush.
+
+    Raises:
+        SourceFileError: a file cannot be read as declared.
+        BucketError: an object cannot be fetched.
+    """
+    ingest_result = IngestResult(job.table)
+    reader = BatchReader(job, buffer, ingest_result)
+    server_copy = ServerCopy(job, buffer.reader, ingest_result)
+    remaining = server_copy.run(objects)
+    while True:
+        _parse(job, remaining, reader, inspect)
+        lost = reader.find_duplicate_keys()
+        remaining = server_copy.discard(lost)
+        if not remaining:
+            break
+    count_deduplicated(ingest_result, lost)
+    ingest_result.counts = [
+        count for number, count in enumerate(ingest_result.counts) if number not in server_copy.discarded
+    ]
+    return ingest_result
+
+
+def _parse(job: IngestJob, objects: Sequence[SelectedObject], reader: BatchReader, inspect: Inspect) -> None:
+    buffer, is_documents = reader.staging_buffer, job.source.format == "json"
+    batches = split_batches(objects, *_batch_limits(job, buffer, is_documents))
+    reporter = ProgressReporter(len(objects), sum(item.info.size for item in objects), job.progress)
+    files_read = rows = size = 0
+    open_batches: Any = job.bucket.read_documents if is_documents else job.bucket.fetch_files
+    with open_batches([[item.info for item in batch] for batch in batches]) as opened:
+        for number, (batch, files) in enumerate(zip(batches, opened, strict=True), start=1):
+            later = _max_rows(job, [item for part in batches[number:] for item in part])
+            rows += reader.read(batch, files, None if later is None else rows + later)
+            if reader.must_stop(later):
+                break
+            inspect(buffer)
+            buffer.flush()
+            files_read += len(batch)
+            size += sum(item.info.size for item in batch)
+            reporter.update(files_read, rows, size)
+
+
+def _batch_limits(job: IngestJob, buffer: StagingBuffer, is_documents: bool) -> tuple[int, int]:
+    """Return the bytes and the objects of a batch."""
+    if is_documents:
+        return MAX_DOCUMENT_BYTES, MAX_DOCUMENTS
+    remote = REMOTE_BATCH_BYTES if job.bucket.folder is None else sys.maxsize
+    return min(remote, buffer.batch_bytes or sys.maxsize), job.batch_files or buffer.batch_files
+
+
+def _max_rows(job: IngestJob, objects: Sequence[SelectedObject]) -> int | None:
+    """Return the most rows that the objects may have; None if their sizes do not limit it."""
+    # A CSV row has at least a separator or a line end per value.
+    least = {"csv": len(job.table.columns), "json_lines": MIN_JSON_LINE_BYTES}.get(job.source.format)
+    if objects and (least is None or any(compression_suffix(item.info.key) for item in objects)):
+        return None
+    return sum(item.info.size // (least or 1) + 1 for item in objects)

@@ -1,0 +1,94 @@
+"""The base class of all declarations, and the types of their names and values.
+
+The declarations themselves do not belong here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+
+from scx_pipeline.model.calendar import Month
+from scx_pipeline.model.reserved_names import RESERVED_PREFIX, SYSTEM_COLUMNS, SYSTEM_SCHEMAS
+
+# Redshift's VARCHAR(MAX): a text that fits here fits every engine.
+MAX_TEXT_BYTES = 65535
+
+_TYPE = re.compile(
+    r"^(?:smallint|integer|bigint|double|boolean|date|timestamp|varchar\((?:max|[1-9]\d{0,4})\)|decimal\(\d+,\s*\d+\))$"
+)
+
+
+def _check_identifier(text: str) -> str:
+    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", text):
+        raise ValueError(
+            f"{text!r} is not a valid name on every engine: use lower-case letters, digits and _, at most 63 characters"
+        )
+    if text.startswith(RESERVED_PREFIX):
+        raise ValueError(
+            f"{text!r} starts with {RESERVED_PREFIX}, which is reserved for the pipeline: choose another name"
+        )
+    return text
+
+
+def _check_column_name(text: str) -> str:
+    if text in SYSTEM_COLUMNS:
+        raise ValueError(
+            f"{text!r} is not a valid name on every engine: PostgreSQL or Redshift has a system column of that name"
+        )
+    return text
+
+
+def _check_schema_name(text: str) -> str:
+    if text in SYSTEM_SCHEMAS or text.startswith("pg_"):
+        raise ValueError(
+            f"the schema {text!r} belongs to the pipeline or to an engine: choose another schema for the star"
+        )
+    return text
+
+
+def _check_type(text: str) -> str:
+    if not _TYPE.fullmatch(text):
+        raise ValueError(
+            f"unknown type {text!r}: use smallint, integer, bigint, double, boolean, date, timestamp, "
+            "decimal(p,s), varchar(bytes) or varchar(max)"
+        )
+    sizes = [int(number) for number in re.findall(r"\d+", text)]
+    if text.startswith("varchar") and sizes and sizes[0] > MAX_TEXT_BYTES:
+        raise ValueError(
+            f"{text} exceeds {MAX_TEXT_BYTES} bytes, the longest text that every engine supports"
+        )
+    if (text.startswith("decimal") and not sizes[1] <= sizes[0] <= 38) or sizes[:1] == [0]:
+        raise ValueError(
+            f"{text}: the precision must be from 1 to 38, and the scale must not exceed the precision"
+        )
+    return text
+
+
+def _check_field_path(text: str) -> str:
+    if not all(text.split(".")) or set(text) & set('"\\*'):
+        raise ValueError(
+            f"{text!r} is not a field path: write the field's name, or outer.inner for a nested field, "
+            'without ", \\ or *'
+        )
+    return text
+
+
+def _to_month(value: Any) -> Month:
+    return value if isinstance(value, Month) else Month.parse(str(value))
+
+
+Name = Annotated[str, AfterValidator(_check_identifier)]
+ColumnName = Annotated[Name, AfterValidator(_check_column_name)]
+SchemaName = Annotated[Name, AfterValidator(_check_schema_name)]
+NeutralType = Annotated[str, AfterValidator(_check_type)]
+FieldPath = Annotated[str, AfterValidator(_check_field_path)]
+MonthText = Annotated[Month, BeforeValidator(_to_month, json_schema_input_type=str)]
+
+
+class Declaration(BaseModel):
+    """Base of all declarations: immutable, and unknown keys are rejected."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)

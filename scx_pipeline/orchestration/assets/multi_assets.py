@@ -1,0 +1,110 @@
+"""What the warehouse's and the lake's multi-assets have in common: specs, checks, partitions, and the scope of a run.
+
+What a run does is defined by the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import dagster as dg
+
+from scx_pipeline.declarations.compiled_star import CompiledStar
+from scx_pipeline.errors import PipelineError
+from scx_pipeline.loading.checks.declared_checks import declared_checks
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope
+from scx_pipeline.model.table import Table
+from scx_pipeline.orchestration.assets.events import step_failure
+from scx_pipeline.orchestration.assets.metadata import (
+    AssetKeyOf,
+    asset_key,
+    code_references,
+    lake_key,
+    table_metadata,
+)
+from scx_pipeline.orchestration.partitions import monthly, range_of_keys
+
+Results = Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]
+NO_MONTH = "no month was selected: blocking checks run inside a load, so materialize the months to be checked"
+
+
+@dataclass(frozen=True)
+class TableGroup:
+    """The tables that one multi-asset materializes: a star's partitioned or unpartitioned ones, in one place."""
+
+    compiled: CompiledStar
+    partitioned: bool
+    lake: bool
+
+    @property
+    def tables(self) -> Sequence[Table]:
+        star = self.compiled.star
+        return star.monthly_tables if self.partitioned else star.unpartitioned_tables
+
+    @property
+    def key(self) -> AssetKeyOf:
+        """The asset keys of the star's tables."""
+        return partial(lake_key if self.lake else asset_key, self.compiled.star.name)
+
+    def scope(self, context: dg.AssetExecutionContext) -> LoadScope:
+        """Return the months that the run was started for, or UNPARTITIONED. Raises Failure if no month was selected."""
+        if not self.partitioned:
+            return UNPARTITIONED
+        if not (context.has_partition_key or context.has_partition_key_range):  # "Execute" on a check's page
+            raise step_failure(PipelineError(NO_MONTH))
+        return range_of_keys(context.partition_keys)
+
+    def multi_asset(
+        self, name: str, pool: str, spec: Callable[[Table], dg.AssetSpec], can_subset: bool = False
+    ) -> Callable[[Callable[..., Results]], dg.AssetsDefinition]:
+        """Return the decorator that defines the multi-asset."""
+        star = self.compiled.star
+        return dg.multi_asset(
+            name=name,
+            specs=[spec(table) for table in self.tables],
+            check_specs=self._check_specs(),
+            partitions_def=monthly(star) if self.partitioned else None,
+            # Unpartitioned tables have it too: a range can only be launched if all selected assets have the same policy.
+            backfill_policy=dg.BackfillPolicy.single_run(),
+            can_subset=can_subset,
+            op_tags={"star": star.name},
+            pool=pool,
+        )
+
+    def spec(self, table: Table, kinds: set[str], metadata: Mapping[str, Any], **values: Any) -> dg.AssetSpec:
+        """Return the spec of a table's asset, with its description, group and what else differs given as `values`."""
+        compiled, star = self.compiled, self.compiled.star
+        source = [asset_key(star.name, table.source)] if table.source else []
+        return dg.AssetSpec(
+            key=self.key(table.name),
+            deps=source or [self.key(name) for name in sorted(compiled.inputs_of(table))],
+            owners=list(star.owners),
+            kinds=kinds,
+            code_version=compiled.code_version(table),
+            metadata={
+                **table_metadata(compiled, table, self.key),
+                **code_references(compiled, table),
+                **metadata,
+            },
+            tags={"role": table.role},
+            **values,
+        )
+
+    def _check_specs(self) -> list[dg.AssetCheckSpec]:
+        names = {table.name for table in self.tables}
+        return [
+            dg.AssetCheckSpec(
+                check.name, asset=self.key(check.table), description=check.description, blocking=True
+            )
+            for check in declared_checks(self.compiled.star)
+            if check.table in names
+        ]
+
+
+def table_groups(compiled: CompiledStar, lake: bool) -> list[TableGroup]:
+    """Return the group of partitioned tables, and the one of unpartitioned tables if there are any."""
+    partitioned = [True, False] if compiled.star.unpartitioned_tables else [True]
+    return [TableGroup(compiled, value, lake) for value in partitioned]

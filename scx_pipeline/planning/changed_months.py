@@ -1,0 +1,81 @@
+"""The months that a load is due for, and why: their objects or the star's code changed, or they are stale.
+
+Reading the load history does not belong here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from scx_pipeline.model.calendar import Month, MonthRange
+from scx_pipeline.planning.selection import Selection
+
+
+@dataclass(frozen=True)
+class MonthState:
+    """What the rows of a month, or of the unpartitioned tables, were built from, as the load history records it."""
+
+    fingerprint: str
+    code_version: str
+
+
+@dataclass(frozen=True)
+class ChangedMonth:
+    """A month that a load is due for, and why."""
+
+    month: Month
+    reason: str
+
+
+def changed_months(
+    selection: Selection,
+    months: MonthRange,
+    history: Mapping[Month, MonthState],
+    code_version: str,
+    stale: Mapping[Month, str] = {},
+) -> list[ChangedMonth]:
+    """Return the months whose tables a build from nothing would build differently, in order, each with the reason.
+
+    Args:
+        selection: The present objects.
+        months: The months to consider.
+        history: What the loaded months were built from.
+        code_version: The current version of the tables that are loaded by month.
+        stale: Loaded months that changes of other tables have made wrong, with the reason.
+    """
+    changed = []
+    for month in months:
+        fingerprint = partial(selection.fingerprint, month)
+        found = _reason(history.get(month), fingerprint, selection.has_objects(month), code_version)
+        reason = found or stale.get(month)
+        if reason:
+            changed.append(ChangedMonth(month, reason))
+    return changed
+
+
+def rebuilt_months(
+    selection: Selection, months: MonthRange, loaded: Iterable[Month], reason: str
+) -> list[ChangedMonth]:
+    """Return the months of a rebuild: one range, from the first to the last that has objects or was loaded."""
+    wanted = [month for month in months if selection.has_objects(month) or month in loaded] or [months.first]
+    return [ChangedMonth(month, reason) for month in MonthRange(wanted[0], wanted[-1])]
+
+
+def unpartitioned_change(selection: Selection, state: MonthState | None, code_version: str) -> str | None:
+    """Return why the unpartitioned tables must be rebuilt; None if they are up to date."""
+    if not selection.unpartitioned_sources:
+        return None
+    has_objects = bool(selection.unpartitioned_objects)
+    return _reason(state, lambda: selection.unpartitioned_fingerprint, has_objects, code_version)
+
+
+def _reason(
+    state: MonthState | None, fingerprint: Callable[[], str], has_objects: bool, code_version: str
+) -> str | None:
+    if state is None:
+        return "not loaded yet" if has_objects else None
+    if state.fingerprint != fingerprint():
+        return "objects changed" if has_objects else "its objects are gone"
+    return "the star's tables or SQL changed" if state.code_version != code_version else None

@@ -1,0 +1,144 @@
+"""Patterns of object keys, and the months that a key names.
+
+Listing objects does not belong here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cache
+
+from scx_pipeline.model.calendar import Month, MonthRange
+from scx_pipeline.model.source import FilePattern, Source
+
+_FIELDS = {"year": r"[1-9]\d{3}", "month": r"(?:0[1-9]|1[0-2])", "day": r"(?:0[1-9]|[12]\d|3[01])"}
+# Files next to the data that tools create: checksums, and files whose upload is not complete.
+_SIDECAR = re.compile(
+    r"(?:\.(?:md5|sha1|sha256|sha512|crc|tmp|part|partial|filepart|crdownload|swp)|~|_\$folder\$)$",
+    re.IGNORECASE,
+)
+# At the start of a name.
+_NOT_HIDDEN = "(?![._])"
+_WILDCARDS = {
+    "**/": f"(?:{_NOT_HIDDEN}[^/]*/)*",
+    "**": f"[^/]*(?:/{_NOT_HIDDEN}[^/]*)*",
+    "*": "[^/]*",
+}
+_TOKEN = re.compile(r"\{(year|month|day)\}|\*\*/|\*\*|\*|[^*{]+|\{")
+
+
+@dataclass(frozen=True)
+class KeyMatch:
+    """The months that a matching key names; None if it names none, so its rows may belong to any month."""
+
+    months: MonthRange | None
+
+
+@cache
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """Return the regular expression of a key pattern. Raises ValueError for unknown or incomplete fields.
+
+    A field that occurs twice must have the same value twice. As in a shell, no wildcard matches a `.` at the start of a
+    name; nor a `_`, as in Spark, Hive and Redshift.
+    """
+    fields = {match[1] for match in _TOKEN.finditer(pattern) if match[1]}
+    unknown = re.search(r"\{(\w*)\}?", _TOKEN.sub(lambda match: "" if match[1] else match[0], pattern))
+    if unknown:
+        raise ValueError(
+            f"the pattern {pattern!r} has {unknown[0]}: the fields are {{year}}, {{month}} and {{day}}"
+        )
+    if fields and not {"year", "month"} <= fields:
+        raise ValueError(f"the pattern {pattern!r} must name both {{year}} and {{month}}, or neither")
+    return _compile_part(pattern)
+
+
+@cache
+def _compile_part(pattern: str) -> re.Pattern[str]:
+    """Return the regular expression of a part of a pattern, which may have a year without its month."""
+    seen: set[str] = set()
+    parts, previous = [], "/"
+    for match in _TOKEN.finditer(pattern):
+        text, name = match[0], match[1]
+        if name:
+            parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>{_FIELDS[name]})")
+            seen.add(name)
+        elif "*" in text:
+            parts.append((_NOT_HIDDEN if previous.endswith("/") and text != "**/" else "") + _WILDCARDS[text])
+        else:
+            parts.append(re.escape(text))
+        previous = text
+    return re.compile("".join(parts), re.DOTALL)
+
+
+def match_key(source: Source, key: str) -> KeyMatch | None:
+    """Match an object's key, or that of a folder that cannot be opened; None if the source does not include it."""
+    if key.endswith("/"):
+        return _match_folder(source, key)
+    match = _match_file(source, key)
+    if match is None:
+        return None
+    try:
+        return KeyMatch(_months_named(*match))
+    except (ValueError, OverflowError):
+        # No calendar has that day.
+        return None
+
+
+def day_of(source: Source, key: str) -> date | None:
+    """Return the day that the key of a selected object names, if it names one."""
+    _, fields = _match_file(source, key) or (None, {})
+    return date(int(fields["year"]), int(fields["month"]), int(fields["day"])) if "day" in fields else None
+
+
+def _match_file(source: Source, key: str) -> tuple[FilePattern, dict[str, str]] | None:
+    """Return the first of the source's patterns that matches a key, and the values of its fields."""
+    below = key.removeprefix(source.prefix)
+    for declared in source.files:
+        match = compile_pattern(declared.pattern).fullmatch(below)
+        if match and not _is_sidecar(declared.pattern, below):
+            return declared, match.groupdict()
+    return None
+
+
+def _is_sidecar(pattern: str, key: str) -> bool:
+    """Return whether a key has the suffix of a file next to the data, and the pattern does not ask for it."""
+    suffix = _SIDECAR.search(key)
+    return suffix is not None and not pattern.lower().endswith(suffix[0].lower())
+
+
+def _match_folder(source: Source, folder: str) -> KeyMatch | None:
+    """Return the months of what may be in a folder; None if no pattern matches anything in it."""
+    parts = folder.removeprefix(source.prefix).strip("/").split("/")
+    for declared in source.files:
+        wanted = declared.pattern.split("/")
+        deep = next((position for position, part in enumerate(wanted) if "**" in part), len(wanted))
+        if deep == len(wanted) and len(parts) >= len(wanted):
+            continue
+        level = min(deep, len(parts))
+        match = _compile_part("/".join(wanted[:level])).fullmatch("/".join(parts[:level]))
+        if match:
+            return KeyMatch(_months_named(declared, match.groupdict()))
+    return None
+
+
+def _months_named(declared: FilePattern, fields: dict[str, str]) -> MonthRange | None:
+    """Return the months that rows of a key with these fields may belong to; None for any."""
+    return _months_around(declared, *(fields.get(name) for name in _FIELDS))
+
+
+@cache
+def _months_around(
+    declared: FilePattern, year: str | None, month_of_year: str | None, day: str | None
+) -> MonthRange | None:
+    if year is None or month_of_year is None:
+        return None
+    month = Month(int(year), int(month_of_year))
+    start, end = month.start, month.end
+    if day is not None:
+        start = month.start.replace(day=int(day))
+        end = start + timedelta(days=1)
+    before = timedelta(days=declared.allowed_lateness_days)
+    after = timedelta(days=declared.allowed_earliness_days, microseconds=-1)
+    return MonthRange(Month.of(start - before), Month.of(end + after))

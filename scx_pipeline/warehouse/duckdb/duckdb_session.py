@@ -1,0 +1,128 @@
+"""A session on a DuckDB file, and its catalog.
+
+How a star's tables are filled is not decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.table import Table
+from scx_pipeline.warehouse.catalog import Catalog, Relation, group_columns
+from scx_pipeline.warehouse.duckdb.duckdb_connection import CAPABILITIES, DuckDBTransaction, duckdb_type
+from scx_pipeline.warehouse.duckdb.duckdb_maintenance import DuckDBMaintenance
+from scx_pipeline.warehouse.duckdb.duckdb_tables import DuckDBTables
+from scx_pipeline.warehouse.duckdb.key_bitmap import is_key_unique
+from scx_pipeline.warehouse.duckdb.parquet_export import write_parquet
+from scx_pipeline.warehouse.parquet_files import Unload
+from scx_pipeline.warehouse.session import Session
+from scx_pipeline.warehouse.sql_text import latest_per_key, names, qualified, qualified_name
+
+if TYPE_CHECKING:
+    import duckdb
+    import pandas as pd
+
+
+class DuckDBSession(Session):
+    """A connection to a DuckDB file."""
+
+    capabilities = CAPABILITIES
+    tables: DuckDBTables
+
+    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
+        self.con = con
+        self.transaction = DuckDBTransaction(con)
+        self.catalog = DuckDBCatalog(self)
+        self.tables = DuckDBTables(self, self.transaction)
+        self.maintenance = DuckDBMaintenance(self)
+
+    def begin(self) -> None:
+        self.transaction.begin()
+
+    def atomic(self) -> AbstractContextManager[None]:
+        return self.transaction.atomic()
+
+    def execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
+        result = self.con.execute(sql, parameters).fetchone()
+        return int(result[0]) if result and isinstance(result[0], int) else -1
+
+    def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        return self.con.execute(sql, parameters).fetchall()
+
+    def read_frame(self, sql: str) -> pd.DataFrame:
+        return self.con.execute(sql).df()
+
+    def unload(self, unload: Unload) -> int:
+        return write_parquet(self.con, unload.select, unload)
+
+    def engine_type(self, column: Column) -> str:
+        return duckdb_type(column)
+
+    def create_latest(
+        self, target: str, select: str, keys: Sequence[str], newest_first: Sequence[str]
+    ) -> None:
+        # The first two terms as a row() that is looked up by hash: a quarter of the join's time here. NULL would be the
+        # largest inside a row(), hence the flags.
+        latest = ", ".join(f"{term} IS NOT NULL, {term}" for term in newest_first[:2])
+        newest = f"SELECT ({names(keys)}, max(row({latest}))) FROM ({select}) AS q GROUP BY {names(keys)}"
+        candidates = f"SELECT * FROM ({select}) AS q WHERE ({names(keys)}, row({latest})) IN ({newest})"
+        self.create_temporary(target, latest_per_key(candidates, keys, newest_first))
+
+    def _insert_many(self, table: str, columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> None:
+        import pyarrow as pa
+
+        listed = [column.name for column in columns]
+        values = {name: pa.array(items) for name, items in zip(listed, zip(*rows, strict=True), strict=True)}
+        self.con.register("_many", pa.table(values))
+        self.con.execute(f"INSERT INTO {table} ({names(listed)}) SELECT {names(listed)} FROM _many")
+        self.con.unregister("_many")
+
+    def row_hash(self, columns: Sequence[Column]) -> str:
+        return f"hash({names([column.name for column in columns])})"
+
+    def has_verified_key(self, schema: str, table: Table) -> bool:
+        return is_key_unique(self.con, qualified(schema, table), [table.column(name) for name in table.key])
+
+
+class DuckDBCatalog(Catalog):
+    """The catalog of a DuckDB file; names match in any case of letters."""
+
+    session: DuckDBSession
+
+    def list_columns(self, schema: str, tables: Collection[str]) -> dict[str, list[tuple[str, str]]]:
+        # Without a join or ORDER BY, which need more memory than a small limit has.
+        found = self.session.rows(
+            "SELECT table_name, column_index, column_name, data_type FROM duckdb_columns()"
+            " WHERE database_name = current_database() AND lower(schema_name) = lower(?) AND list_contains(?, table_name)",
+            [schema, list(tables)],
+        )
+        return group_columns((table, name, kind) for table, _, name, kind in sorted(found))
+
+    def find_relations(self, schema: str, names: Collection[str]) -> dict[str, Relation]:
+        wanted = {name.lower(): name for name in names}
+        relations: dict[str, Relation] = {}
+        for kind in ("table", "view"):
+            found = self.session.rows(
+                f"SELECT {kind}_name FROM duckdb_{kind}s() WHERE database_name = current_database()"
+                f" AND lower(schema_name) = lower(?) AND list_contains(?, lower({kind}_name)) AND NOT internal",
+                [schema, list(wanted)],
+            )
+            columns = self.list_columns(schema, [name for (name,) in found]) if found else {}
+            for (name,) in found:
+                relations[wanted[name.lower()]] = Relation(kind, "", tuple(columns.get(name, ())))
+        return relations
+
+    def has_table(self, schema: str, table: str) -> bool:
+        if self.session.transaction.is_open:  # which a failed statement would abort
+            return super().has_table(schema, table)
+        import duckdb
+
+        # A query would create the catalog's views first, which takes as long as opening the file.
+        try:
+            self.session.con.execute(f"DESCRIBE {qualified_name(schema, table)}")
+        except duckdb.CatalogException:
+            return False
+        return True

@@ -1,0 +1,88 @@
+"""Loads that are killed or lose their connection change nothing, and the next load completes.
+
+Concurrent loads and readers are tested elsewhere.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from scx_pipeline.errors import WarehouseError
+from scx_pipeline_tests.loading.test_concurrency import rebuilt
+from scx_pipeline_tests.support.load_env import APRIL, MARCH, MAY, LoadEnv, job, jobs_of, range_of_keys
+from scx_pipeline_tests.support.load_process import PAUSE_POINTS, start_load
+from scx_pipeline_tests.support.servers.postgres import PostgresServer
+
+
+@pytest.mark.reader_independent
+@pytest.mark.parametrize("point", PAUSE_POINTS)
+def test_a_killed_load_changes_nothing_and_the_next_one_converges(point: str, spring: LoadEnv) -> None:
+    before, tables = spring.snapshot(), spring.tables()
+    spring.put("2021/03/a.csv", [job(30, "2021-03-05 10:00:00", plan_id=7, updated_at="2021-12-01 00:00:00")])
+    with start_load(spring.bucket_url, spring.warehouse_url, [MARCH, MAY], "die", point) as other:
+        assert other.end() == -9
+    assert spring.snapshot() == before
+    spring.load(MAY)
+    assert spring.tables() == tables, "the leftover staging buffer is removed"
+    spring.load(MARCH, APRIL)
+    assert spring.snapshot(load_ids=False) == rebuilt(spring)
+
+
+@pytest.mark.parametrize("point", ["read", "checked"])
+def test_a_killed_first_load_leaves_no_visible_state(point: str, load_env: LoadEnv) -> None:
+    for number, month in ((3, MARCH), (4, APRIL), (5, MAY)):
+        load_env.put(f"2021/0{number}/a.csv", [job(number, f"{month}-05 10:00:00")])
+    with start_load(load_env.bucket_url, load_env.warehouse_url, [MARCH, MAY], "die", point) as other:
+        assert other.end() == -9
+    assert load_env.snapshot() == {}
+    assert load_env.changed() == ["2021-02", MARCH, APRIL, MAY]
+    load_env.load(MARCH, MAY)
+    assert load_env.snapshot(load_ids=False) == rebuilt(load_env)
+    assert not [name for name in load_env.tables() if "__staging" in name]
+
+
+@pytest.mark.reader_independent
+@pytest.mark.parametrize("point", [point for point in PAUSE_POINTS if point != "commit"])
+def test_a_connection_that_is_cut_changes_nothing(
+    point: str, postgres_env: LoadEnv, postgres: PostgresServer
+) -> None:
+    postgres_env.put("2021/03/a.csv", [job(30, "2021-03-05 10:00:00")])
+    postgres_env.load(MARCH)
+    before = postgres_env.snapshot()
+    postgres_env.put("2021/04/a.csv", [job(40, "2021-04-05 10:00:00")])
+
+    def cut(message: str) -> None:
+        if PAUSE_POINTS[point] in message:
+            with postgres.superuser() as run:
+                run.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'dev'")
+
+    with pytest.raises(WarehouseError, match="postgresql://127.0.0.1:.*; nothing was changed"):
+        postgres_env.loader(cut).load(range_of_keys(MARCH, APRIL))
+    assert postgres_env.snapshot() == before
+    postgres_env.load(MARCH, APRIL)
+    assert jobs_of(postgres_env) == [30, 40]
+
+
+@pytest.mark.reader_independent
+def test_database_settings_do_not_change_loaded_rows(
+    postgres_env: LoadEnv, duckdb_env: LoadEnv, postgres: PostgresServer
+) -> None:
+    settings = {
+        "TimeZone": "Asia/Seoul",
+        "DateStyle": "German, DMY",
+        "search_path": "nowhere",
+        "work_mem": "64kB",
+    }
+    with postgres.superuser() as run:
+        for name, value in settings.items():
+            run.execute(f"ALTER DATABASE dev SET {name} = '{value}'")
+    duckdb_env.bucket_url = postgres_env.bucket_url
+    postgres_env.put(
+        "2021/03/a.csv", [job(n, f"2021-03-{n:02d}T23:30:00+09:00", user_id=n % 3 + 1) for n in range(1, 30)]
+    )
+    postgres_env.put(
+        "2021/04/a.csv", [job(40, "2021-03-31 23:59:59.999999"), job(41, "2021-04-01 00:00:00Z")]
+    )
+    for load_env in (postgres_env, duckdb_env):
+        load_env.load(MARCH, APRIL)
+    assert postgres_env.snapshot(load_ids=False) == duckdb_env.snapshot(load_ids=False)

@@ -1,0 +1,218 @@
+"""Random histories of a bucket and its loads, and the expected content of a warehouse, computed in plain Python.
+
+Running the steps and comparing the results do not belong here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from hypothesis import strategies as st
+
+from scx_pipeline.model.calendar import Month, MonthRange
+from scx_pipeline_tests.support.load_env import CONCATENATED, FACTS, PREFIX, STAGING, columns, csv_text, job
+
+MONTHS = tuple(MonthRange(Month(2021, 1), Month(2021, 3)))
+CONCATENATED_NAME = CONCATENATED.removeprefix(PREFIX)
+EVENT_TIMES = ("05 10:00:00", "05T19:00:00+09:00", "01 00:00:00", "28 23:59:59.999999", "17 08:30:00Z")
+LATE = datetime(1, 1, 1, 23, 30)
+NAMES = ("Seoul", "", "a\nb, c", 'say "hi"', "서울 ☂", "z\r\ny", " x ")
+PROFILES = ("city", "Forestry", "forestry", "ürban", "")
+# The flaws that a row may have: the faulty column and its value.
+FLAWS: Mapping[str, tuple[str | None, str]] = {
+    "short": (None, ""),
+    "long": (None, ""),
+    "loose text": (None, ""),
+    "no id": ("job_id", ""),
+    "no number": ("job_id", "J-1"),
+    "overflow": ("user_id", "99999999999"),
+    "decimal": ("plan_id", "2.7"),
+    "no day": ("created_at", "2021-02-30 10:00:00"),
+    "no time": ("created_at", ""),
+    "infinite": ("updated_at", "infinity"),
+    "1970": ("created_at", "1970-01-01 00:00:00"),
+    "future": ("created_at", "2059-01-01 00:00:00"),
+    "wide": ("upload_time", "ü" * 9),
+    "NUL": ("summary", "a\0b"),
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of a future file, with few values of each kind, so that files and months share keys and event times."""
+
+    number: int
+    month: int = 0  # if the file names none
+    time: int = 0
+    late: bool = False
+    stray: bool = False  # under the job_id of another month
+    user: int = 1
+    project: int = 1
+    updated: int | None = None
+    variant: int = 0
+    flaw: str = ""
+
+    def text(self, named: Month | None) -> dict[str, object]:
+        """Return the row as it is in the file, except for a wrong number of values."""
+        month = named or MONTHS[self.month]
+        event_time = f"{month}-{EVENT_TIMES[self.time]}"
+        if self.late:
+            month = month.shift(-1)
+            event_time = f"{month}-{(month.end - datetime.resolution).day} 23:30:00"
+        values: dict[str, object] = {
+            "project_id": self.project,
+            # Text after a closing quote makes the line ends after it uncertain, and so the whole file.
+            "project_name": NAMES[0 if self.flaw == "loose text" else self.variant % len(NAMES)],
+            "ground_profile": PROFILES[self.variant % len(PROFILES)],
+            "updated_at": None if self.updated is None else f"2021-05-01 00:00:{self.updated:02d}",
+            "user_id": self.user,
+            "plan_id": self.variant,
+        }
+        owner = month.shift(1) if self.stray else month
+        row = job((owner.year * 12 + owner.month) * 10 + self.number, event_time, **values)
+        column, value = FLAWS.get(self.flaw, (None, ""))
+        return row | ({column: value} if column else {})
+
+
+@dataclass(frozen=True)
+class Put:
+    """Write an object, or overwrite it."""
+
+    name: str
+    entries: tuple[Entry, ...]
+    newline: str = "\n"
+    reversed_columns: bool = False
+
+    @property
+    def month(self) -> Month | None:
+        """The month in the object's name."""
+        return Month.parse(self.name[:7].replace("/", "-")) if self.name[:1] == "2" else None
+
+    def rows(self) -> list[tuple[Entry, dict[str, object]]]:
+        """Return the rows of the file, with no more bad rows than good rows, so that no load fails because of them."""
+        bad = [entry for entry in self.entries if entry.flaw]
+        allowed = bad[: len(self.entries) - len(bad)]
+        return [
+            (entry, entry.text(self.month)) for entry in self.entries if not entry.flaw or entry in allowed
+        ]
+
+    def content(self) -> str:
+        return csv_text((line for line, _ in self._lines()), self._names(), self.newline)
+
+    def _names(self) -> tuple[str, ...]:
+        return columns()[::-1] if self.reversed_columns else columns()
+
+    def _lines(self) -> Iterator[tuple[str, Entry]]:
+        for entry, row in self.rows():
+            line = csv_text([row], self._names(), "\n").split("\n", 1)[1].removesuffix("\n")
+            yield (
+                {"short": line[: line.index(",")], "long": f"{line},more", "loose text": f'"a"b{line}'}.get(
+                    entry.flaw, line
+                ),
+                entry,
+            )
+
+    def bad_lines(self) -> list[tuple[str, int]]:
+        """Return the key and line of every row that must be rejected."""
+        found, number = [], 2
+        for line, entry in self._lines():
+            if entry.flaw:
+                found.append((PREFIX + self.name, number))
+            number += 1 + line.count("\n")
+        return found
+
+
+@dataclass(frozen=True)
+class Delete:
+    """Delete an object, if it exists."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Load:
+    """Load a range of months: all tables, or some and their dependents."""
+
+    first: int
+    last: int
+    tables: frozenset[str] = frozenset()
+
+    @property
+    def scope(self) -> MonthRange:
+        return MonthRange(MONTHS[min(self.first, self.last)], MONTHS[max(self.first, self.last)])
+
+
+@dataclass(frozen=True)
+class BrokenLoad:
+    """A load that is interrupted after some statements, or fails with a database error, unless it ends before that."""
+
+    load: Load
+    statements: int
+    by_database: bool
+
+
+@dataclass(frozen=True)
+class PoisonedLoad:
+    """A load of a month with an object of bad rows only, which is then deleted."""
+
+    month: int
+
+
+@dataclass(frozen=True)
+class Settle:
+    """Load all changed months, range by range, as the sensor does, or month by month; then compare with a build from scratch."""
+
+    each: Literal["range", "month", "month backwards"] = "range"
+
+
+Step = Put | Delete | Load | BrokenLoad | PoisonedLoad | Settle
+
+# Few names, so that objects are overwritten and deleted; more users than rows in a file, so that users appear and disappear.
+_NAMES = [f"{month.year}/{month.month:02d}/{rest}" for month in MONTHS for rest in ("a.csv", "07/b c.csv.gz")]
+_FILES = st.sampled_from([*_NAMES, "2021/02/c.csv.zst", CONCATENATED_NAME, f"{CONCATENATED_NAME}.gz"])
+_MONTHS = st.integers(0, len(MONTHS) - 1)
+_ENTRIES = st.builds(
+    Entry,
+    number=st.integers(1, 4),
+    month=_MONTHS,
+    time=st.integers(0, len(EVENT_TIMES) - 1),
+    late=st.sampled_from([False, False, True]),
+    stray=st.sampled_from([False] * 30 + [True]),
+    user=st.integers(1, 6),
+    project=st.integers(1, 4),
+    updated=st.none() | st.integers(0, 2),
+    variant=st.integers(0, len(NAMES) - 1),
+    flaw=st.sampled_from([""] * 3 * len(FLAWS) + list(FLAWS)),
+)
+_PUTS = st.builds(
+    Put,
+    _FILES,
+    st.lists(_ENTRIES, max_size=5).map(tuple),
+    newline=st.sampled_from(["\n", "\r\n"]),
+    reversed_columns=st.booleans(),
+)
+_TABLES = st.sampled_from(
+    [frozenset[str]()] * 4 + [frozenset({name}) for name in ("users", "projects", "time", FACTS, STAGING)]
+)
+_LOADS = st.builds(Load, _MONTHS, _MONTHS, _TABLES)
+_CHANGES = st.one_of(_PUTS, _PUTS, st.builds(Delete, _FILES))
+_STEPS = st.one_of(
+    _CHANGES,
+    _CHANGES,
+    _LOADS,
+    st.builds(BrokenLoad, _LOADS, st.integers(0, 70), st.booleans()),
+    st.builds(Settle, st.sampled_from(["range", "month", "month backwards"])),
+)
+
+
+def histories(steps: int) -> st.SearchStrategy[list[Step]]:
+    """Return histories of about this many steps that start with objects to load, and often with a load of them."""
+    return st.builds(
+        lambda puts, load, rest: [*puts, *load, *rest],
+        st.lists(_PUTS, min_size=2, max_size=5, unique_by=lambda put: put.name),
+        st.sampled_from([[], [Settle()], [PoisonedLoad(1)]]),
+        st.lists(_STEPS, min_size=steps // 2, max_size=steps),
+    )

@@ -1,0 +1,172 @@
+"""Random histories of songs and events: days, songs, deletions and loads.
+
+Running them does not belong here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import strategies as st
+
+from scx_pipeline.model.calendar import Month
+from scx_pipeline_tests.support.music_env import EVENTS, SONGS, event, song
+
+MONTHS = (Month(2018, 9), Month(2018, 10), Month(2018, 11))
+
+
+DAYS = ("2018-09-12", "2018-09-30", "2018-10-20", "2018-11-01", "2018-11-15")
+
+
+TITLES = ("Undo", "서울 ☂", "Yellow")
+
+
+SONG_FILES = ("A/A/TRAA1", "A/B/TRAB1", "A/B/TRAB2", "B/C/TRBC1")
+
+
+@dataclass(frozen=True)
+class Play:
+    """An event of a day's file; few values of each kind, so that events share songs, users and times."""
+
+    session: int
+    item: int
+    title: int = 0
+    long: bool = False  # another length, which no song has
+    user: int | None = 1
+    level: str = "free"
+    page: str = "NextSong"
+    next_day: bool = False
+
+    def record(self, day: str) -> dict[str, Any]:
+        event_time = datetime.fromisoformat(f"{day} 23:30:00").replace(tzinfo=UTC).timestamp()
+        user = "" if self.user is None else str(self.user)
+        return event(
+            int(day[5:7] + day[8:]) * 10 + self.session,
+            self.item,
+            day,
+            ts=round(event_time * 1000) + (3_600_000 if self.next_day else 0) + self.item,
+            song=TITLES[self.title],
+            length=999.5 if self.long else 100.25 + self.title,
+            userId=user,
+            level=self.level,
+            page=self.page,
+        )
+
+
+@dataclass(frozen=True)
+class Song:
+    """A song's document."""
+
+    number: int
+    title: int = 0
+    artist: int = 1
+    name: str = "Elena"
+    year: int = 0
+
+    def document(self) -> dict[str, Any]:
+        return song(
+            f"SO{self.number}",
+            title=TITLES[self.title],
+            artist_id=f"AR{self.artist}",
+            artist_name=self.name,
+            duration=100.25 + self.title,
+            year=self.year,
+        )
+
+
+@dataclass(frozen=True)
+class PutDay:
+    day: str
+    plays: tuple[Play, ...]
+
+
+@dataclass(frozen=True)
+class PutSongs:
+    name: str
+    songs: tuple[Song, ...]
+
+
+@dataclass(frozen=True)
+class Delete:
+    key: str
+
+
+@dataclass(frozen=True)
+class Load:
+    """Load months, or, without months, refresh the unpartitioned tables; `breaks` interrupts it after some statements."""
+
+    months: tuple[int, int] | None
+    tables: frozenset[str] = frozenset()
+    breaks: tuple[int, bool] | None = None
+
+
+@dataclass(frozen=True)
+class Settle:
+    pass
+
+
+Step = PutDay | PutSongs | Delete | Load | Settle
+
+
+_PLAYS = st.builds(
+    Play,
+    st.integers(1, 2),
+    st.integers(0, 3),
+    st.integers(0, len(TITLES) - 1),
+    st.sampled_from([False, False, True]),
+    st.none() | st.integers(1, 3),
+    st.sampled_from(["free", "paid"]),
+    st.sampled_from(["NextSong", "NextSong", "Home"]),
+    st.booleans(),
+)
+
+
+_SONGS = st.builds(
+    Song,
+    st.integers(1, 4),
+    st.integers(0, len(TITLES) - 1),
+    st.integers(1, 2),
+    st.sampled_from(["Elena", "Elena", "Björk"]),
+    st.integers(0, 2),
+)
+
+
+_DAYS = st.builds(PutDay, st.sampled_from(DAYS), st.lists(_PLAYS, max_size=5).map(tuple))
+
+
+_PUT_SONGS = st.builds(
+    PutSongs, st.sampled_from(SONG_FILES), st.lists(_SONGS, min_size=0, max_size=2).map(tuple)
+)
+
+
+_KEYS = [f"{EVENTS}{day[:4]}/{day[5:7]}/{day}-events.json" for day in DAYS] + [
+    f"{SONGS}{name}.json" for name in SONG_FILES
+]
+
+
+_LOADS = st.builds(
+    Load,
+    st.none() | st.tuples(st.integers(0, 2), st.integers(0, 2)).map(lambda pair: (min(pair), max(pair))),
+    st.sampled_from([frozenset[str]()] * 3 + [frozenset({"songplays"}), frozenset({"users"})]),
+    st.sampled_from([None, None]) | st.tuples(st.integers(0, 60), st.booleans()),
+)
+
+
+_STEPS = st.one_of(
+    _DAYS,
+    _PUT_SONGS,
+    _PUT_SONGS,
+    st.builds(Delete, st.sampled_from(_KEYS)),
+    _LOADS,
+    _LOADS,
+    st.builds(Settle),
+)
+
+
+HISTORIES = st.builds(
+    lambda first, rest: [*first, *rest],
+    st.lists(st.one_of(_DAYS, _PUT_SONGS), min_size=3, max_size=6),
+    st.lists(_STEPS, min_size=5, max_size=10),
+)
