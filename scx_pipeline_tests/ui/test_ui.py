@@ -110,7 +110,7 @@ def test_the_checks_of_a_table_have_passed(page: Page, site: Site, shoot: Shoot)
     for name in ("row_count", "unique_job_id", "not_null_user_id", "references_users", "references_time"):
         expect(_check(page, name)).to_contain_text("Succeeded")
     page.get_by_text("references_users", exact=True).first.click()
-    expect(page.get_by_text("Every user_id is found in users.")).to_be_visible()
+    expect(page.get_by_text("Every user_id exists in users.")).to_be_visible()
     expect(page.get_by_text("2020-12…2021-03")).to_be_visible()
     shoot("07-checks")
 

@@ -78,9 +78,7 @@ def test_the_page_of_an_unpartitioned_table_shows_its_rows_and_checks(
     page: Page, site: Site, shoot: Shoot, music: GeneratedMusic
 ) -> None:
     page.goto(f"{site.address}/assets/songplays/songs")
-    expect(
-        page.get_by_text("One row per song; of several documents, the one of the latest year.")
-    ).to_be_visible()
+    expect(page.get_by_text("One row per song, from the document with the latest year.")).to_be_visible()
     row = page.locator("tr").filter(has_text="rows_of_load")
     row.scroll_into_view_if_needed()
     expect(row).to_contain_text("60")

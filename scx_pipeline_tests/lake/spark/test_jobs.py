@@ -24,7 +24,7 @@ from scx_pipeline_tests.support.load_process import FORK_SERVER, start_fork_serv
 from scx_pipeline_tests.support.sensor_env import SensorEnv, create_sensor_env, readings
 
 # Progress messages at which a run is killed.
-PROGRESS_MESSAGES = ("Spark ", "objects, ", "data_sample: made in", "checks in", "publishing files")
+PROGRESS_MESSAGES = ("Spark ", "objects, ", "data_sample: built in", "checks in", "publishing files")
 QUICK = "spark.driver.memory=1g,spark.driver.extraJavaOptions=-XX:TieredStopAtLevel=1"
 
 
@@ -87,7 +87,7 @@ def test_a_driver_killed_at_any_step_leaves_the_old_months_and_the_next_run_conv
         if outcome.success:  # it ended before its message arrived
             assert kill_at == PROGRESS_MESSAGES[-1]
         else:
-            assert "the Spark job ended without an answer" in str(outcome.error), kill_at
+            assert "the Spark job ended without a result" in str(outcome.error), kill_at
             assert "\n" not in str(outcome.error)
             assert found == old or kill_at == PROGRESS_MESSAGES[-1], kill_at
     loads.build()  # with the other engine, because any engine may be next

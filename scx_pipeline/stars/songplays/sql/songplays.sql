@@ -1,5 +1,5 @@
--- A play matches a song by title, artist and length. If several songs share all three, only one of them is used:
--- otherwise the play would be counted more than once.
+-- A play matches a song by title, artist and length. If several songs share all three, only one of them is
+-- used: otherwise the play would be counted more than once.
 WITH known AS (
     SELECT
         s.title,

@@ -105,7 +105,7 @@ INSERT INTO "scx_pipeline"."loads" ("load_id", "star", "first_month", "last_mont
 DELETE FROM "scx_pipeline"."months" WHERE star = 'scx' AND month BETWEEN '2021-04' AND '2021-04';
 INSERT INTO "scx_pipeline"."months" ("star", "month", "load_id", "fingerprint", "code_version", "loaded_at") VALUES ('scx', '2021-04', '<id>', '<id>', '<version>', '<now>'::timestamp);
 SELECT source, object_key FROM scx_pipeline.objects WHERE star = 'scx';
-INSERT INTO "scx_pipeline"."objects" ("star", "source", "object_key", "etag", "size_bytes", "load_id", "rows_read", "rows_loaded", "rows_rejected", "rows_deduplicated", "rows_filtered") VALUES ('scx', 'auto_classify_jobs', 'auto_classify_jobs/2021/04/a.csv', '<etag>', 545, '<id>', 2, 2, 0, 0, 0);
+INSERT INTO "scx_pipeline"."objects" ("star", "source", "object_key", "etag", "size_bytes", "load_id", "rows_read", "rows_loaded", "rows_rejected", "rows_deduplicated", "rows_filtered") VALUES ('scx', 'auto_classify_jobs', 'auto_classify_jobs/2021/04/a.csv', '<etag>', 549, '<id>', 2, 2, 0, 0, 0);
 DELETE FROM "scx_pipeline"."month_rows" WHERE star = 'scx' AND table_name = 'staging_cleansed_logs' AND month BETWEEN '2021-04' AND '2021-04';
 INSERT INTO "scx_pipeline"."month_rows" ("star", "table_name", "month", "row_count", "load_id") VALUES ('scx', 'staging_cleansed_logs', '2021-04', 2, '<id>');
 DELETE FROM "scx_pipeline"."month_rows" WHERE star = 'scx' AND table_name = 'users' AND month BETWEEN '2021-04' AND '2021-04';
@@ -197,7 +197,7 @@ INSERT INTO _removed ("source", "object_key") VALUES ('auto_classify_jobs', 'aut
 DELETE FROM "scx_pipeline"."objects" WHERE star = 'scx' AND (source, object_key) IN (SELECT source, object_key FROM _removed);
 DELETE FROM "scx_pipeline"."rejected_rows" WHERE star = 'scx' AND (source, object_key) IN (SELECT source, object_key FROM _removed);
 DROP TABLE _removed;
-INSERT INTO "scx_pipeline"."objects" ("star", "source", "object_key", "etag", "size_bytes", "load_id", "rows_read", "rows_loaded", "rows_rejected", "rows_deduplicated", "rows_filtered") VALUES ('scx', 'auto_classify_jobs', 'auto_classify_jobs/2021/04/a.csv', '<etag>', 545, '<id>', 2, 2, 0, 0, 0);
+INSERT INTO "scx_pipeline"."objects" ("star", "source", "object_key", "etag", "size_bytes", "load_id", "rows_read", "rows_loaded", "rows_rejected", "rows_deduplicated", "rows_filtered") VALUES ('scx', 'auto_classify_jobs', 'auto_classify_jobs/2021/04/a.csv', '<etag>', 549, '<id>', 2, 2, 0, 0, 0);
 DELETE FROM "scx_pipeline"."month_rows" WHERE star = 'scx' AND table_name = 'staging_cleansed_logs' AND month BETWEEN '2021-04' AND '2021-04';
 INSERT INTO "scx_pipeline"."month_rows" ("star", "table_name", "month", "row_count", "load_id") VALUES ('scx', 'staging_cleansed_logs', '2021-04', 2, '<id>');
 DELETE FROM "scx_pipeline"."month_rows" WHERE star = 'scx' AND table_name = 'users' AND month BETWEEN '2021-04' AND '2021-04';
@@ -422,7 +422,7 @@ INSERT INTO _removed ("source", "object_key") VALUES ('auto_classify_jobs', 'aut
 DELETE FROM "scx_pipeline"."objects" WHERE star = 'scx' AND (source, object_key) IN (SELECT source, object_key FROM _removed);
 DELETE FROM "scx_pipeline"."rejected_rows" WHERE star = 'scx' AND (source, object_key) IN (SELECT source, object_key FROM _removed);
 DROP TABLE _removed;
-INSERT INTO "scx_pipeline"."objects" ("star", "source", "object_key", "etag", "size_bytes", "load_id", "rows_read", "rows_loaded", "rows_rejected", "rows_deduplicated", "rows_filtered") VALUES ('scx', 'auto_classify_jobs', 'auto_classify_jobs/2021/04/a.csv', '"<id>"', 545, '<id>', 2, 2, 0, 0, 0);
+INSERT INTO "scx_pipeline"."objects" ("star", "source", "object_key", "etag", "size_bytes", "load_id", "rows_read", "rows_loaded", "rows_rejected", "rows_deduplicated", "rows_filtered") VALUES ('scx', 'auto_classify_jobs', 'auto_classify_jobs/2021/04/a.csv', '"<id>"', 549, '<id>', 2, 2, 0, 0, 0);
 DELETE FROM "scx_pipeline"."month_rows" WHERE star = 'scx' AND table_name = 'staging_cleansed_logs' AND month BETWEEN '2021-04' AND '2021-04';
 INSERT INTO "scx_pipeline"."month_rows" ("star", "table_name", "month", "row_count", "load_id") VALUES ('scx', 'staging_cleansed_logs', '2021-04', 2, '<id>');
 DELETE FROM "scx_pipeline"."month_rows" WHERE star = 'scx' AND table_name = 'users' AND month BETWEEN '2021-04' AND '2021-04';
