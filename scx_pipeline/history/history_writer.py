@@ -121,16 +121,20 @@ def record_rows(session: Session, star: str, load_id: str, rows: Mapping[str, Ro
         )
 
 
-def record_rejected(session: Session, star: str, load_id: str, ingest_result: Iterable[IngestResult]) -> None:
+def record_rejected(
+    session: Session, star: str, load_id: str, ingest_results: Iterable[IngestResult]
+) -> None:
     """Store the rejected rows of the objects that were read; `record_load` has deleted the previous ones."""
-    _insert(session, REJECTED_ROWS, rejected_rows(star, load_id, ingest_result))
+    _insert(session, REJECTED_ROWS, rejected_rows(star, load_id, ingest_results))
 
 
-def rejected_rows(star: str, load_id: str, ingest_result: Iterable[IngestResult]) -> list[tuple[object, ...]]:
+def rejected_rows(
+    star: str, load_id: str, ingest_results: Iterable[IngestResult]
+) -> list[tuple[object, ...]]:
     """Return the rejected rows as records of REJECTED_ROWS."""
     return [
         (star, item.table.source, row.key, row.line, row.column, row.reason, row.raw, load_id)
-        for item in ingest_result
+        for item in ingest_results
         for row in item.rejected
     ]
 

@@ -66,7 +66,7 @@ def check_tables(context: CheckContext) -> str:
 
 
 def describe_tables(warehouse: Warehouse) -> str:
-    """Describe the tables of a warehouse: none, none of others, and those that no star declares any more.
+    """Describe the tables of a warehouse: whether any is foreign, and which ones no star declares any more.
 
     Raises:
         WarehouseError: if a table of others has the name of a star's table.

@@ -78,7 +78,7 @@ class EtagPolicy:
             elif listed is not None and listed != _list_again(store, item):
                 raise BucketError(
                     "every listing shows a different ETag for it, so changes to it cannot be noticed: use a store"
-                    " whose ETags are stable, or a copy"
+                    " whose ETags are stable, or copy the objects to one"
                 )
         if self.differ_on_read:
             self._report(OTHER_ETAGS, notify)

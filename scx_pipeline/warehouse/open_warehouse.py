@@ -49,7 +49,7 @@ def _import_engine(url: str) -> Any:
     scheme = url.partition("://")[0] if "://" in url else ""
     if scheme not in _ENGINES:
         raise WarehouseError(
-            f"SCX_WAREHOUSE_URL starts with {scheme + '://' if scheme else 'no scheme'!r}: use duckdb:///…/dev.duckdb, "
+            f"SCX_WAREHOUSE_URL {f'starts with {scheme}://' if scheme else 'has no scheme'}: use duckdb:///…/dev.duckdb, "
             "postgresql://user:password@host:5432/dev or redshift://user:password@host:5439/dev?staging=s3://bucket/prefix"
         )
     engine = _ENGINES[scheme]

@@ -45,7 +45,7 @@ Architecture = Literal["x86_64", "arm64"]
 def build(star: StarName, months: MonthOptions, lake: LakeUrl = None, as_json: AsJson = False) -> None:
     """Build a star's lake from the raw objects in a Dagster run. The exit code is 0 only if everything is published.
 
-    DuckDB builds it in this process; with SCX_SPARK=local, emr-serverless or emr, Spark does. Rows and files are the same.
+    DuckDB builds it in this process; with SCX_SPARK=local or emr-serverless, Spark does. Rows and files are the same.
     """
     settings, compiled = with_lake_url(read_settings(), lake), load_star_named(star)
     run_and_report(compiled, build_source(settings), months.select(compiled), as_json=as_json)

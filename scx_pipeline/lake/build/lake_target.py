@@ -59,7 +59,7 @@ class LakeTarget(LoadTarget):
     def read_months(self) -> Mapping[Month, MonthState]:
         return self.before.month_states
 
-    # QuerySession
+    # Preparing
 
     def prepare(self, scope: LoadScope, names: Collection[str]) -> None:
         self.refreshing = scope is UNPARTITIONED

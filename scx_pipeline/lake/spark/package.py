@@ -31,7 +31,7 @@ MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}  # architecture in AWS → i
 GLIBC = range(17, 35)  # 2.17 is manylinux2014, 2.34 is Amazon Linux 2023, the base of EMR 7
 UNUSED = ("bin", "pandas/tests", "pyarrow/include", "pyarrow/tests")  # a sixth of the bytes
 _PIP = (sys.executable, "-m", "pip")
-_COMPRESSION = 3  # partial the time of gzip's default level, for 7% more bytes
+_COMPRESSION = 3  # much faster than gzip's default level, for 7% more bytes
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Spark SQL's differences from the other engines, as data. Spark keeps no tables of ours: it makes those of a lake.
+"""Spark SQL's differences from the other engines, as data. Spark builds the tables of a lake, but stores none.
 How it reads objects and writes files is in the lake package."""
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CAPABILITIES = Capabilities(
     folders_at_once=True,
 )
 
-# What makes Spark mean by a statement what the others do.
+# Settings that give Spark SQL the semantics of the other engines.
 SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.timestampType": "TIMESTAMP_NTZ",  # TIMESTAMP has no zone, as in Redshift

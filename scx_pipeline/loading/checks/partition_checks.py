@@ -44,7 +44,7 @@ class PartitionChecks:
         return self.evaluate_scan(scan)
 
     def evaluate_scan(self, scan: RowScan) -> tuple[Rows, list[CheckResult]]:
-        """Return the same of rows that have been scanned already."""
+        """Evaluate a scan that is complete, like `scan_rows`."""
         counted, table = scan.rows(), scan.table
         if table.is_partitioned:
             assert self.scope is not UNPARTITIONED

@@ -1,4 +1,4 @@
-"""A star's jobs, hourly schedules, and the sensors of its objects and its report: what starts runs automatically.
+"""A star's hourly schedules, and the sensors of its objects and its report: what starts runs automatically.
 
 Which months are due, and what a run does, is not decided here.
 """

@@ -32,7 +32,7 @@ SEASONS = (60, 62, 80, 96, 120, 126, 118, 115, 128, 121, 90, 58)
 class ScxLogOptions:
     """What to generate.
 
-    The same options give the same bytes with any machine and any version of NumPy: every block of a fixed number of rows
+    The same options give the same bytes on any machine and any version of NumPy: every block of a fixed number of rows
     has a PCG64 of its own, seeded from [seed, month, …], of which only the raw words are used. Compressed objects also
     depend on the version of the compressor.
     """
