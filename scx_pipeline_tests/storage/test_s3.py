@@ -127,7 +127,7 @@ def test_a_store_whose_etags_change_with_every_listing_is_refused_with_one_line(
         bucket.read_heads(bucket.list_objects("logs/"), 2)
     assert str(caught.value) == (
         f"cannot read s3://{BUCKET}/logs/a.json: every listing shows a different ETag for it, so changes to it"
-        " cannot be noticed: use a store whose ETags are stable, or a copy"
+        " cannot be noticed: use a store whose ETags are stable, or copy the objects to one"
     )
 
 
