@@ -69,21 +69,6 @@ def create_client(service: str, kind: type[PipelineError], region: str | None = 
         ) from None
 
 
-def configured_region(kind: type[PipelineError]) -> str | None:
-    """Return the region that AWS's settings name, without a request. Raises `kind` if the settings are invalid."""
-    from botocore.exceptions import BotoCoreError
-
-    try:
-        region = environment_region()
-        if region is None:
-            settings = create_session()
-            settings.get_scoped_config()  # fails if the profile does not exist, even if the region is set
-            region = settings.get_config_variable("region")
-    except BotoCoreError as error:
-        raise kind(f"AWS's settings cannot be read: {error}") from None
-    return region
-
-
 def environment_region() -> str | None:
     """Return AWS_REGION, which botocore ignores, unlike AWS's other clients: it reads only AWS_DEFAULT_REGION."""
     return os.environ.get("AWS_REGION") or None

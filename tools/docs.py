@@ -35,16 +35,6 @@ OTHERS = {
     "AWS_PROFILE, AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, …": "AWS's own settings; without keys, the role of the machine is used",
     "PGSSLMODE, PGSSLROOTCERT": "settings of libpq: verify-full and the certificate of the authority, for Dagster's database and a PostgreSQL warehouse",
 }
-OF_THE_INSTANCE = {
-    "DAGSTER_POSTGRES_HOST": "where Dagster's own database is, such as db.example.com",
-    "DAGSTER_POSTGRES_PORT": "its port, such as 5432",
-    "DAGSTER_POSTGRES_USER": "its user, such as dagster",
-    "DAGSTER_POSTGRES_PASSWORD": "the user's password, from a secret store",
-    "DAGSTER_POSTGRES_DB": "its name, such as dagster",
-    "DAGSTER_LOGS_BUCKET": "the bucket for the compute logs of runs, such as scx-dagster-logs",
-    "SCX_CODE_HOST": "where UI and daemon find the code server, such as code.example.com",
-    "SCX_CODE_PORT": "its port, such as 4000",
-}
 
 
 def cli_page() -> str:

@@ -18,7 +18,6 @@ from scx_pipeline_tests.support.load_env import CONCATENATED, FACTS, PREFIX, STA
 MONTHS = tuple(MonthRange(Month(2021, 1), Month(2021, 3)))
 CONCATENATED_NAME = CONCATENATED.removeprefix(PREFIX)
 EVENT_TIMES = ("05 10:00:00", "05T19:00:00+09:00", "01 00:00:00", "28 23:59:59.999999", "17 08:30:00Z")
-LATE = datetime(1, 1, 1, 23, 30)
 NAMES = ("Seoul", "", "a\nb, c", 'say "hi"', "서울 ☂", "z\r\ny", " x ")
 PROFILES = ("city", "Forestry", "forestry", "ürban", "")
 # The flaws that a row may have: the faulty column and its value.

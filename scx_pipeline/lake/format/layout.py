@@ -82,11 +82,11 @@ def select_for_unload(schema: str, table: Table, scope: MonthRange | None, folde
         else quote(column.name)
         for column in folders
     ]
-    condition = scope_condition(table, scope)
+    condition = partition_condition(table, scope)
     return f"SELECT {', '.join([listed, *values])} FROM {qualified(schema, table)} WHERE {condition}"
 
 
-def scope_condition(table: Table, scope: MonthRange | None) -> str:
+def partition_condition(table: Table, scope: MonthRange | None) -> str:
     """Return the SQL condition on a table's rows to write: of a table partitioned by month, those of the scope."""
     return in_month_range(table.event_time_column, scope) if scope and table.is_partitioned else "TRUE"
 

@@ -16,7 +16,7 @@ from scx_pipeline.lake.format.layout import (
     lake_schema,
     month_of_key,
     partition_columns,
-    scope_condition,
+    partition_condition,
     select_for_unload,
 )
 from scx_pipeline.lake.format.manifest import DataFile
@@ -101,7 +101,7 @@ def _check_month_columns(engine: QuerySession, schema: str, table: Table, scope:
         if table.column(column.name).type in INTEGER_TYPES:
             own = quote(column.name)
             differs = f"({own} IS NULL OR {own} <> {event_time_part(table, column)})"
-        relation = f"{qualified(schema, table)} WHERE {scope_condition(table, scope)} AND {differs}"
+        relation = f"{qualified(schema, table)} WHERE {partition_condition(table, scope)} AND {differs}"
         [(count,)] = engine.rows(f"SELECT COUNT(*) FROM {relation}")
         if count:
             raise LakeError(
@@ -114,7 +114,7 @@ def _count_rows(
     engine: QuerySession, schema: str, table: Table, scope: MonthRange | None
 ) -> dict[Month | None, int]:
     """Count a table's rows, by month if it is partitioned."""
-    relation = f"{qualified(schema, table)} WHERE {scope_condition(table, scope)}"
+    relation = f"{qualified(schema, table)} WHERE {partition_condition(table, scope)}"
     if not table.is_partitioned:
         [(count,)] = engine.rows(f"SELECT COUNT(*) FROM {relation}")
         return {None: int(count)}

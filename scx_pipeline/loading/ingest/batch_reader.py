@@ -21,6 +21,7 @@ from scx_pipeline.parsing.json.json_document_parser import JsonDocumentParser
 from scx_pipeline.parsing.json.json_lines_parser import JsonLinesParser
 from scx_pipeline.parsing.parquet.parquet_parser import ParquetParser
 from scx_pipeline.parsing.parser import Parser
+from scx_pipeline.parsing.row_markers import belongs_to, rejected_marker
 from scx_pipeline.planning.selection import SelectedObject
 from scx_pipeline.warehouse.duckdb.key_bitmap import is_key_unique
 from scx_pipeline.warehouse.sql_text import quote, scope_condition
@@ -152,9 +153,9 @@ class BatchReader:
         time = quote(self.table.event_time_column) if not self.table.is_unpartitioned else "NULL::TIMESTAMP"
         found = self.con.execute(
             f"SELECT _object, count(*), count(*) FILTER ({self.in_scope}), min({time}), max({time}) FROM {self.staging_buffer.rows}"
-            f" WHERE _object BETWEEN {first} AND {last} OR _object BETWEEN {-1 - last} AND {-1 - first} GROUP BY 1"
+            f" WHERE {belongs_to(first, last)} GROUP BY 1"
         ).fetchall()
-        bad = {-1 - mark: rows for mark, rows, *_ in found if mark < 0}
+        bad = {rejected_marker(mark): rows for mark, rows, *_ in found if mark < 0}
         good = {mark: facts for mark, *facts in found if mark >= 0}
         return {number: StagedRows(bad.get(number, 0), *good.get(number, ())) for number in {*bad, *good}}
 

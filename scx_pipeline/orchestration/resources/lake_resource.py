@@ -26,12 +26,7 @@ from scx_pipeline.warehouse.capabilities import Limits
 if TYPE_CHECKING:
     from scx_pipeline.orchestration.spark.emr_serverless import EMRServerless
 
-# The settings that EMR Serverless needs, with an example of each.
-_EXAMPLES = {
-    "spark_application": "00f1abcdefghijkl (scx cloud create emr-serverless prints it)",
-    "spark_role": "arn:aws:iam::123456789012:role/scx-spark-eu-west-1",
-    "spark_code": "s3://scx-logs/_scx_pipeline/code",
-}
+_NEEDED_BY_EMR_SERVERLESS = ("spark_application", "spark_role", "spark_code")
 
 
 class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -87,9 +82,11 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Raise SettingsError if a setting is missing or contradicts another one. No request is sent."""
         if self.spark != "emr-serverless":
             return
-        for name, example in _EXAMPLES.items():
+        for name in _NEEDED_BY_EMR_SERVERLESS:
             if not getattr(self, name):
-                raise SettingsError(f"SCX_SPARK=emr-serverless needs SCX_{name.upper()}, such as {example}")
+                raise SettingsError(
+                    f"SCX_SPARK=emr-serverless needs SCX_{name.upper()}, such as {example_of(name)}"
+                )
         for setting, url in (
             ("SCX_BUCKET_URL", bucket),
             ("SCX_LAKE_URL (or --lake)", self.url),
