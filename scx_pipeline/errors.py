@@ -62,7 +62,7 @@ class LakeError(PipelineError):
 class CheckFailedError(PipelineError):
     """A blocking check failed, so nothing was published; `report` contains the result of every check."""
 
-    kind: ClassVar[str] = "gate"  # webhook payloads contain it: codespell:ignore
+    kind: ClassVar[str] = "blocking_check"
 
     def __init__(self, message: str, report: object) -> None:
         super().__init__(message)

@@ -136,7 +136,7 @@ class AlertSettings(_SettingGroup):
     alert_webhook_token: Annotated[SecretStr, _check_secret(check_token)] = Field(
         SecretStr(""), description="sent to the webhook as Authorization: Bearer, such as 3f9c…"
     )
-    alert_stale_hours: float = Field(
+    alert_overdue_hours: float = Field(
         6,
         gt=0,
         le=8760,

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ def violations(package: Path) -> Iterator[str]:
     trees = {path: ast.parse(text) for path, text in modules.items()}
     yield from _duplicate_classes(trees)
     for path, tree in trees.items():
+        yield from _pointers(path, tree)
         if not path.as_posix().endswith(PRIVATE_DAGSTER):
             yield from _private_imports(path, tree)
 
@@ -63,6 +65,13 @@ def _duplicate_classes(trees: dict[Path, ast.Module]) -> Iterator[str]:
     for name, found in places.items():
         if len(found) > 1:
             yield f"class {name} is defined {len(found)} times: {', '.join(found)}"
+
+
+def _pointers(path: Path, tree: ast.Module) -> Iterator[str]:
+    """Yield module docstrings that say where something else is: such sentences become wrong when it moves."""
+    found = re.search(r"\b(?:is|are) in `[^`]*`", ast.get_docstring(tree) or "")
+    if found:
+        yield f"{path}: the docstring points to another module: {found[0]}"
 
 
 def _private_imports(path: Path, tree: ast.Module) -> Iterator[str]:

@@ -69,7 +69,7 @@ def webhook_json(message: Message) -> dict[str, Any]:
         "what": problem.work or None,
         "lake": problem.lake,
         "months": sorted(map(str, problem.months)),
-        "spans": format_months(problem.months).split(", ") if problem.months else [],  # codespell:ignore
+        "month_ranges": format_months(problem.months).split(", ") if problem.months else [],
         "without_months": problem.unpartitioned,
         "tables": problem.tables,
         "checks": [{"table": check.table, "check": check.name} for check in problem.checks],

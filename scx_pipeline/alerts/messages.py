@@ -77,14 +77,14 @@ def _check(problem: Problem, thresholds: AlertThresholds) -> tuple[str, list[str
     return title, lines, guide_link("a-check-warned")
 
 
-def _stale(problem: Problem, thresholds: AlertThresholds) -> tuple[str, list[str], str]:
+def _overdue(problem: Problem, thresholds: AlertThresholds) -> tuple[str, list[str], str]:
     count = len(problem.months)
     subject = f"{count} month{'s are' if count > 1 else ' is'}" if count else f"{_UNPARTITIONED} are"
     lines = [
-        f"New or changed more than {thresholds.stale_hours:g} hours ago, and not loaded since: {_scope(problem)}.",
+        f"New or changed more than {thresholds.overdue_hours:g} hours ago, and not loaded since: {_scope(problem)}.",
         f"scx plan {problem.star} shows the reasons; scx load {problem.star} loads the changes.",
     ]
-    return f"{problem.star}: {subject} stale", lines, guide_link("months-are-stale")
+    return f"{problem.star}: {subject} overdue", lines, guide_link("months-are-overdue")
 
 
 def _rejected(problem: Problem, thresholds: AlertThresholds) -> tuple[str, list[str], str]:
@@ -112,7 +112,7 @@ def _trial(problem: Problem, thresholds: AlertThresholds) -> tuple[str, list[str
 _COMPOSERS = {
     "run": _run,
     "check": _check,
-    "stale": _stale,
+    "overdue": _overdue,
     "rejected": _rejected,
     "unreachable": _unreachable,
     "trial": _trial,
@@ -139,7 +139,7 @@ def _links(problem: Problem, ui: str) -> Iterator[tuple[str, str]]:
         for check in problem.checks[:MAX_CHECKS]:
             path = "/".join((problem.star, *(["lake"] if problem.lake else []), check.table))
             yield check.name, f"{ui}/assets/{path}?view=checks&checkDetail={check.name}"
-    elif problem.kind in ("stale", "rejected"):
+    elif problem.kind in ("overdue", "rejected"):
         yield problem.star, f"{ui}/assets/{problem.star}"
     if problem.kind == "unreachable":
         yield "Ticks of the sensor", f"{ui}/locations/scx_pipeline/sensors/{SENSOR}"

@@ -13,7 +13,7 @@ from typing import Literal
 
 from scx_pipeline.model.calendar import Month
 
-ProblemKind = Literal["run", "check", "stale", "rejected", "unreachable", "trial"]
+ProblemKind = Literal["run", "check", "overdue", "rejected", "unreachable", "trial"]
 _NAME = re.compile(r"\w{1,128}")
 _RUN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -28,7 +28,7 @@ class CheckReference:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that is wrong, as units such as a stale month or a check.
+    """Something that is wrong, as units such as an overdue month or a check.
 
     Each unit is sent once for as long as it is open. Units of one group that are new at the same time share one message.
     """

@@ -30,7 +30,7 @@ Due = Mapping[str, tuple[str, float]]
 class AlertThresholds:
     """From when on it is a problem: hours that a month is due, and the share of a load's rows that are rejected."""
 
-    stale_hours: float = 6
+    overdue_hours: float = 6
     rejected: float = 0.01
 
 
@@ -79,7 +79,7 @@ def find_problems(
     resolved |= {item.unit for item in state.failures if item not in recent} | _warned_after_pass(runs)
     due = {star.star: _update_due(state.due.get(star.star, {}), star, now) for star in observations.stars}
     unreachable = [star.star for star in observations.stars if star.failure]
-    unknown = {f"{kind}:{star}" for star in unreachable for kind in ("stale", "rejected", "unreachable")}
+    unknown = {f"{kind}:{star}" for star in unreachable for kind in ("overdue", "rejected", "unreachable")}
     unknown |= {check.unit for check in _unknown_checks(observations.checks)}
     problems = [
         *_unreachable(observations),
@@ -89,10 +89,10 @@ def find_problems(
     for star in observations.stars:
         if star.failure:
             continue
-        stale = _stale(star.star, due[star.star], now - thresholds.stale_hours * 3600)
+        overdue = _overdue(star.star, due[star.star], now - thresholds.overdue_hours * 3600)
         failed = _failed_units(failures, star.star)
-        problems += [item for item in stale if item.units[0] not in failed]
-        unknown |= failed  # reported as failed runs, so they are not sent as stale months too
+        problems += [item for item in overdue if item.units[0] not in failed]
+        unknown |= failed  # reported as failed runs, so they are not sent as overdue months too
         problems += _rejecting(star, thresholds.rejected)
     new_state = replace(state, failures=tuple(failures), due=due, watermark=observations.next_watermark)
     return ProblemReport(tuple(problems), frozenset(unknown), resolved), new_state
@@ -173,19 +173,19 @@ def _blocked_runs(states: Iterable[CheckState]) -> set[str]:
 
 
 def _failed_units(failures: Iterable[OpenFailure], star: str) -> set[str]:
-    """Return the units of stale months that failed runs of a star were requested to load."""
+    """Return the units of overdue months that failed runs of a star were requested to load."""
     return {
-        f"stale:{star}:{part}"
+        f"overdue:{star}:{part}"
         for item in failures
         if item.target.star == star and item.target.work in (LOAD, REFRESH)
         for part in (map(str, item.remaining) if item.target.work == LOAD else [UNPARTITIONED.value])
     }
 
 
-def _stale(star: str, due: Due, before: float) -> Iterator[Problem]:
+def _overdue(star: str, due: Due, before: float) -> Iterator[Problem]:
     for part, (_, since) in sorted(due.items()):
         if since <= before:
-            problem = Problem("stale", (f"stale:{star}:{part}",), f"stale:{star}", since, (star,))
+            problem = Problem("overdue", (f"overdue:{star}:{part}",), f"overdue:{star}", since, (star,))
             yield _with_scope(problem, part)
 
 

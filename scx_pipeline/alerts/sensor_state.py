@@ -38,7 +38,7 @@ def write_cursor(state: SensorState) -> str:
         "seen": dict(state.seen),
         "failures": [_failure_json(item) for item in state.failures],
         "due": {star: {part: list(item) for part, item in due.items()} for star, due in state.due.items()},
-        "told": {channel: sorted(units) for channel, units in state.sent.items()},  # codespell:ignore
+        "sent": {channel: sorted(units) for channel, units in state.sent.items()},
     }
     return json.dumps(stored, separators=(",", ":"), sort_keys=True)
 
@@ -64,7 +64,7 @@ def _parse_state(stored: Mapping[str, Any]) -> SensorState:
         {str(run): float(ended) for run, ended in stored["seen"].items()},
         tuple(_parse_failure(item) for item in stored["failures"]),
         {str(star): _parse_due(due) for star, due in stored["due"].items()},
-        {str(name): frozenset(map(str, units)) for name, units in stored["told"].items()},  # codespell:ignore
+        {str(name): frozenset(map(str, units)) for name, units in stored["sent"].items()},
     )
 
 

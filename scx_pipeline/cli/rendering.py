@@ -171,7 +171,7 @@ def _show_published(compiled: CompiledStar, outcome: RunOutcome) -> None:
         out.print(
             f"{numbers['objects_read']:,} objects ({format_bytes(numbers['bytes_read'])}), {numbers['rows_read']:,} rows read: "
             f"{numbers['rows_rejected']:,} rejected, {numbers['rows_deduplicated']:,} deduplicated, "
-            f"{numbers['rows_of_other_months']:,} of other months"
+            f"{numbers['rows_filtered']:,} filtered"
         )
     if "rows_from" in numbers:
         print_line(f"loaded from {numbers['rows_from']}, which was built from these objects", "dim")

@@ -104,7 +104,7 @@ def _replace_extract(node: exp.Extract, engine: Capabilities) -> None:
 
     name = node.name.lower()
     part = exp.cast(exp.func("DATE_PART", exp.Literal.string(name), node.expression.copy()), "int")
-    node.replace(exp.paren(part - engine.sunday) if name == "dow" and engine.sunday else part)
+    node.replace(exp.paren(part - engine.dow_of_sunday) if name == "dow" and engine.dow_of_sunday else part)
 
 
 def _compare_by_bytes(tree: exp.Query, collation: str) -> None:

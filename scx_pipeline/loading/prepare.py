@@ -77,7 +77,7 @@ def _start_rebuild(session: Session, inspection: Inspection, tables: Sequence[Ta
                 f"{schema}.{name} must be rebuilt, but views select from it ({', '.join(dependents)}): drop them, and recreate them after "
                 "the load; nothing was changed"
             )
-    if session.capabilities.readers_wait and existing:
+    if session.capabilities.drop_blocks_readers and existing:
         return {table.name: f"{table.name[:24]}__{uuid.uuid4().hex[:6]}" for table in tables}
     for schema, name in existing:
         session.tables.drop_table(schema, name)

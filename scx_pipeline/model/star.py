@@ -33,10 +33,10 @@ class Star(Declaration):
     queries: tuple[Query, ...] = ()
 
     def table(self, name: str) -> Table:
-        return next(table for table in self.tables if table.name == name)
+        return {table.name: table for table in self.tables}[name]
 
     def source(self, name: str) -> Source:
-        return next(source for source in self.sources if source.name == name)
+        return {source.name: source for source in self.sources}[name]
 
     @property
     def staging_tables(self) -> tuple[Table, ...]:

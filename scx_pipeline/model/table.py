@@ -75,7 +75,7 @@ class Table(Declaration):
         return self.event_time
 
     def column(self, name: str) -> Column:
-        return next(column for column in self.columns if column.name == name)
+        return {column.name: column for column in self.columns}[name]
 
     @model_validator(mode="after")
     def _check(self) -> Table:

@@ -23,15 +23,13 @@ from scx_pipeline.orchestration.resources.lake_resource import lake_resource
 from scx_pipeline.orchestration.resources.warehouse_resources import resources
 from scx_pipeline.orchestration.runs.lost_runs import locking_executor
 from scx_pipeline.settings import Settings, read_settings
-
-_KINDS = {"postgres": "postgresql"}
+from scx_pipeline.warehouse.open_warehouse import engine_of
 
 
 def build_star(compiled: CompiledStar) -> dg.Definitions:
     """Build a star's definitions, without resources."""
     settings = read_settings()
-    scheme = settings.warehouse.partition(":")[0]
-    tables = table_assets(compiled, _KINDS.get(scheme, scheme))
+    tables = table_assets(compiled, engine_of(settings.warehouse))
     jobs, report = warehouse_jobs(compiled), report_asset(compiled)
     sensor_config = SensorConfig(settings.sensor_seconds, dg.DefaultSensorStatus(settings.sensors.upper()))
     return dg.Definitions(

@@ -37,7 +37,7 @@ class StarStatus:
     checks: list[tuple[str, str, bool, str]]  # table, check, passed, message
     stale: dict[str, str] = field(default_factory=dict)  # reasons by month
 
-    def month_rows(self) -> list[tuple[object, ...]]:
+    def rows_by_month(self) -> list[tuple[object, ...]]:
         """Return a line per month: the month, rows per table, load time, and why it is stale."""
         return [
             (

@@ -38,7 +38,7 @@ def check_required_settings(context: CheckContext) -> None:
 def check_passwords(context: CheckContext) -> None:
     """Check that passwords from the example file are used only on this machine. Raises SettingsError."""
     environment = context.environment
-    _, warehouse = connection_info(context.settings.warehouse)
+    warehouse = connection_info(context.settings.warehouse)
     endpoint = environment.get("AWS_ENDPOINT_URL") or "https://amazonaws.com"
     hosts = {
         "SCX_WAREHOUSE_URL": str(warehouse.get("host") or ""),

@@ -7,6 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Engine(StrEnum):
+    """The engines of a warehouse, by the scheme of their URLs."""
+
+    POSTGRESQL = "postgresql"
+    REDSHIFT = "redshift"
+    DUCKDB = "duckdb"
 
 
 @dataclass(frozen=True)
@@ -20,13 +29,13 @@ class Capabilities:
     placeholder: str  # of a parameter in a statement
     # Compares texts by their bytes, as the other engines do; empty where that is the engine's default.
     collation: str
-    max_text: str  # the type of varchar(max)
-    sunday: int = 0  # its number in EXTRACT(DOW …); Redshift's is 0
+    unlimited_text_type: str  # the type of varchar(max)
+    dow_of_sunday: int = 0  # as EXTRACT(DOW …) numbers it; Redshift's is 0
     # Whether an unload writes all month folders of a table at once; otherwise it writes one month at a time.
-    folders_at_once: bool = False
+    unloads_all_months_at_once: bool = False
     # Whether readers of a dropped table wait for the commit, so that a rebuilt table must be swapped in last.
-    readers_wait: bool = False
-    writes_to: str = ""  # the required start of a lake's URL; empty: folders and buckets alike
+    drop_blocks_readers: bool = False
+    lake_url_prefix: str = ""  # the required start of a lake's URL; empty: folders and buckets alike
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.errors import WarehouseError
-from scx_pipeline.warehouse.capabilities import Limits
+from scx_pipeline.warehouse.capabilities import Engine, Limits
 from scx_pipeline.warehouse.warehouse import Notify, Warehouse
 
 if TYPE_CHECKING:
     from scx_pipeline.warehouse.roles import Roles
 
-_ENGINES = {"duckdb": "duckdb", "postgresql": "postgres", "postgres": "postgres", "redshift": "redshift"}
+_ENGINES = {engine.value: engine for engine in Engine} | {"postgres": Engine.POSTGRESQL}  # as libpq has it
+_MODULES = {
+    Engine.DUCKDB: "scx_pipeline.warehouse.duckdb.duckdb_warehouse",
+    Engine.POSTGRESQL: "scx_pipeline.warehouse.postgres.postgres_warehouse",
+    Engine.REDSHIFT: "scx_pipeline.warehouse.redshift.redshift_warehouse",
+}
 
 
 def open_warehouse(url: str, limits: Limits, notify: Notify = lambda message: None) -> Warehouse:
@@ -29,28 +34,32 @@ def open_warehouse(url: str, limits: Limits, notify: Notify = lambda message: No
     Raises:
         WarehouseError: The URL is malformed or names no known engine.
     """
-    warehouse = _import_engine(url).open_url(url, limits, notify)
+    warehouse = _import_engine(engine_of(url)).open_url(url, limits, notify)
     assert isinstance(warehouse, Warehouse)
     return warehouse
 
 
-def connection_info(url: str) -> tuple[str, dict[str, str | int | None]]:
-    """Return the engine's name, and the parts of the URL that are not secret, by name."""
-    engine = _import_engine(url)
-    return engine.CAPABILITIES.name, engine.connection_info(url)
+def connection_info(url: str) -> dict[str, str | int | None]:
+    """Return the parts of the URL that are not secret, by name."""
+    info: dict[str, str | int | None] = _import_engine(engine_of(url)).connection_info(url)
+    return info
 
 
-def roles_sql(url: str, roles: Roles) -> str:
+def roles_sql(engine: Engine, roles: Roles) -> str:
     """Return the statements by which an administrator creates one role that loads and one that only reads."""
-    return str(_import_engine(url).roles_sql(roles))
+    return str(_import_engine(engine).roles_sql(roles))
 
 
-def _import_engine(url: str) -> Any:
+def engine_of(url: str) -> Engine:
+    """Return the engine that the scheme of a URL names. Raises WarehouseError if it names none."""
     scheme = url.partition("://")[0] if "://" in url else ""
     if scheme not in _ENGINES:
         raise WarehouseError(
             f"SCX_WAREHOUSE_URL {f'starts with {scheme}://' if scheme else 'has no scheme'}: use duckdb:///…/dev.duckdb, "
             "postgresql://user:password@host:5432/dev or redshift://user:password@host:5439/dev?staging=s3://bucket/prefix"
         )
-    engine = _ENGINES[scheme]
-    return import_module(f"scx_pipeline.warehouse.{engine}.{engine}_warehouse")
+    return _ENGINES[scheme]
+
+
+def _import_engine(engine: Engine) -> Any:
+    return import_module(_MODULES[engine])

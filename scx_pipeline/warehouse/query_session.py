@@ -64,7 +64,7 @@ class QuerySession(ABC):
     def engine_type(self, column: Column) -> str:
         """Return the engine's type of a column."""
         if column.type == "varchar(max)":
-            return self.capabilities.max_text
+            return self.capabilities.unlimited_text_type
         return self.capabilities.types.get(column.type, column.type)
 
     def ordering(self, table: Table, types: Mapping[str, str]) -> list[str]:

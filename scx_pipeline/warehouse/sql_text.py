@@ -47,16 +47,17 @@ def timestamp_literal(value: datetime) -> str:
     return f"TIMESTAMP '{value:%Y-%m-%d %H:%M:%S}'"
 
 
-def in_month_range(column: str, scope: MonthRange) -> str:
-    """Return the condition that an event time lies in the month range."""
-    return f"({quote(column)} >= {timestamp_literal(scope.start)} AND {quote(column)} < {timestamp_literal(scope.end)})"
+def in_month_range(column: str, scope: MonthRange, alias: str = "") -> str:
+    """Return the condition that an event time, of a table's alias if one is given, lies in the month range."""
+    time = f"{alias}.{quote(column)}" if alias else quote(column)
+    return f"({time} >= {timestamp_literal(scope.start)} AND {time} < {timestamp_literal(scope.end)})"
 
 
-def scope_condition(table: Table, scope: LoadScope) -> str:
-    """Return the condition that a row is in the scope of a load; TRUE for an unpartitioned table."""
+def scope_condition(table: Table, scope: LoadScope, alias: str = "") -> str:
+    """Return the condition that a row of the table, or of its alias, is in the scope of a load; TRUE for an unpartitioned table."""
     if scope is UNPARTITIONED or table.is_unpartitioned:
         return "TRUE"
-    return in_month_range(table.event_time_column, scope)
+    return in_month_range(table.event_time_column, scope, alias)
 
 
 def month_of(column: str) -> str:

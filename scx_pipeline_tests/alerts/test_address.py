@@ -23,7 +23,7 @@ GOOD = {
     "SCX_ALERT_WEBHOOK_TOKEN": ["a.b-c_d~e+f/g=="],
     "SCX_ALERT_SMTP_URL": [f"smtp://mail.example.com?{TO}", f"smtps://u:p%40w@mail.example.com:465?{TO},b@c.example"],
     "SCX_UI_URL": ["https://dagster.example.com", "http://10.0.0.1:3000/dagster/"],
-    "SCX_ALERT_STALE_HOURS": ["0.5", "48"],
+    "SCX_ALERT_OVERDUE_HOURS": ["0.5", "48"],
     "SCX_ALERT_REJECTED": ["0", "1"],
 }  # fmt: skip
 BAD = {
@@ -53,7 +53,7 @@ BAD = {
         f"smtp://user:pl4nted@mail.example.com?{TO}%0ABcc:%20x@y.example",
     ],
     "SCX_UI_URL": ["dagster", "https://user:pl4nted@dagster.example.com", "https://dagster.example.com?token=pl4nted"],
-    "SCX_ALERT_STALE_HOURS": ["0", "-1", "soon"],
+    "SCX_ALERT_OVERDUE_HOURS": ["0", "-1", "soon"],
     "SCX_ALERT_REJECTED": ["-0.1", "1.5", "1%"],
 }  # fmt: skip
 

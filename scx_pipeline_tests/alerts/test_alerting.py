@@ -125,13 +125,13 @@ def test_a_run_that_a_missing_bucket_failed_is_sent_once_the_bucket_is_back(aler
 
 
 def test_a_freshness_check_that_warned_is_sent_once_until_it_passes(alert_env: AlertEnv) -> None:
-    stale, old = f"scx: freshness on {FACTS} warned", NOW.shift(-5)
+    overdue, old = f"scx: freshness on {FACTS} warned", NOW.shift(-5)
     assert alert_env.tick() == []
     alert_env.load_env.put(f"{old.year}/{old.month:02d}/jobs.csv", [person(1, f"{old}-02")])
     alert_env.run(str(old))
     new = alert_env.put(person(2))
     alert_env.run_now()
-    assert alert_env.tick(2) == [stale], (
+    assert alert_env.tick(2) == [overdue], (
         "a warning is sent although the next load has already passed the check"
     )
     sent = alert_env.last
@@ -140,26 +140,26 @@ def test_a_freshness_check_that_warned_is_sent_once_until_it_passes(alert_env: A
     assert page in [item["url"] for item in sent["links"]]
     new.unlink()
     alert_env.run_now()
-    assert alert_env.tick(2) == [stale]
+    assert alert_env.tick(2) == [overdue]
     alert_env.run(str(old))
     assert alert_env.tick() == [], "a repeated warning is not sent again"
 
 
-def test_a_stale_month_is_sent_once_until_it_is_loaded(alert_env_of: AlertEnvFactory) -> None:
-    alert_env = alert_env_of(alert_stale_hours=IMMEDIATELY)
+def test_an_overdue_month_is_sent_once_until_it_is_loaded(alert_env_of: AlertEnvFactory) -> None:
+    alert_env = alert_env_of(alert_overdue_hours=IMMEDIATELY)
     alert_env.put(person(1))
-    assert alert_env.tick(3) == ["scx: 2 months are stale"]
-    assert (alert_env.last["kind"], alert_env.last["spans"]) == ("stale", [str(MONTHS)])  # codespell:ignore
+    assert alert_env.tick(3) == ["scx: 2 months are overdue"]
+    assert (alert_env.last["kind"], alert_env.last["month_ranges"]) == ("overdue", [str(MONTHS)])
     assert alert_env.run_now().success
     assert alert_env.tick(2) == []
     alert_env.put(person(1), person(2))
-    assert alert_env.tick(3) == ["scx: 2 months are stale"]
+    assert alert_env.tick(3) == ["scx: 2 months are overdue"]
 
 
-def test_a_month_whose_load_failed_is_sent_as_a_failed_run_and_not_as_stale(
+def test_a_month_whose_load_failed_is_sent_as_a_failed_run_and_not_as_overdue(
     alert_env_of: AlertEnvFactory,
 ) -> None:
-    alert_env = alert_env_of(alert_stale_hours=IMMEDIATELY)
+    alert_env = alert_env_of(alert_overdue_hours=IMMEDIATELY)
     alert_env.put(person(1))
     add_lost_run(alert_env)
     assert alert_env.tick(3) == [FAILED]
@@ -202,11 +202,11 @@ def test_a_locked_warehouse_is_no_problem_and_keeps_the_state(
     alert_env_of: AlertEnvFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(alerting, "TICK_LOCK_TIMEOUT", 0.1)
-    alert_env = alert_env_of(alert_stale_hours=IMMEDIATELY)
+    alert_env = alert_env_of(alert_overdue_hours=IMMEDIATELY)
     alert_env.put(person(1))
     assert alert_env.run_now().success
     alert_env.put(person(2))
-    assert alert_env.tick(2) == ["scx: 2 months are stale"]
+    assert alert_env.tick(2) == ["scx: 2 months are overdue"]
     argv = [sys.executable, "-c", LOCK_THE_FILE, str(alert_env.settings.home / "dev.duckdb")]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdin is not None
@@ -305,11 +305,11 @@ def test_problems_above_the_maximum_of_a_tick_are_sent_by_the_next_ones(
     alert_env_of: AlertEnvFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(alerting, "MAX_MESSAGES_PER_TICK", 1)
-    alert_env = alert_env_of(alert_stale_hours=IMMEDIATELY)
+    alert_env = alert_env_of(alert_overdue_hours=IMMEDIATELY)
     alert_env.load_env.put("2021/03/jobs.csv", [person(1, "2021-03-05")])
     add_lost_run(alert_env)
     assert len(alert_env.tick()) == 1
-    assert alert_env.tick() == ["scx: 2 months are stale"]
+    assert alert_env.tick() == ["scx: 2 months are overdue"]
     assert alert_env.tick(2) == []
 
 
@@ -329,7 +329,7 @@ def test_with_a_channel_the_sensor_is_running_and_its_definition_has_no_secret(a
 
 
 def test_the_sensor_state_contains_no_secret_and_no_person(alert_env_of: AlertEnvFactory) -> None:
-    alert_env = alert_env_of(alert_stale_hours=IMMEDIATELY)
+    alert_env = alert_env_of(alert_overdue_hours=IMMEDIATELY)
     alert_env.load_env.put("2021/03/jobs.csv", [person(1, "2021-03-05")])
     alert_env.put(person(1))
     add_lost_run(alert_env)

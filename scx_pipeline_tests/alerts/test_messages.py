@@ -41,9 +41,9 @@ PROBLEMS = {
     "nightly failed": problem_of("run", stars=(), work="nightly", failure="ZeroDivisionError"),
     "scx: unique_user_id on users warned": problem_of("check", checks=CHECKS[:1]),
     "scx lake: 2 checks warned": problem_of("check", checks=CHECKS, lake=True, run_id=RUN),
-    "scx: 3 months are stale": problem_of("stale", months=MONTHS | {MAY}),
-    "scx: 1 month is stale": problem_of("stale", months=frozenset({MAY}), unpartitioned=True),
-    "scx: unpartitioned tables are stale": problem_of("stale", unpartitioned=True),
+    "scx: 3 months are overdue": problem_of("overdue", months=MONTHS | {MAY}),
+    "scx: 1 month is overdue": problem_of("overdue", months=frozenset({MAY}), unpartitioned=True),
+    "scx: unpartitioned tables are overdue": problem_of("overdue", unpartitioned=True),
     "scx 2021-02…2021-03: rows were rejected": problem_of("rejected", months=MONTHS, counts={"rows_read": 5000, "rows_rejected": 124}),
     "scx, songplays cannot be checked": problem_of("unreachable", stars=("scx", "songplays"), failure="warehouse"),
     "test alert": problem_of("trial", stars=()),
@@ -69,8 +69,8 @@ def test_a_failed_run_names_its_checks_and_links_to_its_page() -> None:
     assert message.links == (("Run", f"{UI}/runs/{RUN}"),)
 
 
-def test_stale_months_are_formatted_as_ranges_and_rejected_rows_as_counts() -> None:
-    assert "loaded since: 2021-02…2021-03, 2021-05." in composed("scx: 3 months are stale").lines[0]
+def test_overdue_months_are_formatted_as_ranges_and_rejected_rows_as_counts() -> None:
+    assert "loaded since: 2021-02…2021-03, 2021-05." in composed("scx: 3 months are overdue").lines[0]
     message = composed("scx 2021-02…2021-03: rows were rejected").lines[0]
     assert message.startswith("The load rejected 124 of 5,000 rows (2.48%)")
 
@@ -165,10 +165,10 @@ def test_a_public_kind_is_a_known_kind_or_a_class(text: str, kind: str) -> None:
 
 def test_problems_of_a_group_are_merged_in_the_order_of_their_first_members() -> None:
     first, other = (
-        problem_of("stale", months=frozenset({FEB}), units=("a",)),
-        problem_of("stale", group="other", units=("b",)),
+        problem_of("overdue", months=frozenset({FEB}), units=("a",)),
+        problem_of("overdue", group="other", units=("b",)),
     )
-    second = problem_of("stale", months=frozenset({MAY}), units=("c",), at=1.0)
+    second = problem_of("overdue", months=frozenset({MAY}), units=("c",), at=1.0)
     merged = merge_groups([first, other, second])
     assert [problem.units for problem in merged] == [("a", "c"), ("b",)]
     assert (merged[0].months, merged[0].at) == ({FEB, MAY}, 1.0)

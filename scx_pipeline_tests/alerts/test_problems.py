@@ -198,7 +198,7 @@ def test_the_state_of_a_star_is_kept_while_it_is_unreachable(channel: ChannelRec
     bad = StarObservation("scx", due={"2021-04": ""}, rejecting=(load,))
     channel.tick(stars=[bad])
     channel.now += 7 * HOUR
-    assert channel.tick(stars=[bad]) == ["stale:scx:2021-04"]
+    assert channel.tick(stars=[bad]) == ["overdue:scx:2021-04"]
     channel.tick(stars=[StarObservation("scx", "warehouse")])
     assert channel.tick(stars=[bad]) == []
 
@@ -206,21 +206,21 @@ def test_the_state_of_a_star_is_kept_while_it_is_unreachable(channel: ChannelRec
 # Months that are due
 
 
-def test_a_month_is_stale_once_it_is_due_for_longer_than_the_threshold(channel: ChannelRecorder) -> None:
+def test_a_month_is_overdue_once_it_is_due_for_longer_than_the_threshold(channel: ChannelRecorder) -> None:
     assert channel.tick(stars=[due(MARCH)]) == []
     channel.now += 5 * HOUR
     assert channel.tick(stars=[due(MARCH)]) == []
     channel.now += 2 * HOUR
-    assert channel.tick(stars=[due(MARCH)]) == ["stale:scx:2021-03"]
+    assert channel.tick(stars=[due(MARCH)]) == ["overdue:scx:2021-03"]
 
 
-def test_a_month_that_is_loaded_again_and_again_is_never_stale(channel: ChannelRecorder) -> None:
+def test_a_month_that_is_loaded_again_and_again_is_never_overdue(channel: ChannelRecorder) -> None:
     for number in range(20):
         channel.now += HOUR
         assert channel.tick(stars=[due(MARCH, load=f"load {number}")]) == []
 
 
-def test_months_that_become_stale_together_are_one_message_and_later_ones_another(
+def test_months_that_become_overdue_together_are_one_message_and_later_ones_another(
     channel: ChannelRecorder,
 ) -> None:
     channel.tick(stars=[due(FEB, APRIL, UNPARTITIONED.value)])
@@ -236,10 +236,10 @@ def test_months_that_become_stale_together_are_one_message_and_later_ones_anothe
     ]
 
 
-def test_a_month_of_a_failed_run_is_not_sent_as_stale(channel: ChannelRecorder) -> None:
+def test_a_month_of_a_failed_run_is_not_sent_as_overdue(channel: ChannelRecorder) -> None:
     channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[due(MARCH, APRIL)])
     channel.now += 7 * HOUR
-    assert channel.tick(stars=[due(MARCH, APRIL)]) == ["stale:scx:2021-04"]
+    assert channel.tick(stars=[due(MARCH, APRIL)]) == ["overdue:scx:2021-04"]
 
 
 # Rejected rows
@@ -351,7 +351,7 @@ def test_the_state_survives_the_cursor(channel: ChannelRecorder) -> None:
         "{}",
         '{"version":0}',
         '{"version":1}',
-        '{"version":1,"told":7}',  # codespell:ignore
+        '{"version":1,"sent":7}',
     ],
 )
 def test_a_corrupt_cursor_counts_as_empty(cursor: str | None) -> None:

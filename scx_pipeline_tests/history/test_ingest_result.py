@@ -98,7 +98,7 @@ def test_the_check_passes_with_the_sums_of_all_objects() -> None:
         count("b", read=3, filtered=3),
     )
     assert result.passed
-    assert result.message == "1,008 rows read: 1,000 loaded, 2 rejected, 2 deduplicated, 4 of other months"
+    assert result.message == "1,008 rows read: 1,000 loaded, 2 rejected, 2 deduplicated, 4 filtered"
 
 
 @pytest.mark.parametrize(("rejected", "severity"), [(0, "warn"), (1, "warn"), (5, "warn"), (6, "error")])

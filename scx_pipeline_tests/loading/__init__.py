@@ -1,4 +1,1 @@
-"""Tests of `scx_pipeline.loading`.
-
-Shared fixtures and servers are in `support`.
-"""
+"""Tests of `scx_pipeline.loading`."""

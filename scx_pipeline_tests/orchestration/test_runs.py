@@ -71,7 +71,7 @@ def test_a_materialization_shows_how_many_rows_were_read_loaded_and_rejected(dag
         "the next month's file may contain rows of the month"
     )
     assert (march["rows_read"], march["rows_deduplicated"], march["rows_rejected"]) == (30, 1, 1)
-    assert march["rows_of_other_months"] == 25
+    assert march["rows_filtered"] == 25
     assert 0 < march["seconds"] < 60
     assert march["load_id"]
     assert march["fingerprint"] == list_selection(scx_star().star, dagster_env.load_env.bucket).fingerprint(

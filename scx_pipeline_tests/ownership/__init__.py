@@ -1,4 +1,1 @@
-"""Tests of `scx_pipeline.ownership`.
-
-Shared fixtures and servers are in `support`.
-"""
+"""Tests of `scx_pipeline.ownership`."""

@@ -152,6 +152,6 @@ def test_a_partitioned_table_is_rebuilt_with_its_months(sensor_env: SensorEnv, t
     assert [row[1] for row in sensor_env.readings()] == ["a", "b", "c"]
     assert sensor_env.changed() == []
     assert filled(sensor_env) == built(sensor_env, tmp_path)
-    if sensor_env.warehouse.capabilities.name == "postgres":
+    if sensor_env.warehouse.capabilities.name == "postgresql":
         partitions = "SELECT inhrelid::regclass::text FROM pg_inherits ORDER BY 1"
         assert query(sensor_env, partitions) == [("dwh.data_sample_2023_01",), ("dwh.data_sample_2023_02",)]

@@ -31,6 +31,10 @@ BROKEN = {
         {"a.py": "class Outer:\n    class Part: ...\n", "b.py": "class Part: ...\n"},
         "class Part is defined 2 times",
     ),
+    "a docstring points to another module": (
+        {"a.py": '"""Loads rows.\n\nHow they are parsed is in `parsing`."""\n'},
+        "a.py: the docstring points to another module: is in `parsing`",
+    ),
     "a private module of Dagster is imported": (
         {"a.py": "def f():\n    from dagster._core.utils import x\n"},
         "a.py:2: imports dagster._core.utils",

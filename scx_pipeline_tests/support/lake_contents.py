@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import duckdb
 
 from scx_pipeline.history.state_tables import OBJECTS, REJECTED_ROWS
-from scx_pipeline.lake.format.layout import HISTORY_FOLDER, stored_tables
+from scx_pipeline.lake.format.layout import HISTORY_FOLDER, folder_tables
 from scx_pipeline.lake.format.parquet_reader import local_scan
 from scx_pipeline.model.table import Table
 from scx_pipeline.warehouse.sql_text import names
@@ -29,7 +29,7 @@ def contents(loads: LakeLoadEnv) -> Mapping[str, list[Row]]:
     compiled = loads.load_env.compiled
     found: dict[str, list[Row]] = {}
     for table in compiled.star.tables:
-        for folder, stored in stored_tables(compiled, table).items():
+        for folder, stored in folder_tables(compiled, table).items():
             found[folder] = _rows(loads, folder, stored, names(stored.column_names))
     for history_table, columns in _HISTORY_COLUMNS.items():
         folder = f"{HISTORY_FOLDER}/{history_table.name}"

@@ -1,5 +1,4 @@
-"""`make bench`: run the scenarios and print what was promised and what was measured.
-What a scenario does is in `scenarios`."""
+"""`make bench`: run the scenarios and print what was promised and what was measured."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The ways into PostgreSQL that a user would otherwise pick, each with the same files of each star.
-What they are compared with, and how a process is timed, is in `scenarios` and `measure`."""
+"""The ways into PostgreSQL that a user would otherwise pick, each with the same files of each star."""
 
 from __future__ import annotations
 

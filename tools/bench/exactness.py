@@ -1,5 +1,4 @@
-"""What exactness costs: the independent count of records, and the memory of files made to take much of it.
-How a process is measured is in `measure`."""
+"""What exactness costs: the independent count of records, and the memory of files made to take much of it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""A process of the scenario `lake`: builds whatever is due in the lake of songplays, by DuckDB or by Spark on two cores.
-What is compared is in `lakes`; the other way to build a lake, in `original_lake`."""
+"""A process of the scenario `lake`: builds whatever is due in the lake of songplays, by DuckDB or by Spark on two cores."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Timing whole processes: wall seconds and peak memory, of a command's own process and its largest child.
-Which commands are compared, and what is promised, is in `__main__` and its scenarios."""
+"""Timing whole processes: wall seconds and peak memory, of a command's own process and its largest child."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""What was measured, as a page: a section for each scenario, with the date, the versions and the command.
-What is measured, and how, is in `scenarios`, `alternatives` and `measure`."""
+"""What was measured, as a page: a section for each scenario, with the date, the versions and the command."""
 
 from __future__ import annotations
 

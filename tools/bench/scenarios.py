@@ -1,5 +1,4 @@
-"""What is measured: whole loads against DuckDB's and PostgreSQL's own readers, a month's reload, a small month.
-How a process is timed is in `measure`."""
+"""What is measured: whole loads against DuckDB's and PostgreSQL's own readers, a month's reload, a small month."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def alerts(context: typer.Context, as_json: AsJson = False) -> None:
-    """Show the open problems: failed runs, checks that warned, stale months, rejected rows. The exit code is 0.
+    """Show the open problems: failed runs, checks that warned, overdue months, rejected rows. The exit code is 0.
 
     Since when a month has been due, and which failures no later run has resolved, is read from the state of the sensor `alerts`.
     """

@@ -35,7 +35,7 @@ def status(star: StarName, as_json: AsJson = False) -> None:
         return
     columns = ["month", *(item.name for item in compiled.star.tables), "loaded (UTC)", ""]
     count = len([month for month in found.months if month != UNPARTITIONED.value])
-    rendering.print_table(f"{star}: {count} months", columns, found.month_rows())
+    rendering.print_table(f"{star}: {count} months", columns, found.rows_by_month())
     failed = [check for check in found.checks if not check[2]]
     rendering.out.print(f"last load: {len(found.checks)} checks, {len(failed)} not passed")
     for name, check, _, message in failed:

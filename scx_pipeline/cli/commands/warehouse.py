@@ -6,7 +6,7 @@ What statements are run, and what a health report contains, is not decided here.
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,12 +15,11 @@ from scx_pipeline.cli.configured import configured_warehouse, load_star_named
 from scx_pipeline.cli.options import AsJson
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.settings import Settings, read_settings
+from scx_pipeline.warehouse.capabilities import Engine
 
 if TYPE_CHECKING:
     from scx_pipeline.maintenance.maintain import MaintenanceResult
     from scx_pipeline.maintenance.retention import RetentionPolicy
-
-Engine = Literal["postgresql", "redshift", "duckdb"]
 
 app = typer.Typer()
 
@@ -42,13 +41,15 @@ def roles(
     An administrator runs them in the database, once, and again after a star is added. The roles have no passwords.
     """
     from scx_pipeline.declarations.star_folder import load_star, star_names, stars_folder
-    from scx_pipeline.warehouse.open_warehouse import roles_sql
+    from scx_pipeline.warehouse.open_warehouse import engine_of, roles_sql
     from scx_pipeline.warehouse.roles import Roles
 
     stars = [load_star(stars_folder() / name).star for name in star_names()]
     schemas = tuple(sorted({star.schema_name for star in stars}))
-    url = f"{engine}://" if engine else read_settings().warehouse
-    print(roles_sql(url, Roles(schemas, loader, analyst, database)), end="")
+    print(
+        roles_sql(engine or engine_of(read_settings().warehouse), Roles(schemas, loader, analyst, database)),
+        end="",
+    )
 
 
 @app.command(epilog="Example: scx maintain   Example: scx maintain scx --dry-run --json")

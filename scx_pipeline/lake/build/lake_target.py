@@ -18,7 +18,7 @@ from scx_pipeline.history.check_result import Rows
 from scx_pipeline.history.ingest_result import IngestResult
 from scx_pipeline.lake.build.lake_engine import LakeSession
 from scx_pipeline.lake.build.row_counts import write_row_counts
-from scx_pipeline.lake.format.layout import lake_schema, month_rows_of, stored_tables
+from scx_pipeline.lake.format.layout import folder_tables, lake_schema, month_rows_of
 from scx_pipeline.lake.format.manifest import DataFile, Manifest, PartitionState
 from scx_pipeline.lake.format.table_writer import write_table
 from scx_pipeline.lake.format.transaction import LakeTransaction, NewFiles
@@ -91,7 +91,7 @@ class LakeTarget(LoadTarget):
         for table in self.star.tables:
             if scope is UNPARTITIONED and not table.is_unpartitioned:
                 continue  # months built from another declaration are due anyway, and nothing reads them here
-            for folder, stored in stored_tables(self.compiled, table).items():
+            for folder, stored in folder_tables(self.compiled, table).items():
                 if table.name in names and (scope is UNPARTITIONED or not stored.is_partitioned):
                     continue  # all of it is replaced
                 kept = self.before.files_outside(folder, scope) if scope else self.before.select_files(folder)
@@ -240,7 +240,7 @@ class LakeTarget(LoadTarget):
 
     def _write(self, table: Table, scope: LoadScope) -> None:
         if table.name not in self.unchanged:
-            for folder, stored in stored_tables(self.compiled, table).items():
+            for folder, stored in folder_tables(self.compiled, table).items():
                 files, _ = write_table(
                     self.transaction, self.session, self.schema, stored, folder, scope or None
                 )

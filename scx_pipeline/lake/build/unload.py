@@ -20,7 +20,7 @@ from scx_pipeline.history.history_reader import (
 )
 from scx_pipeline.history.state_tables import OBJECTS, REJECTED_ROWS
 from scx_pipeline.lake.format.lake_store import LakeStore, open_lake_store
-from scx_pipeline.lake.format.layout import HISTORY_FOLDER, lake_schema, month_folder, stored_tables
+from scx_pipeline.lake.format.layout import HISTORY_FOLDER, folder_tables, lake_schema, month_folder
 from scx_pipeline.lake.format.manifest import DataFile, Manifest, PartitionState
 from scx_pipeline.lake.format.table_writer import RowCounts, list_written_files, write_table
 from scx_pipeline.lake.format.transaction import LakeTransaction, NewFiles, abort, begin_transaction, commit
@@ -88,7 +88,7 @@ class Unloader:
         return UnloadReport(transaction.store.url, transaction.run, unload.tables)
 
     def _open(self, url: str) -> LakeStore:
-        scheme = self.warehouse.capabilities.writes_to
+        scheme = self.warehouse.capabilities.lake_url_prefix
         if not url.startswith(scheme):
             raise LakeError(
                 f"{self.warehouse.url} cannot write to the lake {url}: set SCX_LAKE_URL (or --lake) to {scheme}bucket/prefix"
@@ -116,7 +116,7 @@ class _UnloadRun:
         for table in self.star.tables:
             self.progress(table.name)
             self._check(table)
-            for folder, stored in stored_tables(self.compiled, table).items():
+            for folder, stored in folder_tables(self.compiled, table).items():
                 schema = self.star.schema_name if stored is table else STATE_SCHEMA
                 files = self._write(stored, folder, schema)
                 if stored is table:

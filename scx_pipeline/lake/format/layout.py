@@ -45,7 +45,7 @@ def month_rows_of(compiled: CompiledStar, table: Table) -> tuple[str, Table]:
     return folder, table if folder == table.name else latest_rows_table(compiled, table)
 
 
-def stored_tables(compiled: CompiledStar, table: Table) -> dict[str, Table]:
+def folder_tables(compiled: CompiledStar, table: Table) -> dict[str, Table]:
     """Return every folder in which a table has files, and the table stored there."""
     return {table.name: table} | dict([month_rows_of(compiled, table)])
 

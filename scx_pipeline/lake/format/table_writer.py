@@ -79,7 +79,7 @@ def _split_by_month(
 ) -> list[tuple[MonthRange | None, Sequence[Column], str]]:
     """Return what to write in each statement: months, the columns that name folders below, and the URL."""
     folders = partition_columns(table)
-    if engine.capabilities.folders_at_once or not table.is_partitioned:
+    if engine.capabilities.unloads_all_months_at_once or not table.is_partitioned:
         return [(scope, folders, url)] if any(counts.values()) else []
     months = sorted(month for month in counts if month)  # one at a time takes less memory
     return [

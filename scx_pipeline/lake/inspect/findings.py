@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.lake.format.layout import (
     file_columns,
+    folder_tables,
     lake_schema,
     month_folder,
     month_of_key,
     partition_columns,
     run_of_key,
-    stored_tables,
 )
 from scx_pipeline.lake.format.manifest import DataFile, Manifest, PartitionState
 from scx_pipeline.model.calendar import Month
@@ -52,7 +52,7 @@ def tables_by_folder(compiled: CompiledStar) -> dict[str, Table]:
     return {
         folder: stored
         for table in compiled.star.tables
-        for folder, stored in stored_tables(compiled, table).items()
+        for folder, stored in folder_tables(compiled, table).items()
     }
 
 

@@ -1,5 +1,4 @@
-"""A job's code in S3: put there by `scx lake package`, and found there by the builds that start jobs with it.
-What is in the archive is in `package`; how a job is started with it, in `orchestration`."""
+"""A job's code in S3: put there by `scx lake package`, and found there by the builds that start jobs with it."""
 
 from __future__ import annotations
 

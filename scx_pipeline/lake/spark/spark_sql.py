@@ -1,5 +1,4 @@
-"""Spark SQL's differences from the other engines, as data. Spark builds the tables of a lake, but stores none.
-How it reads objects and writes files is in the lake package."""
+"""Spark SQL's differences from the other engines, as data. Spark builds the tables of a lake, but stores none."""
 
 from __future__ import annotations
 
@@ -15,9 +14,9 @@ CAPABILITIES = Capabilities(
     types={"double": "DOUBLE", "timestamp": "TIMESTAMP_NTZ"},
     placeholder="?",
     collation="",  # texts are compared by their bytes
-    max_text="STRING",
-    sunday=1,
-    folders_at_once=True,
+    unlimited_text_type="STRING",
+    dow_of_sunday=1,
+    unloads_all_months_at_once=True,
 )
 
 # Settings that give Spark SQL the semantics of the other engines.

@@ -6,12 +6,13 @@ Nothing is read or changed in the lake.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from scx_pipeline.errors import LakeError
 from scx_pipeline.lake.format.layout import MONTH_COLUMNS, file_columns, partition_columns
 from scx_pipeline.lake.format.manifest import Manifest
 from scx_pipeline.lake.format.parquet_reader import NULL_PARTITION, partition_values
+from scx_pipeline.lake.spark.spark_sql import spark_type
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
@@ -120,7 +121,7 @@ def spark_table(star: Star, table: Table, url: str) -> str:
     folders = partition_columns(table)
     create = [
         f"CREATE TABLE IF NOT EXISTS {name} (",
-        _column_list((*file_columns(table), *folders), _spark_type, _backquote),
+        _column_list((*file_columns(table), *folders), spark_type, _backquote),
         ")",
         "USING parquet",
         f"OPTIONS (path {string_literal(f'{url}/{table.name}')})",
@@ -207,13 +208,6 @@ def _redshift_type(column: Column) -> str:
     if column.max_bytes is not None:
         return f"VARCHAR({column.max_bytes})"
     return "DOUBLE PRECISION" if column.type == "double" else column.type.upper()
-
-
-def _spark_type(column: Column) -> str:
-    if column.max_bytes is not None:
-        return "STRING"
-    kinds: Mapping[str, str] = {"integer": "INT", "timestamp": "TIMESTAMP_NTZ"}
-    return kinds.get(column.type, column.type.upper())
 
 
 def _backquote(name: str) -> str:

@@ -48,7 +48,7 @@ def _row_reconciliation(ingest_result: IngestResult) -> CheckResult:
         if unbalanced
         else f"{ingest_result.total('read'):,} rows read: {ingest_result.total('loaded'):,} loaded, "
         f"{ingest_result.total('rejected'):,} rejected, {ingest_result.total('deduplicated'):,} deduplicated, "
-        f"{ingest_result.total('filtered'):,} of other months"
+        f"{ingest_result.total('filtered'):,} filtered"
     )
     return CheckResult(ingest_result.table.name, "row_reconciliation", not unbalanced, message)
 

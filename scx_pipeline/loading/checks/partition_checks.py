@@ -128,9 +128,7 @@ class PartitionChecks:
         )
         if not rows and table.is_partitioned and table.event_time not in table.key:
             joined = " AND ".join(f"o.{quote(name)} = s.{quote(name)}" for name in table.key)
-            other = scope_condition(table, self.scope).replace(
-                quote(table.event_time_column), f"o.{quote(table.event_time_column)}"
-            )
+            other = scope_condition(table, self.scope, "o")
             rows = self.session.rows(
                 f"SELECT {', '.join(f's.{quote(name)}' for name in table.key)}, s.{time}, o.{time} FROM {self._loaded_rows(table)} AS s"
                 f" JOIN {target} AS o ON {joined} WHERE NOT {other} LIMIT {MAX_EXAMPLES}"

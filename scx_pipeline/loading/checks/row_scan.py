@@ -24,7 +24,7 @@ class RowRule:
 
     column: str
     name: str
-    count: str
+    violations_sql: str
     description: str
     violation: str
     is_not_null: bool = False
@@ -94,7 +94,8 @@ class RowScan:
             else "NULL"
         )
         violations = "".join(
-            ", 0" if rule.is_not_null and rule.column in full else f", {rule.count}" for rule in self.rules
+            ", 0" if rule.is_not_null and rule.column in full else f", {rule.violations_sql}"
+            for rule in self.rules
         )
         grouped = " GROUP BY 1" if self.table.is_partitioned else ""
         return f"SELECT {month}, COUNT(*){violations} FROM {relation} AS s{grouped}"

@@ -73,7 +73,7 @@ def _report_metadata(report: LoadReport, table: str) -> dict[str, Any]:
             "rows_read": report.read,
             "rows_rejected": report.rejected,
             "rows_deduplicated": report.deduplicated,
-            "rows_of_other_months": report.filtered,
+            "rows_filtered": report.filtered,
         }
     return metadata
 

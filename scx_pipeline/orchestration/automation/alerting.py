@@ -79,7 +79,7 @@ def alert_context(settings: Settings, instance: dg.DagsterInstance) -> AlertCont
 
 def alert_thresholds(settings: Settings) -> AlertThresholds:
     """Return the thresholds of the settings."""
-    return AlertThresholds(settings.alert_stale_hours, settings.alert_rejected)
+    return AlertThresholds(settings.alert_overdue_hours, settings.alert_rejected)
 
 
 def configured_channels(settings: Settings) -> list[Channel]:
@@ -98,7 +98,7 @@ def alert_sensor(settings: Settings, stars: Stars = declared_stars) -> dg.Sensor
         name=SENSOR,
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING if channels else dg.DefaultSensorStatus.STOPPED,
-        description="Sends each problem once to Slack, e-mail and a webhook: failed runs, warnings of checks, stale months, rejected rows.",
+        description="Sends each problem once to Slack, e-mail and a webhook: failed runs, warnings of checks, overdue months, rejected rows.",
     )
     def send_alerts(
         context: dg.SensorEvaluationContext, warehouse: WarehouseResource, bucket: BucketResource

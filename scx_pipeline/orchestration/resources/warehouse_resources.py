@@ -20,8 +20,8 @@ from scx_pipeline.errors import WarehouseError
 from scx_pipeline.settings import Settings, setting_field
 from scx_pipeline.storage.bucket import Bucket, BucketOptions, open_bucket
 from scx_pipeline.storage.compression import UnpackedLimits, parse_size
-from scx_pipeline.warehouse.capabilities import Limits
-from scx_pipeline.warehouse.open_warehouse import connection_info, open_warehouse
+from scx_pipeline.warehouse.capabilities import Engine, Limits
+from scx_pipeline.warehouse.open_warehouse import connection_info, engine_of, open_warehouse
 from scx_pipeline.warehouse.warehouse import Warehouse
 
 _log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class ServerResource(WarehouseResource):
     displayed must be what is used, and a password must not be sent to another server.
     """
 
-    engine: ClassVar[str]
+    engine: ClassVar[Engine]
 
     url: str = Field(
         description="Includes the password: each run reads it from its environment; it is never displayed."
@@ -88,12 +88,12 @@ class ServerResource(WarehouseResource):
 
     def address(self) -> str:
         """Return the URL of the environment if it matches the displayed settings."""
-        engine, facts = connection_info(self.url)
+        engine = engine_of(self.url)
         if engine != self.engine:
             raise WarehouseError(
                 f"{_URL} is a URL of {engine}, but {self._displayed('the engine', self.engine)}"
             )
-        for name, value in facts.items():
+        for name, value in connection_info(self.url).items():
             if value != getattr(self, name):
                 raise WarehouseError(
                     f"{_URL} has {name} {_or_none(value)}, but {self._displayed(name, _or_none(getattr(self, name)))}"
@@ -108,7 +108,7 @@ class ServerResource(WarehouseResource):
 class PostgresResource(ServerResource):
     """A PostgreSQL database."""
 
-    engine = "postgres"
+    engine = Engine.POSTGRESQL
 
     host: str
     port: int
@@ -118,7 +118,7 @@ class PostgresResource(ServerResource):
 class RedshiftResource(ServerResource):
     """A database of a Redshift cluster or workgroup."""
 
-    engine = "redshift"
+    engine = Engine.REDSHIFT
 
     host: str | None = Field(None, description="Default: AWS returns it with the login.")
     port: int | None = None
@@ -171,13 +171,13 @@ def resources(settings: Settings) -> dict[str, dg.ConfigurableResource]:  # type
 
 
 def _warehouse(settings: Settings) -> WarehouseResource:
-    engine, facts = connection_info(settings.warehouse)
+    engine, facts = engine_of(settings.warehouse), connection_info(settings.warehouse)
     limits = ("memory_limit", "threads", "batch_files", "lock_timeout")
     values: dict[str, Any] = {**facts, **{name: getattr(settings, name) for name in limits}}
-    servers = {item.engine: item for item in (PostgresResource, RedshiftResource)}
-    if engine not in servers:
+    if engine is Engine.DUCKDB:
         return DuckDBResource(**values)
-    return servers[engine](url=dg.EnvVar(_URL), statement_timeout=settings.statement_timeout, **values)
+    server = PostgresResource if engine is Engine.POSTGRESQL else RedshiftResource
+    return server(url=dg.EnvVar(_URL), statement_timeout=settings.statement_timeout, **values)
 
 
 def _or_none(value: object) -> str:

@@ -233,7 +233,7 @@ class CsvParser(Parser[LocalFile]):
     def _read_batches(self, file: LocalFile) -> Iterator[RecordBatch]:
         counted, uri = self._counted(file), self.uri(file.object)
         with open_local_file(file, uri) as stream:
-            yield from exact_reader.read_batches(stream, counted.header, file.object.key, uri)
+            yield from exact_reader.read_record_batches(stream, counted.header, file.object.key, uri)
 
     def _locate(
         self, number: int, file: LocalFile, out_of_range: RowsOutOfRange | None

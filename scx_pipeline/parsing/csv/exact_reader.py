@@ -57,7 +57,7 @@ class RecordBatch:
         return len(self.records) + len(self.rejected) >= BATCH_ROWS or self.size >= BATCH_BYTES
 
 
-def read_batches(stream: IO[bytes], header: Header, key: str, uri: str) -> Iterator[RecordBatch]:
+def read_record_batches(stream: IO[bytes], header: Header, key: str, uri: str) -> Iterator[RecordBatch]:
     """Yield the records of a file after its header.
 
     Args:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.model.column import Column
 from scx_pipeline.storage.temporary_folder import temporary_folder
-from scx_pipeline.warehouse.capabilities import Capabilities, Limits
+from scx_pipeline.warehouse.capabilities import Capabilities, Engine, Limits
 from scx_pipeline.warehouse.driver_errors import find_advice, first_line, out_of_memory
 
 if TYPE_CHECKING:
@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 # Without keys: DuckDB's indexes reject a key that the same transaction deleted. The checks decide.
 CAPABILITIES = Capabilities(
-    name="duckdb", dialect="duckdb", types={}, placeholder="?", collation="", max_text="VARCHAR"
+    name=Engine.DUCKDB,
+    dialect="duckdb",
+    types={},
+    placeholder="?",
+    collation="",
+    unlimited_text_type="VARCHAR",
 )
 BLOCK_ALLOCATOR_MEMORY = "200MB"  # the same for all connections: it cannot be reduced
 # What DuckDB reports → what to do.

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable
 
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
 from scx_pipeline.model.table import Table
@@ -72,8 +71,7 @@ class InPlaceTarget(PartitionTarget):
 
     def begin(self) -> None:
         self.session.execute(f"DELETE FROM {self.name} WHERE {self.in_scope}")
-        self._filling: AbstractContextManager[None] = fill_table(self.session, self.schema, self.table)
-        self._filling.__enter__()
+        self._was_empty = prepare_fill(self.session, self.schema, self.table)
 
     def parts(self, months: Iterable[Month]) -> list[tuple[Month | None, str]]:
         return [(None, self.in_scope)]
@@ -82,7 +80,7 @@ class InPlaceTarget(PartitionTarget):
         return self.name, self.name in self.session.created
 
     def end(self) -> None:
-        self._filling.__exit__(None, None, None)
+        finish_fill(self.session, self.schema, self.table, self._was_empty)
 
     def swap(self) -> None:
         """Do nothing: the rows are in the table."""
@@ -162,9 +160,8 @@ def open_partition_target(
     return kind(session, schema, table, scope)
 
 
-@contextmanager
-def fill_table(session: PostgresSession, schema: str, table: Table) -> Iterator[None]:
-    """Drop the indexes of an empty table while it is filled, and build them afterwards, which is faster.
+def prepare_fill(session: PostgresSession, schema: str, table: Table) -> bool:
+    """Drop the indexes of an empty table before it is filled, which is faster, and return whether it is empty.
 
     A table with rows keeps them: dropping would wait for its readers, and block new ones until the commit.
     """
@@ -172,11 +169,15 @@ def fill_table(session: PostgresSession, schema: str, table: Table) -> Iterator[
     is_empty = not session.rows("SELECT pg_relation_size(to_regclass(%s))", [name])[0][0]
     if is_empty:
         _drop_indexes(session, schema, table)
-    yield
-    if is_empty:
+    return is_empty
+
+
+def finish_fill(session: PostgresSession, schema: str, table: Table, was_empty: bool) -> None:
+    """Build the indexes that `prepare_fill` dropped, or update those of a table that had rows."""
+    if was_empty:
         # If there are duplicate keys, the blocking check reports them.
         session.execute_unless_duplicate(*session.catalog.missing_helpers(schema, table))
-        session.execute(f"ANALYZE {name}")
+        session.execute(f"ANALYZE {qualified(schema, table)}")
     elif needs_brin(table):
         _complete_brin(session, schema, table)
 

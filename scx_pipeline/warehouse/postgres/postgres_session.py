@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.table import Table
-from scx_pipeline.warehouse.capabilities import Capabilities, Limits
+from scx_pipeline.warehouse.capabilities import Capabilities, Engine, Limits
 from scx_pipeline.warehouse.duckdb.duckdb_connection import in_memory_database
 from scx_pipeline.warehouse.duckdb.parquet_export import write_parquet
 from scx_pipeline.warehouse.duckdb.scratch_database import ScratchDatabase
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from psycopg2.extensions import connection
 
 CAPABILITIES = Capabilities(
-    name="postgres",
+    name=Engine.POSTGRESQL,
     dialect="postgres",
     types={"double": "double precision"},
     placeholder="%s",
     collation="C",  # the database's collation would break ties differently than the other engines
-    max_text="text",
-    readers_wait=True,
+    unlimited_text_type="text",
+    drop_blocks_readers=True,
 )
 _COPY_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 

@@ -15,9 +15,10 @@ from scx_pipeline.warehouse.duckdb.scratch_database import ScratchDatabase
 from scx_pipeline.warehouse.parquet_files import ParquetFiles, check_arrived
 from scx_pipeline.warehouse.postgres.partition_targets import (
     PartitionTarget,
-    fill_table,
+    finish_fill,
     lock_out_readers,
     open_partition_target,
+    prepare_fill,
 )
 from scx_pipeline.warehouse.postgres.postgres_catalog import (
     has_native_partitions,
@@ -85,8 +86,10 @@ class PostgresTables(StarTables):
         super().drop_table(schema, name)
 
     def insert(self, schema: str, table: Table, select: str) -> int:
-        with fill_table(self.session, schema, table):
-            return super().insert(schema, table, select)
+        was_empty = prepare_fill(self.session, schema, table)
+        inserted = super().insert(schema, table, select)
+        finish_fill(self.session, schema, table, was_empty)
+        return inserted
 
     def clear_partition(self, schema: str, table: Table, scope: MonthRange) -> None:
         target = open_partition_target(self.session, schema, table, scope)

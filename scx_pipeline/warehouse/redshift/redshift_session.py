@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.model.column import Column
-from scx_pipeline.warehouse.capabilities import Capabilities, Limits
+from scx_pipeline.warehouse.capabilities import Capabilities, Engine, Limits
 from scx_pipeline.warehouse.parquet_files import Unload, check_arrived
 from scx_pipeline.warehouse.psycopg import PostgresProtocolCatalog, PostgresProtocolSession
 from scx_pipeline.warehouse.redshift.copy_command import (
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
     from psycopg2.extensions import connection
 
 CAPABILITIES = Capabilities(
-    name="redshift",
+    name=Engine.REDSHIFT,
     dialect="redshift",
     types={"double": "double precision"},
     placeholder="%s",
     collation="",  # texts are compared by their bytes
-    max_text="character varying(65535)",
-    folders_at_once=True,
-    readers_wait=True,
-    writes_to="s3://",
+    unlimited_text_type="character varying(65535)",
+    unloads_all_months_at_once=True,
+    drop_blocks_readers=True,
+    lake_url_prefix="s3://",
 )
 MIN_ANALYZE_ROWS = 100_000  # loaded into a table, from which it is analyzed
 

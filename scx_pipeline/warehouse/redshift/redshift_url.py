@@ -43,7 +43,7 @@ class ClusterSettings:
         return f"redshift:///{self.address.database}?{found_by}"
 
 
-def read_settings(url: str) -> ClusterSettings:
+def parse_cluster_url(url: str) -> ClusterSettings:
     """Return the settings in a URL. Raises WarehouseError if it is malformed."""
     address = _parse_address(url)
     options = {**DEFAULTS, **address.query}

@@ -22,7 +22,7 @@ from scx_pipeline.warehouse.redshift.redshift_login import Login, log_in
 from scx_pipeline.warehouse.redshift.redshift_roles import roles_sql
 from scx_pipeline.warehouse.redshift.redshift_session import CAPABILITIES, RedshiftSession
 from scx_pipeline.warehouse.redshift.redshift_tables import RedshiftTables
-from scx_pipeline.warehouse.redshift.redshift_url import ClusterSettings, connection_info, read_settings
+from scx_pipeline.warehouse.redshift.redshift_url import ClusterSettings, connection_info, parse_cluster_url
 from scx_pipeline.warehouse.session import Session
 from scx_pipeline.warehouse.sql_text import STATE_SCHEMA, qualified_name
 from scx_pipeline.warehouse.warehouse import Notify, Result, Warehouse
@@ -37,7 +37,7 @@ SILENT_WAIT_SECONDS = 2.0  # for a lock, before a message
 
 def open_url(url: str, limits: Limits, notify: Notify) -> Warehouse:
     """Return the warehouse of `redshift://user:password@host:5439/dev?staging=s3://bucket/prefix`."""
-    return RedshiftWarehouse(read_settings(url), limits, notify)
+    return RedshiftWarehouse(parse_cluster_url(url), limits, notify)
 
 
 class RedshiftWarehouse(PostgresProtocolWarehouse):

@@ -106,7 +106,7 @@ def test_of_each_engine_s_url_all_but_the_password_is_shown(
 def test_every_option_of_a_redshift_url_is_shown() -> None:
     fields = RedshiftResource.model_fields.keys()
     assert {*redshift_url.OPTIONS, *redshift_url.TLS} <= fields
-    assert connection_info(REDSHIFT)[1].keys() <= fields
+    assert connection_info(REDSHIFT).keys() <= fields
 
 
 def test_a_run_reads_the_password_when_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
