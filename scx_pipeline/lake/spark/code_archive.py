@@ -1,4 +1,7 @@
-"""A job's code in S3: put there by `scx lake package`, and found there by the builds that start jobs with it."""
+"""A job's code in S3: put there by `scx lake package`, and found there by the builds that start jobs with it.
+
+Building the archive and starting jobs do not belong here.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Spark SQL's differences from the other engines, as data. Spark builds the tables of a lake, but stores none."""
+"""Spark SQL's differences from the other engines, as data.
+
+Spark builds the tables of a lake, but stores none.
+"""
 
 from __future__ import annotations
 
