@@ -14,8 +14,9 @@ AdviceTable: TypeAlias = Sequence[tuple[str, str]]
 
 
 def find_advice(message: str, table: AdviceTable) -> str:
-    """Return the advice of the first entry of the table that occurs in the message, or an empty text."""
-    return next((advice for sign, advice in table if sign in message), "")
+    """Return the advice of the first entry that occurs in the message, in upper or lower case, or an empty text."""
+    found = message.lower()
+    return next((advice for sign, advice in table if sign.lower() in found), "")
 
 
 @contextmanager

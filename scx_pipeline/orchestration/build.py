@@ -21,7 +21,7 @@ from scx_pipeline.orchestration.automation.sensors import (
 from scx_pipeline.orchestration.jobs import lake_jobs, warehouse_jobs
 from scx_pipeline.orchestration.resources.lake_resource import lake_resource
 from scx_pipeline.orchestration.resources.warehouse_resources import resources
-from scx_pipeline.orchestration.runs.lost_runs import locking_executor
+from scx_pipeline.orchestration.runs.locking_executor import locking_executor
 from scx_pipeline.settings import Settings, read_settings
 from scx_pipeline.warehouse.open_warehouse import engine_of
 

@@ -5,8 +5,6 @@ Advice that is specific to an engine belongs to its package.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from scx_pipeline.errors import WarehouseError
 
 
@@ -21,7 +19,6 @@ def first_line(error: BaseException) -> str:
     return lines[0][:400] if lines else type(error).__name__
 
 
-def find_advice(error: BaseException, advice: Iterable[tuple[str, str]]) -> str:
-    """Return the advice whose text occurs in the error's message, in any case of letters; empty if there is none."""
-    message = str(error).lower()
-    return next((line for text, line in advice if text.lower() in message), "")
+def explain(error: BaseException, advice: str | None) -> str:
+    """Return the first line of a driver's message, with the advice on it if there is any."""
+    return f"{first_line(error)} ({advice})" if advice else first_line(error)

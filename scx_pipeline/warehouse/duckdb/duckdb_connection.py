@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from scx_pipeline.error_translation import find_advice
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.model.column import Column
 from scx_pipeline.storage.temporary_folder import temporary_folder
 from scx_pipeline.warehouse.capabilities import Capabilities, Engine, Limits
-from scx_pipeline.warehouse.driver_errors import find_advice, first_line, out_of_memory
+from scx_pipeline.warehouse.driver_errors import first_line, out_of_memory
 
 if TYPE_CHECKING:
     import duckdb
@@ -122,7 +123,7 @@ def translate_io_errors(name: str, limits: Limits) -> Iterator[None]:
         duckdb.FatalException,
         duckdb.TransactionException,
     ) as error:
-        message = f"{name}: {first_line(error)}{find_advice(error, _ADVICE)}; nothing was changed"
+        message = f"{name}: {first_line(error)}{find_advice(str(error), _ADVICE)}; nothing was changed"
         raise WarehouseError(message) from error
     except duckdb.InvalidInputException as error:
         if "read-only" not in str(error):

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from scx_pipeline.error_translation import find_advice
 from scx_pipeline.errors import WarehouseBusyError, WarehouseError
 from scx_pipeline.warehouse.capabilities import Limits
-from scx_pipeline.warehouse.driver_errors import find_advice, first_line
+from scx_pipeline.warehouse.driver_errors import explain, first_line
 from scx_pipeline.warehouse.psycopg import (
     CREATE_ROLES,
     RetryableTransactionError,
@@ -99,10 +100,9 @@ def _describe(url: str, error: Exception, limits: Limits) -> str:
         advice = _CONNECTION_LOST
     if advice is None:
         advice = f"SQLSTATE {code}" if code else type(error).__name__
-    return f"{url}: {first_line(error)} ({advice})"
+    return f"{url}: {explain(error, advice)}"
 
 
 def describe_refused_connection(error: Exception) -> str:
     """Return why a connection was refused, and what to do if that is known."""
-    advice = find_advice(error, _CONNECTION_ADVICE)
-    return f"{first_line(error)} ({advice})" if advice else first_line(error)
+    return explain(error, find_advice(str(error), _CONNECTION_ADVICE))

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from scx_pipeline.error_translation import find_advice
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.warehouse.capabilities import Limits
-from scx_pipeline.warehouse.driver_errors import find_advice, first_line
+from scx_pipeline.warehouse.driver_errors import explain, first_line
 from scx_pipeline.warehouse.psycopg import RetryableTransactionError, advise_on_privileges, advise_on_timeout
 from scx_pipeline.warehouse.redshift.redshift_login import Login
 
@@ -60,16 +61,15 @@ def translate_redshift_errors(url: str, limits: Limits) -> Iterator[None]:
         kind = RetryableTransactionError if _is_transient(error) else WarehouseError
         advice = (
             advise_on_timeout(error, limits)
-            or find_advice(error, (*_CLUSTER_ADVICE, _DELETED_OBJECT))
+            or find_advice(str(error), (*_CLUSTER_ADVICE, _DELETED_OBJECT))
             or advise_on_privileges(error)
         )
-        reason = f"{first_line(error)} ({advice})" if advice else first_line(error)
-        raise kind(f"{url}: {reason}; nothing was changed") from error
+        raise kind(f"{url}: {explain(error, advice)}; nothing was changed") from error
 
 
 def is_cluster_error(error: Exception) -> bool:
     """Return whether an error of COPY is about the cluster, not about what is in the objects."""
-    return _is_transient(error) or bool(find_advice(error, _CLUSTER_ADVICE))
+    return _is_transient(error) or bool(find_advice(str(error), _CLUSTER_ADVICE))
 
 
 def _is_transient(error: Exception) -> bool:
@@ -90,5 +90,5 @@ def describe_refused_connection(error: Exception, login: Login) -> str:
     line = first_line(error)
     if login.password:
         line = line.replace(login.password, "***")
-    advice = find_advice(error, _CONNECTION_ADVICE)
+    advice = find_advice(str(error), _CONNECTION_ADVICE)
     return f"{line}; {advice}" if advice else line

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from scx_pipeline.error_translation import find_advice
 from scx_pipeline.errors import LakeError
-from scx_pipeline.warehouse.driver_errors import find_advice, first_line
+from scx_pipeline.warehouse.driver_errors import explain
 from scx_pipeline.warehouse.parquet_files import Unload
 from scx_pipeline.warehouse.redshift.copy_command import Access, redshift_literal
 from scx_pipeline.warehouse.sql_text import names
@@ -35,8 +36,7 @@ def translate_unload_errors(unload: Unload) -> Iterator[None]:
     try:
         yield
     except psycopg2.InternalError as error:
-        advice = find_advice(error, _ADVICE)
-        reason = f"{first_line(error)} ({advice})" if advice else first_line(error)
+        reason = explain(error, find_advice(str(error), _ADVICE))
         raise LakeError(f"cannot write {unload.url}: {reason}; nothing was changed") from error
 
 
