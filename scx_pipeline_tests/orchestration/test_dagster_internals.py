@@ -166,6 +166,27 @@ def test_keep_event_log_open_opens_each_file_once(
     assert opened.count(f"{run.run_id}.db") > 5
 
 
+def test_keep_event_log_open_looks_up_each_table_once(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = type(instance.event_log_storage)
+    names: list[str] = []
+    find_table = storage.has_table  # type: ignore[attr-defined]
+
+    def counted(self: Any, name: str) -> bool:
+        names.append(name)
+        return bool(find_table(self, name))
+
+    monkeypatch.setattr(storage, "has_table", counted)
+    job = checked(True).resolve_job_def("all")
+    with keep_event_log_open(instance):
+        job.execute_in_process(instance=instance)
+    with_it, names[:] = [*names], []
+    job.execute_in_process(instance=instance)
+    assert len(with_it) == len(set(with_it)) > 0
+    assert len(names) > len(with_it)
+
+
 def test_keep_event_log_open_does_not_change_another_storage() -> None:
     with dg.DagsterInstance.ephemeral() as ephemeral:
         before = dict(vars(ephemeral.event_log_storage))

@@ -56,7 +56,9 @@ def test_every_place_of_the_glossary_exists() -> None:
 
 def test_every_place_of_a_change_exists() -> None:
     table = ARCHITECTURE.split("## Where a change belongs")[1].split("## ")[0]
-    places = re.findall(r"`([\w/]+(?:\.py)?)`", " ".join(row.split(" | ")[1] for row in table.splitlines()[4:-1]))
+    places = re.findall(
+        r"`([\w/]+(?:\.py)?)`", " ".join(row.split(" | ")[1] for row in table.splitlines()[4:-1])
+    )
     assert len(places) > 10
     assert [place for place in places if not (PACKAGE / place).exists()] == []
 
