@@ -1,28 +1,24 @@
-"""The top-level commands of `scx`: output, JSON, exit codes and error messages.
+"""What all commands of `scx` share: help, exit codes, and messages without tracebacks or passwords; also doctor and roles.
 
-The rows that they load are compared in loading/.
+Reports of plans and loads are not tested here.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import duckdb
 import pytest
 import typer
 
 from scx_pipeline.cli.main import app
-from scx_pipeline.declarations import star_folder
-from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.declarations.star_folder import load_star
-from scx_pipeline.errors import DeclarationError
 from scx_pipeline_tests.cli.conftest import Scx
+
+# Help
 
 
 def _commands(group: typer.core.TyperGroup, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -50,174 +46,7 @@ def test_help_of_a_group_lists_its_commands(scx: Scx) -> None:
     )
 
 
-def test_generate_reports_what_a_correct_load_must_find(scx: Scx, home: Path) -> None:
-    result = scx(
-        "generate", "scx", "--to", "2021-02", "--months", "2", "--jobs", "50", "--bad-rows", "3", "--json"
-    )
-    report = json.loads(result.out)
-    assert (report["jobs"], report["bad_rows"], report["objects"]) == (50, 3, 2)
-    assert sum(report["jobs_by_month"].values()) == 50
-    assert len(list((home / "bucket").rglob("*.csv"))) == 2
-
-
-def test_plan_load_status_rejected_and_analyze_report_consistent_numbers(scx: Scx, bucket: Path) -> None:
-    planned = json.loads(scx("plan", "scx", "--json").out)
-    assert [item["month"] for item in planned["due"]] == ["2020-12", "2021-01", "2021-02", "2021-03"]
-    loaded = scx("load", "scx", "--json")
-    assert loaded.code == 0, loaded.err
-    (outcome,) = json.loads(loaded.out)
-    assert outcome["published"]
-    assert sum(outcome["rows"]["auto_classification_logs"].values()) == 300
-    assert (outcome["rows_read"], outcome["rows_rejected"], outcome["rows_deduplicated"]) == (310, 6, 4)
-    assert json.loads(scx("plan", "scx", "--json").out)["due"] == []
-    status = json.loads(scx("status", "scx", "--json").out)
-    assert sum(item["rows"]["staging_cleansed_logs"] for item in status["months"]) == 300
-    assert {check["check"] for check in status["checks"] if not check["passed"]} == {"rejected_rows"}
-    rejected = json.loads(scx("rejected", "scx", "--json").out)
-    assert len(rejected) == 6
-    shown = scx("rejected", "scx", "--limit", "2").out
-    assert "scx: 6 stored rejected rows" in shown
-    assert "4 more are stored; to see them all: `scx rejected scx --limit 6`" in shown
-    assert all(
-        row["file"].endswith(".csv") and row["line"] > 1 and row["reason"] and row["raw"] for row in rejected
-    )
-    answers = json.loads(scx("analyze", "scx", "--json").out)
-    assert sum(row["jobs"] for row in answers["ground_profile_by_month"]) == 300
-
-
-@pytest.mark.parametrize("removed", ["line % 2 = 0 OR line > 5", "TRUE"])
-def test_rejected_explains_why_counted_rows_are_not_stored(
-    scx: Scx, bucket: Path, home: Path, removed: str
-) -> None:
-    assert scx("load", "scx").code == 0
-    assert "only counted" not in scx("rejected", "scx").out
-    with duckdb.connect(home / "dev.duckdb") as con:
-        con.execute(f"DELETE FROM scx_pipeline.rejected_rows WHERE {removed}")
-        [(stored,)] = con.sql("SELECT COUNT(*) FROM scx_pipeline.rejected_rows").fetchall()
-    result = " ".join(scx("rejected", "scx").out.split())
-    assert f"scx: {stored} stored rejected rows" in result
-    assert (
-        f"{6 - stored} more were only counted: their file had more than max_stored_rejects, the load reached its limit for"
-        " stored rows, or they are older than SCX_KEEP_REJECTED_DAYS" in result
-    )
-
-
-def test_plan_lists_the_first_ignored_objects_and_counts_the_others(scx: Scx, bucket: Path) -> None:
-    file = next(bucket.rglob("*2021-02.csv"))
-    for number in range(6):
-        file.with_name(f"[red]{number}.txt").write_text("x")
-    file.with_name(f"{file.name}.md5").write_text("x")
-    result = scx("plan", "scx").out
-    shown = [line for line in result.splitlines() if line.startswith("ignored: ")]
-    assert len(shown) == 5
-    assert all(
-        line.endswith(" (matches no pattern of its source, or is a sidecar file)") and "/[red]" in line
-        for line in shown
-    )
-    assert "and 2 more: --json prints all" in result
-    assert len(json.loads(scx("plan", "scx", "--json").out)["ignored"]) == 7
-    file.with_name("[red]5.txt").unlink()
-    file.with_name("[red]4.txt").unlink()
-    assert "--json prints all" not in scx("plan", "scx").out
-
-
-def test_plan_of_all_stars_shows_valid_stars_and_fails_for_invalid_stars(
-    scx: Scx, bucket: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    result = scx("plan")
-    assert (result.code, result.err) == (0, "")
-    assert "scx: 4 months are due" in result.out
-    assert "songplays: 0 months are due; the bucket has no objects under " in result.out
-
-    def load(folder: Path) -> CompiledStar:
-        if folder.name in ("songplays", "sensor_readings"):
-            raise DeclarationError("defs.yaml, line 7: no such role [bold]")
-        return load_star(folder)
-
-    monkeypatch.setattr(star_folder, "load_star", load)
-    result = scx("plan")
-    assert result.code == 1
-    assert "scx: 4 months are due" in result.out
-    assert "no such role" not in result.out
-    message = "error: sensor_readings, songplays: defs.yaml, line 7: no such role [bold]"
-    assert result.err.splitlines() == [message]
-    result = scx("plan", "--json")
-    assert (result.code, result.err.splitlines()) == (1, [message])
-    found = json.loads(result.out)
-    assert len(found["stars"]["scx"]["due"]) == 4
-    assert found["stars"]["songplays"] == {"error": "defs.yaml, line 7: no such role [bold]"}
-    assert found["leftovers_of_removed_stars"] == []
-
-
-def test_plan_of_all_stars_fails_without_a_warehouse_or_objects(
-    scx: Scx, bucket: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SCX_WAREHOUSE_URL", "postgresql://me@127.0.0.1:9/dev")
-    result = scx("plan", "--json")
-    assert result.code == 1
-    found = json.loads(result.out)
-    assert all("127.0.0.1:9" in item["error"] for item in found["stars"].values())
-    assert found["leftovers_of_removed_stars"] is None
-    [line] = result.err.splitlines()
-    assert line.startswith("error: scx, sensor_readings, songplays: ")
-    monkeypatch.delenv("SCX_WAREHOUSE_URL")
-    shutil.rmtree(bucket / "auto_classify_jobs")
-    result = scx("plan")
-    assert result.code == 1
-    assert "has no objects of any star: set SCX_BUCKET_URL" in result.err
-
-
-def test_load_prints_a_report_of_the_published_months(scx: Scx, bucket: Path) -> None:
-    result = scx("load", "scx", "--from", "2021-01", "--to", "2021-03")
-    assert result.code == 0
-    assert "scx 2021-01…2021-03: published" in result.out
-    assert "public.auto_classification_logs" in result.out
-    assert "310 rows read: 6 rejected, 4 deduplicated" in result.out
-    assert "nothing to load" in scx("load", "scx", "--changed").out or "2020-12" in scx("status", "scx").out
-
-
-def test_analyze_prints_a_chart(scx: Scx, bucket: Path) -> None:
-    scx("load", "scx", "--all")
-    result = scx("analyze", "scx", "ground_profile_by_month")
-    assert result.code == 0
-    assert "█" in result.out
-    assert "202102" in result.out
-
-
-def test_a_load_with_a_failed_check_exits_with_1_and_changes_nothing(scx: Scx, bucket: Path) -> None:
-    assert scx("load", "scx", "--all").code == 0
-    before = scx("status", "scx", "--json").out
-    file = next(bucket.rglob("*2021-02.csv"))
-    lines = file.read_text("utf-8").splitlines(keepends=True)
-    file.write_text("".join([lines[0], *("not,a,row\n" for _ in range(20)), *lines[1:]]), "utf-8")
-    result = scx("load", "scx", "--month", "2021-02")
-    assert result.code == 1
-    assert "was not published, nothing was changed" in result.err
-    assert "rejected_rows" in result.err
-    assert scx("status", "scx", "--json").out == before
-
-
-def test_doctor_passes_every_check_after_a_load(scx: Scx, bucket: Path) -> None:
-    outcomes = json.loads(scx("doctor", "--json").out)
-    assert all(item["passed"] for item in outcomes), outcomes
-    assert {"bucket", "warehouse", "stars", "DAGSTER_HOME"} <= {item["name"] for item in outcomes}
-
-
-def test_doctor_prints_advice_and_exits_with_1_when_a_check_fails(scx: Scx, home: Path) -> None:
-    result = scx("doctor")
-    assert result.code == 1
-    assert "scx generate scx" in result.out
-
-
-def test_doctor_skips_the_tables_of_an_unreachable_warehouse(
-    scx: Scx, bucket: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SCX_WAREHOUSE_URL", "postgresql://me@127.0.0.1:9/dev")
-    result = scx("doctor", "--json")
-    assert result.code == 1
-    passed = {item["name"]: item["passed"] for item in json.loads(result.out)}
-    assert passed["warehouse"] is False
-    assert "tables" not in passed
+# Errors of the user
 
 
 USER_ERRORS = {
@@ -245,13 +74,6 @@ def test_a_user_error_prints_one_message_and_no_traceback(
     assert not (bucket.parent / "dev.duckdb").exists() or scx("status", "scx").code == 1
 
 
-def test_load_from_an_empty_bucket_names_the_prefix(scx: Scx, bucket: Path) -> None:
-    shutil.rmtree(bucket / "auto_classify_jobs")
-    result = scx("load", "scx")
-    assert result.code == 1
-    assert "has no objects under auto_classify_jobs/" in result.err
-
-
 def test_load_names_a_malformed_setting(scx: Scx, bucket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCX_MEMORY_LIMIT", "lots")
     result = scx("load", "scx")
@@ -266,6 +88,9 @@ def test_passwords_are_never_printed(scx: Scx, bucket: Path, monkeypatch: pytest
         assert result.code == 1
         assert "s3cr" not in result.out + result.err
         assert "127.0.0.1:9/dev" in result.out + result.err
+
+
+# Processes
 
 
 def test_the_process_of_a_load_prints_its_report_and_no_library_messages(bucket: Path) -> None:
@@ -285,6 +110,44 @@ def test_the_process_exits_with_the_commands_code(home: Path, arguments: list[st
     assert process.stdout or process.stderr
 
 
+def test_console_whose_reader_has_gone_exits_with_1_and_no_noise() -> None:
+    command = "from scx_pipeline.cli import main; main.main = lambda: print('a line'); main.console()"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(
+        [sys.executable, "-c", command], stdout=writer, stderr=subprocess.PIPE, env=environment
+    )
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (1, b"")
+
+
+# Doctor and roles
+
+
+def test_doctor_passes_every_check_after_a_load(scx: Scx, bucket: Path) -> None:
+    outcomes = json.loads(scx("doctor", "--json").out)
+    assert all(item["passed"] for item in outcomes), outcomes
+    assert {"bucket", "warehouse", "stars", "DAGSTER_HOME"} <= {item["name"] for item in outcomes}
+
+
+def test_doctor_prints_advice_and_exits_with_1_when_a_check_fails(scx: Scx, home: Path) -> None:
+    result = scx("doctor")
+    assert result.code == 1
+    assert "scx generate scx" in result.out
+
+
+def test_doctor_skips_the_tables_of_an_unreachable_warehouse(
+    scx: Scx, bucket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCX_WAREHOUSE_URL", "postgresql://me@127.0.0.1:9/dev")
+    result = scx("doctor", "--json")
+    assert result.code == 1
+    passed = {item["name"]: item["passed"] for item in json.loads(result.out)}
+    assert passed["warehouse"] is False
+    assert "tables" not in passed
+
+
 @pytest.mark.parametrize("engine", ["postgresql", "redshift", "duckdb"])
 def test_committed_role_files_match_the_output_of_roles(scx: Scx, engine: str) -> None:
     """After adding a star, run `scx roles --engine … > deploy/roles/….sql`."""
@@ -302,15 +165,3 @@ def test_roles_uses_the_warehouses_engine_and_the_given_names(
     assert 'GRANT TEMP ON DATABASE "other" TO "IAMR:loader";' in result.out
     assert 'TO "an""alyst";' in result.out
     assert "pl4nted" not in result.out
-
-
-def test_console_whose_reader_has_gone_exits_with_1_and_no_noise() -> None:
-    command = "from scx_pipeline.cli import main; main.main = lambda: print('a line'); main.console()"
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    reader, writer = os.pipe()
-    os.close(reader)
-    ended = subprocess.run(
-        [sys.executable, "-c", command], stdout=writer, stderr=subprocess.PIPE, env=environment
-    )
-    os.close(writer)
-    assert (ended.returncode, ended.stderr) == (1, b"")

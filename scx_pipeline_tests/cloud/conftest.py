@@ -1,9 +1,12 @@
 """moto's AWS, in which no operation takes time, and the command as a user types it.
-No server is started here."""
+
+No server is started here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -16,6 +19,11 @@ from scx_pipeline.cli.main import app
 from scx_pipeline.cloud import services, stacks
 from scx_pipeline_tests.cloud import resources
 
+REDSHIFT = ("redshift-serverless", "redshift-provisioned")
+TEMPLATES = (*REDSHIFT, "emr-serverless")
+MOTO_TEMPLATES = ("redshift-provisioned", "emr-serverless")  # those whose services moto has
+PLACES = ("--bucket", "s3://scx-logs", "--lake", "s3://scx-lake/stars")
+NOW = datetime(2026, 11, 26, tzinfo=UTC)
 SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:redshift!scx-scx_admin-a1"
 Cloud = Callable[..., Result]
 

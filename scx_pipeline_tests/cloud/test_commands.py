@@ -1,5 +1,7 @@
-"""`scx cloud` as a user types it, on moto: create, status, url, update, pause, resume and destroy.
-Failures and interruptions are in test_failures.py."""
+"""`scx cloud` as a user types it, on moto: create, status, url, update, pause and resume.
+
+Failures, interruptions and the deletion of a stack are not tested here.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +16,19 @@ import pytest
 from botocore.stub import Stubber
 
 from scx_pipeline.cloud.stacks import CloudError
-from scx_pipeline.errors import PipelineError, SettingsError
+from scx_pipeline.errors import SettingsError
 from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline.warehouse.open_warehouse import open_warehouse
-from scx_pipeline_tests.cloud.conftest import SECRET, Cloud, stack_names, stack_of
+from scx_pipeline_tests.cloud.conftest import (
+    MOTO_TEMPLATES,
+    PLACES,
+    SECRET,
+    TEMPLATES,
+    Cloud,
+    stack_names,
+    stack_of,
+)
 from scx_pipeline_tests.cloud.resources import CREATED
-
-PLACES = ("--bucket", "s3://scx-logs", "--lake", "s3://scx-lake/stars")
-TEMPLATES = ("redshift-serverless", "redshift-provisioned", "emr-serverless")
-MOTO_TEMPLATES = ("redshift-provisioned", "emr-serverless")  # those whose services moto has
 
 
 @pytest.fixture
@@ -33,6 +39,9 @@ def no_aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with monkeypatch.context() as patch:
         patch.setattr("botocore.client.BaseClient._make_api_call", refuse)
         yield
+
+
+# Create
 
 
 @pytest.mark.usefixtures("no_aws")
@@ -151,6 +160,15 @@ def test_create_spark_from_a_file_prints_the_settings(cloud: Cloud, tmp_path: Pa
     assert stack_of("lake-emr-serverless")["Tags"] == [{"Key": "scx_pipeline", "Value": "lake"}]
 
 
+def test_create_in_another_region_creates_there(cloud: Cloud) -> None:
+    cloud("create", "emr-serverless", *PLACES, "--region", "us-west-2", "--yes")
+    assert stack_names() == []
+    assert "STARTED" in cloud("status", "emr-serverless", "--region", "us-west-2").stdout
+
+
+# Create again
+
+
 def test_create_again_without_changes_changes_nothing(cloud: Cloud) -> None:
     cloud("create", "redshift-provisioned", *PLACES, "--yes")
     before = boto3.client("redshift").describe_clusters()["Clusters"]
@@ -195,6 +213,9 @@ def test_create_again_of_a_started_application_stops_it_first(cloud: Cloud) -> N
     assert asked["AutoStopConfiguration"]["IdleTimeoutMinutes"] == 5
 
 
+# Status, pause and resume
+
+
 def test_status_json_has_stack_resources_and_job_runs(cloud: Cloud) -> None:
     cloud("create", "emr-serverless", *PLACES, "--yes")
     found: dict[str, Any] = json.loads(cloud("status", "emr-serverless", "--json").stdout)
@@ -211,6 +232,14 @@ def test_command_without_a_stack_says_so(cloud: Cloud, command: str, template: s
     done = cloud(command, template)
     assert isinstance(done.exception, CloudError)
     assert f"there is no stack scx-{template}: run `scx cloud create {template}`" in str(done.exception)
+
+
+def test_command_of_another_name_or_region_finds_no_stack(cloud: Cloud) -> None:
+    cloud("create", "emr-serverless", *PLACES, "--yes")
+    for other in (("--name", "other"), ("--region", "us-east-1")):
+        assert "there is no stack" in str(cloud("status", "emr-serverless", *other).exception)
+        assert "nothing to delete" in cloud("destroy", "emr-serverless", *other, "--yes").stdout
+    assert stack_names() == ["scx-emr-serverless"]
 
 
 def test_cluster_paused_and_resumed_and_again(cloud: Cloud) -> None:
@@ -242,69 +271,3 @@ def test_pause_and_resume_of_what_costs_nothing_when_idle_refused(
         done = cloud(command, template)
         assert isinstance(done.exception, CloudError)
         assert reason in str(done.exception)
-
-
-@pytest.mark.parametrize("template", MOTO_TEMPLATES)
-def test_destroy_with_another_name_deletes_nothing(cloud: Cloud, template: str) -> None:
-    cloud("create", template, *PLACES, "--yes")
-    done = cloud("destroy", template, answer="yes\n")
-    assert isinstance(done.exception, PipelineError)
-    assert "'yes' is not 'scx': nothing was changed" in str(done.exception)
-    assert stack_names() == [f"scx-{template}"]
-
-
-def test_destroy_dry_run_shows_resources_and_deletes_nothing(cloud: Cloud) -> None:
-    cloud("create", "redshift-provisioned", *PLACES, "--yes")
-    done = cloud("destroy", "redshift-provisioned", "--dry-run")
-    assert re.search("Cluster +AWS::Redshift::Cluster +scx ", done.stdout)
-    assert "a final snapshot is kept" in done.stdout
-    assert stack_names() == ["scx-redshift-provisioned"]
-
-
-@pytest.mark.parametrize("template", MOTO_TEMPLATES)
-def test_destroy_again_finds_nothing_to_delete(cloud: Cloud, template: str) -> None:
-    cloud("create", template, *PLACES, "--yes")
-    cloud("destroy", template, "--yes")
-    done = cloud("destroy", template)
-    assert (done.exit_code, f"there is no stack scx-{template}" in done.stdout) == (0, True)
-
-
-def manual_snapshots() -> list[str]:
-    found = boto3.client("redshift").describe_cluster_snapshots()["Snapshots"]
-    return [item["SnapshotIdentifier"] for item in found if item["SnapshotType"] == "manual"]
-
-
-def test_destroy_cluster_keeps_a_final_snapshot(cloud: Cloud) -> None:
-    cloud("create", "redshift-provisioned", *PLACES, "--yes")
-    assert "a final snapshot is kept" in cloud("destroy", "redshift-provisioned", "--yes").stdout
-    assert manual_snapshots() == ["scx-snapshot"]
-
-
-def test_destroy_cluster_no_snapshot_keeps_none(cloud: Cloud) -> None:
-    cloud("create", "redshift-provisioned", *PLACES, "--yes")
-    done = cloud("destroy", "redshift-provisioned", "--no-snapshot", "--yes")
-    assert "no snapshot is kept: all tables are lost" in done.stdout
-    assert (stack_names(), manual_snapshots()) == ([], [])
-
-
-def test_destroy_namespace_no_snapshot_updates_the_stack_first(cloud: Cloud, secret: Stubber) -> None:
-    cloud("create", "redshift-serverless", *PLACES, "--yes")
-    identity = stack_of("scx-redshift-serverless")["StackId"]
-    cloud("destroy", "redshift-serverless", "--no-snapshot", "--yes")
-    parameters = {item["ParameterKey"]: item["ParameterValue"] for item in stack_of(identity)["Parameters"]}
-    assert parameters["FinalSnapshot"] == "false"
-    assert stack_names() == []
-
-
-def test_command_of_another_name_or_region_finds_no_stack(cloud: Cloud) -> None:
-    cloud("create", "emr-serverless", *PLACES, "--yes")
-    for other in (("--name", "other"), ("--region", "us-east-1")):
-        assert "there is no stack" in str(cloud("status", "emr-serverless", *other).exception)
-        assert "nothing to delete" in cloud("destroy", "emr-serverless", *other, "--yes").stdout
-    assert stack_names() == ["scx-emr-serverless"]
-
-
-def test_create_in_another_region_creates_there(cloud: Cloud) -> None:
-    cloud("create", "emr-serverless", *PLACES, "--region", "us-west-2", "--yes")
-    assert stack_names() == []
-    assert "STARTED" in cloud("status", "emr-serverless", "--region", "us-west-2").stdout

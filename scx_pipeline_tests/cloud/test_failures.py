@@ -1,35 +1,29 @@
-"""What a user sees when AWS refuses, an operation fails or was interrupted, or a stack is not ours.
-Answers that moto does not give come from botocore's Stubber, which checks them against AWS's models."""
+"""What a user sees when AWS refuses, an operation on a stack fails or was interrupted, or a stack is not ours.
+
+Answers that moto does not give come from botocore's Stubber, which checks them against AWS's models.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import NoCredentialsError
 from botocore.stub import Stubber
 from moto.cloudformation.models import Event, cloudformation_backends
-from moto.emrserverless.models import emrserverless_backends
 
-from scx_pipeline import aws
-from scx_pipeline.cloud import services, stacks
-from scx_pipeline.cloud.services import Application, change_cluster, pipeline_settings
+from scx_pipeline.cloud import stacks
+from scx_pipeline.cloud.services import pipeline_settings
 from scx_pipeline.cloud.stacks import CloudError, Stack, Stacks
 from scx_pipeline.cloud.templates import complete_parameters, load_template
-from scx_pipeline_tests.cloud.conftest import Cloud, stack_names, stack_of
+from scx_pipeline_tests.cloud.conftest import NOW, PLACES, Cloud, stack_of
 
 NAME = "scx-redshift-serverless"
 ARN = f"arn:aws:cloudformation:eu-west-1:123456789012:stack/{NAME}/1"
-NOW = datetime(2026, 11, 26, tzinfo=UTC)
-PLACES = ("--bucket", "s3://scx-logs", "--lake", "s3://scx-lake/stars")
 TEMPLATE = load_template("redshift-serverless")
 VALUES = complete_parameters(TEMPLATE, {"Bucket": "s3://scx-logs"})
-EMR = "emr-serverless"
-ROLE = "arn:aws:iam::123456789012:role/scx"
 
 
 class Answers:
@@ -71,15 +65,6 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
     with monkeypatch.context() as patch, Stubber(client) as stubber:
         patch.setattr(stacks, "create_client", lambda name, region: client)
         yield Answers(stubber)
-        stubber.assert_no_pending_responses()
-
-
-@pytest.fixture
-def emr(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
-    client = boto3.client("emr-serverless")
-    with monkeypatch.context() as patch, Stubber(client) as stubber:
-        patch.setattr(services, "create_client", lambda name, region: client)
-        yield stubber
         stubber.assert_no_pending_responses()
 
 
@@ -236,171 +221,7 @@ def test_refusal_of_aws_is_one_line_with_what_to_do(
     assert "\n" not in str(caught.value)
 
 
-def test_missing_credentials_say_how_to_log_in(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*args: object, **more: object) -> None:
-        raise NoCredentialsError
-
-    monkeypatch.setattr("botocore.client.BaseClient._make_api_call", refuse)
-    done = cloud("status", "emr-serverless")
-    assert isinstance(done.exception, CloudError)
-    assert "cannot describe the stack scx-emr-serverless: there are no credentials: log in" in str(
-        done.exception
-    )
-
-
-def test_each_client_has_the_credentials_of_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A daemon lives longer than keys do, and the tests of one process have several stores."""
-
-    def signed() -> str:
-        client = aws.create_client("s3", CloudError)
-        return str(client.generate_presigned_url("list_objects_v2", Params={"Bucket": "logs"}))
-
-    for key in ("AKIAFIRST", "AKIASECOND"):
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
-        assert key in signed()
-
-
-def test_client_region_is_the_given_one_then_aws_region_then_the_default(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    assert aws.create_client("redshift", CloudError).meta.region_name == "eu-west-1"  # of AWS_DEFAULT_REGION
-    monkeypatch.setenv("AWS_REGION", "us-west-2")
-    assert aws.create_client("redshift", CloudError).meta.region_name == "us-west-2"
-    assert aws.create_client("redshift", CloudError, "us-east-1").meta.region_name == "us-east-1"
-
-
-def test_client_without_a_region_or_with_an_unknown_profile_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("AWS_DEFAULT_REGION")
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
-    with pytest.raises(
-        CloudError, match="cannot create an AWS client for cloudformation: .*region.*; set AWS_REGION"
-    ):
-        aws.create_client("cloudformation", CloudError)
-    monkeypatch.setenv("AWS_PROFILE", "absent")
-    with pytest.raises(CloudError, match="cannot create an AWS client for cloudformation: .*absent"):
-        aws.create_client("cloudformation", CloudError)
-
-
 def test_settings_of_a_stack_without_outputs_refused() -> None:
     stack = Stack(ARN, NAME, "ROLLBACK_COMPLETE", {}, VALUES, {})
     with pytest.raises(CloudError, match="is ROLLBACK_COMPLETE and has no outputs: run `scx cloud create`"):
         pipeline_settings(Stacks(None, print), stack)
-
-
-def expect_runs(emr: Stubber, *runs: tuple[str, str]) -> None:
-    facts = {
-        "applicationId": "00abc", "arn": "arn:aws:emr-serverless:eu-west-1:123456789012:/applications/00abc/jobruns/00run",
-        "createdBy": ROLE, "createdAt": NOW, "updatedAt": NOW, "executionRole": ROLE, "stateDetails": "as it says",
-        "releaseLabel": "emr-7.12.0",
-    }  # fmt: skip
-    answer = [{"id": identity, "state": state, "name": "scx 2021-01", **facts} for identity, state in runs]
-    active = ["SUBMITTED", "QUEUED", "PENDING", "SCHEDULED", "RUNNING", "CANCELLING"]
-    emr.add_response("list_job_runs", {"jobRuns": answer}, {"applicationId": "00abc", "states": active})
-
-
-def expect_state(emr: Stubber, state: str) -> None:
-    answer = {
-        "applicationId": "00abc", "arn": "arn:aws:emr-serverless:eu-west-1:123456789012:/applications/00abc",
-        "state": state, "releaseLabel": "emr-7.12.0", "type": "Spark", "createdAt": NOW, "updatedAt": NOW,
-    }  # fmt: skip
-    emr.add_response("get_application", {"application": answer}, {"applicationId": "00abc"})
-
-
-def application(messages: list[str]) -> Application:
-    return Application("00abc", Stacks(None, messages.append))
-
-
-@pytest.mark.parametrize("state", ["CREATED", "STOPPED", "TERMINATED"])
-def test_stop_application_at_rest_changes_nothing(emr: Stubber, state: str) -> None:
-    expect_runs(emr)
-    expect_runs(emr)
-    expect_state(emr, state)
-    application(messages := []).stop()
-    assert messages == [f"application 00abc is {state}"]
-
-
-def test_stop_application_started_stops_it_and_waits(emr: Stubber) -> None:
-    expect_runs(emr)
-    expect_runs(emr)
-    for state in ("STARTING", "STARTED"):
-        expect_state(emr, state)
-    emr.add_response("stop_application", {}, {"applicationId": "00abc"})
-    for state in ("STOPPING", "STOPPED"):
-        expect_state(emr, state)
-    application(messages := []).stop()
-    assert messages == ["application 00abc is STOPPED"]
-
-
-def test_stop_application_with_job_runs_refused_and_nothing_changed(emr: Stubber) -> None:
-    expect_runs(emr, ("00run", "RUNNING"))
-    with pytest.raises(CloudError, match=r"not ended \(00run RUNNING\).*--force`; nothing was changed"):
-        application([]).stop()
-
-
-def test_stop_application_cancel_cancels_job_runs_and_waits_for_them(emr: Stubber) -> None:
-    expect_runs(emr, ("00run", "RUNNING"), ("00over", "RUNNING"))
-    asked = {"applicationId": "00abc", "jobRunId": "00run"}
-    emr.add_response("cancel_job_run", asked, asked)
-    emr.add_client_error("cancel_job_run", "ValidationException", "It is in a terminal state.")
-    expect_runs(emr, ("00run", "CANCELLING"))
-    expect_runs(emr)
-    expect_state(emr, "STOPPED")
-    application(messages := []).stop(cancel=True)
-    assert messages == [
-        "cancelling the job run 00run",
-        "cancelling the job run 00over",
-        "application 00abc is STOPPED",
-    ]
-
-
-def test_stop_application_that_aws_refuses_is_one_message(emr: Stubber) -> None:
-    expect_runs(emr)
-    expect_runs(emr)
-    expect_state(emr, "STARTED")
-    emr.add_client_error("stop_application", "ValidationException", "Jobs are running.")
-    with pytest.raises(CloudError, match="cannot stop the application 00abc: Jobs are running."):
-        application([]).stop()
-
-
-@pytest.mark.parametrize(("arguments", "is_left"), [((), True), (("--force",), False)])
-def test_destroy_with_a_job_run_needs_force(cloud: Cloud, arguments: tuple[str, ...], is_left: bool) -> None:
-    cloud("create", EMR, *PLACES, "--yes")
-    client = boto3.client(EMR)
-    [made] = client.list_applications()["applications"]
-    client.start_job_run(applicationId=made["id"], clientToken="1", executionRoleArn=ROLE, name="scx 2021-01")
-    [run] = emrserverless_backends["123456789012"]["eu-west-1"].job_runs[made["id"]]
-    run.state = "RUNNING"
-    assert re.search(rf"job run +{run.id} +RUNNING", cloud("status", EMR).stdout)
-    done = cloud("destroy", EMR, *arguments, "--yes")
-    assert isinstance(done.exception, CloudError) is is_left
-    assert (stack_names() == ["scx-emr-serverless"]) is is_left
-
-
-def expect_clusters(stubber: Stubber, *states: str) -> None:
-    for state in states:
-        answer = {"Clusters": [{"ClusterIdentifier": "scx", "ClusterStatus": state}]}
-        stubber.add_response("describe_clusters", answer, {"ClusterIdentifier": "scx"})
-
-
-@pytest.fixture
-def redshift(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
-    client = boto3.client("redshift")
-    with monkeypatch.context() as patch, Stubber(client) as stubber:
-        patch.setattr(services, "create_client", lambda name, region: client)
-        yield stubber
-        stubber.assert_no_pending_responses()
-
-
-def test_pause_cluster_waits_until_it_is_paused(redshift: Stubber) -> None:
-    expect_clusters(redshift, "available")
-    redshift.add_response("pause_cluster", {}, {"ClusterIdentifier": "scx"})
-    expect_clusters(redshift, "available", "pausing", "paused")
-    messages: list[str] = []
-    change_cluster(Stacks(None, messages.append), "scx", "pause")
-    assert messages == ["cluster scx is paused"]
-
-
-def test_resume_cluster_in_another_state_refused(redshift: Stubber) -> None:
-    expect_clusters(redshift, "modifying", "modifying")
-    with pytest.raises(CloudError, match="cannot resume the cluster scx while it is modifying"):
-        change_cluster(Stacks(None, print), "scx", "resume")

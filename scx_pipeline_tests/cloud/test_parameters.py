@@ -1,5 +1,7 @@
 """Parameters of a template: from a file and options, completed, checked and priced. AWS is not asked.
-That CloudFormation takes them is tested in test_commands.py."""
+
+Whether CloudFormation takes them is not tested here.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,7 @@ import pytest
 from scx_pipeline.cloud.prices import describe_price
 from scx_pipeline.cloud.templates import complete_parameters, load_template, read_parameters
 from scx_pipeline.errors import SettingsError
-
-TEMPLATES = ("redshift-serverless", "redshift-provisioned", "emr-serverless")
+from scx_pipeline_tests.cloud.conftest import TEMPLATES
 
 
 def complete(template: str, **given: str) -> dict[str, str]:

@@ -23,6 +23,11 @@ def read(name: str) -> list[Any]:
     return list(yaml.safe_load_all((HELM / name).read_text("utf-8")))
 
 
+VALUES = read("values.yaml")[0]
+CODE = VALUES["dagster-user-deployments"]["deployments"][0]
+LAUNCHER = VALUES["runLauncher"]["config"]["k8sRunLauncher"]
+
+
 def known_keys() -> Any:
     return yaml.safe_load(Path(__file__).with_name("chart_keys.yaml").read_text("utf-8"))
 

@@ -1,6 +1,6 @@
-"""The views and tables that `scx lake views` creates: what is read through them, and whether engines accept the statements.
+"""What is read through the views of a lake in DuckDB: the warehouse's rows, from a folder of any name.
 
-The page that shows the statements does not belong here.
+Statements for other engines are not tested here, except that they are refused for a lake in a folder.
 """
 
 from __future__ import annotations
@@ -8,22 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pytest
-import sqlglot
-from fsspec.implementations.local import LocalFileSystem
-from sqlfluff.core import FluffConfig, Linter
 
 from scx_pipeline.errors import LakeError, PipelineError
-from scx_pipeline.lake.format.lake_store import LakeStore
-from scx_pipeline.lake.format.manifest import DataFile, Manifest
 from scx_pipeline.lake.inspect.lake_status import open_existing_lake
-from scx_pipeline.lake.views.views import CONCURRENT_COMMIT, create_views, duckdb_view, views_script
-from scx_pipeline.model.calendar import Month
+from scx_pipeline.lake.views.views import create_views, views_script
 from scx_pipeline.model.star import Star
 from scx_pipeline.reporting.queries import run_query
 from scx_pipeline.warehouse.duckdb.duckdb_connection import duckdb_type
@@ -31,7 +23,6 @@ from scx_pipeline.warehouse.duckdb.duckdb_warehouse import CAPABILITIES
 from scx_pipeline_tests.lake.conftest import put_jobs
 from scx_pipeline_tests.support.lake_env import Lake, lake_url, read_tables
 from scx_pipeline_tests.support.load_env import (
-    APRIL,
     FACTS,
     MARCH,
     MAY,
@@ -40,9 +31,8 @@ from scx_pipeline_tests.support.load_env import (
     edited_star,
     in_order,
     job,
-    scx_star,
 )
-from scx_pipeline_tests.support.music_env import create_music_env, event, music_star
+from scx_pipeline_tests.support.music_env import create_music_env, event
 
 
 def views(lake: Lake, reader: str = "duckdb") -> str:
@@ -72,7 +62,7 @@ def read_views(con: duckdb.DuckDBPyConnection, star: Star) -> dict[str, list[Row
     }
 
 
-# DuckDB
+# Rows and columns
 
 
 def test_the_views_have_the_rows_of_the_warehouse_in_columns_as_declared(any_lake: Lake) -> None:
@@ -180,6 +170,9 @@ def test_values_that_name_folders_are_preserved(tmp_path: Path) -> None:
         assert read_views(con, load_env.compiled.star) == read_tables(load_env)
 
 
+# Places
+
+
 @pytest.mark.parametrize("name", ["with space", "100% größe", "a#b&e", "%41", "'quote\""])
 def test_a_lake_can_be_in_a_folder_with_special_characters(lake: Lake, name: str) -> None:
     odd = replace(lake, url=(lake.folder / name).as_uri())
@@ -197,6 +190,20 @@ def test_a_folder_with_characters_of_another_meaning_is_refused(lake: Lake, name
         views_script("duckdb", lake.load_env.compiled.star, store, lake.manifest)
 
 
+@pytest.mark.parametrize("reader", ["athena", "redshift"])
+def test_engines_of_aws_require_a_lake_in_s3(lake: Lake, reader: str) -> None:
+    with pytest.raises(
+        LakeError, match="reads from S3, but the lake is .*: set --lake to s3://bucket/prefix"
+    ):
+        views(lake, reader)
+
+
+def test_a_lake_without_the_star_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LakeError, match="has no data of scx yet: run `scx lake build scx`"):
+        open_existing_lake((tmp_path / "none").as_uri(), "scx")
+    assert not (tmp_path / "none").exists()
+
+
 def test_views_do_not_replace_tables(lake: Lake) -> None:
     path = lake.folder / "own.duckdb"
     with duckdb.connect(str(path)) as con:
@@ -207,159 +214,3 @@ def test_views_do_not_replace_tables(lake: Lake) -> None:
         assert con.execute("FROM duckdb_views() SELECT count(*) WHERE NOT internal").fetchall() == [(0,)]
     with pytest.raises(PipelineError, match=r"cannot create the views in .*nowhere"):
         create_views(lake.folder / "nowhere" / "a.duckdb", views(lake))
-
-
-# Commits during a query
-
-
-class InterruptedFileSystem(LocalFileSystem):  # type: ignore[misc]
-    """A file system that runs a callback just before the n-th listing of folders."""
-
-    protocol = ("interrupted",)
-    cachable = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.remaining, self.callback = -1, lambda: None
-
-    @classmethod
-    def _strip_protocol(cls, path: str) -> str:
-        return str(super()._strip_protocol(path.removeprefix("interrupted://")))
-
-    def glob(self, path: str, **options: Any) -> Any:
-        self.remaining -= 1
-        if self.remaining == 0:
-            self.callback()
-        return super().glob(path, **options)
-
-
-def test_a_query_sees_one_commit_or_fails(lake: Lake, tmp_path: Path) -> None:
-    """April's jobs alternate between two users; one after the other, each listing of a query is preceded by a commit."""
-    other = create_load_env(tmp_path / "other")
-    put_jobs(other)
-    other.put("2021/04/a.csv", [job(n, f"2021-04-{n:02d} 10:00:00", user_id=5) for n in (1, 2)])
-    other.load(MARCH, MAY)
-    query = (
-        f"SELECT f.user_id, u.user_id, count(*) FROM public.{FACTS} AS f LEFT JOIN public.users AS u USING (user_id)"
-        " GROUP BY ALL ORDER BY ALL"
-    )
-    one, two = [(211, 211, 6)], [(5, 5, 2), (211, 211, 4)]
-    files, outcomes = InterruptedFileSystem(), []
-    with views_through(lake, files, [FACTS, "users"]) as con:
-        for at in range(1, 10):
-            before = con.execute(query).fetchall()
-            after, load_env = (two, other) if before == one else (one, lake.load_env)
-            files.remaining, files.callback = at, partial(replace(lake, load_env=load_env).unload, APRIL)
-            try:
-                found = con.execute(query).fetchall()
-                assert found in (before, after)
-                outcomes.append("after" if found == after else "before")
-            except duckdb.Error as error:
-                outcomes.append("conflict" if CONCURRENT_COMMIT in str(error) else "missing file")
-    # For each table, the manifests are listed twice and then the files; when the query runs, the manifests of each table again.
-    assert outcomes[:2] == ["after"] * 2
-    assert {*outcomes[2:8]} <= {"conflict", "missing file"}
-    assert outcomes[8] == "before"
-
-
-@contextmanager
-def views_through(
-    lake: Lake, files: InterruptedFileSystem, tables: list[str]
-) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Create views of a lake's tables that are read through another file system."""
-    star = lake.load_env.compiled.star
-    with duckdb.connect() as con:
-        con.register_filesystem(files)
-        con.execute("CREATE SCHEMA public")
-        for name in tables:
-            con.execute(duckdb_view(star, star.table(name), f"interrupted://{lake.store.folder}"))
-        yield con
-
-
-# Other engines
-
-
-def sample(star: Star) -> Manifest:
-    """Return a manifest with files of two months, and of unpartitioned tables."""
-    files: dict[str, tuple[DataFile, ...]] = {}
-    for table in star.tables:
-        keys = [f"{table.name}/year=2021/month={month}/a.parquet" for month in (4, 12)]
-        if table.name == "songs":
-            keys = [f"songs/year={year}/artist_id=AR%201/a.parquet" for year in (1999, 2001)]
-        months = [Month(2021, 4), Month(2021, 12)] if table.is_partitioned else [None, None]
-        files[table.name] = tuple(DataFile(k, 1, 1, m) for k, m in zip(keys, months, strict=True))
-    return Manifest(star.name, 2, files=files)
-
-
-LAKE = LakeStore("s3://scx-lake/stars/scx", None)  # type: ignore[arg-type]
-
-
-def statements(script: str) -> list[str]:
-    """Return the statements of a script, without its comments."""
-    lines = [line for line in script.splitlines() if not line.startswith("--")]
-    return [part.strip() for part in "\n".join(lines).split(";\n") if part.strip()]
-
-
-@pytest.mark.parametrize(
-    ("reader", "dialect"), [("athena", "athena"), ("redshift", "redshift"), ("spark", "sparksql")]
-)
-def test_statements_are_valid_in_the_dialect_of_their_engine(reader: str, dialect: str) -> None:
-    star = music_star().star  # with tables partitioned by month, partitioned otherwise, and not partitioned
-    found = statements(views_script(reader, star, LAKE, sample(star)))
-    assert sum(statement.startswith("CREATE") for statement in found) == len(star.tables) + 1
-    linter = Linter(config=FluffConfig(overrides={"dialect": dialect}))
-    for statement in found:
-        if (reader, statement[:15]) in UNKNOWN_TO_SQLFLUFF:
-            one = (
-                statement
-                if statement.count("\nPARTITION") < 2
-                else statement[: statement.rindex("\nPARTITION")]
-            )
-            assert not isinstance(sqlglot.parse_one(one, read=reader), sqlglot.exp.Command), statement
-        else:
-            assert linter.parse_string(f"{statement};\n").violations == [], statement
-
-
-# Its grammars lack Athena's STORED AS and Redshift's partitions; sqlglot parses them, though one partition at a time.
-UNKNOWN_TO_SQLFLUFF = {("athena", "CREATE EXTERNAL"), ("redshift", 'ALTER TABLE "so')}
-
-
-def test_athena_projects_months_and_adds_other_partitions() -> None:
-    star = music_star().star
-    script = views_script("athena", star, LAKE, sample(star))
-    assert "'projection.year.range' = '2018,2038'" in script
-    assert (
-        "'storage.location.template' = 's3://scx-lake/stars/scx/time/year=${year}/month=${month}/'" in script
-    )
-    assert "PARTITION (`year` = 1999, `artist_id` = 'AR 1')\n  LOCATION 's3://scx-lake/stars/scx/songs/year=1999/artist_id=AR%201/'" in script  # fmt: skip
-
-
-def test_redshift_adds_the_months_of_the_manifest_in_order() -> None:
-    star = scx_star().star
-    script = views_script("redshift", star, LAKE, sample(star))
-    added = script[script.index('ALTER TABLE "public_lake"."time"') :]
-    assert added.index('PARTITION ("year" = 2021, "month" = 4)') < added.index(
-        '("year" = 2021, "month" = 12)'
-    )
-    assert '"email_encrypted" VARCHAR(150)' in script
-
-
-@pytest.mark.parametrize("reader", ["athena", "redshift"])
-def test_engines_of_aws_require_a_lake_in_s3(lake: Lake, reader: str) -> None:
-    with pytest.raises(
-        LakeError, match="reads from S3, but the lake is .*: set --lake to s3://bucket/prefix"
-    ):
-        views(lake, reader)
-
-
-def test_the_views_of_a_lake_in_s3_are_valid_in_duckdb() -> None:
-    star = scx_star().star
-    script = views_script("duckdb", star, LAKE, sample(star))
-    assert len(duckdb.extract_statements(script)) == 1 + len(star.tables)
-    assert "LOAD httpfs" in script
-
-
-def test_a_lake_without_the_star_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(LakeError, match="has no data of scx yet: run `scx lake build scx`"):
-        open_existing_lake((tmp_path / "none").as_uri(), "scx")
-    assert not (tmp_path / "none").exists()
