@@ -124,7 +124,7 @@ def test_a_run_reads_the_password_when_it_starts(monkeypatch: pytest.MonkeyPatch
         (POSTGRES, f"{POSTGRES}?host=other", "has host other, but the resource shows host db.example"),
         (POSTGRES, f"{POSTGRES}?sslmode=disable", "has sslmode disable, but the resource shows sslmode none"),
         (POSTGRES, REDSHIFT, "is a URL of redshift, but the resource shows the engine postgres"),
-        (REDSHIFT, POSTGRES, "is a URL of postgres, but the resource shows the engine redshift"),
+        (REDSHIFT, POSTGRES, "is a URL of postgresql, but the resource shows the engine redshift"),
         (REDSHIFT, REDSHIFT.replace("logs", "loot"), "has staging s3://loot/staging, but the resource shows staging s3://logs"),
         (REDSHIFT, f"{REDSHIFT}&iam_role=arn:x", "has iam_role arn:x, but the resource shows iam_role default"),
     ],
