@@ -51,7 +51,8 @@ class RecordWriter:
 
     def record(self) -> str:
         """A record, as an object."""
-        rng, tree = self.rng, {}
+        rng = self.rng
+        tree: dict[str, Any] = {}
         columns = list(self.columns)
         if self.shuffles:
             rng.shuffle(columns)
