@@ -14,10 +14,12 @@ from shutil import rmtree
 
 import pytest
 
-from scx_pipeline_tests.fuzz import random_csv, random_json, random_parquet
 from scx_pipeline_tests.fuzz.case import Case
 from scx_pipeline_tests.fuzz.complete_loads import can_be_loaded, find_load_faults
+from scx_pipeline_tests.fuzz.csv import random_csv
 from scx_pipeline_tests.fuzz.driver import find_faults
+from scx_pipeline_tests.fuzz.json import random_json
+from scx_pipeline_tests.fuzz.parquet import random_parquet
 from scx_pipeline_tests.fuzz.seeds import SEEDS
 
 CASE_FACTORIES: dict[str, Callable[[Random], Case]] = {

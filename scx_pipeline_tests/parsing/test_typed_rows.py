@@ -1,16 +1,21 @@
-"""Several columns of one kind: intermediate values of one column are never used for another.
+"""Typed rows: columns of one kind never share intermediate values, and numbers are read as their texts would be.
 
 Single texts are tested with the rules.
 """
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 
 import duckdb
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from scx_pipeline.model.column import Column
+from scx_pipeline.parsing import number_text, value_rules
 from scx_pipeline.parsing.typed_rows import number_of, select_typed_rows
+from scx_pipeline_tests.parsing.typed_texts import RejectedValue
 
 
 def column(name: str, kind: str, unit: str | None = None) -> Column:
@@ -49,3 +54,31 @@ def test_numbers_of_several_columns_keep_their_own_values_and_replace_texts_that
 def test_other_columns_are_passed_on() -> None:
     rows = select_typed_rows("(SELECT '1' AS a, 7 AS n)", [column("a", "integer")], "n", ("-",))
     assert values_of(rows, "a, n") == (1, 7)
+
+
+# Numbers that a source has as such
+
+
+def of_number(con: duckdb.DuckDBPyConnection, column: Column, text: str) -> object:
+    """The value where a number's text is read as a number if that is plain, and else as a text."""
+    number = number_of(column.name)
+    read = f"(SELECT ?::VARCHAR AS text, TRY_CAST(?::VARCHAR AS DOUBLE) AS number, {number_text.is_exact_double('number')} AS plain)"
+    source = f"(SELECT CASE WHEN NOT plain THEN text END AS v, CASE WHEN plain THEN number END AS {number} FROM {read})"
+    rows = select_typed_rows(source, [column], numbers=["v"])
+    bad = " OR ".join(condition for condition, _, _ in value_rules.build_rules([column]))
+    [(value, refused)] = con.execute(
+        f"SELECT CASE WHEN {bad} THEN NULL ELSE v END, {bad} FROM ({rows})", [text, text]
+    ).fetchall()
+    return RejectedValue() if refused else value
+
+
+DOUBLE = Column(name="v", type="double", description="", nullable=False)
+
+
+@given(number=st.floats(allow_nan=False))
+@example(number=0.0)
+@example(number=-0.0)
+@example(number=1.0)
+@example(number=math.inf)
+def test_a_plain_number_is_what_its_text_would_give(con: duckdb.DuckDBPyConnection, number: float) -> None:
+    assert of_number(con, DOUBLE, repr(number)) == (number if math.isfinite(number) else RejectedValue())

@@ -54,7 +54,9 @@ def test_engines_are_read_from_the_fixtures() -> None:
         "PostgreSQL",
         "Redshift",
     )
-    assert engines["loading/formats/test_bad_input.py::test_a_read_only_database_is_named"] == ("PostgreSQL",)
+    assert engines["loading/bad_input/test_bad_warehouses.py::test_a_read_only_database_is_named"] == (
+        "PostgreSQL",
+    )
     assert engines["parsing/test_value_rules.py::test_names_and_texts_are_quoted"] == ("DuckDB",)
 
 

@@ -21,6 +21,11 @@ from scx_pipeline_tests.support.load_env import LoadEnv, Row
 NAME = "small"
 SCHEMA = "public"  # the loading role can write it
 ColumnDeclaration = Mapping[str, object]
+ID = {"name": "id", "type": "integer"}
+REQUIRED_ID = {**ID, "nullable": False}
+# Columns by their types.
+NUMBERS = {"id": "integer", "n": "integer"}
+TEXTS = {"id": "integer", "v": "varchar(max)"}
 
 
 def small_star(

@@ -17,7 +17,7 @@ from scx_pipeline.model.calendar import UNPARTITIONED
 from scx_pipeline.model.column import Column
 from scx_pipeline_tests.fuzz.case import Case, File, make_source, make_table
 from scx_pipeline_tests.fuzz.driver import find_faults
-from scx_pipeline_tests.fuzz.random_parquet import expect
+from scx_pipeline_tests.fuzz.parquet.expected_parquet import expect
 
 WHOLE = [pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()]
 

@@ -1,0 +1,1 @@
+"""Random CSV files, and what each of them must give."""

@@ -1,0 +1,1 @@
+"""Random JSON files, and what each of them must give."""

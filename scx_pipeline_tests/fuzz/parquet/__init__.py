@@ -1,0 +1,1 @@
+"""Random Parquet files, and what each of them must give."""
