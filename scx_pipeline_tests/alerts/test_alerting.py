@@ -27,7 +27,9 @@ from scx_pipeline.orchestration.runs.run_history import read_run_history
 from scx_pipeline.settings import Settings
 from scx_pipeline_tests.alerts.conftest import Receivers
 from scx_pipeline_tests.orchestration.automation.test_sensors import LOCK_THE_FILE
-from scx_pipeline_tests.support.alert_env import (
+from scx_pipeline_tests.support.leaks import leaks
+from scx_pipeline_tests.support.load_env import FACTS, STAGING, scx_star
+from scx_pipeline_tests.support.orchestration.alert_env import (
     BEFORE,
     MAILBOX,
     MONTHS,
@@ -39,8 +41,6 @@ from scx_pipeline_tests.support.alert_env import (
     invalid_row,
     person,
 )
-from scx_pipeline_tests.support.leaks import leaks
-from scx_pipeline_tests.support.load_env import FACTS, STAGING, scx_star
 from scx_pipeline_tests.support.servers.receivers import PASSWORD, SLACK_PATH, TOKEN
 
 CHECK_FAILED = CheckFailedError.kind

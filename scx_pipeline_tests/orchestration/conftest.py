@@ -13,7 +13,7 @@ import dagster as dg
 import pytest
 
 from scx_pipeline.orchestration.runs.instance import open_instance
-from scx_pipeline_tests.support.dagster_env import DagsterEnv, create_dagster_env
+from scx_pipeline_tests.support.orchestration.dagster_env import DagsterEnv, create_dagster_env
 
 
 @pytest.fixture(scope="session")

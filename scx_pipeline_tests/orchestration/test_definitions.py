@@ -20,9 +20,9 @@ from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
 from scx_pipeline.orchestration.partitions import monthly, range_of_keys
 from scx_pipeline.reporting.freshness import declared_freshness_checks
-from scx_pipeline_tests.support.dagster_env import key
 from scx_pipeline_tests.support.load_env import scx_star
 from scx_pipeline_tests.support.music_env import music_star
+from scx_pipeline_tests.support.orchestration.dagster_env import key
 
 STAR = scx_star().star
 TABLES = [table.name for table in STAR.tables]

@@ -23,8 +23,8 @@ from scx_pipeline.model.calendar import Month
 from scx_pipeline.orchestration.assets.report_asset import MAX_ROWS
 from scx_pipeline.settings import Settings
 from scx_pipeline_tests.support import engines
-from scx_pipeline_tests.support.dagster_env import QUIET, DagsterEnv, failure, key
 from scx_pipeline_tests.support.load_env import FACTS, STAGING, csv_text, job, jobs_of, scx_star
+from scx_pipeline_tests.support.orchestration.dagster_env import QUIET, DagsterEnv, failure, key
 
 TABLES = [table.name for table in scx_star().star.tables]
 PNG = b"\x89PNG\r\n\x1a\n"

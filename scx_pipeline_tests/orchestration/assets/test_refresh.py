@@ -21,9 +21,9 @@ from scx_pipeline.orchestration.build import build_star, with_resources
 from scx_pipeline.orchestration.execute import open_runner
 from scx_pipeline.orchestration.partitions import RANGE_END, RANGE_START, range_tags
 from scx_pipeline.settings import Settings
-from scx_pipeline_tests.support.dagster_env import QUIET, failure
 from scx_pipeline_tests.support.load_env import range_of_keys
 from scx_pipeline_tests.support.music_env import MusicEnv, create_music_env, event, song
+from scx_pipeline_tests.support.orchestration.dagster_env import QUIET, failure
 
 MONTHS, REFRESH = "songplays", "songplays_refresh_job"
 UNPARTITIONED_TABLES = ("staging_songs", "songs", "artists")

@@ -22,8 +22,8 @@ from dagster._core.definitions.sensor_definition import SensorExecutionData
 from scx_pipeline.orchestration.automation import sensors
 from scx_pipeline.orchestration.partitions import RANGE_END, RANGE_START
 from scx_pipeline.planning import run_requests
-from scx_pipeline_tests.support.dagster_env import DagsterEnv
 from scx_pipeline_tests.support.load_env import job, jobs_of
+from scx_pipeline_tests.support.orchestration.dagster_env import DagsterEnv
 
 LOCK_THE_FILE = """
 import sys, duckdb

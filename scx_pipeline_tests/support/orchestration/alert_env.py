@@ -20,8 +20,8 @@ from scx_pipeline.orchestration.automation.alerting import alert_sensor
 from scx_pipeline.orchestration.build import build_star, with_resources
 from scx_pipeline.settings import Settings
 from scx_pipeline_tests.alerts.conftest import Receivers
-from scx_pipeline_tests.support.dagster_env import DagsterEnv
 from scx_pipeline_tests.support.load_env import LoadEnv, create_load_env, job
+from scx_pipeline_tests.support.orchestration.dagster_env import DagsterEnv
 
 TODAY = f"{datetime.now(UTC):%Y-%m-%d}"
 NOW = Month.parse(TODAY[:7])
