@@ -14,6 +14,7 @@ import pytest
 
 from scx_pipeline.orchestration.runs.instance import open_instance
 from scx_pipeline_tests.support.orchestration.dagster_env import DagsterEnv, create_dagster_env
+from scx_pipeline_tests.support.orchestration.songplays_env import SongplaysEnv, create_songplays_env
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +39,9 @@ def instance(tmp_path: Path, empty_home: Path) -> Iterator[dg.DagsterInstance]:
 def dagster_env(tmp_path: Path, instance: dg.DagsterInstance) -> DagsterEnv:
     """A local bucket, a DuckDB file and the instance."""
     return create_dagster_env(tmp_path, instance)
+
+
+@pytest.fixture
+def songplays_env(tmp_path: Path, instance: dg.DagsterInstance) -> SongplaysEnv:
+    """A local bucket and a DuckDB file of the star songplays, and the instance."""
+    return create_songplays_env(tmp_path, instance)
