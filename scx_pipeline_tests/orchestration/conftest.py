@@ -1,4 +1,4 @@
-"""Fixtures of a Dagster environment: an empty bucket, warehouse and Dagster instance.
+"""Fixtures of Dagster: environments with an empty bucket, warehouse and instance, and the definitions of the project.
 
 Servers are started by the package's conftest.py.
 """
@@ -12,8 +12,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from scx_pipeline import definitions
 from scx_pipeline.orchestration.runs.instance import open_instance
-from scx_pipeline_tests.support.orchestration.dagster_env import DagsterEnv, create_dagster_env
+from scx_pipeline_tests.support.orchestration.dagster_env import DagsterEnv, create_dagster_env, specs_of
 from scx_pipeline_tests.support.orchestration.songplays_env import SongplaysEnv, create_songplays_env
 
 
@@ -45,3 +46,15 @@ def dagster_env(tmp_path: Path, instance: dg.DagsterInstance) -> DagsterEnv:
 def songplays_env(tmp_path: Path, instance: dg.DagsterInstance) -> SongplaysEnv:
     """A local bucket and a DuckDB file of the star songplays, and the instance."""
     return create_songplays_env(tmp_path, instance)
+
+
+@pytest.fixture(scope="session")
+def project() -> dg.Definitions:
+    """The definitions that `dagster dev` and `dg` load."""
+    return definitions.defs()
+
+
+@pytest.fixture(scope="session")
+def specs(project: dg.Definitions) -> dict[str, dg.AssetSpec]:
+    """The asset specs of the star scx by name."""
+    return specs_of(project, "scx")
