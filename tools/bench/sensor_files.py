@@ -37,8 +37,6 @@ with ThreadPoolExecutor(16) as pool:
     for page in source.list(chunk_size=5000):
         list(pool.map(lambda item: target.put(item["path"], source.get(item["path"]).bytes()), page))
 """
-
-
 LOAD_READINGS = scx("load", "sensor_readings", "--all")
 
 

@@ -38,7 +38,6 @@ with duckdb.connect(sys.argv[1]) as con:
 """
 SONGS = 400_000
 
-
 # Rebuilds the unpartitioned tables, and nothing else.
 REFRESH = """
 from scx_pipeline.cli.main import collect_garbage_less_often
