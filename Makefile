@@ -47,11 +47,11 @@ test: setup
 	$(BIN)/python -m pytest $(or $(ARGS),-n 4 --dist worksteal -m "not (ui or histories or fuzz or spark or services)")
 	$(if $(ARGS),,$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --slowest-first -m "ui or histories or fuzz or spark or services")
 
-# The unit tests: all tests in these folders that need no server. test_alerting.py starts Dagster runs, which takes a while.
+# The unit tests: all tests in these folders that need no server. test_alert*.py start Dagster runs, which takes a while.
 FAST := $(addprefix scx_pipeline_tests/, model declarations planning parsing storage history samples alerts)
 
 test-fast: setup
-	$(BIN)/python -m pytest -q -n 4 --dist worksteal -m "not (postgres or s3 or redshift or ui or spark or services or histories or fuzz)" --ignore-glob="*/test_alerting.py" $(FAST)
+	$(BIN)/python -m pytest -q -n 4 --dist worksteal -m "not (postgres or s3 or redshift or ui or spark or services or histories or fuzz)" --ignore-glob="*/test_alert*.py" $(FAST)
 
 ui: setup
 	@$(BIN)/python -m scx_pipeline.orchestration.runs.instance

@@ -15,7 +15,8 @@ from scx_pipeline.errors import WarehouseError
 from scx_pipeline_tests.support import engines
 from scx_pipeline_tests.support.redshift.cluster import fresh_cluster
 from scx_pipeline_tests.support.redshift.linter import Linted, rules, unparsable
-from scx_pipeline_tests.support.redshift.server import StandIn, stand_in
+from scx_pipeline_tests.support.redshift.listener import stand_in
+from scx_pipeline_tests.support.redshift.server import StandIn
 from scx_pipeline_tests.support.servers.postgres import SMALL, PostgresServer, memory_folder, postgres_server
 from scx_pipeline_tests.support.servers.redshift import emptied
 from scx_pipeline_tests.support.servers.s3 import S3Server, s3_server

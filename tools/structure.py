@@ -1,6 +1,7 @@
 """Check the structure of the package: the size of files and folders, unique names, and imports of private modules.
 
-`make lint` runs it. Layers and cycles are checked by import-linter, whose contracts are in pyproject.toml.
+Files of tests and tools have the same limits of lines and namesakes. `make lint` runs it. Layers and cycles are checked by
+import-linter, whose contracts are in pyproject.toml.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 MOST_LINES = 300
 MOST_MODULES = 14  # in a folder, not counting __init__.py
 MOST_NAMESAKES = 2  # files of one name
+GIVEN_NAMES = frozenset({"__init__.py", "conftest.py"})  # Python and pytest require them
 # The only module that may import what Dagster does not document; its test notices when Dagster changes it.
 PRIVATE_DAGSTER = "orchestration/dagster_internals.py"
 
@@ -25,16 +27,30 @@ def violations(package: Path) -> Iterator[str]:
     Args:
         package: the folder of the package.
     """
-    modules = {path: path.read_text("utf-8") for path in sorted(package.rglob("*.py"))}
-    yield from _long_files(modules)
+    yield from file_violations(package)
+    modules = _modules(package)
     yield from _full_folders(modules)
-    yield from _namesakes(modules)
     trees = {path: ast.parse(text) for path, text in modules.items()}
     yield from _duplicate_classes(trees)
     for path, tree in trees.items():
         yield from _pointers(path, tree)
         if not path.as_posix().endswith(PRIVATE_DAGSTER):
             yield from _private_imports(path, tree)
+
+
+def file_violations(folder: Path) -> Iterator[str]:
+    """Yield what breaks a rule that tests and tools follow too: about lines of a file and namesakes.
+
+    Args:
+        folder: a folder of modules.
+    """
+    modules = _modules(folder)
+    yield from _long_files(modules)
+    yield from _namesakes(modules)
+
+
+def _modules(folder: Path) -> dict[Path, str]:
+    return {path: path.read_text("utf-8") for path in sorted(folder.rglob("*.py"))}
 
 
 def _long_files(modules: dict[Path, str]) -> Iterator[str]:
@@ -51,7 +67,7 @@ def _full_folders(modules: dict[Path, str]) -> Iterator[str]:
 
 
 def _namesakes(modules: dict[Path, str]) -> Iterator[str]:
-    for name, count in Counter(path.name for path in modules if path.name != "__init__.py").items():
+    for name, count in Counter(path.name for path in modules if path.name not in GIVEN_NAMES).items():
         if count > MOST_NAMESAKES:
             yield f"{name}: {count} files have this name; at most {MOST_NAMESAKES}"
 
@@ -89,6 +105,9 @@ def _private_imports(path: Path, tree: ast.Module) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    found = list(violations(Path(__file__).parents[1] / "scx_pipeline"))
+    root = Path(__file__).parents[1]
+    found = list(violations(root / "scx_pipeline"))
+    for name in ("scx_pipeline_tests", "tools"):
+        found += file_violations(root / name)
     print("\n".join(found) or "structure: no violations")
     sys.exit(bool(found))

@@ -1,4 +1,4 @@
-"""Fixtures of the alert tests: receivers of all channels, emptied before each test.
+"""Fixtures of the alert tests: receivers of all channels, emptied before each test, and loads with the alert sensor.
 
 The receivers are implemented in support.
 """
@@ -7,55 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
+import dagster as dg
 import pytest
 
+from scx_pipeline_tests.alerts.channel_recorder import ChannelRecorder
 from scx_pipeline_tests.orchestration.conftest import empty_home, instance
-from scx_pipeline_tests.support.servers.authority import Authority, make_authority
-from scx_pipeline_tests.support.servers.ports import LOOPBACK
-from scx_pipeline_tests.support.servers.receivers import (
-    PASSWORD,
-    SLACK_PATH,
-    TOKEN,
-    USER,
-    Hook,
-    MailServer,
-    hook,
-    mail_server,
+from scx_pipeline_tests.support.leaks import leaks
+from scx_pipeline_tests.support.orchestration.alert_env import (
+    SECRETS,
+    AlertEnv,
+    AlertEnvFactory,
+    create_alert_env,
 )
+from scx_pipeline_tests.support.servers.authority import Authority, make_authority
+from scx_pipeline_tests.support.servers.receivers import Receivers, hook, mail_server
 
 __all__ = ["empty_home", "instance"]  # fixtures of another folder
-
-
-@dataclass(frozen=True)
-class Receivers:
-    """One receiver of each channel."""
-
-    slack: Hook
-    mail: MailServer
-    webhook: Hook
-
-    def settings(self) -> dict[str, str]:
-        """Return the settings that send alerts to them."""
-        login = f"{USER}:{quote(PASSWORD, safe='')}"
-        to = "from=scx@ours.example&to=data@ours.example,ops+scx@ours.example"
-        return {
-            "alert_slack_url": self.slack.url(SLACK_PATH),
-            "alert_smtp_url": f"smtp://{login}@{LOOPBACK}:{self.mail.port}?{to}",
-            "alert_webhook_url": self.webhook.url("/alerts?secret=h00k-pl4nted"),
-            "alert_webhook_token": TOKEN,
-        }
-
-    def texts(self) -> list[tuple[str, str]]:
-        """Return everything received, raw and decoded."""
-        found = [("slack", body.decode()) for body in self.slack.bodies]
-        found += [("webhook", body.decode()) for body in self.webhook.bodies]
-        found += [("raw mail", mail.decode()) for mail in self.mail.mails]
-        found += [("mail", f"{mail.items()} {mail.get_content()}") for mail in self.mail.received()]
-        return found
 
 
 @pytest.fixture(scope="session")
@@ -88,3 +57,26 @@ def trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Trust the tests' certificate authority on this machine."""
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
     return authority.certificate
+
+
+@pytest.fixture
+def channel() -> ChannelRecorder:
+    """A channel that was sent nothing yet."""
+    return ChannelRecorder()
+
+
+@pytest.fixture
+def alert_env_of(
+    tmp_path: Path, instance: dg.DagsterInstance, receivers: Receivers, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[AlertEnvFactory]:
+    """Yield a factory of the environment; afterwards, no alert may contain a planted secret or person."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAPL4NTED")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b4cket-pl4nted")
+    yield lambda **given: create_alert_env(tmp_path, instance, receivers, **given)
+    assert leaks(SECRETS, receivers.texts()) == []
+
+
+@pytest.fixture
+def alert_env(alert_env_of: AlertEnvFactory) -> AlertEnv:
+    """The environment with the default settings."""
+    return alert_env_of()

@@ -18,7 +18,6 @@ from scx_pipeline.alerts.problem import CheckReference, Problem
 from scx_pipeline.alerts.problems import AlertThresholds
 from scx_pipeline.errors import AlertError, CheckFailedError
 from scx_pipeline.model.calendar import Month
-from scx_pipeline_tests.alerts.conftest import Receivers
 from scx_pipeline_tests.support.servers.authority import (
     HOST,
     OTHER_HOST,
@@ -32,6 +31,7 @@ from scx_pipeline_tests.support.servers.receivers import (
     SLACK_PATH,
     TOKEN,
     USER,
+    Receivers,
     hook,
     mail_server,
     plain_mail_server,

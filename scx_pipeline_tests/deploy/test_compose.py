@@ -19,7 +19,7 @@ from obstore.store import S3Store
 from scx_pipeline_tests.support.load_env import PREFIX, csv_text, job
 from scx_pipeline_tests.support.servers.ports import LOOPBACK
 from tools.local_services.compose import ROOT, fill_compose_file
-from tools.local_services.services import Deployment, run_deployment
+from tools.local_services.deployment import Deployment, run_deployment
 
 pytestmark = pytest.mark.services
 

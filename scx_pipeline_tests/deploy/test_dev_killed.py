@@ -17,8 +17,8 @@ import pytest
 
 from scx_pipeline.orchestration.runs.instance import open_instance
 from scx_pipeline.settings import read_settings
-from scx_pipeline_tests.support.blocked import blocked_loads, wait_for
 from scx_pipeline_tests.support.load_env import MARCH, LoadEnv, create_load_env, job
+from scx_pipeline_tests.support.processes.blocked_loads import blocked_loads, wait_for
 from scx_pipeline_tests.support.servers.ports import LOOPBACK, Launch, free_ports, running
 from tools.local_services.services import session_processes
 

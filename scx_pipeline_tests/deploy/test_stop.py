@@ -28,8 +28,8 @@ from scx_pipeline.orchestration.partitions import range_tags
 from scx_pipeline.orchestration.runs.instance import open_instance
 from scx_pipeline.orchestration.runs.lost_runs import fail_lost_runs
 from scx_pipeline.settings import Settings, read_settings
-from scx_pipeline_tests.support.blocked import blocked_loads, wait_for
 from scx_pipeline_tests.support.load_env import MARCH, LoadEnv, create_load_env, job, range_of_keys, scx_star
+from scx_pipeline_tests.support.processes.blocked_loads import blocked_loads, wait_for
 from scx_pipeline_tests.support.servers.ports import LOOPBACK, Launch, free_ports, running
 from tools.local_services.services import session_processes
 

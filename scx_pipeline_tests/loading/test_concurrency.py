@@ -27,7 +27,7 @@ from scx_pipeline_tests.support.load_env import (
     job,
     jobs_of,
 )
-from scx_pipeline_tests.support.load_process import LoadProcess, start_load
+from scx_pipeline_tests.support.processes.load_process import LoadProcess, start_load
 
 IMPATIENT = Limits(memory="400MB", threads=2, lock_timeout=0.2)
 

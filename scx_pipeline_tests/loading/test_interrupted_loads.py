@@ -10,7 +10,7 @@ import pytest
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline_tests.loading.test_concurrency import rebuilt
 from scx_pipeline_tests.support.load_env import APRIL, MARCH, MAY, LoadEnv, job, jobs_of, range_of_keys
-from scx_pipeline_tests.support.load_process import PAUSE_POINTS, start_load
+from scx_pipeline_tests.support.processes.load_process import PAUSE_POINTS, start_load
 from scx_pipeline_tests.support.servers.postgres import PostgresServer
 
 

@@ -1,4 +1,4 @@
-"""Fixtures of a Dagster environment: an empty bucket, warehouse and Dagster instance.
+"""Fixtures of Dagster: environments with an empty bucket, warehouse and instance, and the definitions of the project.
 
 Servers are started by the package's conftest.py.
 """
@@ -12,8 +12,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from scx_pipeline import definitions
 from scx_pipeline.orchestration.runs.instance import open_instance
-from scx_pipeline_tests.support.dagster_env import DagsterEnv, create_dagster_env
+from scx_pipeline_tests.support.orchestration.dagster_env import DagsterEnv, create_dagster_env, specs_of
+from scx_pipeline_tests.support.orchestration.songplays_env import SongplaysEnv, create_songplays_env
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +40,21 @@ def instance(tmp_path: Path, empty_home: Path) -> Iterator[dg.DagsterInstance]:
 def dagster_env(tmp_path: Path, instance: dg.DagsterInstance) -> DagsterEnv:
     """A local bucket, a DuckDB file and the instance."""
     return create_dagster_env(tmp_path, instance)
+
+
+@pytest.fixture
+def songplays_env(tmp_path: Path, instance: dg.DagsterInstance) -> SongplaysEnv:
+    """A local bucket and a DuckDB file of the star songplays, and the instance."""
+    return create_songplays_env(tmp_path, instance)
+
+
+@pytest.fixture(scope="session")
+def project() -> dg.Definitions:
+    """The definitions that `dagster dev` and `dg` load."""
+    return definitions.defs()
+
+
+@pytest.fixture(scope="session")
+def specs(project: dg.Definitions) -> dict[str, dg.AssetSpec]:
+    """The asset specs of the star scx by name."""
+    return specs_of(project, "scx")

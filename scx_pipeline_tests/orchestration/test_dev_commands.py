@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from scx_pipeline_tests.support.dagster_env import DagsterEnv
 from scx_pipeline_tests.support.load_env import job, jobs_of
+from scx_pipeline_tests.support.orchestration.dagster_env import DagsterEnv
 
 PROJECT = Path(__file__).parents[2]
 

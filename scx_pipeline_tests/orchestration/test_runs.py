@@ -1,55 +1,31 @@
-"""What runs record in the Dagster instance: materializations by month, check results, observations, the report.
+"""What runs record in the Dagster instance: materializations by month, observations, errors, and no password.
 
 Rows in the warehouse are tested elsewhere.
 """
 
 from __future__ import annotations
 
-import base64
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import dagster as dg
 import pytest
 
 from scx_pipeline.loading.changes import list_selection
-from scx_pipeline.loading.checks.declared_checks import declared_checks
 from scx_pipeline.loading.loader import BucketLoader
 from scx_pipeline.model.calendar import Month
-from scx_pipeline.orchestration.assets.report_asset import MAX_ROWS
 from scx_pipeline.settings import Settings
 from scx_pipeline_tests.support import engines
-from scx_pipeline_tests.support.dagster_env import QUIET, DagsterEnv, failure, key
 from scx_pipeline_tests.support.load_env import FACTS, STAGING, csv_text, job, jobs_of, scx_star
-
-TABLES = [table.name for table in scx_star().star.tables]
-PNG = b"\x89PNG\r\n\x1a\n"
-
-
-def put_march_and_april(dagster_env: DagsterEnv) -> None:
-    """Write three jobs of March, one of them twice, and 25 of April, plus one row that is rejected."""
-    load_env = dagster_env.load_env
-    load_env.put(
-        "2021/03/jobs.csv",
-        [
-            job(1, "2021-03-05 10:00:00"),
-            job(2, "2021-03-06 11:00:00", user_id=7),
-            job(3, "2021-03-07 12:00:00", user_id=7, project_id=11),
-            job(3, "2021-03-07 12:00:00", user_id=7, project_id=11, updated_at="2021-03-07 11:59:00"),
-        ],
-    )
-    april = [job(40 + number, f"2021-04-{number + 1:02d} 10:00:00") for number in range(25)]
-    load_env.put("2021/04/jobs.csv", [*april, job(99, "2021-04-30 10:00:00", user_id="unknown")])
-
-
-def failed(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str], dg.AssetCheckEvaluation]:
-    """Return the checks that did not pass, by table and name."""
-    found = result.get_asset_check_evaluations()
-    return {(item.asset_key.path[-1], item.check_name): item for item in found if not item.passed}
+from scx_pipeline_tests.support.orchestration.dagster_env import (
+    TABLES,
+    DagsterEnv,
+    failure,
+    key,
+    put_march_and_april,
+    row_counts,
+)
 
 
 def test_a_run_of_one_month_records_one_materialization_of_every_table(dagster_env: DagsterEnv) -> None:
@@ -94,7 +70,7 @@ def test_a_run_of_a_range_records_one_materialization_per_month_with_its_rows(
 ) -> None:
     put_march_and_april(dagster_env)
     outcome = dagster_env.load("2021-03", "2021-05")
-    rows = {name: _row_counts(dagster_env.materializations(name)) for name in TABLES}
+    rows = {name: row_counts(dagster_env.materializations(name)) for name in TABLES}
     assert rows[FACTS] == {"2021-03": 3, "2021-04": 25, "2021-05": 0}
     assert rows["users"] == {"2021-03": 2, "2021-04": 1, "2021-05": 0}
     assert rows == {name: dict(months) for name, months in outcome.rows.items()}
@@ -102,70 +78,11 @@ def test_a_run_of_a_range_records_one_materialization_per_month_with_its_rows(
     assert dagster_env.instance.get_runs_count() == 1
 
 
-def _row_counts(found: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-    return {month: metadata["dagster/partition_row_count"] for month, metadata in found.items()}
-
-
 def test_a_month_without_objects_is_materialized_with_no_rows(dagster_env: DagsterEnv) -> None:
     outcome = dagster_env.load("2021-07")
     assert outcome.success
-    assert _row_counts(dagster_env.materializations(FACTS)) == {"2021-07": 0}
+    assert row_counts(dagster_env.materializations(FACTS)) == {"2021-07": 0}
     assert dagster_env.materializations(STAGING)["2021-07"]["objects"] == 0
-
-
-def test_every_declared_check_is_recorded_with_its_result(dagster_env: DagsterEnv) -> None:
-    put_march_and_april(dagster_env)
-    result = dagster_env.run("2021-03")
-    recorded = {(item.asset_key.path[-1], item.check_name) for item in result.get_asset_check_evaluations()}
-    assert {(item.table, item.name) for item in declared_checks(scx_star().star)} <= recorded
-    assert result.success
-
-
-def test_rejected_rows_below_the_limit_warn_and_the_other_rows_are_loaded(dagster_env: DagsterEnv) -> None:
-    put_march_and_april(dagster_env)
-    result = dagster_env.run("2021-03")
-    warning = failed(result)[STAGING, "rejected_rows"]
-    assert warning.severity == dg.AssetCheckSeverity.WARN
-    assert "2021/04/jobs.csv, line 27: user_id" in (warning.description or "")
-    assert result.success
-
-
-def test_freshness_checks_warn_and_do_not_fail_the_run(dagster_env: DagsterEnv) -> None:
-    put_march_and_april(dagster_env)
-    result = dagster_env.run("2021-03")
-    freshness = failed(result)[FACTS, "freshness"]
-    assert freshness.severity == dg.AssetCheckSeverity.WARN
-    assert "2021-03-07 12:00 UTC" in (freshness.description or "")
-    assert result.success
-
-
-def test_a_failed_blocking_check_is_recorded_without_materialization_and_keeps_the_previous_rows(
-    dagster_env: DagsterEnv,
-) -> None:
-    put_march_and_april(dagster_env)
-    dagster_env.load_env.load("2021-03", "2021-04")
-    before = dagster_env.load_env.snapshot()
-    dagster_env.load_env.put("2021/04/again.csv", [job(2, "2021-04-20 10:00:00")])
-    result = dagster_env.run("2021-04")
-    assert not result.success
-    check = failed(result)[STAGING, "unique_job_id"]
-    assert check.severity == dg.AssetCheckSeverity.ERROR
-    assert check.blocking
-    assert check.description == "job_id 2 occurs in 2021-03 and in 2021-04"
-    assert dagster_env.load_env.snapshot() == before
-    assert [dagster_env.count(name) for name in TABLES] == [0] * len(TABLES)
-
-
-def test_a_failed_blocking_check_fails_the_run_with_one_line(dagster_env: DagsterEnv) -> None:
-    dagster_env.load_env.put("2021/03/jobs.csv", [job(1, "2021-03-05 10:00:00", user_id="unknown")])
-    outcome = dagster_env.load("2021-03")
-    assert not outcome.success
-    assert outcome.error is not None
-    assert outcome.error.startswith(
-        "scx 2021-03 was not published, nothing was changed: rejected_rows on staging"
-    )
-    assert "\n" not in outcome.error
-    assert dagster_env.count(FACTS) == 0
 
 
 def test_an_impossible_load_fails_with_its_message_and_records_nothing(dagster_env: DagsterEnv) -> None:
@@ -195,7 +112,7 @@ def test_a_single_dimension_is_rebuilt_from_the_current_rows(dagster_env: Dagste
     assert result.success
     materialized = {event.asset_key for event in result.get_asset_materialization_events()}
     assert materialized == {key("users")}
-    assert _row_counts(dagster_env.materializations("users"))["2021-03"] == 2
+    assert row_counts(dagster_env.materializations("users"))["2021-03"] == 2
     assert dagster_env.load_env.snapshot(load_ids=False) == before
 
 
@@ -214,7 +131,7 @@ def test_tables_derived_from_a_selected_table_are_rebuilt_and_recorded_with_it(
     put_march_and_april(dagster_env)
     result = dagster_env.run("2021-03", tables=[STAGING])
     assert result.success
-    assert {name: _row_counts(dagster_env.materializations(name))["2021-03"] for name in TABLES} == {
+    assert {name: row_counts(dagster_env.materializations(name))["2021-03"] for name in TABLES} == {
         STAGING: 3,
         FACTS: 3,
         "time": 3,
@@ -223,26 +140,12 @@ def test_tables_derived_from_a_selected_table_are_rebuilt_and_recorded_with_it(
     }
 
 
-def test_executing_a_blocking_check_without_a_month_fails_with_advice_and_loads_nothing(
-    dagster_env: DagsterEnv,
-) -> None:
-    put_march_and_april(dagster_env)
-    check = dg.AssetCheckKey(key(FACTS), "references_users")
-    job = dagster_env.definitions.resolve_implicit_global_asset_job_def()
-    single_check = job.get_subset(asset_selection=set(), asset_check_selection={check})
-    result = single_check.execute_in_process(
-        instance=dagster_env.instance, run_config=QUIET, raise_on_error=False
-    )
-    assert "materialize the months to be checked" in failure(result)
-    assert dagster_env.count(FACTS) == 0
-
-
 def test_a_run_of_a_partition_is_a_run_of_that_month(dagster_env: DagsterEnv) -> None:
     put_march_and_april(dagster_env)
     result = dagster_env.job.execute_in_process(instance=dagster_env.instance, partition_key="2021-04")
     assert result.success
     assert result.dagster_run.tags["dagster/partition"] == "2021-04"
-    assert _row_counts(dagster_env.materializations(FACTS)) == {"2021-04": 25}
+    assert row_counts(dagster_env.materializations(FACTS)) == {"2021-04": 25}
 
 
 def test_progress_is_reported_without_dagsters_own_events(dagster_env: DagsterEnv) -> None:
@@ -276,72 +179,6 @@ def _observe(dagster_env: DagsterEnv) -> dict[str, str]:
 def test_observing_a_missing_bucket_fails_with_its_name(dagster_env: DagsterEnv) -> None:
     dagster_env.load_env.bucket_path.rmdir()
     assert str(dagster_env.load_env.bucket_path) in failure(dagster_env.run_asset("auto_classify_jobs"))
-
-
-def test_the_report_shows_a_table_and_a_chart_for_every_query(dagster_env: DagsterEnv) -> None:
-    put_march_and_april(dagster_env)
-    dagster_env.load_env.put("2021/05/jobs.csv", [job(80, "2021-05-05 10:00:00", ground_profile=None)])
-    dagster_env.load_env.load("2021-03", "2021-05")
-    metadata = _report(dagster_env)
-    table = metadata["ground_profile_by_month"]
-    assert isinstance(table, dg.TableMetadataValue)
-    assert [column.name for column in table.schema.columns] == ["month", "ground_profile", "jobs"]
-    assert [column.type for column in table.schema.columns] == ["int", "string", "int"]
-    assert [tuple(record.data.values()) for record in table.records] == [
-        (202103, "city", 3),
-        (202104, "city", 25),
-        (202105, None, 1),
-    ]
-    assert metadata["ground_profile_by_month rows"].value == 3
-    assert [tuple(record.data.values()) for record in metadata["user_211_in_2021"].records] == [
-        (2021, 3, "city", 1),
-        (2021, 4, "city", 25),
-        (2021, 5, None, 1),
-    ]
-    for name in ("ground_profile_by_month", "ground_profile_of_busiest_user"):
-        image = metadata[f"{name} chart"].value.partition("base64,")[2].removesuffix(")")
-        assert base64.b64decode(image).startswith(PNG)
-
-
-def test_the_reports_table_ends_with_the_newest_rows(dagster_env: DagsterEnv) -> None:
-    rows = [
-        job(
-            number,
-            f"{2020 + number // 120}-{number // 10 % 12 + 1:02d}-05 10:00:00",
-            ground_profile=f"p{number % 10}",
-        )
-        for number in range(240)
-    ]
-    dagster_env.load_env.put("auto_classify_jobs_concatenated.csv", rows)
-    dagster_env.load_env.load("2020-01", "2021-12")
-    metadata = _report(dagster_env)
-    records = metadata["ground_profile_by_month"].records
-    assert metadata["ground_profile_by_month rows"].value == 240
-    assert len(records) == MAX_ROWS
-    assert records[-1].data["month"] == 202112
-
-
-def _report(dagster_env: DagsterEnv) -> Mapping[str, Any]:
-    result = dagster_env.run_asset("report")
-    [event] = result.get_asset_materialization_events()
-    return event.materialization.metadata
-
-
-def test_a_report_of_an_empty_warehouse_asks_for_a_load(dagster_env: DagsterEnv) -> None:
-    assert "run `scx load`" in failure(dagster_env.run_asset("report"))
-
-
-def test_the_report_is_requested_once_after_every_load(dagster_env: DagsterEnv) -> None:
-    put_march_and_april(dagster_env)
-
-    def evaluate(cursor: Any = None) -> Any:
-        return dg.evaluate_automation_conditions(dagster_env.definitions, dagster_env.instance, cursor=cursor)
-
-    first = evaluate()
-    assert dagster_env.load("2021-03", "2021-04").success
-    second = evaluate(first.cursor)
-    assert second.get_num_requested(key("report")) == 1
-    assert evaluate(second.cursor).total_requested == 0
 
 
 def test_the_password_of_an_unreachable_warehouse_is_in_no_record(
@@ -379,7 +216,7 @@ def test_a_run_on_a_server_records_the_same_and_no_password(
     put_march_and_april(elsewhere)
     outcome = elsewhere.load("2021-03", "2021-04")
     assert outcome.success
-    assert _row_counts(elsewhere.materializations(FACTS)) == {"2021-03": 3, "2021-04": 25}
+    assert row_counts(elsewhere.materializations(FACTS)) == {"2021-03": 3, "2021-04": 25}
     assert len(jobs_of(elsewhere.load_env)) == 28
     assert not (dagster_env.settings.home / "dev.duckdb").exists()
     secrets = [unquote(urlsplit(url).password or ""), url, os.environ.get("AWS_SECRET_ACCESS_KEY", url)]
@@ -396,4 +233,4 @@ def test_a_later_run_of_the_same_month_replaces_its_rows_and_adds_a_materializat
     dagster_env.run("2021-03")
     assert dagster_env.load_env.table(FACTS, "job_id") == [(1,)]
     assert dagster_env.count(FACTS) == 2
-    assert _row_counts(dagster_env.materializations(FACTS)) == {"2021-03": 1}
+    assert row_counts(dagster_env.materializations(FACTS)) == {"2021-03": 1}

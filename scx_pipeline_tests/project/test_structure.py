@@ -1,17 +1,18 @@
-"""The structure check finds each kind of violation, and the package has none.
+"""The structure check finds each kind of violation, and package, tests and tools have none.
 
 What the check allows is written in tools/structure.py.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from tools.structure import MOST_LINES, MOST_MODULES, violations
+from tools.structure import MOST_LINES, MOST_MODULES, file_violations, violations
 
-PACKAGE = Path(__file__).parents[2] / "scx_pipeline"
+ROOT = Path(__file__).parents[2]
 
 BROKEN = {
     "a file is too long": ({"a.py": "x = 1\n" * (MOST_LINES + 1)}, f"a.py: {MOST_LINES + 1} lines"),
@@ -46,14 +47,35 @@ BROKEN = {
 }
 
 
+def write(folder: Path, files: Mapping[str, str]) -> None:
+    """Write files with these texts."""
+    for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text, "utf-8")
+
+
 @pytest.mark.parametrize("case", BROKEN)
 def test_structure_check_names_the_violation_when(case: str, tmp_path: Path) -> None:
     files, message = BROKEN[case]
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text, "utf-8")
+    write(tmp_path, files)
     [found] = violations(tmp_path)
     assert message in found
+
+
+@pytest.mark.parametrize("case", ["a file is too long", "a file name occurs three times"])
+def test_check_of_tests_and_tools_names_the_violation_when(case: str, tmp_path: Path) -> None:
+    files, message = BROKEN[case]
+    write(tmp_path, files)
+    [found] = file_violations(tmp_path)
+    assert message in found
+
+
+def test_check_of_tests_and_tools_accepts_full_folders_and_any_number_of_conftest_files(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, {f"m{number}.py": "x = 1\n" * MOST_LINES for number in range(MOST_MODULES + 1)})
+    write(tmp_path, {f"{folder}/{name}": "" for folder in "abc" for name in ("__init__.py", "conftest.py")})
+    assert list(file_violations(tmp_path)) == []
 
 
 def test_structure_check_accepts_two_namesakes_and_private_imports_in_their_module(tmp_path: Path) -> None:
@@ -65,4 +87,9 @@ def test_structure_check_accepts_two_namesakes_and_private_imports_in_their_modu
 
 
 def test_package_has_no_structure_violations() -> None:
-    assert list(violations(PACKAGE)) == []
+    assert list(violations(ROOT / "scx_pipeline")) == []
+
+
+@pytest.mark.parametrize("folder", ["scx_pipeline_tests", "tools"])
+def test_tests_and_tools_have_no_long_files_and_few_namesakes(folder: str) -> None:
+    assert list(file_violations(ROOT / folder)) == []

@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from scx_pipeline_tests.purity.log_history import Put
-from scx_pipeline_tests.support.load_env import FACTS, STAGING, Row, columns, scx_star
+from scx_pipeline_tests.support.load_env import FACTS, STAGING, columns, scx_star
+from scx_pipeline_tests.support.snapshots import Row
 
 
 @dataclass

@@ -30,8 +30,9 @@ from scx_pipeline_tests.purity.music_history import (
 )
 from scx_pipeline_tests.purity.purity_settings import purity_settings
 from scx_pipeline_tests.support.broken_statements import failing_statement
-from scx_pipeline_tests.support.load_env import Row, Snapshot, filled
+from scx_pipeline_tests.support.load_env import filled
 from scx_pipeline_tests.support.music_env import EVENTS, SONGS, MusicEnv
+from scx_pipeline_tests.support.snapshots import Row, Snapshot
 
 
 @dataclass

@@ -31,7 +31,8 @@ from scx_pipeline_tests.purity.log_history import (
 )
 from scx_pipeline_tests.purity.purity_settings import purity_settings
 from scx_pipeline_tests.support.broken_statements import failing_statement
-from scx_pipeline_tests.support.load_env import LoadEnv, Snapshot, filled, job, scx_star
+from scx_pipeline_tests.support.load_env import LoadEnv, filled, job, scx_star
+from scx_pipeline_tests.support.snapshots import Snapshot
 
 
 @cache

@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from scx_pipeline.model.calendar import Month, MonthRange
 from scx_pipeline_tests.purity.purity_settings import purity_settings
 from scx_pipeline_tests.support.broken_statements import failing_statement
-from scx_pipeline_tests.support.load_env import Row, Snapshot, filled
+from scx_pipeline_tests.support.load_env import filled
 from scx_pipeline_tests.support.sensor_env import PREFIX, SensorEnv, sensor_star, to_parquet
+from scx_pipeline_tests.support.snapshots import Row, Snapshot
 
 MONTHS = (Month(2023, 1), Month(2023, 2), Month(2023, 3))
 MINUTES = ("2023-01-01 00:00", "2023-01-31 23:59", "2023-02-01 00:00", "2023-02-17 12:30", "2023-03-05 06:00")

@@ -19,7 +19,8 @@ from scx_pipeline_tests.support.load_env import LoadEnv, create_load_env
 from scx_pipeline_tests.support.music_env import MusicEnv
 from scx_pipeline_tests.support.redshift.cluster import fresh_cluster
 from scx_pipeline_tests.support.redshift.linter import Linted, unparsable
-from scx_pipeline_tests.support.redshift.server import StandIn, stand_in
+from scx_pipeline_tests.support.redshift.listener import stand_in
+from scx_pipeline_tests.support.redshift.server import StandIn
 from scx_pipeline_tests.support.sensor_env import SensorEnv
 from scx_pipeline_tests.support.servers.postgres import PostgresServer
 from scx_pipeline_tests.support.servers.redshift import emptied, reading_bucket

@@ -21,7 +21,8 @@ from scx_pipeline.lake.format.lake_store import LakeStore, open_lake_store
 from scx_pipeline.lake.format.layout import WRITING_FOLDER
 from scx_pipeline.lake.format.manifest import MANIFEST_FOLDER, Manifest, read_manifest
 from scx_pipeline.model.calendar import MonthRange
-from scx_pipeline_tests.support.load_env import LoadEnv, Row, in_order, range_of_keys
+from scx_pipeline_tests.support.load_env import LoadEnv, range_of_keys
+from scx_pipeline_tests.support.snapshots import Row, in_order
 
 
 @dataclass

@@ -25,9 +25,10 @@ from scx_pipeline.lake.load.load_plan import LakeLoadPlan, plan_lake_load
 from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, contiguous_ranges
 from scx_pipeline.warehouse.sql_text import STATE_SCHEMA
-from scx_pipeline_tests.support.load_env import LoadEnv, Row, in_order, job, range_of_keys
+from scx_pipeline_tests.support.load_env import LoadEnv, job, range_of_keys
 from scx_pipeline_tests.support.music_env import MusicEnv, event, lines, song
 from scx_pipeline_tests.support.sensor_env import SensorEnv, readings
+from scx_pipeline_tests.support.snapshots import Row, in_order
 
 # The columns of the load history that do not depend on load IDs and times.
 _HISTORY_COLUMNS = {

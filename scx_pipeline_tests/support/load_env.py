@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import obstore
 import pyarrow as pa
@@ -33,8 +32,9 @@ from scx_pipeline.storage.bucket import Bucket, open_bucket
 from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline.warehouse.open_warehouse import open_warehouse
 from scx_pipeline.warehouse.session import Session
-from scx_pipeline.warehouse.sql_text import STATE_SCHEMA, qualified
+from scx_pipeline.warehouse.sql_text import STATE_SCHEMA
 from scx_pipeline.warehouse.warehouse import Warehouse
+from scx_pipeline_tests.support.snapshots import Row, Snapshot, in_order, take_snapshot
 
 PREFIX = "auto_classify_jobs/"
 CONCATENATED = f"{PREFIX}auto_classify_jobs_concatenated.csv"
@@ -42,9 +42,6 @@ MARCH, APRIL, MAY = "2021-03", "2021-04", "2021-05"
 STAGING = "staging_cleansed_logs"
 FACTS = "auto_classification_logs"
 LIMITS = Limits(memory="400MB", threads=2, lock_timeout=20)
-
-Row = tuple[Any, ...]
-Snapshot = dict[str, list[Row]]
 
 
 @cache
@@ -215,43 +212,6 @@ class LoadEnv:
             " WHERE table_schema NOT IN ('pg_catalog', 'information_schema')"
         )
         return sorted(name for (name,) in found)
-
-
-def in_order(rows: list[Row], wanted: bool = True) -> list[Row]:
-    """Return the rows ordered by their representation, so that NULL is comparable with values."""
-    return sorted(rows, key=repr) if wanted else rows
-
-
-def take_snapshot(session: Session, compiled: CompiledStar, load_ids: bool = True) -> Snapshot:
-    """Return a star's tables and its part of the state tables. Missing tables are the same as empty ones."""
-    state = (
-        {name: f"{what}, load_id" for name, what in _OF_STATE.items()} | _OF_LOADS if load_ids else _OF_STATE
-    )
-    found: Snapshot = {}
-    kept = {table.name: f"{compiled.star.name}__{table.name}" for table in compiled.star.tables}
-    own = session.catalog.list_columns(compiled.star.schema_name, kept)
-    engines = session.catalog.list_columns(STATE_SCHEMA, [*kept.values(), *state])
-    for table in compiled.star.tables:
-        if table.name in own:
-            found[table.name] = session.rows(f"SELECT * FROM {qualified(compiled.star.schema_name, table)}")
-        if kept[table.name] in engines:
-            by_month = session.rows(f'SELECT * FROM {STATE_SCHEMA}."{kept[table.name]}"')
-            found[f"{table.name} by month"] = by_month
-    for name, what in state.items():
-        if name in engines:
-            found[name] = session.rows(f"SELECT {what} FROM {STATE_SCHEMA}.{name}")
-    return {name: in_order(rows) for name, rows in found.items() if rows}
-
-
-_OF_STATE = {
-    "rejected_rows": 'source, object_key, line, column_name, reason, "raw"',
-    "months": "month, fingerprint, code_version",
-    "month_rows": "table_name, month, row_count",
-    "objects": "source, object_key, etag, size_bytes, rows_read, rows_rejected",
-    "unpartitioned": "fingerprint, code_version",
-    "stale_months": "month, reason",
-}
-_OF_LOADS = {"loads": "*", "check_results": "*"}
 
 
 def filled(load_env: LoadEnv) -> Snapshot:

@@ -17,7 +17,8 @@ from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star, stars_folder
 from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, contiguous_ranges
-from scx_pipeline_tests.support.load_env import LoadEnv, Row
+from scx_pipeline_tests.support.load_env import LoadEnv
+from scx_pipeline_tests.support.snapshots import Row
 
 EVENTS, SONGS = "log_data/", "song_data/"
 

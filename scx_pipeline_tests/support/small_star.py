@@ -16,7 +16,8 @@ import yaml
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star
 from scx_pipeline.loading.load_report import LoadReport
-from scx_pipeline_tests.support.load_env import LoadEnv, Row
+from scx_pipeline_tests.support.load_env import LoadEnv
+from scx_pipeline_tests.support.snapshots import Row
 
 NAME = "small"
 SCHEMA = "public"  # the loading role can write it

@@ -8,22 +8,15 @@ import tempfile
 from pathlib import Path
 
 from scx_pipeline.cli.rendering import format_table, out
+from tools.bench.alternatives import alternatives
+from tools.bench.bench import Bench
 from tools.bench.exactness import exactness
 from tools.bench.lakes import lakes
 from tools.bench.measure import Failed, Result
+from tools.bench.month_loads import month_reload, small_month
 from tools.bench.report import write
-from tools.bench.scenarios import (
-    Bench,
-    alternatives,
-    kills,
-    month_reload,
-    music,
-    sensors,
-    sensors_s3,
-    small_month,
-    whole_load_duckdb,
-    whole_load_postgres,
-)
+from tools.bench.sensor_files import kills, sensors, sensors_s3
+from tools.bench.whole_loads import music, whole_load_duckdb, whole_load_postgres
 
 SCENARIOS = {
     "small": small_month,

@@ -1,8 +1,19 @@
-"""The ways into PostgreSQL that a user would otherwise pick, each with the same files of each star."""
+"""The scenario `alternatives`: the ways into PostgreSQL that a user would otherwise pick, with the same files of each star.
+
+Each way brings the rows of one source into one table.
+"""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
+
+from scx_pipeline.cli.rendering import out
+from scx_pipeline_tests.support.servers.postgres import PostgresServer, postgres_server
+from tools.bench.bench import Bench, ask, copy_ready, fresh_database
+from tools.bench.measure import Failed, Result, Timing, run, scx
 
 READERS = """
 import glob, sys
@@ -95,3 +106,49 @@ SUBJECTS = (
     Subject("songplays", ("--to", "2022-12", "--months", "24", "--events", "1000000", "--songs", "100", "--bad-lines", "0"),
             ("--from", "2021-01", "--to", "2022-12"), "log_data/**/*.json", "jsonl", "songplays.staging_events"),
 )  # fmt: skip
+
+
+def alternatives(bench: Bench) -> Iterator[Result]:
+    """Each star into PostgreSQL: ours, with all its tables, checks and history, and the ways that a user would otherwise
+    pick, which bring the rows of its largest source into one table; as multiples of psql's \\copy of one ready binary file
+    of that table."""
+    for subject in SUBJECTS:
+        bucket = bench.bucket(f"few-{subject.star}", *subject.generate, star=subject.star)
+        files = len(bench.files(bucket, subject.pattern))
+        with postgres_server(bench.folder) as server:
+            yield from _ways(bench, subject, bucket, files, server)
+
+
+def _ways(
+    bench: Bench, subject: Subject, bucket: str, files: int, server: PostgresServer
+) -> Iterator[Result]:
+    load = scx("load", subject.star, *subject.load)
+    run(load, fresh_database(bench, bucket, server))
+    rows = int(ask(server, f"SELECT count(*) FROM {subject.table}"))
+    limit = copy_ready(server, bench.folder / "ready.bin", subject.table)
+    yield _way(subject, "psql `\\copy` of a ready binary file", limit, limit, f"{rows:,} rows")
+    ours = run(load, fresh_database(bench, bucket, server))
+    yield _way(subject, "**scx load**, all tables, checks and history", ours, limit)
+    for way in WAYS:
+        if find_spec(way.package) is None:
+            out.print(f"{way.name}: not installed; pip install -e '.[alternatives]'", markup=False)
+            continue
+        some = max(1, round(files * way.share))
+        url, pattern = server.create_database("dev"), f"{bucket.removeprefix('file://')}/{subject.pattern}"
+        try:
+            taken = run(
+                [sys.executable, "-c", READERS + way.script, url, pattern, subject.kind, str(some)], {}
+            )
+        except Failed as failed:
+            last = str(failed).strip().splitlines()[-1][:200]
+            out.print(f"{subject.star}, {way.name}: {last}", markup=False)
+            continue
+        whole = Timing(taken.seconds * files / some, taken.peak_mb)
+        yield _way(
+            subject, way.name, whole, limit, "" if some == files else f"from {some} of {files:,} files"
+        )
+
+
+def _way(subject: Subject, name: str, taken: Timing, limit: Timing, note: str = "") -> Result:
+    notes = [f"{taken.seconds:.1f} s", f"{taken.peak_mb:,.0f} MiB", *([note] if note else [])]
+    return Result(f"{subject.star}: {name}", taken.seconds, limit.seconds, None, note=", ".join(notes))

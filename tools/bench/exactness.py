@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from statistics import median
 
 from scx_pipeline_tests.support.load_env import csv_text, job, line_of
+from tools.bench.bench import Bench
 from tools.bench.measure import Result, run, scx
-from tools.bench.scenarios import Bench
 
 # Runs `scx load scx --all`. With "note", it notes what is counted in each file; with "trust", it takes that instead.
 LOAD = """

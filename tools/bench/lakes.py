@@ -15,8 +15,8 @@ from statistics import median
 
 from scx_pipeline.cli.rendering import out
 from scx_pipeline.errors import LakeError
+from tools.bench.bench import Bench
 from tools.bench.measure import Result, Timing, run
-from tools.bench.scenarios import Bench
 
 TO = "2019-12"
 BUILD, ORIGINAL = "tools.bench.lake_build", "tools.bench.original_lake"

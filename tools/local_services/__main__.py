@@ -16,7 +16,8 @@ from scx_pipeline.errors import PipelineError, SettingsError
 from scx_pipeline.services.deployment_checks import check_address
 from scx_pipeline_tests.support.servers.ports import LOOPBACK
 from tools.local_services.compose import ROOT, fill_compose_file
-from tools.local_services.services import Deployment, ServiceEnded, run_deployment
+from tools.local_services.deployment import Deployment, run_deployment
+from tools.local_services.services import ServiceEnded
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
 PORTS = {"webserver": "SCX_UI_PORT", "postgres": "SCX_POSTGRES_PORT", "s3": "SCX_S3_PORT"}

@@ -17,7 +17,7 @@ from scx_pipeline.settings import Settings
 from scx_pipeline_tests.support.lake_contents import contents
 from scx_pipeline_tests.support.lake_loads import LakeLoadEnv, change_scx, open_lake_load_env, put_scx
 from scx_pipeline_tests.support.load_env import range_of_keys, scx_star
-from scx_pipeline_tests.support.load_process import FORK_SERVER, start_fork_server
+from scx_pipeline_tests.support.processes.load_process import FORK_SERVER, start_fork_server
 
 # Progress messages at which a run is killed.
 PROGRESS_MESSAGES = (

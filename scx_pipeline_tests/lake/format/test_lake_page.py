@@ -17,7 +17,8 @@ from scx_pipeline.lake.views.external_tables import athena_table, redshift_table
 from scx_pipeline.lake.views.views import UNSAFE_CHARACTERS, duckdb_view
 from scx_pipeline.model.calendar import Month
 from scx_pipeline_tests.support.lake_env import Lake, read_tables
-from scx_pipeline_tests.support.load_env import in_order, scx_star
+from scx_pipeline_tests.support.load_env import scx_star
+from scx_pipeline_tests.support.snapshots import in_order
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "lake.md"
 STAR = scx_star().star

@@ -37,8 +37,9 @@ from scx_pipeline_tests.support.lake_loads import (
     read_all_tables,
     without_history,
 )
-from scx_pipeline_tests.support.load_env import Row, create_load_env, in_order, job, scx_star
+from scx_pipeline_tests.support.load_env import create_load_env, job, scx_star
 from scx_pipeline_tests.support.music_env import MusicEnv
+from scx_pipeline_tests.support.snapshots import Row, in_order
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -20,7 +20,6 @@ from scx_pipeline_tests.support.load_env import (
     MARCH,
     PREFIX,
     LoadEnv,
-    Row,
     columns,
     compress,
     create_load_env,
@@ -28,6 +27,7 @@ from scx_pipeline_tests.support.load_env import (
     job,
     jobs_of,
 )
+from scx_pipeline_tests.support.snapshots import Row
 
 WHOLE = CONCATENATED.removeprefix(PREFIX)
 FEW = [

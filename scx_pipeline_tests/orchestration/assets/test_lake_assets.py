@@ -16,9 +16,9 @@ from scx_pipeline.orchestration.execute import RunOutcome, open_runner
 from scx_pipeline.orchestration.jobs import lake_job_name
 from scx_pipeline.orchestration.partitions import monthly, range_tags
 from scx_pipeline.settings import Settings
-from scx_pipeline_tests.support.dagster_env import QUIET, DagsterEnv, failure
 from scx_pipeline_tests.support.load_env import APRIL, FACTS, MARCH, STAGING, job, range_of_keys
 from scx_pipeline_tests.support.music_env import music_star
+from scx_pipeline_tests.support.orchestration.dagster_env import QUIET, DagsterEnv, failure
 
 
 def lake_key(name: str) -> dg.AssetKey:

@@ -13,8 +13,8 @@ import pytest
 from scx_pipeline.orchestration.automation.maintenance import NAME, maintenance, old_runs, remove_runs
 from scx_pipeline.orchestration.build import with_resources
 from scx_pipeline.settings import Settings
-from scx_pipeline_tests.support.dagster_env import QUIET, DagsterEnv, failure
 from scx_pipeline_tests.support.load_env import APRIL, FACTS, MARCH, STAGING, job
+from scx_pipeline_tests.support.orchestration.dagster_env import QUIET, DagsterEnv, failure
 
 
 def run_maintenance(dagster_env: DagsterEnv, settings: Settings) -> dg.ExecuteInProcessResult:

@@ -22,9 +22,9 @@ from scx_pipeline.orchestration.runs.instance import open_instance
 from scx_pipeline.orchestration.runs.launcher import CodeServerRunLauncher
 from scx_pipeline.orchestration.runs.lost_runs import LOST_RUN_MESSAGE, fail_lost_runs
 from scx_pipeline.orchestration.runs.run_locks import lock_run, process_state, run_lock
-from scx_pipeline_tests.support.blocked import blocked_loads, wait_for
-from scx_pipeline_tests.support.dagster_env import DagsterEnv
 from scx_pipeline_tests.support.load_env import MARCH, create_load_env, job
+from scx_pipeline_tests.support.orchestration.dagster_env import DagsterEnv
+from scx_pipeline_tests.support.processes.blocked_loads import blocked_loads, wait_for
 
 ROOT = Path(__file__).parents[3]
 STARTED, FAILURE = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE

@@ -26,8 +26,8 @@ from scx_pipeline.settings import Settings
 from scx_pipeline.storage.s3 import open_s3
 from scx_pipeline_tests.orchestration.assets.test_lake_assets import build
 from scx_pipeline_tests.orchestration.spark.test_emr_serverless_job import conf_of
-from scx_pipeline_tests.support.dagster_env import DagsterEnv
 from scx_pipeline_tests.support.load_env import MARCH, LoadEnv
+from scx_pipeline_tests.support.orchestration.dagster_env import DagsterEnv
 from scx_pipeline_tests.support.servers.aws import APPLICATION, ROLE, Service, play, refusal
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)

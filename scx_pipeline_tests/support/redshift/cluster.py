@@ -13,7 +13,8 @@ import psycopg2
 
 from scx_pipeline.warehouse.redshift import redshift_roles
 from scx_pipeline.warehouse.roles import Roles
-from scx_pipeline_tests.support.redshift.server import ADMIN, READER, USER, stand_in
+from scx_pipeline_tests.support.redshift.listener import stand_in
+from scx_pipeline_tests.support.redshift.server import ADMIN, READER, USER
 from scx_pipeline_tests.support.servers.postgres import ANALYST, LOADER, ROLES, PostgresServer
 
 TEMPLATE = "with_users"

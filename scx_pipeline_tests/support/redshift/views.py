@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from scx_pipeline_tests.support.redshift.copying import Copied
+from scx_pipeline_tests.support.redshift.transfer.copying import Copied
 
 _DETAIL = (
     "query_id bigint",

@@ -16,6 +16,7 @@ from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ssl import SSLContext
 from typing import Any
+from urllib.parse import quote
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
@@ -189,3 +190,31 @@ def plain_mail_server() -> Iterator[MailServer]:
         yield server
     finally:
         controller.stop()
+
+
+@dataclass(frozen=True)
+class Receivers:
+    """One receiver of each channel."""
+
+    slack: Hook
+    mail: MailServer
+    webhook: Hook
+
+    def settings(self) -> dict[str, str]:
+        """Return the settings that send alerts to them."""
+        login = f"{USER}:{quote(PASSWORD, safe='')}"
+        to = "from=scx@ours.example&to=data@ours.example,ops+scx@ours.example"
+        return {
+            "alert_slack_url": self.slack.url(SLACK_PATH),
+            "alert_smtp_url": f"smtp://{login}@{LOOPBACK}:{self.mail.port}?{to}",
+            "alert_webhook_url": self.webhook.url("/alerts?secret=h00k-pl4nted"),
+            "alert_webhook_token": TOKEN,
+        }
+
+    def texts(self) -> list[tuple[str, str]]:
+        """Return everything received, raw and decoded."""
+        found = [("slack", body.decode()) for body in self.slack.bodies]
+        found += [("webhook", body.decode()) for body in self.webhook.bodies]
+        found += [("raw mail", mail.decode()) for mail in self.mail.mails]
+        found += [("mail", f"{mail.items()} {mail.get_content()}") for mail in self.mail.received()]
+        return found

@@ -21,7 +21,7 @@ from scx_pipeline.errors import CheckFailedError, WarehouseError
 from scx_pipeline.storage.temporary_folder import LOCK
 from scx_pipeline.warehouse.postgres.postgres_session import PostgresSession
 from scx_pipeline_tests.support.load_env import APRIL, MARCH, LoadEnv, job
-from scx_pipeline_tests.support.load_process import start_load
+from scx_pipeline_tests.support.processes.load_process import start_load
 
 pytestmark = pytest.mark.postgres
 

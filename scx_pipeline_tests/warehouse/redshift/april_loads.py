@@ -11,9 +11,10 @@ import obstore
 from obstore.store import S3Store
 
 from scx_pipeline.errors import WarehouseError
-from scx_pipeline_tests.support.load_env import APRIL, LoadEnv, Snapshot, job
+from scx_pipeline_tests.support.load_env import APRIL, LoadEnv, job
 from scx_pipeline_tests.support.redshift.server import StandIn
 from scx_pipeline_tests.support.redshift.wire import Failure, Gone
+from scx_pipeline_tests.support.snapshots import Snapshot
 
 CONFLICT = Failure(
     "XX000", "1023: Serializable isolation violation on table - 1, transactions forming the cycle are: 1, 2"

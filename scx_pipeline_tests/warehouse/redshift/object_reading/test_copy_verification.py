@@ -13,8 +13,8 @@ import pytest
 from scx_pipeline.loading.ingest import server_copy
 from scx_pipeline_tests.support.load_env import APRIL, PREFIX, LoadEnv, job, jobs_of
 from scx_pipeline_tests.support.music_env import EVENTS, MusicEnv, event
-from scx_pipeline_tests.support.redshift.copying import Copying
 from scx_pipeline_tests.support.redshift.server import StandIn
+from scx_pipeline_tests.support.redshift.transfer.copying import Copying
 from scx_pipeline_tests.support.redshift.wire import Failure
 from scx_pipeline_tests.warehouse.redshift.object_reading.object_reading import (
     COUNTS,

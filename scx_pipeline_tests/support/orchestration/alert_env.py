@@ -6,29 +6,36 @@ Bucket, loads and runs come from the Dagster environment.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 
 from scx_pipeline.model.calendar import Month, MonthRange
 from scx_pipeline.orchestration.automation.alerting import alert_sensor
 from scx_pipeline.orchestration.build import build_star, with_resources
+from scx_pipeline.orchestration.partitions import range_tags
 from scx_pipeline.settings import Settings
-from scx_pipeline_tests.alerts.conftest import Receivers
-from scx_pipeline_tests.support.dagster_env import DagsterEnv
 from scx_pipeline_tests.support.load_env import LoadEnv, create_load_env, job
+from scx_pipeline_tests.support.orchestration.dagster_env import DagsterEnv
+from scx_pipeline_tests.support.servers.receivers import PASSWORD, SLACK_PATH, TOKEN, Receivers
 
 TODAY = f"{datetime.now(UTC):%Y-%m-%d}"
 NOW = Month.parse(TODAY[:7])
 BEFORE = NOW.shift(-1)
 MONTHS = MonthRange(BEFORE, NOW)  # the months of the rows that an object of this month may contain
+IMMEDIATELY = 1e-9  # hours
+# Titles of alerts.
+FAILED = f"scx {MONTHS}: load failed"
+UNREACHABLE = "scx cannot be checked"
 # No alert may contain these; the secrets of receivers and warehouses contain WORD.
 PERSON, MAILBOX, WORD = "Gyeonghui Pl4nted", "gyeonghui.pl4nted@people.example", "pl4nted"
+SECRETS = (PERSON, MAILBOX, WORD, PASSWORD, TOKEN, SLACK_PATH, "AKIAPL4NTED", "b4cket-pl4nted")
 
 
 @dataclass
@@ -85,6 +92,9 @@ class AlertEnv(DagsterEnv):
         return self.run(str(BEFORE), str(NOW))
 
 
+AlertEnvFactory = Callable[..., AlertEnv]
+
+
 def person(job_id: int, day: str = TODAY, **values: object) -> dict[str, object]:
     """Return a valid row with a name and an address that must not be sent."""
     return (
@@ -107,3 +117,13 @@ def create_alert_env(
     return AlertEnv(
         LoadEnv(load_env.bucket_url, url, load_env.compiled), settings, instance, receivers=receivers
     )
+
+
+def add_lost_run(alert_env: AlertEnv, **tags: str) -> dg.DagsterRun:
+    """Add a run whose process has ended, as Dagster's monitoring reports it."""
+    run = dg.DagsterRun(
+        "scx", str(uuid4()), tags={**range_tags(MONTHS), **tags}, status=dg.DagsterRunStatus.STARTED
+    )
+    alert_env.instance.add_run(run)
+    alert_env.instance.report_run_failed(run, f"Detected run worker status FAILED: {WORD} {MAILBOX}")
+    return run

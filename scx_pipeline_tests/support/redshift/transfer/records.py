@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from scx_pipeline_tests.support.redshift.fields import LoadError, Typed
+from scx_pipeline_tests.support.redshift.transfer.fields import LoadError, Typed
 from scx_pipeline_tests.support.redshift.wire import Failure
 
 MAX_ROW_BYTES = 4 << 20

@@ -15,8 +15,8 @@ import obstore
 import sqlglot
 from sqlglot import exp
 
-from scx_pipeline_tests.support.redshift.options import UnloadStatement
-from scx_pipeline_tests.support.redshift.statements import translate
+from scx_pipeline_tests.support.redshift.sql.statements import translate
+from scx_pipeline_tests.support.redshift.transfer.options import UnloadStatement
 from scx_pipeline_tests.support.redshift.wire import Failure
 
 if TYPE_CHECKING:

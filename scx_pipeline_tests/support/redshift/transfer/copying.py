@@ -12,9 +12,15 @@ from dataclasses import dataclass, field
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from scx_pipeline_tests.support.redshift.fields import LoadError, Target, value_of
-from scx_pipeline_tests.support.redshift.options import Copy
-from scx_pipeline_tests.support.redshift.records import Record, plain, read_csv, read_json, read_parquet
+from scx_pipeline_tests.support.redshift.transfer.fields import LoadError, Target, value_of
+from scx_pipeline_tests.support.redshift.transfer.options import Copy
+from scx_pipeline_tests.support.redshift.transfer.records import (
+    Record,
+    plain,
+    read_csv,
+    read_json,
+    read_parquet,
+)
 from scx_pipeline_tests.support.redshift.wire import Failure
 
 if TYPE_CHECKING:

@@ -17,9 +17,10 @@ from scx_pipeline.orchestration.build import build_star, with_resources
 from scx_pipeline.orchestration.execute import RunOutcome, open_runner
 from scx_pipeline.orchestration.partitions import range_tags
 from scx_pipeline.settings import Settings
-from scx_pipeline_tests.support.load_env import LoadEnv, create_load_env, range_of_keys
+from scx_pipeline_tests.support.load_env import LoadEnv, create_load_env, job, range_of_keys, scx_star
 
 STAR = "scx"
+TABLES = [table.name for table in scx_star().star.tables]
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -90,9 +91,36 @@ def key(name: str) -> dg.AssetKey:
     return dg.AssetKey([STAR, name])
 
 
+def specs_of(project: dg.Definitions, star: str) -> dict[str, dg.AssetSpec]:
+    """Return the asset specs of one star by name, without those of its lake."""
+    specs = [spec for spec in project.resolve_all_asset_specs() if spec.key.path[0] == star]
+    return {spec.key.path[-1]: spec for spec in specs if "lake" not in spec.key.path}
+
+
 def create_dagster_env(folder: Path, instance: dg.DagsterInstance) -> DagsterEnv:
     """Return an environment with an empty local bucket and an empty DuckDB file, at the default URLs of the settings."""
     settings = Settings(home=folder)
     load_env = create_load_env(folder)
     assert (settings.bucket, settings.warehouse) == (load_env.bucket_url, load_env.warehouse_url)
     return DagsterEnv(load_env, settings, instance)
+
+
+def put_march_and_april(dagster_env: DagsterEnv) -> None:
+    """Write three jobs of March, one of them twice, and 25 of April, plus one row that is rejected."""
+    load_env = dagster_env.load_env
+    load_env.put(
+        "2021/03/jobs.csv",
+        [
+            job(1, "2021-03-05 10:00:00"),
+            job(2, "2021-03-06 11:00:00", user_id=7),
+            job(3, "2021-03-07 12:00:00", user_id=7, project_id=11),
+            job(3, "2021-03-07 12:00:00", user_id=7, project_id=11, updated_at="2021-03-07 11:59:00"),
+        ],
+    )
+    april = [job(40 + number, f"2021-04-{number + 1:02d} 10:00:00") for number in range(25)]
+    load_env.put("2021/04/jobs.csv", [*april, job(99, "2021-04-30 10:00:00", user_id="unknown")])
+
+
+def row_counts(found: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """Return the number of rows of each month's materialization."""
+    return {month: metadata["dagster/partition_row_count"] for month, metadata in found.items()}

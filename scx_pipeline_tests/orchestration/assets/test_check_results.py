@@ -1,0 +1,94 @@
+"""Check results that runs record in the Dagster instance, and what a failed check does to the run.
+
+The rules of the checks are tested on every engine elsewhere.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from scx_pipeline.loading.checks.declared_checks import declared_checks
+from scx_pipeline_tests.support.load_env import FACTS, STAGING, job, scx_star
+from scx_pipeline_tests.support.orchestration.dagster_env import (
+    QUIET,
+    TABLES,
+    DagsterEnv,
+    failure,
+    key,
+    put_march_and_april,
+)
+
+
+def failed(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str], dg.AssetCheckEvaluation]:
+    """Return the checks that did not pass, by table and name."""
+    found = result.get_asset_check_evaluations()
+    return {(item.asset_key.path[-1], item.check_name): item for item in found if not item.passed}
+
+
+def test_every_declared_check_is_recorded_with_its_result(dagster_env: DagsterEnv) -> None:
+    put_march_and_april(dagster_env)
+    result = dagster_env.run("2021-03")
+    recorded = {(item.asset_key.path[-1], item.check_name) for item in result.get_asset_check_evaluations()}
+    assert {(item.table, item.name) for item in declared_checks(scx_star().star)} <= recorded
+    assert result.success
+
+
+def test_rejected_rows_below_the_limit_warn_and_the_other_rows_are_loaded(dagster_env: DagsterEnv) -> None:
+    put_march_and_april(dagster_env)
+    result = dagster_env.run("2021-03")
+    warning = failed(result)[STAGING, "rejected_rows"]
+    assert warning.severity == dg.AssetCheckSeverity.WARN
+    assert "2021/04/jobs.csv, line 27: user_id" in (warning.description or "")
+    assert result.success
+
+
+def test_freshness_checks_warn_and_do_not_fail_the_run(dagster_env: DagsterEnv) -> None:
+    put_march_and_april(dagster_env)
+    result = dagster_env.run("2021-03")
+    freshness = failed(result)[FACTS, "freshness"]
+    assert freshness.severity == dg.AssetCheckSeverity.WARN
+    assert "2021-03-07 12:00 UTC" in (freshness.description or "")
+    assert result.success
+
+
+def test_a_failed_blocking_check_is_recorded_without_materialization_and_keeps_the_previous_rows(
+    dagster_env: DagsterEnv,
+) -> None:
+    put_march_and_april(dagster_env)
+    dagster_env.load_env.load("2021-03", "2021-04")
+    before = dagster_env.load_env.snapshot()
+    dagster_env.load_env.put("2021/04/again.csv", [job(2, "2021-04-20 10:00:00")])
+    result = dagster_env.run("2021-04")
+    assert not result.success
+    check = failed(result)[STAGING, "unique_job_id"]
+    assert check.severity == dg.AssetCheckSeverity.ERROR
+    assert check.blocking
+    assert check.description == "job_id 2 occurs in 2021-03 and in 2021-04"
+    assert dagster_env.load_env.snapshot() == before
+    assert [dagster_env.count(name) for name in TABLES] == [0] * len(TABLES)
+
+
+def test_a_failed_blocking_check_fails_the_run_with_one_line(dagster_env: DagsterEnv) -> None:
+    dagster_env.load_env.put("2021/03/jobs.csv", [job(1, "2021-03-05 10:00:00", user_id="unknown")])
+    outcome = dagster_env.load("2021-03")
+    assert not outcome.success
+    assert outcome.error is not None
+    assert outcome.error.startswith(
+        "scx 2021-03 was not published, nothing was changed: rejected_rows on staging"
+    )
+    assert "\n" not in outcome.error
+    assert dagster_env.count(FACTS) == 0
+
+
+def test_executing_a_blocking_check_without_a_month_fails_with_advice_and_loads_nothing(
+    dagster_env: DagsterEnv,
+) -> None:
+    put_march_and_april(dagster_env)
+    check = dg.AssetCheckKey(key(FACTS), "references_users")
+    job = dagster_env.definitions.resolve_implicit_global_asset_job_def()
+    single_check = job.get_subset(asset_selection=set(), asset_check_selection={check})
+    result = single_check.execute_in_process(
+        instance=dagster_env.instance, run_config=QUIET, raise_on_error=False
+    )
+    assert "materialize the months to be checked" in failure(result)
+    assert dagster_env.count(FACTS) == 0
