@@ -1,6 +1,7 @@
-"""docs/reliability.md: the cases and faults that were tried, the test and the engines of each, the fuzz test, and mutants.
+"""Generate docs/reliability.md: the tested cases and faults with their tests and engines, the fuzz test, and mutation testing.
 
-What it says is in reliability.yaml and in fuzz/seeds.py; engines are read from the tests' fixtures. `make docs` writes it."""
+The content is in reliability.yaml and fuzz/seeds.py; the engines follow from the tests' fixtures. `make docs` writes the page.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ import yaml
 from scx_pipeline_tests.fuzz.seeds import SEEDS
 
 TESTS = Path(__file__).parents[1] / "scx_pipeline_tests"
-# Whether entries may name tests that are not there yet; they are shown as "to come".
+# Whether entries may name tests that do not exist yet; they are shown as "to come".
 MISSING_ALLOWED = False
 TO_COME = "to come"
 ALL_ENGINES = ("DuckDB", "PostgreSQL", "Redshift")
@@ -43,7 +44,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "support/redshift": ("Redshift",),
     "lake": ("lake",),
     "cloud": ("AWS",),
-    # its reader, or its file
+    # DuckDB is the reader of the files, or the warehouse.
     **dict.fromkeys(
         (
             "declarations",
@@ -62,32 +63,33 @@ FOLDERS: dict[str, tuple[str, ...]] = {
         ("DuckDB",),
     ),
 }
-MUTANTS = """A mutant is the module with one change: another comparison, `and` for `or`, a number one larger, a condition always
-true or always false, a statement, a filter or a result left out, another text. Mutants were made of the modules that decide which
-rows are loaded, counted, checked and published, and the tests named here were run on each. Where a module has many, some were
-drawn at random. For each mutant that no test noticed, a test was added or a reason is given."""
-FUZZ = """Files are made from a seed, and read by our reader as a load does, and independently: CSV by a regular expression that
-is itself checked against Python's `csv` on every file, JSON by Python's `json` with numbers as they are written, Parquet by
-`pyarrow`; values are typed by rules in plain Python. Then, for each file:
+MUTANTS = """A mutant is a module with one change: a comparison replaced by another one, `and` replaced by `or`, a number increased by one,
+a condition that is always true or always false, a statement, a filter or a result removed, or a text changed. Mutants were generated
+for the modules that decide which rows are loaded, counted, checked and published, and the tests in the table were run on each. In
+modules with many mutants, a random sample was tried. For each mutant that survived, there is a new test or a reason."""
+FUZZ = """Files are generated from a seed and read twice: by our reader, as in a load, and independently: CSV with a regular expression,
+which is itself checked against Python's `csv` on every file, JSON with Python's `json`, with numbers kept as written, and
+Parquet with `pyarrow`. Values are typed by rules in plain Python. Then, for each file:
 
-- the rows that were loaded are exactly those that it holds, with their values, and as often;
-- as many records are rejected, each with its line, and as many are of other months;
+- the loaded rows are exactly the rows of the file, with the same values and the same number of times;
+- the same number of records is rejected, each with its line, and the same number belongs to other months;
 - read = loaded + rejected + deduplicated + filtered;
 - a file is refused as a whole where it must be (a quote that is never closed, a record of more than 4 MiB, bytes that are not
-  UTF-8, a header that is not as declared, a damaged file), by its name, and nowhere else.
+  UTF-8, a header that does not match the declaration, a damaged file), with its name, and in no other case.
 
-Where two readings are both right (a quoted `""` in a column of numbers, spaces about quotes, a trailing comma in JSON, digits
-beyond microseconds), either is taken, but no other value, and no record may go missing.
+Where two results are correct (a quoted `""` in a numeric column, spaces around quotes, a trailing comma in JSON, digits beyond
+microseconds), either is accepted, but no other value, and no record may be missing.
 
-`SCX_FUZZ_SECONDS` says for how long in all (60; `make test` runs it in its second half), `SCX_FUZZ_START` with which seed to
-begin. A failure shows its seed; `SCX_FUZZ_SEED=… pytest scx_pipeline_tests/fuzz -k 'random_files and csv'` runs that one alone.
+`SCX_FUZZ_SECONDS` is the duration for all formats together (60; `make test` runs the fuzz test in its second half), `SCX_FUZZ_START`
+the first seed. A failure shows its seed; `SCX_FUZZ_SEED=… pytest scx_pipeline_tests/fuzz -k 'random_files and csv'` runs only that
+seed.
 
 These seeds failed when the test was written, and always run first:"""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A case, or a fault with its number: what must be, and the tests of it."""
+    """A case, or a fault with its number: the expected outcome and its tests."""
 
     group: str
     number: int | None
@@ -97,12 +99,12 @@ class Entry:
 
     @property
     def missing(self) -> list[str]:
-        """The tests that are not there, or a word for having none."""
+        """The tests that do not exist, or "no test" if there are none."""
         return [test for test in self.tests if test not in all_tests()] or ([] if self.tests else ["no test"])
 
     @property
     def engines(self) -> list[str]:
-        """The engines on which its tests run, in a fixed order."""
+        """The engines that its tests run on, in a fixed order."""
         found = {engine for test in self.tests for engine in all_tests().get(test, ())}
         return sorted(
             found, key=lambda engine: (ALL_ENGINES.index(engine) if engine in ALL_ENGINES else 9, engine)
@@ -111,13 +113,13 @@ class Entry:
 
 @cache
 def data() -> dict[str, Any]:
-    """What reliability.yaml says."""
+    """Return the content of reliability.yaml."""
     found: dict[str, Any] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text("utf-8"))
     return found
 
 
 def entries(part: str) -> list[Entry]:
-    """The entries of a part, `cases` or `faults`."""
+    """Return the entries of a section, `cases` or `faults`."""
     found = []
     for group, rows in data()[part].items():
         for row in rows:
@@ -133,7 +135,7 @@ def _names(tests: Sequence[str]) -> tuple[str, ...]:
 
 @cache
 def all_tests() -> dict[str, tuple[str, ...]]:
-    """Every test by its file below this folder and its function, and the engines that it runs on."""
+    """Return the engines of every test, by its file, relative to scx_pipeline_tests/, and its function."""
     found = {}
     for path in TESTS.rglob("test_*.py"):
         file = path.relative_to(TESTS)
@@ -151,7 +153,7 @@ def all_tests() -> dict[str, tuple[str, ...]]:
 
 
 def _functions(path: Path) -> dict[str, set[str]]:
-    """Return the parameters of each function of a file, none if it does not exist."""
+    """Return the parameters of each function in a file; empty if the file does not exist."""
     if not path.exists():
         return {}
     return {
@@ -162,7 +164,7 @@ def _functions(path: Path) -> dict[str, set[str]]:
 
 
 def _engines(file: Path, arguments: set[str], functions: Mapping[str, set[str]]) -> tuple[str, ...]:
-    """The engines of a test's fixtures; a fixture of the file's own goes before another one of its name."""
+    """Return the engines of a test's fixtures; a fixture in the test's file overrides another of the same name."""
     found: set[str] = set()
     for name in arguments:
         own = functions.get(name)
@@ -173,18 +175,18 @@ def _engines(file: Path, arguments: set[str], functions: Mapping[str, set[str]])
 
 
 def reliability_page() -> str:
-    """The page."""
+    """Return the page."""
     parts = [
-        "# Reliability\n\nWhat was tried so that no row is lost, invented or changed in silence, and which test shows it. A test is "
-        "named by its file below `scx_pipeline_tests/`. Tests of the readers run on DuckDB, which reads the files for every "
-        "engine, except those that Redshift reads itself by COPY.",
-        "## A. Cases\n\nProblems that users of such pipelines report, and files of public test suites.",
+        "# Reliability\n\nWhat has been tested to ensure that no row is lost, invented or silently changed, and by which tests. A test is named "
+        "by its file, relative to `scx_pipeline_tests/`. Tests of the readers run on DuckDB, which reads the files for every "
+        "engine, except those that Redshift reads itself with COPY.",
+        "## A. Cases\n\nProblems that users of similar pipelines report, and files from public test suites.",
         *_tables("cases"),
-        "## B. Faults\n\nThe catalogue of faults: either the right rows are there, or a clear error says so and nothing changed.",
+        "## B. Faults\n\nThe fault catalogue: either the rows are correct, or there is a clear error and nothing has changed.",
         *_tables("faults"),
         f"## C. Random files\n\n{FUZZ}",
         _seeds(),
-        f"## D. Mutants\n\n{MUTANTS}",
+        f"## D. Mutation testing\n\n{MUTANTS}",
         *_mutants(),
     ]
     return "\n\n".join(parts) + "\n"
@@ -214,7 +216,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _seeds() -> str:
     rows = [(kind, str(seed), what) for kind, seeds in SEEDS.items() for seed, what in seeds.items()]
-    return _table(("format", "seed", "what was wrong"), rows)
+    return _table(("format", "seed", "problem"), rows)
 
 
 def _mutants() -> Iterator[str]:
@@ -224,5 +226,7 @@ def _mutants() -> Iterator[str]:
             (f"`{item['module']}`", f"{item['tried']} of {item['of']}", str(item["killed"]), item["tests"])
         )
         survivors += [(f"`{item['module']}`", *map(str, survivor)) for survivor in item.get("survivors", ())]
-    yield _table(("module", "mutants tried", "noticed", "tests"), rows)
-    yield "### Mutants that no test noticed\n\n" + _table(("module", "change", "now"), survivors)
+    yield _table(("module", "mutants tried", "killed", "tests"), rows)
+    yield "### Surviving mutants\n\n" + _table(
+        ("module", "mutant", "reason, or the test that kills it now"), survivors
+    )

@@ -3,6 +3,8 @@ That the page matches `make docs` is tested with the other pages in test_documen
 
 from __future__ import annotations
 
+import re
+
 from scx_pipeline_tests.fuzz.seeds import SEEDS
 from scx_pipeline_tests.fuzz.test_fuzz import CASE_FACTORIES
 from tools import reliability
@@ -71,3 +73,13 @@ def test_every_mutant_that_survived_has_a_reason_or_a_test() -> None:
         assert item["tried"] <= item["of"]
         assert item["killed"] + len(item.get("survivors", ())) == item["tried"], item["module"]
         assert all(len(survivor) == 2 and survivor[1] for survivor in item.get("survivors", ()))
+
+
+def test_every_test_file_of_a_mutation_run_exists() -> None:
+    found = {
+        (item["module"], name)
+        for item in data()["mutation"]
+        for name in re.findall(r"[^\s,()]+\.py", item["tests"])
+    }
+    assert {module for module, _ in found} == {item["module"] for item in data()["mutation"]}
+    assert not {(module, name) for module, name in found if not (reliability.TESTS / name).is_file()}
