@@ -40,7 +40,7 @@ def find_query(compiled: CompiledStar, name: str) -> Query:
         if query.name == name:
             return query
     known = ", ".join(query.name for query in compiled.star.queries)
-    raise PipelineError(f"{compiled.star.name} has no query {name!r}; it has: {known}")
+    raise PipelineError(f"{compiled.star.name} has no query {name!r}; it has: {known or 'none'}")
 
 
 def pivot(frame: pd.DataFrame, query: Query) -> pd.DataFrame:

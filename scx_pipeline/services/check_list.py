@@ -40,6 +40,7 @@ CHECKS = (
         ["doctor"],
         environment.count_objects,
         "set SCX_BUCKET_URL and, for S3, AWS's own settings; `scx generate scx` writes samples to a folder",
+        requires="stars",
     ),
     Check("warehouse access", ["code"], warehouse.check_warehouse_access),
     Check(
@@ -47,6 +48,7 @@ CHECKS = (
         ["doctor"],
         warehouse.check_write_access,
         "set SCX_WAREHOUSE_URL; if a privilege is missing, have an administrator run what `scx roles` prints",
+        requires="stars",
     ),
     Check(
         "tables",

@@ -5,6 +5,8 @@ Everything it does, the other commands do as well.
 
 from __future__ import annotations
 
+import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -29,13 +31,12 @@ app = typer.Typer()
 
 @app.command(epilog="Example: SCX_HOME=/tmp/try scx demo")
 def demo() -> None:
-    """Generate a bucket, load every star, and show the report and the result of the analysts' query."""
-    from scx_pipeline.declarations.star_folder import star_names
+    """Generate a bucket, load the stars that have samples, and show the report and the result of the analysts' query."""
     from scx_pipeline.storage.bucket import create_bucket
 
     settings = read_settings()
     create_home(settings)
-    for name in star_names():
+    for name in _stars_with_samples():
         compiled, bucket = load_star_named(name), create_bucket(settings.bucket)
         if not any(bucket.list_objects(source.prefix) for source in compiled.star.sources):
             rendering.out.print(f"[bold]1. generate[/bold]  a sample bucket in {settings.bucket}")
@@ -46,7 +47,17 @@ def demo() -> None:
             raise typer.Exit(1)
         rendering.out.print("[bold]3. query[/bold]")
         _show_queries(compiled, settings)
-    rendering.out.print("Next: [bold]make ui[/bold], or scx status scx, scx analyze scx, scx rejected scx")
+    scx = sys.argv[0]
+    rendering.out.print(
+        f"Next: [bold]make ui[/bold], or {scx} status scx, {scx} analyze scx, {scx} rejected scx"
+    )
+
+
+def _stars_with_samples() -> list[str]:
+    """Return the stars that a sample can be generated for; a user's own star has none."""
+    from scx_pipeline.declarations.star_folder import star_names
+
+    return [name for name in star_names() if find_spec(f"scx_pipeline.samples.{name}")]
 
 
 def _sample_options(star: str) -> Any:

@@ -95,6 +95,8 @@ def analyze(
                 rendering.out.print()
     if as_json:
         rendering.print_json(results)
+    elif not results:
+        rendering.out.print(f"{star} has no queries: add them to its defs.yaml (docs/stars.md)")
 
 
 @app.command(epilog="Example: scx doctor --json")
