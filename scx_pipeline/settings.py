@@ -274,8 +274,9 @@ def environment() -> Mapping[str, str]:
 
 def redact(url: str) -> str:
     """Return the URL with its password, and query values that may be secrets, replaced by ***."""
-    # Not with urlsplit: an unquoted password would be split into host, path or fragment.
-    address, _, query = re.sub(r"^([^:/?#]*://[^:/]*:).*@", r"\1***@", url, flags=re.DOTALL).partition("?")
+    # Not with urlsplit: an unquoted password would be split into host, path or fragment. The scheme may be missing.
+    login = r"^([^:/?#]*://[^:/]*:|[^:/]*:(?!//)).*@"
+    address, _, query = re.sub(login, r"\1***@", url, flags=re.DOTALL).partition("?")
     items = [
         f"{item.partition('=')[0]}=***" if _SECRET.search(item.partition("=")[0]) else item
         for item in query.split("&")

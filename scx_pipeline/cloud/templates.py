@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from scx_pipeline.errors import SettingsError
+from scx_pipeline.settings import redact
 
 _FOLDER = files(__package__) / "templates"
 
@@ -121,7 +122,7 @@ def _split(name: str, url: str) -> dict[str, str]:
     """Return the parameters of a bucket and a prefix; none for an empty URL."""
     parts = urlsplit(url)
     if url and (parts.scheme != "s3" or not parts.netloc):
-        raise SettingsError(f"{name} is {url!r}: write s3://bucket or s3://bucket/prefix")
+        raise SettingsError(f"{name} is {redact(url)!r}: write s3://bucket or s3://bucket/prefix")
     prefix = f"{parts.path.strip('/')}/".lstrip("/")
     return {name: parts.netloc, f"{name}Prefix": prefix} if url else {}
 

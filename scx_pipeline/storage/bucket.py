@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from scx_pipeline.errors import BucketError
+from scx_pipeline.settings import redact
 from scx_pipeline.storage.compression import DEFAULT_LIMITS, UnpackedLimits, compression_suffix
 from scx_pipeline.storage.etags import EtagPolicy, matches_listing
 from scx_pipeline.storage.folder import check_unchanged, list_folder, read_file
@@ -275,7 +276,7 @@ def open_bucket(
         return Bucket(url, _open_folder(folder), folder, options, notify)
     if location := parse_s3_url(url):
         return Bucket(url, open_s3(*location, caller_retries=True), None, options, notify)
-    raise BucketError(f"SCX_BUCKET_URL is {url!r}: write file:///folder or s3://bucket")
+    raise BucketError(f"SCX_BUCKET_URL is {redact(url)!r}: write file:///folder or s3://bucket")
 
 
 def _open_folder(folder: Path) -> Store:

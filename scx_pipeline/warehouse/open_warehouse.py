@@ -5,6 +5,7 @@ Drivers are imported with the engine of the URL, not before.
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,9 @@ def roles_sql(engine: Engine, roles: Roles) -> str:
 
 def engine_of(url: str) -> Engine:
     """Return the engine that the scheme of a URL names. Raises WarehouseError if it names none."""
-    scheme = url.partition("://")[0] if "://" in url else ""
+    # Whatever else precedes `://` may be a login, which must not be shown.
+    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", url)
+    scheme = found[1] if found else ""
     if scheme not in _ENGINES:
         raise WarehouseError(
             f"SCX_WAREHOUSE_URL {f'starts with {scheme}://' if scheme else 'has no scheme'}: use duckdb:///…/dev.duckdb, "

@@ -49,6 +49,41 @@ def test_help_of_a_group_lists_its_commands(scx: Scx) -> None:
 # Errors of the user
 
 
+MISSPELT_URLS = {
+    "SCX_WAREHOUSE_URL": [
+        "scx:hunter2@host:5439/dev?staging=s3://bucket/prefix",
+        "duckdb://scx:hunter2@host/dev",
+        "postgre sql://scx:hunter2@host/dev",
+    ],
+    "SCX_BUCKET_URL": ["https://scx:hunter2@host/bucket", "scx:hunter2@host/bucket"],
+    "SCX_LAKE_URL": ["https://scx:hunter2@host/lake", "scx:hunter2@host/lake"],
+}
+
+
+@pytest.mark.parametrize("command", ["status scx", "plan scx", "doctor", "lake status scx"])
+@pytest.mark.parametrize(
+    ("setting", "url"), [(name, url) for name, urls in MISSPELT_URLS.items() for url in urls]
+)
+def test_a_misspelt_url_is_shown_without_its_password(
+    setting: str, url: str, command: str, home: Path, scx: Scx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(setting, url)
+    result = scx(*command.split())
+    assert "hunter2" not in result.out + result.err
+    assert "Traceback" not in result.err
+
+
+def test_a_misspelt_url_is_refused_by_the_command_that_needs_it(
+    home: Path, scx: Scx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for setting, command in (("WAREHOUSE", "status"), ("BUCKET", "plan"), ("LAKE", "lake status")):
+        with monkeypatch.context() as patch:
+            patch.setenv(f"SCX_{setting}_URL", MISSPELT_URLS[f"SCX_{setting}_URL"][0])
+            result = scx(*command.split(), "scx")
+        assert result.code == 1
+        assert f"SCX_{setting}_URL" in result.err
+
+
 USER_ERRORS = {
     ("load", "sxc"): "did you mean scx?",
     ("load", "scx", "--month", "2021-13"): "'2021-13' is not a month: write it as YYYY-MM",

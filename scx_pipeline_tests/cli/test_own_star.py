@@ -58,7 +58,10 @@ def test_demo_leaves_a_star_without_samples_out(scx: Scx) -> None:
 def test_analyze_says_that_a_star_has_no_queries(scx: Scx) -> None:
     assert scx("load", "shop").code == 0
     result = scx("analyze", "shop")
-    assert (result.code, result.out) == (0, "shop has no queries: add them to its defs.yaml (docs/stars.md)\n")
+    assert (result.code, result.out) == (
+        0,
+        "shop has no queries: add them to its defs.yaml (docs/stars.md)\n",
+    )
     assert "shop has no query 'orders'; it has: none" in scx("analyze", "shop", "orders").err
 
 

@@ -156,6 +156,7 @@ def test_settings_are_immutable() -> None:
             "postgresql://scx:***@host/dev?sslmode=require",
         ),
         ("postgresql://:secret@host/dev", "postgresql://:***@host/dev"),
+        ("scx:secret@host:5432/dev?staging=s3://b/p", "scx:***@host:5432/dev?staging=s3://b/p"),
         ("postgresql://me@tenant:secret@host/dev", "postgresql://me@tenant:***@host/dev"),
         (
             "postgresql://host/dev?user=scx&password=secret&sslmode=require",

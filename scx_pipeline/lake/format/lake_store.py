@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from scx_pipeline.errors import LakeError, PipelineError
+from scx_pipeline.settings import redact
 from scx_pipeline.storage.object_store import ObjectStore, parse_file_url, parse_s3_url
 from scx_pipeline.storage.s3 import open_s3
 from scx_pipeline.storage.store_errors import describe_store_error
@@ -62,7 +63,7 @@ def open_lake_store(url: str, name: str) -> LakeStore:
     if root is not None and root != Path():
         below = "/".join(filter(None, (urlsplit(url).path.strip("/"), name)))
         return LakeStore(f"file:///{below}", _open_folder(url, root / name), root / name)
-    raise LakeError(f"SCX_LAKE_URL (or --lake) is {url!r}: write {SAMPLE}")
+    raise LakeError(f"SCX_LAKE_URL (or --lake) is {redact(url)!r}: write {SAMPLE}")
 
 
 def find_lake_store(url: str, name: str) -> LakeStore | None:

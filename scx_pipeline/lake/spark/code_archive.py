@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from scx_pipeline.errors import LakeError, SettingsError
 from scx_pipeline.lake.spark.package import JOB, MACHINES, PYTHONS, WorkerPlatform, build_archive, digest
+from scx_pipeline.settings import redact
 from scx_pipeline.storage.object_store import ObjectStore
 from scx_pipeline.storage.s3 import open_s3
 from scx_pipeline.storage.temporary_folder import temporary_folder
@@ -105,7 +106,7 @@ def open_code(url: str) -> CodePlace:
     """The place of a URL. Raises SettingsError where it is none of S3's, as nothing else is read by EMR."""
     parts = urlsplit(url)
     if parts.scheme != "s3" or not parts.netloc:
-        state = f"is {url!r}" if url else "is not set"
+        state = f"is {redact(url)!r}" if url else "is not set"
         raise SettingsError(
             f"{SETTING} {state}: write s3://bucket/prefix, such as s3://scx-logs/_scx_pipeline/code"
         )

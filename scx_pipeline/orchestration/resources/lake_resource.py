@@ -20,7 +20,7 @@ from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline.model.calendar import LoadScope
 from scx_pipeline.orchestration.resources.warehouse_resources import BucketResource
 from scx_pipeline.orchestration.spark.pipes import check_java, find_spark_submit, run_locally
-from scx_pipeline.settings import Settings, example_of, setting_field
+from scx_pipeline.settings import Settings, example_of, redact, setting_field
 from scx_pipeline.warehouse.capabilities import Limits
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         ):
             if urlsplit(url).scheme != "s3":
                 raise SettingsError(
-                    f"{setting} is {url!r}, which a job of SCX_SPARK=emr-serverless cannot reach: write s3://bucket/prefix"
+                    f"{setting} is {redact(url)!r}, which a job of SCX_SPARK=emr-serverless cannot reach: write s3://bucket/prefix"
                 )
         if not self.spark_role.startswith("arn:"):
             raise SettingsError(

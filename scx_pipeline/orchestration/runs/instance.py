@@ -5,6 +5,7 @@ The UI and the daemon open the same files.
 
 from __future__ import annotations
 
+import fcntl
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from scx_pipeline.settings import read_settings
 from scx_pipeline.storage.temporary_folder import create_private_folder
 
 CONFIG = "dagster.yaml"
+LOCK = "instance.lock"
 DEFAULT_CONFIG = """\
 # Written by scx_pipeline on first use; change it as you like (https://docs.dagster.io/deployment/oss/dagster-yaml).
 telemetry:
@@ -50,6 +52,7 @@ def prepare_home(home: Path) -> None:
         )
     try:
         create_private_folder(home)
+        (home / LOCK).touch()
         if not (home / CONFIG).exists():
             (home / CONFIG).write_text(DEFAULT_CONFIG, "utf-8")
     except OSError as error:
@@ -62,7 +65,11 @@ def prepare_home(home: Path) -> None:
 def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
     """Open the instance at $DAGSTER_HOME, which is created on first use."""
     prepare_home(home)
-    with dg.DagsterInstance.local_temp(str(home)) as instance, keep_event_log_open(instance):
+    # One process at a time: Dagster creates its SQLite files here, and two that do so at once leave them unusable.
+    with (home / LOCK).open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        instance = dg.DagsterInstance.local_temp(str(home))
+    with instance, keep_event_log_open(instance):
         yield instance
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from scx_pipeline.errors import WarehouseBusyError, WarehouseError
+from scx_pipeline.settings import redact
 from scx_pipeline.storage.temporary_folder import create_private_folder
 from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline.warehouse.driver_errors import first_line
@@ -58,7 +59,7 @@ def _parse_path(url: str) -> str:
     path = unquote(urlsplit(url).path)
     if not path or urlsplit(url).netloc:
         raise WarehouseError(
-            f"SCX_WAREHOUSE_URL is {url!r}: use duckdb:// and an absolute path, duckdb:///…/dev.duckdb"
+            f"SCX_WAREHOUSE_URL is {redact(url)!r}: use duckdb:// and an absolute path, duckdb:///…/dev.duckdb"
         )
     return path
 

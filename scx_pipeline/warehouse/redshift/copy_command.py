@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from scx_pipeline.errors import PipelineError, WarehouseError
 from scx_pipeline.model.column import Column
+from scx_pipeline.settings import redact
 from scx_pipeline.storage.object_store import ObjectStore, parse_s3_url
 from scx_pipeline.storage.s3 import open_s3
 from scx_pipeline.warehouse.parquet_files import arrow_type
@@ -108,7 +109,7 @@ def open_staging_prefix(url: str | None, name: str) -> StagingPrefix:
         raise WarehouseError(NO_STAGING_PREFIX)
     location = parse_s3_url(url, name)
     if location is None:
-        raise WarehouseError(f"staging in SCX_WAREHOUSE_URL is {url!r}: use s3://bucket/prefix")
+        raise WarehouseError(f"staging in SCX_WAREHOUSE_URL is {redact(url)!r}: use s3://bucket/prefix")
     bucket, prefix = location
     return StagingPrefix(f"s3://{bucket}/{prefix}", open_s3(bucket, prefix))
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import dagster as dg
@@ -105,3 +107,16 @@ def test_a_home_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("")
     with pytest.raises(SettingsError, match=r"DAGSTER_HOME .*home cannot be written \(Not a directory\)"):
         prepare_home(tmp_path / "home")
+
+
+def test_processes_that_open_a_new_home_at_once_all_succeed(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from scx_pipeline.orchestration.runs.instance import open_instance\n"
+        "with open_instance(Path(sys.argv[1])) as instance: instance.get_runs_count()"
+    )
+    home = str(tmp_path / "dagster")
+    processes = [
+        subprocess.Popen([sys.executable, "-c", script, home], stderr=subprocess.PIPE) for _ in range(4)
+    ]
+    errors = [process.communicate(timeout=120)[1].decode() for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4, errors
