@@ -15,7 +15,7 @@ from scx_pipeline.errors import LakeError
 from scx_pipeline.lake.spark import code_archive, package
 from scx_pipeline.lake.spark.package import WorkerPlatform
 from scx_pipeline.storage.s3 import open_s3
-from scx_pipeline_tests.cli.conftest import Scx
+from scx_pipeline_tests.support.scx_command import Scx
 
 
 @pytest.fixture

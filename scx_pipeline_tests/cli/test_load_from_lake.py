@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scx_pipeline_tests.cli.conftest import Scx
+from scx_pipeline_tests.support.scx_command import Scx
 
 
 @pytest.fixture

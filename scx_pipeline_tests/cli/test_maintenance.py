@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scx_pipeline_tests.cli.conftest import Scx
+from scx_pipeline_tests.support.scx_command import Scx
 
 
 def test_maintain_prints_a_dry_run_and_then_applies_it(

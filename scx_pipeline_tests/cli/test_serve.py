@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import pytest
 
-from scx_pipeline_tests.cli.conftest import Scx
+from scx_pipeline_tests.support.scx_command import Scx
 from scx_pipeline_tests.support.servers.ports import LOOPBACK, free_ports
 from scx_pipeline_tests.support.servers.postgres import SUPERUSER, PostgresServer
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 
-from scx_pipeline_tests.cli.conftest import Scx
+from scx_pipeline_tests.support.scx_command import Scx
 
 
 @contextmanager

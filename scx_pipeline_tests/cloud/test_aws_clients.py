@@ -10,7 +10,7 @@ from botocore.exceptions import NoCredentialsError
 
 from scx_pipeline import aws
 from scx_pipeline.cloud.stacks import CloudError
-from scx_pipeline_tests.cloud.conftest import Cloud
+from scx_pipeline_tests.cloud.cloud_command import Cloud
 
 
 def test_each_client_has_the_credentials_of_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from scx_pipeline.cloud.stacks import CloudError
 from scx_pipeline.errors import SettingsError
 from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline.warehouse.open_warehouse import open_warehouse
-from scx_pipeline_tests.cloud.conftest import (
+from scx_pipeline_tests.cloud.cloud_command import (
     MOTO_TEMPLATES,
     PLACES,
     SECRET,

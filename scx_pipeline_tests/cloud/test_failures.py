@@ -18,7 +18,7 @@ from scx_pipeline.cloud import stacks
 from scx_pipeline.cloud.services import pipeline_settings
 from scx_pipeline.cloud.stacks import CloudError, Stack, Stacks
 from scx_pipeline.cloud.templates import complete_parameters, load_template
-from scx_pipeline_tests.cloud.conftest import NOW, PLACES, Cloud, stack_of
+from scx_pipeline_tests.cloud.cloud_command import NOW, PLACES, Cloud, stack_of
 
 NAME = "scx-redshift-serverless"
 ARN = f"arn:aws:cloudformation:eu-west-1:123456789012:stack/{NAME}/1"

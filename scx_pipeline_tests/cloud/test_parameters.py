@@ -13,7 +13,7 @@ import pytest
 from scx_pipeline.cloud.prices import describe_price
 from scx_pipeline.cloud.templates import complete_parameters, load_template, read_parameters
 from scx_pipeline.errors import SettingsError
-from scx_pipeline_tests.cloud.conftest import TEMPLATES
+from scx_pipeline_tests.cloud.cloud_command import TEMPLATES
 
 
 def complete(template: str, **given: str) -> dict[str, str]:

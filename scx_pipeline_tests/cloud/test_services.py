@@ -16,7 +16,7 @@ from moto.emrserverless.models import emrserverless_backends
 from scx_pipeline.cloud import services
 from scx_pipeline.cloud.services import Application, change_cluster
 from scx_pipeline.cloud.stacks import CloudError, Stacks
-from scx_pipeline_tests.cloud.conftest import NOW, PLACES, Cloud, stack_names
+from scx_pipeline_tests.cloud.cloud_command import NOW, PLACES, Cloud, stack_names
 
 EMR = "emr-serverless"
 ROLE = "arn:aws:iam::123456789012:role/scx"

@@ -10,7 +10,7 @@ import json
 import boto3
 import pytest
 
-from scx_pipeline_tests.cloud.conftest import REDSHIFT, TEMPLATES
+from scx_pipeline_tests.cloud.cloud_command import REDSHIFT, TEMPLATES
 from scx_pipeline_tests.cloud.created_stack import (
     Case,
     allows,

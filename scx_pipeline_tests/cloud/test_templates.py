@@ -13,7 +13,7 @@ import boto3
 import pytest
 
 from scx_pipeline.cloud import templates
-from scx_pipeline_tests.cloud.conftest import TEMPLATES
+from scx_pipeline_tests.cloud.cloud_command import TEMPLATES
 from scx_pipeline_tests.cloud.created_stack import create, role_of
 from scx_pipeline_tests.cloud.resources import CREATED
 

@@ -50,7 +50,7 @@ def test_no_entry_is_there_twice() -> None:
 def test_engines_are_read_from_the_fixtures() -> None:
     engines = all_tests()
     assert engines[
-        "loading/test_blocking_checks.py::test_a_violated_check_prevents_publishing_the_month"
+        "loading/checks/test_blocking_checks.py::test_a_violated_check_prevents_publishing_the_month"
     ] == (
         "DuckDB",
         "PostgreSQL",

@@ -106,7 +106,7 @@ def test_an_object_overwritten_after_the_listing_is_refused(bucket: Bucket) -> N
         fetched(bucket, listed)
 
 
-def test_an_object_deleted_after_the_listing_is_named(scx: CompiledStar, bucket: Bucket) -> None:
+def test_an_object_deleted_after_the_listing_is_named(scx_star: CompiledStar, bucket: Bucket) -> None:
     put(bucket, "logs/a.csv", b"old")
     listed = bucket.list_objects("")
     delete(bucket, "logs/a.csv")
@@ -114,7 +114,7 @@ def test_an_object_deleted_after_the_listing_is_named(scx: CompiledStar, bucket:
     def read() -> list[Header | None]:
         with bucket.fetch_files([listed]) as batches:
             return [
-                read_header(file, bucket.uri(file.object.key), scx.star.staging_tables[0])
+                read_header(file, bucket.uri(file.object.key), scx_star.star.staging_tables[0])
                 for [file] in batches
             ]
 

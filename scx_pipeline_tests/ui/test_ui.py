@@ -15,7 +15,7 @@ from playwright.sync_api import Locator, Page, expect
 from scx_pipeline.model.table import Table
 from scx_pipeline.orchestration.partitions import RANGE_END, RANGE_START
 from scx_pipeline_tests.support.load_env import FACTS, STAGING, job, scx_star
-from scx_pipeline_tests.ui.conftest import Shoot
+from scx_pipeline_tests.ui.screenshots import Shoot
 from scx_pipeline_tests.ui.site import Site
 
 FACT: Table = scx_star().star.table(FACTS)

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Page, Response, expect
 
 from scx_pipeline_tests.support.servers.s3 import S3Server
-from scx_pipeline_tests.ui.conftest import Shoot
+from scx_pipeline_tests.ui.screenshots import Shoot
 from scx_pipeline_tests.ui.site import Site, dagster_dev
 
 PASSWORD = "pl4nted/@:% in a URL"

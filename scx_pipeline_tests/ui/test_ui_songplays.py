@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 
 from scx_pipeline.samples.songplays.songplays_bucket import GeneratedMusic, SongplaysOptions
 from scx_pipeline_tests.support.music_env import SONGS, song
-from scx_pipeline_tests.ui.conftest import Shoot
+from scx_pipeline_tests.ui.screenshots import Shoot
 from scx_pipeline_tests.ui.site import Site
 from scx_pipeline_tests.ui.test_ui import left, node
 

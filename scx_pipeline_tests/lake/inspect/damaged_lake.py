@@ -19,7 +19,7 @@ from scx_pipeline.lake.inspect.findings import Finding
 from scx_pipeline.lake.inspect.verify import Verifier, VerifyReport
 from scx_pipeline.model.calendar import Month
 from scx_pipeline.warehouse.capabilities import Limits
-from scx_pipeline_tests.support.lake_env import Lake
+from scx_pipeline_tests.support.lake.lake_env import Lake
 
 APRIL = Month(2021, 4)
 LIMITS = Limits("200MB", 1)

@@ -15,7 +15,6 @@ from scx_pipeline.errors import LakeError
 from scx_pipeline.lake.format.transaction import begin_transaction
 from scx_pipeline.lake.inspect.findings import Finding
 from scx_pipeline.lake.inspect.verify import Verifier
-from scx_pipeline_tests.cli.conftest import Scx, scx  # noqa: F401  (a fixture)
 from scx_pipeline_tests.lake.inspect.damaged_lake import (
     LIMITS,
     file_of,
@@ -25,8 +24,9 @@ from scx_pipeline_tests.lake.inspect.damaged_lake import (
     verify,
     write,
 )
-from scx_pipeline_tests.support.lake_env import Lake
+from scx_pipeline_tests.support.lake.lake_env import Lake
 from scx_pipeline_tests.support.load_env import FACTS
+from scx_pipeline_tests.support.scx_command import Scx
 
 # Lakes without findings
 
@@ -150,7 +150,7 @@ def test_a_lake_that_is_written_during_the_verification_is_not_judged(lake: Lake
         Verifier(lake.load_env.compiled, LIMITS, committed).run(lake.url)
 
 
-def test_the_command_shows_findings_as_a_table_and_exits_with_1(lake: Lake, scx: Scx) -> None:  # noqa: F811
+def test_the_command_shows_findings_as_a_table_and_exits_with_1(lake: Lake, scx: Scx) -> None:
     result = scx("lake", "verify", "scx", "--lake", lake.url)
     assert (result.code, result.out) == (
         0,

@@ -23,7 +23,7 @@ from scx_pipeline_tests.lake.inspect.damaged_lake import (
     rewrite,
     write,
 )
-from scx_pipeline_tests.support.lake_env import Lake, lake_url
+from scx_pipeline_tests.support.lake.lake_env import Lake, lake_url
 from scx_pipeline_tests.support.load_env import FACTS, MARCH, create_load_env, edited_star, job
 
 # Rows and columns

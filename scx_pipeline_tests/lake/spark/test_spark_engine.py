@@ -29,8 +29,8 @@ from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRa
 from scx_pipeline.samples.scx.plan import ScxLogOptions
 from scx_pipeline.samples.scx.scx_bucket import generate
 from scx_pipeline_tests.cases.test_dialects import BY_ROW, COLUMNS, OF_ALL_ROWS, ROWS
-from scx_pipeline_tests.support.lake_contents import contents, counts
-from scx_pipeline_tests.support.lake_loads import (
+from scx_pipeline_tests.support.lake.lake_contents import contents, counts
+from scx_pipeline_tests.support.lake.lake_loads import (
     STARS,
     LakeLoadEnv,
     open_lake_load_env,

@@ -9,7 +9,7 @@ import tarfile
 from pathlib import Path
 
 from scx_pipeline.lake.spark.package import PACKAGE
-from scx_pipeline_tests.lake.spark.packaged.conftest import HERE
+from scx_pipeline_tests.lake.spark.packaged.worker_archive import HERE
 
 # What must be there of all that is imported, in a Python that has nothing.
 IMPORTED = """

@@ -8,7 +8,7 @@ from __future__ import annotations
 import psycopg2
 from psycopg2.extensions import connection
 
-from scx_pipeline_tests.support.redshift.sql.conftest import GUIDE
+from scx_pipeline_tests.support.redshift.sql.guide import GUIDE
 
 TAKEN = [
     ("CREATE TABLE n (a integer NOT NULL ENCODE az64, b varchar(65535) ENCODE zstd, PRIMARY KEY (a)) DISTSTYLE KEY"
