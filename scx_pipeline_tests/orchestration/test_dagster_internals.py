@@ -54,7 +54,7 @@ def test_define_asset_job_returns_an_unresolved_job() -> None:
     assert isinstance(dg.define_asset_job("j"), UnresolvedAssetJobDefinition)
 
 
-def test_launcher_has_the_methods_that_ours_overrides_and_calls() -> None:
+def test_launcher_has_the_methods_that_the_projects_launcher_overrides_and_calls() -> None:
     launcher = dg.DefaultRunLauncher
     assert isinstance(launcher.supports_check_run_worker_health, property)
     assert list(inspect.signature(launcher.check_run_worker_health).parameters) == ["self", "run"]

@@ -39,7 +39,7 @@ def test_every_module_opens_with_two_lines_on_what_lives_there(path: Path) -> No
     assert len(docstring.strip().splitlines()) >= 2
 
 
-def test_no_engine_is_asked_for_by_name_outside_its_file() -> None:
+def test_no_engine_is_compared_by_name_outside_the_packages_that_know_it() -> None:
     for path in MODULES:
         if part(path) in ("warehouse", "services", "samples"):
             continue

@@ -9,7 +9,7 @@ from tools.bench.measure import Result
 from tools.bench.report import TITLE, write
 
 
-def test_a_scenario_has_its_section_with_what_was_promised_and_measured(tmp_path: Path) -> None:
+def test_a_scenario_has_its_section_with_promised_and_measured_values(tmp_path: Path) -> None:
     page = tmp_path / "benchmarks.md"
     results = [
         Result("ours / theirs", 3.0, 2.0, 1.15, note="3.0 s / 2.0 s"),

@@ -60,7 +60,8 @@ def write(store: LakeStore, manifest: Manifest) -> None:
     store.write(manifest.key, manifest.as_bytes())
 
 
-def only(lake: Lake) -> Finding:
+def single_finding(lake: Lake) -> Finding:
+    """Return the only finding about a lake."""
     findings = findings_of(lake)
     assert len(findings) == 1, findings
     return findings[0]

@@ -37,7 +37,7 @@ def table(*fields: str, nullable: bool = False, kind: str = "integer") -> Table:
         (table("file_index"), False),
     ],
 )
-def test_fields_of_one_level_that_are_sure_to_be_read_alike_may_be_read_the_quick_way(
+def test_fields_of_one_level_that_are_certain_to_be_read_alike_may_be_read_the_fast_way(
     declared: Table, quick: bool
 ) -> None:
     assert FieldMap(SOURCE, declared).can_read_uniform is quick

@@ -83,7 +83,7 @@ TAKEN = [
 ]  # fmt: skip
 
 
-def test_what_redshift_takes_is_taken(con: connection) -> None:
+def test_a_valid_statement_is_accepted(con: connection) -> None:
     """Each runs in a transaction that is rolled back, if it may."""
     assert len(TAKEN) >= 60
     rejected = []
