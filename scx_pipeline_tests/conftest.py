@@ -1,5 +1,7 @@
 """What all tests share: an environment without the developer's own, the servers' fixtures, and the speed tiers.
-How the servers work is in servers/; fixtures that only one folder needs are in that folder."""
+
+Fixtures that only one folder needs do not belong here.
+"""
 
 from __future__ import annotations
 

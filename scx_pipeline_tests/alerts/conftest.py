@@ -1,7 +1,4 @@
-"""Fixtures of the alert tests: receivers of all channels, emptied before each test, and loads with the alert sensor.
-
-The receivers are implemented in support.
-"""
+"""Fixtures of the alert tests: receivers of all channels, emptied before each test, and loads with the alert sensor."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""`scx alerts` and `scx alerts try`: open problems, and test messages to real receivers.
-
-Which problems there are, and how channels work, is tested in alerts/.
-"""
+"""`scx alerts` and `scx alerts try`: open problems, and test messages to real receivers."""
 
 from __future__ import annotations
 

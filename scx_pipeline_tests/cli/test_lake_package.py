@@ -1,7 +1,4 @@
-"""`scx lake package`: what it uploads, and how a build finds it; no package index is used.
-
-The contents of the archive are tested in lake/spark/emr.
-"""
+"""`scx lake package`: what it uploads, and how a build finds it; no package index is used."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""`scx load --from lake`: output, JSON, exit codes and error messages.
-
-What is in the warehouse afterwards is tested in lake/.
-"""
+"""`scx load --from lake`: output, JSON, exit codes and error messages."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""`scx maintain`: output, JSON and exit code.
-
-What it does to a warehouse is tested in maintenance/, the removal of Dagster's runs in orchestration/.
-"""
+"""`scx maintain`: output, JSON and exit code."""
 
 from __future__ import annotations
 

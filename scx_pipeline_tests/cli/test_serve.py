@@ -1,7 +1,4 @@
-"""`scx serve`: a wrong setting stops a service before it starts, with one line that names the setting and an example.
-
-That services start with valid settings is tested in deploy/.
-"""
+"""`scx serve`: a wrong setting stops a service before it starts, with one line that names the setting and an example."""
 
 from __future__ import annotations
 

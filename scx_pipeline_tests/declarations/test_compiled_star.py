@@ -1,7 +1,4 @@
-"""The order of tables, lineage, SQL restricted to months, and code versions of valid stars.
-
-That all engines return the same rows is tested with the cases of the stars.
-"""
+"""The order of tables, lineage, SQL restricted to months, and code versions of valid stars."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Concurrent loads and readers, in threads and in processes, and loads that are killed.
-
-Loads that fail are tested elsewhere.
-"""
+"""Concurrent loads and readers, in threads and in processes, and loads that are killed."""
 
 from __future__ import annotations
 

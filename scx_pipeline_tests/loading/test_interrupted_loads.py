@@ -1,7 +1,4 @@
-"""Loads that are killed or lose their connection change nothing, and the next load completes.
-
-Concurrent loads and readers are tested elsewhere.
-"""
+"""Loads that are killed or lose their connection change nothing, and the next load completes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Fixtures of Dagster: environments with an empty bucket and warehouse, and the definitions of the project.
-
-Servers are started by the package's conftest.py.
-"""
+"""Fixtures of Dagster: environments with an empty bucket and warehouse, and the definitions of the project."""
 
 from __future__ import annotations
 

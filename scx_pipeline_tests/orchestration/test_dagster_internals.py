@@ -1,7 +1,4 @@
-"""The assumptions of `dagster_internals` about Dagster's private parts: these tests fail if an upgrade of Dagster changes them.
-
-Modules that use these parts are tested elsewhere.
-"""
+"""The assumptions of `dagster_internals` about Dagster's private parts: these tests fail if an upgrade of Dagster changes them."""
 
 from __future__ import annotations
 

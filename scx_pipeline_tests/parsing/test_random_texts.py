@@ -1,7 +1,4 @@
-"""Random texts in a column of each type: the value that Python reads, or a rejection, and never a loss.
-
-Texts in an unusual notation are tested by example, not here.
-"""
+"""Random texts in a column of each type: the value that Python reads, or a rejection, and never a loss."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Typed rows: columns of one kind never share intermediate values, and numbers are read as their texts would be.
-
-Single texts are tested with the rules.
-"""
+"""Typed rows: columns of one kind never share intermediate values, and numbers are read as their texts would be."""
 
 from __future__ import annotations
 

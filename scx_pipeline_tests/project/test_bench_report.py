@@ -1,5 +1,4 @@
-"""The page of measured results: a section for each scenario, replaced when it is measured again.
-What the scenarios measure is in bench."""
+"""The page of measured results: a section for each scenario, replaced when it is measured again."""
 
 from __future__ import annotations
 

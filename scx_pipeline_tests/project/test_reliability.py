@@ -1,5 +1,4 @@
-"""docs/reliability.md names every case and all 83 faults, with tests that are there.
-That the page matches `make docs` is tested with the other pages in test_documents.py."""
+"""docs/reliability.md names every case and all 83 faults, with tests that are there."""
 
 from __future__ import annotations
 

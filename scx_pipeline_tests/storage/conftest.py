@@ -1,7 +1,4 @@
-"""An empty bucket of either kind, and an unusual S3 server, empty or with two objects.
-
-The server that behaves as S3 does is started elsewhere.
-"""
+"""An empty bucket of either kind, and an unusual S3 server, empty or with two objects."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What a file is by its bytes, the errors if its name says otherwise, and the limits of decompression.
-
-That a load refuses such a file is tested with the formats.
-"""
+"""What a file is by its bytes, the errors if its name says otherwise, and the limits of decompression."""
 
 from __future__ import annotations
 

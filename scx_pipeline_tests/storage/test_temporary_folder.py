@@ -1,7 +1,4 @@
-"""Temporary folders: who may read them, and that none remains of a process that was killed.
-
-The folders of loads are tested with the scratch database.
-"""
+"""Temporary folders: who may read them, and that none remains of a process that was killed."""
 
 from __future__ import annotations
 

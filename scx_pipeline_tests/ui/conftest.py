@@ -1,7 +1,4 @@
-"""The site that the browser tests visit, a browser page, and the folder for screenshots.
-
-How the site is started is defined in site.py.
-"""
+"""The site that the browser tests visit, a browser page, and the folder for screenshots."""
 
 from __future__ import annotations
 

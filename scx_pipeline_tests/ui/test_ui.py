@@ -1,7 +1,4 @@
-"""The scx star in the Dagster UI, in a real browser; the tests run in order, and save screenshots.
-
-What a run records is tested in orchestration/.
-"""
+"""The scx star in the Dagster UI, in a real browser; the tests run in order, and save screenshots."""
 
 from __future__ import annotations
 

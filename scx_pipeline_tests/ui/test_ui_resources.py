@@ -1,7 +1,4 @@
-"""The page of the warehouse resource in the Dagster UI: what it shows of a Redshift URL, and that no password is sent to it.
-
-The values of each engine, and how a run uses them, are tested in orchestration/.
-"""
+"""The page of the warehouse resource in the Dagster UI: what it shows of a Redshift URL, and that no password is sent to it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The songplays star in the Dagster UI: songs first, then months, late songs, checks and the report.
-
-The scx star is tested in test_ui.py.
-"""
+"""The songplays star in the Dagster UI: songs first, then months, late songs, checks and the report."""
 
 from __future__ import annotations
 
@@ -92,7 +89,7 @@ def test_the_page_of_an_unpartitioned_table_shows_its_rows_and_checks(
 def test_a_late_song_marks_exactly_its_month_as_stale(
     page: Page, site: Site, shoot: Shoot, music: GeneratedMusic
 ) -> None:
-    """Materialized by hand, with the sensor off; the sensor's requests are tested in orchestration/."""
+    """The month is materialized by hand; the sensor is off."""
     page.goto(site.address + SENSOR)
     expect(page.get_by_role("checkbox")).to_be_checked()
     page.get_by_role("checkbox").press("Space")

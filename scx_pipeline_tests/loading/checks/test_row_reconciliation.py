@@ -1,6 +1,6 @@
 """A load whose row counts do not balance fails the check `row_reconciliation` and changes nothing.
 
-Which counts balance is tested with the ingest result; here a reader loses or invents one row.
+A reader loses or invents one row.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Invalid JSON: rejected with file, line, column and reason, or the file refused; never a silent NULL.
-
-The rules of single values are tested with the parsers.
-"""
+"""Invalid JSON: rejected with file, line, column and reason, or the file refused; never a silent NULL."""
 
 from __future__ import annotations
 

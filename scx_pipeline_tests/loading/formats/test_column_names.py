@@ -1,7 +1,4 @@
-"""Names of columns and fields in files of all formats: any name is read as itself, and reserved names are refused.
-
-Names in CSV headers are tested with CSV files.
-"""
+"""Names of columns and fields in files of all formats: any name is read as itself, and reserved names are refused."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Loads of CSV files: every record is loaded or rejected, whatever it contains and wherever a buffer ends.
-
-Files that are refused for their encoding or compression are tested with bad input.
-"""
+"""Loads of CSV files: every record is loaded or rejected, whatever it contains and wherever a buffer ends."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""An encrypted Parquet file without its key fails the load, is named, and changes nothing.
-
-Other unreadable files are tested with Parquet.
-"""
+"""An encrypted Parquet file without its key fails the load, is named, and changes nothing."""
 
 from __future__ import annotations
 

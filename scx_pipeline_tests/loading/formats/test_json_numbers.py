@@ -1,7 +1,4 @@
-"""Numbers of JSON files that a column cannot hold exactly: rejected in every form of a file, and never rounded.
-
-Notations of single numbers are tested with the parsers.
-"""
+"""Numbers of JSON files that a column cannot hold exactly: rejected in every form of a file, and never rounded."""
 
 from __future__ import annotations
 

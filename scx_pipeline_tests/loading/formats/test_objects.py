@@ -1,7 +1,4 @@
-"""Objects in all forms: compressed, with other orders of columns, with any key, in a folder or in S3, by the thousand.
-
-Objects that are refused are tested with bad input.
-"""
+"""Objects in all forms: compressed, with other orders of columns, with any key, in a folder or in S3, by the thousand."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Loads from unusual buckets: unusual keys, files next to the data, stores without ETags, busy stores.
-
-Listing and reading them is tested with the storage.
-"""
+"""Loads from unusual buckets: unusual keys, files next to the data, stores without ETags, busy stores."""
 
 from __future__ import annotations
 

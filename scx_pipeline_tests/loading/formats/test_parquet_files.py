@@ -1,7 +1,4 @@
-"""The sensor_readings star from small Parquet files: loads, damaged and mismatched files, and their messages.
-
-Types and values of files are tested with the contract.
-"""
+"""The sensor_readings star from small Parquet files: loads, damaged and mismatched files, and their messages."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The same values in every format and engine, by the rules of docs/reading.md: what is read exactly, and what is rejected.
-
-The rules of single texts are tested with the parsers.
-"""
+"""The same values in every format and engine, by the rules of docs/reading.md: what is read exactly, and what is rejected."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Duplicate rows of a key: the latest is kept, and a key in two months fails the load.
-
-Finding duplicates in a dimension is tested elsewhere.
-"""
+"""Duplicate rows of a key: the latest is kept, and a key in two months fails the load."""
 
 from __future__ import annotations
 

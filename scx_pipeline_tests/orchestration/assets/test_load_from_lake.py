@@ -1,7 +1,4 @@
-"""Runs that load from the lake because of their tags, and what they record.
-
-The resulting rows are tested with the lake.
-"""
+"""Runs that load from the lake because of their tags, and what they record."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Records counted and located by a file's bytes, compared with Python's csv, with blocks that split files anywhere.
-
-Loads of CSV files are tested with the formats.
-"""
+"""Records counted and located by a file's bytes, compared with Python's csv, with blocks that split files anywhere."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What a CSV header must be, and the texts that are selected by it, on a real DuckDB.
-
-The location of rejected records is tested with the formats.
-"""
+"""What a CSV header must be, and the texts that are selected by it, on a real DuckDB."""
 
 from __future__ import annotations
 

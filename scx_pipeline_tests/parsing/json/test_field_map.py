@@ -1,7 +1,4 @@
-"""Which values are taken from JSON records, and which records are rejected: the SQL, run on a real DuckDB.
-
-Files, lines and documents are tested with the formats.
-"""
+"""Which values are taken from JSON records, and which records are rejected: the SQL, run on a real DuckDB."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Random JSON records: each is accepted or rejected, as an independent judge in Python does.
 
-Only the types of one table are covered; single values are tested by example.
+Only the types of one table are covered.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Which tables' JSON lines may be read by DuckDB's read_json: those whose fields are all on one level.
-
-Uniform files are tested on their own.
-"""
+"""Which tables' JSON lines may be read by DuckDB's read_json: those whose fields are all on one level."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Which JSON files are recognised as uniform, and that reading them gives the same rows as inspecting each record.
-
-Loads of bad files are tested with the formats.
-"""
+"""Which JSON files are recognised as uniform, and that reading them gives the same rows as inspecting each record."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Which columns a Parquet file may have for a table, and which of their values are rejected, on a real DuckDB.
-
-Loads of damaged files are tested with the formats.
-"""
+"""Which columns a Parquet file may have for a table, and which of their values are rejected, on a real DuckDB."""
 
 from __future__ import annotations
 

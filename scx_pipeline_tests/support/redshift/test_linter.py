@@ -1,7 +1,4 @@
-"""The statements that sqlfluff checks: one of each shape, and invalid ones again in the next run.
-
-The stand-in's own checks are tested elsewhere.
-"""
+"""The statements that sqlfluff checks: one of each shape, and invalid ones again in the next run."""
 
 from __future__ import annotations
 

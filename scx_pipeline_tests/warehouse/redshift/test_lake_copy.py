@@ -1,7 +1,4 @@
-"""Loads from the lake into the stand-in: the statements, and who reads the lake's files.
-
-The tables are compared with those of the other engines elsewhere.
-"""
+"""Loads from the lake into the stand-in: the statements, and who reads the lake's files."""
 
 from __future__ import annotations
 

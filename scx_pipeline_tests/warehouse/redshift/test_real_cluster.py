@@ -1,7 +1,4 @@
-"""`pytest --redshift-url`: the suite on a real Redshift cluster, tested with a stand-in instead.
-
-The tests that it runs are elsewhere.
-"""
+"""`pytest --redshift-url`: the suite on a real Redshift cluster, tested with a stand-in instead."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Sessions on the stand-in: logins, transactions, keys that are not enforced, lengths in bytes, error numbers.
-
-Single statements are tested elsewhere.
-"""
+"""Sessions on the stand-in: logins, transactions, keys that are not enforced, lengths in bytes, error numbers."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Texts typed by Redshift's SQL: a value that needs no client parsing equals the parser's.
-
-Which objects are read by the cluster is tested elsewhere.
-"""
+"""Texts typed by Redshift's SQL: a value that needs no client parsing equals the parser's."""
 
 from __future__ import annotations
 

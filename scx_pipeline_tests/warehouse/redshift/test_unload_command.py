@@ -1,7 +1,4 @@
-"""UNLOAD: what the stand-in accepts, rejects and writes by the guide's page r_UNLOAD; and the statements of an unload.
-
-The lake is compared with those of the other engines elsewhere.
-"""
+"""UNLOAD: what the stand-in accepts, rejects and writes by the guide's page r_UNLOAD; and the statements of an unload."""
 
 from __future__ import annotations
 

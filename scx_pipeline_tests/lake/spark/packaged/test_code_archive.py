@@ -1,5 +1,4 @@
-"""The archive of `scx lake package`: what is in it, and that all that a job imports comes from it alone.
-How it is asked for is in lake/spark/test_package.py and cli/test_lake_package.py; what a build does with it, in the other files here."""
+"""The archive of `scx lake package`: what is in it, and that all that a job imports comes from it alone."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Statements that Redshift accepts and the stand-in must too, each with its page of the developer guide; and types of results.
-
-Sessions, transactions and errors are tested elsewhere.
-"""
+"""Statements that Redshift accepts and the stand-in must too, each with its page of the developer guide; and types of results."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Statements that Redshift rejects and the stand-in must too, each with its page of the developer guide.
-
-Sessions, transactions and errors are tested elsewhere.
-"""
+"""Statements that Redshift rejects and the stand-in must too, each with its page of the developer guide."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""COPY on the stand-in: manifests, formats, options, and what it reports of files and rejected records.
-
-Other statements are tested elsewhere.
-"""
+"""COPY on the stand-in: manifests, formats, options, and what it reports of files and rejected records."""
 
 from __future__ import annotations
 
