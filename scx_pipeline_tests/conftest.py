@@ -1,5 +1,7 @@
 """What all tests share: an environment without the developer's own, the servers' fixtures, and the speed tiers.
-How the servers work is in servers/; fixtures that only one folder needs are in that folder."""
+
+Fixtures that only one folder needs do not belong here.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +22,7 @@ from scx_pipeline_tests.support.redshift.server import StandIn
 from scx_pipeline_tests.support.servers.postgres import SMALL, PostgresServer, memory_folder, postgres_server
 from scx_pipeline_tests.support.servers.redshift import emptied
 from scx_pipeline_tests.support.servers.s3 import S3Server, s3_server
+from scx_pipeline_tests.support.shared_folder import shared_folder
 
 pytest_plugins = ["scx_pipeline_tests.support.fixtures"]
 
@@ -185,13 +188,6 @@ def linted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         return Linted(taken, cache.mkdir(f"linted-{rules()}") if cache else taken)
     except OSError:  # of a checkout that is only read
         return Linted(taken, taken)
-
-
-def shared_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that all processes of this run share."""
-    base = tmp_path_factory.getbasetemp()
-    # not by xdist's variable, which a pytest that a test starts has too
-    return base.parent if hasattr(request.config, "workerinput") else base
 
 
 @pytest.fixture

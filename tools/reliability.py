@@ -1,6 +1,6 @@
 """Generate docs/reliability.md: the tested cases and faults with their tests and engines, the fuzz test, and mutation testing.
 
-The content is in reliability.yaml and fuzz/seeds.py; the engines follow from the tests' fixtures. `make docs` writes the page.
+The content comes from reliability.yaml and fuzz/seeds.py, the engines from the fixtures of the tests. `make docs` writes the page.
 """
 
 from __future__ import annotations

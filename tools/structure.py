@@ -1,7 +1,6 @@
-"""Check the structure of the package: the size of files and folders, unique names, and imports of private modules.
+"""Check the structure of package, tests and tools: the size of files and folders, unique names, and pointing docstrings.
 
-Files of tests and tools have the same limits of lines and namesakes. `make lint` runs it. Layers and cycles are checked by
-import-linter, whose contracts are in pyproject.toml.
+`make lint` runs it. The package has the most rules; import-linter checks its layers and cycles.
 """
 
 from __future__ import annotations
@@ -17,6 +16,12 @@ MOST_LINES = 300
 MOST_MODULES = 14  # in a folder, not counting __init__.py
 MOST_NAMESAKES = 2  # files of one name
 GIVEN_NAMES = frozenset({"__init__.py", "conftest.py"})  # Python and pytest require them
+# Sentences about where something else is: they become wrong when it moves. Tests and tools have more forms of them.
+POINTER = re.compile(r"\b(?:is|are) in `[^`]*`")
+TEST_POINTER = re.compile(
+    r"\belsewhere\b|\b(?:is|are) in (?:`[^`]*`|[\w/-]+/|[\w/-]+\.(?:py|yaml|md)\b)"
+    r"|\b(?:is|are) (?:decided|defined|described|implemented|tested)(?: \w+){0,4}? (?:by|in|on|with)\b"
+)
 # The only module that may import what Dagster does not document; its test notices when Dagster changes it.
 PRIVATE_DAGSTER = "orchestration/dagster_internals.py"
 
@@ -27,30 +32,39 @@ def violations(package: Path) -> Iterator[str]:
     Args:
         package: the folder of the package.
     """
-    yield from file_violations(package)
     modules = _modules(package)
-    yield from _full_folders(modules)
-    trees = {path: ast.parse(text) for path, text in modules.items()}
+    trees = _parse(modules)
+    yield from _size_violations(modules)
     yield from _duplicate_classes(trees)
+    yield from _pointers(trees, POINTER)
     for path, tree in trees.items():
-        yield from _pointers(path, tree)
         if not path.as_posix().endswith(PRIVATE_DAGSTER):
             yield from _private_imports(path, tree)
 
 
 def file_violations(folder: Path) -> Iterator[str]:
-    """Yield what breaks a rule that tests and tools follow too: about lines of a file and namesakes.
+    """Yield what breaks a rule that tests and tools follow too: about sizes, namesakes and pointing docstrings.
 
     Args:
         folder: a folder of modules.
     """
     modules = _modules(folder)
-    yield from _long_files(modules)
-    yield from _namesakes(modules)
+    yield from _size_violations(modules)
+    yield from _pointers(_parse(modules), TEST_POINTER)
 
 
 def _modules(folder: Path) -> dict[Path, str]:
     return {path: path.read_text("utf-8") for path in sorted(folder.rglob("*.py"))}
+
+
+def _parse(modules: dict[Path, str]) -> dict[Path, ast.Module]:
+    return {path: ast.parse(text) for path, text in modules.items()}
+
+
+def _size_violations(modules: dict[Path, str]) -> Iterator[str]:
+    yield from _long_files(modules)
+    yield from _full_folders(modules)
+    yield from _namesakes(modules)
 
 
 def _long_files(modules: dict[Path, str]) -> Iterator[str]:
@@ -83,11 +97,12 @@ def _duplicate_classes(trees: dict[Path, ast.Module]) -> Iterator[str]:
             yield f"class {name} is defined {len(found)} times: {', '.join(found)}"
 
 
-def _pointers(path: Path, tree: ast.Module) -> Iterator[str]:
-    """Yield module docstrings that say where something else is: such sentences become wrong when it moves."""
-    found = re.search(r"\b(?:is|are) in `[^`]*`", ast.get_docstring(tree) or "")
-    if found:
-        yield f"{path}: the docstring points to another module: {found[0]}"
+def _pointers(trees: dict[Path, ast.Module], pattern: re.Pattern[str]) -> Iterator[str]:
+    """Yield module docstrings that say where something else is."""
+    for path, tree in trees.items():
+        found = pattern.search(" ".join((ast.get_docstring(tree) or "").split()))
+        if found:
+            yield f"{path}: the docstring points to another module: {found[0]}"
 
 
 def _private_imports(path: Path, tree: ast.Module) -> Iterator[str]:

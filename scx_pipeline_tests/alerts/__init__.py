@@ -1,4 +1,1 @@
-"""Tests of the alerts: problems and messages, channels with receivers on this machine, and the sensor over real loads.
-
-Receivers are implemented in support.
-"""
+"""Tests of the alerts: problems and messages, channels with receivers on this machine, and the sensor over real loads."""

@@ -65,9 +65,11 @@ class ChannelRecorder:
         return FinishedRun(RUN, RunScope("scx", work, frozenset(months), tables), self.now, failure)
 
 
-def due(*parts: Month | str, load: str = "") -> StarObservation:
+def make_due(*parts: Month | str, load: str = "") -> StarObservation:
+    """Return the observation of the star with due months or tables."""
     return StarObservation("scx", due={str(part): load for part in parts})
 
 
-def check(result: Result, name: str = "volume", run: str = RUN) -> CheckState:
+def make_check(result: Result, name: str = "volume", run: str = RUN) -> CheckState:
+    """Return the state of a check of the star."""
     return CheckState("scx", "users", name, result, run_id=run, at=1.0)

@@ -1,7 +1,4 @@
-"""Fixtures of the alert tests: receivers of all channels, emptied before each test, and loads with the alert sensor.
-
-The receivers are implemented in support.
-"""
+"""Fixtures of the alert tests: receivers of all channels, emptied before each test, and loads with the alert sensor."""
 
 from __future__ import annotations
 
@@ -13,7 +10,6 @@ import dagster as dg
 import pytest
 
 from scx_pipeline_tests.alerts.channel_recorder import ChannelRecorder
-from scx_pipeline_tests.orchestration.conftest import empty_home, instance
 from scx_pipeline_tests.support.leaks import leaks
 from scx_pipeline_tests.support.orchestration.alert_env import (
     SECRETS,
@@ -23,8 +19,6 @@ from scx_pipeline_tests.support.orchestration.alert_env import (
 )
 from scx_pipeline_tests.support.servers.authority import Authority, make_authority
 from scx_pipeline_tests.support.servers.receivers import Receivers, hook, mail_server
-
-__all__ = ["empty_home", "instance"]  # fixtures of another folder
 
 
 @pytest.fixture(scope="session")

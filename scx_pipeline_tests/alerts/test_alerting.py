@@ -133,7 +133,7 @@ def test_an_unexpected_error_is_sent_with_its_class_only(
     assert alert_env.last["failure"] == "ZeroDivisionError"
 
 
-def test_a_run_whose_process_ended_is_sent_as_such(alert_env: AlertEnv) -> None:
+def test_a_run_whose_process_ended_is_sent_with_that_reason(alert_env: AlertEnv) -> None:
     run = add_lost_run(alert_env)
     assert alert_env.tick(2) == [FAILED]
     assert (alert_env.last["failure"], alert_env.last["run_id"]) == ("process", run.run_id)

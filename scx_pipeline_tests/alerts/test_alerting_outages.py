@@ -69,7 +69,7 @@ def test_an_unreachable_warehouse_server_is_sent_without_its_address(
     assert not leaks(["127.0.0.1:1", "application_name"], alert_env.receivers.texts())
 
 
-def test_a_locked_warehouse_is_no_problem_and_keeps_the_state(
+def test_a_locked_warehouse_is_not_a_problem_and_keeps_the_state(
     alert_env_of: AlertEnvFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(alerting, "TICK_LOCK_TIMEOUT", 0.1)

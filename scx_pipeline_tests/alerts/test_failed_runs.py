@@ -17,35 +17,35 @@ from scx_pipeline_tests.alerts.channel_recorder import (
     HOUR,
     MARCH,
     ChannelRecorder,
-    due,
+    make_due,
 )
 
 
 def test_a_failure_is_sent_once_and_its_retries_are_not(channel: ChannelRecorder) -> None:
     unit = f"run:scx:load:2021-03:{CHECK_FAILED}"
-    assert channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[due(MARCH)]) == [unit]
+    assert channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[make_due(MARCH)]) == [unit]
     for _ in range(3):
-        assert channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[due(MARCH)]) == []
+        assert channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[make_due(MARCH)]) == []
 
 
 def test_a_failure_of_another_kind_is_another_problem(channel: ChannelRecorder) -> None:
-    channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[due(MARCH)])
-    sent = channel.tick([channel.run(MARCH, failure="warehouse")], stars=[due(MARCH)])
+    channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[make_due(MARCH)])
+    sent = channel.tick([channel.run(MARCH, failure="warehouse")], stars=[make_due(MARCH)])
     assert sent == ["run:scx:load:2021-03:warehouse"]
 
 
 def test_a_success_of_the_months_resolves_a_failure_and_the_next_one_is_sent(
     channel: ChannelRecorder,
 ) -> None:
-    first = channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[due(MARCH)])
+    first = channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[make_due(MARCH)])
     channel.tick([channel.run(FEB, MARCH, APRIL)])
-    assert channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[due(MARCH)]) == first
+    assert channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[make_due(MARCH)]) == first
 
 
 def test_a_failure_a_success_and_a_failure_between_two_ticks_are_sent(channel: ChannelRecorder) -> None:
-    first = channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[due(MARCH)])
+    first = channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[make_due(MARCH)])
     runs = [channel.run(MARCH), channel.run(MARCH, failure=CHECK_FAILED)]
-    assert channel.tick(runs, stars=[due(MARCH)]) == first
+    assert channel.tick(runs, stars=[make_due(MARCH)]) == first
 
 
 def test_a_failure_and_its_success_between_two_ticks_are_not_sent(channel: ChannelRecorder) -> None:
@@ -55,18 +55,20 @@ def test_a_failure_and_its_success_between_two_ticks_are_not_sent(channel: Chann
 def test_a_success_that_is_read_again_does_not_resolve_a_later_failure(channel: ChannelRecorder) -> None:
     success = channel.run(MARCH)
     failure = channel.run(MARCH, failure=CHECK_FAILED)
-    channel.tick([success, failure], stars=[due(MARCH)])
-    assert channel.tick([success], stars=[due(MARCH)]) == []
-    assert channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[due(MARCH)]) == []
+    channel.tick([success, failure], stars=[make_due(MARCH)])
+    assert channel.tick([success], stars=[make_due(MARCH)]) == []
+    assert channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[make_due(MARCH)]) == []
 
 
 def test_a_failure_can_be_resolved_by_several_runs(channel: ChannelRecorder) -> None:
-    first = channel.tick([channel.run(FEB, MARCH, failure=CHECK_FAILED)], stars=[due(FEB, MARCH)])
-    channel.tick([channel.run(FEB)], stars=[due(MARCH)])
-    assert channel.tick([channel.run(FEB, MARCH, failure=CHECK_FAILED)], stars=[due(FEB, MARCH)]) == []
-    channel.tick([channel.run(FEB)], stars=[due(MARCH)])
+    first = channel.tick([channel.run(FEB, MARCH, failure=CHECK_FAILED)], stars=[make_due(FEB, MARCH)])
+    channel.tick([channel.run(FEB)], stars=[make_due(MARCH)])
+    assert channel.tick([channel.run(FEB, MARCH, failure=CHECK_FAILED)], stars=[make_due(FEB, MARCH)]) == []
+    channel.tick([channel.run(FEB)], stars=[make_due(MARCH)])
     channel.tick([channel.run(MARCH)])
-    assert channel.tick([channel.run(FEB, MARCH, failure=CHECK_FAILED)], stars=[due(FEB, MARCH)]) == first
+    assert (
+        channel.tick([channel.run(FEB, MARCH, failure=CHECK_FAILED)], stars=[make_due(FEB, MARCH)]) == first
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,15 +77,15 @@ def test_a_failure_can_be_resolved_by_several_runs(channel: ChannelRecorder) -> 
 def test_a_success_of_other_work_resolves_nothing(
     channel: ChannelRecorder, tables: tuple[str, ...], work: str
 ) -> None:
-    channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[due(MARCH)])
-    channel.tick([channel.run(MARCH, tables=tables, work=work)], stars=[due(MARCH)])
-    assert channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[due(MARCH)]) == []
+    channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[make_due(MARCH)])
+    channel.tick([channel.run(MARCH, tables=tables, work=work)], stars=[make_due(MARCH)])
+    assert channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[make_due(MARCH)]) == []
 
 
 def test_a_failed_load_whose_months_are_no_longer_due_is_resolved(channel: ChannelRecorder) -> None:
-    first = channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[due(MARCH)])
-    channel.tick(stars=[due()])
-    assert channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[due(MARCH)]) == first
+    first = channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[make_due(MARCH)])
+    channel.tick(stars=[make_due()])
+    assert channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[make_due(MARCH)]) == first
 
 
 def test_a_failed_load_without_due_months_is_sent_and_dropped_after_an_hour(

@@ -20,14 +20,14 @@ from scx_pipeline_tests.alerts.channel_recorder import (
     MARCH,
     RUN,
     ChannelRecorder,
-    check,
-    due,
+    make_check,
+    make_due,
 )
 
 # Unreachable stars
 
 
-def test_stars_that_are_unreachable_for_one_reason_are_one_message(channel: ChannelRecorder) -> None:
+def test_stars_unreachable_for_the_same_reason_are_sent_as_one_message(channel: ChannelRecorder) -> None:
     stars = [StarObservation("scx", "bucket"), StarObservation("songplays", "bucket")]
     assert channel.tick(stars=stars) == ["unreachable:scx:bucket", "unreachable:songplays:bucket"]
     assert [problem.stars for problem in channel.sent] == [("scx", "songplays")]
@@ -45,7 +45,7 @@ def test_a_run_that_failed_unlike_the_observation_is_sent_too(channel: ChannelRe
     assert set(sent) == {"unreachable:scx:bucket", f"run:scx:load:2021-03:{CHECK_FAILED}"}
 
 
-def test_a_busy_warehouse_is_no_problem_but_a_run_that_timed_out_is(channel: ChannelRecorder) -> None:
+def test_a_busy_warehouse_is_not_a_problem_but_a_timed_out_run_is(channel: ChannelRecorder) -> None:
     assert channel.tick(stars=[StarObservation("scx", "busy")]) == []
     sent = channel.tick([channel.run(MARCH, failure="busy")], stars=[StarObservation("scx", "busy")])
     assert sent == ["run:scx:load:2021-03:busy"]
@@ -64,30 +64,32 @@ def test_the_state_of_a_star_is_kept_while_it_is_unreachable(channel: ChannelRec
 # Months that are due
 
 
-def test_a_month_is_overdue_once_it_is_due_for_longer_than_the_threshold(channel: ChannelRecorder) -> None:
-    assert channel.tick(stars=[due(MARCH)]) == []
+def test_a_month_is_overdue_once_it_has_been_due_for_longer_than_the_threshold(
+    channel: ChannelRecorder,
+) -> None:
+    assert channel.tick(stars=[make_due(MARCH)]) == []
     channel.now += 5 * HOUR
-    assert channel.tick(stars=[due(MARCH)]) == []
+    assert channel.tick(stars=[make_due(MARCH)]) == []
     channel.now += 2 * HOUR
-    assert channel.tick(stars=[due(MARCH)]) == ["overdue:scx:2021-03"]
+    assert channel.tick(stars=[make_due(MARCH)]) == ["overdue:scx:2021-03"]
 
 
 def test_a_month_that_is_loaded_again_and_again_is_never_overdue(channel: ChannelRecorder) -> None:
     for number in range(20):
         channel.now += HOUR
-        assert channel.tick(stars=[due(MARCH, load=f"load {number}")]) == []
+        assert channel.tick(stars=[make_due(MARCH, load=f"load {number}")]) == []
 
 
-def test_months_that_become_overdue_together_are_one_message_and_later_ones_another(
+def test_months_that_become_overdue_together_are_sent_as_one_message_and_later_ones_as_another(
     channel: ChannelRecorder,
 ) -> None:
-    channel.tick(stars=[due(FEB, APRIL, UNPARTITIONED.value)])
+    channel.tick(stars=[make_due(FEB, APRIL, UNPARTITIONED.value)])
     channel.now += HOUR
-    channel.tick(stars=[due(FEB, MARCH, APRIL, UNPARTITIONED.value)])
+    channel.tick(stars=[make_due(FEB, MARCH, APRIL, UNPARTITIONED.value)])
     channel.now += 5.5 * HOUR
-    channel.tick(stars=[due(FEB, MARCH, APRIL, UNPARTITIONED.value)])
+    channel.tick(stars=[make_due(FEB, MARCH, APRIL, UNPARTITIONED.value)])
     channel.now += HOUR
-    channel.tick(stars=[due(FEB, MARCH, APRIL, UNPARTITIONED.value)])
+    channel.tick(stars=[make_due(FEB, MARCH, APRIL, UNPARTITIONED.value)])
     assert [(problem.months, problem.unpartitioned) for problem in channel.sent] == [
         ({FEB, APRIL}, True),
         ({MARCH}, False),
@@ -95,9 +97,9 @@ def test_months_that_become_overdue_together_are_one_message_and_later_ones_anot
 
 
 def test_a_month_of_a_failed_run_is_not_sent_as_overdue(channel: ChannelRecorder) -> None:
-    channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[due(MARCH, APRIL)])
+    channel.tick([channel.run(MARCH, failure=CHECK_FAILED)], stars=[make_due(MARCH, APRIL)])
     channel.now += 7 * HOUR
-    assert channel.tick(stars=[due(MARCH, APRIL)]) == ["overdue:scx:2021-04"]
+    assert channel.tick(stars=[make_due(MARCH, APRIL)]) == ["overdue:scx:2021-04"]
 
 
 # Rejected rows
@@ -125,52 +127,52 @@ def test_rejected_rows_are_sent_by_month_above_the_threshold_and_resolved_below(
 
 def test_a_check_that_warned_is_open_until_it_passes(channel: ChannelRecorder) -> None:
     unit = "check:scx:users:volume"
-    assert channel.tick(checks=[check("warned")]) == [unit]
-    assert channel.tick(checks=[check("warned", run="a later one")]) == []
-    assert channel.tick(checks=[check("unknown")]) == []
-    assert channel.tick(checks=[check("warned")]) == [], (
+    assert channel.tick(checks=[make_check("warned")]) == [unit]
+    assert channel.tick(checks=[make_check("warned", run="a later one")]) == []
+    assert channel.tick(checks=[make_check("unknown")]) == []
+    assert channel.tick(checks=[make_check("warned")]) == [], (
         "its run was in progress or failed: it has not passed"
     )
-    assert channel.tick(checks=[check("passed")]) == []
-    assert channel.tick(checks=[check("warned")]) == [unit]
+    assert channel.tick(checks=[make_check("passed")]) == []
+    assert channel.tick(checks=[make_check("warned")]) == [unit]
 
 
 def test_a_check_that_warned_and_passed_between_two_ticks_is_sent_once(channel: ChannelRecorder) -> None:
     """One load warns, and the next one, of other months, does not."""
     channel.tick()
-    runs = [replace(channel.run(MARCH), states=(check(result),)) for result in ("warned", "passed")]
-    assert channel.tick(runs, [check("passed")]) == [check("passed").unit]
-    assert channel.tick(checks=[check("passed")]) == []
+    runs = [replace(channel.run(MARCH), states=(make_check(result),)) for result in ("warned", "passed")]
+    assert channel.tick(runs, [make_check("passed")]) == [make_check("passed").unit]
+    assert channel.tick(checks=[make_check("passed")]) == []
 
 
 def test_a_check_that_passed_and_warned_again_between_two_ticks_is_sent_again(
     channel: ChannelRecorder,
 ) -> None:
-    channel.tick(checks=[check("warned")])
-    runs = [replace(channel.run(MARCH), states=(check(result),)) for result in ("passed", "warned")]
-    assert channel.tick(runs, [check("warned")]) == [check("passed").unit]
-    assert channel.tick(checks=[check("warned")]) == []
+    channel.tick(checks=[make_check("warned")])
+    runs = [replace(channel.run(MARCH), states=(make_check(result),)) for result in ("passed", "warned")]
+    assert channel.tick(runs, [make_check("warned")]) == [make_check("passed").unit]
+    assert channel.tick(checks=[make_check("warned")]) == []
 
 
 def test_the_first_tick_sends_no_warning_of_a_check_that_has_passed_since(channel: ChannelRecorder) -> None:
-    run = replace(channel.run(MARCH), states=(check("warned"), check("warned", "freshness")))
-    assert channel.tick([run], [check("passed"), check("unknown", "freshness")]) == [
+    run = replace(channel.run(MARCH), states=(make_check("warned"), make_check("warned", "freshness")))
+    assert channel.tick([run], [make_check("passed"), make_check("unknown", "freshness")]) == [
         "check:scx:users:freshness"
     ]
 
 
-def test_the_checks_of_one_run_are_one_message(channel: ChannelRecorder) -> None:
-    channel.tick(checks=[check("warned"), check("warned", "freshness")])
+def test_the_checks_of_one_run_are_sent_as_one_message(channel: ChannelRecorder) -> None:
+    channel.tick(checks=[make_check("warned"), make_check("warned", "freshness")])
     assert [[item.name for item in problem.checks] for problem in channel.sent] == [["volume", "freshness"]]
 
 
 def test_warnings_of_a_load_that_was_not_published_are_not_sent_as_checks(channel: ChannelRecorder) -> None:
-    states = [check("failed", "unique_user_id"), check("warned")]
+    states = [make_check("failed", "unique_user_id"), make_check("warned")]
     assert channel.tick(checks=states) == []
 
 
 def test_rejected_rows_are_not_sent_as_a_check(channel: ChannelRecorder) -> None:
-    assert channel.tick(checks=[check("warned", "rejected_rows")]) == []
+    assert channel.tick(checks=[make_check("warned", "rejected_rows")]) == []
 
 
 # Texts of a problem

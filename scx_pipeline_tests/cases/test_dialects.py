@@ -1,7 +1,4 @@
-"""Values that engines compute differently: written in Redshift's dialect, they have Redshift's result on every engine.
-
-SQL that cannot have the same result everywhere is tested with the errors of SQL files.
-"""
+"""Values that engines compute differently: written in Redshift's dialect, they have Redshift's result on every engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,1 @@
-"""Tests of the `scx` command: output, JSON, exit codes and error messages.
-
-What the packages below do is tested in their own folders.
-"""
+"""Tests of the `scx` command: output, JSON, exit codes and error messages."""

@@ -1,7 +1,4 @@
-"""`scx alerts` and `scx alerts try`: open problems, and test messages to real receivers.
-
-Which problems there are, and how channels work, is tested in alerts/.
-"""
+"""`scx alerts` and `scx alerts try`: open problems, and test messages to real receivers."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scx_pipeline_tests.cli.conftest import Scx
+from scx_pipeline_tests.support.scx_command import Scx
 from scx_pipeline_tests.support.servers.receivers import SLACK_PATH, TOKEN, hook
 
 

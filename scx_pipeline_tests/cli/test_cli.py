@@ -16,7 +16,7 @@ import pytest
 import typer
 
 from scx_pipeline.cli.main import app
-from scx_pipeline_tests.cli.conftest import Scx
+from scx_pipeline_tests.support.scx_command import Scx
 
 # Help
 

@@ -1,7 +1,4 @@
-"""`scx lake build` and `scx lake unload`: output, JSON, exit codes and error messages.
-
-The contents of the files are tested in lake/.
-"""
+"""`scx lake build` and `scx lake unload`: output, JSON, exit codes and error messages."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scx_pipeline_tests.cli.conftest import Scx
+from scx_pipeline_tests.support.scx_command import Scx
 
 
 @pytest.fixture

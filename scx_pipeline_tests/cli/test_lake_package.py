@@ -1,7 +1,4 @@
-"""`scx lake package`: what it uploads, and how a build finds it; no package index is used.
-
-The contents of the archive are tested in lake/spark/emr.
-"""
+"""`scx lake package`: what it uploads, and how a build finds it; no package index is used."""
 
 from __future__ import annotations
 
@@ -15,11 +12,11 @@ from scx_pipeline.errors import LakeError
 from scx_pipeline.lake.spark import code_archive, package
 from scx_pipeline.lake.spark.package import WorkerPlatform
 from scx_pipeline.storage.s3 import open_s3
-from scx_pipeline_tests.cli.conftest import Scx
+from scx_pipeline_tests.support.scx_command import Scx
 
 
 @pytest.fixture
-def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def fetch_requests(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Replace fetching packages by writing one small file, and return the requested targets."""
     requests: list[str] = []
 
@@ -32,14 +29,14 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_package_uploads_the_archive_once(
-    scx: Scx, fetched: list[str], s3_bucket: str, monkeypatch: pytest.MonkeyPatch
+    scx: Scx, fetch_requests: list[str], s3_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SCX_SPARK_CODE", f"{s3_bucket}/code/")
     first, again = scx("lake", "package"), scx("lake", "package")
     assert (first.code, again.code) == (0, 0), first.err
     assert "uploaded, " in first.out
     assert "exists already, for Python 3.11 on x86_64" in again.out
-    assert len(fetched) == 1
+    assert len(fetch_requests) == 1
     found = code_archive.open_code(f"{s3_bucket}/code").find()
     store = open_s3(s3_bucket.removeprefix("s3://"), "code")
     assert {item["path"] for item in store.list().collect()} == {
@@ -51,7 +48,7 @@ def test_package_uploads_the_archive_once(
 
 
 def test_find_returns_the_archive_for_the_workers_python_and_processor(
-    scx: Scx, fetched: list[str], s3_bucket: str, monkeypatch: pytest.MonkeyPatch
+    scx: Scx, fetch_requests: list[str], s3_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SCX_SPARK_CODE", s3_bucket)
     assert scx("lake", "package", "--python", "3.12", "--architecture", "arm64").code == 0
@@ -66,7 +63,7 @@ def test_find_returns_the_archive_for_the_workers_python_and_processor(
 
 
 def test_package_with_out_writes_a_file_and_uploads_nothing(
-    scx: Scx, fetched: list[str], tmp_path: Path
+    scx: Scx, fetch_requests: list[str], tmp_path: Path
 ) -> None:
     result = scx("lake", "package", "--out", str(tmp_path / "a.tar.gz"))
     assert result.code == 0, result.err

@@ -1,7 +1,4 @@
-"""`scx maintain`: output, JSON and exit code.
-
-What it does to a warehouse is tested in maintenance/, the removal of Dagster's runs in orchestration/.
-"""
+"""`scx maintain`: output, JSON and exit code."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scx_pipeline_tests.cli.conftest import Scx
+from scx_pipeline_tests.support.scx_command import Scx
 
 
 def test_maintain_prints_a_dry_run_and_then_applies_it(

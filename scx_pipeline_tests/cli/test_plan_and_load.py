@@ -16,7 +16,7 @@ from scx_pipeline.declarations import star_folder
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star
 from scx_pipeline.errors import DeclarationError
-from scx_pipeline_tests.cli.conftest import Scx
+from scx_pipeline_tests.support.scx_command import Scx
 
 
 def test_generate_reports_what_a_correct_load_must_find(scx: Scx, home: Path) -> None:

@@ -1,7 +1,4 @@
-"""`scx serve`: a wrong setting stops a service before it starts, with one line that names the setting and an example.
-
-That services start with valid settings is tested in deploy/.
-"""
+"""`scx serve`: a wrong setting stops a service before it starts, with one line that names the setting and an example."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from scx_pipeline_tests.cli.conftest import Scx
+from scx_pipeline_tests.support.scx_command import Scx
 from scx_pipeline_tests.support.servers.ports import LOOPBACK, free_ports
 from scx_pipeline_tests.support.servers.postgres import SUPERUSER, PostgresServer
 

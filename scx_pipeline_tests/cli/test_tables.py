@@ -1,7 +1,4 @@
-"""`scx adopt`, `scx drop` and the tables that `scx plan` lists: output, JSON and exit codes.
-
-What they do to a warehouse is tested in ownership/.
-"""
+"""`scx adopt`, `scx drop` and the tables that `scx plan` lists: output, JSON and exit codes."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 
-from scx_pipeline_tests.cli.conftest import Scx
+from scx_pipeline_tests.support.scx_command import Scx
 
 
 @contextmanager

@@ -5,27 +5,18 @@ No server is started here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Iterator
 
 import boto3
 import pytest
 from botocore.stub import Stubber
 from moto import mock_aws
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from scx_pipeline.cli.main import app
 from scx_pipeline.cloud import services, stacks
 from scx_pipeline_tests.cloud import resources
-
-REDSHIFT = ("redshift-serverless", "redshift-provisioned")
-TEMPLATES = (*REDSHIFT, "emr-serverless")
-MOTO_TEMPLATES = ("redshift-provisioned", "emr-serverless")  # those whose services moto has
-PLACES = ("--bucket", "s3://scx-logs", "--lake", "s3://scx-lake/stars")
-NOW = datetime(2026, 11, 26, tzinfo=UTC)
-SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:redshift!scx-scx_admin-a1"
-Cloud = Callable[..., Result]
+from scx_pipeline_tests.cloud.cloud_command import SECRET, Cloud
 
 
 @pytest.fixture(autouse=True)
@@ -60,12 +51,3 @@ def secret(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
             answer = {"namespace": {"adminPasswordSecretArn": SECRET}}
             stubber.add_response("get_namespace", answer, {"namespaceName": "scx"})
         yield stubber
-
-
-def stack_of(name: str) -> dict[str, Any]:
-    [found] = boto3.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
-    return dict(found)
-
-
-def stack_names() -> list[str]:
-    return [item["StackName"] for item in boto3.client("cloudformation").describe_stacks()["Stacks"]]

@@ -20,8 +20,8 @@ Policy = list[dict[str, Any]]
 Case = tuple[str, str, str, bool]  # action, resource, s3:prefix, whether it is allowed
 
 
-def wrong(policy: Policy, cases: list[Case]) -> list[Case]:
-    """The cases that a policy decides otherwise."""
+def find_wrong_decisions(policy: Policy, cases: list[Case]) -> list[Case]:
+    """Return the cases that a policy decides otherwise than they say."""
     return [case for case in cases if allows(policy, case[0], case[1], s3_prefix=case[2]) is not case[3]]
 
 
@@ -55,22 +55,22 @@ def pipeline_policy(outputs: Mapping[str, str]) -> Policy:
     return list(version["Document"]["Statement"])
 
 
-def listed(value: Any) -> list[str]:
-    """A value or several; moto leaves None where CloudFormation removes AWS::NoValue."""
+def as_list(value: Any) -> list[str]:
+    """Return a value or several as a list; moto leaves None where CloudFormation removes AWS::NoValue."""
     return [item for item in (value if isinstance(value, list) else [value]) if item is not None]
 
 
 def conditions(statement: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     for group in (statement.get("Condition") or {}).values():
         for key, wanted in group.items():
-            yield key.replace(":", "_"), listed(wanted)
+            yield key.replace(":", "_"), as_list(wanted)
 
 
 def allows(policy: Policy, action: str, resource: str, **context: str) -> bool:
     """Whether a policy allows an action, read as IAM reads it: a condition on a key that is not sent does not hold."""
     return any(
-        action in listed(statement["Action"])
-        and any(fnmatchcase(resource, pattern) for pattern in listed(statement["Resource"]))
+        action in as_list(statement["Action"])
+        and any(fnmatchcase(resource, pattern) for pattern in as_list(statement["Resource"]))
         and all(
             any(fnmatchcase(context.get(key, ""), pattern) for pattern in wanted)
             for key, wanted in conditions(statement)

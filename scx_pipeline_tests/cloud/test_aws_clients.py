@@ -10,10 +10,10 @@ from botocore.exceptions import NoCredentialsError
 
 from scx_pipeline import aws
 from scx_pipeline.cloud.stacks import CloudError
-from scx_pipeline_tests.cloud.conftest import Cloud
+from scx_pipeline_tests.cloud.cloud_command import Cloud
 
 
-def test_each_client_has_the_credentials_of_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_client_uses_the_current_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     """A daemon lives longer than keys do, and the tests of one process have several stores."""
 
     def signed() -> str:
@@ -34,7 +34,9 @@ def test_client_region_is_the_given_one_then_aws_region_then_the_default(
     assert aws.create_client("redshift", CloudError, "us-east-1").meta.region_name == "us-east-1"
 
 
-def test_client_without_a_region_or_with_an_unknown_profile_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_without_a_region_or_with_an_unknown_profile_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     with pytest.raises(

@@ -19,7 +19,7 @@ from scx_pipeline.cloud.stacks import CloudError
 from scx_pipeline.errors import SettingsError
 from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline.warehouse.open_warehouse import open_warehouse
-from scx_pipeline_tests.cloud.conftest import (
+from scx_pipeline_tests.cloud.cloud_command import (
     MOTO_TEMPLATES,
     PLACES,
     SECRET,
@@ -46,7 +46,7 @@ def no_aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_aws")
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_create_dry_run_shows_parameters_resources_and_price_and_asks_aws_nothing(
+def test_create_dry_run_shows_parameters_resources_and_price_and_sends_no_request(
     cloud: Cloud, template: str
 ) -> None:
     done = cloud("create", template, *PLACES, "--dry-run")
@@ -67,7 +67,7 @@ def test_create_dry_run_shows_parameters_resources_and_price_and_asks_aws_nothin
         ((), "needs the parameter Bucket"),
     ],
 )
-def test_create_wrong_parameter_refused_before_aws_is_asked(
+def test_create_refuses_a_wrong_parameter_before_any_request(
     cloud: Cloud, arguments: tuple[str, ...], message: str
 ) -> None:
     done = cloud("create", "redshift-serverless", *arguments)
@@ -77,7 +77,7 @@ def test_create_wrong_parameter_refused_before_aws_is_asked(
 
 @pytest.mark.parametrize("template", TEMPLATES)
 @pytest.mark.parametrize("answer", ["no\n", ""])
-def test_create_not_confirmed_shows_the_price_and_creates_nothing(
+def test_create_without_confirmation_shows_the_price_and_creates_nothing(
     cloud: Cloud, template: str, answer: str
 ) -> None:
     done = cloud("create", template, *PLACES, answer=answer)
@@ -88,7 +88,7 @@ def test_create_not_confirmed_shows_the_price_and_creates_nothing(
 
 
 @pytest.mark.parametrize("template", MOTO_TEMPLATES)
-def test_stack_created_shown_and_destroyed(cloud: Cloud, template: str) -> None:
+def test_a_stack_is_created_shown_and_destroyed(cloud: Cloud, template: str) -> None:
     done = cloud("create", template, *PLACES, answer="scx\n")
     assert done.exit_code == 0, done.output
     assert stack_of(f"scx-{template}")["Tags"] == [{"Key": "scx_pipeline", "Value": "scx"}]
@@ -106,7 +106,7 @@ def test_stack_created_shown_and_destroyed(cloud: Cloud, template: str) -> None:
     assert boto3.client("iam").list_roles()["Roles"] == []
 
 
-def test_serverless_stack_created_shown_and_destroyed(cloud: Cloud, secret: Stubber) -> None:
+def test_a_serverless_stack_is_created_shown_and_destroyed(cloud: Cloud, secret: Stubber) -> None:
     done = cloud("create", "redshift-serverless", *PLACES, "--yes")
     host = "scx.123456789012.eu-west-1.redshift-serverless.amazonaws.com:5439/dev"
     url = f"redshift://{host}?staging=s3://scx-logs/_scx_pipeline/&secret={SECRET}"
@@ -196,7 +196,7 @@ def test_create_again_with_other_parameters_shows_and_makes_the_changes(
     assert stack_of("scx-redshift-serverless")["StackStatus"] == "UPDATE_COMPLETE"
 
 
-def test_create_again_not_confirmed_changes_nothing(cloud: Cloud) -> None:
+def test_create_again_without_confirmation_changes_nothing(cloud: Cloud) -> None:
     cloud("create", "redshift-provisioned", *PLACES, "--yes")
     done = cloud("create", "redshift-provisioned", *PLACES, "-p", "Nodes=2", answer="other\n")
     assert isinstance(done.exception, SettingsError)
@@ -228,13 +228,13 @@ def test_status_json_has_stack_resources_and_job_runs(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize("command", ["status", "url"])
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_command_without_a_stack_says_so(cloud: Cloud, command: str, template: str) -> None:
+def test_commands_without_a_stack_say_so(cloud: Cloud, command: str, template: str) -> None:
     done = cloud(command, template)
     assert isinstance(done.exception, CloudError)
     assert f"there is no stack scx-{template}: run `scx cloud create {template}`" in str(done.exception)
 
 
-def test_command_of_another_name_or_region_finds_no_stack(cloud: Cloud) -> None:
+def test_commands_with_another_name_or_region_find_no_stack(cloud: Cloud) -> None:
     cloud("create", "emr-serverless", *PLACES, "--yes")
     for other in (("--name", "other"), ("--region", "us-east-1")):
         assert "there is no stack" in str(cloud("status", "emr-serverless", *other).exception)
@@ -242,7 +242,7 @@ def test_command_of_another_name_or_region_finds_no_stack(cloud: Cloud) -> None:
     assert stack_names() == ["scx-emr-serverless"]
 
 
-def test_cluster_paused_and_resumed_and_again(cloud: Cloud) -> None:
+def test_a_cluster_is_paused_and_resumed_repeatedly(cloud: Cloud) -> None:
     cloud("create", "redshift-provisioned", *PLACES, "--yes")
     for command, state in (("pause", "paused"), ("resume", "available")):
         for _ in range(2):
@@ -251,7 +251,7 @@ def test_cluster_paused_and_resumed_and_again(cloud: Cloud) -> None:
             assert state in cloud("status", "redshift-provisioned").stdout
 
 
-def test_pause_without_a_cluster_refused(cloud: Cloud) -> None:
+def test_pause_without_a_cluster_is_refused(cloud: Cloud) -> None:
     done = cloud("pause", "redshift-provisioned")
     assert "there is no stack scx-redshift-provisioned" in str(done.exception)
 
@@ -264,7 +264,7 @@ def test_pause_without_a_cluster_refused(cloud: Cloud) -> None:
         ("emr-serverless", "stops automatically"),
     ],
 )
-def test_pause_and_resume_of_what_costs_nothing_when_idle_refused(
+def test_pause_and_resume_of_services_without_idle_costs_are_refused(
     cloud: Cloud, template: str, reason: str
 ) -> None:
     for command in ("pause", "resume"):

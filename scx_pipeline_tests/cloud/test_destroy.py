@@ -12,7 +12,7 @@ import pytest
 from botocore.stub import Stubber
 
 from scx_pipeline.errors import PipelineError
-from scx_pipeline_tests.cloud.conftest import MOTO_TEMPLATES, PLACES, Cloud, stack_names, stack_of
+from scx_pipeline_tests.cloud.cloud_command import MOTO_TEMPLATES, PLACES, Cloud, stack_names, stack_of
 
 
 @pytest.mark.parametrize("template", MOTO_TEMPLATES)

@@ -18,7 +18,7 @@ from scx_pipeline.cloud import stacks
 from scx_pipeline.cloud.services import pipeline_settings
 from scx_pipeline.cloud.stacks import CloudError, Stack, Stacks
 from scx_pipeline.cloud.templates import complete_parameters, load_template
-from scx_pipeline_tests.cloud.conftest import NOW, PLACES, Cloud, stack_of
+from scx_pipeline_tests.cloud.cloud_command import NOW, PLACES, Cloud, stack_of
 
 NAME = "scx-redshift-serverless"
 ARN = f"arn:aws:cloudformation:eu-west-1:123456789012:stack/{NAME}/1"
@@ -85,7 +85,7 @@ def fail_creation(status: str) -> None:
     stack.status = status
 
 
-def test_stack_of_others_is_neither_shown_changed_nor_deleted(cloud: Cloud) -> None:
+def test_a_stack_of_others_is_neither_shown_nor_changed_nor_deleted(cloud: Cloud) -> None:
     body = '{"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}}'
     for tag in ({"Key": "team", "Value": "data"}, {"Key": "scx_pipeline", "Value": "another"}):
         client = boto3.client("cloudformation")
@@ -121,7 +121,7 @@ def test_create_after_a_failure_says_why_deletes_and_creates(cloud: Cloud, statu
     assert (after["StackStatus"], after["StackId"] == before) == ("CREATE_COMPLETE", False)
 
 
-def test_create_after_a_failure_not_confirmed_deletes_nothing(cloud: Cloud) -> None:
+def test_create_after_a_failure_without_confirmation_deletes_nothing(cloud: Cloud) -> None:
     cloud("create", "redshift-provisioned", *PLACES, "--yes")
     fail_creation("ROLLBACK_COMPLETE")
     cloud("create", "redshift-provisioned", *PLACES, answer="no\n")
@@ -145,7 +145,7 @@ def test_create_that_fails_names_the_resource_and_the_reason(answers: Answers) -
     )
 
 
-def test_events_reported_once_in_their_order_and_of_this_operation_only(answers: Answers) -> None:
+def test_only_events_of_this_operation_are_reported_once_and_in_order(answers: Answers) -> None:
     started, ended = ("Namespace", "CREATE_IN_PROGRESS", ""), ("Namespace", "CREATE_COMPLETE", "")
     answers.takes("create_stack", {"StackId": ARN})
     for status, events in (("CREATE_IN_PROGRESS", [started]), ("CREATE_COMPLETE", [started, ended])):
@@ -186,7 +186,7 @@ def test_update_without_changes_returns_the_stack(answers: Answers) -> None:
     assert answers.stacks.update(stack, dict(VALUES), TEMPLATE) == stack
 
 
-def test_update_that_aws_refuses_is_one_message(answers: Answers) -> None:
+def test_an_update_that_aws_refuses_is_reported_in_one_message(answers: Answers) -> None:
     answers.refuses(
         "update_stack", "ValidationError", "Stack is in DELETE_FAILED state and can not be updated."
     )
@@ -212,7 +212,7 @@ def test_status_in_progress_is_shown_without_waiting(cloud: Cloud) -> None:
         ("LimitExceededException", "Too many stacks.", "check the account's quotas, or request less"),
     ],
 )
-def test_refusal_of_aws_is_one_line_with_what_to_do(
+def test_a_refusal_by_aws_is_one_line_with_advice(
     answers: Answers, code: str, message: str, advice: str
 ) -> None:
     answers.refuses("create_stack", code, message)
@@ -221,7 +221,7 @@ def test_refusal_of_aws_is_one_line_with_what_to_do(
     assert "\n" not in str(caught.value)
 
 
-def test_settings_of_a_stack_without_outputs_refused() -> None:
+def test_settings_of_a_stack_without_outputs_are_refused() -> None:
     stack = Stack(ARN, NAME, "ROLLBACK_COMPLETE", {}, VALUES, {})
     with pytest.raises(CloudError, match="is ROLLBACK_COMPLETE and has no outputs: run `scx cloud create`"):
         pipeline_settings(Stacks(None, print), stack)

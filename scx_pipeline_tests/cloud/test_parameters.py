@@ -13,7 +13,7 @@ import pytest
 from scx_pipeline.cloud.prices import describe_price
 from scx_pipeline.cloud.templates import complete_parameters, load_template, read_parameters
 from scx_pipeline.errors import SettingsError
-from scx_pipeline_tests.cloud.conftest import TEMPLATES
+from scx_pipeline_tests.cloud.cloud_command import TEMPLATES
 
 
 def complete(template: str, **given: str) -> dict[str, str]:
@@ -21,7 +21,7 @@ def complete(template: str, **given: str) -> dict[str, str]:
     return complete_parameters(load_template(template), {**places, **given})
 
 
-def test_read_parameters_assignment_and_file_assignment_takes_precedence(tmp_path: Path) -> None:
+def test_read_parameters_prefers_assignments_to_the_file(tmp_path: Path) -> None:
     file = tmp_path / "redshift.yaml"
     file.write_text(
         "Bucket: s3://scx-logs/raw/\nBaseCapacity: 16\nMaxCapacity: 32\nPubliclyAccessible: true\nSubnetIds: [a, b]\nLake:\n"
@@ -44,19 +44,19 @@ def test_read_parameters_assignment_and_file_assignment_takes_precedence(tmp_pat
         ("a: [", "parameters.yaml: cannot be read"),
     ],
 )
-def test_read_parameters_file_is_no_mapping_refused(tmp_path: Path, content: str, message: str) -> None:
+def test_read_parameters_refuses_a_file_without_a_mapping(tmp_path: Path, content: str, message: str) -> None:
     file = tmp_path / "parameters.yaml"
     file.write_text(content)
     with pytest.raises(SettingsError, match=message):
         read_parameters(file, [])
 
 
-def test_read_parameters_file_is_absent_refused(tmp_path: Path) -> None:
+def test_read_parameters_refuses_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="absent.yaml: cannot be read"):
         read_parameters(tmp_path / "absent.yaml", [])
 
 
-def test_read_parameters_assignment_without_value_refused() -> None:
+def test_read_parameters_refuses_an_assignment_without_a_value() -> None:
     with pytest.raises(SettingsError, match="--parameter BaseCapacity: write Key=Value"):
         read_parameters(None, ["BaseCapacity"])
 
@@ -69,7 +69,7 @@ def test_read_parameters_assignment_without_value_refused() -> None:
         ("s3://scx-logs/raw/scx", "scx-logs", "raw/scx/", "raw/scx/_scx_pipeline/"),
     ],
 )
-def test_complete_parameters_bucket_url_split_and_staging_placed_below(
+def test_complete_parameters_splits_the_bucket_url_and_places_staging_below(
     url: str, bucket: str, prefix: str, staging: str
 ) -> None:
     found = complete("redshift-serverless", Bucket=url)
@@ -77,27 +77,27 @@ def test_complete_parameters_bucket_url_split_and_staging_placed_below(
     assert (found["Staging"], found["StagingPrefix"]) == (bucket, staging)
 
 
-def test_complete_parameters_staging_given_kept() -> None:
+def test_complete_parameters_keeps_a_given_staging_prefix() -> None:
     found = complete("redshift-serverless", Staging="s3://scx-staging")
     assert (found["Staging"], found["StagingPrefix"]) == ("scx-staging", "")
 
 
-def test_complete_parameters_code_not_given_placed_below_bucket() -> None:
+def test_complete_parameters_places_code_below_the_bucket_by_default() -> None:
     found = complete("emr-serverless", Bucket="s3://scx-logs/raw")
     assert (found["Code"], found["CodePrefix"]) == ("scx-logs", "raw/_scx_pipeline/code/")
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_complete_parameters_every_parameter_has_a_value(template: str) -> None:
+def test_complete_parameters_gives_every_parameter_a_value(template: str) -> None:
     assert set(complete(template)) == set(load_template(template).parameters)
 
 
-def test_complete_parameters_bucket_missing_named() -> None:
+def test_complete_parameters_names_a_missing_bucket() -> None:
     with pytest.raises(SettingsError, match=r"redshift-serverless needs the parameter Bucket \(Bucket with"):
         complete_parameters(load_template("redshift-serverless"), {})
 
 
-def test_complete_parameters_lake_missing_named_for_spark_only() -> None:
+def test_complete_parameters_names_a_missing_lake_for_spark_only() -> None:
     with pytest.raises(SettingsError, match="emr-serverless needs the parameter Lake"):
         complete_parameters(load_template("emr-serverless"), {"Bucket": "s3://scx-logs"})
     assert complete("redshift-provisioned", Lake="")["Lake"] == ""
@@ -105,14 +105,14 @@ def test_complete_parameters_lake_missing_named_for_spark_only() -> None:
 
 @pytest.mark.parametrize("template", TEMPLATES)
 @pytest.mark.parametrize("name", ["No Name", "a", "a" * 51, "two--hyphens", "ends-", "1st"])
-def test_complete_parameters_name_that_aws_does_not_take_refused(template: str, name: str) -> None:
+def test_complete_parameters_refuses_a_name_that_aws_does_not_accept(template: str, name: str) -> None:
     with pytest.raises(SettingsError, match="Name is .*: must match .*lowercase"):
         complete(template, Name=name)
 
 
 @pytest.mark.parametrize("template", ["redshift-serverless", "redshift-provisioned"])
 @pytest.mark.parametrize("reserved", [{"Name": "default"}, {"Name": "public"}, {"AdminUser": "public"}])
-def test_complete_parameters_name_that_redshift_reserves_refused(
+def test_complete_parameters_refuses_a_name_that_redshift_reserves(
     template: str, reserved: dict[str, str]
 ) -> None:
     with pytest.raises(SettingsError, match=f"{next(iter(reserved))} is .*: must match"):
@@ -147,7 +147,7 @@ def test_complete_parameters_name_that_redshift_reserves_refused(
         ("emr-serverless", {"Name": "a" * 41}, "Name is"),
     ],
 )  # fmt: skip
-def test_complete_parameters_wrong_value_refused_by_name(
+def test_complete_parameters_refuses_and_names_a_wrong_value(
     template: str, given: dict[str, str], message: str
 ) -> None:
     with pytest.raises(SettingsError, match=message):
@@ -155,13 +155,13 @@ def test_complete_parameters_wrong_value_refused_by_name(
 
 
 @pytest.mark.parametrize("capacity", [4, 8, 16, 512, 544, 1024])
-def test_complete_parameters_capacity_that_aws_offers_taken(capacity: int) -> None:
+def test_complete_parameters_accepts_a_capacity_that_aws_offers(capacity: int) -> None:
     found = complete("redshift-serverless", BaseCapacity=str(capacity), MaxCapacity="5632")
     assert found["BaseCapacity"] == str(capacity)
 
 
 @pytest.mark.parametrize("capacity", [5, 6, 7, 12, 508, 516, 520, 528, 1000, 1032])
-def test_complete_parameters_capacity_that_aws_does_not_offer_refused(capacity: int) -> None:
+def test_complete_parameters_refuses_a_capacity_that_aws_does_not_offer(capacity: int) -> None:
     with pytest.raises(SettingsError, match=f"BaseCapacity is '{capacity}': must be one of 4, 8, 16"):
         complete("redshift-serverless", BaseCapacity=str(capacity))
 
@@ -180,7 +180,9 @@ def test_complete_parameters_capacity_that_aws_does_not_offer_refused(capacity: 
         ("emr-serverless", {"WarmExecutors": "1", "WarmDisk": "100"}, "about 0.62 for the workers kept ready"),
     ],
 )  # fmt: skip
-def test_describe_price_of_each_template(template: str, given: dict[str, str], price: str) -> None:
+def test_describe_price_names_the_price_of_each_template(
+    template: str, given: dict[str, str], price: str
+) -> None:
     found = describe_price(template, complete(template, **given))
     assert re.search(price, found)
     assert found.endswith("(US dollars by the list prices of us-east-1)")

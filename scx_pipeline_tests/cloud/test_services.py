@@ -16,7 +16,7 @@ from moto.emrserverless.models import emrserverless_backends
 from scx_pipeline.cloud import services
 from scx_pipeline.cloud.services import Application, change_cluster
 from scx_pipeline.cloud.stacks import CloudError, Stacks
-from scx_pipeline_tests.cloud.conftest import NOW, PLACES, Cloud, stack_names
+from scx_pipeline_tests.cloud.cloud_command import NOW, PLACES, Cloud, stack_names
 
 EMR = "emr-serverless"
 ROLE = "arn:aws:iam::123456789012:role/scx"
@@ -66,7 +66,7 @@ def test_stop_application_at_rest_changes_nothing(emr: Stubber, state: str) -> N
     assert messages == [f"application 00abc is {state}"]
 
 
-def test_stop_application_started_stops_it_and_waits(emr: Stubber) -> None:
+def test_stop_application_stops_a_started_one_and_waits(emr: Stubber) -> None:
     expect_runs(emr)
     expect_runs(emr)
     for state in ("STARTING", "STARTED"):
@@ -78,13 +78,13 @@ def test_stop_application_started_stops_it_and_waits(emr: Stubber) -> None:
     assert messages == ["application 00abc is STOPPED"]
 
 
-def test_stop_application_with_job_runs_refused_and_nothing_changed(emr: Stubber) -> None:
+def test_stop_application_with_job_runs_is_refused_and_changes_nothing(emr: Stubber) -> None:
     expect_runs(emr, ("00run", "RUNNING"))
     with pytest.raises(CloudError, match=r"not ended \(00run RUNNING\).*--force`; nothing was changed"):
         application([]).stop()
 
 
-def test_stop_application_cancel_cancels_job_runs_and_waits_for_them(emr: Stubber) -> None:
+def test_stop_application_with_cancel_cancels_job_runs_and_waits_for_them(emr: Stubber) -> None:
     expect_runs(emr, ("00run", "RUNNING"), ("00over", "RUNNING"))
     asked = {"applicationId": "00abc", "jobRunId": "00run"}
     emr.add_response("cancel_job_run", asked, asked)
@@ -100,7 +100,7 @@ def test_stop_application_cancel_cancels_job_runs_and_waits_for_them(emr: Stubbe
     ]
 
 
-def test_stop_application_that_aws_refuses_is_one_message(emr: Stubber) -> None:
+def test_stop_application_that_aws_refuses_is_reported_in_one_message(emr: Stubber) -> None:
     expect_runs(emr)
     expect_runs(emr)
     expect_state(emr, "STARTED")
@@ -150,7 +150,7 @@ def test_pause_cluster_waits_until_it_is_paused(redshift: Stubber) -> None:
     assert messages == ["cluster scx is paused"]
 
 
-def test_resume_cluster_in_another_state_refused(redshift: Stubber) -> None:
+def test_resume_cluster_in_another_state_is_refused(redshift: Stubber) -> None:
     expect_clusters(redshift, "modifying", "modifying")
     with pytest.raises(CloudError, match="cannot resume the cluster scx while it is modifying"):
         change_cluster(Stacks(None, print), "scx", "resume")

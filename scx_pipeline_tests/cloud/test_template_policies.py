@@ -10,16 +10,16 @@ import json
 import boto3
 import pytest
 
-from scx_pipeline_tests.cloud.conftest import REDSHIFT, TEMPLATES
+from scx_pipeline_tests.cloud.cloud_command import REDSHIFT, TEMPLATES
 from scx_pipeline_tests.cloud.created_stack import (
     Case,
     allows,
+    as_list,
     create,
-    listed,
+    find_wrong_decisions,
     pipeline_policy,
     role_of,
     role_policy,
-    wrong,
 )
 
 EMR = "emr-serverless.amazonaws.com"
@@ -41,7 +41,7 @@ def test_role_trusts_its_service_only(template: str, services: list[str]) -> Non
     create(template)
     [statement] = role_of(template)["AssumeRolePolicyDocument"]["Statement"]
     assert statement["Action"] == "sts:AssumeRole"
-    assert listed(statement["Principal"].pop("Service")) == services
+    assert as_list(statement["Principal"].pop("Service")) == services
     assert statement["Principal"] == {}
 
 
@@ -61,14 +61,14 @@ def test_policies_allow_no_action_by_wildcard_and_name_their_resources(template:
     wide = set()
     for statement in (*role_policy(template), *pipeline_policy(outputs)):
         assert statement["Effect"] == "Allow"
-        assert not any("*" in action for action in listed(statement["Action"]))
-        if "*" in listed(statement["Resource"]):
-            wide |= set(listed(statement["Action"]))
+        assert not any("*" in action for action in as_list(statement["Action"]))
+        if "*" in as_list(statement["Resource"]):
+            wide |= set(as_list(statement["Action"]))
     # AWS has no narrower resource for this action.
     assert wide == ({"redshift:DescribeClusters"} if template == "redshift-provisioned" else set())
 
 
-def test_pipeline_policy_with_a_role_attached_to_it() -> None:
+def test_pipeline_policy_is_attached_to_the_given_role() -> None:
     iam = boto3.client("iam")
     iam.create_role(RoleName="pipeline", AssumeRolePolicyDocument=json.dumps({"Statement": []}))
     outputs = create("emr-serverless", PipelineRole="pipeline")
@@ -83,9 +83,9 @@ def test_pipeline_policy_with_a_role_attached_to_it() -> None:
 def test_redshift_role_of_a_whole_bucket_reads_bucket_and_staging_only(template: str) -> None:
     create(template, Bucket="s3://logs", Lake="")
     policy = role_policy(template)
-    actions = {action for statement in policy for action in listed(statement["Action"])}
+    actions = {action for statement in policy for action in as_list(statement["Action"])}
     assert actions == {"s3:GetObject", "s3:ListBucket", "s3:GetBucketLocation"}
-    assert listed(policy[0]["Resource"]) == ["arn:aws:s3:::logs/*", "arn:aws:s3:::logs/_scx_pipeline/*"]
+    assert as_list(policy[0]["Resource"]) == ["arn:aws:s3:::logs/*", "arn:aws:s3:::logs/_scx_pipeline/*"]
     assert allows(policy, "s3:ListBucket", "arn:aws:s3:::logs")
 
 
@@ -128,14 +128,16 @@ REDSHIFT_PIPELINE: list[Case] = [
 
 
 @pytest.mark.parametrize("template", REDSHIFT)
-def test_redshift_pipeline_policy_of_objects_and_secret(template: str) -> None:
-    assert wrong(pipeline_policy(create(template)), REDSHIFT_PIPELINE) == []
+def test_redshift_pipeline_policy_allows_its_own_objects_and_secret_only(
+    template: str,
+) -> None:
+    assert find_wrong_decisions(pipeline_policy(create(template)), REDSHIFT_PIPELINE) == []
 
 
 def test_redshift_pipeline_policy_without_a_lake_writes_staging_only() -> None:
     policy = pipeline_policy(create("redshift-serverless", Lake=""))
     writing = [item for item in policy if "s3:PutObject" in item["Action"]]
-    assert [listed(item["Resource"]) for item in writing] == [["arn:aws:s3:::logs/raw/_scx_pipeline/*"]]
+    assert [as_list(item["Resource"]) for item in writing] == [["arn:aws:s3:::logs/raw/_scx_pipeline/*"]]
 
 
 @pytest.mark.parametrize(
@@ -189,7 +191,7 @@ JOB_ROLE: list[Case] = [
 
 def test_job_role_reads_objects_and_code_and_keeps_the_lake() -> None:
     create("emr-serverless", Code="s3://logs/code")
-    assert wrong(role_policy("emr-serverless"), JOB_ROLE) == []
+    assert find_wrong_decisions(role_policy("emr-serverless"), JOB_ROLE) == []
 
 
 def test_job_role_with_whole_buckets_lists_and_writes_them() -> None:
@@ -238,7 +240,7 @@ def test_spark_pipeline_policy_starts_jobs_and_reads_their_messages() -> None:
         f"arn:aws:emr-serverless:eu-west-1:123456789012:/applications/{outputs['ScxSparkApplication']}"
     )
     cases = [(action, item.format(application=application), *rest) for action, item, *rest in SPARK_PIPELINE]
-    assert wrong(pipeline_policy(outputs), cases) == []
+    assert find_wrong_decisions(pipeline_policy(outputs), cases) == []
 
 
 def test_spark_pipeline_policy_lists_code_only_in_its_prefix() -> None:

@@ -13,7 +13,7 @@ import boto3
 import pytest
 
 from scx_pipeline.cloud import templates
-from scx_pipeline_tests.cloud.conftest import TEMPLATES
+from scx_pipeline_tests.cloud.cloud_command import TEMPLATES
 from scx_pipeline_tests.cloud.created_stack import create, role_of
 from scx_pipeline_tests.cloud.resources import CREATED
 
@@ -21,7 +21,7 @@ FOLDER = Path(templates.__file__).parent / "templates"
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.iterdir()), ids=lambda path: path.name)
-def test_template_linted_nothing_found(path: Path) -> None:
+def test_templates_pass_the_linter(path: Path) -> None:
     lint = Path(sys.executable).with_name("cfn-lint")
     done = subprocess.run(
         [lint, "--include-checks", "I", "--", path], capture_output=True, text=True, check=False
@@ -40,7 +40,7 @@ def test_templates_are_those_of_the_command() -> None:
     assert {path.stem for path in FOLDER.iterdir()} == set(TEMPLATES)
 
 
-def test_serverless_created_encrypted_private_and_with_a_managed_password() -> None:
+def test_serverless_is_created_encrypted_private_and_with_a_managed_password() -> None:
     create("redshift-serverless", MaxCapacity="16", SubnetIds="subnet-1", SecurityGroupIds="sg-1,sg-2")
     namespace, workgroup = (
         CREATED[f"AWS::RedshiftServerless::{kind}"] for kind in ("Namespace", "Workgroup")
@@ -70,7 +70,7 @@ def test_serverless_without_options_leaves_them_to_aws() -> None:
     )
 
 
-def test_cluster_created_encrypted_private_and_with_a_managed_password() -> None:
+def test_a_cluster_is_created_encrypted_private_and_with_a_managed_password() -> None:
     create("redshift-provisioned")
     [cluster] = boto3.client("redshift").describe_clusters()["Clusters"]
     assert (cluster["ClusterIdentifier"], cluster["Encrypted"], cluster["PubliclyAccessible"]) == (
@@ -86,7 +86,7 @@ def test_cluster_created_encrypted_private_and_with_a_managed_password() -> None
     assert (asked["ClusterType"], "NumberOfNodes" in asked) == ("single-node", False)
 
 
-def test_cluster_with_several_nodes_in_subnets_created_there() -> None:
+def test_a_cluster_with_several_nodes_is_created_in_the_given_subnets() -> None:
     ec2 = boto3.client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"]

@@ -1,7 +1,4 @@
-"""The order of tables, lineage, SQL restricted to months, and code versions of valid stars.
-
-That all engines return the same rows is tested with the cases of the stars.
-"""
+"""The order of tables, lineage, SQL restricted to months, and code versions of valid stars."""
 
 from __future__ import annotations
 
@@ -37,15 +34,15 @@ def test_tables_are_ordered_after_their_inputs(star: StarCopy) -> None:
     assert compiled.downstream({"users"}) == {"users"}
 
 
-def test_lineage_leads_to_columns_of_the_staging_table(scx: CompiledStar) -> None:
-    table = scx.star.table
-    assert scx.lineage(table("users")) == {
+def test_lineage_leads_to_columns_of_the_staging_table(scx_star: CompiledStar) -> None:
+    table = scx_star.star.table
+    assert scx_star.lineage(table("users")) == {
         name: [(STAGING, name)] for name in ("user_id", "email_encrypted", "plan_id")
     }
-    assert {name for sources in scx.lineage(table("time")).values() for name in sources} == {
+    assert {name for sources in scx_star.lineage(table("time")).values() for name in sources} == {
         (STAGING, "created_at")
     }
-    assert scx.lineage(table("auto_classification_logs"))["project_id"] == [(STAGING, "project_id")]
+    assert scx_star.lineage(table("auto_classification_logs"))["project_id"] == [(STAGING, "project_id")]
 
 
 def test_lineage_of_an_expression_names_all_its_columns(star: StarCopy) -> None:
@@ -61,8 +58,8 @@ def test_lineage_of_an_expression_names_all_its_columns(star: StarCopy) -> None:
     ]
 
 
-def test_a_sequence_column_has_the_type_of_its_source_column(scx: CompiledStar) -> None:
-    assert scx.output_types(scx.star.table("users")) == {
+def test_a_sequence_column_has_the_type_of_its_source_column(scx_star: CompiledStar) -> None:
+    assert scx_star.output_types(scx_star.star.table("users")) == {
         "user_id": "integer",
         "email_encrypted": "varchar(150)",
         "plan_id": "integer",
@@ -114,9 +111,9 @@ def tables_in(sql: str) -> list[str]:
     return sorted(node.sql("duckdb") for node in sqlglot.parse_one(sql, read="duckdb").find_all(exp.Table))
 
 
-def test_partitioned_inputs_are_restricted_to_the_months(scx: CompiledStar) -> None:
-    for table in scx.star.derived_tables:
-        sql = scx.select_sql(table, MONTHS, DUCKDB)
+def test_partitioned_inputs_are_restricted_to_the_months(scx_star: CompiledStar) -> None:
+    for table in scx_star.star.derived_tables:
+        sql = scx_star.select_sql(table, MONTHS, DUCKDB)
         assert sql.count(IN_MONTHS) == 1
         assert f'FROM (SELECT * FROM "public"."{STAGING}" WHERE {IN_MONTHS}) AS "{STAGING}"' in sql
 
@@ -140,26 +137,26 @@ def test_every_reference_to_an_input_is_restricted(star: StarCopy) -> None:
     assert sql.count(IN_MONTHS) == sql.count(f'"public"."{STAGING}"') == 3
 
 
-def test_restricting_to_one_range_does_not_affect_the_next(scx: CompiledStar) -> None:
-    users = scx.star.table("users")
-    first = scx.select_sql(users, MONTHS, DUCKDB)
-    other = scx.select_sql(users, MonthRange(Month(1999, 1), Month(1999, 1)), DUCKDB)
+def test_restricting_to_one_range_does_not_affect_the_next(scx_star: CompiledStar) -> None:
+    users = scx_star.star.table("users")
+    first = scx_star.select_sql(users, MONTHS, DUCKDB)
+    other = scx_star.select_sql(users, MonthRange(Month(1999, 1), Month(1999, 1)), DUCKDB)
     assert "2020" not in other
-    assert scx.select_sql(users, MONTHS, DUCKDB) == first
+    assert scx_star.select_sql(users, MONTHS, DUCKDB) == first
 
 
-def test_queries_are_not_restricted(scx: CompiledStar) -> None:
-    query = next(query for query in scx.star.queries if query.name == "ground_profile_by_month")
-    assert tables_in(scx.query_sql(query, DUCKDB)) == [
+def test_queries_are_not_restricted(scx_star: CompiledStar) -> None:
+    query = next(query for query in scx_star.star.queries if query.name == "ground_profile_by_month")
+    assert tables_in(scx_star.query_sql(query, DUCKDB)) == [
         '"public"."auto_classification_logs" AS "l"',
         '"public"."time" AS "t"',
     ]
 
 
-def test_a_query_can_be_run_as_written(scx: CompiledStar) -> None:
-    query = next(query for query in scx.star.queries if query.as_written)
-    text = (scx.folder / "queries" / f"{query.name}.sql").read_text("utf-8")
-    assert {scx.query_sql(query, dialect) for dialect in ("redshift", "postgres", DUCKDB)} == {text}
+def test_a_query_can_be_run_as_written(scx_star: CompiledStar) -> None:
+    query = next(query for query in scx_star.star.queries if query.as_written)
+    text = (scx_star.folder / "queries" / f"{query.name}.sql").read_text("utf-8")
+    assert {scx_star.query_sql(query, dialect) for dialect in ("redshift", "postgres", DUCKDB)} == {text}
 
 
 @pytest.mark.parametrize(
@@ -173,19 +170,19 @@ def test_a_query_can_be_run_as_written(scx: CompiledStar) -> None:
     ],
 )
 def test_the_code_version_does_not_depend_on_descriptions(
-    star: StarCopy, scx: CompiledStar, old: str, new: str
+    star: StarCopy, scx_star: CompiledStar, old: str, new: str
 ) -> None:
     star.replace(old, new)
-    assert star.load().version == scx.version
+    assert star.load().version == scx_star.version
 
 
 def test_the_code_version_does_not_depend_on_comments_and_whitespace(
-    star: StarCopy, scx: CompiledStar
+    star: StarCopy, scx_star: CompiledStar
 ) -> None:
     star.write(
         USERS, "-- the users\n" + USERS_SQL.replace(",\n   ", ", ").replace("SELECT", "select") + ";\n"
     )
-    assert star.load().version == scx.version
+    assert star.load().version == scx_star.version
 
 
 @pytest.mark.parametrize(
@@ -200,17 +197,17 @@ def test_the_code_version_does_not_depend_on_comments_and_whitespace(
     ],
 )
 def test_the_code_version_depends_on_sql_types_and_sources(
-    star: StarCopy, scx: CompiledStar, name: str, old: str, new: str, table: str
+    star: StarCopy, scx_star: CompiledStar, name: str, old: str, new: str, table: str
 ) -> None:
     star.replace(old, new, name)
     changed = star.load()
-    assert changed.version != scx.version
-    versions = {item.name: scx.code_version(item) for item in scx.star.tables}
+    assert changed.version != scx_star.version
+    versions = {item.name: scx_star.code_version(item) for item in scx_star.star.tables}
     assert {
         item.name for item in changed.star.tables if changed.code_version(item) != versions[item.name]
     } == {table}
 
 
-def test_the_version_depends_on_the_first_month(star: StarCopy, scx: CompiledStar) -> None:
+def test_the_version_depends_on_the_first_month(star: StarCopy, scx_star: CompiledStar) -> None:
     star.replace("first_month: 2020-01", "first_month: 2020-02")
-    assert star.load().version != scx.version
+    assert star.load().version != scx_star.version

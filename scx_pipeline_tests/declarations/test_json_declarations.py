@@ -1,7 +1,4 @@
-"""Errors in how columns are read from JSON sources, with their lines.
-
-Parsing JSON is tested in `parsing`.
-"""
+"""Errors in how columns are read from JSON sources, with their lines."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The names of the tables that keep each month's newest rows.
-What is published from them is tested by whole loads in pipeline/."""
+"""The names of the tables that keep each month's newest rows."""
 
 from __future__ import annotations
 

@@ -32,18 +32,18 @@ def test_the_projects_stars_are_valid(name: str) -> None:
     }
 
 
-def test_a_star_is_read_from_its_folder(scx: CompiledStar) -> None:
+def test_a_star_is_read_from_its_folder(scx_star: CompiledStar) -> None:
     assert "scx" in star_names()
-    assert scx.star.schema_name == "public"
-    assert scx.star.first_month == Month(2020, 1)
-    assert [table.name for table in scx.star.staging_tables] == ["staging_cleansed_logs"]
-    assert [table.name for table in scx.star.derived_tables] == [
+    assert scx_star.star.schema_name == "public"
+    assert scx_star.star.first_month == Month(2020, 1)
+    assert [table.name for table in scx_star.star.staging_tables] == ["staging_cleansed_logs"]
+    assert [table.name for table in scx_star.star.derived_tables] == [
         "users",
         "projects",
         "time",
         "auto_classification_logs",
     ]
-    assert scx.star.table("users").column("email_encrypted").max_bytes == 150
+    assert scx_star.star.table("users").column("email_encrypted").max_bytes == 150
 
 
 def test_only_folders_with_a_declaration_count_as_stars(tmp_path: Path) -> None:

@@ -1,7 +1,4 @@
-"""Rules for unpartitioned tables, their dependents, and code versions.
-
-Loads of unpartitioned tables are tested in `loading`.
-"""
+"""Rules for unpartitioned tables, their dependents, and code versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,1 @@
-"""Tests of the deployment: docker-compose.yaml run as local processes, and the files for Kubernetes and ECS.
-
-What the services do inside is tested in the other folders.
-"""
+"""Tests of the deployment: docker-compose.yaml run as local processes, and the files for Kubernetes and ECS."""

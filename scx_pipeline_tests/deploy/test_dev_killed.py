@@ -1,7 +1,4 @@
-"""`dagster dev` is killed during a load and started again: the run is marked as failed, and its months are loaded.
-
-The single steps are tested in orchestration/runs/test_lost_runs.py.
-"""
+"""`dagster dev` is killed during a load and started again: the run is marked as failed, and its months are loaded."""
 
 from __future__ import annotations
 

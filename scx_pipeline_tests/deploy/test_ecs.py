@@ -86,7 +86,7 @@ def statements() -> Iterator[tuple[str, Any]]:
                 yield role, statement
 
 
-def listed(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
@@ -179,11 +179,11 @@ def test_security_groups_allow_only_the_listed_ports() -> None:
 def test_permissions_name_their_resources() -> None:
     wide = set()
     for _, statement in statements():
-        for action in listed(statement["Action"]):
+        for action in as_list(statement["Action"]):
             assert "*" not in action
-            if "*" in listed(statement["Resource"]):
+            if "*" in as_list(statement["Resource"]):
                 wide.add(action)
-        for resource in listed(statement["Resource"]):
+        for resource in as_list(statement["Resource"]):
             if isinstance(resource, dict) and "Fn::Sub" in resource:
                 assert re.fullmatch(r"[^*]*(/\*)?", resource["Fn::Sub"])
                 assert not resource["Fn::Sub"].startswith("arn:aws:")  # China and GovCloud have their own
@@ -193,7 +193,7 @@ def test_permissions_name_their_resources() -> None:
 def test_ui_and_daemon_may_only_read_logs() -> None:
     for role in ("WebserverRole", "DaemonRole"):
         found = [statement for name, statement in statements() if name == role]
-        places = [resource["Fn::Sub"] for item in found for resource in listed(item["Resource"])]
+        places = [resource["Fn::Sub"] for item in found for resource in as_list(item["Resource"])]
         assert places == [
             "arn:${AWS::Partition}:s3:::${LogsBucket}",
             "arn:${AWS::Partition}:s3:::${LogsBucket}/dagster/*",
@@ -201,8 +201,8 @@ def test_ui_and_daemon_may_only_read_logs() -> None:
     writes = {
         resource["Fn::Sub"]
         for name, item in statements()
-        if name == "CodeRole" and "s3:PutObject" in listed(item["Action"])
-        for resource in listed(item["Resource"])
+        if name == "CodeRole" and "s3:PutObject" in as_list(item["Action"])
+        for resource in as_list(item["Resource"])
     }
     assert not any("RawBucket" in place for place in writes)
 

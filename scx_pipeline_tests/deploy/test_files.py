@@ -1,7 +1,4 @@
-"""The Dockerfile and the compose file: linted, valid, pinned, bound to this machine, and without secrets.
-
-What happens when they run is tested in test_compose.py.
-"""
+"""The Dockerfile and the compose file: linted, valid, pinned, bound to this machine, and without secrets."""
 
 from __future__ import annotations
 

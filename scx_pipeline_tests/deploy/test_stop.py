@@ -1,7 +1,4 @@
-"""The code server as `scx serve code` starts it, stopped in several phases: it ends soon, and its runs are not lost.
-
-Its supervisor is tested with stubs in test_supervise.py; all services, idle and after kills, in test_compose.py.
-"""
+"""The code server as `scx serve code` starts it, stopped in several phases: it ends soon, and its runs are not lost."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""A complete load of a case into a DuckDB file: the published rows are those of its files, and all are counted.
-
-What a parser alone reads is compared elsewhere.
-"""
+"""A complete load of a case into a DuckDB file: the published rows are those of its files, and all are counted."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ SEEDS_PER_LOAD = 5  # one in so many seeds is also loaded completely
 SHARES = {"csv": 0.5, "json_lines": 0.2, "json": 0.1, "parquet": 0.2}  # of the time
 
 
-def check(kind: str, seed: int, folder: Path) -> None:
+def check_seed(kind: str, seed: int, folder: Path) -> None:
     """Fail with the seed, and how to run it again, where the readers differ."""
     home = folder / f"{kind}-{seed}"
     case = CASE_FACTORIES[kind](Random(f"{kind} {seed}"))
@@ -57,7 +57,7 @@ def rerun(kind: str, seed: int, home: Path) -> str:
 def test_a_file_that_was_once_read_wrongly_is_read_as_its_format_says(
     kind: str, seed: int, tmp_path: Path
 ) -> None:
-    check(kind, seed, tmp_path)
+    check_seed(kind, seed, tmp_path)
 
 
 @pytest.mark.fuzz
@@ -66,10 +66,10 @@ def test_random_files_are_read_as_their_format_says_and_every_record_is_accounte
     kind: str, tmp_path: Path
 ) -> None:
     if SEED is not None:
-        check(kind, int(SEED), tmp_path)
+        check_seed(kind, int(SEED), tmp_path)
         return
     end = time.monotonic() + SECONDS * SHARES[kind]
     seed = START
     while time.monotonic() < end:
-        check(kind, seed, tmp_path)
+        check_seed(kind, seed, tmp_path)
         seed += 1

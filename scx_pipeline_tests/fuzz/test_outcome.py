@@ -27,7 +27,7 @@ GIVEN = Given(
 )
 
 
-def test_what_agrees_has_no_differences() -> None:
+def test_equal_outcomes_have_no_differences() -> None:
     assert differences(EXPECTED, GIVEN) == []
 
 

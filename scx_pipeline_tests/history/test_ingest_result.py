@@ -1,7 +1,4 @@
-"""The row counts of objects: which balance, and the check that names every object whose counts do not.
-
-The consequences for a load are tested with loads.
-"""
+"""The row counts of objects: which balance, and the check that names every object whose counts do not."""
 
 from __future__ import annotations
 

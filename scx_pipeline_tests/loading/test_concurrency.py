@@ -1,7 +1,4 @@
-"""Concurrent loads and readers, in threads and in processes, and loads that are killed.
-
-Loads that fail are tested elsewhere.
-"""
+"""Concurrent loads and readers, in threads and in processes, and loads that are killed."""
 
 from __future__ import annotations
 
@@ -225,7 +222,7 @@ def test_readers_of_a_process_may_have_different_limits(duckdb_env: LoadEnv) -> 
 
 
 @pytest.mark.reader_independent
-def test_readers_that_take_turns_do_not_keep_a_load_of_the_same_process_out(duckdb_env: LoadEnv) -> None:
+def test_overlapping_readers_do_not_block_a_load_of_the_same_process_forever(duckdb_env: LoadEnv) -> None:
     """Each reads until the next one does, so the file always has a reader unless one lets the load go first."""
     duckdb_env.put("2021/03/a.csv", [job(3, "2021-03-05 10:00:00")])
     duckdb_env.load(MARCH)

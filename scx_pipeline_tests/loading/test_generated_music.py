@@ -1,7 +1,4 @@
-"""A load of a generated bucket of events and songs has the counts that the generator reports.
-
-The generator itself is tested with the samples.
-"""
+"""A load of a generated bucket of events and songs has the counts that the generator reports."""
 
 from __future__ import annotations
 

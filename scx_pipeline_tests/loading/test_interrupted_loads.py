@@ -1,7 +1,4 @@
-"""Loads that are killed or lose their connection change nothing, and the next load completes.
-
-Concurrent loads and readers are tested elsewhere.
-"""
+"""Loads that are killed or lose their connection change nothing, and the next load completes."""
 
 from __future__ import annotations
 
@@ -43,7 +40,7 @@ def test_a_killed_first_load_leaves_no_visible_state(point: str, load_env: LoadE
 
 @pytest.mark.reader_independent
 @pytest.mark.parametrize("point", [point for point in PAUSE_POINTS if point != "commit"])
-def test_a_connection_that_is_cut_changes_nothing(
+def test_a_lost_connection_changes_nothing(
     point: str, postgres_env: LoadEnv, postgres: PostgresServer
 ) -> None:
     postgres_env.put("2021/03/a.csv", [job(30, "2021-03-05 10:00:00")])

@@ -1,7 +1,4 @@
-"""Loads of months: row counts, history, filtering by month, and changed months.
-
-Duplicates, rejected rows, tables and checks are tested elsewhere.
-"""
+"""Loads of months: row counts, history, filtering by month, and changed months."""
 
 from __future__ import annotations
 

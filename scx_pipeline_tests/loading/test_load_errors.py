@@ -1,7 +1,4 @@
-"""Errors of a load: one line that names the problem and the solution.
-
-Refusals of a server and unreadable files are tested elsewhere.
-"""
+"""Errors of a load: one line that names the problem and the solution."""
 
 from __future__ import annotations
 

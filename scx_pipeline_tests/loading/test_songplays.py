@@ -1,7 +1,4 @@
-"""The songplays star from files to tables: the known answers of the public data set, and late, changed and deleted songs.
-
-Rejected rows and random histories are tested elsewhere.
-"""
+"""The songplays star from files to tables: the known answers of the public data set, and late, changed and deleted songs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Loads of tables: dimensions from their latest rows, selected tables, and a star whose columns changed.
-
-Rows and months are tested elsewhere.
-"""
+"""Loads of tables: dimensions from their latest rows, selected tables, and a star whose columns changed."""
 
 from __future__ import annotations
 

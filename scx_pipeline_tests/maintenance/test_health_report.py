@@ -1,7 +1,4 @@
-"""The health report of a star's tables: row counts, dead rows, bloat and advice, as each engine reports them.
-
-Deleting expired rows is tested elsewhere.
-"""
+"""The health report of a star's tables: row counts, dead rows, bloat and advice, as each engine reports them."""
 
 from __future__ import annotations
 

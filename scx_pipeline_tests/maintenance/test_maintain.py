@@ -1,7 +1,4 @@
-"""`scx maintain`: expired rows are deleted, all or none, and the published tables still equal a build from scratch.
-
-The advice about large tables, the command and the job are tested elsewhere.
-"""
+"""`scx maintain`: expired rows are deleted, all or none, and the published tables still equal a build from scratch."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Months, ranges of months and the conversion of months to ranges.
-
-Loads of months are tested in `loading`.
-"""
+"""Months, ranges of months and the conversion of months to ranges."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Which column declarations are valid: names, types, field paths; and which file patterns.
-
-Parsing values is tested in `parsing`.
-"""
+"""Which column declarations are valid: names, types, field paths; and which file patterns."""
 
 from __future__ import annotations
 

@@ -1,39 +1,15 @@
-"""Fixtures of Dagster: environments with an empty bucket, warehouse and instance, and the definitions of the project.
-
-Servers are started by the package's conftest.py.
-"""
+"""Fixtures of Dagster: environments with an empty bucket and warehouse, and the definitions of the project."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from scx_pipeline import definitions
-from scx_pipeline.orchestration.runs.instance import open_instance
 from scx_pipeline_tests.support.orchestration.dagster_env import DagsterEnv, create_dagster_env, specs_of
 from scx_pipeline_tests.support.orchestration.songplays_env import SongplaysEnv, create_songplays_env
-
-
-@pytest.fixture(scope="session")
-def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of an instance before its first run, to be copied: creating them takes a second."""
-    home = tmp_path_factory.mktemp("dagster")
-    with open_instance(home) as instance:
-        assert instance.get_runs() == []
-    return home
-
-
-@pytest.fixture
-def instance(tmp_path: Path, empty_home: Path) -> Iterator[dg.DagsterInstance]:
-    """An instance with its own files, at the default path of the settings."""
-    home = tmp_path / "dagster"
-    shutil.copytree(empty_home, home)
-    with open_instance(home) as instance:
-        yield instance
 
 
 @pytest.fixture

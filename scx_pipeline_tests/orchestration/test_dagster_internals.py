@@ -1,7 +1,4 @@
-"""The assumptions of `dagster_internals` about Dagster's private parts: these tests fail if an upgrade of Dagster changes them.
-
-Modules that use these parts are tested elsewhere.
-"""
+"""The assumptions of `dagster_internals` about Dagster's private parts: these tests fail if an upgrade of Dagster changes them."""
 
 from __future__ import annotations
 
@@ -54,7 +51,7 @@ def test_define_asset_job_returns_an_unresolved_job() -> None:
     assert isinstance(dg.define_asset_job("j"), UnresolvedAssetJobDefinition)
 
 
-def test_launcher_has_the_methods_that_ours_overrides_and_calls() -> None:
+def test_launcher_has_the_methods_that_the_projects_launcher_overrides_and_calls() -> None:
     launcher = dg.DefaultRunLauncher
     assert isinstance(launcher.supports_check_run_worker_health, property)
     assert list(inspect.signature(launcher.check_run_worker_health).parameters) == ["self", "run"]

@@ -1,7 +1,4 @@
-"""What runs record in the Dagster instance: materializations by month, observations, errors, and no password.
-
-Rows in the warehouse are tested elsewhere.
-"""
+"""What runs record in the Dagster instance: materializations by month, observations, errors, and no password."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The tables of a star follow any change of its declaration, and leftovers are dropped on demand.
-
-What a load does to rows is tested with loads.
-"""
+"""The tables of a star follow any change of its declaration, and leftovers are dropped on demand."""
 
 from __future__ import annotations
 

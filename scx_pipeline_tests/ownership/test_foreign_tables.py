@@ -1,7 +1,4 @@
-"""Foreign tables are refused, adopted on demand, and otherwise never changed.
-
-The tables of the star itself are tested elsewhere.
-"""
+"""Foreign tables are refused, adopted on demand, and otherwise never changed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Rebuilds of tables: indexes, keys and partitions, and readers and views during a rebuild.
-
-Which changes require a rebuild is tested elsewhere.
-"""
+"""Rebuilds of tables: indexes, keys and partitions, and readers and views during a rebuild."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Null values of a source: the listed texts are NULL in columns of all types, and no other text is.
-
-Empty values, which are NULL without being listed, are tested with the formats.
-"""
+"""Null values of a source: the listed texts are NULL in columns of all types, and no other text is."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Random texts in a column of each type: the value that Python reads, or a rejection, and never a loss.
-
-Texts in an unusual notation are tested by example, not here.
-"""
+"""Random texts in a column of each type: the value that Python reads, or a rejection, and never a loss."""
 
 from __future__ import annotations
 
@@ -45,7 +42,7 @@ def test_an_accepted_integer_is_the_same_number_in_python(con: duckdb.DuckDBPyCo
 
 
 @given(value=st.floats(allow_nan=False, allow_infinity=False))
-def test_a_double_is_taken_to_the_last_bit(con: duckdb.DuckDBPyConnection, value: float) -> None:
+def test_a_double_is_read_exactly_to_the_last_bit(con: duckdb.DuckDBPyConnection, value: float) -> None:
     assert typed(con, "double", repr(value)) == value
 
 
@@ -67,9 +64,7 @@ def test_a_decimal_is_read_exactly_or_rejected(
 
 
 @given(text=st.text(st.sampled_from("0123456789+-.eE "), max_size=12))
-def test_what_is_taken_as_a_decimal_is_that_number_to_python_too(
-    con: duckdb.DuckDBPyConnection, text: str
-) -> None:
+def test_an_accepted_decimal_is_the_same_number_in_python(con: duckdb.DuckDBPyConnection, text: str) -> None:
     value = typed(con, "decimal(9,3)", text)
     assert isinstance(value, RejectedValue) or value == Decimal(text.strip())
 

@@ -54,7 +54,7 @@ def test_the_reason_is_as_precise_as_the_text_allows(reason: str, text: str, pre
         ("varchar(max)", "\0", "holds a NUL character"),
     ],
 )
-def test_the_reason_says_what_the_value_is_not(
+def test_the_reason_describes_how_the_value_is_invalid(
     con: duckdb.DuckDBPyConnection, kind: str, text: str, reason: str
 ) -> None:
     assert typed(con, kind, text) == reason

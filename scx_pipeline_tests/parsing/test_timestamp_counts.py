@@ -125,7 +125,7 @@ def test_any_timestamp_survives_a_round_trip_as_a_count(
 
 @given(text=st.text(st.sampled_from("0123456789+-.eE_ x"), max_size=12))
 @pytest.mark.parametrize("unit", ["seconds", "milliseconds", "microseconds"])
-def test_what_is_taken_as_a_count_is_that_count_to_python_too(
+def test_an_accepted_count_is_the_same_number_in_python(
     con: duckdb.DuckDBPyConnection, unit: str, text: str
 ) -> None:
     found = counted(con, unit, text)

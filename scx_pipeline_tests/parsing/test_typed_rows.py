@@ -1,7 +1,4 @@
-"""Typed rows: columns of one kind never share intermediate values, and numbers are read as their texts would be.
-
-Single texts are tested with the rules.
-"""
+"""Typed rows: columns of one kind never share intermediate values, and numbers are read as their texts would be."""
 
 from __future__ import annotations
 
@@ -51,7 +48,7 @@ def test_numbers_of_several_columns_keep_their_own_values_and_replace_texts_that
     assert values_of(kept, "a, b") == (1.5, 2.5), "also if the source has null values"
 
 
-def test_other_columns_are_passed_on() -> None:
+def test_other_columns_are_passed_through() -> None:
     rows = select_typed_rows("(SELECT '1' AS a, 7 AS n)", [column("a", "integer")], "n", ("-",))
     assert values_of(rows, "a, n") == (1, 7)
 
@@ -80,5 +77,5 @@ DOUBLE = Column(name="v", type="double", description="", nullable=False)
 @example(number=-0.0)
 @example(number=1.0)
 @example(number=math.inf)
-def test_a_plain_number_is_what_its_text_would_give(con: duckdb.DuckDBPyConnection, number: float) -> None:
+def test_a_plain_number_equals_the_value_of_its_text(con: duckdb.DuckDBPyConnection, number: float) -> None:
     assert of_number(con, DOUBLE, repr(number)) == (number if math.isfinite(number) else RejectedValue())

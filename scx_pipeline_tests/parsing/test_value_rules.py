@@ -75,7 +75,9 @@ from scx_pipeline_tests.parsing.typed_texts import KINDS, OTHER_ZONES, RejectedV
         ("varchar(4)", "NULL", "NULL"),
     ],
 )
-def test_values_that_are_taken(con: duckdb.DuckDBPyConnection, kind: str, text: str, value: object) -> None:
+def test_valid_values_are_accepted(
+    con: duckdb.DuckDBPyConnection, kind: str, text: str, value: object
+) -> None:
     found = typed(con, kind, text)
     assert (type(found), found) == (type(value), value)
 
@@ -203,7 +205,9 @@ def test_invalid_values_are_rejected(con: duckdb.DuckDBPyConnection, kind: str, 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_is_null_unless_it_must_not_be(con: duckdb.DuckDBPyConnection, kind: str) -> None:
+def test_a_missing_value_is_null_and_is_rejected_in_a_required_column(
+    con: duckdb.DuckDBPyConnection, kind: str
+) -> None:
     assert typed(con, kind, None) is None
     assert typed(con, kind, None, nullable=False) == RejectedValue("is empty, and must not be")
 

@@ -42,7 +42,7 @@ listings = st.dictionaries(
 )
 
 
-def listed(listing: Listing) -> list[ObjectInfo]:
+def as_objects(listing: Listing) -> list[ObjectInfo]:
     return [info(key, size, etag) for key, (size, etag) in listing.items()]
 
 

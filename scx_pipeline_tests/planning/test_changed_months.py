@@ -21,15 +21,15 @@ from scx_pipeline_tests.planning.objects import (
     JAN,
     MAR,
     Listing,
+    as_objects,
     info,
-    listed,
     listings,
     select,
     with_songs,
 )
 
 
-def due(
+def due_months(
     selection: Selection, history: dict[Month, MonthState], version: str = "v1"
 ) -> list[tuple[Month, str]]:
     return [
@@ -43,22 +43,22 @@ def history_of(selection: Selection, version: str = "v1") -> dict[Month, MonthSt
 
 
 def test_a_month_that_was_never_loaded_is_due_if_it_has_objects() -> None:
-    assert due(select([BY_MONTH], info("2021/02/x")), {}) == [(FEB, "not loaded yet")]
+    assert due_months(select([BY_MONTH], info("2021/02/x")), {}) == [(FEB, "not loaded yet")]
 
 
 def test_a_month_without_objects_that_was_never_loaded_is_not_due() -> None:
-    assert due(select([BY_MONTH]), {}) == []
+    assert due_months(select([BY_MONTH]), {}) == []
 
 
 def test_a_month_with_unchanged_objects_is_not_due() -> None:
     selection = select([BY_MONTH], info("2021/02/x"))
-    assert due(selection, history_of(selection)) == []
+    assert due_months(selection, history_of(selection)) == []
 
 
 def test_a_month_with_a_new_changed_or_missing_object_is_due() -> None:
     before = select([BY_MONTH], info("2021/01/x"), info("2021/02/x"), info("2021/03/x"))
     after = select([BY_MONTH], info("2021/01/x"), info("2021/01/y"), info("2021/02/x", size=2))
-    assert due(after, history_of(before)) == [
+    assert due_months(after, history_of(before)) == [
         (JAN, "objects changed"),
         (FEB, "objects changed"),
         (MAR, "its objects are gone"),
@@ -72,15 +72,15 @@ def test_a_month_is_due_when_the_stars_code_changed() -> None:
 
 
 def test_a_month_outside_the_stars_months_is_not_due() -> None:
-    assert due(select([BY_MONTH], info("2019/01/x"), info("2031/01/x")), {}) == []
+    assert due_months(select([BY_MONTH], info("2019/01/x"), info("2031/01/x")), {}) == []
 
 
 @given(listings, listings)
 def test_no_month_is_due_after_a_load_of_the_due_months(before: Listing, after: Listing) -> None:
-    old, new = select([BY_MONTH, "*"], *listed(before)), select([BY_MONTH, "*"], *listed(after))
+    old, new = select([BY_MONTH, "*"], *as_objects(before)), select([BY_MONTH, "*"], *as_objects(after))
     history = history_of(old)
-    history |= {month: MonthState(new.fingerprint(month), "v1") for month, _ in due(new, history)}
-    assert due(new, history) == []
+    history |= {month: MonthState(new.fingerprint(month), "v1") for month, _ in due_months(new, history)}
+    assert due_months(new, history) == []
     assert all(history[month].fingerprint == new.fingerprint(month) for month in history)
 
 

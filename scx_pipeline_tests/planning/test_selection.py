@@ -24,8 +24,8 @@ from scx_pipeline_tests.planning.objects import (
     MAR,
     SONGS,
     Listing,
+    as_objects,
     info,
-    listed,
     listings,
     select,
     source,
@@ -53,7 +53,7 @@ def of_month(listing: Listing, month: Month) -> Listing:
 
 @given(listings, listings)
 def test_a_fingerprint_changes_exactly_when_an_object_of_the_month_does(one: Listing, other: Listing) -> None:
-    first, second = select([BY_MONTH, "*"], *listed(one)), select([BY_MONTH, "*"], *listed(other))
+    first, second = select([BY_MONTH, "*"], *as_objects(one)), select([BY_MONTH, "*"], *as_objects(other))
     for month in (JAN, FEB, MAR):
         same = of_month(one, month) == of_month(other, month)
         assert (first.fingerprint(month) == second.fingerprint(month)) == same
@@ -71,8 +71,8 @@ def test_a_fingerprint_depends_on_the_modification_time_only_if_the_etag_is_weak
 def test_a_fingerprint_does_not_depend_on_the_order_of_the_listing(
     listing: Listing, data: st.DataObject
 ) -> None:
-    shuffled = data.draw(st.permutations(listed(listing)))
-    one, other = select([BY_MONTH, "*"], *listed(listing)), select([BY_MONTH, "*"], *shuffled)
+    shuffled = data.draw(st.permutations(as_objects(listing)))
+    one, other = select([BY_MONTH, "*"], *as_objects(listing)), select([BY_MONTH, "*"], *shuffled)
     assert [one.fingerprint(month) for month in (JAN, FEB)] == [
         other.fingerprint(month) for month in (JAN, FEB)
     ]
@@ -208,9 +208,9 @@ def test_objects_that_no_pattern_matches_are_reported_as_ignored() -> None:
 def test_the_unpartitioned_fingerprint_changes_exactly_when_an_object_does(
     one: Listing, other: Listing, data: st.DataObject
 ) -> None:
-    first, second = with_songs(*listed(one)), with_songs(*listed(other))
+    first, second = with_songs(*as_objects(one)), with_songs(*as_objects(other))
     assert (first.unpartitioned_fingerprint == second.unpartitioned_fingerprint) == (one == other)
-    shuffled = with_songs(*data.draw(st.permutations(listed(one))))
+    shuffled = with_songs(*data.draw(st.permutations(as_objects(one))))
     assert shuffled.unpartitioned_fingerprint == first.unpartitioned_fingerprint
     assert first.fingerprint(JAN) == second.fingerprint(JAN)
 

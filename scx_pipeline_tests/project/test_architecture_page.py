@@ -1,5 +1,4 @@
-"""docs/architecture.md and docs/index.md match the repository: packages, glossary and pages.
-That the list of packages is as `make docs` writes it is tested with the other generated pages in test_documents.py."""
+"""docs/architecture.md and docs/index.md match the repository: packages, glossary and pages."""
 
 from __future__ import annotations
 

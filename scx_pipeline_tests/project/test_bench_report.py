@@ -1,5 +1,4 @@
-"""The page of measured results: a section for each scenario, replaced when it is measured again.
-What the scenarios measure is in bench."""
+"""The page of measured results: a section for each scenario, replaced when it is measured again."""
 
 from __future__ import annotations
 
@@ -9,7 +8,7 @@ from tools.bench.measure import Result
 from tools.bench.report import TITLE, write
 
 
-def test_a_scenario_has_its_section_with_what_was_promised_and_measured(tmp_path: Path) -> None:
+def test_a_scenario_has_its_section_with_promised_and_measured_values(tmp_path: Path) -> None:
     page = tmp_path / "benchmarks.md"
     results = [
         Result("ours / theirs", 3.0, 2.0, 1.15, note="3.0 s / 2.0 s"),

@@ -1,5 +1,4 @@
-"""The generated pages of docs/ match the code, and the sections that errors and alerts refer to exist.
-What the commands do is tested in cli/."""
+"""The generated pages of docs/ match the code, and the sections that errors and alerts refer to exist."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def names_in(path: Path) -> set[str]:
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
-def test_there_are_rules_of_every_format() -> None:
+def test_every_format_has_rules() -> None:
     headings = re.findall("^## (.+)$", PAGE.read_text("utf-8"), re.MULTILINE)
     assert {"CSV", "JSON lines", "JSON documents", "Parquet"} < set(headings)
     assert len(RULES) > 40

@@ -1,5 +1,4 @@
-"""The README is true: its commands run and print the output that it shows, its links and settings exist, and it is short.
-What the commands do in detail is tested in cli/."""
+"""The README is true: its commands run and print the output that it shows, its links and settings exist, and it is short."""
 
 from __future__ import annotations
 

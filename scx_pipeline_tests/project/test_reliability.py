@@ -1,5 +1,4 @@
-"""docs/reliability.md names every case and all 83 faults, with tests that are there.
-That the page matches `make docs` is tested with the other pages in test_documents.py."""
+"""docs/reliability.md names every case and all 83 faults, with tests that are there."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ def test_every_fault_of_the_catalogue_has_an_entry_in_its_order() -> None:
     assert [entry.number for entry in entries("faults")] == list(range(1, FAULTS + 1))
 
 
-def test_every_entry_has_tests_that_are_there_unless_some_may_be_missing() -> None:
+def test_every_entry_has_existing_tests_unless_some_may_be_missing() -> None:
     missing = {
         f"{entry.number or ''} {entry.what}": entry.missing
         for part in ("cases", "faults")
@@ -28,20 +27,20 @@ def test_every_entry_has_tests_that_are_there_unless_some_may_be_missing() -> No
     assert not missing or reliability.MISSING_ALLOWED, missing
 
 
-def test_what_is_missing_is_shown() -> None:
+def test_missing_tests_are_shown() -> None:
     entry = reliability.Entry(
         "g",
         1,
         "w",
         "o",
-        ("project/test_reliability.py::test_what_is_missing_is_shown", "unit/none.py::test_x"),
+        ("project/test_reliability.py::test_missing_tests_are_shown", "unit/none.py::test_x"),
     )
     assert entry.missing == ["unit/none.py::test_x"]
     assert reliability.Entry("g", 1, "w", "o", ()).missing == ["no test"]
     assert reliability._row(entry)[3] == f"`{entry.tests[0]}`<br>{reliability.TO_COME}"
 
 
-def test_no_entry_is_there_twice() -> None:
+def test_no_entry_is_listed_twice() -> None:
     for part in ("cases", "faults"):
         found = [(entry.group, entry.what) for entry in entries(part)]
         assert len(set(found)) == len(found)
@@ -50,7 +49,7 @@ def test_no_entry_is_there_twice() -> None:
 def test_engines_are_read_from_the_fixtures() -> None:
     engines = all_tests()
     assert engines[
-        "loading/test_blocking_checks.py::test_a_violated_check_prevents_publishing_the_month"
+        "loading/checks/test_blocking_checks.py::test_a_violated_check_prevents_publishing_the_month"
     ] == (
         "DuckDB",
         "PostgreSQL",
@@ -62,7 +61,7 @@ def test_engines_are_read_from_the_fixtures() -> None:
     assert engines["parsing/test_value_rules.py::test_names_and_texts_are_quoted"] == ("DuckDB",)
 
 
-def test_every_seed_is_of_a_format_that_is_tried_and_shown() -> None:
+def test_every_seed_has_a_format_that_is_tested_and_shown() -> None:
     page = PAGES["reliability.md"]()
     assert SEEDS.keys() <= CASE_FACTORIES.keys()
     assert all(f"| {kind} | {seed} |" in page for kind, seeds in SEEDS.items() for seed in seeds)

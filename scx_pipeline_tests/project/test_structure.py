@@ -1,7 +1,4 @@
-"""The structure check finds each kind of violation, and package, tests and tools have none.
-
-What the check allows is written in tools/structure.py.
-"""
+"""The structure check finds each kind of violation, and package, tests and tools have none."""
 
 from __future__ import annotations
 
@@ -62,7 +59,15 @@ def test_structure_check_names_the_violation_when(case: str, tmp_path: Path) -> 
     assert message in found
 
 
-@pytest.mark.parametrize("case", ["a file is too long", "a file name occurs three times"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "a file is too long",
+        "a folder is too full",
+        "a file name occurs three times",
+        "a docstring points to another module",
+    ],
+)
 def test_check_of_tests_and_tools_names_the_violation_when(case: str, tmp_path: Path) -> None:
     files, message = BROKEN[case]
     write(tmp_path, files)
@@ -70,10 +75,28 @@ def test_check_of_tests_and_tools_names_the_violation_when(case: str, tmp_path: 
     assert message in found
 
 
-def test_check_of_tests_and_tools_accepts_full_folders_and_any_number_of_conftest_files(
+POINTERS = [
+    "Loads are tested elsewhere.",
+    "Its loads are tested with the other formats.",
+    "How it starts is in site.py.",
+    "Loads are tested on every\nserver by others.",
+]
+
+
+@pytest.mark.parametrize("sentence", POINTERS)
+def test_check_of_tests_and_tools_names_a_docstring_that_points_to_other_modules(
+    sentence: str, tmp_path: Path
+) -> None:
+    write(tmp_path, {"a.py": f'"""Loads rows.\n\n{sentence}\n"""\n'})
+    [found] = file_violations(tmp_path)
+    assert "the docstring points to another module" in found
+    assert list(violations(tmp_path)) == [], "the package's rule is narrower"
+
+
+def test_check_of_tests_and_tools_accepts_large_files_and_any_number_of_conftest_files(
     tmp_path: Path,
 ) -> None:
-    write(tmp_path, {f"m{number}.py": "x = 1\n" * MOST_LINES for number in range(MOST_MODULES + 1)})
+    write(tmp_path, {f"m{number}.py": "x = 1\n" * MOST_LINES for number in range(MOST_MODULES)})
     write(tmp_path, {f"{folder}/{name}": "" for folder in "abc" for name in ("__init__.py", "conftest.py")})
     assert list(file_violations(tmp_path)) == []
 
@@ -91,5 +114,5 @@ def test_package_has_no_structure_violations() -> None:
 
 
 @pytest.mark.parametrize("folder", ["scx_pipeline_tests", "tools"])
-def test_tests_and_tools_have_no_long_files_and_few_namesakes(folder: str) -> None:
+def test_tests_and_tools_have_no_structure_violations(folder: str) -> None:
     assert list(file_violations(ROOT / folder)) == []

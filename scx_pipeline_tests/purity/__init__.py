@@ -1,4 +1,1 @@
-"""Property tests of the promise: after any order of loads, the warehouse equals a build from nothing.
-
-Single loads are tested in the loading package.
-"""
+"""Property tests of the promise: after any order of loads, the warehouse equals a build from nothing."""

@@ -38,7 +38,7 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, GeneratedRea
     return folder, make(folder)
 
 
-def test_there_is_a_file_per_minute_and_the_report_counts_the_files(
+def test_each_minute_has_a_file_and_the_report_counts_the_files(
     bucket: tuple[Path, GeneratedReadings],
 ) -> None:
     folder, report = bucket

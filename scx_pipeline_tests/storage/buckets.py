@@ -35,14 +35,16 @@ ODD_KEYS = [
 ]
 
 
-def memory(**objects: bytes) -> Bucket:
+def memory_bucket(**objects: bytes) -> Bucket:
+    """Return a bucket in memory with objects."""
     bucket = Bucket("memory://bucket/", MemoryStore())
     for key, data in objects.items():
         obstore.put(bucket.store, key, data)
     return bucket
 
 
-def folder(path: Path, objects: dict[str, bytes]) -> Bucket:
+def folder_bucket(path: Path, objects: dict[str, bytes]) -> Bucket:
+    """Return a bucket in a folder with objects."""
     for key, data in objects.items():
         (path / key).parent.mkdir(parents=True, exist_ok=True)
         (path / key).write_bytes(data)
@@ -65,7 +67,8 @@ def delete(bucket: Bucket, key: str) -> None:
         obstore.delete(bucket.store, key)
 
 
-def fetched(bucket: Bucket, *batches: list[ObjectInfo]) -> list[list[bytes]]:
+def fetch_contents(bucket: Bucket, *batches: list[ObjectInfo]) -> list[list[bytes]]:
+    """Fetch batches of objects as files; return their contents."""
     with bucket.fetch_files(batches) as files:
         return [[file.path.read_bytes() for file in batch] for batch in files]
 
@@ -77,14 +80,15 @@ def read_all(bucket: Bucket, *keys: str) -> list[tuple[str, bytes]]:
         return [(item.object.key, item.content) for batch in read for item in batch]
 
 
-def opened(store: OddS3, lines: list[str] | None = None, seconds: float = 0) -> Bucket:
+def open_odd_bucket(store: OddS3, lines: list[str] | None = None, seconds: float = 0) -> Bucket:
+    """Open the bucket of an unusual server."""
     return open_bucket(
         store.url, BucketOptions(retry_seconds=seconds), [].append if lines is None else lines.append
     )
 
 
 def read(bucket: Bucket) -> dict[str, bytes]:
-    """Every object, in all the ways there are to read one."""
+    """Read every object in each of the possible ways, and compare the contents."""
     listed = bucket.list_objects("logs/")
     with bucket.fetch_files([listed]) as batches:
         fetched = {file.object.key: file.path.read_bytes() for files in batches for file in files}

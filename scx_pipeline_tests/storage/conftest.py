@@ -1,7 +1,4 @@
-"""An empty bucket of either kind, and an unusual S3 server, empty or with two objects.
-
-The server that behaves as S3 does is started elsewhere.
-"""
+"""An empty bucket of either kind, and an unusual S3 server, empty or with two objects."""
 
 from __future__ import annotations
 
@@ -11,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from scx_pipeline.storage.bucket import Bucket, open_bucket
-from scx_pipeline_tests.storage.buckets import KEYS, MARCH, memory
+from scx_pipeline_tests.storage.buckets import KEYS, MARCH, memory_bucket
 from scx_pipeline_tests.support.servers.odd_s3 import OddS3, odd_s3
 
 
 @pytest.fixture(params=["folder", "memory"])
 def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> Bucket:
     """An empty bucket of either kind."""
-    return memory() if request.param == "memory" else open_bucket(tmp_path.as_uri())
+    return memory_bucket() if request.param == "memory" else open_bucket(tmp_path.as_uri())
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from scx_pipeline.errors import BucketError
 from scx_pipeline.storage.bucket import Bucket, create_bucket, open_bucket
-from scx_pipeline_tests.storage.buckets import fetched, folder, memory, put
+from scx_pipeline_tests.storage.buckets import fetch_contents, folder_bucket, memory_bucket, put
 
 
 def test_every_object_below_the_prefix_is_listed_in_the_order_of_the_keys(bucket: Bucket) -> None:
@@ -26,7 +26,7 @@ def test_every_object_below_the_prefix_is_listed_in_the_order_of_the_keys(bucket
     ]
 
 
-def test_a_prefix_is_a_folder_not_the_beginning_of_a_name(bucket: Bucket) -> None:
+def test_a_prefix_is_a_folder_and_not_the_beginning_of_a_name(bucket: Bucket) -> None:
     put(bucket, "foo/a", b"")
     put(bucket, "foobar/a", b"")
     assert [item.key for item in bucket.list_objects("foo/")] == ["foo/a"]
@@ -38,7 +38,7 @@ def test_an_empty_prefix_lists_all(bucket: Bucket) -> None:
     assert [item.key for item in bucket.list_objects("")] == ["a", "b/c"]
 
 
-def test_a_prefix_without_objects_is_empty_and_no_error(bucket: Bucket) -> None:
+def test_a_prefix_without_objects_gives_an_empty_list_and_no_error(bucket: Bucket) -> None:
     assert bucket.list_objects("nothing/") == []
 
 
@@ -49,13 +49,13 @@ def test_an_object_without_content_is_listed_with_its_size(bucket: Bucket) -> No
 
 
 def test_folders_are_not_objects(tmp_path: Path) -> None:
-    bucket = folder(tmp_path, {"logs/a.csv": b""})
+    bucket = folder_bucket(tmp_path, {"logs/a.csv": b""})
     (tmp_path / "logs" / "2021").mkdir()
     assert [item.key for item in bucket.list_objects("logs/")] == ["logs/a.csv"]
 
 
 def test_more_objects_than_a_page_are_all_listed() -> None:
-    bucket = memory(**{f"logs/{number:05d}": b"" for number in range(5_100)})
+    bucket = memory_bucket(**{f"logs/{number:05d}": b"" for number in range(5_100)})
     assert [item.key for item in bucket.list_objects("logs/")] == [
         f"logs/{number:05d}" for number in range(5_100)
     ]
@@ -89,7 +89,7 @@ def test_a_folder_of_any_name_is_opened(tmp_path: Path, name: str) -> None:
     path.mkdir()
     (path / "a.csv").write_bytes(b"x")
     bucket = open_bucket(path.as_uri())
-    assert fetched(bucket, bucket.list_objects("")) == [[b"x"]]
+    assert fetch_contents(bucket, bucket.list_objects("")) == [[b"x"]]
     assert bucket.uri("a.csv") == f"{path.as_uri()}/a.csv"
 
 

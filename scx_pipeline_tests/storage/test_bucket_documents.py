@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from scx_pipeline.errors import BucketError, SourceFileError
 from scx_pipeline.storage.bucket import OBJECTS_PER_TASK, Bucket
-from scx_pipeline_tests.storage.buckets import ODD_KEYS, delete, folder, memory, put, read_all
+from scx_pipeline_tests.storage.buckets import ODD_KEYS, delete, folder_bucket, memory_bucket, put, read_all
 
 
 def test_documents_come_batch_by_batch_in_order_and_decompressed(bucket: Bucket) -> None:
@@ -40,7 +40,7 @@ def test_a_document_of_any_key_is_read(bucket: Bucket, key: str) -> None:
 
 @given(st.lists(st.lists(st.binary(max_size=5).map(lambda content: b"{" + content), max_size=70), max_size=4))
 def test_batches_of_documents_come_in_order_each_once(contents: list[list[bytes]]) -> None:
-    bucket = memory(
+    bucket = memory_bucket(
         **{f"{batch}-{number}": data for batch, row in enumerate(contents) for number, data in enumerate(row)}
     )
     infos = {item.key: item for item in bucket.list_objects("")}
@@ -51,9 +51,9 @@ def test_batches_of_documents_come_in_order_each_once(contents: list[list[bytes]
         assert [[item.content for item in batch] for batch in read] == contents
 
 
-def test_a_piece_of_a_batch_more_than_a_worker_reads_is_in_its_place(tmp_path: Path) -> None:
+def test_a_batch_larger_than_one_worker_reads_keeps_its_order(tmp_path: Path) -> None:
     keys = [f"{number:04d}.json" for number in range(3 * OBJECTS_PER_TASK + 5)]
-    bucket = folder(tmp_path, {key: key.encode() for key in keys})
+    bucket = folder_bucket(tmp_path, {key: key.encode() for key in keys})
     listed = bucket.list_objects("")[::-1]
     with bucket.read_documents([listed[:200], listed[200:]]) as read:
         assert [item.content.decode() for batch in read for item in batch] == keys[::-1]
@@ -61,19 +61,19 @@ def test_a_piece_of_a_batch_more_than_a_worker_reads_is_in_its_place(tmp_path: P
 
 @pytest.mark.parametrize("nanoseconds", [0, 1, 999, 1001, 1_600_000_000_123_456_789, -1, -1_500_000_001])
 def test_a_document_modified_at_any_time_is_read(tmp_path: Path, nanoseconds: int) -> None:
-    bucket = folder(tmp_path, {"a.json": b"{}"})
+    bucket = folder_bucket(tmp_path, {"a.json": b"{}"})
     os.utime(tmp_path / "a.json", ns=(nanoseconds, nanoseconds))
     assert read_all(bucket, "a.json") == [("a.json", b"{}")]
 
 
-def test_a_reader_of_documents_that_stops_early_stops(bucket: Bucket) -> None:
+def test_a_reader_of_documents_may_stop_early(bucket: Bucket) -> None:
     for key in "abc":
         put(bucket, key, key.encode())
     with bucket.read_documents([[item] for item in bucket.list_objects("")]) as read:
         assert [item.content for item in next(read)] == [b"a"]
 
 
-def test_a_bad_document_does_not_spoil_the_batches_before_it(bucket: Bucket) -> None:
+def test_a_bad_document_does_not_affect_the_batches_before_it(bucket: Bucket) -> None:
     for key, content in {"a": b"a", "b.gz": b"no gzip", "c": b"c"}.items():
         put(bucket, key, content)
     with bucket.read_documents([[item] for item in bucket.list_objects("")]) as read:
@@ -99,8 +99,10 @@ def test_a_document_that_was_overwritten_after_the_listing_is_refused(bucket: Bu
 
 
 @pytest.mark.parametrize("content", [b"longer than before", b"less", b""])
-def test_a_file_of_another_size_was_overwritten_whatever_its_time_is(tmp_path: Path, content: bytes) -> None:
-    bucket = folder(tmp_path, {"a.json": b"first"})
+def test_a_file_of_another_size_counts_as_overwritten_whatever_its_time_is(
+    tmp_path: Path, content: bytes
+) -> None:
+    bucket = folder_bucket(tmp_path, {"a.json": b"first"})
     os.utime(tmp_path / "a.json", (1, 1))
     listed = bucket.list_objects("")
     (tmp_path / "a.json").write_bytes(content)
@@ -129,7 +131,7 @@ def test_a_document_that_was_removed_or_became_a_folder_is_named(bucket: Bucket)
 
 
 @pytest.mark.parametrize("change", ["overwritten", "gone"])
-def test_a_document_that_is_not_as_listed_is_named(bucket: Bucket, change: str) -> None:
+def test_a_document_that_differs_from_its_listing_is_named(bucket: Bucket, change: str) -> None:
     put(bucket, "a.json", b"first")
     listed = bucket.list_objects("")
     if change == "gone":

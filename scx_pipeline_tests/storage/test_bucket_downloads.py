@@ -18,15 +18,22 @@ from scx_pipeline.parsing.csv.csv_header import Header, read_header
 from scx_pipeline.storage.bucket import Bucket
 from scx_pipeline.storage.local_file import LocalFile
 from scx_pipeline.storage.object_info import ObjectInfo
-from scx_pipeline_tests.storage.buckets import ODD_KEYS, delete, fetched, folder, memory, put
+from scx_pipeline_tests.storage.buckets import (
+    ODD_KEYS,
+    delete,
+    fetch_contents,
+    folder_bucket,
+    memory_bucket,
+    put,
+)
 
 
 @pytest.mark.parametrize("key", ODD_KEYS)
-def test_any_key_makes_the_round_trip(bucket: Bucket, key: str) -> None:
+def test_any_key_survives_a_round_trip(bucket: Bucket, key: str) -> None:
     put(bucket, key, key.encode())
     listed = bucket.list_objects("")
     assert [item.key for item in listed] == [key]
-    assert fetched(bucket, listed) == [[key.encode()]]
+    assert fetch_contents(bucket, listed) == [[key.encode()]]
 
 
 def test_local_files_have_safe_names_whose_suffix_gives_the_compression(bucket: Bucket) -> None:
@@ -40,7 +47,7 @@ def test_local_files_have_safe_names_whose_suffix_gives_the_compression(bucket: 
 
 
 @pytest.mark.parametrize("key", ["a*.csv", "a?.csv", "[a].csv", "year=2021/a.csv", "a{1}.csv"])
-def test_a_name_that_a_reader_would_misread_is_never_shown_to_it(bucket: Bucket, key: str) -> None:
+def test_a_reader_never_gets_a_name_that_it_would_misread(bucket: Bucket, key: str) -> None:
     put(bucket, key, b"x")
     with bucket.fetch_files([bucket.list_objects("")]) as batches:
         [file] = next(batches)
@@ -51,14 +58,14 @@ def test_a_name_that_a_reader_would_misread_is_never_shown_to_it(bucket: Bucket,
 
 @given(st.lists(st.lists(st.binary(max_size=5), max_size=4), max_size=4))
 def test_batches_come_in_order_each_object_once(contents: list[list[bytes]]) -> None:
-    bucket = memory(
+    bucket = memory_bucket(
         **{f"{batch}-{number}": data for batch, row in enumerate(contents) for number, data in enumerate(row)}
     )
     infos = {item.key: item for item in bucket.list_objects("")}
     batches = [
         [infos[f"{batch}-{number}"] for number in range(len(row))] for batch, row in enumerate(contents)
     ]
-    assert fetched(bucket, *batches) == contents
+    assert fetch_contents(bucket, *batches) == contents
 
 
 def test_a_batch_is_removed_when_the_next_is_requested_and_the_last_one_at_the_end(bucket: Bucket) -> None:
@@ -85,8 +92,8 @@ def test_a_reader_that_stops_leaves_nothing_behind(bucket: Bucket) -> None:
     assert [item.key for item in bucket.list_objects("")] == ["a", "b", "c"], "the bucket's own objects stay"
 
 
-def test_a_folders_objects_are_read_where_they_are(tmp_path: Path) -> None:
-    bucket = folder(tmp_path, {"a": b"x", "b=1": b"y", "c.gz": b"z"})
+def test_the_objects_of_a_folder_are_read_in_place(tmp_path: Path) -> None:
+    bucket = folder_bucket(tmp_path, {"a": b"x", "b=1": b"y", "c.gz": b"z"})
     with bucket.fetch_files([bucket.list_objects("")]) as batches:
         for files in batches:
             assert [file.path.resolve() for file in files] == [
@@ -103,10 +110,10 @@ def test_an_object_overwritten_after_the_listing_is_refused(bucket: Bucket) -> N
     listed = bucket.list_objects("")
     put(bucket, "logs/a.csv", b"newer")
     with pytest.raises(BucketError, match=r"logs/a\.csv.* was overwritten .*run again"):
-        fetched(bucket, listed)
+        fetch_contents(bucket, listed)
 
 
-def test_an_object_deleted_after_the_listing_is_named(scx: CompiledStar, bucket: Bucket) -> None:
+def test_an_object_deleted_after_the_listing_is_named(scx_star: CompiledStar, bucket: Bucket) -> None:
     put(bucket, "logs/a.csv", b"old")
     listed = bucket.list_objects("")
     delete(bucket, "logs/a.csv")
@@ -114,7 +121,7 @@ def test_an_object_deleted_after_the_listing_is_named(scx: CompiledStar, bucket:
     def read() -> list[Header | None]:
         with bucket.fetch_files([listed]) as batches:
             return [
-                read_header(file, bucket.uri(file.object.key), scx.star.staging_tables[0])
+                read_header(file, bucket.uri(file.object.key), scx_star.star.staging_tables[0])
                 for [file] in batches
             ]
 
@@ -125,7 +132,7 @@ def test_an_object_deleted_after_the_listing_is_named(scx: CompiledStar, bucket:
 
 
 def test_an_object_deleted_while_it_is_read_is_named(tmp_path: Path) -> None:
-    bucket = folder(tmp_path, {"a.csv": b"x"})
+    bucket = folder_bucket(tmp_path, {"a.csv": b"x"})
 
     def read() -> Iterator[None]:
         with bucket.fetch_files([bucket.list_objects("")]) as batches:
@@ -138,10 +145,10 @@ def test_an_object_deleted_while_it_is_read_is_named(tmp_path: Path) -> None:
 
 
 def test_an_object_shorter_than_its_listing_is_refused() -> None:
-    bucket = memory(a=b"12345")
+    bucket = memory_bucket(a=b"12345")
     [item] = bucket.list_objects("")
     longer = ObjectInfo(item.key, item.size + 1, item.etag, item.last_modified)
     with pytest.raises(
         BucketError, match=r"cannot read memory://bucket/a: only a part of it was received; run again"
     ):
-        fetched(bucket, [longer])
+        fetch_contents(bucket, [longer])

@@ -1,7 +1,4 @@
-"""What a file is by its bytes, the errors if its name says otherwise, and the limits of decompression.
-
-That a load refuses such a file is tested with the formats.
-"""
+"""What a file is by its bytes, the errors if its name says otherwise, and the limits of decompression."""
 
 from __future__ import annotations
 
@@ -210,12 +207,12 @@ def test_content_that_is_not_text_within_a_compressed_file_is_named(
     ],
     ids=["plain", "empty", "gzip", "empty .gz", "gzip of nothing", "zstd", "empty .zst", "zstd after a skipped frame"],
 )  # fmt: skip
-def test_a_file_that_is_what_its_name_says_is_taken(key: str, content: bytes, tmp_path: Path) -> None:
+def test_a_file_whose_content_matches_its_name_is_accepted(key: str, content: bytes, tmp_path: Path) -> None:
     check_content(written(tmp_path, key, content), URI)
 
 
 @pytest.mark.parametrize("key", ["x.gz", "x.zst"])
-def test_a_file_of_the_first_bytes_alone_is_damaged(key: str, tmp_path: Path) -> None:
+def test_a_file_of_the_first_bytes_only_is_damaged(key: str, tmp_path: Path) -> None:
     content = (gzip.compress if key == "x.gz" else zstd)(TEXT)
     for size in (1, 2, 3):
         error = message(written(tmp_path, key, content[:size]))
@@ -247,7 +244,7 @@ def test_a_compressed_file_is_read_up_to_the_limit_and_not_a_byte_beyond(suffix:
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
-def test_a_ratio_is_too_large_only_where_the_file_is(
+def test_the_ratio_is_limited_only_above_a_size(
     suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compression, "RATIO_FROM_BYTES", 2_000_000)
@@ -280,7 +277,7 @@ def test_a_plain_file_has_no_limit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
-def test_lines_of_a_compressed_file_are_read_as_of_a_plain_one(suffix: str, tmp_path: Path) -> None:
+def test_lines_of_a_compressed_file_are_read_like_those_of_a_plain_one(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"x{suffix}"
     path.write_bytes((gzip.compress if suffix == ".gz" else zstd)(TEXT))
     with open_decompressed(path) as stream:

@@ -15,7 +15,7 @@ import pytest
 
 from scx_pipeline.errors import SourceFileError
 from scx_pipeline.storage.bucket import Bucket
-from scx_pipeline_tests.storage.buckets import folder, put, read_all
+from scx_pipeline_tests.storage.buckets import folder_bucket, put, read_all
 
 
 def zstd(content: bytes) -> bytes:
@@ -43,7 +43,7 @@ TEXT = b'{"song_id": "SO1", "title": "Undo"}' * 20
     ],
     ids=["damaged", "large", "large when unpacked"],
 )
-def test_a_document_that_cannot_be_brought_to_memory_is_named(
+def test_a_document_that_cannot_be_read_into_memory_is_named(
     bucket: Bucket, key: str, content: bytes, reason: str
 ) -> None:
     put(bucket, key, content)
@@ -58,7 +58,7 @@ def test_a_document_that_cannot_be_brought_to_memory_is_named(
     ],
     ids=["gzip of no bytes", "gzip of nothing", "zstd of no bytes", "zstd of nothing", "nothing"],
 )  # fmt: skip
-def test_a_document_without_content_is_one(bucket: Bucket, key: str, content: bytes) -> None:
+def test_an_empty_file_is_one_document(bucket: Bucket, key: str, content: bytes) -> None:
     put(bucket, key, content)
     assert read_all(bucket, key) == [(key, b"")]
 
@@ -105,7 +105,7 @@ def test_the_suffix_of_a_documents_key_gives_its_compression(
         *("zstd cut off", "zstd cut off early", "zstd and more"),
     ],
 )
-def test_a_compressed_document_that_is_damaged_is_named(bucket: Bucket, key: str, content: bytes) -> None:
+def test_a_damaged_compressed_document_is_named(bucket: Bucket, key: str, content: bytes) -> None:
     put(bucket, key, content)
     with pytest.raises(SourceFileError) as caught:
         read_all(bucket, key)
@@ -143,8 +143,8 @@ def test_a_document_may_have_16_mib_and_not_a_byte_more(
 
 
 @pytest.mark.parametrize("key", ["huge.json", "huge.json.gz"])
-def test_what_is_far_too_large_for_a_document_is_not_brought_to_memory(tmp_path: Path, key: str) -> None:
-    bucket = folder(tmp_path, {})
+def test_a_file_far_too_large_for_a_document_is_not_read_into_memory(tmp_path: Path, key: str) -> None:
+    bucket = folder_bucket(tmp_path, {})
     if key.endswith(".gz"):
         (tmp_path / key).write_bytes(gzip.compress(bytes(1 << 20), 1) * 128)
     else:

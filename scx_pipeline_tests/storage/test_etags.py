@@ -11,7 +11,7 @@ import pytest
 
 from scx_pipeline.errors import BucketError
 from scx_pipeline.storage.etags import NO_ETAGS, OTHER_ETAGS, WEAK_ETAGS
-from scx_pipeline_tests.storage.buckets import KEYS, MARCH, opened, read
+from scx_pipeline_tests.storage.buckets import KEYS, MARCH, open_odd_bucket, read
 from scx_pipeline_tests.support.servers.odd_s3 import BUCKET, OddS3
 
 
@@ -25,7 +25,7 @@ def test_objects_are_read_whatever_the_etags_are_and_peculiarities_are_reported_
 ) -> None:
     store.etags, store.if_match = etags, if_match  # type: ignore[assignment]
     lines: list[str] = []
-    assert read(opened(store, lines)) == dict.fromkeys(KEYS, b"hello")
+    assert read(open_odd_bucket(store, lines)) == dict.fromkeys(KEYS, b"hello")
     assert lines == messages
 
 
@@ -38,11 +38,11 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("etags", ["strong", "none", "weak", "another when read"])
-def test_an_object_that_was_overwritten_after_the_listing_is_never_taken_for_the_listed_one(
+def test_an_object_overwritten_after_the_listing_is_never_mistaken_for_the_listed_one(
     store: OddS3, etags: str, change: str
 ) -> None:
     store.etags = etags  # type: ignore[assignment]
-    bucket = opened(store)
+    bucket = open_odd_bucket(store)
     listed = bucket.list_objects("logs/")
     read(bucket)
     store.put("logs/b.json", *CHANGES[change])
@@ -58,8 +58,8 @@ def test_an_object_that_was_overwritten_after_the_listing_is_never_taken_for_the
     assert bucket.list_objects("logs/")[1] != listed[1]
 
 
-def test_an_overwrite_of_the_same_size_in_the_same_second_is_noticed_by_its_etag(store: OddS3) -> None:
-    bucket = opened(store)
+def test_an_overwrite_of_the_same_size_in_the_same_second_is_detected_by_its_etag(store: OddS3) -> None:
+    bucket = open_odd_bucket(store)
     listed = bucket.list_objects("logs/")
     store.put("logs/b.json", b"olleh", MARCH)
     assert bucket.find_changed(listed) == listed[1]
@@ -69,7 +69,7 @@ def test_an_overwrite_of_the_same_size_in_the_same_second_is_noticed_by_its_etag
 
 def test_a_store_whose_etags_change_with_every_listing_is_refused_with_one_line(store: OddS3) -> None:
     store.etags = "another each time"
-    bucket = opened(store)
+    bucket = open_odd_bucket(store)
     with pytest.raises(BucketError) as caught:
         bucket.read_heads(bucket.list_objects("logs/"), 2)
     assert str(caught.value) == (
@@ -79,7 +79,7 @@ def test_a_store_whose_etags_change_with_every_listing_is_refused_with_one_line(
 
 
 def test_the_etag_of_a_removed_object_is_not_requested_repeatedly(store: OddS3) -> None:
-    bucket = opened(store)
+    bucket = open_odd_bucket(store)
     listed = bucket.list_objects("logs/")
     del store.objects["logs/b.json"]
     assert bucket.find_changed(listed) == listed[1]

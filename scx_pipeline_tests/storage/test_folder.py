@@ -19,12 +19,13 @@ from scx_pipeline.storage.folder import list_folder
 from scx_pipeline.storage.object_info import ObjectInfo
 
 
-def listed(folder: Path, prefix: str = "") -> dict[str, ObjectInfo]:
+def list_by_key(folder: Path, prefix: str = "") -> dict[str, ObjectInfo]:
+    """List the objects of a folder by their keys."""
     return {info.key: info for info in open_bucket(folder.as_uri()).list_objects(prefix)}
 
 
 def keys(folder: Path, prefix: str = "") -> dict[str, str]:
-    return {key: info.unreadable_reason for key, info in listed(folder, prefix).items()}
+    return {key: info.unreadable_reason for key, info in list_by_key(folder, prefix).items()}
 
 
 @pytest.mark.parametrize("modified", [0, 1, 1_600_000_000_123_456_789, -1_500])
@@ -33,7 +34,7 @@ def test_a_files_etag_keeps_earlier_fingerprints_valid(tmp_path: Path, modified:
     (tmp_path / "a b.csv").write_bytes(b"hello")
     os.utime(tmp_path / "a b.csv", ns=(1, modified))
     [meta] = LocalStore(tmp_path).list().collect()
-    info = listed(tmp_path)["a b.csv"]
+    info = list_by_key(tmp_path)["a b.csv"]
     assert (info.etag, info.size, info.last_modified) == (meta["e_tag"], meta["size"], meta["last_modified"])
 
 
@@ -41,7 +42,7 @@ def test_a_files_etag_keeps_earlier_fingerprints_valid(tmp_path: Path, modified:
     "name", ["a\tb.csv", "a\nb.csv", "a\x01b.csv", "a\x7fb.csv", os.fsdecode(b"a\xffb.csv")]
 )
 @pytest.mark.parametrize("kind", ["file", "folder"])
-def test_a_name_that_cannot_be_read_hides_no_other(tmp_path: Path, name: str, kind: str) -> None:
+def test_an_unreadable_name_hides_no_other_file(tmp_path: Path, name: str, kind: str) -> None:
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs/good.csv").write_bytes(b"x")
     unusual = tmp_path / "logs" / name if kind == "file" else tmp_path / "logs" / name / "x.csv"
@@ -60,7 +61,7 @@ def test_a_file_named_like_an_unfinished_upload_is_listed(tmp_path: Path) -> Non
     assert keys(tmp_path) == {"#2": "", "jobs.csv#1": ""}
 
 
-def test_what_a_link_leads_to_is_listed_once_and_a_loop_is_named(tmp_path: Path) -> None:
+def test_the_target_of_a_link_is_listed_once_and_a_loop_is_named(tmp_path: Path) -> None:
     (tmp_path / "in/deep").mkdir(parents=True)
     (tmp_path / "in/deep/a.csv").write_bytes(b"x")
     (tmp_path / "elsewhere").mkdir()
@@ -86,14 +87,14 @@ def test_a_link_to_itself_is_named(tmp_path: Path) -> None:
     }
 
 
-def test_a_link_to_nothing_hides_no_other_and_could_be_a_file_or_a_folder(tmp_path: Path) -> None:
+def test_a_broken_link_hides_no_other_file_and_is_listed_as_a_file_and_as_a_folder(tmp_path: Path) -> None:
     (tmp_path / "03").symlink_to(tmp_path / "unmounted")
     (tmp_path / "a.csv").write_bytes(b"x")
     why = "it is a link to nothing: restore its target, or remove it"
     assert keys(tmp_path) == {"03": why, "03/": why, "a.csv": ""}
 
 
-def test_a_prefix_that_is_not_there_has_no_files(tmp_path: Path) -> None:
+def test_a_missing_prefix_has_no_files(tmp_path: Path) -> None:
     assert list(list_folder(tmp_path, "in/deep", [].append)) == []
 
 
@@ -126,7 +127,7 @@ def test_a_folder_that_cannot_be_reached_is_an_error_and_never_an_empty_one(
 
 
 @pytest.mark.parametrize("refused", ["bucket", "bucket/in"])
-def test_a_folder_that_may_not_be_opened_is_an_error_and_not_empty(
+def test_a_folder_without_permission_is_an_error_and_not_empty(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str
 ) -> None:
     (tmp_path / "bucket").mkdir()
@@ -150,7 +151,7 @@ def denying(look: Callable[[str], os.stat_result], refused: str) -> Callable[[st
     return asked
 
 
-def test_files_that_are_deep_below_are_listed(tmp_path: Path) -> None:
+def test_deeply_nested_files_are_listed(tmp_path: Path) -> None:
     deep, path = "/".join("d" * 1_010), str(tmp_path)
     for name in deep.split("/"):
         path = f"{path}/{name}"
@@ -162,7 +163,7 @@ def test_files_that_are_deep_below_are_listed(tmp_path: Path) -> None:
         subprocess.run(["rm", "-rf", str(tmp_path / "d")], check=True)
 
 
-def test_a_folder_that_cannot_be_opened_is_named_and_hides_no_other(
+def test_a_folder_that_cannot_be_opened_is_named_and_hides_no_other_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for folder in ("closed", "open"):
@@ -181,4 +182,4 @@ def test_a_folder_that_cannot_be_opened_is_named_and_hides_no_other(
         "open/a.csv": "",
     }
     with pytest.raises(BucketError, match=r"cannot list .*/closed/: .*Permission denied"):
-        listed(tmp_path, "closed/")
+        list_by_key(tmp_path, "closed/")

@@ -54,7 +54,7 @@ def test_any_other_key_is_read(key: str) -> None:
 
 
 @given(st.text(st.characters(exclude_categories=[])))
-def test_a_key_is_shown_on_one_line_that_can_be_printed(key: str) -> None:
+def test_a_key_is_shown_on_one_printable_line(key: str) -> None:
     line = printable_key(key)
     assert not set(line) & set(map(chr, [*range(32), 127]))
     line.encode()
@@ -63,7 +63,7 @@ def test_a_key_is_shown_on_one_line_that_can_be_printed(key: str) -> None:
 # Stores
 
 
-def opened(store: OddS3, below: str = "") -> Bucket:
+def open_below(store: OddS3, below: str = "") -> Bucket:
     return open_bucket(store.url + below, BucketOptions(retry_seconds=0))
 
 
@@ -71,12 +71,12 @@ def opened(store: OddS3, below: str = "") -> Bucket:
     "key", [key for key in REFUSED if key[0] != "/" and key.isprintable()] + ["logs/a\tb.csv"]
 )
 @pytest.mark.parametrize("below", ["", "/raw"])
-def test_a_key_that_cannot_be_read_hides_no_other(empty_store: OddS3, key: str, below: str) -> None:
+def test_an_unreadable_key_hides_no_other_object(empty_store: OddS3, key: str, below: str) -> None:
     base = below[1:] and f"{below[1:]}/"
     empty_store.put(f"{base}logs/good.csv", b"hello")
     empty_store.put(f"{base}logs/2021/marker/", b"")
     empty_store.put(base + key, b"x")
-    bucket = opened(empty_store, below)
+    bucket = open_below(empty_store, below)
     found = {info.key: info for info in bucket.list_objects("logs/")}
     assert {name: info.unreadable_reason for name, info in found.items()} == {
         "logs/good.csv": "",
@@ -92,11 +92,11 @@ def test_more_keys_than_a_page_are_listed_with_an_unreadable_one(empty_store: Od
     for number in range(1_100):
         empty_store.put(f"logs/{number:05d}", b"x")
     empty_store.put("logs/a//b", b"x")
-    assert len(opened(empty_store).list_objects("logs/")) == 1_101
+    assert len(open_below(empty_store).list_objects("logs/")) == 1_101
 
 
 @pytest.mark.parametrize("content", [b"hello", b""])
-def test_a_marker_of_a_folder_is_left_out_whatever_its_name_is(empty_store: OddS3, content: bytes) -> None:
+def test_a_folder_marker_of_any_name_is_left_out(empty_store: OddS3, content: bytes) -> None:
     empty_store.put("logs/", b"")
     empty_store.put("logs/2021/", b"")
     empty_store.put("logs/alone.csv/", b"")
@@ -105,7 +105,7 @@ def test_a_marker_of_a_folder_is_left_out_whatever_its_name_is(empty_store: OddS
     empty_store.put("logs/b.csv/", b"")
     empty_store.put("logs/b.csv/c", b"x")
     empty_store.put("logs/empty.csv", b"")
-    found = opened(empty_store).list_objects("logs/")
+    found = open_below(empty_store).list_objects("logs/")
     assert [(info.key, info.size) for info in found] == [
         ("logs/a.csv", len(content)),
         ("logs/b.csv/c", 1),
@@ -113,23 +113,23 @@ def test_a_marker_of_a_folder_is_left_out_whatever_its_name_is(empty_store: OddS
     ]
 
 
-def test_an_empty_object_that_may_not_be_read_hides_no_other(empty_store: OddS3) -> None:
+def test_an_empty_object_that_may_not_be_read_hides_no_other_object(empty_store: OddS3) -> None:
     empty_store.put("logs/a.csv", b"x")
     empty_store.put("logs/empty.csv", b"")
     empty_store.refuse = lambda method, key: (403, "AccessDenied") if key == "logs/empty.csv" else None
-    assert [info.key for info in opened(empty_store).list_objects("logs/")] == [
+    assert [info.key for info in open_below(empty_store).list_objects("logs/")] == [
         "logs/a.csv",
         "logs/empty.csv",
     ]
 
 
-def test_an_object_without_an_etag_has_the_time_it_was_modified_instead(empty_store: OddS3) -> None:
+def test_an_object_without_an_etag_has_its_modification_time_instead(empty_store: OddS3) -> None:
     empty_store.etags = "none"
     empty_store.put("a", b"x", datetime(2021, 3, 5, 10, 0, 0, 123000, UTC))
-    [info] = opened(empty_store).list_objects("")
+    [info] = open_below(empty_store).list_objects("")
     assert info.etag == "@2021-03-05T10:00:00.123000+00:00"
     empty_store.put("a", b"y", datetime(2021, 3, 5, 10, 0, 1, 123000, UTC))
-    assert opened(empty_store).list_objects("")[0].etag != info.etag
+    assert open_below(empty_store).list_objects("")[0].etag != info.etag
 
 
 def test_a_listing_by_botocore_reads_the_credentials_again(

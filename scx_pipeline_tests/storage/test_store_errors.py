@@ -12,7 +12,7 @@ import pytest
 from scx_pipeline.errors import BucketError, LakeError
 from scx_pipeline.lake.format.lake_store import open_lake_store
 from scx_pipeline.storage.store_errors import describe_store_error
-from scx_pipeline_tests.storage.buckets import opened
+from scx_pipeline_tests.storage.buckets import open_odd_bucket
 from scx_pipeline_tests.support.servers.odd_s3 import BUCKET, OddS3, Refusal
 from scx_pipeline_tests.support.servers.ports import free_ports
 
@@ -32,7 +32,7 @@ from scx_pipeline_tests.support.servers.ports import free_ports
     ],
 )  # fmt: skip
 def test_an_error_is_one_sentence_with_advice(store: OddS3, refusal: Refusal, advice: str) -> None:
-    bucket = opened(store)
+    bucket = open_odd_bucket(store)
     listed = bucket.list_objects("logs/")
     store.refuse = lambda method, key: refusal
     with pytest.raises(BucketError) as caught:
@@ -48,7 +48,7 @@ def test_an_error_is_one_sentence_with_advice(store: OddS3, refusal: Refusal, ad
 def test_a_busy_answer_without_a_code_is_one_sentence_too(store: OddS3, status: int) -> None:
     store.refuse = lambda method, key: (status, "")
     with pytest.raises(BucketError, match=r"still busy after several attempts: run again later$"):
-        opened(store).list_objects("logs/")
+        open_odd_bucket(store).list_objects("logs/")
 
 
 def test_a_number_in_a_key_is_not_a_status() -> None:
@@ -58,9 +58,9 @@ def test_a_number_in_a_key_is_not_a_status() -> None:
     assert "overwritten" not in describe_store_error(error)
 
 
-def test_an_error_of_a_listing_of_unusual_keys_is_the_same(store: OddS3) -> None:
+def test_an_error_in_a_listing_of_unusual_keys_is_the_same(store: OddS3) -> None:
     store.put("logs//x", b"")
-    bucket, answers = opened(store), iter([None])
+    bucket, answers = open_odd_bucket(store), iter([None])
     store.refuse = lambda method, key: next(answers, (403, "AccessDenied"))
     with pytest.raises(BucketError) as caught:
         bucket.list_objects("logs/")
@@ -73,9 +73,9 @@ def test_an_error_of_a_listing_of_unusual_keys_is_the_same(store: OddS3) -> None
 def test_an_error_of_the_lakes_store_is_one_sentence(store: OddS3) -> None:
     place = open_lake_store(store.url, "scx")
     store.refuse = lambda method, key: (403, "AccessDenied")
-    for ask in (lambda: place.read("a"), lambda: place.list("x"), lambda: place.write("a", b"")):
+    for request in (lambda: place.read("a"), lambda: place.list("x"), lambda: place.write("a", b"")):
         with pytest.raises(LakeError, match=r"AccessDenied: the credentials may not \w+") as caught:
-            ask()
+            request()
         assert "\n" not in str(caught.value)
 
 
@@ -85,7 +85,7 @@ def test_an_unreachable_store_or_an_unknown_host_is_reported_immediately(
     [port] = free_ports(1)
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
     with pytest.raises(BucketError) as caught:
-        opened(store, seconds=3600).list_objects("")
+        open_odd_bucket(store, seconds=3600).list_objects("")
     assert str(caught.value) == (
         f"cannot list s3://{BUCKET}/: http://127.0.0.1:{port} refuses the connection: is the store running, and"
         " is AWS_ENDPOINT_URL right?"
@@ -94,11 +94,11 @@ def test_an_unreachable_store_or_an_unknown_host_is_reported_immediately(
     with pytest.raises(
         BucketError, match=r"http://no-such-name\.invalid has a host name that cannot be resolved"
     ):
-        opened(store, seconds=3600).list_objects("")
+        open_odd_bucket(store, seconds=3600).list_objects("")
 
 
-def test_an_object_that_is_shorter_than_it_was_listed_is_not_taken_for_it(store: OddS3) -> None:
-    bucket = opened(store)
+def test_an_object_shorter_than_its_listing_is_not_accepted(store: OddS3) -> None:
+    bucket = open_odd_bucket(store)
     longer = [replace(item, size=item.size + 1) for item in bucket.list_objects("logs/")]
     with (
         pytest.raises(BucketError, match="only a part of it was received; run again"),

@@ -1,7 +1,4 @@
-"""Temporary folders: who may read them, and that none remains of a process that was killed.
-
-The folders of loads are tested with the scratch database.
-"""
+"""Temporary folders: who may read them, and that none remains of a process that was killed."""
 
 from __future__ import annotations
 
@@ -68,7 +65,7 @@ def test_a_folder_is_private_and_removed_at_the_end(temporary: Path) -> None:
     assert list(temporary.iterdir()) == []
 
 
-def test_what_a_killed_process_left_is_removed_by_the_next_one(temporary: Path) -> None:
+def test_the_files_of_a_killed_process_are_removed_by_the_next_one(temporary: Path) -> None:
     left = killed(temporary)
     long_ago(left)
     with temporary_folder() as folder:
@@ -89,7 +86,7 @@ def test_a_folder_that_is_in_use_is_not_removed_however_old_it_is() -> None:
 
 
 @pytest.mark.parametrize("file", ["lock", "rows"])
-def test_a_folder_that_is_not_ours_is_not_removed(temporary: Path, file: str) -> None:
+def test_a_folder_of_another_program_is_not_removed(temporary: Path, file: str) -> None:
     other = temporary / "scx-of-another-user"
     other.mkdir()
     (other / file).write_bytes(b"x")
@@ -108,7 +105,7 @@ def test_a_lock_that_is_a_link_is_not_followed(temporary: Path) -> None:
         assert other.exists()
 
 
-def test_objects_that_are_brought_are_their_readers_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_downloaded_objects_are_private(monkeypatch: pytest.MonkeyPatch) -> None:
     with odd_s3() as store:
         for name, value in store.environment().items():
             monkeypatch.setenv(name, value)
@@ -127,7 +124,7 @@ def test_created_folders_are_private_and_existing_ones_unchanged(tmp_path: Path)
     assert [mode(tmp_path / name) for name in ("there", "there/a", "there/a/b")] == [0o755, 0o700, 0o700]
 
 
-def test_a_warehouses_file_is_its_owners_alone_where_we_make_it(tmp_path: Path) -> None:
+def test_a_warehouse_file_is_private_when_it_is_created(tmp_path: Path) -> None:
     path = tmp_path / "home" / "dev.duckdb"
     warehouse = open_warehouse(f"duckdb://{path}", Limits())
     with warehouse.transaction("scx"):

@@ -1,13 +1,14 @@
-"""Fixtures that several test packages share: a star, a copy of one, and load environments with an empty bucket and warehouse.
-
-The servers' fixtures are in the package's conftest.py.
-"""
+"""Fixtures that several test packages share: the command, a star, a copy of one, load environments with an empty bucket and
+warehouse, and an empty Dagster instance."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,10 +22,14 @@ from scx_pipeline_tests.support.redshift.cluster import fresh_cluster
 from scx_pipeline_tests.support.redshift.linter import Linted, unparsable
 from scx_pipeline_tests.support.redshift.listener import stand_in
 from scx_pipeline_tests.support.redshift.server import StandIn
+from scx_pipeline_tests.support.scx_command import Scx, run_command
 from scx_pipeline_tests.support.sensor_env import SensorEnv
 from scx_pipeline_tests.support.servers.postgres import PostgresServer
 from scx_pipeline_tests.support.servers.redshift import emptied, reading_bucket
 from scx_pipeline_tests.support.stars import StarCopy
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 # The machine may be busy, so there is no deadline; each example resets the fixtures that it changes.
 SPARED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -32,9 +37,16 @@ settings.register_profile("default", deadline=None, max_examples=60, suppress_he
 settings.register_profile("thorough", parent=settings.get_profile("default"), max_examples=3000)
 
 
+@pytest.fixture
+def scx(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Scx:
+    """Return a function that runs `scx` with arguments, as the console script does."""
+    monkeypatch.setenv("COLUMNS", "200")
+    return partial(run_command, capsys)
+
+
 @pytest.fixture(scope="session")
-def scx() -> CompiledStar:
-    """The project's star scx."""
+def scx_star() -> CompiledStar:
+    """Return the project's star scx."""
     return load_star(stars_folder() / "scx")
 
 
@@ -145,3 +157,25 @@ def music_env(load_urls: LoadUrls) -> MusicEnv:
 def sensor_env(load_urls: LoadUrls) -> SensorEnv:
     """A bucket and a warehouse of the sensor_readings star."""
     return SensorEnv(*load_urls)
+
+
+@pytest.fixture(scope="session")
+def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the files of a Dagster instance before its first run, to be copied: creating them takes a second."""
+    from scx_pipeline.orchestration.runs.instance import open_instance
+
+    home = tmp_path_factory.mktemp("dagster")
+    with open_instance(home) as instance:
+        assert instance.get_runs() == []
+    return home
+
+
+@pytest.fixture
+def instance(tmp_path: Path, empty_home: Path) -> Iterator[dg.DagsterInstance]:
+    """Yield an instance with its own files, at the default path of the settings."""
+    from scx_pipeline.orchestration.runs.instance import open_instance
+
+    home = tmp_path / "dagster"
+    shutil.copytree(empty_home, home)
+    with open_instance(home) as instance:
+        yield instance

@@ -46,6 +46,6 @@ def test_a_secret_is_found_in_each_spelling_in_files_and_in_sqlite_values(
     assert {"secret 1 in logs/run.err", "secret 1 in runs.db, snapshots"} <= set(found)
 
 
-def test_what_is_no_secret_is_no_leak(tmp_path: Path) -> None:
+def test_a_text_without_a_secret_is_not_a_leak(tmp_path: Path) -> None:
     (tmp_path / "run.err").write_text("pl4nted")
     assert leaks([SECRET], texts_below(tmp_path)) == []

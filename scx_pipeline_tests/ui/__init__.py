@@ -1,4 +1,1 @@
-"""Tests of the Dagster UI in a real browser, with a real S3 server: `dagster dev` as a user starts it.
-
-Tests that need no browser are in orchestration/.
-"""
+"""Tests of the Dagster UI in a real browser, with a real S3 server: `dagster dev` as a user starts it."""

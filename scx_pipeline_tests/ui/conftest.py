@@ -1,13 +1,11 @@
-"""The site that the browser tests visit, a browser page, and the folder for screenshots.
-
-How the site is started is defined in site.py.
-"""
+"""The site that the browser tests visit, a browser page, and the folder for screenshots."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,9 +13,9 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from scx_pipeline_tests.support.servers.s3 import S3Server
+from scx_pipeline_tests.ui.screenshots import SCREENSHOTS, Shoot, save_screenshot
 from scx_pipeline_tests.ui.site import Site, dagster_dev
 
-SCREENSHOTS = "SCX_SCREENSHOTS"  # the folder to save screenshots in
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 NO_BROWSER = "no chromium: `apt-get install chromium`, or put Chrome on the PATH as google-chrome"
 FLAGS = [
@@ -30,7 +28,6 @@ FLAGS = [
     "--disable-sync",
 ]
 TIMEOUT_MS = 180_000  # for a busy machine with two cores
-Shoot = Callable[[str], None]
 
 
 @pytest.fixture(scope="session")
@@ -73,8 +70,4 @@ def shoot(page: Page, tmp_path: Path) -> Shoot:
     """Return a function that saves a named screenshot in the folder of SCX_SCREENSHOTS."""
     folder = Path(os.environ.get(SCREENSHOTS) or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
-    return lambda name: discard(page.screenshot(path=folder / f"{name}.png", animations="disabled"))
-
-
-def discard(result: object) -> None:
-    """Discard a result, as the callback returns None."""
+    return partial(save_screenshot, page, folder)

@@ -1,7 +1,4 @@
-"""`dagster dev` on this project, with a bucket on a real S3 server: started, queried and stopped.
-
-What is clicked and seen is in the test modules.
-"""
+"""`dagster dev` on this project, with a bucket on a real S3 server: started, queried and stopped."""
 
 from __future__ import annotations
 

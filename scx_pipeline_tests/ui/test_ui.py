@@ -1,7 +1,4 @@
-"""The scx star in the Dagster UI, in a real browser; the tests run in order, and save screenshots.
-
-What a run records is tested in orchestration/.
-"""
+"""The scx star in the Dagster UI, in a real browser; the tests run in order, and save screenshots."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 from scx_pipeline.model.table import Table
 from scx_pipeline.orchestration.partitions import RANGE_END, RANGE_START
 from scx_pipeline_tests.support.load_env import FACTS, STAGING, job, scx_star
-from scx_pipeline_tests.ui.conftest import Shoot
+from scx_pipeline_tests.ui.screenshots import Shoot
 from scx_pipeline_tests.ui.site import Site
 
 FACT: Table = scx_star().star.table(FACTS)

@@ -1,7 +1,4 @@
-"""The page of the warehouse resource in the Dagster UI: what it shows of a Redshift URL, and that no password is sent to it.
-
-The values of each engine, and how a run uses them, are tested in orchestration/.
-"""
+"""The page of the warehouse resource in the Dagster UI: what it shows of a Redshift URL, and that no password is sent to it."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, Response, expect
 
 from scx_pipeline_tests.support.servers.s3 import S3Server
-from scx_pipeline_tests.ui.conftest import Shoot
+from scx_pipeline_tests.ui.screenshots import Shoot
 from scx_pipeline_tests.ui.site import Site, dagster_dev
 
 PASSWORD = "pl4nted/@:% in a URL"

@@ -1,7 +1,4 @@
-"""The songplays star in the Dagster UI: songs first, then months, late songs, checks and the report.
-
-The scx star is tested in test_ui.py.
-"""
+"""The songplays star in the Dagster UI: songs first, then months, late songs, checks and the report."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from scx_pipeline.samples.songplays.songplays_bucket import GeneratedMusic, SongplaysOptions
 from scx_pipeline_tests.support.music_env import SONGS, song
-from scx_pipeline_tests.ui.conftest import Shoot
+from scx_pipeline_tests.ui.screenshots import Shoot
 from scx_pipeline_tests.ui.site import Site
 from scx_pipeline_tests.ui.test_ui import left, node
 
@@ -92,7 +89,7 @@ def test_the_page_of_an_unpartitioned_table_shows_its_rows_and_checks(
 def test_a_late_song_marks_exactly_its_month_as_stale(
     page: Page, site: Site, shoot: Shoot, music: GeneratedMusic
 ) -> None:
-    """Materialized by hand, with the sensor off; the sensor's requests are tested in orchestration/."""
+    """The month is materialized by hand; the sensor is off."""
     page.goto(site.address + SENSOR)
     expect(page.get_by_role("checkbox")).to_be_checked()
     page.get_by_role("checkbox").press("Space")

@@ -1,7 +1,4 @@
-"""Arrow rows between a parser and a server: added, queried, selected; in memory or in a file.
-
-Loads with them are tested elsewhere.
-"""
+"""Arrow rows between a parser and a server: added, queried, selected; in memory or in a file."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Each engine's advice on large tables and files; small ones get none.
-
-The health of real tables is tested elsewhere.
-"""
+"""Each engine's advice on large tables and files; small ones get none."""
 
 from __future__ import annotations
 

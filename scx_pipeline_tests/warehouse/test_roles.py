@@ -52,11 +52,11 @@ def analyst(request: pytest.FixtureRequest, load_urls: tuple[str, str]) -> Ask:
     elif url.startswith("redshift://"):
         url = request.getfixturevalue("redshift").url(READER)
 
-    def ask(what: Callable[[Session], Any]) -> Any:
+    def run_as_analyst(what: Callable[[Session], Any]) -> Any:
         with open_warehouse(url, Limits()).open_loaded() as session:
             return what(session)
 
-    return ask
+    return run_as_analyst
 
 
 def answer(session: Session) -> list[tuple[Any, ...]]:

@@ -1,2 +1,4 @@
-"""The measured promises: `make bench` times whole processes side by side and prints ratios.
-No test asserts a time; these are run by hand, on a quiet machine."""
+"""Benchmarks: `make bench` times whole processes side by side and prints ratios.
+
+No test asserts a time; benchmarks are run by hand, on a quiet machine.
+"""

@@ -1,10 +1,11 @@
-"""`make bench`: run the scenarios and print what was promised and what was measured."""
+"""`make bench`: run the scenarios, and print what was promised and what was measured."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from scx_pipeline.cli.rendering import format_table, out
@@ -12,7 +13,7 @@ from tools.bench.alternatives import alternatives
 from tools.bench.bench import Bench
 from tools.bench.exactness import exactness
 from tools.bench.lakes import lakes
-from tools.bench.measure import Failed, Result
+from tools.bench.measure import CommandFailedError, Result
 from tools.bench.month_loads import month_reload, small_month
 from tools.bench.report import write
 from tools.bench.sensor_files import kills, sensors, sensors_s3
@@ -36,7 +37,25 @@ ROWS = 10_000_000
 
 
 def main() -> int:
-    """Run the chosen scenarios; the exit code says whether every promise was kept."""
+    """Run the chosen scenarios; return 1 if a promise was not kept."""
+    options = _parse_options()
+    results: list[Result] = []
+    with tempfile.TemporaryDirectory(prefix="scx-bench-") as temporary:
+        folder = options.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o755)
+        for name in options.scenario:
+            found = _run_scenario(name, Bench(folder, options.rows, options.repeats))
+            results += found
+            if options.write and found:  # a scenario that was skipped leaves its section as it was
+                size = f" --rows {options.rows}" if options.rows != ROWS else ""
+                about = SCENARIOS[name].__doc__ or ""
+                write(options.write, name, about, found, f"make bench ARGS={name}{size}")
+    _print_table(results)
+    return 0 if all(item.kept for item in results) else 1
+
+
+def _parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench ARGS=", description=__doc__)
     parser.add_argument(
         "scenario",
@@ -52,26 +71,20 @@ def main() -> int:
     parser.add_argument(
         "--write", type=Path, metavar="FILE", help="put the results into a page: docs/benchmarks.md"
     )
-    options = parser.parse_args()
-    results: list[Result] = []
-    with tempfile.TemporaryDirectory(prefix="scx-bench-") as temporary:
-        folder = options.folder or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o755)
-        for name in options.scenario:
-            found = []
-            for result in SCENARIOS[name](Bench(folder, options.rows, options.repeats)):
-                promised = f" (promised: {result.promise:g})" if result.promise is not None else ""
-                out.print(
-                    f"{result.name}: {result.value:.2f} {result.unit}{promised} {result.note}", markup=False
-                )
-                found.append(result)
-            results += found
-            if options.write and found:  # a scenario that was skipped leaves its section as it was
-                command = f"make bench ARGS={name}" + (
-                    f" --rows {options.rows}" if options.rows != ROWS else ""
-                )
-                write(options.write, name, SCENARIOS[name].__doc__ or "", found, command)
+    return parser.parse_args()
+
+
+def _run_scenario(name: str, bench: Bench) -> list[Result]:
+    """Run a scenario, and print each result when it is known."""
+    found = []
+    for result in SCENARIOS[name](bench):
+        promised = f" (promised: {result.promise:g})" if result.promise is not None else ""
+        out.print(f"{result.name}: {result.value:.2f} {result.unit}{promised} {result.note}", markup=False)
+        found.append(result)
+    return found
+
+
+def _print_table(results: Sequence[Result]) -> None:
     rows = [
         (
             item.name,
@@ -83,14 +96,12 @@ def main() -> int:
         )
         for item in results
     ]
-    out.print(
-        format_table("measured in one run", ["what", "measured", "unit", "at most", "kept", "seconds"], rows)
-    )
-    return 0 if all(item.kept for item in results) else 1
+    headers = ["what", "measured", "unit", "at most", "kept", "seconds"]
+    out.print(format_table("measured in one run", headers, rows))
 
 
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except Failed as failed:
+    except CommandFailedError as failed:
         sys.exit(str(failed))

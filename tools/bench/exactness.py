@@ -1,4 +1,4 @@
-"""What exactness costs: the independent count of records, and the memory of files made to take much of it."""
+"""The scenario `exactness`: the cost of the independent count of records, and the memory of files that need much of it."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def exactness(bench: Bench) -> Iterator[Result]:
     notes.unlink(missing_ok=True)
     load("note")
     pairs = [(load("count"), load("trust")) for _ in range(bench.repeats)]
-    ours, other = (median(seconds) for seconds in zip(*pairs, strict=True))
-    yield Result("a load that counts records / one that is given the counts", ours, other, 1.05)
+    counting, trusting = (median(seconds) for seconds in zip(*pairs, strict=True))
+    yield Result("a load that counts records / one that is given the counts", counting, trusting, 1.05)
     for name, content in FILES.items():
         yield Result(f"peak memory, {name}", _peak(bench, content), None, 1024, "MiB")
 
@@ -88,7 +88,7 @@ FILES: dict[str, Callable[[], Iterable[str]]] = {
 
 
 def _peak(bench: Bench, content: Callable[[], Iterable[str]]) -> float:
-    """The peak memory of a load of one compressed file, in MiB, whether the file is refused or not."""
+    """Return the peak memory of a load of one compressed file, in MiB, whether the file is refused or not."""
     bucket = bench.folder / "odd" / "bucket"
     shutil.rmtree(bucket, ignore_errors=True)
     path = bucket / "auto_classify_jobs" / "2021" / "01" / "odd.csv.gz"

@@ -27,7 +27,7 @@ CORES = 2
 
 
 def start_spark() -> SparkSession:
-    """Spark on two cores of this machine, as the project's own job is started."""
+    """Start Spark on two cores of this machine, with the settings of the project's own job."""
     from scx_pipeline.orchestration.spark.pipes import _LOCAL
 
     os.environ.update(PYSPARK_PYTHON=sys.executable, PYTHONWARNINGS="ignore")
@@ -47,7 +47,7 @@ def print_start_seconds() -> None:
 
 
 def build(bucket_url: str, lake: str, engine: LakeEngine) -> None:
-    """As `scx lake build` without arguments: first the tables without months, then the months that are due."""
+    """Build as `scx lake build` does without arguments: first the unpartitioned tables, then the due months."""
     compiled, bucket = load_star(stars_folder() / "songplays"), open_bucket(bucket_url)
     place = open_lake_store(lake, compiled.star.name)
     builder = LakeBuilder(compiled, bucket, place, engine, lambda message: print(message, file=sys.stderr))

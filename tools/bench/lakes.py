@@ -1,5 +1,7 @@
-"""The scenario `lake`: the lake of songplays by DuckDB, by Spark, and as the original made it by Spark; on two cores each.
-Each build runs in its own process."""
+"""The scenario `lake`: builds of the lake of songplays by DuckDB, by Spark, and by Spark as in the original project.
+
+Each build runs in its own process, on two cores.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +22,15 @@ from tools.bench.measure import Result, Timing, run
 
 TO = "2019-12"
 BUILD, ORIGINAL = "tools.bench.lake_build", "tools.bench.original_lake"
-DUCKDB, SPARK, BEFORE = "DuckDB", "Spark", "the original's way"
-WAYS = {DUCKDB: (BUILD, "duckdb"), SPARK: (BUILD, "spark"), BEFORE: (ORIGINAL,)}
-PAIRS = ((SPARK, DUCKDB), (BEFORE, DUCKDB), (SPARK, BEFORE))
+DUCKDB, SPARK, ORIGINAL_BUILD = "DuckDB", "Spark", "the original project"
+BUILDS = {DUCKDB: (BUILD, "duckdb"), SPARK: (BUILD, "spark"), ORIGINAL_BUILD: (ORIGINAL,)}
+PAIRS = ((SPARK, DUCKDB), (ORIGINAL_BUILD, DUCKDB), (SPARK, ORIGINAL_BUILD))
 TABLES = ("songplays", "time", "users", "songs", "artists")
 
 
 @dataclass(frozen=True)
 class Size:
-    """How many times the public music data: 8,056 events in a month's files, and 71 songs. The larger ones take minutes, once."""
+    """A multiple of the public music data, which has 8,056 events in the files of a month, and 71 songs."""
 
     times: int
     months: int
@@ -43,45 +45,45 @@ SIZES = (Size(1, 1, 3), Size(10, 10, 1), Size(100, 24, 1))
 
 
 @dataclass
-class Taken:
-    """What a way took, in each round: for all of the lake, and after a day's file had changed."""
+class BuildTimings:
+    """The timings of a build in each round: of the whole lake, and after the file of a day has changed."""
 
-    unpartitioned: list[Timing] = field(default_factory=list)
+    whole: list[Timing] = field(default_factory=list)
     day: list[Timing] = field(default_factory=list)
 
 
 def lakes(bench: Bench) -> Iterator[Result]:
-    """Builds of the songplays lake from the raw log, at 1, 10 and 100 times the public music data, in three ways, each in
+    """Builds of the songplays lake from the raw log, at 1, 10 and 100 times the public music data, by three builds, each in
     new processes on two cores: the embedded DuckDB, Spark with the same builder (`local[2]`, one application), and Spark
     as in the original project, which reads and rewrites everything and has no checks, rejected rows or row counts.
-    Then one day's file of the latest month changes: this project rebuilds that month, the original's way rebuilds all.
+    Then one day's file of the latest month changes: this project rebuilds that month, the original project rebuilds all.
 
     Times are from the start of a process to its exit, including the JVM's; at 1 times, the median of three. Memory is that
-    of all processes of a way together. Songs are stored in one folder per year and artist, as in the original: at 100
-    times, the original's way spends almost half of its time on writing these thousands of files.
-    The time of a further event is the slope between the two largest sizes. As long as Spark's is not below DuckDB's, Spark
+    of all processes of a build together. Songs are stored in one folder per year and artist, as in the original: at 100
+    times, the original project spends almost half of its time on writing these thousands of files.
+    The time per further event is the slope between the two largest sizes. As long as Spark's is not below DuckDB's, Spark
     is not faster at any size on one machine; it is meant for several machines.
     """
-    reason = absent()
+    reason = find_obstacle()
     if reason is not None:
         out.print(f"lake: skipped: {reason}", markup=False)
         return
     slopes: dict[str, list[float]] = {}
     events: list[int] = []
     for size in SIZES:
-        world = World(bench.folder / f"lake-{size.times}", size)
-        taken = {way: Taken() for way in WAYS}
+        comparison = LakeComparison(bench.folder / f"lake-{size.times}", size)
+        timings = {build: BuildTimings() for build in BUILDS}
         for number in range(size.rounds):
-            world.measure(taken, backwards=number % 2 == 1)
-        yield from world.results(taken)
-        events.append(world.expected["staging_events"])
-        for way in WAYS:
-            slopes.setdefault(way, []).append(_seconds(taken[way].unpartitioned))
+            comparison.measure(timings, backwards=number % 2 == 1)
+        yield from comparison.results(timings)
+        events.append(comparison.expected["staging_events"])
+        for build in BUILDS:
+            slopes.setdefault(build, []).append(_seconds(timings[build].whole))
     yield from _further(events, slopes)
 
 
-def absent() -> str | None:
-    """Why there is no Spark here; None where there is one."""
+def find_obstacle() -> str | None:
+    """Return why Spark cannot run on this machine; None if it can."""
     from scx_pipeline.orchestration.spark.pipes import check_java
 
     if find_spec("pyspark") is None:
@@ -93,19 +95,19 @@ def absent() -> str | None:
     return None
 
 
-class World:
-    """A generated bucket of a size, and the lakes that the ways make of it."""
+class LakeComparison:
+    """A generated bucket of a size, and the lake that each build makes from it."""
 
     def __init__(self, folder: Path, size: Size) -> None:
         self.folder, self.size = folder, size
         self.bucket = folder / "bucket"
-        self.wrong = 0  # rows more or fewer than were generated, in all of our lakes
+        self.wrong = 0  # missing and surplus rows, in the lakes of this project
         self.written: dict[str, int] = {}
         self.expected = self._generate()
         self.day = self.bucket / f"log_data/{TO.replace('-', '/')}/{TO}-15-events.json"
 
     def _generate(self) -> dict[str, int]:
-        """Rewrite the bucket, and return the row counts that its lake must have, by table."""
+        """Rewrite the bucket, and return the expected row count of each table."""
         import obstore.store
 
         from scx_pipeline.samples.songplays.songplays_bucket import SongplaysOptions, generate
@@ -125,32 +127,37 @@ class World:
             "artists": made.artists,
         }
 
-    def measure(self, taken: Mapping[str, Taken], backwards: bool) -> None:
-        """A round: every way makes its lake, and again after a day's file has changed; in turns from either end."""
-        ways = list(reversed(WAYS)) if backwards else list(WAYS)
-        for way in ways:
-            shutil.rmtree(self._lake(way), ignore_errors=True)
-            taken[way].unpartitioned.append(self._run(way))
+    def measure(self, timings: Mapping[str, BuildTimings], backwards: bool) -> None:
+        """Measure a round: each build makes its lake, and again after the file of a day has changed.
+
+        Args:
+            timings: the lists of each build to append to.
+            backwards: whether the last build is the first of the round.
+        """
+        builds = list(reversed(BUILDS)) if backwards else list(BUILDS)
+        for build in builds:
+            shutil.rmtree(self._lake(build), ignore_errors=True)
+            timings[build].whole.append(self._run(build))
         self._compare({})
         with self._changed():
-            for way in ways:
-                taken[way].day.append(self._run(way))
+            for build in builds:
+                timings[build].day.append(self._run(build))
             self._compare({"staging_events": 1, "songplays": 1})
 
-    def _run(self, way: str) -> Timing:
-        module, *kind = WAYS[way]
-        command = [sys.executable, "-m", module, *kind, self.bucket.as_uri(), self._lake(way).as_uri()]
+    def _run(self, build: str) -> Timing:
+        module, *kind = BUILDS[build]
+        command = [sys.executable, "-m", module, *kind, self.bucket.as_uri(), self._lake(build).as_uri()]
         timing = run(command, {}, watch=True)
-        times = f"{self.size.name}, {way}: {timing.seconds:.1f} s, of which {_start_seconds(timing):.1f} s to start"
+        times = f"{self.size.name}, {build}: {timing.seconds:.1f} s, of which {_start_seconds(timing):.1f} s to start"
         out.print(f"{times}; {timing.peak_mb:,.0f} MB", markup=False, highlight=False)
         return timing
 
-    def _lake(self, way: str) -> Path:
-        return self.folder / f"lake-{list(WAYS).index(way)}"
+    def _lake(self, build: str) -> Path:
+        return self.folder / f"lake-{list(BUILDS).index(build)}"
 
     @contextmanager
     def _changed(self) -> Iterator[None]:
-        """A day's file of the newest month without its last play of a song."""
+        """Remove the last play of a song from the file of a day of the newest month during the block."""
         before = self.day.read_bytes()
         lines = before.splitlines(keepends=True)
         last = max(number for number, line in enumerate(lines) if json.loads(line)["page"] == "NextSong")
@@ -161,35 +168,40 @@ class World:
             self.day.write_bytes(before)
 
     def _compare(self, fewer: Mapping[str, int]) -> None:
-        """Count the missing and the surplus rows of our lakes; after a change, of the changed tables only."""
-        for way in (DUCKDB, SPARK):
-            found = _rows_by_table(self._lake(way))
+        """Count the missing and surplus rows in the lakes of this project; after a change, in the changed tables only."""
+        for build in (DUCKDB, SPARK):
+            found = _rows_by_table(self._lake(build))
             for table, rows in self.expected.items():
                 if table in fewer or not fewer:
                     self.wrong += abs(found[table] - (rows - fewer.get(table, 0)))
             if not fewer:
-                self.written[way] = sum(found.values())
+                self.written[build] = sum(found.values())
         if not fewer:
-            self.written[BEFORE] = sum(_rows(self._lake(BEFORE) / table) for table in TABLES)
+            self.written[ORIGINAL_BUILD] = sum(_rows(self._lake(ORIGINAL_BUILD) / table) for table in TABLES)
 
-    def results(self, taken: Mapping[str, Taken]) -> Iterator[Result]:
-        """The ratios of this size."""
+    def results(self, timings: Mapping[str, BuildTimings]) -> Iterator[Result]:
+        """Yield the ratios of this size."""
         head, events = self.size.name, f"{self.expected['staging_events']:,} events"
         for what, of in (
-            (events, {way: item.unpartitioned for way, item in taken.items()}),
-            ("a day's file changed", {way: item.day for way, item in taken.items()}),
+            (events, {build: item.whole for build, item in timings.items()}),
+            ("a day's file changed", {build: item.day for build, item in timings.items()}),
         ):
-            for way, other in PAIRS:
-                yield _ratio(f"{head}, {what}: {way} / {other}", of[way], of[other])
-        rows = ", ".join(f"{way} {count:,}" for way, count in self.written.items())
+            for build, other in PAIRS:
+                yield _ratio(f"{head}, {what}: {build} / {other}", of[build], of[other])
+        rows = ", ".join(f"{build} {count:,}" for build, count in self.written.items())
         note = f"rows written: {rows} (no staging tables)"
         yield Result(
-            f"{head}: rows of ours that differ from the generated", self.wrong, None, 0, "rows", note
+            f"{head}: rows of this project that differ from the generated ones",
+            self.wrong,
+            None,
+            0,
+            "rows",
+            note,
         )
 
 
 def _rows_by_table(lake: Path) -> dict[str, int]:
-    """The rows of each table that a lake's manifest lists."""
+    """Return the number of rows of each table by the manifest of a lake."""
     from scx_pipeline.lake.format.lake_store import open_lake_store
     from scx_pipeline.lake.format.manifest import read_manifest
 
@@ -204,8 +216,10 @@ def _rows(folder: Path) -> int:
     return sum(pq.read_metadata(path).num_rows for path in folder.rglob("*.parquet"))
 
 
-def _ratio(name: str, ours: Sequence[Timing], other: Sequence[Timing]) -> Result:
-    return Result(name, _seconds(ours), _seconds(other), None, note=f"{_describe(ours)} / {_describe(other)}")
+def _ratio(name: str, timings: Sequence[Timing], other: Sequence[Timing]) -> Result:
+    return Result(
+        name, _seconds(timings), _seconds(other), None, note=f"{_describe(timings)} / {_describe(other)}"
+    )
 
 
 def _describe(timings: Sequence[Timing]) -> str:
@@ -226,10 +240,10 @@ def _start_seconds(timing: Timing) -> float:
 
 
 def _further(events: Sequence[int], seconds: Mapping[str, Sequence[float]]) -> Iterator[Result]:
-    """What an event more takes, between the two largest sizes, by one way and the other."""
+    """Yield the time per further event, between the two largest sizes, of each pair of builds."""
     if len(events) < 2:
         return
-    slopes = {way: (taken[-1] - taken[-2]) / (events[-1] - events[-2]) for way, taken in seconds.items()}
-    for way, other in PAIRS:
-        note = f"{slopes[way] * 1e6:,.0f} µs / {slopes[other] * 1e6:,.0f} µs"
-        yield Result(f"a further event: {way} / {other}", slopes[way], slopes[other], None, note=note)
+    slopes = {build: (times[-1] - times[-2]) / (events[-1] - events[-2]) for build, times in seconds.items()}
+    for build, other in PAIRS:
+        note = f"{slopes[build] * 1e6:,.0f} µs / {slopes[other] * 1e6:,.0f} µs"
+        yield Result(f"a further event: {build} / {other}", slopes[build], slopes[other], None, note=note)

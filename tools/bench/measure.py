@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from tools.bench.memory import Peak, watched
+from tools.bench.memory import Peak, watch_memory
 
 
 @dataclass(frozen=True)
 class Timing:
-    """A finished command: seconds from start to exit, the peak resident memory of its process in MB, and what it printed."""
+    """A finished command: seconds from start to exit, the peak resident memory of its process in MB, and its output."""
 
     seconds: float
     peak_mb: float
@@ -26,10 +26,10 @@ class Timing:
 
 @dataclass(frozen=True)
 class Result:
-    """One line of the report: ours against what it is compared with, and the promise, if there is one."""
+    """One line of the report: what was measured, what it is compared with, and the promised maximum, if there is one."""
 
     name: str
-    ours: float
+    measured: float
     other: float | None
     promise: float | None
     unit: str = "ratio"
@@ -37,7 +37,7 @@ class Result:
 
     @property
     def value(self) -> float:
-        return self.ours / self.other if self.other else self.ours
+        return self.measured / self.other if self.other else self.measured
 
     @property
     def kept(self) -> bool:
@@ -45,15 +45,15 @@ class Result:
 
 
 def _environment(more: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment without what sets the pipeline or psql up, and with more."""
+    """Return the environment of this process without settings of the pipeline, Dagster and psql, and with more variables."""
     own = {
         name: value for name, value in os.environ.items() if not name.startswith(("SCX_", "DAGSTER_", "PG"))
     }
     return {**own, **more}
 
 
-class Failed(Exception):
-    """A command that did not end well, with what it printed."""
+class CommandFailedError(Exception):
+    """A command failed; the message has its output."""
 
 
 def run(
@@ -62,25 +62,31 @@ def run(
     watch: bool = False,
     codes: Collection[int] = (0,),
 ) -> Timing:
-    """Run a command to its end and time it; Failed with its output unless it exits with one of the codes. Watched, its
-    peak is that of all processes that it starts, together."""
+    """Run a command to its end and time it.
+
+    Args:
+        command: the program and its arguments.
+        environment: variables in addition to those of this process.
+        watch: whether the peak is that of all processes that the command starts, together.
+        codes: the expected exit codes. Raises CommandFailedError for any other.
+    """
     started = time.monotonic()
     process = subprocess.Popen(
         list(command), env=_environment(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     assert process.stdout is not None
-    with watched(process.pid) if watch else nullcontext(Peak()) as tree:
+    with watch_memory(process.pid) if watch else nullcontext(Peak()) as tree:
         output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.monotonic() - started
     if os.waitstatus_to_exitcode(status) not in codes:
-        raise Failed(f"{' '.join(command)} failed:\n{output.decode()}")
+        raise CommandFailedError(f"{' '.join(command)} failed:\n{output.decode()}")
     peak = usage.ru_maxrss / (1e3 if sys.platform != "darwin" else 1e6)
     return Timing(seconds, max(peak, tree.mb), output.decode())
 
 
 def kill(command: Sequence[str], environment: Mapping[str, str], after: float) -> None:
-    """Run a command and kill it after so many seconds, if it is not done before."""
+    """Run a command, and kill it after some seconds unless it has ended by then."""
     process = subprocess.Popen(
         list(command),
         env=_environment(environment),
@@ -95,11 +101,11 @@ def kill(command: Sequence[str], environment: Mapping[str, str], after: float) -
 
 
 def median_run(times: int, command: Sequence[str], environment: Mapping[str, str]) -> Timing:
-    """The median of several runs."""
+    """Run a command several times; return the median of the seconds and the highest peak."""
     timings = [run(command, environment) for _ in range(times)]
     return Timing(median(item.seconds for item in timings), max(item.peak_mb for item in timings))
 
 
 def scx(*arguments: str) -> list[str]:
-    """The `scx` command of this virtual environment."""
+    """Return the command line of `scx` in this virtual environment."""
     return [str(Path(sys.executable).with_name("scx")), *arguments]

@@ -1,5 +1,7 @@
 """The memory of a command together with all processes that it starts, such as a JVM and its Python workers.
-Their sizes are sampled while the command runs."""
+
+Their sizes are sampled while the command runs.
+"""
 
 from __future__ import annotations
 
@@ -10,26 +12,26 @@ from threading import Event, Thread
 
 import psutil  # type: ignore[import-untyped, unused-ignore]
 
-EVERY = 0.25  # seconds: the kernel counts a process's pages at each look, and that takes time from what is measured
+INTERVAL_SECONDS = 0.25  # each sample makes the kernel count pages, which slows the command that is measured
 
 
 @dataclass
 class Peak:
-    """The most that was seen of a tree of processes, in MB; a shared page counts in parts, once in all."""
+    """The highest sampled memory of a tree of processes, in MB; a page that processes share is counted once."""
 
     mb: float = 0.0
 
 
 @contextmanager
-def watched(pid: int) -> Iterator[Peak]:
-    """Look at a process and its children again and again, as long as the block takes."""
+def watch_memory(pid: int) -> Iterator[Peak]:
+    """Sample the memory of a process and its children during the block."""
     peak, done = Peak(), Event()
 
-    def look() -> None:
-        while not done.wait(EVERY):
-            peak.mb = max(peak.mb, _tree(pid) / 1e6)
+    def sample() -> None:
+        while not done.wait(INTERVAL_SECONDS):
+            peak.mb = max(peak.mb, _tree_bytes(pid) / 1e6)
 
-    thread = Thread(target=look, daemon=True)
+    thread = Thread(target=sample, daemon=True)
     thread.start()
     try:
         yield peak
@@ -38,16 +40,16 @@ def watched(pid: int) -> Iterator[Peak]:
         thread.join()
 
 
-def _tree(pid: int) -> int:
+def _tree_bytes(pid: int) -> int:
     try:
         root = psutil.Process(pid)
-        return sum(_memory(process) for process in [root, *root.children(recursive=True)])
+        return sum(_process_bytes(process) for process in [root, *root.children(recursive=True)])
     except psutil.Error:
         return 0
 
 
-def _memory(process: psutil.Process) -> int:
-    """A process's part of the memory; all that it has in it where the system does not say who shares a page."""
+def _process_bytes(process: psutil.Process) -> int:
+    """Return the memory of a process, with its share of shared pages if the system reports it."""
     try:
         info = process.memory_full_info()
         return int(getattr(info, "pss", info.rss))

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 
 from scx_pipeline_tests.support.servers.postgres import SUPERUSER, PostgresServer, binary, postgres_server
-from tools.bench.bench import Bench, compared
+from tools.bench.bench import Bench, compare
 from tools.bench.measure import Result, median_run, run, scx
 
 # Prints what a run of one more month takes: the median of several, the first one, which imports, left out.
@@ -52,7 +52,7 @@ def month_reload(bench: Bench) -> Iterator[Result]:
             run(scx("load", "scx", "--all"), home)
             _rest(server)
             among = median_run(bench.repeats, month, home)
-            yield compared(f"a month's reload after 36 months / after 1, {engine}", among, alone, 1.15)
+            yield compare(f"a month's reload after 36 months / after 1, {engine}", among, alone, 1.15)
 
 
 def small_month(bench: Bench) -> Iterator[Result]:

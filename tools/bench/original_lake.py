@@ -1,5 +1,7 @@
 """A process of the scenario `lake`: the complete lake, rebuilt as the original project did, by Spark on two cores.
-It checks nothing, rejects nothing, and does not record what became of each object."""
+
+It has no checks, no rejected rows and no load history.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,7 @@ TABLES = {
 
 
 def build(spark: SparkSession, bucket: str, lake: str) -> None:
-    """Read everything, and write everything."""
+    """Read all files, and write all tables."""
     spark.conf.set("spark.sql.session.timeZone", "UTC")
     spark.read.json(f"{bucket}/song_data/*/*/*/*.json").createOrReplaceTempView("song_data")
     spark.read.json(f"{bucket}/log_data/*/*/*.json").createOrReplaceTempView("events")

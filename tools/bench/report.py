@@ -1,4 +1,4 @@
-"""What was measured, as a page: a section for each scenario, with the date, the versions and the command."""
+"""The page of results: a section for each scenario, with the date, the versions and the command."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PACKAGES = (
 
 
 def write(page: Path, name: str, about: str, results: Sequence[Result], command: str) -> None:
-    """Put a scenario's section into the page, in the place of an older one."""
+    """Write the section of a scenario into the page, in place of an older one."""
     text = page.read_text("utf-8") if page.exists() else TITLE
     section = _section(name, about, results, command)
     older = re.compile(rf"^## {re.escape(name)}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
@@ -57,13 +57,13 @@ def _row(result: Result) -> str:
 
 
 def machine() -> str:
-    """The cores and the memory that a bench had."""
+    """Return the cores, the memory and the system of this machine."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
     return f"{len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB, {platform.system()}"
 
 
 def versions() -> str:
-    """The versions of what was measured and compared, where it is installed."""
+    """Return the versions of Python, PostgreSQL and the installed packages that were measured or compared."""
     found = [f"Python {platform.python_version()}", "PostgreSQL 18"]
     for package in PACKAGES:
         try:

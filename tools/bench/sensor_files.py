@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from scx_pipeline.cli.rendering import out
 from scx_pipeline_tests.support.servers.postgres import PostgresServer, postgres_server
 from scx_pipeline_tests.support.servers.s3 import s3_server
-from tools.bench.bench import Bench, ask, compared, copy_ready, fresh_database
+from tools.bench.bench import Bench, compare, fresh_database, query_value, time_binary_copy
 from tools.bench.measure import Result, kill, median_run, run, scx
 
 READINGS = (
@@ -41,7 +41,7 @@ LOAD_READINGS = scx("load", "sensor_readings", "--all")
 
 
 def _readings(bench: Bench) -> str:
-    """The URL of the bucket with all readings, its files read once."""
+    """Return the URL of the bucket with all readings, after reading each file once."""
     options = ("--start", "2023-01-01 00:00", "--files", str(READING_FILES))
     bucket = bench.bucket("sensors", *options, star="sensor_readings")
     bench.files(bucket, "data_sample/*.parquet")
@@ -57,21 +57,21 @@ def sensors(bench: Bench) -> Iterator[Result]:
     bucket = _readings(bench)
     files = f"{bucket.removeprefix('file://')}/data_sample/*.parquet"
     other = bench.read_alone(READ_PARQUET, READINGS, files)
-    ours = run(LOAD_READINGS, bench.fresh_home(bucket))
+    pipeline = run(LOAD_READINGS, bench.fresh_home(bucket))
     name = f"{READING_FILES:,} Parquet files on DuckDB / INSERT … SELECT FROM read_parquet"
-    yield compared(name, ours, other, 1.15)
+    yield compare(name, pipeline, other, 1.15)
     with postgres_server(bench.folder) as server:
         run(LOAD_READINGS, fresh_database(bench, bucket, server))
-        copied = copy_ready(server, bench.folder / "readings.bin", "dwh.data_sample")
+        copied = time_binary_copy(server, bench.folder / "readings.bin", "dwh.data_sample")
         home = fresh_database(bench, _readings(bench), server)  # its files are in memory again, as psql's was
         first = run(LOAD_READINGS, home)
         size = _size(server)
         again = median_run(3, LOAD_READINGS, home)
         grown = _size(server)
     name = f"{READING_FILES:,} Parquet files on PostgreSQL / psql \\copy of one binary file"
-    yield compared(name, first, copied, 1.15)
+    yield compare(name, first, copied, 1.15)
     yield Result("peak memory, Parquet files on PostgreSQL", first.peak_mb, None, 400, "MiB")
-    yield compared("the same again / the first time", again, first, 1.0)
+    yield compare("the same again / the first time", again, first, 1.0)
     yield Result("the table's size after three reloads / before", grown, size, 1.05)
 
 
@@ -83,7 +83,7 @@ def sensors_s3(bench: Bench) -> Iterator[Result]:
         run([sys.executable, "-c", UPLOAD, bucket, url], s3.environment())
         folder = run(LOAD_READINGS, fresh_database(bench, bucket, server))
         remote = run(LOAD_READINGS, fresh_database(bench, url, server) | s3.environment())
-    yield compared(f"{READING_FILES:,} Parquet files from S3 / from a folder", remote, folder, 1.5)
+    yield compare(f"{READING_FILES:,} Parquet files from S3 / from a folder", remote, folder, 1.5)
 
 
 def kills(bench: Bench) -> Iterator[Result]:
@@ -96,7 +96,7 @@ def kills(bench: Bench) -> Iterator[Result]:
             seconds = random.uniform(0, whole.seconds)
             kill(LOAD_READINGS, home, seconds)
             run(LOAD_READINGS, home)
-            rows = int(ask(server, "SELECT count(*) FROM dwh.data_sample"))
+            rows = int(query_value(server, "SELECT count(*) FROM dwh.data_sample"))
             wrong += rows != READING_FILES * READING_ROWS
             out.print(
                 f"kill {number + 1} of {KILLS}, after {seconds:.1f} s: {rows:,} rows after the next load"
@@ -105,9 +105,9 @@ def kills(bench: Bench) -> Iterator[Result]:
 
 
 def _size(server: PostgresServer) -> float:
-    """The size of the table of readings with all that belongs to it, in MB."""
+    """Return the size of the table of readings with its partitions and indexes, in MB."""
     return float(
-        ask(
+        query_value(
             server,
             "SELECT sum(pg_total_relation_size(relid)) / 1e6 FROM pg_partition_tree('dwh.data_sample')",
         )

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 
 from scx_pipeline_tests.support.servers.postgres import PostgresServer, binary, postgres_server
-from tools.bench.bench import Bench, compared
+from tools.bench.bench import Bench, compare
 from tools.bench.measure import Result, Timing, median_run, run, scx
 
 COLUMNS = (
@@ -55,9 +55,9 @@ def whole_load_duckdb(bench: Bench) -> Iterator[Result]:
     """Everything published and checked on DuckDB, against DuckDB's own read_csv into one typed table."""
     bucket = bench.bucket("large", "--to", "2022-12", "--months", "24", "--jobs", str(bench.rows))
     other = bench.read_alone(READ_CSV, COLUMNS.format(text="varchar"), *bench.files(bucket))
-    ours = run(scx("load", "scx", "--all"), bench.fresh_home(bucket))
-    yield compared(f"scx load --all on DuckDB / read_csv, {bench.rows:,} rows", ours, other, 2.0)
-    yield Result("peak memory on DuckDB", ours.peak_mb, None, 1024, "MiB")
+    pipeline = run(scx("load", "scx", "--all"), bench.fresh_home(bucket))
+    yield compare(f"scx load --all on DuckDB / read_csv, {bench.rows:,} rows", pipeline, other, 2.0)
+    yield Result("peak memory on DuckDB", pipeline.peak_mb, None, 1024, "MiB")
 
 
 def music(bench: Bench) -> Iterator[Result]:
@@ -69,9 +69,9 @@ def music(bench: Bench) -> Iterator[Result]:
     songs = run([sys.executable, "-c", REFRESH], home)
     files = bench.files(bucket, "log_data/*/*/*.json")
     other = bench.read_alone(READ_JSON, EVENTS, *files)
-    ours = run(scx("load", "songplays", "--from", "2021-01", "--to", "2022-12"), home)
-    yield compared(f"events published on DuckDB / read_json, {bench.rows:,} events", ours, other, 2.0)
-    yield Result("peak memory, events", ours.peak_mb, None, 1024, "MiB")
+    pipeline = run(scx("load", "songplays", "--from", "2021-01", "--to", "2022-12"), home)
+    yield compare(f"events published on DuckDB / read_json, {bench.rows:,} events", pipeline, other, 2.0)
+    yield Result("peak memory, events", pipeline.peak_mb, None, 1024, "MiB")
     run(scx("load", "songplays"), home)
     again = median_run(bench.repeats, scx("load", "songplays"), home)
     yield Result(
@@ -90,9 +90,9 @@ def whole_load_postgres(bench: Bench) -> Iterator[Result]:
     with postgres_server(bench.folder) as server:
         other = _psql_copy(server, bench.files(bucket))
         url = server.create_database("dev")
-        ours = run(scx("load", "scx", "--all"), {**bench.fresh_home(bucket), "SCX_WAREHOUSE_URL": url})
-    yield compared(f"scx load --all on PostgreSQL / psql \\copy, {bench.rows:,} rows", ours, other, 2.5)
-    yield Result("peak memory on PostgreSQL", ours.peak_mb, None, 1024, "MiB")
+        pipeline = run(scx("load", "scx", "--all"), {**bench.fresh_home(bucket), "SCX_WAREHOUSE_URL": url})
+    yield compare(f"scx load --all on PostgreSQL / psql \\copy, {bench.rows:,} rows", pipeline, other, 2.5)
+    yield Result("peak memory on PostgreSQL", pipeline.peak_mb, None, 1024, "MiB")
 
 
 def _psql_copy(server: PostgresServer, files: list[str]) -> Timing:

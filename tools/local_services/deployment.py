@@ -1,6 +1,6 @@
-"""All services of a compose file: started in its order, monitored by its health checks, restarted, and stopped.
+"""All services of a compose file: started one after the other when their dependencies are ready, monitored, restarted and stopped.
 
-Translating the compose file to this machine does not belong here.
+The order is fixed in this module; health checks and restart policies are those of the compose file.
 """
 
 from __future__ import annotations
@@ -73,19 +73,19 @@ class Deployment:
         given = [
             word.replace("-ip=s3", f"-ip={LOOPBACK}") for word in self.host.arguments(spec["command"], name)
         ]
-        more = [option for option in s3._options(ports) if ".port" in option]
+        more = [option for option in s3.server_options(ports) if ".port" in option]
         environment = {
             **spec["environment"],
             "PATH": os.environ["PATH"],
             "HOME": str(self.host.folder / "s3"),
         }
-        argv = [str(s3._weed()), *given, *more]
+        argv = [str(s3.weed_program()), *given, *more]
         return Service(name, argv, environment, self._check(name, spec), self.host.folder / "s3-log", True)
 
     def _postgres(self, name: str, spec: Mapping[str, Any]) -> Service:
         """Create PostgreSQL from the wheel, with its data as the image creates them; init.sh runs at the first start."""
-        home, account = self._home, postgres._account()
-        programs = postgres._programs(home)
+        home, account = self._home, postgres.server_account()
+        programs = postgres.server_programs(home)
         words = self.host.arguments(spec["command"], name)[1:]
         listen = {
             "listen_addresses": LOOPBACK,
@@ -120,7 +120,7 @@ class Deployment:
         self.services[name].start()
 
     def up(self) -> None:
-        """Start all services in order, and restart each that ends."""
+        """Start all services, and restart each that ends."""
         self.start("postgres")
         self.start("s3")
         self.wait("postgres answers", self.services["postgres"].is_healthy)
@@ -166,7 +166,7 @@ class Deployment:
                 raise ServiceEnded(service.name, service.output().strip().splitlines()[-1:])
 
     def down(self) -> dict[str, int]:
-        """Stop all services in reverse order of their dependencies, and return the exit codes."""
+        """Stop all services, those that depend on others first, and return the exit codes."""
         self._stopping.set()
         codes = {}
         for names in (("daemon", "webserver"), ("code",), ("s3", "postgres")):
@@ -190,7 +190,7 @@ def run_deployment(
     config: Mapping[str, Any], folder: Path, ports: Mapping[str, int] = {}
 ) -> Iterator[Deployment]:
     """Run the services of a compose file with its variables filled in, on these ports."""
-    with postgres._home(folder) as home:
+    with postgres.temporary_home(folder) as home:
         deployment = Deployment(config, HostMapping.in_folder(folder, ports), home)
         try:
             deployment.up()

@@ -87,8 +87,8 @@ def _value(text: str, position: int, record: Record) -> int:
     return rest.end()
 
 
-def held_against_csv(text: str, cut: Sequence[Record]) -> None:
-    """Fail where Python's csv cuts the text otherwise."""
+def assert_agrees_with_csv_module(text: str, cut: Sequence[Record]) -> None:
+    """Fail unless Python's csv module splits the text into the same records."""
     limit = csv.field_size_limit(1 << 30)
     theirs = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
     csv.field_size_limit(limit)
@@ -106,7 +106,7 @@ def expect(content: bytes, table: Table, source: Source, months: Months | None) 
     if not text.strip():
         return expected
     cut = list(records(text))
-    held_against_csv(text, cut)
+    assert_agrees_with_csv_module(text, cut)
     header = cut[0]
     names = [name.strip() for name in header.values]
     _check_header(header, names, table, expected)

@@ -1,7 +1,4 @@
-"""Random JSON records in one style: absent, duplicate, nested and unusual fields, and numbers with many digits.
-
-Lines and documents, and their flaws, are made elsewhere.
-"""
+"""Random JSON records in one style: absent, duplicate, nested and unusual fields, and numbers with many digits."""
 
 from __future__ import annotations
 

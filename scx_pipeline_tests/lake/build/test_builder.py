@@ -18,8 +18,8 @@ from scx_pipeline.model.calendar import UNPARTITIONED, Month
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.table import MONTH_FOLDERS, Table
 from scx_pipeline.warehouse.duckdb import parquet_export
-from scx_pipeline_tests.support.lake_contents import contents, counts
-from scx_pipeline_tests.support.lake_loads import (
+from scx_pipeline_tests.support.lake.lake_contents import contents, counts
+from scx_pipeline_tests.support.lake.lake_loads import (
     STARS,
     LakeLoadEnv,
     change_scx,

@@ -18,8 +18,8 @@ from scx_pipeline.lake.format.lake_store import LakeStore
 from scx_pipeline.lake.format.layout import new_run_id
 from scx_pipeline.warehouse.parquet_files import Unload
 from scx_pipeline.warehouse.session import Session
-from scx_pipeline_tests.lake.build.conftest import load_months
-from scx_pipeline_tests.support.lake_env import Lake, read_tables
+from scx_pipeline_tests.lake.build.months_to_unload import load_months
+from scx_pipeline_tests.support.lake.lake_env import Lake, read_tables
 from scx_pipeline_tests.support.load_env import APRIL, FACTS, MARCH, LoadEnv, job
 
 pytestmark = pytest.mark.reader_independent

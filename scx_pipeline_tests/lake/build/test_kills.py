@@ -14,8 +14,8 @@ from scx_pipeline.model.calendar import MonthRange
 from scx_pipeline.orchestration.execute import open_runner
 from scx_pipeline.orchestration.jobs import lake_job_name
 from scx_pipeline.settings import Settings
-from scx_pipeline_tests.support.lake_contents import contents
-from scx_pipeline_tests.support.lake_loads import LakeLoadEnv, change_scx, open_lake_load_env, put_scx
+from scx_pipeline_tests.support.lake.lake_contents import contents
+from scx_pipeline_tests.support.lake.lake_loads import LakeLoadEnv, change_scx, open_lake_load_env, put_scx
 from scx_pipeline_tests.support.load_env import range_of_keys, scx_star
 from scx_pipeline_tests.support.processes.load_process import FORK_SERVER, start_fork_server
 

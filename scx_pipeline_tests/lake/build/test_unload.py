@@ -21,9 +21,9 @@ from scx_pipeline.model.table import Table
 from scx_pipeline.warehouse.open_warehouse import open_warehouse
 from scx_pipeline.warehouse.parquet_files import Unload, arrow_type
 from scx_pipeline.warehouse.sql_text import qualified
-from scx_pipeline_tests.lake.build.conftest import load_months
+from scx_pipeline_tests.lake.build.months_to_unload import load_months
 from scx_pipeline_tests.support import engines
-from scx_pipeline_tests.support.lake_env import Lake, lake_url, read_tables
+from scx_pipeline_tests.support.lake.lake_env import Lake, lake_url, read_tables
 from scx_pipeline_tests.support.load_env import (
     APRIL,
     FACTS,

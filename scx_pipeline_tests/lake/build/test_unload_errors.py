@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from scx_pipeline.errors import LakeError, PipelineError, WarehouseError
-from scx_pipeline_tests.lake.build.conftest import load_months
-from scx_pipeline_tests.support.lake_env import Lake, lake_url
+from scx_pipeline_tests.lake.build.months_to_unload import load_months
+from scx_pipeline_tests.support.lake.lake_env import Lake, lake_url
 from scx_pipeline_tests.support.load_env import create_load_env, edited_star
 from scx_pipeline_tests.support.sensor_env import create_sensor_env, readings
 

@@ -16,8 +16,8 @@ from scx_pipeline.lake.format.layout import MONTH, YEAR
 from scx_pipeline.model.column import Column
 from scx_pipeline.warehouse.parquet_files import Unload
 from scx_pipeline.warehouse.postgres.postgres_session import PostgresSession
-from scx_pipeline_tests.lake.build.conftest import load_months
-from scx_pipeline_tests.support.lake_env import Lake, lake_url
+from scx_pipeline_tests.lake.build.months_to_unload import load_months
+from scx_pipeline_tests.support.lake.lake_env import Lake, lake_url
 from scx_pipeline_tests.support.load_env import LoadEnv
 
 

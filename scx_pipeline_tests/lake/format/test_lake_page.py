@@ -16,7 +16,7 @@ from scx_pipeline.lake.format.manifest import DataFile, Manifest
 from scx_pipeline.lake.views.external_tables import athena_table, redshift_table, spark_table
 from scx_pipeline.lake.views.views import UNSAFE_CHARACTERS, duckdb_view
 from scx_pipeline.model.calendar import Month
-from scx_pipeline_tests.support.lake_env import Lake, read_tables
+from scx_pipeline_tests.support.lake.lake_env import Lake, read_tables
 from scx_pipeline_tests.support.load_env import scx_star
 from scx_pipeline_tests.support.snapshots import in_order
 

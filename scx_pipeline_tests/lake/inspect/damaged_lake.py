@@ -19,7 +19,7 @@ from scx_pipeline.lake.inspect.findings import Finding
 from scx_pipeline.lake.inspect.verify import Verifier, VerifyReport
 from scx_pipeline.model.calendar import Month
 from scx_pipeline.warehouse.capabilities import Limits
-from scx_pipeline_tests.support.lake_env import Lake
+from scx_pipeline_tests.support.lake.lake_env import Lake
 
 APRIL = Month(2021, 4)
 LIMITS = Limits("200MB", 1)
@@ -60,7 +60,8 @@ def write(store: LakeStore, manifest: Manifest) -> None:
     store.write(manifest.key, manifest.as_bytes())
 
 
-def only(lake: Lake) -> Finding:
+def single_finding(lake: Lake) -> Finding:
+    """Return the only finding about a lake."""
     findings = findings_of(lake)
     assert len(findings) == 1, findings
     return findings[0]

@@ -16,11 +16,11 @@ from scx_pipeline.lake.format.layout import run_started_at
 from scx_pipeline.lake.format.transaction import begin_transaction
 from scx_pipeline.lake.inspect.lake_status import ALL_MONTHS, NO_MONTHS, LakeStatus, read_status
 from scx_pipeline.model.calendar import Month
-from scx_pipeline_tests.cli.conftest import Scx, scx  # noqa: F401  (a fixture)
-from scx_pipeline_tests.lake.conftest import LOAD_ENVS
-from scx_pipeline_tests.support.lake_env import Lake, lake_url
+from scx_pipeline_tests.lake.loaded_stars import LOAD_ENVS
+from scx_pipeline_tests.support.lake.lake_env import Lake, lake_url
 from scx_pipeline_tests.support.load_env import FACTS, STAGING, LoadEnv, edited_star, job
 from scx_pipeline_tests.support.music_env import song
+from scx_pipeline_tests.support.scx_command import Scx
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def settings(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("settings")
-def test_the_command_shows_a_line_per_month(lake: Lake, scx: Scx) -> None:  # noqa: F811
+def test_the_command_shows_a_line_per_month(lake: Lake, scx: Scx) -> None:
     begin_transaction(lake.store, "scx", lake.messages.append)
     lake.load_env.put("2021/05/a.csv", [job(1, "2021-05-01 10:00:00")])
     result = scx("lake", "status", "scx")
@@ -170,7 +170,7 @@ def test_the_command_shows_a_line_per_month(lake: Lake, scx: Scx) -> None:  # no
 
 
 @pytest.mark.usefixtures("settings")
-def test_an_empty_lake_is_reported_in_one_line_and_no_folder_is_created(tmp_path: Path, scx: Scx) -> None:  # noqa: F811
+def test_an_empty_lake_is_reported_in_one_line_and_no_folder_is_created(tmp_path: Path, scx: Scx) -> None:
     empty = tmp_path / "empty"
     result = scx("lake", "status", "scx", "--lake", empty.as_uri())
     assert (result.code, result.err) == (0, "")

@@ -15,18 +15,18 @@ from scx_pipeline.errors import LakeError
 from scx_pipeline.lake.format.transaction import begin_transaction
 from scx_pipeline.lake.inspect.findings import Finding
 from scx_pipeline.lake.inspect.verify import Verifier
-from scx_pipeline_tests.cli.conftest import Scx, scx  # noqa: F401  (a fixture)
 from scx_pipeline_tests.lake.inspect.damaged_lake import (
     LIMITS,
     file_of,
     findings_of,
-    only,
     rewrite,
+    single_finding,
     verify,
     write,
 )
-from scx_pipeline_tests.support.lake_env import Lake
+from scx_pipeline_tests.support.lake.lake_env import Lake
 from scx_pipeline_tests.support.load_env import FACTS
+from scx_pipeline_tests.support.scx_command import Scx
 
 # Lakes without findings
 
@@ -60,7 +60,7 @@ def test_a_lake_in_s3_is_verified(lake: Lake, s3_bucket: str) -> None:
 def test_a_missing_file_is_reported_with_month_and_advice(lake: Lake) -> None:
     item = file_of(lake, "time")
     lake.store.remove([item.key])
-    assert only(lake) == Finding(
+    assert single_finding(lake) == Finding(
         "time",
         "2021-04",
         item.key,
@@ -72,7 +72,7 @@ def test_a_missing_file_is_reported_with_month_and_advice(lake: Lake) -> None:
 def test_a_file_of_another_size_is_reported(lake: Lake) -> None:
     item = file_of(lake, "users", None)
     lake.store.write(item.key, b"PAR1")
-    finding = only(lake)
+    finding = single_finding(lake)
     assert (finding.table, finding.month, finding.file) == ("users", "", item.key)
     assert finding.problem == f"the file has 4 bytes, not {item.bytes:,} as in the manifest"
     assert finding.advice == "rebuild it: scx lake build, or unload"
@@ -81,7 +81,7 @@ def test_a_file_of_another_size_is_reported(lake: Lake) -> None:
 def test_a_file_that_is_not_parquet_is_reported(lake: Lake) -> None:
     item = file_of(lake, "_latest/users")
     lake.store.write(item.key, b"x" * item.bytes)
-    finding = only(lake)
+    finding = single_finding(lake)
     assert (finding.table, finding.file) == ("_latest/users", item.key)
     assert finding.problem.startswith("the file cannot be read: ")
 
@@ -91,7 +91,7 @@ def test_a_file_with_damaged_values_is_reported(lake: Lake) -> None:
     content = bytearray(obstore.get(lake.store.store, item.key).bytes())
     content[4:80] = b"\xff" * 76  # the first column's values, but not the footer
     lake.store.write(item.key, bytes(content))
-    finding = only(lake)
+    finding = single_finding(lake)
     assert (finding.table, finding.month, finding.file) == (FACTS, "2021-04", item.key)
     assert finding.problem.startswith("the file cannot be read: ")
     assert "scx-" not in finding.problem
@@ -150,7 +150,7 @@ def test_a_lake_that_is_written_during_the_verification_is_not_judged(lake: Lake
         Verifier(lake.load_env.compiled, LIMITS, committed).run(lake.url)
 
 
-def test_the_command_shows_findings_as_a_table_and_exits_with_1(lake: Lake, scx: Scx) -> None:  # noqa: F811
+def test_the_command_shows_findings_as_a_table_and_exits_with_1(lake: Lake, scx: Scx) -> None:
     result = scx("lake", "verify", "scx", "--lake", lake.url)
     assert (result.code, result.out) == (
         0,

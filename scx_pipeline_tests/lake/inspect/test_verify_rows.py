@@ -18,12 +18,12 @@ from scx_pipeline_tests.lake.inspect.damaged_lake import (
     APRIL,
     file_of,
     findings_of,
-    only,
     relist,
     rewrite,
+    single_finding,
     write,
 )
-from scx_pipeline_tests.support.lake_env import Lake, lake_url
+from scx_pipeline_tests.support.lake.lake_env import Lake, lake_url
 from scx_pipeline_tests.support.load_env import FACTS, MARCH, create_load_env, edited_star, job
 
 # Rows and columns
@@ -32,10 +32,10 @@ from scx_pipeline_tests.support.load_env import FACTS, MARCH, create_load_env, e
 def test_row_counts_that_differ_from_the_manifest_are_reported(lake: Lake) -> None:
     item = file_of(lake, FACTS)
     rewrite(lake, item, lambda table: table.slice(0, 1))
-    finding = only(lake)
+    finding = single_finding(lake)
     assert (finding.file, finding.problem) == (item.key, "the file has 1 rows, not 2 as in the manifest")
     relist(lake, replace(file_of(lake, FACTS), rows=1))
-    finding = only(lake)
+    finding = single_finding(lake)
     assert (finding.table, finding.month, finding.file) == (FACTS, "2021-04", "")
     assert finding.problem == "the files have 1 rows, but the manifest says 2"
 
@@ -70,7 +70,7 @@ def test_columns_that_differ_from_the_declaration_are_reported(lake: Lake, kind:
     change, problem = COLUMNS[kind]
     item = file_of(lake, "time")
     rewrite(lake, item, change)
-    finding = only(lake)
+    finding = single_finding(lake)
     assert (finding.file, finding.problem) == (item.key, problem)
 
 
@@ -93,7 +93,7 @@ def test_event_times_outside_the_month_are_reported(lake: Lake) -> None:
         return table.set_column(0, "created_at", moved)
 
     rewrite(lake, item, later)
-    finding = only(lake)
+    finding = single_finding(lake)
     assert finding.file == item.key
     assert (
         finding.problem
@@ -109,7 +109,7 @@ def test_duplicate_keys_are_reported_with_examples_and_months(lake: Lake) -> Non
         return table.set_column(0, "job_id", pa.array([31, 42], pa.int32()))
 
     rewrite(lake, file_of(lake, FACTS), as_in_march)
-    finding = only(lake)
+    finding = single_finding(lake)
     assert (finding.table, finding.month, finding.file) == (FACTS, "2021-03, 2021-04", "")
     assert finding.problem == "1 duplicate keys, such as job_id 31"
 
@@ -117,7 +117,7 @@ def test_duplicate_keys_are_reported_with_examples_and_months(lake: Lake) -> Non
 def test_orphan_references_are_reported(lake: Lake) -> None:
     item = file_of(lake, "users", None)
     rewrite(lake, item, lambda table: table.set_column(0, "user_id", pa.array([999], pa.int32())))
-    finding = only(lake)
+    finding = single_finding(lake)
     assert (finding.table, finding.month) == (FACTS, "2021-03, 2021-04, 2021-05")
     assert finding.problem == "6 rows reference no row of users, such as user_id 211"
 
@@ -132,7 +132,7 @@ def test_key_columns_that_name_folders_are_read_from_the_folder_names(tmp_path: 
     lake.unload()
     assert findings_of(lake) == []
     rewrite(lake, file_of(lake, "users", None), lambda table: table.set_column(0, "user_id", pa.array([0, 1, 2, 9], pa.int32())))  # fmt: skip
-    finding = only(lake)
+    finding = single_finding(lake)
     assert finding.file == next(
         item.key for item in lake.manifest.select_files(FACTS) if "user_id=3" in item.key
     )

@@ -15,9 +15,14 @@ from scx_pipeline.lake.load.lake_source import LakeSource
 from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline.model.calendar import LoadScope
 from scx_pipeline.model.table import Table
-from scx_pipeline_tests.lake.load.conftest import open_state
+from scx_pipeline_tests.lake.load.opened_states import open_state
 from scx_pipeline_tests.support.broken_statements import InterruptedLoad, failing_statement
-from scx_pipeline_tests.support.lake_loads import BucketState, LakeLoadEnv, read_all_tables, without_history
+from scx_pipeline_tests.support.lake.lake_loads import (
+    BucketState,
+    LakeLoadEnv,
+    read_all_tables,
+    without_history,
+)
 from scx_pipeline_tests.support.load_env import APRIL, MARCH, job, jobs_of, range_of_keys
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from scx_pipeline.lake.build.unload import Unloader
 from scx_pipeline.model.calendar import Month, MonthRange
-from scx_pipeline_tests.lake.load.conftest import (
+from scx_pipeline_tests.lake.load.opened_states import (
     DUCKDB_S3,
     POSTGRES,
     REDSHIFT,
@@ -21,7 +21,7 @@ from scx_pipeline_tests.lake.load.conftest import (
     Where,
     open_state,
 )
-from scx_pipeline_tests.support.lake_loads import (
+from scx_pipeline_tests.support.lake.lake_loads import (
     STARS,
     BucketState,
     LakeLoadEnv,

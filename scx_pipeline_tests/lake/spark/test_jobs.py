@@ -17,8 +17,13 @@ from scx_pipeline.orchestration.execute import RunOutcome, open_runner
 from scx_pipeline.orchestration.jobs import lake_job_name
 from scx_pipeline.orchestration.spark import pipes as jobs
 from scx_pipeline.settings import Settings
-from scx_pipeline_tests.support.lake_contents import contents
-from scx_pipeline_tests.support.lake_loads import LakeLoadEnv, change_sensors, open_lake_load_env, put_sensors
+from scx_pipeline_tests.support.lake.lake_contents import contents
+from scx_pipeline_tests.support.lake.lake_loads import (
+    LakeLoadEnv,
+    change_sensors,
+    open_lake_load_env,
+    put_sensors,
+)
 from scx_pipeline_tests.support.load_env import range_of_keys
 from scx_pipeline_tests.support.processes.load_process import FORK_SERVER, start_fork_server
 from scx_pipeline_tests.support.sensor_env import SensorEnv, create_sensor_env, readings

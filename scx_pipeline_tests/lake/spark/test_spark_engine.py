@@ -29,8 +29,8 @@ from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRa
 from scx_pipeline.samples.scx.plan import ScxLogOptions
 from scx_pipeline.samples.scx.scx_bucket import generate
 from scx_pipeline_tests.cases.test_dialects import BY_ROW, COLUMNS, OF_ALL_ROWS, ROWS
-from scx_pipeline_tests.support.lake_contents import contents, counts
-from scx_pipeline_tests.support.lake_loads import (
+from scx_pipeline_tests.support.lake.lake_contents import contents, counts
+from scx_pipeline_tests.support.lake.lake_loads import (
     STARS,
     LakeLoadEnv,
     open_lake_load_env,
@@ -228,9 +228,7 @@ def test_an_error_of_spark_is_reported_in_one_line(spark: SparkSession, jobs: Sp
         ("", "no reason"),
     ],
 )
-def test_the_line_of_an_error_that_says_what_happened_is_reported_with_advice(
-    text: str, message: str
-) -> None:
+def test_the_informative_line_of_an_error_is_reported_with_advice(text: str, message: str) -> None:
     assert message in find_reason(text)
     assert "\n" not in find_reason(text)
 
@@ -259,17 +257,17 @@ def run_query(spark: SparkSession, tmp_path: Path) -> Callable[[str], list[Row]]
 
 
 def test_values_equal_those_of_redshift(run_query: Callable[[str], list[Row]]) -> None:
-    def listed(values: Mapping[str, Any]) -> str:
+    def select_list(values: Mapping[str, Any]) -> str:
         return ", ".join(f"{value} AS value_{number}" for number, value in enumerate(values))
 
-    [row] = run_query(f"SELECT {listed(OF_ALL_ROWS)} FROM staging_cleansed_logs")
+    [row] = run_query(f"SELECT {select_list(OF_ALL_ROWS)} FROM staging_cleansed_logs")
     assert dict(zip(OF_ALL_ROWS, row, strict=True)) == OF_ALL_ROWS
-    rows = run_query(f"SELECT {listed(BY_ROW)} FROM staging_cleansed_logs ORDER BY job_id")
+    rows = run_query(f"SELECT {select_list(BY_ROW)} FROM staging_cleansed_logs ORDER BY job_id")
     found = {value: list(column) for value, column in zip(BY_ROW, zip(*rows, strict=True), strict=True)}
     assert found == BY_ROW
 
 
-def test_an_error_that_is_not_of_spark_is_not_translated(spark: SparkSession, jobs: SparkLoadEnv) -> None:
+def test_an_error_that_spark_did_not_raise_is_not_translated(spark: SparkSession, jobs: SparkLoadEnv) -> None:
     engine = SparkLakeEngine(spark, jobs.load_env.limits)
     with pytest.raises(PipelineError, match="^mine$"), engine.open(SCHEMA, jobs.store):
         raise PipelineError("mine")

@@ -15,10 +15,10 @@ from scx_pipeline.lake.format.manifest import DataFile, Manifest
 from scx_pipeline.lake.views.views import views_script
 from scx_pipeline.model.calendar import Month
 from scx_pipeline.model.star import Star
-from scx_pipeline_tests.cli.conftest import Scx, scx  # noqa: F401  (a fixture)
-from scx_pipeline_tests.support.lake_env import Lake
+from scx_pipeline_tests.support.lake.lake_env import Lake
 from scx_pipeline_tests.support.load_env import scx_star
 from scx_pipeline_tests.support.music_env import music_star
+from scx_pipeline_tests.support.scx_command import Scx
 
 
 def sample(star: Star) -> Manifest:
@@ -96,7 +96,7 @@ def test_the_views_of_a_lake_in_s3_are_valid_in_duckdb() -> None:
 # The command
 
 
-def test_the_command_prints_views_or_creates_them_in_a_file(lake: Lake, scx: Scx) -> None:  # noqa: F811
+def test_the_command_prints_views_or_creates_them_in_a_file(lake: Lake, scx: Scx) -> None:
     result = scx("lake", "views", "scx", "--lake", lake.url)
     assert result.code == 0
     assert result.out.count("CREATE OR REPLACE VIEW") == 5

@@ -20,8 +20,8 @@ from scx_pipeline.model.star import Star
 from scx_pipeline.reporting.queries import run_query
 from scx_pipeline.warehouse.duckdb.duckdb_connection import duckdb_type
 from scx_pipeline.warehouse.duckdb.duckdb_warehouse import CAPABILITIES
-from scx_pipeline_tests.lake.conftest import put_jobs
-from scx_pipeline_tests.support.lake_env import Lake, lake_url, read_tables
+from scx_pipeline_tests.lake.loaded_stars import put_jobs
+from scx_pipeline_tests.support.lake.lake_env import Lake, lake_url, read_tables
 from scx_pipeline_tests.support.load_env import FACTS, MARCH, MAY, create_load_env, edited_star, job
 from scx_pipeline_tests.support.music_env import create_music_env, event
 from scx_pipeline_tests.support.snapshots import Row, in_order

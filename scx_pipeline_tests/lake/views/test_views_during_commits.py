@@ -16,8 +16,8 @@ import duckdb
 from fsspec.implementations.local import LocalFileSystem
 
 from scx_pipeline.lake.views.views import CONCURRENT_COMMIT, duckdb_view
-from scx_pipeline_tests.lake.conftest import put_jobs
-from scx_pipeline_tests.support.lake_env import Lake
+from scx_pipeline_tests.lake.loaded_stars import put_jobs
+from scx_pipeline_tests.support.lake.lake_env import Lake
 from scx_pipeline_tests.support.load_env import APRIL, FACTS, MARCH, MAY, create_load_env, job
 
 

@@ -14,7 +14,7 @@ APRIL_JOBS = [job(n, "2021-04-05 10:00:00") for n in range(10, 60)]
 LARGE_FILE = csv_text(job(n, "2021-04-05 10:00:00", summary=str(n * 7919)) for n in range(9000)).encode()
 
 
-def refused(load_env: LoadEnv, error: type[PipelineError], *expected: str) -> str:
+def assert_load_refused(load_env: LoadEnv, error: type[PipelineError], *expected: str) -> str:
     """Check that loading April after March fails with a message that has all these parts, and changes nothing."""
     before = load_env.snapshot()
     with pytest.raises(error) as caught:

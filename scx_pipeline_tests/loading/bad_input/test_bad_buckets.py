@@ -12,7 +12,7 @@ import pytest
 
 from scx_pipeline.errors import BucketError, PipelineError
 from scx_pipeline.storage.bucket import open_bucket
-from scx_pipeline_tests.loading.bad_input.refusals import refused
+from scx_pipeline_tests.loading.bad_input.refusals import assert_load_refused
 from scx_pipeline_tests.support.load_env import PREFIX, LoadEnv
 from scx_pipeline_tests.support.servers.ports import free_ports
 
@@ -28,7 +28,7 @@ def test_a_month_out_of_range_is_named_with_the_range(first: str, last: str, mar
     assert march.snapshot() == before
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(BucketError, match=f"{tmp_path}/none is not a folder"):
         open_bucket((tmp_path / "none").as_uri())
     (tmp_path / "file").touch()
@@ -44,7 +44,7 @@ def test_a_bucket_url_of_an_unknown_scheme_is_refused(url: str) -> None:
 
 def test_an_unknown_s3_bucket_is_named(march: LoadEnv, s3_bucket: str) -> None:
     march.bucket_url = f"{s3_bucket}-unknown"
-    message = refused(march, BucketError, f"cannot list {s3_bucket}-unknown/{PREFIX}")
+    message = assert_load_refused(march, BucketError, f"cannot list {s3_bucket}-unknown/{PREFIX}")
     assert os.environ["AWS_SECRET_ACCESS_KEY"] not in message
 
 
@@ -53,18 +53,20 @@ def test_a_wrong_s3_secret_is_reported_without_the_secret(
 ) -> None:
     march.bucket_url = s3_bucket
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "quite-another-secret")
-    assert "quite-another-secret" not in refused(march, BucketError, f"cannot list {s3_bucket}/{PREFIX}")
+    assert "quite-another-secret" not in assert_load_refused(
+        march, BucketError, f"cannot list {s3_bucket}/{PREFIX}"
+    )
 
 
-def test_an_s3_server_that_does_not_answer_is_named(
+def test_an_unresponsive_s3_server_is_named(
     march: LoadEnv, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     march.bucket_url = s3_bucket
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_ports(1)[0]}")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    refused(march, BucketError, f"cannot list {s3_bucket}/{PREFIX}")
+    assert_load_refused(march, BucketError, f"cannot list {s3_bucket}/{PREFIX}")
 
 
-def test_an_empty_bucket_is_due_for_nothing(load_env: LoadEnv) -> None:
+def test_an_empty_bucket_has_no_due_months(load_env: LoadEnv) -> None:
     assert load_env.changed() == []
     assert load_env.plan().selection.objects == ()

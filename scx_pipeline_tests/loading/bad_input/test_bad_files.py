@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from scx_pipeline.errors import SourceFileError
-from scx_pipeline_tests.loading.bad_input.refusals import APRIL_JOBS, LARGE_FILE, refused
+from scx_pipeline_tests.loading.bad_input.refusals import APRIL_JOBS, LARGE_FILE, assert_load_refused
 from scx_pipeline_tests.support.load_env import (
     APRIL,
     MARCH,
@@ -104,10 +104,10 @@ def test_a_file_that_cannot_be_read_is_named(what: str, duckdb_env: LoadEnv) -> 
     name, content, expected = FILES[what]
     duckdb_env.put("2021/04/a.csv", [job(2, "2021-04-05 10:00:00")])
     duckdb_env.put_raw(name, content)
-    refused(duckdb_env, SourceFileError, f"{duckdb_env.bucket_url}/{PREFIX}{name}", *expected)
+    assert_load_refused(duckdb_env, SourceFileError, f"{duckdb_env.bucket_url}/{PREFIX}{name}", *expected)
 
 
-def test_a_zstd_that_was_cut_between_two_rows_is_noticed(duckdb_env: LoadEnv) -> None:
+def test_a_zstd_file_cut_between_two_rows_is_detected(duckdb_env: LoadEnv) -> None:
     """The parser would take what there is for the whole file."""
     frames = compress(TEXT.encode(), ".zst") + compress((LINES[1] + "\n").encode() * 500_000, ".zst")
     duckdb_env.put_raw(NAME + ".zst", frames[:-2000])
@@ -120,4 +120,4 @@ def test_an_unreadable_file_changes_nothing_on_postgres(postgres_env: LoadEnv) -
     postgres_env.load(MARCH)
     postgres_env.put("2021/04/a.csv", APRIL_JOBS)
     postgres_env.put_raw("2021/04/b.csv", TEXT.encode("utf-16"))
-    refused(postgres_env, SourceFileError, "2021/04/b.csv, line 1")
+    assert_load_refused(postgres_env, SourceFileError, "2021/04/b.csv, line 1")

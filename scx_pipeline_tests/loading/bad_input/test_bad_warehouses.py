@@ -13,7 +13,7 @@ import pytest
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline.warehouse.open_warehouse import open_warehouse
-from scx_pipeline_tests.loading.bad_input.refusals import LARGE_FILE, refused
+from scx_pipeline_tests.loading.bad_input.refusals import LARGE_FILE, assert_load_refused
 from scx_pipeline_tests.support.load_env import MARCH, LoadEnv, job
 from scx_pipeline_tests.support.servers.ports import free_ports
 from scx_pipeline_tests.support.servers.postgres import PostgresServer
@@ -26,7 +26,7 @@ def with_password(url: str, password: str) -> str:
     )
 
 
-def test_a_postgres_that_does_not_answer_is_named(duckdb_env: LoadEnv) -> None:
+def test_an_unresponsive_postgres_is_named(duckdb_env: LoadEnv) -> None:
     port = free_ports(1)[0]
     duckdb_env.warehouse_url = f"postgresql://scx:s3cr%40t@127.0.0.1:{port}/dev"
     with pytest.raises(WarehouseError) as caught:
@@ -44,7 +44,7 @@ def test_a_wrong_password_is_reported_without_the_password(postgres_env: LoadEnv
         assert "wr0ng" not in f"{caught.value}{caught.value.__cause__}"
 
 
-def test_a_database_that_is_not_there_is_named(postgres_env: LoadEnv) -> None:
+def test_a_missing_database_is_named(postgres_env: LoadEnv) -> None:
     postgres_env.warehouse_url = postgres_env.warehouse_url.replace("/dev", "/nowhere")
     with pytest.raises(WarehouseError, match='/nowhere: .*database "nowhere" does not exist'):
         postgres_env.load(MARCH)
@@ -80,7 +80,7 @@ def test_a_read_only_database_is_named(postgres_env: LoadEnv, postgres: Postgres
     with postgres.superuser() as run:
         run.execute("ALTER DATABASE dev SET default_transaction_read_only = on")
     postgres_env.put("2021/04/a.csv", [job(2, "2021-04-05 10:00:00")])
-    refused(
+    assert_load_refused(
         postgres_env,
         WarehouseError,
         "postgresql://127.0.0.1:",
@@ -100,7 +100,7 @@ def test_a_read_only_role_is_reported(postgres_env: LoadEnv, postgres: PostgresS
             run.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO reader")
     postgres_env.warehouse_url = postgres.url("dev", "reader")
     postgres_env.put("2021/04/a.csv", [job(2, "2021-04-05 10:00:00")])
-    refused(
+    assert_load_refused(
         postgres_env, WarehouseError, "postgresql://127.0.0.1:", "permission denied", "nothing was changed"
     )
 
@@ -110,7 +110,7 @@ def test_too_little_memory_is_reported_with_its_setting(march: LoadEnv) -> None:
         "2021/04/a.csv", LARGE_FILE + b"not a job\n"
     )  # which every warehouse leaves to the pipeline to read
     march.limits = Limits(memory="6MB", threads=2, lock_timeout=5)
-    refused(march, WarehouseError, "Out of Memory", "raise SCX_MEMORY_LIMIT (6MB)")
+    assert_load_refused(march, WarehouseError, "Out of Memory", "raise SCX_MEMORY_LIMIT (6MB)")
 
 
 @pytest.mark.parametrize("kind", ["folder", "text", "below a file"])
@@ -148,6 +148,6 @@ def test_an_empty_warehouse_says_how_to_fill_it(load_env: LoadEnv) -> None:
         pass
 
 
-def test_nothing_is_connected_before_it_is_needed() -> None:
+def test_no_connection_is_opened_before_it_is_needed() -> None:
     open_warehouse("postgresql://scx:secret@127.0.0.1:1/dev", Limits())
     open_warehouse("duckdb:///nowhere/at/all/dev.duckdb", Limits())

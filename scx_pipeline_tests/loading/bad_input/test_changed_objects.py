@@ -52,7 +52,7 @@ def test_an_object_that_changes_after_the_listing_is_named(
     )
 
 
-def test_an_object_that_comes_after_the_listing_is_for_the_next_load(duckdb_env: LoadEnv) -> None:
+def test_an_object_added_after_the_listing_is_loaded_by_the_next_load(duckdb_env: LoadEnv) -> None:
     duckdb_env.put("2021/04/a.csv", [job(2, "2021-04-05 10:00:00")])
     meddling(duckdb_env, lambda: duckdb_env.put("2021/04/b.csv", [job(3, "2021-04-05 10:00:00")]))
     assert jobs_of(duckdb_env) == [2]
@@ -61,7 +61,7 @@ def test_an_object_that_comes_after_the_listing_is_for_the_next_load(duckdb_env:
     assert jobs_of(duckdb_env) == [2, 3]
 
 
-def test_an_object_that_ends_early_is_named(
+def test_a_truncated_object_is_named(
     duckdb_env: LoadEnv, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     duckdb_env.bucket_url = s3_bucket

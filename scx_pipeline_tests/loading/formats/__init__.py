@@ -1,4 +1,1 @@
-"""Complete loads of unusual and broken files, format by format, on every engine.
-
-Parsers are tested in the parsing package.
-"""
+"""Complete loads of unusual and broken files, format by format, on every engine."""

@@ -1,7 +1,4 @@
-"""Invalid JSON: rejected with file, line, column and reason, or the file refused; never a silent NULL.
-
-The rules of single values are tested with the parsers.
-"""
+"""Invalid JSON: rejected with file, line, column and reason, or the file refused; never a silent NULL."""
 
 from __future__ import annotations
 
@@ -188,7 +185,7 @@ def test_a_file_that_cannot_be_read_is_named_and_changes_nothing(
     assert music_env.snapshot() == before
 
 
-def test_too_many_bad_lines_keep_the_month_out(music_env: MusicEnv) -> None:
+def test_too_many_bad_lines_prevent_the_load_of_the_month(music_env: MusicEnv) -> None:
     music_env.put_day(DAY, [*GOOD, *["[]"] * 3])
     with pytest.raises(
         CheckFailedError, match=f"3 of 43 rows were rejected .*{KEY}, line 41: is not an object"

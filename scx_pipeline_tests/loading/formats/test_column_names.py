@@ -1,7 +1,4 @@
-"""Names of columns and fields in files of all formats: any name is read as itself, and reserved names are refused.
-
-Names in CSV headers are tested with CSV files.
-"""
+"""Names of columns and fields in files of all formats: any name is read as itself, and reserved names are refused."""
 
 from __future__ import annotations
 
@@ -55,7 +52,7 @@ def test_a_json_field_of_any_name_is_read_into_a_column_of_another(
 
 @pytest.mark.parametrize("field", [*NAMES, "file_index", "_scx_number", "_object", "ID", "Id", "V"])
 @pytest.mark.parametrize("kind", ["csv", "json_lines", "parquet"])
-def test_a_column_that_is_not_declared_never_takes_the_place_of_another(
+def test_an_undeclared_column_never_replaces_a_declared_one(
     create_duckdb_env: StarFactory, kind: str, field: str
 ) -> None:
     load_env = create_duckdb_env(kind, REQUIRED_ID, {"name": "v", "type": "varchar(9)", "nullable": False})
@@ -82,7 +79,7 @@ def test_a_column_that_is_not_declared_never_takes_the_place_of_another(
 
 
 @pytest.mark.parametrize("name", ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid"])
-def test_a_system_column_s_name_is_refused_with_its_line(tmp_path: Path, name: str) -> None:
+def test_the_name_of_a_system_column_is_refused_with_its_line(tmp_path: Path, name: str) -> None:
     with pytest.raises(
         DeclarationError,
         match=r"defs.yaml, line \d+: .*is not a valid name on every engine: .* system column",
@@ -91,6 +88,8 @@ def test_a_system_column_s_name_is_refused_with_its_line(tmp_path: Path, name: s
 
 
 @pytest.mark.parametrize("name", ["_scx_number", "_scx_", "_scx_anything"])
-def test_a_name_with_the_pipeline_s_own_prefix_is_refused_with_its_line(tmp_path: Path, name: str) -> None:
+def test_a_name_with_a_prefix_that_the_pipeline_reserves_is_refused_with_its_line(
+    tmp_path: Path, name: str
+) -> None:
     with pytest.raises(DeclarationError, match=rf"defs.yaml, line \d+: .*'{name}' starts with _scx_"):
         small_star(tmp_path, "csv", [{"name": name, "type": "integer"}])

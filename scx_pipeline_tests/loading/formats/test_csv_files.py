@@ -1,7 +1,4 @@
-"""Loads of CSV files: every record is loaded or rejected, whatever it contains and wherever a buffer ends.
-
-Files that are refused for their encoding or compression are tested with bad input.
-"""
+"""Loads of CSV files: every record is loaded or rejected, whatever it contains and wherever a buffer ends."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ from scx_pipeline_tests.support.small_star import NUMBERS, TEXTS, StarFactory
 
 @pytest.mark.parametrize("boundary", [BUFFER_BYTES, 2 * BUFFER_BYTES], ids=lambda size: f"{size >> 20} MiB")
 @pytest.mark.parametrize("offset", [-20, 0, 20])
-def test_short_records_across_the_end_of_a_buffer_cost_no_good_one(
+def test_short_records_across_the_end_of_a_buffer_lose_no_valid_record(
     boundary: int, offset: int, csv_table: StarFactory
 ) -> None:
     good = b"1," + b"2" * 997 + b"\n"
@@ -32,7 +29,7 @@ def test_short_records_across_the_end_of_a_buffer_cost_no_good_one(
 
 
 @pytest.mark.parametrize("repeats", [400, 14_000], ids=["short texts", "long texts"])
-def test_lines_inside_of_a_quoted_text_never_become_rows(repeats: int, csv_table: StarFactory) -> None:
+def test_lines_inside_a_quoted_text_never_become_rows(repeats: int, csv_table: StarFactory) -> None:
     inner = "7,x\n" * repeats
     count = (34 << 20) // len(inner)
     content = io.StringIO(newline="")
@@ -48,7 +45,7 @@ def test_lines_inside_of_a_quoted_text_never_become_rows(repeats: int, csv_table
 @pytest.mark.parametrize(
     "size", [1 << 20, BUFFER_BYTES, 5 * BUFFER_BYTES], ids=lambda size: f"{size >> 20} MiB"
 )
-def test_a_quote_that_is_never_closed_refuses_the_file_at_its_line_whatever_its_size(
+def test_an_unclosed_quote_fails_a_file_of_any_size_and_its_line_is_named(
     size: int, csv_table: StarFactory
 ) -> None:
     content = b"id,v\n" + b"1,x\n" * 10 + b'2,"open\n' + b"3,y\n" * (size // 4)
@@ -57,7 +54,7 @@ def test_a_quote_that_is_never_closed_refuses_the_file_at_its_line_whatever_its_
 
 
 @pytest.mark.parametrize("size", [MAX_RECORD_BYTES + 1, BUFFER_BYTES, 5 * BUFFER_BYTES])
-def test_a_record_that_is_too_long_refuses_the_file_at_its_line_whatever_its_size(
+def test_a_record_that_is_too_long_fails_a_file_of_any_size_and_its_line_is_named(
     size: int, csv_table: StarFactory
 ) -> None:
     content = b"id,v\n1,x\n2," + b"y" * (size - 2) + b"\n3,z\n"
@@ -68,7 +65,7 @@ def test_a_record_that_is_too_long_refuses_the_file_at_its_line_whatever_its_siz
 
 
 @pytest.mark.parametrize("last", ["3,,x", '3,,a"b'], ids=["scanned", "read exactly"])
-def test_a_record_of_the_most_bytes_is_read(last: str, csv_table: StarFactory) -> None:
+def test_a_record_of_the_maximum_size_is_read(last: str, csv_table: StarFactory) -> None:
     made = csv_table({"id": "integer", "a": "varchar(65535)", **{f"v{n}": "varchar(max)" for n in range(70)}})
     values = ["2", "", *["y" * 59_900] * 69, ""]
     rest = MAX_RECORD_BYTES - len(",".join(values))
@@ -81,13 +78,13 @@ def test_a_record_of_the_most_bytes_is_read(last: str, csv_table: StarFactory) -
 
 
 @pytest.mark.parametrize("line", ['3,5" of rain', '3,x"y"', "3,it's"])
-def test_quotes_inside_of_an_unquoted_value_are_text(line: str, csv_table: StarFactory) -> None:
+def test_quotes_inside_an_unquoted_value_are_text(line: str, csv_table: StarFactory) -> None:
     made = csv_table(TEXTS)
     made.load(x_csv=f'id,v\n1,"a\nb"\n{line}\n4,"c, ""d"""\n'.encode())
     assert made.values() == [(1, "a\nb"), (3, line[2:]), (4, 'c, "d"')]
 
 
-def test_a_record_with_text_behind_a_quoted_value_is_rejected_alone(csv_table: StarFactory) -> None:
+def test_a_record_with_text_after_a_quoted_value_is_the_only_one_rejected(csv_table: StarFactory) -> None:
     made = csv_table(TEXTS)
     made.load(x_csv=b'id,v\n1,"a\nb"\n2,"c"d\n3,"e"\n')
     assert made.values() == [(1, "a\nb"), (3, "e")]
@@ -96,7 +93,7 @@ def test_a_record_with_text_behind_a_quoted_value_is_rejected_alone(csv_table: S
     ]
 
 
-def test_text_behind_a_quoted_value_of_several_lines_refuses_the_file_at_its_line(
+def test_text_after_a_quoted_value_of_several_lines_fails_the_file_and_its_line_is_named(
     csv_table: StarFactory,
 ) -> None:
     with pytest.raises(SourceFileError, match=r"in/x\.csv, line 3: .*, or is closed on a later line"):
@@ -113,7 +110,7 @@ def test_extra_separators_are_values_and_not_ignored(csv_table: StarFactory) -> 
     ]
 
 
-def test_files_of_one_header_are_each_read_in_the_way_that_suits_them(csv_table: StarFactory) -> None:
+def test_files_with_the_same_header_are_each_read_in_the_way_that_suits_them(csv_table: StarFactory) -> None:
     """One without any content, one that is scanned, and two that are not: for a stray quote, and for surplus values."""
     made = csv_table(TEXTS)
     report = made.load(a_csv=b"", b_csv=b"id,v\n1,x\n", c_csv=b'id,v\n2,a"b\n', d_csv=b"id,v\n3,x,\n4,y\n")
@@ -148,7 +145,7 @@ def test_blank_lines_are_not_records_of_a_file_that_is_read_exactly(csv_table: S
     assert (report.read, report.rejected, made.values()) == (2, 0, [(1, 'a"b'), (2, "c")])
 
 
-def test_a_file_whose_rows_differ_from_its_count_is_refused(
+def test_a_file_is_refused_if_its_number_of_rows_differs_from_the_count(
     csv_table: StarFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content, made = b"id,n\n1,2\n3,4\n5,6\n", csv_table(NUMBERS)
@@ -187,7 +184,9 @@ def test_a_file_whose_rows_differ_from_its_count_is_refused(
         "c0",
     ],
 )
-def test_names_of_a_file_never_meet_the_engines_own(names: str, csv_table: StarFactory) -> None:
+def test_column_names_of_a_file_never_clash_with_those_of_the_engine(
+    names: str, csv_table: StarFactory
+) -> None:
     made = csv_table(TEXTS)
     more = names.count(",") + 1
     made.load(
@@ -198,7 +197,7 @@ def test_names_of_a_file_never_meet_the_engines_own(names: str, csv_table: StarF
     assert [row[:4] for row in made.rejected()] == [("in/b.csv", 2, "id", "'z' is not an integer")]
 
 
-def test_a_declared_column_may_have_a_name_that_readers_give_their_own(csv_table: StarFactory) -> None:
+def test_a_declared_column_may_have_a_name_that_readers_use_themselves(csv_table: StarFactory) -> None:
     made = csv_table({"filename": "integer", "place": "integer", "n": "integer"})
     made.load(a_csv=b"n,filename,place\n1,2,3\n4,5,x\n", b_csv=b"filename,place,n\n6,7,8\n")
     assert made.values() == [(2, 3, 1), (6, 7, 8)]
@@ -212,7 +211,7 @@ def test_a_header_may_have_more_than_64_kib(csv_table: StarFactory) -> None:
     assert made.values() == [(1, "a")]
 
 
-def test_a_header_may_have_quoted_line_ends(csv_table: StarFactory) -> None:
+def test_a_header_may_contain_quoted_line_ends(csv_table: StarFactory) -> None:
     made = csv_table(TEXTS)
     made.load(x_csv=b'id,"a\nb",v\n1,2,x\nz,2,x\n')
     assert made.values() == [(1, "x")]
@@ -222,7 +221,7 @@ def test_a_header_may_have_quoted_line_ends(csv_table: StarFactory) -> None:
 # ------------------------------------------------------------------ values
 
 
-def test_nothing_is_null_and_empty_quotes_are_the_empty_text(csv_table: StarFactory) -> None:
+def test_an_empty_value_is_null_and_empty_quotes_are_the_empty_text(csv_table: StarFactory) -> None:
     made = csv_table(TEXTS)
     made.load(x_csv=b'id,v\n1,\n2,""\n3,"x"\n', y_csv=b'id,v\n4,""\n5,\n6,a"b\n')
     assert made.values() == [(1, None), (2, ""), (3, "x"), (4, ""), (5, None), (6, 'a"b')]
@@ -235,7 +234,7 @@ def test_an_empty_value_next_to_a_quoted_one_is_null(last: str, csv_table: StarF
     assert made.values()[:2] == [(1, None, "x"), (2, "", None)]
 
 
-def test_a_null_value_in_quotes_is_null_too(csv_table: StarFactory) -> None:
+def test_a_quoted_null_value_is_null_too(csv_table: StarFactory) -> None:
     made = csv_table(TEXTS, null_values=["", "NULL"])
     made.load(x_csv=b'id,v\n1,\n2,""\n3,"NULL"\n4,NULL\n5,a"b\n')
     assert made.values() == [(1, None), (2, None), (3, None), (4, None), (5, 'a"b')]

@@ -24,7 +24,7 @@ def test_rejected_rows_are_stored_with_their_complete_record(csv_table: StarFact
 @pytest.mark.parametrize(
     "bad", ["short", "x,1", '"a"b,1', "1,2,3"], ids=["short", "values", "quotes", "long"]
 )
-def test_of_many_bad_rows_the_first_are_stored_and_all_are_counted(bad: str, csv_table: StarFactory) -> None:
+def test_the_first_of_many_bad_rows_are_stored_and_all_are_counted(bad: str, csv_table: StarFactory) -> None:
     made = csv_table(NUMBERS, max_stored_rejects=50)
     report = made.load(x_csv=("id,n\n" + f"1,2\n{bad}\n" * 3000).encode(), y_csv=b"id,n\nbad,1\n")
     assert (report.read, report.loaded, report.rejected) == (6001, 3000, 3001)
@@ -36,7 +36,9 @@ def test_of_many_bad_rows_the_first_are_stored_and_all_are_counted(bad: str, csv
     assert check.message.endswith("and 2,998 more")
 
 
-def test_raw_texts_are_stored_up_to_a_size(csv_table: StarFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_raw_texts_are_stored_up_to_the_maximum_size(
+    csv_table: StarFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ingest_result, "MAX_STORED_CHARACTERS", 1000)
     made = csv_table(NUMBERS)
     report = made.load(x_csv=b"id,n\n" + b"y" * 99 + b"\n" * 1 + (b"x" * 99 + b"\n") * 99)
@@ -44,7 +46,7 @@ def test_raw_texts_are_stored_up_to_a_size(csv_table: StarFactory, monkeypatch: 
     assert len(made.rejected()) == 11
 
 
-def test_rows_are_stored_up_to_a_number_in_all_files_together(
+def test_rejected_rows_of_all_files_are_stored_up_to_the_maximum_number(
     csv_table: StarFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ingest_result, "MAX_STORED_ROWS", 5)
@@ -53,7 +55,7 @@ def test_rows_are_stored_up_to_a_number_in_all_files_together(
     assert (report.read, report.rejected, len(made.rejected())) == (7, 7, 5)
 
 
-def test_a_share_of_bad_rows_beyond_the_limit_ends_the_reading(
+def test_reading_stops_once_the_share_of_bad_rows_exceeds_the_limit(
     csv_table: StarFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(csv_parser, "MAX_SHORT_RECORDS", 10)
@@ -68,7 +70,7 @@ def test_a_share_of_bad_rows_beyond_the_limit_ends_the_reading(
     assert report.read == 1000 + report.rejected  # type: ignore[attr-defined]
 
 
-def test_a_stray_quote_never_ends_the_reading_of_a_file_whose_share_of_bad_rows_is_small(
+def test_a_stray_quote_never_stops_the_reading_of_a_file_with_a_small_share_of_bad_rows(
     csv_table: StarFactory,
 ) -> None:
     made = csv_table(TEXTS, reject_limit=0.05, max_stored_rejects=20)

@@ -1,7 +1,4 @@
-"""An encrypted Parquet file without its key fails the load, is named, and changes nothing.
-
-Other unreadable files are tested with Parquet.
-"""
+"""An encrypted Parquet file without its key fails the load, is named, and changes nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +28,7 @@ def encrypted(folder: Path) -> bytes:
     return path.read_bytes()
 
 
-def test_an_encrypted_file_fails_the_load_by_its_name(sensor_env: SensorEnv, tmp_path: Path) -> None:
+def test_an_encrypted_file_fails_the_load_and_is_named(sensor_env: SensorEnv, tmp_path: Path) -> None:
     sensor_env.put_minute("2023-01-01 00:00", readings("2023-01-01"))
     sensor_env.january()
     before = sensor_env.snapshot()

@@ -30,7 +30,7 @@ def short_lines(first: int, count: int) -> bytes:
 @pytest.mark.parametrize("pack", [bytes, lambda content: gzip.compress(content, 1)], ids=["plain", "gzip"])
 @pytest.mark.parametrize("after", [0, 500], ids=["at the end", "in the middle"])
 @pytest.mark.parametrize("size", [16 * MIB + 1, 17 * MIB, 64 * MIB])
-def test_a_line_longer_than_sixteen_mib_is_refused_by_its_number(
+def test_a_line_longer_than_sixteen_mib_is_refused_with_its_number(
     create_duckdb_env: StarFactory, size: int, after: int, pack: Callable[[bytes], bytes]
 ) -> None:
     load_env = create_duckdb_env("json_lines", REQUIRED_ID, {"name": "v", "type": "varchar(max)"})
@@ -93,7 +93,7 @@ def test_blank_lines_are_not_records_and_rejected_rows_have_their_line_numbers(
 
 
 @pytest.mark.parametrize("nullable", [True, False], ids=["one by one", "uniform"])
-def test_a_file_is_refused_if_another_number_of_records_is_read_than_counted(
+def test_a_file_is_refused_if_the_number_of_records_read_differs_from_the_count(
     create_duckdb_env: StarFactory, monkeypatch: pytest.MonkeyPatch, nullable: bool
 ) -> None:
     load_env = create_duckdb_env(

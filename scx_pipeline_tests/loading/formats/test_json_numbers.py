@@ -1,7 +1,4 @@
-"""Numbers of JSON files that a column cannot hold exactly: rejected in every form of a file, and never rounded.
-
-Notations of single numbers are tested with the parsers.
-"""
+"""Numbers of JSON files that a column cannot hold exactly: rejected in every form of a file, and never rounded."""
 
 from __future__ import annotations
 
@@ -57,7 +54,7 @@ def test_a_json_number_with_more_places_than_declared_is_rejected_and_never_roun
 
 
 @pytest.mark.parametrize("form", NUMBERS)
-def test_a_json_number_that_cannot_be_held_is_rejected_in_every_form_of_a_file(
+def test_a_json_number_that_its_type_cannot_hold_is_rejected_in_every_form_of_a_file(
     create_duckdb_env: StarFactory, form: str
 ) -> None:
     kind, content = NUMBERS[form]

@@ -1,7 +1,4 @@
-"""Loads from unusual buckets: unusual keys, files next to the data, stores without ETags, busy stores.
-
-Listing and reading them is tested with the storage.
-"""
+"""Loads from unusual buckets: unusual keys, files next to the data, stores without ETags, busy stores."""
 
 from __future__ import annotations
 
@@ -112,7 +109,7 @@ def test_an_odd_key_that_no_pattern_matches_is_named_and_ignored(
 
 
 @pytest.mark.parametrize(("kind", "name"), NAMES)
-def test_an_odd_key_that_a_pattern_matches_is_refused_and_keeps_no_other_month_from_loading(
+def test_an_odd_key_that_a_pattern_matches_is_refused_and_does_not_stop_other_months(
     kind: str, name: str, request: pytest.FixtureRequest
 ) -> None:
     odd: OddBucket = request.getfixturevalue(kind)
@@ -130,13 +127,13 @@ def test_an_odd_key_that_a_pattern_matches_is_refused_and_keeps_no_other_month_f
     assert APRIL in odd.load_env.changed()
 
 
-def test_a_file_whose_name_ends_like_an_upload_that_is_not_done_is_loaded(folder: OddBucket) -> None:
+def test_a_file_named_like_an_unfinished_upload_is_loaded(folder: OddBucket) -> None:
     folder.put(f"{PREFIX}2021/03/jobs.csv#1", 1)
     assert folder.load_env.load("2021-02", MARCH).loaded == 1
     assert folder.jobs() == [1]
 
 
-def test_a_link_that_leads_back_is_named_and_nothing_is_loaded_twice(
+def test_a_circular_link_is_named_and_nothing_is_loaded_twice(
     folder: OddBucket, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder.put(f"{PREFIX}2021/03/a.csv", 1)
@@ -146,7 +143,7 @@ def test_a_link_that_leads_back_is_named_and_nothing_is_loaded_twice(
     assert f"{PREFIX}2021/03/up is a link to a folder that contains it: it is not followed" in caplog.messages
 
 
-def test_a_folder_that_cannot_be_opened_stops_its_own_month_alone(
+def test_a_folder_that_cannot_be_opened_stops_its_own_month_only(
     folder: OddBucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder.put(f"{PREFIX}2021/03/a.csv", 1)

@@ -1,7 +1,4 @@
-"""The sensor_readings star from small Parquet files: loads, damaged and mismatched files, and their messages.
-
-Types and values of files are tested with the contract.
-"""
+"""The sensor_readings star from small Parquet files: loads, damaged and mismatched files, and their messages."""
 
 from __future__ import annotations
 
@@ -102,7 +99,7 @@ def test_products_that_expire_too_early_or_too_late_fail_a_blocking_check(sensor
     assert sensor_env.snapshot() == {}
 
 
-def test_a_row_of_another_day_than_the_file_s_month_is_rejected(sensor_env: SensorEnv) -> None:
+def test_a_row_of_a_day_outside_the_month_of_its_file_is_rejected(sensor_env: SensorEnv) -> None:
     sensor_env.compiled = sensor_star(reject_limit=0.9)
     created = pa.array([datetime(2023, 1, 1), datetime(2023, 2, 1)], pa.timestamp("us"))
     expires = pa.array([datetime(2023, 3, 30), datetime(2023, 4, 30)], pa.timestamp("us"))
@@ -131,7 +128,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_file_that_cannot_be_read_fails_the_load_by_its_name(sensor_env: SensorEnv, damage: str) -> None:
+def test_an_unreadable_file_fails_the_load_and_is_named(sensor_env: SensorEnv, damage: str) -> None:
     sensor_env.put_minute("2023-01-01 00:00", readings("2023-01-01"))
     sensor_env.january()
     before = sensor_env.snapshot()
@@ -147,7 +144,7 @@ def test_a_file_that_cannot_be_read_fails_the_load_by_its_name(sensor_env: Senso
 
 @pytest.mark.parametrize("damage", ["no Parquet", "broken footer", "broken page"])
 @pytest.mark.parametrize("policy", ["reject", "fail"])
-def test_a_rebuild_treats_a_file_that_cannot_be_read_as_every_load_does(
+def test_a_rebuild_treats_an_unreadable_file_like_any_other_load(
     tmp_path: Path, damage: str, policy: str
 ) -> None:
     (tmp_path / "bucket").mkdir()
@@ -169,7 +166,9 @@ def test_a_rebuild_treats_a_file_that_cannot_be_read_as_every_load_does(
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_or_it_counts_as_a_row_that_was_rejected(sensor_env: SensorEnv, damage: str) -> None:
+def test_an_unreadable_file_counts_as_one_rejected_row_if_the_source_allows_it(
+    sensor_env: SensorEnv, damage: str
+) -> None:
     sensor_env.compiled = sensor_star("reject", 0.5)
     sensor_env.put_minute("2023-01-01 00:00", readings("2023-01-01"))
     key = sensor_env.put_minute("2023-01-01 00:01", DAMAGES[damage])

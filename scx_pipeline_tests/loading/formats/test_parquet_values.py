@@ -22,7 +22,7 @@ def test_a_column_without_any_value_is_null(create_env: StarFactory) -> None:
     assert report.warnings == []
 
 
-def test_rows_of_a_column_without_any_value_are_rejected_where_it_must_not_be_empty(
+def test_rows_of_a_required_column_without_any_value_are_rejected(
     create_duckdb_env: StarFactory,
 ) -> None:
     load_env = create_duckdb_env("parquet", ID, {"name": "v", "type": "varchar(max)", "nullable": False})

@@ -1,7 +1,4 @@
-"""The same values in every format and engine, by the rules of docs/reading.md: what is read exactly, and what is rejected.
-
-The rules of single texts are tested with the parsers.
-"""
+"""The same values in every format and engine, by the rules of docs/reading.md: what is read exactly, and what is rejected."""
 
 from __future__ import annotations
 
@@ -90,7 +87,7 @@ def test_only_z_and_offsets_up_to_fourteen_hours_are_zones(create_duckdb_env: St
 
 
 @pytest.mark.parametrize("kind", TEXTS)
-def test_digits_behind_the_microseconds_are_zeros_or_the_row_is_rejected(
+def test_a_row_is_rejected_unless_digits_after_the_microseconds_are_zeros(
     create_duckdb_env: StarFactory, kind: str
 ) -> None:
     load_env = create_duckdb_env(kind, ID, {"name": "v", "type": "timestamp"})
@@ -110,7 +107,7 @@ def test_digits_behind_the_microseconds_are_zeros_or_the_row_is_rejected(
 
 @pytest.mark.parametrize("null_values", [(), ("",), ("", "n/a")])
 @pytest.mark.parametrize("kind", TEXTS)
-def test_a_timestamp_may_be_a_number_of_a_unit(
+def test_a_timestamp_may_be_a_count_of_a_unit(
     create_duckdb_env: StarFactory, kind: str, null_values: tuple[str, ...]
 ) -> None:
     load_env = create_duckdb_env(

@@ -1,7 +1,4 @@
-"""Check results that runs record in the Dagster instance, and what a failed check does to the run.
-
-The rules of the checks are tested on every engine elsewhere.
-"""
+"""Check results that runs record in the Dagster instance, and what a failed check does to the run."""
 
 from __future__ import annotations
 

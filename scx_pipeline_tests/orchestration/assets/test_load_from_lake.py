@@ -1,7 +1,4 @@
-"""Runs that load from the lake because of their tags, and what they record.
-
-The resulting rows are tested with the lake.
-"""
+"""Runs that load from the lake because of their tags, and what they record."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ import pytest
 from scx_pipeline.lake.format.lake_store import open_lake_store
 from scx_pipeline.lake.format.manifest import read_manifest
 from scx_pipeline.orchestration.assets.table_assets import FROM_LAKE, LAKE_URL, ROWS_FROM
-from scx_pipeline_tests.support.lake_loads import LakeLoadEnv
+from scx_pipeline_tests.support.lake.lake_loads import LakeLoadEnv
 from scx_pipeline_tests.support.load_env import FACTS, STAGING, job, jobs_of, range_of_keys, scx_star
 from scx_pipeline_tests.support.orchestration.dagster_env import STAR, DagsterEnv, failure
 

@@ -32,7 +32,7 @@ def test_tables_and_report_have_the_owners_of_their_star(specs: dict[str, dg.Ass
     assert all(list(specs[name].owners) == list(STAR.owners) for name in [*TABLES, "report"])
 
 
-def test_the_report_s_description_lists_its_queries(specs: dict[str, dg.AssetSpec]) -> None:
+def test_the_description_of_the_report_lists_its_queries(specs: dict[str, dg.AssetSpec]) -> None:
     description = specs["report"].description or ""
     assert all(query.title in description for query in STAR.queries)
 

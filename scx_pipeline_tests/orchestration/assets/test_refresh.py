@@ -1,7 +1,4 @@
-"""Runs of unpartitioned tables in Dagster: what is rebuilt and recorded, with its checks, and what is left alone.
-
-Which months become stale is tested on every engine elsewhere.
-"""
+"""Runs of unpartitioned tables in Dagster: what is rebuilt and recorded, with its checks, and what is left alone."""
 
 from __future__ import annotations
 

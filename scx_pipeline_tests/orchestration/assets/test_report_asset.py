@@ -1,7 +1,4 @@
-"""The report of a star in Dagster: its tables and charts, and when it is requested.
-
-The queries themselves are tested on every engine elsewhere.
-"""
+"""The report of a star in Dagster: its tables and charts, and when it is requested."""
 
 from __future__ import annotations
 

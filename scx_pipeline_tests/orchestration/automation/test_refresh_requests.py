@@ -1,7 +1,4 @@
-"""Requests for unpartitioned tables: by the sensor and by the schedules, and late songs from end to end.
-
-Which months become stale is tested on every engine elsewhere.
-"""
+"""Requests for unpartitioned tables: by the sensor and by the schedules, and late songs from end to end."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The object sensor after failed runs, and without its cursor, its bucket or its warehouse.
-
-How long a failed month waits is tested without Dagster elsewhere.
-"""
+"""The object sensor after failed runs, and without its cursor, its bucket or its warehouse."""
 
 from __future__ import annotations
 

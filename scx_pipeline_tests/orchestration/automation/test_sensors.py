@@ -1,7 +1,4 @@
-"""The object sensor, tick by tick, on a real instance: which runs it requests for new, changed and deleted objects.
-
-The rules for due months are tested without Dagster elsewhere.
-"""
+"""The object sensor, tick by tick, on a real instance: which runs it requests for new, changed and deleted objects."""
 
 from __future__ import annotations
 

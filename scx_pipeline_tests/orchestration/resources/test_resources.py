@@ -40,7 +40,7 @@ def warehouse_resource() -> WarehouseResource:
     return found
 
 
-def opened(resource: WarehouseResource) -> Warehouse:
+def open_as_run(resource: WarehouseResource) -> Warehouse:
     """Open the warehouse as a run does, which reads its own environment."""
     return resource.process_config_and_initialize().open()  # type: ignore[no-any-return]
 
@@ -91,7 +91,7 @@ URL = {"url": {"env": "SCX_WAREHOUSE_URL"}}
         ),
     ],
 )  # fmt: skip
-def test_of_each_engine_s_url_all_but_the_password_is_shown(
+def test_the_url_of_each_engine_is_shown_without_the_password(
     url: str, kind: str, facts: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SCX_WAREHOUSE_URL", url)
@@ -134,19 +134,19 @@ def test_a_url_that_no_longer_matches_the_displayed_settings_is_refused(
 ) -> None:
     monkeypatch.setenv("SCX_WAREHOUSE_URL", before)
     resource = warehouse_resource()
-    assert opened(resource).url.endswith("/dev")
+    assert open_as_run(resource).url.endswith("/dev")
     monkeypatch.setenv("SCX_WAREHOUSE_URL", after)
     with pytest.raises(WarehouseError, match=message) as caught:
-        opened(resource)
+        open_as_run(resource)
     assert "reload the code location; nothing was loaded" in str(caught.value)
     assert PASSWORD not in str(caught.value)
 
 
-def test_another_host_in_a_run_s_configuration_does_not_get_the_password() -> None:
+def test_another_host_in_the_configuration_of_a_run_does_not_get_the_password() -> None:
     resource = warehouse_resource()
     values = {**shown(resource), "host": "evil.example"}
     with pytest.raises(WarehouseError, match="has host db.example, but the resource shows host evil.example"):
-        opened(type(resource)(**{**values, "url": POSTGRES}))
+        open_as_run(type(resource)(**{**values, "url": POSTGRES}))
 
 
 def test_limits_are_shown_and_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +155,7 @@ def test_limits_are_shown_and_used(monkeypatch: pytest.MonkeyPatch) -> None:
     resource = warehouse_resource()
     values = {"lock_timeout": 7, "statement_timeout": 60, "threads": 3}
     assert values.items() <= shown(resource).items()
-    limits = opened(resource).limits
+    limits = open_as_run(resource).limits
     assert (limits.lock_timeout, limits.statement_timeout, limits.threads) == (7, 60, 3)
 
 

@@ -112,7 +112,9 @@ def test_request_when_repeated_is_identical_and_for_a_retry_has_another_token() 
         ({"releaseLabel": "emr-spark-8.0.0"}, None),
     ],
 )
-def test_unusable_reason_by_the_application_s_state(facts: dict[str, Any], reason: str | None) -> None:
+def test_unusable_reason_depends_on_the_state_of_the_application(
+    facts: dict[str, Any], reason: str | None
+) -> None:
     application = {"state": "CREATED", "type": "Spark", "releaseLabel": "emr-7.12.0", **facts}
     found = unusable_reason(application)
     if reason is None:

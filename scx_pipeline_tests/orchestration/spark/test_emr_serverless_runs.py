@@ -140,7 +140,7 @@ def test_run_requests_the_packaged_code_and_the_prefix_of_its_messages(
     assert (request["tags"]["star"], request["tags"]["months"]) == ("scx", MARCH)
 
 
-def test_run_of_a_failed_job_with_a_result_shows_the_result_and_not_aws_s_reason(
+def test_run_of_a_failed_job_with_a_result_shows_the_result_and_not_the_reason_of_aws(
     aws_env: DagsterEnv, serverless: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipes, "WAIT_FOR_LOGS_AFTER_EXECUTION_INTERVAL", 60)
@@ -207,7 +207,7 @@ def test_run_on_an_application_that_cannot_start_sends_no_request(
     assert serverless.requests("StartJobRun") == []
 
 
-def test_run_without_an_archive_for_the_application_s_processor_fails_with_advice(
+def test_run_without_an_archive_for_the_processor_of_the_application_fails_with_advice(
     aws_env: DagsterEnv, serverless: Service
 ) -> None:
     serverless.answers["GetApplication"] = answering(**application(architecture="ARM64"))
@@ -217,7 +217,7 @@ def test_run_without_an_archive_for_the_application_s_processor_fails_with_advic
     )
 
 
-def test_find_code_without_the_right_to_list_says_so(
+def test_find_code_without_the_permission_to_list_says_so(
     aws_env: DagsterEnv, serverless: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
@@ -230,7 +230,7 @@ def test_find_code_without_the_right_to_list_says_so(
 
 
 @pytest.mark.parametrize("act", ["find", "put"])
-def test_code_in_an_absent_bucket_is_named(act: str, s3_bucket: str) -> None:
+def test_code_in_a_missing_bucket_is_named(act: str, s3_bucket: str) -> None:
     place = open_code("s3://scx-nowhere/code")
     with pytest.raises(
         LakeError, match=r"cannot list s3://scx-nowhere/code/ .*: there is no such bucket: check its name"

@@ -1,7 +1,4 @@
-"""Records counted and located by a file's bytes, compared with Python's csv, with blocks that split files anywhere.
-
-Loads of CSV files are tested with the formats.
-"""
+"""Records counted and located by a file's bytes, compared with Python's csv, with blocks that split files anywhere."""
 
 from __future__ import annotations
 
@@ -124,7 +121,7 @@ def values(found: LocatedRecord) -> list[str]:
     return next(csv.reader(io.StringIO(found.record.raw, newline="")))
 
 
-def test_lines_are_physical_ones_also_within_quotes() -> None:
+def test_physical_lines_are_counted_even_within_quotes() -> None:
     data = b'id,one,two\n1,a,b\n2,"on\nthree\nlines",b\n\n3,a,b\nshort\n'
     found = list(locate_records(io.BytesIO(data), b"\n", 3, [0, 1, 2], 1))
     assert found == [
@@ -155,7 +152,7 @@ def test_quotes_that_enclose_values_are_not_stray(line: str) -> None:
 @pytest.mark.usefixtures("blocks")
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("other", ["\n", "\r\n", "\r"])
-def test_line_ends_of_another_kind_are_noticed_only_outside_of_quotes(newline: str, other: str) -> None:
+def test_other_line_ends_are_detected_only_outside_quotes(newline: str, other: str) -> None:
     for padding in range(50, 70):
         start = f"id,one,two{newline}{'y' * padding},,"
         assert count((start + other + "1,2,3" + newline).encode(), newline).has_mixed_line_ends == (
@@ -168,19 +165,19 @@ def test_line_ends_of_another_kind_are_noticed_only_outside_of_quotes(newline: s
 @pytest.mark.parametrize(
     "tail", [b"", b"\n", b"\n1,2,3\n"], ids=["at the end", "with a line end", "before another"]
 )
-def test_a_record_may_have_so_many_bytes_and_no_more(more: int, tail: bytes) -> None:
+def test_a_record_may_have_the_maximum_size_and_no_more(more: int, tail: bytes) -> None:
     record = b"1,2," + b"x" * (MAX_RECORD_BYTES - 4 + more)
     found = count(b"id,one,two\n5,6,7\n" + record + tail)
     assert found.too_long == (len(b"id,one,two\n5,6,7\n") if more > 0 else None)
     assert found.records == 3 + (tail.count(b",") > 0)
 
 
-def test_the_record_of_a_quote_that_is_never_closed_is_returned() -> None:
+def test_the_record_of_an_unclosed_quote_is_returned() -> None:
     data = b'id,one,two\n1,2,3\n4,"open,5\n6,7,8\n' + b"9,9,9\n" * 40
     assert count(data).unclosed == data.index(b"4,")
 
 
 @given(st.text(alphabet="ab\r\n", max_size=30), st.integers(0, 30))
-def test_the_lines_before_an_offset_are_counted_whatever_their_ends_are(text: str, size: int) -> None:
+def test_the_lines_before_an_offset_are_counted_with_any_line_ends(text: str, size: int) -> None:
     if not text[:size].endswith("\r"):  # a record begins at no such place in \r\n
         assert count_line_ends(text.encode(), size) == len(re.findall(r"\r\n|\r|\n", text[:size]))

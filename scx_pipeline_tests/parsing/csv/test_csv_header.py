@@ -1,7 +1,4 @@
-"""What a CSV header must be, and the texts that are selected by it, on a real DuckDB.
-
-The location of rejected records is tested with the formats.
-"""
+"""What a CSV header must be, and the texts that are selected by it, on a real DuckDB."""
 
 from __future__ import annotations
 
@@ -208,7 +205,7 @@ def test_columns_are_read_by_name_and_undeclared_ones_ignored(
     assert scan(con, file) == [("1", "x", "2021-01-01", 0)]
 
 
-def test_nothing_is_null_and_all_else_is_text_empty_quotes_too(
+def test_an_empty_value_is_null_and_all_else_is_text_even_empty_quotes(
     write: Write, con: duckdb.DuckDBPyConnection
 ) -> None:
     file = write(b'job_id,summary,created_at\n1,,\n2,"",""\n3, ,NULL\n4,\\N,nan\n')
@@ -222,7 +219,7 @@ def test_nothing_is_null_and_all_else_is_text_empty_quotes_too(
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("end", [True, False], ids=["with a final line end", "without"])
-def test_all_line_endings_give_the_same(
+def test_all_line_endings_give_the_same_rows(
     write: Write, con: duckdb.DuckDBPyConnection, newline: str, end: bool
 ) -> None:
     text = newline.join(["job_id,summary,created_at", '1,"a, ""b"""', "", "2,日本,2021-01-01"]) + (

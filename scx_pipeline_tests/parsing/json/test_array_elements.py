@@ -41,7 +41,7 @@ def test_the_elements_of_an_array_begin_where_a_parser_finds_them(
         ('[{"a":"}"},{"b":"]"}]', [1, 11]), ("[true,false,null]", [1, 6, 12]),
     ],
 )  # fmt: skip
-def test_elements_begin_after_a_bracket_or_comma_that_is_the_arrays_own(
+def test_elements_begin_after_a_bracket_or_comma_of_the_array_itself(
     document: str, starts: list[int]
 ) -> None:
     assert list(element_starts(document)) == starts
@@ -75,5 +75,5 @@ def test_an_array_is_split_into_the_texts_of_its_elements(
     assert element_texts(f"{around}[{around}{comma.join(texts)}{end}{around}]{around}") == texts
 
 
-def test_elements_are_found_however_deep_they_are() -> None:
+def test_elements_are_found_at_any_depth() -> None:
     assert list(element_starts("[1," + "[" * 100_000 + "]" * 100_000 + ",2]")) == [1, 3, 200_004]

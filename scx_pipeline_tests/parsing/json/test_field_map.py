@@ -1,7 +1,4 @@
-"""Which values are taken from JSON records, and which records are rejected: the SQL, run on a real DuckDB.
-
-Files, lines and documents are tested with the formats.
-"""
+"""Which values are taken from JSON records, and which records are rejected: the SQL, run on a real DuckDB."""
 
 from __future__ import annotations
 
@@ -12,10 +9,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from scx_pipeline_tests.parsing.json.read_record import GOOD, NESTED, VALUES, line, read
+from scx_pipeline_tests.parsing.json.json_records import GOOD, NESTED, VALUES, line, read
 
 
-def test_fields_are_taken_by_name_and_by_the_way_to_them(con: duckdb.DuckDBPyConnection) -> None:
+def test_fields_are_read_by_name_and_by_path(con: duckdb.DuckDBPyConnection) -> None:
     assert read(con, line()) == VALUES
 
 
@@ -26,7 +23,7 @@ def test_a_field_that_is_absent_or_null_has_no_value(con: duckdb.DuckDBPyConnect
     assert read(con, line(**{field: None})) == expected
 
 
-def test_fields_that_are_not_declared_are_read_over(con: duckdb.DuckDBPyConnection) -> None:
+def test_undeclared_fields_are_ignored(con: duckdb.DuckDBPyConnection) -> None:
     assert read(con, line(more={"a": [1]})) == VALUES
     assert read(con, line(home={"city": "Ulm", "street": "A"})) == VALUES
 
@@ -42,7 +39,7 @@ def test_fields_that_are_not_declared_are_read_over(con: duckdb.DuckDBPyConnecti
         ("firstName", "NaN", "NaN"), ("firstName", "[a]", "[a]"), ("firstName", "{a}", "{a}"), ("firstName", "-", "-"),
     ],
 )  # fmt: skip
-def test_values_are_taken_as_declared(
+def test_values_are_read_as_declared(
     con: duckdb.DuckDBPyConnection, field: str, value: object, expected: object
 ) -> None:
     found = read(con, line(**{field: value}))
@@ -109,7 +106,7 @@ def test_a_rejected_record_has_the_reason_of_its_first_broken_rule(
         ('{"o": {"p": {"c": [1]}}}', ("c", "is not a finite number")),
     ],
 )
-def test_a_nested_field_is_taken_from_its_object_alone(
+def test_a_nested_field_is_read_from_its_own_object_only(
     con: duckdb.DuckDBPyConnection, text: str, expected: tuple[Any, ...]
 ) -> None:
     assert read(con, text, NESTED) == expected

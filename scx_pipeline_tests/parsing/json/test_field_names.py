@@ -13,7 +13,7 @@ import pytest
 
 from scx_pipeline.parsing.json.field_map import FieldMap
 from scx_pipeline.parsing.json.field_sql import HAS_OTHER_FIELDS, NUMBER
-from scx_pipeline_tests.parsing.json.read_record import (
+from scx_pipeline_tests.parsing.json.json_records import (
     GOOD,
     NESTED,
     ODD_NAMES,
@@ -75,14 +75,14 @@ def test_a_column_of_any_name_is_read(
     assert con.execute(numbered, [sound]).fetchall() == [(1,)], "the record's number, not the column's"
 
 
-def test_a_field_in_other_letters_is_another_field(con: duckdb.DuckDBPyConnection) -> None:
+def test_a_field_name_in_another_case_is_another_field(con: duckdb.DuckDBPyConnection) -> None:
     assert read(con, line(firstName=..., firstname="x")) == (None, *VALUES[1:])
     assert read(con, line(firstname="x")) == VALUES
     assert read(con, line(Ratio=7, RATIO="x")) == VALUES
     assert read(con, line(Home={"city": "x"})) == VALUES
 
 
-def test_fields_of_the_same_name_in_two_objects_are_two(con: duckdb.DuckDBPyConnection) -> None:
+def test_fields_of_the_same_name_in_two_objects_are_distinguished(con: duckdb.DuckDBPyConnection) -> None:
     table = table_of(
         {"name": "a", "field": "x"}, {"name": "b", "field": "o.x"}, {"name": "c", "field": "p.X"}
     )

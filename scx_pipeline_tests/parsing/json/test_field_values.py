@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scx_pipeline.parsing import typed_rows, value_rules
-from scx_pipeline_tests.parsing.json.read_record import (
+from scx_pipeline_tests.parsing.json.json_records import (
     MICROSECONDS,
     MILLISECONDS,
     SECONDS,
@@ -66,7 +66,7 @@ from scx_pipeline_tests.parsing.json.read_record import (
         ({"type": "varchar(9)"}, '"\\"\\t"', '"\t'),
     ],
 )  # fmt: skip
-def test_a_value_comes_to_its_columns_type_without_a_loss(
+def test_a_value_is_converted_to_the_type_of_its_column_without_loss(
     con: duckdb.DuckDBPyConnection, column: dict[str, Any], text: str, expected: object
 ) -> None:
     found = value(con, text, **column)
@@ -101,7 +101,7 @@ def test_a_value_of_another_type_is_rejected(
 @example(text="1e9")
 @example(text="1_0")
 @example(text="nan")
-def test_a_number_as_a_text_is_what_the_same_text_is_in_a_csv_file(
+def test_a_number_in_a_text_is_read_like_the_same_text_in_a_csv_file(
     con: duckdb.DuckDBPyConnection, column: dict[str, Any], text: str
 ) -> None:
     [declared] = table_of({"name": "v", **column}).columns

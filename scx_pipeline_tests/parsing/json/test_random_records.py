@@ -1,6 +1,6 @@
 """Random JSON records: each is accepted or rejected, as an independent judge in Python does.
 
-Only the types of one table are covered; single values are tested by example.
+Only the types of one table are covered.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scx_pipeline.parsing.json.field_map import FieldMap
-from scx_pipeline_tests.parsing.json.read_record import RECORDS, SOURCE, TABLE, read
+from scx_pipeline_tests.parsing.json.json_records import RECORDS, SOURCE, TABLE, read
 
 NAMES = {"firstName": "text", "count": "integer", "ratio": "double", "at": "count", "is_new": "boolean"}
 CONTENTS = st.sampled_from(
@@ -28,7 +28,7 @@ MEMBERS = st.tuples(st.sampled_from([*NAMES, "home", "home", "more", "Count"]), 
 
 
 @given(st.lists(MEMBERS, max_size=8))
-def test_a_record_is_judged_as_an_independent_judge_does(
+def test_records_are_accepted_or_rejected_as_by_a_reference_implementation(
     con: duckdb.DuckDBPyConnection, members: list[tuple[str, str]]
 ) -> None:
     text = "{" + ", ".join(f'"{name}": {content}' for name, content in members) + "}"

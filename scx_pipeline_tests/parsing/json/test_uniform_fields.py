@@ -1,7 +1,4 @@
-"""Which tables' JSON lines may be read by DuckDB's read_json: those whose fields are all on one level.
-
-Uniform files are tested on their own.
-"""
+"""Which tables' JSON lines may be read by DuckDB's read_json: those whose fields are all on one level."""
 
 from __future__ import annotations
 
@@ -37,7 +34,7 @@ def table(*fields: str, nullable: bool = False, kind: str = "integer") -> Table:
         (table("file_index"), False),
     ],
 )
-def test_fields_of_one_level_that_are_sure_to_be_read_alike_may_be_read_the_quick_way(
+def test_fields_of_one_level_that_are_certain_to_be_read_alike_may_be_read_the_fast_way(
     declared: Table, quick: bool
 ) -> None:
     assert FieldMap(SOURCE, declared).can_read_uniform is quick

@@ -1,7 +1,4 @@
-"""Which JSON files are recognised as uniform, and that reading them gives the same rows as inspecting each record.
-
-Loads of bad files are tested with the formats.
-"""
+"""Which JSON files are recognised as uniform, and that reading them gives the same rows as inspecting each record."""
 
 from __future__ import annotations
 
@@ -159,7 +156,7 @@ def test_files_whose_lines_are_objects_of_the_declared_fields_are_uniform(
         line() + b"\n" + line().replace(b"Home", b"Ho\xffme") + b"\n",
     ],
 )  # fmt: skip
-def test_other_files_are_not(con: duckdb.DuckDBPyConnection, tmp_path: Path, content: bytes) -> None:
+def test_other_files_are_not_uniform(con: duckdb.DuckDBPyConnection, tmp_path: Path, content: bytes) -> None:
     assert find(con, file(tmp_path, content)) == {}
 
 
@@ -175,7 +172,7 @@ def test_compressed_files_are_inspected(con: duckdb.DuckDBPyConnection, tmp_path
     assert find(con, good, bad) == {0: 1}
 
 
-def test_names_without_an_underline_are_found_as_well(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+def test_names_without_an_underscore_are_found_too(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     content = file(tmp_path, b'{"a":1,"b":"x_y"}\n{"a":2,"b":null}\n')
     assert UniformFileFinder(con, ["a", "b"], {"b"}).find([content], counted(content)) == {0: 2}
 
@@ -203,7 +200,7 @@ def test_a_name_with_a_pattern_character_is_never_uniform(
      ("1541105830796.00000001", False), ("  1541105830796.00000001", False), ("-1541105830796.1251", False), ("1.541105830796e12", False), ("9541105830796.125", False)],
 )  # fmt: skip
 @pytest.mark.parametrize("style", [(",", ":"), (", ", ": ")])
-def test_a_file_with_a_number_that_may_be_rounded_is_not(
+def test_a_file_with_a_number_that_may_be_rounded_is_not_uniform(
     con: duckdb.DuckDBPyConnection, tmp_path: Path, style: tuple[str, str], number: str, uniform: bool
 ) -> None:
     content = line(style) + b"\n" + line(style, atTime="@").replace(b'"@"', number.encode())

@@ -1,7 +1,4 @@
-"""Which columns a Parquet file may have for a table, and which of their values are rejected, on a real DuckDB.
-
-Loads of damaged files are tested with the formats.
-"""
+"""Which columns a Parquet file may have for a table, and which of their values are rejected, on a real DuckDB."""
 
 from __future__ import annotations
 
@@ -93,7 +90,7 @@ def read(
         ("timestamp", pa.array([1_675_152_000_123_456_789, None], pa.timestamp("ns")), [datetime(2023, 1, 31, 8, 0, 0, 123457), None]),
     ],
 )  # fmt: skip
-def test_types_are_read_that_hold_the_declared_ones(
+def test_types_with_the_range_of_the_declared_ones_are_read(
     con: duckdb.DuckDBPyConnection, tmp_path: Path, declared: str, values: pa.Array, expected: list[Any]
 ) -> None:
     rows, refused, _ = read(con, tmp_path, table_of({"name": "x", "type": declared}), {"x": values})
@@ -140,12 +137,12 @@ def test_an_integer_may_count_the_unit_of_a_timestamp(con: duckdb.DuckDBPyConnec
         ("timestamp", "DATE"), ("timestamp", "BIGINT"), ("timestamp", "TIME"),
     ],
 )  # fmt: skip
-def test_other_types_are_mistakes(declared: str, kind: str) -> None:
+def test_other_types_are_reported(declared: str, kind: str) -> None:
     contract = Contract(SOURCE, table_of({"name": "x", "type": declared}), {"x": kind})
     assert contract.problems == [f"has x of type {kind}, which cannot be read as {declared}"]
 
 
-def test_a_required_column_that_is_absent_is_a_mistake_and_its_new_name_is_guessed() -> None:
+def test_a_missing_required_column_is_reported_and_its_new_name_is_suggested() -> None:
     table = table_of(
         {"name": "create_at", "type": "timestamp", "nullable": False}, {"name": "y", "type": "date"}
     )

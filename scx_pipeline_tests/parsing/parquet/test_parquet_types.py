@@ -1,7 +1,4 @@
-"""Every integer type of Parquet is read into every integer column, and values that do not fit are rejected.
-
-Other types are tested with the contract.
-"""
+"""Every integer type of Parquet is read into every integer column, and values that do not fit are rejected."""
 
 from __future__ import annotations
 

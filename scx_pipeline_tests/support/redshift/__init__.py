@@ -1,4 +1,1 @@
-"""A stand-in for Amazon Redshift over PostgreSQL, strict about what Redshift does not accept.
-
-How the product uses Redshift is tested in the warehouse package.
-"""
+"""A stand-in for Amazon Redshift over PostgreSQL, strict about what Redshift does not accept."""

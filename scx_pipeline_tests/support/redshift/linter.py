@@ -1,7 +1,4 @@
-"""A second check that statements are valid in Redshift: sqlfluff's grammar of the dialect.
-
-The stand-in's own checks are elsewhere.
-"""
+"""A second check that statements are valid in Redshift: sqlfluff's grammar of the dialect."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""A client's session with the stand-in, on its own connection to the PostgreSQL database.
-
-Statements are translated elsewhere.
-"""
+"""A client's session with the stand-in, on its own connection to the PostgreSQL database."""
 
 from __future__ import annotations
 

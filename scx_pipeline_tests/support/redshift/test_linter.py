@@ -1,7 +1,4 @@
-"""The statements that sqlfluff checks: one of each shape, and invalid ones again in the next run.
-
-The stand-in's own checks are tested elsewhere.
-"""
+"""The statements that sqlfluff checks: one of each shape, and invalid ones again in the next run."""
 
 from __future__ import annotations
 
@@ -32,9 +29,7 @@ def test_an_invalid_statement_is_reported_once_in_each_run(
         assert message.endswith(BAD)
 
 
-def test_a_statement_that_was_read_is_not_looked_at_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_statement_is_linted_once_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(tmp_path, 0, [GOOD], monkeypatch) == []
     monkeypatch.setattr(linter, "_linter", lambda: pytest.fail("looked at again"))
     assert run(tmp_path, 1, [GOOD, 'SELECT "b" FROM "u"'], monkeypatch) == []
@@ -58,7 +53,7 @@ def test_a_statement_that_was_read_is_not_looked_at_again(
         ('SELECT "a" FROM "t"', 'SELECT a FROM "t"', False),
     ],
 )
-def test_statements_are_of_one_shape_where_only_values_quoted_names_and_the_length_of_lists_differ(
+def test_statements_have_the_same_shape_if_only_values_quoted_names_and_the_length_of_lists_differ(
     one: str, other: str, same: bool
 ) -> None:
     assert (linter._shape(one) == linter._shape(other)) == same

@@ -64,9 +64,9 @@ def _sign(subject: x509.Name, public: Any, issuer: Any, extension: x509.Extensio
 
 def resolve_to_loopback(patch: pytest.MonkeyPatch) -> None:
     """Resolve the tests' host names to this machine, as a name server would."""
-    ask = socket.getaddrinfo
+    getaddrinfo = socket.getaddrinfo
 
     def resolve(host: Any, *rest: Any, **options: Any) -> Any:
-        return ask(LOOPBACK if host in (HOST, OTHER_HOST) else host, *rest, **options)
+        return getaddrinfo(LOOPBACK if host in (HOST, OTHER_HOST) else host, *rest, **options)
 
     patch.setattr(socket, "getaddrinfo", resolve)

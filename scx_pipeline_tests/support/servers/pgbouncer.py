@@ -47,7 +47,7 @@ def pgbouncer(postgres: PostgresServer, database: str, mode: str = "transaction"
 
 @contextmanager
 def _serve(postgres: PostgresServer, database: str, mode: str) -> Iterator[PgBouncer]:
-    found, user = program(), servers._account()
+    found, user = program(), servers.server_account()
     assert found
     with tempfile.TemporaryDirectory(prefix="scx-pgbouncer-", ignore_cleanup_errors=True) as name:
         home, [port] = Path(name), free_ports(1)

@@ -1,7 +1,4 @@
-"""Free loopback ports, and server processes on them: start, wait, stop; a server never outlives the tests.
-
-The servers themselves are defined elsewhere.
-"""
+"""Free loopback ports, and server processes on them: start, wait, stop; a server never outlives the tests."""
 
 from __future__ import annotations
 

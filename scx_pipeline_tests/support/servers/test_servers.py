@@ -62,7 +62,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 15) -> bool:
     return condition()
 
 
-def test_postgres_keeps_rows(postgres_url: str) -> None:
+def test_postgres_keeps_inserted_rows(postgres_url: str) -> None:
     rows = query(
         postgres_url,
         'CREATE TABLE "dev"."public"."t" (n int, s text)',
@@ -96,7 +96,7 @@ def test_the_pipelines_role_is_ordinary(postgres_url: str, postgres: PostgresSer
     assert query(postgres.superuser_url, superuser) == [(True,)]
 
 
-def test_databases_of_other_names_and_owners(postgres: PostgresServer) -> None:
+def test_a_database_may_have_another_name_and_owner(postgres: PostgresServer) -> None:
     name = 'odd "name"/é'
     postgres.create_database(name)
     postgres.create_role("reader")
@@ -113,7 +113,7 @@ def test_postgres_refuses_a_wrong_password(password: str, postgres: PostgresServ
         psycopg2.connect(url)
 
 
-def test_the_wheels_psql_works(postgres_url: str) -> None:
+def test_psql_of_the_wheel_works(postgres_url: str) -> None:
     answer = subprocess.check_output([binary("psql"), postgres_url, "-Atc", "SELECT 6 * 7"], text=True)
     assert answer == "42\n"
 
@@ -144,7 +144,7 @@ def test_s3_etags_follow_the_content(s3_bucket: str) -> None:
         assert expected.items() <= obstore.head(bucket, "key").items()
 
 
-def test_s3_keeps_its_conditions(s3_bucket: str) -> None:
+def test_s3_respects_conditions_of_requests(s3_bucket: str) -> None:
     bucket = store(s3_bucket)
     old = obstore.put(bucket, "key", b"old")["e_tag"]
     assert bytes(obstore.get(bucket, "key", options={"if_match": old}).bytes()) == b"old"
@@ -155,7 +155,7 @@ def test_s3_keeps_its_conditions(s3_bucket: str) -> None:
         obstore.put(bucket, "key", b"newer", mode="create")
 
 
-def test_s3_lists_more_than_a_page(s3_bucket: str) -> None:
+def test_s3_lists_more_keys_than_a_page(s3_bucket: str) -> None:
     bucket = store(s3_bucket)
     expected = [f"year/{number:04}.csv" for number in range(1, 1102)]
     put_all(bucket, expected)
@@ -189,7 +189,7 @@ def test_servers_listen_on_loopback_only(postgres: PostgresServer, s3: S3Server)
         assert all(number in ports.PORTS for _, number in sockets), "weed's fixed ports would collide"
 
 
-def test_servers_side_by_side(postgres: PostgresServer, s3: S3Server, tmp_path: Path) -> None:
+def test_servers_run_side_by_side(postgres: PostgresServer, s3: S3Server, tmp_path: Path) -> None:
     with postgres_server(tmp_path, {**FAST, "work_mem": "7MB"}) as other, s3_server(tmp_path) as other_s3:
         assert query(other.fresh_dev(), "SHOW work_mem") == [("7MB",)]
         assert query(postgres.fresh_dev(), "SHOW work_mem") != [("7MB",)]
@@ -203,7 +203,7 @@ def test_servers_side_by_side(postgres: PostgresServer, s3: S3Server, tmp_path: 
     assert s3.answers()
 
 
-def test_a_taken_port_is_replaced_by_another_one(
+def test_a_port_in_use_is_replaced_by_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s3: S3Server
 ) -> None:
     offers = iter([[urlsplit(s3.endpoint).port], ports.free_ports(1)])

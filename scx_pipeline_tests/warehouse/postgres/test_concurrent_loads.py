@@ -1,7 +1,4 @@
-"""Concurrent loads into PostgreSQL, and transactions that are retried.
-
-Concurrency on all engines is tested elsewhere.
-"""
+"""Concurrent loads into PostgreSQL, and transactions that are retried."""
 
 from __future__ import annotations
 

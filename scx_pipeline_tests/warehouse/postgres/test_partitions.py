@@ -1,7 +1,4 @@
-"""Tables without a key on PostgreSQL: each month is a partition, built and swapped in at the end of a load.
-
-The rows are tested on every engine elsewhere.
-"""
+"""Tables without a key on PostgreSQL: each month is a partition, built and swapped in at the end of a load."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The scratch database of a PostgreSQL load: the same rows as by PostgreSQL's own SQL, and no files left.
-
-The published rows are compared on every engine elsewhere.
-"""
+"""The scratch database of a PostgreSQL load: the same rows as by PostgreSQL's own SQL, and no files left."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The statement timeout on servers: which statements it cancels, and how the load reports it.
-
-Waiting for another load is tested elsewhere.
-"""
+"""The statement timeout on servers: which statements it cancels, and how the load reports it."""
 
 from __future__ import annotations
 

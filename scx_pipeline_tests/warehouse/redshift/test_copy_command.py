@@ -1,7 +1,4 @@
-"""The text of a COPY, its manifest, and the types of its Parquet files.
-
-COPY itself is tested elsewhere.
-"""
+"""The text of a COPY, its manifest, and the types of its Parquet files."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Loads from the lake into the stand-in: the statements, and who reads the lake's files.
-
-The tables are compared with those of the other engines elsewhere.
-"""
+"""Loads from the lake into the stand-in: the statements, and who reads the lake's files."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ import pytest
 from scx_pipeline.errors import LakeError
 from scx_pipeline.lake.build.unload import Unloader
 from scx_pipeline.warehouse.redshift.copy_command import StagingPrefix
-from scx_pipeline_tests.support.lake_loads import LakeLoadEnv
+from scx_pipeline_tests.support.lake.lake_loads import LakeLoadEnv
 from scx_pipeline_tests.support.load_env import APRIL, LoadEnv, job, jobs_of, range_of_keys
 from scx_pipeline_tests.support.music_env import MusicEnv, event, song
 from scx_pipeline_tests.support.redshift.server import StandIn

@@ -1,7 +1,4 @@
-"""Loads into the stand-in: the statements that are sent, and no secret in them.
-
-The tables are compared with those of the other engines elsewhere.
-"""
+"""Loads into the stand-in: the statements that are sent, and no secret in them."""
 
 from __future__ import annotations
 

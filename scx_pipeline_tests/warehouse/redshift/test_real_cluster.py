@@ -1,7 +1,4 @@
-"""`pytest --redshift-url`: the suite on a real Redshift cluster, tested with a stand-in instead.
-
-The tests that it runs are elsewhere.
-"""
+"""`pytest --redshift-url`: the suite on a real Redshift cluster, tested with a stand-in instead."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from scx_pipeline_tests.support.redshift.server import ADMIN, StandIn
 
 ROOT = Path(__file__).parents[3]
 LOADS = "scx_pipeline_tests/loading/test_load.py"
-REJECTED = "scx_pipeline_tests/loading/test_rejected_rows.py"
+REJECTED = "scx_pipeline_tests/loading/ingest/test_rejected_rows.py"
 
 
 def suite(url: str, *tests: str) -> subprocess.CompletedProcess[str]:

@@ -1,7 +1,4 @@
-"""Logins to Redshift by IAM, by a secret, or by a password: the requests to AWS, and the errors.
-
-Connections are tested elsewhere.
-"""
+"""Logins to Redshift by IAM, by a secret, or by a password: the requests to AWS, and the errors."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Sessions on the stand-in: logins, transactions, keys that are not enforced, lengths in bytes, error numbers.
-
-Single statements are tested elsewhere.
-"""
+"""Sessions on the stand-in: logins, transactions, keys that are not enforced, lengths in bytes, error numbers."""
 
 from __future__ import annotations
 
@@ -34,7 +31,7 @@ def test_the_version_is_that_of_redshift(redshift: StandIn) -> None:
         assert con.server_version == 80002
 
 
-def test_its_certificate_can_be_verified_in_full(redshift: StandIn) -> None:
+def test_the_certificate_of_the_stand_in_can_be_verified_in_full(redshift: StandIn) -> None:
     with session(redshift, sslmode="verify-full") as con:
         assert rows(con, "SELECT 1") == [(1,)]
 

@@ -1,7 +1,4 @@
-"""Other processes leave no secret: `scx load`, and runs of Dagster's daemon, by each way to log in.
-
-Loads in the tests' own process are tested elsewhere.
-"""
+"""Other processes leave no secret: `scx load`, and runs of Dagster's daemon, by each way to log in."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Texts typed by Redshift's SQL: a value that needs no client parsing equals the parser's.
-
-Which objects are read by the cluster is tested elsewhere.
-"""
+"""Texts typed by Redshift's SQL: a value that needs no client parsing equals the parser's."""
 
 from __future__ import annotations
 
@@ -93,7 +90,7 @@ def parsed(column: Column, texts: Sequence[str]) -> list[tuple[Any, bool]]:
 @settings(
     max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
-def test_a_value_without_need_of_client_parsing_equals_the_parsers(
+def test_a_value_that_needs_no_client_parsing_equals_that_of_the_parser(
     typed_by_cluster: TypeTexts, kind: str, texts: list[str]
 ) -> None:
     of_kind = column(kind)

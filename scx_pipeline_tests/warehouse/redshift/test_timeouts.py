@@ -1,7 +1,4 @@
-"""The statement timeout as it is sent to Redshift; a cancelled statement is not retried.
-
-The load's messages are tested on every server elsewhere.
-"""
+"""The statement timeout as it is sent to Redshift; a cancelled statement is not retried."""
 
 from __future__ import annotations
 

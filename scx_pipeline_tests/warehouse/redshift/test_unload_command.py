@@ -1,7 +1,4 @@
-"""UNLOAD: what the stand-in accepts, rejects and writes by the guide's page r_UNLOAD; and the statements of an unload.
-
-The lake is compared with those of the other engines elsewhere.
-"""
+"""UNLOAD: what the stand-in accepts, rejects and writes by the guide's page r_UNLOAD; and the statements of an unload."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ from scx_pipeline.model.column import Column
 from scx_pipeline.warehouse.parquet_files import Unload
 from scx_pipeline.warehouse.redshift.copy_command import Access
 from scx_pipeline.warehouse.redshift.unload_command import unload_sql
-from scx_pipeline_tests.support.lake_env import Lake, lake_url
+from scx_pipeline_tests.support.lake.lake_env import Lake, lake_url
 from scx_pipeline_tests.support.load_env import APRIL, create_load_env, job
 from scx_pipeline_tests.support.redshift.linter import unparsable
 from scx_pipeline_tests.support.redshift.server import StandIn

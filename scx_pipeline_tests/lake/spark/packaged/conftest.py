@@ -1,11 +1,7 @@
-"""What a Spark worker has: a Python without packages, and the archive, which is made once for all tests of this folder.
-Spark and Java are looked up in the conftest.py above."""
+"""What a Spark worker has: a Python without packages, and the archive, which is made once for all tests of this folder."""
 
 from __future__ import annotations
 
-import platform
-import sys
-import tarfile
 import venv
 from pathlib import Path
 
@@ -13,13 +9,9 @@ import pytest
 from filelock import FileLock
 
 from scx_pipeline.errors import LakeError
-from scx_pipeline.lake.spark.package import WorkerPlatform, build_archive
-from scx_pipeline_tests.conftest import shared_folder
-
-HERE = WorkerPlatform(
-    f"{sys.version_info.major}.{sys.version_info.minor}",
-    "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64",
-)
+from scx_pipeline.lake.spark.package import build_archive
+from scx_pipeline_tests.lake.spark.packaged.worker_archive import HERE, unpack
+from scx_pipeline_tests.support.shared_folder import shared_folder
 
 
 @pytest.fixture(scope="session")
@@ -51,8 +43,3 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("python")
     venv.create(folder, symlinks=True)
     return folder / "bin" / "python"
-
-
-def unpack(archive: Path, folder: Path) -> None:
-    with tarfile.open(archive) as opened:
-        opened.extractall(folder, filter="data")

@@ -1,5 +1,4 @@
-"""The archive of `scx lake package`: what is in it, and that all that a job imports comes from it alone.
-How it is asked for is in lake/spark/test_package.py and cli/test_lake_package.py; what a build does with it, in the other files here."""
+"""The archive of `scx lake package`: what is in it, and that all that a job imports comes from it alone."""
 
 from __future__ import annotations
 
@@ -9,7 +8,7 @@ import tarfile
 from pathlib import Path
 
 from scx_pipeline.lake.spark.package import PACKAGE
-from scx_pipeline_tests.lake.spark.packaged.conftest import HERE
+from scx_pipeline_tests.lake.spark.packaged.worker_archive import HERE
 
 # What must be there of all that is imported, in a Python that has nothing.
 IMPORTED = """
@@ -29,7 +28,7 @@ def members(archive: Path) -> list[tarfile.TarInfo]:
         return opened.getmembers()
 
 
-def test_it_holds_the_project_with_its_stars_and_what_its_workers_import(archive: Path) -> None:
+def test_the_archive_holds_the_project_its_stars_and_the_imports_of_workers(archive: Path) -> None:
     found = {member.name for member in members(archive)}
     own = {f"scx_pipeline/{path.relative_to(PACKAGE).as_posix()}" for path in PACKAGE.rglob("*.sql")}
     assert own
@@ -42,14 +41,14 @@ def test_it_holds_the_project_with_its_stars_and_what_its_workers_import(archive
     assert not [name for name in found if "__pycache__" in name or name.startswith(("pandas/tests", "dagster/", "pyspark"))]  # fmt: skip
 
 
-def test_it_says_nothing_of_where_and_when_it_was_made(archive: Path) -> None:
+def test_the_archive_does_not_show_where_and_when_it_was_made(archive: Path) -> None:
     facts = {(m.mtime, m.uid, m.gid, m.uname, m.gname, m.mode) for m in members(archive)}
     assert facts == {(0, 0, 0, "", "", 0o644), (0, 0, 0, "", "", 0o755)}
     names = [member.name for member in members(archive)]
     assert names == sorted(names)
 
 
-def test_everything_that_a_job_imports_comes_from_it_alone(unpacked: Path, bare_python: Path) -> None:
+def test_a_job_imports_everything_from_the_archive(unpacked: Path, bare_python: Path) -> None:
     finished = subprocess.run(
         [bare_python, "-c", IMPORTED],
         capture_output=True, text=True, check=False, cwd=unpacked.parent,

@@ -1,5 +1,7 @@
 """Builds on EMR Serverless whose job is executed: AWS is a stand-in, and the job runs from what the request says and nothing else.
-Spark is this machine's, S3 a real server. Requests and failures are in unit/ and orchestration/."""
+
+Spark is this machine's, S3 a real server.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ from scx_pipeline.orchestration.spark import emr_serverless
 from scx_pipeline.orchestration.spark.pipes import find_spark_submit
 from scx_pipeline.settings import Settings
 from scx_pipeline.storage.s3 import open_s3
-from scx_pipeline_tests.lake.spark.packaged.conftest import HERE, unpack
+from scx_pipeline_tests.lake.spark.packaged.worker_archive import HERE, unpack
 from scx_pipeline_tests.orchestration.spark.test_emr_serverless_job import conf_of
 from scx_pipeline_tests.orchestration.spark.test_emr_serverless_runs import (
     RUN,
@@ -31,7 +33,7 @@ from scx_pipeline_tests.orchestration.spark.test_emr_serverless_runs import (
     application,
     states,
 )
-from scx_pipeline_tests.support.lake_loads import LakeLoadEnv, put_sensors
+from scx_pipeline_tests.support.lake.lake_loads import LakeLoadEnv, put_sensors
 from scx_pipeline_tests.support.load_env import range_of_keys
 from scx_pipeline_tests.support.sensor_env import SensorEnv, readings
 from scx_pipeline_tests.support.servers.aws import APPLICATION, REGION, ROLE, Service, play

@@ -9,7 +9,7 @@ from pathlib import Path
 from scx_pipeline.orchestration.execute import RunOutcome, open_runner
 from scx_pipeline.orchestration.jobs import lake_job_name
 from scx_pipeline.settings import Settings
-from scx_pipeline_tests.support.lake_loads import LakeLoadEnv, open_lake_load_env, put_sensors
+from scx_pipeline_tests.support.lake.lake_loads import LakeLoadEnv, open_lake_load_env, put_sensors
 from scx_pipeline_tests.support.load_env import range_of_keys
 
 DOCUMENT = (Path(__file__).parents[4] / "docs" / "emr.md").read_text("utf-8")

@@ -14,8 +14,6 @@ from psycopg2.extensions import connection
 
 from scx_pipeline_tests.support.redshift.server import ADMIN, StandIn
 
-GUIDE = "https://docs.aws.amazon.com/redshift/latest/dg/"  # the folder of the pages that statements come from
-
 
 @pytest.fixture
 def con(redshift: StandIn) -> Iterator[connection]:

@@ -1,14 +1,11 @@
-"""Statements that Redshift accepts and the stand-in must too, each with its page of the developer guide; and types of results.
-
-Sessions, transactions and errors are tested elsewhere.
-"""
+"""Statements that Redshift accepts and the stand-in must too, each with its page of the developer guide; and types of results."""
 
 from __future__ import annotations
 
 import psycopg2
 from psycopg2.extensions import connection
 
-from scx_pipeline_tests.support.redshift.sql.conftest import GUIDE
+from scx_pipeline_tests.support.redshift.sql.guide import GUIDE
 
 TAKEN = [
     ("CREATE TABLE n (a integer NOT NULL ENCODE az64, b varchar(65535) ENCODE zstd, PRIMARY KEY (a)) DISTSTYLE KEY"
@@ -83,7 +80,7 @@ TAKEN = [
 ]  # fmt: skip
 
 
-def test_what_redshift_takes_is_taken(con: connection) -> None:
+def test_a_valid_statement_is_accepted(con: connection) -> None:
     """Each runs in a transaction that is rolled back, if it may."""
     assert len(TAKEN) >= 60
     rejected = []

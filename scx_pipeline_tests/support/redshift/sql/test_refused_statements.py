@@ -1,14 +1,11 @@
-"""Statements that Redshift rejects and the stand-in must too, each with its page of the developer guide.
-
-Sessions, transactions and errors are tested elsewhere.
-"""
+"""Statements that Redshift rejects and the stand-in must too, each with its page of the developer guide."""
 
 from __future__ import annotations
 
 import psycopg2
 from psycopg2.extensions import connection
 
-from scx_pipeline_tests.support.redshift.sql.conftest import GUIDE
+from scx_pipeline_tests.support.redshift.sql.guide import GUIDE
 
 FEATURES, TYPES, FUNCTIONS = (
     f"c_unsupported-postgresql-{name}" for name in ("features", "datatypes", "functions")

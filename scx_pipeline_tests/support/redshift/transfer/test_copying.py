@@ -1,7 +1,4 @@
-"""COPY on the stand-in: manifests, formats, options, and what it reports of files and rejected records.
-
-Other statements are tested elsewhere.
-"""
+"""COPY on the stand-in: manifests, formats, options, and what it reports of files and rejected records."""
 
 from __future__ import annotations
 
@@ -121,7 +118,7 @@ def test_decimals_are_cut_off_or_rounded(copy_env: CopyEnv) -> None:
     assert str(copy_env.copy(url, "CSV ROUNDEC")[0][3]) == "1.24"
 
 
-def test_an_empty_text_stays_one_unless_it_is_asked_for(copy_env: CopyEnv) -> None:
+def test_an_empty_text_stays_empty_unless_null_is_requested(copy_env: CopyEnv) -> None:
     url = copy_env.put("1.csv", b"1,,,\n")
     assert copy_env.copy(url, "CSV")[0][1] == ""
 
@@ -161,7 +158,7 @@ def test_a_session_sees_its_own_errors(copy_env: CopyEnv) -> None:
     assert len(copy_env.errors()) == 1
 
 
-def test_an_object_that_is_gone_fails_the_copy_by_its_name(copy_env: CopyEnv) -> None:
+def test_a_missing_object_fails_the_copy_and_is_named(copy_env: CopyEnv) -> None:
     url = copy_env.put("1.csv", b"1,x,,\n")
     gone = f"s3://{copy_env.bucket}/2.csv"
     with pytest.raises(psycopg2.Error, match=rf"The specified key does not exist.*{gone}"):
@@ -169,7 +166,7 @@ def test_an_object_that_is_gone_fails_the_copy_by_its_name(copy_env: CopyEnv) ->
     assert copy_env.rows("SELECT COUNT(*) FROM t") == [(0,)]
 
 
-def test_compressed_files(copy_env: CopyEnv) -> None:
+def test_compressed_files_are_loaded_only_with_the_option_of_their_compression(copy_env: CopyEnv) -> None:
     zipped = copy_env.put("1.csv.gz", gzip.compress(b"1,x,,\n"))
     packed = copy_env.put("2.csv.zst", bytes(pa.compress(b"2,y,,\n", codec="zstd", asbytes=True)))
     copy_env.copy(zipped, "CSV GZIP")
@@ -178,7 +175,7 @@ def test_compressed_files(copy_env: CopyEnv) -> None:
         copy_env.copy(packed, "CSV GZIP")
 
 
-def test_json_by_paths(copy_env: CopyEnv) -> None:
+def test_json_fields_are_read_by_path_and_an_invalid_record_is_rejected(copy_env: CopyEnv) -> None:
     url = copy_env.put(
         "1.json", b'{"A": 1, "in": {"b": "x"}, "when": 1614938400000}\n{"A": 2}\n{"A": ,}\n{"A": 3}\n'
     )
@@ -192,7 +189,9 @@ def test_json_by_paths(copy_env: CopyEnv) -> None:
     assert [error[1:4] for error in copy_env.errors()] == [(3, "", 1216)]
 
 
-def test_parquet_by_place_with_lengths(copy_env: CopyEnv) -> None:
+def test_parquet_columns_are_loaded_by_position_if_the_manifest_has_the_file_lengths(
+    copy_env: CopyEnv,
+) -> None:
     content = io.BytesIO()
     pq.write_table(pa.table({"z": pa.array([1, 2], pa.int32()), "y": ["x", None]}), content)
     url = copy_env.put("1.parquet", content.getvalue())
@@ -242,7 +241,9 @@ def test_timestamps_in_parquet_are_correct_only_if_the_file_declares_their_unit(
 @pytest.mark.parametrize(
     ("codec", "taken"), [("snappy", True), ("gzip", True), ("none", True), ("zstd", False), ("lz4", False)]
 )
-def test_parquet_is_packed_as_the_guide_lists(copy_env: CopyEnv, codec: str, taken: bool) -> None:
+def test_parquet_is_loaded_only_if_the_guide_lists_its_compression(
+    copy_env: CopyEnv, codec: str, taken: bool
+) -> None:
     content = io.BytesIO()
     pq.write_table(pa.table({"a": pa.array([1], pa.int32())}), content, compression=codec)
     url = copy_env.put("1.parquet", content.getvalue())
@@ -254,7 +255,7 @@ def test_parquet_is_packed_as_the_guide_lists(copy_env: CopyEnv, codec: str, tak
             copy_env.copy(manifest, "MANIFEST FORMAT AS PARQUET", "t (a)")
 
 
-def test_copy_says_how_many_records_it_took_and_how_many_not(copy_env: CopyEnv) -> None:
+def test_copy_reports_the_numbers_of_loaded_and_rejected_records(copy_env: CopyEnv) -> None:
     url = copy_env.put("1.csv", b"1,x,,\nzwei,x,,\n3,x,,\n")
     copy_env.copy(url, "CSV MAXERROR 10")
     assert [line.strip() for line in copy_env.con.notices] == [

@@ -1,7 +1,4 @@
-"""Objects in S3 that the cluster reads itself: the statements that a load sends.
-
-The tables are compared with those of the other engines elsewhere.
-"""
+"""Objects in S3 that the cluster reads itself: the statements that a load sends."""
 
 from __future__ import annotations
 

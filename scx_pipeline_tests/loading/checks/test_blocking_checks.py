@@ -1,7 +1,4 @@
-"""Blocking checks: each kind of declared check can fail, and a failed check leaves the published months unchanged.
-
-Which checks follow from a declaration is tested elsewhere.
-"""
+"""Blocking checks: each kind of declared check can fail, and a failed check leaves the published months unchanged."""
 
 from __future__ import annotations
 

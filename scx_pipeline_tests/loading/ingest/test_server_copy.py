@@ -1,7 +1,4 @@
-"""The headers of objects, and the row counts of objects that a warehouse copied.
-
-Which objects are copied and which need client parsing is tested on Redshift.
-"""
+"""The headers of objects, and the row counts of objects that a warehouse copied."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Duplicate rows of a key: the latest is kept, and a key in two months fails the load.
-
-Finding duplicates in a dimension is tested elsewhere.
-"""
+"""Duplicate rows of a key: the latest is kept, and a key in two months fails the load."""
 
 from __future__ import annotations
 
@@ -53,7 +50,7 @@ def test_the_row_with_the_latest_updated_at_is_kept(
     assert duckdb_env.table(FACTS, "job_id, ground_profile") == [(1, wins)]
 
 
-def test_ties_between_equally_new_rows_are_broken_alike_on_both_engines(
+def test_ties_between_equally_new_rows_are_broken_the_same_way_on_both_engines(
     duckdb_env: LoadEnv, postgres_env: LoadEnv
 ) -> None:
     postgres_env.bucket_url = duckdb_env.bucket_url

@@ -1,7 +1,4 @@
-"""Files that are read in several batches give the same result as files read at once.
-
-Splitting objects into batches is tested in planning.
-"""
+"""Files that are read in several batches give the same result as files read at once."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A load whose row counts do not balance fails the check `row_reconciliation` and changes nothing.
 
-Which counts balance is tested with the ingest result; here a reader loses or invents one row.
+A reader loses or invents one row.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ OFF = {name: off for name in ("read", "loaded", "rejected", "deduplicated", "fil
 def off_by_one(patch: pytest.MonkeyPatch, count: str, off: int) -> None:
     """Patch ingestion to count one row too many or too few of its last object."""
 
-    def wrong(*arguments: Any) -> IngestResult:
+    def ingest_and_miscount(*arguments: Any) -> IngestResult:
         ingest_result = ingest_objects(*arguments)
         last = ingest_result.counts[-1]
         setattr(last, count, getattr(last, count) + off)
         return ingest_result
 
-    patch.setattr(warehouse_target, "ingest_objects", wrong)
+    patch.setattr(warehouse_target, "ingest_objects", ingest_and_miscount)
 
 
 def two_files(load_env: LoadEnv) -> None:

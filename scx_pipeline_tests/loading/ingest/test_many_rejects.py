@@ -1,7 +1,4 @@
-"""Files with many rejected rows: the first are stored and all are counted, in every format.
-
-The reasons for rejecting a row are tested with each format.
-"""
+"""Files with many rejected rows: the first are stored and all are counted, in every format."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The checks that follow from a table's declaration, and their descriptions.
-
-That each of them can fail is tested with loads.
-"""
+"""The checks that follow from a table's declaration, and their descriptions."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Rejected rows: what is stored about them, when they are deleted, and the limit above which a load fails.
-
-The reasons of each format are tested elsewhere.
-"""
+"""Rejected rows: what is stored about them, when they are deleted, and the limit above which a load fails."""
 
 from __future__ import annotations
 

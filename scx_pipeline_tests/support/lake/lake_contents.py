@@ -14,7 +14,7 @@ from scx_pipeline.lake.format.layout import HISTORY_FOLDER, folder_tables
 from scx_pipeline.lake.format.parquet_reader import local_scan
 from scx_pipeline.model.table import Table
 from scx_pipeline.warehouse.sql_text import names
-from scx_pipeline_tests.support.lake_loads import LakeLoadEnv
+from scx_pipeline_tests.support.lake.lake_loads import LakeLoadEnv
 from scx_pipeline_tests.support.snapshots import Row, in_order
 
 # The columns of the history that do not depend on load IDs.

@@ -1,7 +1,4 @@
-"""Row rules: the violations of each rule are counted by month, in one scan or in one scan per part.
-
-The consequences of a violation are tested with loads.
-"""
+"""Row rules: the violations of each rule are counted by month, in one scan or in one scan per part."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Progress messages of a load: files, rows, megabytes, rate and remaining time.
-
-Where they are shown is tested with the command and the assets.
-"""
+"""Progress messages of a load: files, rows, megabytes, rate and remaining time."""
 
 from __future__ import annotations
 
