@@ -14,7 +14,7 @@ AdviceTable: TypeAlias = Sequence[tuple[str, str]]
 
 
 def find_advice(message: str, table: AdviceTable) -> str:
-    """Return the advice of the first entry that occurs in the message, in upper or lower case, or an empty text."""
+    """Return the advice of the table's first entry that occurs in the message, ignoring case; empty if none does."""
     found = message.lower()
     return next((advice for sign, advice in table if sign.lower() in found), "")
 

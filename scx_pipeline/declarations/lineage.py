@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from scx_pipeline.declarations.sql_file import AUTHORED_DIALECT
 from scx_pipeline.model.star import Star
+from scx_pipeline.warehouse.redshift.redshift_session import redshift_type
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -18,13 +19,8 @@ if TYPE_CHECKING:
 def sql_schema(star: Star) -> dict[str, object]:
     """Return the star's tables, columns and Redshift types as sqlglot expects them."""
     return {
-        table.name: {column.name: _redshift_type(column.type) for column in table.columns}
-        for table in star.tables
+        table.name: {column.name: redshift_type(column) for column in table.columns} for table in star.tables
     }
-
-
-def _redshift_type(neutral: str) -> str:
-    return {"double": "double precision"}.get(neutral, neutral.replace("(max)", "(65535)"))
 
 
 def star_tables(select: exp.Query, star: Star) -> Iterator[exp.Table]:

@@ -73,22 +73,44 @@ def sensor_cursor(instance: dg.DagsterInstance, name: str) -> str | None:
 
 @contextmanager
 def keep_event_log_open(instance: dg.DagsterInstance) -> Iterator[None]:
-    """Keep the connections of Dagster's SQLite event log open, for a process that executes one run.
+    """Keep the connections of Dagster's SQLite event log open and remember its tables, for a process that executes one run.
 
     Dagster opens an engine and a file for each event that it stores, and looks up a table for most of them. A load of a month
     stores about a hundred events, which takes a third of the load's CPU time, and on a busy disk more than half of its
-    duration. No setting changes this. Other
-    storages are not affected.
+    duration. No setting changes this. Other storages are not affected.
     """
-    from sqlalchemy import create_engine, event
-
     storage: Any = instance.event_log_storage
     if type(storage).__name__ != "SqliteEventLogStorage":  # importing the class takes 0.3 s
         yield
         return
-    engines: dict[str, Engine] = {}
+    log = _OpenEventLog(storage)
+    storage._connect, storage.has_table = log.connect, log.has_table
+    try:
+        yield
+    finally:
+        del storage._connect, storage.has_table
+        log.close()
 
-    def engine_of(shard: str) -> Engine:
+
+class _OpenEventLog:
+    """The open connections of Dagster's SQLite event log, by file ("shard"), and the tables that were found in it."""
+
+    def __init__(self, storage: Any) -> None:
+        self.storage, self.find_table = storage, storage.has_table
+        self.engines: dict[str, Engine] = {}
+        self.tables: set[str] = set()
+
+    @contextmanager
+    def connect(self, shard: str) -> Iterator[Connection]:
+        """Open a transaction on a file's connection."""
+        with self.open_shard(shard).begin() as connection:
+            yield connection
+
+    def open_shard(self, shard: str) -> Engine:
+        """Return the engine of a file, opened and with its tables created on first use."""
+        from sqlalchemy import create_engine, event
+
+        storage, engines = self.storage, self.engines
         with storage._db_lock:
             if shard not in engines:
                 url = storage.conn_string_for_shard(shard)
@@ -99,25 +121,15 @@ def keep_event_log_open(instance: dg.DagsterInstance) -> Iterator[None]:
                 storage._initialized_dbs.add(shard)
             return engines[shard]
 
-    @contextmanager
-    def connect(shard: str) -> Iterator[Connection]:
-        with engine_of(shard).begin() as connection:
-            yield connection
+    def has_table(self, name: str) -> bool:
+        """Return whether the table exists, asking the database until it does."""
+        if name not in self.tables and self.find_table(name):
+            self.tables.add(name)
+        return name in self.tables
 
-    existing: set[str] = set()
-    find_table = storage.has_table
-
-    def has_table(name: str) -> bool:
-        if name not in existing and find_table(name):
-            existing.add(name)
-        return name in existing
-
-    storage._connect, storage.has_table = connect, has_table
-    try:
-        yield
-    finally:
-        del storage._connect, storage.has_table
-        for engine in engines.values():
+    def close(self) -> None:
+        """Close all connections."""
+        for engine in self.engines.values():
             engine.dispose()
 
 

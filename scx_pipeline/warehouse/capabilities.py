@@ -40,10 +40,10 @@ class Capabilities:
 
 @dataclass(frozen=True)
 class Limits:
-    """The memory, threads and files that a run may use, and how long it waits, in seconds."""
+    """The memory, threads and files that a run may use, and how long it waits."""
 
-    memory: str = "400MB"
-    threads: int = 0
-    batch_files: int = 0  # 0: as many as suits the staging buffer
-    lock_timeout: float = 300
-    statement_timeout: float = 0  # of one statement on a server; 0: none
+    memory: str = "400MB"  # of DuckDB, with its unit: SCX_MEMORY_LIMIT
+    threads: int = 0  # 0: as many as the machine has: SCX_THREADS
+    batch_files: int = 0  # files per batch; 0: as many as suits the staging buffer: SCX_BATCH_FILES
+    lock_timeout: float = 300  # seconds: SCX_LOCK_TIMEOUT
+    statement_timeout: float = 0  # seconds of one statement on a server; 0: no limit: SCX_STATEMENT_TIMEOUT

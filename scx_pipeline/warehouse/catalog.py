@@ -54,7 +54,7 @@ class Catalog(ABC):
         """Return what the schema has under these names: tables, views, and anything else a table would collide with."""
 
     def conflicting_names(self, schema: str, table: Table, scope: LoadScope) -> list[str]:
-        """Return the names that a load needs besides the table's own, and that unrelated relations occupy."""
+        """Return the names that a load needs besides the table's own, and that foreign relations occupy."""
         return []
 
     def list_dependents(self, schema: str, name: str) -> list[str]:

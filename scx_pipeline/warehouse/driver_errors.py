@@ -19,6 +19,6 @@ def first_line(error: BaseException) -> str:
     return lines[0][:400] if lines else type(error).__name__
 
 
-def explain(error: BaseException, advice: str | None) -> str:
-    """Return the first line of a driver's message, with the advice on it if there is any."""
-    return f"{first_line(error)} ({advice})" if advice else first_line(error)
+def explain(line: str, advice: str) -> str:
+    """Return a line of a driver's message, followed by the advice on it if there is any."""
+    return f"{line} ({advice})" if advice else line

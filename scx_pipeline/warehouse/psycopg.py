@@ -226,8 +226,8 @@ def describe_unreadable_url(sample: str) -> str:
 def read_timeout_error(table: str, limits: Limits) -> WarehouseBusyError:
     """Return the error to raise when readers block the replacement of a table for too long."""
     return WarehouseBusyError(
-        f"{table} is being read by a query that does not end; waited {limits.lock_timeout:g} s (SCX_LOCK_TIMEOUT): "
-        "wait for it, or end it; nothing was changed"
+        f"{table} is still being read by a query after {limits.lock_timeout:g} s (SCX_LOCK_TIMEOUT): "
+        "wait for the query or cancel it; nothing was changed"
     )
 
 

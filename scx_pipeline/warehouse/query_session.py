@@ -50,7 +50,7 @@ class QuerySession(ABC):
     def scratch_session(self, tables: Collection[str]) -> QuerySession:
         """Return the session that holds the loaded partitions of these tables (qualified names).
 
-        It is this one, unless the engine prepares the partitions of a load in a scratch database.
+        It is this one, or on engines that stage loads in a scratch database, that database if it holds all of them.
         """
         return self
 

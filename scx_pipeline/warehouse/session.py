@@ -51,9 +51,9 @@ class Session(QuerySession):
         """
 
     def open_shared(self) -> AbstractContextManager[Session]:
-        """Open a session for what all stars share, such as the state tables, so that two loads cannot create it at once.
+        """Open the session that writes what all stars share, such as the state tables.
 
-        It is this one, unless the engine runs loads concurrently: then it commits at its end, before the load.
+        It is this one, or on engines that run loads concurrently, one that commits on exit, before the load continues.
         """
         return nullcontext(self)
 
@@ -62,7 +62,7 @@ class Session(QuerySession):
         return nullcontext()
 
     def scratch_session(self, tables: Collection[str]) -> Session:
-        """See `QuerySession.scratch_session`; `copy_partition` and `copy_rows` take over its results."""
+        """Return a session that also writes; `copy_partition` and `copy_rows` copy its results to this one."""
         return self
 
     @abstractmethod

@@ -48,13 +48,13 @@ def timestamp_literal(value: datetime) -> str:
 
 
 def in_month_range(column: str, scope: MonthRange, alias: str = "") -> str:
-    """Return the condition that an event time, of a table's alias if one is given, lies in the month range."""
+    """Return the condition that an event time lies in the month range; `alias` qualifies the column."""
     time = f"{alias}.{quote(column)}" if alias else quote(column)
     return f"({time} >= {timestamp_literal(scope.start)} AND {time} < {timestamp_literal(scope.end)})"
 
 
 def scope_condition(table: Table, scope: LoadScope, alias: str = "") -> str:
-    """Return the condition that a row of the table, or of its alias, is in the scope of a load; TRUE for an unpartitioned table."""
+    """Return the condition that a row is in the scope of a load, TRUE for an unpartitioned table; `alias` qualifies the column."""
     if scope is UNPARTITIONED or table.is_unpartitioned:
         return "TRUE"
     return in_month_range(table.event_time_column, scope, alias)
@@ -66,10 +66,10 @@ def month_of(column: str) -> str:
 
 
 def month_within(column: str, scope: MonthRange) -> str:
-    """Return the same for rows of a month range: a literal if it is one month, which need not be computed per row."""
+    """Return the month of an event time within a month range: a literal if the range is one month."""
     return timestamp_literal(scope.start) if scope.first == scope.last else month_of(column)
 
 
 def string_literal(text: str) -> str:
-    """The text as a SQL string."""
+    """Return the text as a SQL string literal."""
     return "'" + text.replace("'", "''") + "'"

@@ -12,7 +12,7 @@ from threading import Thread
 
 import pytest
 
-from scx_pipeline.errors import WarehouseError
+from scx_pipeline.errors import WarehouseBusyError, WarehouseError
 from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline_tests.support.load_env import (
     APRIL,
@@ -140,7 +140,7 @@ def test_a_thread_stops_waiting_at_the_lock_timeout(spring: LoadEnv) -> None:
     spring.limits = IMPATIENT
     with spring.warehouse.transaction("scx"), ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(spring.load, MAY)
-        with pytest.raises(WarehouseError, match="another run of this process|server process"):
+        with pytest.raises(WarehouseBusyError, match="another run of this process|server process"):
             waiting.result(20)
     spring.limits = Limits()
     spring.load(MAY)

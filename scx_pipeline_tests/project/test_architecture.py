@@ -46,6 +46,12 @@ def test_no_engine_is_compared_by_name_outside_the_packages_that_know_it() -> No
             if isinstance(node, ast.Compare):
                 texts = {item.value for item in ast.walk(node) if isinstance(item, ast.Constant)}
                 assert not texts & {"duckdb", "postgres", "postgresql", "redshift"}, f"{path}:{node.lineno}"
+                assert not any(map(_is_engine, ast.walk(node))), f"{path}:{node.lineno}"
+
+
+def _is_engine(node: ast.AST) -> bool:
+    """Whether this is a member of Engine, such as `Engine.DUCKDB`."""
+    return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "Engine"
 
 
 PRIVATE = re.compile(r"\bdagster(_aws|_pipes|_postgres|_shared)?\._\w")

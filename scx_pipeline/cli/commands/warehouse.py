@@ -110,8 +110,8 @@ def _retention(settings: Settings) -> RetentionPolicy:
 
 def _remove_old_runs(settings: Settings, dry_run: bool) -> int:
     """Remove Dagster's old runs unless it is a dry run, and return their number."""
-    from scx_pipeline.orchestration.automation.maintenance import old_runs, remove_runs
     from scx_pipeline.orchestration.runs.instance import open_instance
+    from scx_pipeline.orchestration.runs.old_runs import old_runs, remove_runs
 
     with open_instance(settings.dagster_home) as instance:
         found = old_runs(instance, settings.keep_runs_days)

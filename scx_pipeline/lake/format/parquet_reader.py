@@ -101,12 +101,13 @@ def local_scan(store: LakeStore, keys: Sequence[str], table: Table) -> str:
     assert store.folder is not None
     paths = ", ".join(string_literal(str(store.folder / key)) for key in keys)
     folders = partition_columns(table)
-    types = ", ".join(f"{string_literal(column.name)}: {_hive_type(column)}" for column in folders)
+    types = ", ".join(f"{string_literal(column.name)}: {_partition_value_type(column)}" for column in folders)
     hive = f"true, hive_types = {{{types}}}" if folders else "false"
     return f"read_parquet([{paths}], hive_partitioning = {hive})"
 
 
-def _hive_type(column: Column) -> str:
+def _partition_value_type(column: Column) -> str:
+    """Return DuckDB's type of the values that name folders."""
     return "INTEGER" if column in MONTH_COLUMNS else "VARCHAR" if column.max_bytes else column.type.upper()
 
 

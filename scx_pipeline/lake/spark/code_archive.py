@@ -32,7 +32,7 @@ class Code:
 
 @dataclass(frozen=True)
 class Packaged:
-    """What `scx lake package` did: the archive's place, and its bytes if it was not there before."""
+    """What `scx lake package` did: the archive's URL, and its bytes if it was not there before."""
 
     archive: str
     entry: str
@@ -40,8 +40,8 @@ class Packaged:
 
 
 @dataclass(frozen=True)
-class CodePlace:
-    """Where the jobs' code lies, s3://bucket/prefix."""
+class CodeFolder:
+    """The S3 folder of the jobs' code, `s3://bucket/prefix`."""
 
     url: str
 
@@ -50,11 +50,11 @@ class CodePlace:
         return urlsplit(self.url).netloc
 
     def key(self, name: str) -> str:
-        """The key, in the bucket, of what has this name in the place."""
+        """Return the key, in the bucket, of the object of this name in the folder."""
         return "/".join(part for part in (urlsplit(self.url).path.strip("/"), name) if part)
 
     def find(self, architectures: Sequence[str] = tuple(MACHINES)) -> Code:
-        """The code of this version for one of these processors, and whichever Python. Raises LakeError where there is none."""
+        """Return the code of this version for one of these processors, and any Python. Raises LakeError if there is none."""
         uploaded = self._names()
         for architecture in architectures:
             for python in PYTHONS:
@@ -83,9 +83,9 @@ class CodePlace:
         return Packaged(f"{self.url}/{archive}", f"{self.url}/{entry}", size)
 
     def _names(self) -> set[str]:
-        """Return the names of the objects in the place.
+        """Return the names of the objects in the folder.
 
-        They are listed, as a user who may only list the place gets no answer to whether an object exists.
+        They are listed, as a user who may only list the folder gets no answer to whether an object exists.
         """
         return {key.partition("/")[0] for key in self._objects.list() if "/" not in key}
 
@@ -97,17 +97,17 @@ class CodePlace:
 
 
 def names_of(target: WorkerPlatform) -> tuple[str, str]:
-    """The names of the archive of this version, and of the job's file that goes with it."""
+    """Return the names of the archive of this version, and of the job's file that goes with it."""
     version = digest(target)
     return f"environment-{version}.tar.gz", f"lake_job-{version}.py"
 
 
-def open_code(url: str) -> CodePlace:
-    """The place of a URL. Raises SettingsError where it is none of S3's, as nothing else is read by EMR."""
+def open_code(url: str) -> CodeFolder:
+    """Return the code folder of a URL. Raises SettingsError if it is not in S3, as EMR reads nothing else."""
     parts = urlsplit(url)
     if parts.scheme != "s3" or not parts.netloc:
         state = f"is {redact(url)!r}" if url else "is not set"
         raise SettingsError(
             f"{SETTING} {state}: write s3://bucket/prefix, such as s3://scx-logs/_scx_pipeline/code"
         )
-    return CodePlace(url.rstrip("/"))
+    return CodeFolder(url.rstrip("/"))

@@ -33,13 +33,13 @@ SETTINGS = {
 
 
 def spark_type(column: Column) -> str:
-    """Spark's type of a column: without a text's length, as readers have checked the bytes."""
+    """Return Spark's type of a column: without a text's length, as readers have checked the bytes."""
     return (
         "STRING" if column.max_bytes is not None else CAPABILITIES.types.get(column.type, column.type.upper())
     )
 
 
 def row_hash(columns: Sequence[Column]) -> str:
-    """See `QuerySession.row_hash`. xxhash64 skips NULL, so each column's IS NULL is hashed too; sums are wider than a hash."""
+    """Return the expression of a row's hash: xxhash64 skips NULL, so each column's IS NULL is hashed too; sums are wider than a hash."""
     nulls = ", ".join(f"{quote(column.name)} IS NULL" for column in columns)
     return f"CAST(xxhash64({names([column.name for column in columns])}, {nulls}) AS DECIMAL(20, 0))"

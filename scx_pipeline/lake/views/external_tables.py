@@ -16,6 +16,7 @@ from scx_pipeline.lake.spark.spark_sql import spark_type
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
+from scx_pipeline.warehouse.redshift.redshift_session import redshift_type
 from scx_pipeline.warehouse.sql_text import quote, string_literal
 
 PROJECTED_YEARS = 20  # after the latest month; Athena finds new months up to then
@@ -96,7 +97,7 @@ def external_schema(star: Star) -> str:
 def redshift_table(star: Star, table: Table, url: str, manifest: Manifest) -> str:
     """Return the statements that drop and create a table in Spectrum, with the folders in the manifest as partitions."""
     name = f"{quote(external_schema(star))}.{quote(table.name)}"
-    create = _external_table(name, table, url, _redshift_type, quote)
+    create = _external_table(name, table, url, redshift_type, quote)
     partitions = _add_partitions(name, table, manifest, url, quote)
     return _terminate([f"DROP TABLE IF EXISTS {name}", create, *partitions])
 
@@ -202,12 +203,6 @@ def _hive_type(column: Column) -> str:
     if column.max_bytes is not None:
         return "string"
     return "int" if column.type == "integer" else column.type
-
-
-def _redshift_type(column: Column) -> str:
-    if column.max_bytes is not None:
-        return f"VARCHAR({column.max_bytes})"
-    return "DOUBLE PRECISION" if column.type == "double" else column.type.upper()
 
 
 def _backquote(name: str) -> str:

@@ -17,13 +17,13 @@ from scx_pipeline.orchestration.assets.metadata import AssetKeyOf, load_metadata
 FAILURE_KIND = "kind"  # key in a failure's metadata
 
 
-def record_load(
+def report_load(
     context: dg.AssetExecutionContext,
     load: Callable[[], LoadReport],
     selected: set[str] | None,
     key: AssetKeyOf,
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-    """Run a load and record its results.
+    """Run a load and report its results as events.
 
     Args:
         load: Runs the load and returns its report.
@@ -31,7 +31,7 @@ def record_load(
         key: Returns the asset key of a table.
 
     Raises:
-        Failure: The load failed; the results of its checks are recorded nevertheless.
+        Failure: The load failed; the results of its checks are reported nevertheless.
     """
     try:
         report = load()

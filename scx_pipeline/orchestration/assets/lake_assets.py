@@ -10,7 +10,7 @@ import dagster as dg
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.lake.format.layout import partition_columns
 from scx_pipeline.model.table import Table
-from scx_pipeline.orchestration.assets.events import record_load
+from scx_pipeline.orchestration.assets.events import report_load
 from scx_pipeline.orchestration.assets.multi_assets import Results, TableGroup, table_groups
 from scx_pipeline.orchestration.resources.lake_resource import LakeResource
 from scx_pipeline.orchestration.resources.warehouse_resources import BucketResource
@@ -27,7 +27,7 @@ def _define_assets(group: TableGroup) -> dg.AssetsDefinition:
     @group.multi_asset(pool if group.partitioned else f"{pool}_refresh", pool, partial(_spec, group))
     def build(context: dg.AssetExecutionContext, lake: LakeResource, bucket: BucketResource) -> Results:
         scope = group.scope(context)
-        yield from record_load(context, lambda: lake.build(context, compiled, bucket, scope), None, group.key)
+        yield from report_load(context, lambda: lake.build(context, compiled, bucket, scope), None, group.key)
 
     return build
 

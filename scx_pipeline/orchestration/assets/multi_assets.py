@@ -33,7 +33,7 @@ NO_MONTH = "no month was selected: blocking checks run inside a load, so materia
 
 @dataclass(frozen=True)
 class TableGroup:
-    """The tables that one multi-asset materializes: a star's partitioned or unpartitioned ones, in one place."""
+    """The tables that one multi-asset materializes: a star's partitioned or unpartitioned ones, in the warehouse or in the lake."""
 
     compiled: CompiledStar
     partitioned: bool

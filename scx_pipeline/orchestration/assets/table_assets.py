@@ -16,7 +16,7 @@ from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline.loading.loader import BucketLoader, Loader
 from scx_pipeline.model.source import Source
 from scx_pipeline.model.table import Table
-from scx_pipeline.orchestration.assets.events import record_load, step_failure
+from scx_pipeline.orchestration.assets.events import report_load, step_failure
 from scx_pipeline.orchestration.assets.metadata import asset_key
 from scx_pipeline.orchestration.assets.multi_assets import Results, TableGroup, table_groups
 from scx_pipeline.orchestration.partitions import monthly
@@ -96,7 +96,7 @@ def _define_assets(group: TableGroup, kind: str) -> dg.AssetsDefinition:
             loader = _loader(context, compiled, warehouse, bucket, lake)
             return loader.load(scope, selected, context.run_id) if scope else loader.refresh(context.run_id)
 
-        yield from record_load(context, load_tables, selected, group.key)
+        yield from report_load(context, load_tables, selected, group.key)
 
     return load
 

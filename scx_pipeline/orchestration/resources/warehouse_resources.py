@@ -8,9 +8,9 @@ from __future__ import annotations
 import logging
 import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from urllib.parse import quote
 
 import dagster as dg
@@ -35,6 +35,17 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     threads: int = setting_field("threads")
     batch_files: int = setting_field("batch_files")
     lock_timeout: float = setting_field("lock_timeout")
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Return the resource that the settings describe."""
+        return cls(**cls._values(settings))
+
+    @classmethod
+    def _values(cls, settings: Settings) -> dict[str, Any]:
+        """Return the resource's values by name: the parts of the URL that are not secret, and the limits."""
+        limits = ("memory_limit", "threads", "batch_files", "lock_timeout")
+        return {**connection_info(settings.warehouse), **{name: getattr(settings, name) for name in limits}}
 
     def open(
         self, notify: Callable[[str], None] = lambda message: None, lock_timeout: float | None = None
@@ -81,6 +92,11 @@ class ServerResource(WarehouseResource):
     )
     database: str
     user: str | None = Field(None, description="The user to log in as; default: the one of the login.")
+
+    @classmethod
+    def _values(cls, settings: Settings) -> dict[str, Any]:
+        url = dg.EnvVar(_URL)
+        return {**super()._values(settings), "url": url, "statement_timeout": settings.statement_timeout}
 
     @property
     def statement_seconds(self) -> float:
@@ -139,6 +155,13 @@ class RedshiftResource(ServerResource):
     sslrootcert: str | None = Field(None, description="The file of trusted authorities; default: certifi's.")
 
 
+_RESOURCES: Mapping[Engine, type[WarehouseResource]] = {
+    Engine.DUCKDB: DuckDBResource,
+    Engine.POSTGRESQL: PostgresResource,
+    Engine.REDSHIFT: RedshiftResource,
+}
+
+
 class BucketResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The folder or S3 bucket of the raw files; credentials come from AWS's own settings."""
 
@@ -167,17 +190,8 @@ def resources(settings: Settings) -> dict[str, dg.ConfigurableResource]:  # type
         max_unpacked_ratio=settings.max_unpacked_ratio,
         retry_seconds=settings.bucket_retry_seconds,
     )
-    return {"warehouse": _warehouse(settings), "bucket": bucket}
-
-
-def _warehouse(settings: Settings) -> WarehouseResource:
-    engine, facts = engine_of(settings.warehouse), connection_info(settings.warehouse)
-    limits = ("memory_limit", "threads", "batch_files", "lock_timeout")
-    values: dict[str, Any] = {**facts, **{name: getattr(settings, name) for name in limits}}
-    if engine is Engine.DUCKDB:
-        return DuckDBResource(**values)
-    server = PostgresResource if engine is Engine.POSTGRESQL else RedshiftResource
-    return server(url=dg.EnvVar(_URL), statement_timeout=settings.statement_timeout, **values)
+    warehouse = _RESOURCES[engine_of(settings.warehouse)]
+    return {"warehouse": warehouse.from_settings(settings), "bucket": bucket}
 
 
 def _or_none(value: object) -> str:

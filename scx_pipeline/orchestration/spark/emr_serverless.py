@@ -20,7 +20,7 @@ from dagster_pipes import PipesParams
 from scx_pipeline import aws
 from scx_pipeline.errors import LakeError
 from scx_pipeline.lake.build.build_request import BuildRequest, BuildResult
-from scx_pipeline.lake.spark.code_archive import MESSAGES, SETTING, CodePlace, open_code
+from scx_pipeline.lake.spark.code_archive import MESSAGES, SETTING, CodeFolder, open_code
 from scx_pipeline.orchestration.spark.emr_serverless_job import (
     LOG_GROUP,
     Job,
@@ -80,10 +80,10 @@ class EMRServerless:
         Raises:
             LakeError: If the job cannot start, or ends without a result.
         """
-        place, client = open_code(self.code), aws.create_client("emr-serverless", LakeError)
-        code = place.find([self._architecture(client)])
+        folder, client = open_code(self.code), aws.create_client("emr-serverless", LakeError)
+        code = folder.find([self._architecture(client)])
         job = Job(request, _attempt(context), code, client.meta.region_name, self.conf)
-        messages = MessageRecorder(_S3Messages(place, job.attempt, aws.create_client("s3", LakeError)))
+        messages = MessageRecorder(_S3Messages(folder, job.attempt, aws.create_client("s3", LakeError)))
         job_run: Any = start_job_run_request(job, self.application, self.role)
         failed = None
         try:
@@ -166,9 +166,9 @@ def _attempt(context: dg.AssetExecutionContext) -> str:
 class _S3Messages(PipesS3MessageReader):
     """Dagster's reader with a fixed prefix instead of a random one: AWS accepts a repeated request only if it is identical."""
 
-    def __init__(self, place: CodePlace, attempt: str, client: Any) -> None:
-        super().__init__(bucket=place.bucket, client=client, interval=MESSAGE_POLL_SECONDS)
-        self.prefix = place.key(f"{MESSAGES}/{attempt}")
+    def __init__(self, folder: CodeFolder, attempt: str, client: Any) -> None:
+        super().__init__(bucket=folder.bucket, client=client, interval=MESSAGE_POLL_SECONDS)
+        self.prefix = folder.key(f"{MESSAGES}/{attempt}")
 
     @contextmanager
     def get_params(self) -> Iterator[PipesParams]:

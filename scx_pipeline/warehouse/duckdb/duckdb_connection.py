@@ -14,7 +14,7 @@ from scx_pipeline.errors import WarehouseError
 from scx_pipeline.model.column import Column
 from scx_pipeline.storage.temporary_folder import temporary_folder
 from scx_pipeline.warehouse.capabilities import Capabilities, Engine, Limits
-from scx_pipeline.warehouse.driver_errors import first_line, out_of_memory
+from scx_pipeline.warehouse.driver_errors import explain, first_line, out_of_memory
 
 if TYPE_CHECKING:
     import duckdb
@@ -31,10 +31,10 @@ CAPABILITIES = Capabilities(
 BLOCK_ALLOCATOR_MEMORY = "200MB"  # the same for all connections: it cannot be reduced
 # What DuckDB reports → what to do.
 _ADVICE = (
-    ("No space left on device", " (make room on its disk, and run again)"),
-    ("File too large", " (allow larger files there, and run again)"),
-    ("Disk quota exceeded", " (make room on its disk, and run again)"),
-    ("database has been invalidated", " (an earlier error closed it: run again)"),
+    ("No space left on device", "make room on its disk, and run again"),
+    ("File too large", "allow larger files there, and run again"),
+    ("Disk quota exceeded", "make room on its disk, and run again"),
+    ("database has been invalidated", "an earlier error closed it: run again"),
 )
 
 
@@ -123,8 +123,8 @@ def translate_io_errors(name: str, limits: Limits) -> Iterator[None]:
         duckdb.FatalException,
         duckdb.TransactionException,
     ) as error:
-        message = f"{name}: {first_line(error)}{find_advice(str(error), _ADVICE)}; nothing was changed"
-        raise WarehouseError(message) from error
+        reason = explain(first_line(error), find_advice(str(error), _ADVICE))
+        raise WarehouseError(f"{name}: {reason}; nothing was changed") from error
     except duckdb.InvalidInputException as error:
         if "read-only" not in str(error):
             raise

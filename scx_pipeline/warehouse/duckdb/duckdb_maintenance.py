@@ -44,7 +44,7 @@ class DuckDBMaintenance(Maintenance):
 
 
 def advise_on_free_space(path: str, size: int, free: int) -> tuple[str, ...]:
-    """Return what to do about free blocks, in bytes; nothing if they are few, as later rows use them."""
+    """Return what to do about free blocks, in bytes; empty if they are few, as later rows use them."""
     if free < MIN_FREE_BYTES or free < MIN_FREE_SHARE * size:
         return ()
     return (

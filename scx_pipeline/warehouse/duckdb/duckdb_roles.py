@@ -10,7 +10,7 @@ from scx_pipeline.warehouse.sql_text import STATE_SCHEMA, quote
 
 
 def roles_sql(roles: Roles) -> str:
-    """Return the comments, in a file's order."""
+    """Return the comments in the order in which to read them."""
     file = f"{roles.database}.duckdb"
     return join_lines(
         "-- DuckDB has no roles: users who may write the file may do everything, and users who may read it may read all of it.",

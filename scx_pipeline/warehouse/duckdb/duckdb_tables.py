@@ -46,7 +46,7 @@ class DuckDBTables(StarTables):
     def open_staging_buffer(self, schema: str, table: Table, scope: LoadScope) -> Iterator[StagingBuffer]:
         """Stage in a table to swap in, if the scope covers all rows; otherwise in a temporary table."""
         target = qualified(schema, table)
-        self._drop_orphaned_staging_tables(schema, table)
+        self._drop_leftover_staging_tables(schema, table)
         other_rows = self.session.rows(
             f"SELECT 1 FROM {target} WHERE NOT {scope_condition(table, scope)} LIMIT 1"
         )
@@ -58,8 +58,8 @@ class DuckDBTables(StarTables):
         for name in self.staging_tables:
             self.session.execute(f"DROP TABLE IF EXISTS {name}")
 
-    def _drop_orphaned_staging_tables(self, schema: str, table: Table) -> None:
-        """Drop what a crash left; a table of that name without our comment belongs to someone else."""
+    def _drop_leftover_staging_tables(self, schema: str, table: Table) -> None:
+        """Drop staging tables that a crash left; a table of that name without the comment belongs to someone else."""
         left = self.session.rows(
             "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() AND lower(schema_name) = lower(?)"
             " AND starts_with(table_name, ?) AND comment = ?",

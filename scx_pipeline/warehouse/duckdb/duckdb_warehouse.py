@@ -75,12 +75,10 @@ class DuckDBWarehouse(Warehouse):
 
     @contextmanager
     def transaction(self, lock: str) -> Iterator[Session]:
-        """See `Warehouse.transaction`; the file has one lock, whatever its name."""
+        """Open a transaction under the file's only lock, whatever `lock` is."""
         writer = _WRITE_LOCKS[self.path]
         if not writer.acquire(timeout=self.limits.lock_timeout):
-            raise WarehouseError(
-                f"{self.url} is being written by another run of this process; try again when it is done"
-            )
+            raise self._busy_error("another run of this process")
         try:
             self._create_folder()
             with self._connect_to_write() as con, self._translate_errors():
@@ -103,7 +101,7 @@ class DuckDBWarehouse(Warehouse):
             session.tables.drop_staging_tables()
 
     def open_autocommit(self, lock: str) -> AbstractContextManager[Session]:
-        """See `Warehouse.open_autocommit`: before a session begins its transaction, each statement commits on its own."""
+        """Open a session under the file's only lock: before it begins its transaction, each statement commits on its own."""
         return self.transaction(lock)
 
     @contextmanager
@@ -151,14 +149,17 @@ class DuckDBWarehouse(Warehouse):
                 if holder is None:
                     raise WarehouseError(f"cannot open {self.url}: {first_line(error)}") from None
                 if time.monotonic() >= deadline:
-                    raise WarehouseBusyError(
-                        f"{self.url} is in use by {holder}; waited {self.limits.lock_timeout:g} s (SCX_LOCK_TIMEOUT): "
-                        "wait for that run, or stop it"
-                    ) from None
+                    raise self._busy_error(holder) from None
                 if not has_notified:
                     self.notify(f"waiting for {holder}, which has {self.path.name} open")
                     has_notified = True
                 time.sleep(0.1)
+
+    def _busy_error(self, holder: str) -> WarehouseBusyError:
+        return WarehouseBusyError(
+            f"{self.url} is in use by {holder}; waited {self.limits.lock_timeout:g} s (SCX_LOCK_TIMEOUT): "
+            "wait for that run, or stop it"
+        )
 
     def _open(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         import duckdb
@@ -176,7 +177,7 @@ class DuckDBWarehouse(Warehouse):
 
 
 def _find_lock_holder(error: duckdb.Error) -> str | None:
-    """Return who has the file open in a way that keeps us out; None if the error is about something else."""
+    """Return who holds a conflicting lock on the file; None if the error has another cause."""
     message = str(error)
     if "different configuration than existing connections" in message or "file handle conflict" in message:
         return "another thread of this process"

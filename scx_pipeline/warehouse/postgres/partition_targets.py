@@ -27,9 +27,10 @@ LOCK_PAUSE_SECONDS = 0.5  # between two attempts
 
 
 class PartitionTarget(ABC):
-    """Takes a load's rows: `begin`, then rows into what `target` names, `end`, and `swap` publishes them.
+    """Where a load's rows are written.
 
-    `complete` does the last two, for rows that the transaction reads afterwards.
+    Call `begin`, write to the tables that `table_for` returns, then `end` and `swap`. `complete` does the last two, for rows that
+    the transaction reads afterwards.
     """
 
     by_month: bool  # whether the rows of each month go into a table of their own
@@ -47,7 +48,7 @@ class PartitionTarget(ABC):
         """Return how to split rows of these months before they are copied: the month and the condition of each part."""
 
     @abstractmethod
-    def target(self, month: Month | None) -> tuple[str, bool]:
+    def table_for(self, month: Month | None) -> tuple[str, bool]:
         """Return the table that takes the rows of a part, and whether it is invisible to others until the commit."""
 
     @abstractmethod
@@ -69,18 +70,22 @@ class InPlaceTarget(PartitionTarget):
 
     by_month = False
 
+    def __init__(self, session: PostgresSession, schema: str, table: Table, scope: LoadScope) -> None:
+        super().__init__(session, schema, table, scope)
+        self.fill = TableFill(session, schema, table)
+
     def begin(self) -> None:
         self.session.execute(f"DELETE FROM {self.name} WHERE {self.in_scope}")
-        self._was_empty = prepare_fill(self.session, self.schema, self.table)
+        self.fill.begin()
 
     def parts(self, months: Iterable[Month]) -> list[tuple[Month | None, str]]:
         return [(None, self.in_scope)]
 
-    def target(self, month: Month | None) -> tuple[str, bool]:
+    def table_for(self, month: Month | None) -> tuple[str, bool]:
         return self.name, self.name in self.session.created
 
     def end(self) -> None:
-        finish_fill(self.session, self.schema, self.table, self._was_empty)
+        self.fill.finish()
 
     def swap(self) -> None:
         """Do nothing: the rows are in the table."""
@@ -94,9 +99,13 @@ class NewPartitionsTarget(PartitionTarget):
 
     by_month = True
 
-    def begin(self) -> None:
-        assert self.scope is not UNPARTITIONED
+    def __init__(self, session: PostgresSession, schema: str, table: Table, scope: LoadScope) -> None:
+        assert scope is not UNPARTITIONED
+        super().__init__(session, schema, table, scope)
         self.new_tables: dict[Month, str] = {}
+
+    def begin(self) -> None:
+        """Do nothing: the table of a month is created for its first rows."""
 
     def parts(self, months: Iterable[Month]) -> list[tuple[Month | None, str]]:
         return [(month, self._month_condition(month)) for month in sorted(months)]
@@ -104,7 +113,7 @@ class NewPartitionsTarget(PartitionTarget):
     def _month_condition(self, month: Month) -> str:
         return in_month_range(self.table.event_time_column, MonthRange(month, month))
 
-    def target(self, month: Month | None) -> tuple[str, bool]:
+    def table_for(self, month: Month | None) -> tuple[str, bool]:
         assert month is not None
         if month not in self.new_tables:
             self.new_tables[month] = name = qualified_name(
@@ -160,44 +169,51 @@ def open_partition_target(
     return kind(session, schema, table, scope)
 
 
-def prepare_fill(session: PostgresSession, schema: str, table: Table) -> bool:
-    """Drop the indexes of an empty table before it is filled, which is faster, and return whether it is empty.
+class TableFill:
+    """The indexes of a table that is filled: those of an empty table are dropped before and built after, which is faster.
 
     A table with rows keeps them: dropping would wait for its readers, and block new ones until the commit.
     """
-    name = qualified(schema, table)
-    is_empty = not session.rows("SELECT pg_relation_size(to_regclass(%s))", [name])[0][0]
-    if is_empty:
-        _drop_indexes(session, schema, table)
-    return is_empty
 
+    def __init__(self, session: PostgresSession, schema: str, table: Table) -> None:
+        self.session, self.schema, self.table = session, schema, table
+        self.name = qualified(schema, table)
+        self.was_empty = False
 
-def finish_fill(session: PostgresSession, schema: str, table: Table, was_empty: bool) -> None:
-    """Build the indexes that `prepare_fill` dropped, or update those of a table that had rows."""
-    if was_empty:
-        # If there are duplicate keys, the blocking check reports them.
-        session.execute_unless_duplicate(*session.catalog.missing_helpers(schema, table))
-        session.execute(f"ANALYZE {qualified(schema, table)}")
-    elif needs_brin(table):
-        _complete_brin(session, schema, table)
+    def begin(self) -> None:
+        """Drop the indexes if the table is empty."""
+        [(size,)] = self.session.rows("SELECT pg_relation_size(to_regclass(%s))", [self.name])
+        self.was_empty = not size
+        if self.was_empty:
+            self._drop_indexes()
 
+    def finish(self) -> None:
+        """Build the dropped indexes, or update those of a table that had rows."""
+        if self.was_empty:
+            # If there are duplicate keys, the blocking check reports them.
+            self.session.execute_unless_duplicate(
+                *self.session.catalog.missing_helpers(self.schema, self.table)
+            )
+            self.session.execute(f"ANALYZE {self.name}")
+        elif needs_brin(self.table):
+            self._complete_brin()
 
-def _drop_indexes(session: PostgresSession, schema: str, table: Table) -> None:
-    key = session.catalog.find_key(schema, table)
-    if key is not None:
-        session.execute(f"ALTER TABLE {qualified(schema, table)} DROP CONSTRAINT {key.name}")
-    brin = session.catalog.find_brin(schema, table) if needs_brin(table) else None
-    if brin is not None:
-        session.execute(f"DROP INDEX {brin}")
+    def _drop_indexes(self) -> None:
+        catalog = self.session.catalog
+        key = catalog.find_key(self.schema, self.table)
+        if key is not None:
+            self.session.execute(f"ALTER TABLE {self.name} DROP CONSTRAINT {key.name}")
+        brin = catalog.find_brin(self.schema, self.table) if needs_brin(self.table) else None
+        if brin is not None:
+            self.session.execute(f"DROP INDEX {brin}")
 
-
-def _complete_brin(session: PostgresSession, schema: str, table: Table) -> None:
-    """Summarize all pages, as every search reads the others; rebuild an index that was dropped."""
-    brin = session.catalog.find_brin(schema, table)
-    if brin is None:
-        session.execute(create_brin_sql(schema, table))
-    else:
-        session.rows("SELECT brin_summarize_new_values(%s::regclass)", [brin])
+    def _complete_brin(self) -> None:
+        """Summarize all pages, as every search reads the others; rebuild an index that was dropped."""
+        brin = self.session.catalog.find_brin(self.schema, self.table)
+        if brin is None:
+            self.session.execute(create_brin_sql(self.schema, self.table))
+        else:
+            self.session.rows("SELECT brin_summarize_new_values(%s::regclass)", [brin])
 
 
 def lock_out_readers(session: PostgresSession, name: str) -> None:

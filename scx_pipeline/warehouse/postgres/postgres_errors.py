@@ -33,7 +33,7 @@ _ADVICE: Mapping[str, str] = {
     "53100": "free space on the server's disk",
     "53200": "the server has too little memory: give it more, or fewer connections",
     "53300": "end some of the server's connections, or raise its max_connections",
-    "57014": "the role's statement_timeout, or an administrator, ended a statement",
+    "57014": "the role's statement_timeout, or an administrator, ended a statement: raise it for this role, or run again",
     "57P01": f"the server was stopped, or an administrator ended the session: {RUN_AGAIN}",
     "57P02": f"the server crashed, its log says why: {RUN_AGAIN} when it is up",
     "57P03": f"the server is starting or stopping: {RUN_AGAIN} when it is up",
@@ -95,14 +95,14 @@ def _describe(url: str, error: Exception, limits: Limits) -> str:
     import psycopg2
 
     code = getattr(error, "pgcode", None)
-    advice = advise_on_timeout(error, limits) or advise_on_privileges(error) or _ADVICE.get(code or "")
+    advice = advise_on_timeout(error, limits) or advise_on_privileges(error) or _ADVICE.get(code or "", "")
     if code is None and isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
         advice = _CONNECTION_LOST
-    if advice is None:
+    if not advice:
         advice = f"SQLSTATE {code}" if code else type(error).__name__
-    return f"{url}: {explain(error, advice)}"
+    return f"{url}: {explain(first_line(error), advice)}"
 
 
 def describe_refused_connection(error: Exception) -> str:
     """Return why a connection was refused, and what to do if that is known."""
-    return explain(error, find_advice(str(error), _CONNECTION_ADVICE))
+    return explain(first_line(error), find_advice(str(error), _CONNECTION_ADVICE))

@@ -43,7 +43,7 @@ def _table_health(row: Sequence[Any], table: str) -> TableHealth:
 
 
 def advise_on_bloat(table: str, heap: int, bloat: int) -> tuple[str, ...]:
-    """Return what to do about a table's bloat, in bytes; nothing if it is little, as later rows use it."""
+    """Return what to do about a table's bloat, in bytes; empty if it is small, as later rows use it."""
     if bloat < MIN_BLOAT_BYTES or bloat < MIN_BLOAT_SHARE * heap:
         return ()
     return (

@@ -10,7 +10,7 @@ from scx_pipeline.warehouse.sql_text import names, quote
 
 
 def roles_sql(roles: Roles) -> str:
-    """Return the statements, in a file's order."""
+    """Return the statements in the order in which to run them."""
     return join_lines(
         f"-- Roles for scx_pipeline in the PostgreSQL database {roles.database}, as `scx roles` prints them. Run this connected to it, as a",
         "-- superuser or as its owner with CREATEROLE; again after adding a star. Set passwords separately: \\password, or",
@@ -46,7 +46,7 @@ def database_sql(roles: Roles) -> str:
 
 
 def _role(name: str) -> str:
-    """PostgreSQL has no CREATE ROLE IF NOT EXISTS."""
+    """Return a DO block that creates a role, as PostgreSQL has no CREATE ROLE IF NOT EXISTS."""
     literal = name.replace("'", "''")
     return join_lines(
         "DO $$ BEGIN",

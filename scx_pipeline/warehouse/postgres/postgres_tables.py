@@ -15,10 +15,9 @@ from scx_pipeline.warehouse.duckdb.scratch_database import ScratchDatabase
 from scx_pipeline.warehouse.parquet_files import ParquetFiles, check_arrived
 from scx_pipeline.warehouse.postgres.partition_targets import (
     PartitionTarget,
-    finish_fill,
+    TableFill,
     lock_out_readers,
     open_partition_target,
-    prepare_fill,
 )
 from scx_pipeline.warehouse.postgres.postgres_catalog import (
     has_native_partitions,
@@ -86,9 +85,10 @@ class PostgresTables(StarTables):
         super().drop_table(schema, name)
 
     def insert(self, schema: str, table: Table, select: str) -> int:
-        was_empty = prepare_fill(self.session, schema, table)
+        fill = TableFill(self.session, schema, table)
+        fill.begin()
         inserted = super().insert(schema, table, select)
-        finish_fill(self.session, schema, table, was_empty)
+        fill.finish()
         return inserted
 
     def clear_partition(self, schema: str, table: Table, scope: MonthRange) -> None:
@@ -106,7 +106,7 @@ class PostgresTables(StarTables):
         count = session.create_temporary_table(new_rows, f"SELECT {columns} FROM ({select}) AS q")
         inserted = 0
         for month, condition in target.parts(months_of(session, new_rows, target)):
-            name, _ = target.target(month)
+            name, _ = target.table_for(month)
             rows = f"SELECT {columns} FROM {new_rows} WHERE {condition}"
             inserted += session.execute(f"INSERT INTO {name} ({columns}) {rows}")
         check_arrived(target.name, count, inserted)

@@ -87,7 +87,7 @@ class PostgresWarehouse(PostgresProtocolWarehouse):
 
     @contextmanager
     def transaction(self, lock: str) -> Iterator[Session]:
-        """See `Warehouse.transaction`; the lock is an advisory one, released at the end of the transaction.
+        """Open a transaction under an advisory lock, which its end releases.
 
         Each statement sees what was committed before it, including what a load that it waited for has published.
         """
@@ -136,10 +136,9 @@ class PostgresWarehouse(PostgresProtocolWarehouse):
 
     @contextmanager
     def open_autocommit(self, lock: str) -> Iterator[Session]:
-        """See `Warehouse.open_autocommit`.
+        """Open a session while another connection holds the lock, as VACUUM cannot run in a transaction.
 
-        Another connection holds the lock, as VACUUM cannot run in a transaction; that one sees no rows, so it prevents
-        none from being removed.
+        That connection sees no rows, so it prevents none from being removed.
         """
         with self.transaction(lock), self._connect() as con, self._translate_errors():
             con.autocommit = True
@@ -151,7 +150,7 @@ class PostgresWarehouse(PostgresProtocolWarehouse):
 
     @contextmanager
     def open_read_only(self) -> Iterator[Session | None]:
-        """See `Warehouse.open_read_only`; all its queries see the same commit."""
+        """Open a session that only reads; all its queries see the same commit."""
         with self._connect() as con, self._translate_errors():
             con.set_session(isolation_level="REPEATABLE READ", readonly=True, deferrable=False)
             self._start(con, session_settings.of_reader(self.limits))

@@ -134,7 +134,7 @@ class StreamingStagingBuffer(StagingBuffer):
 
 def copy_part(target: PartitionTarget, month: Month | None, rows: EncodedRows) -> int:
     """Copy the rows of a month, or of a table that is not split, and return how many the server took."""
-    name, is_new = target.target(month)
+    name, is_new = target.table_for(month)
     # Frozen, as otherwise the first reader after the commit would have to rewrite the whole table.
     options = ", FREEZE" if is_new else ""
     return target.session.jobs.copy(name, names(target.table.column_names), rows, options)

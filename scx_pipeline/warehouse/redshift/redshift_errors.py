@@ -64,7 +64,7 @@ def translate_redshift_errors(url: str, limits: Limits) -> Iterator[None]:
             or find_advice(str(error), (*_CLUSTER_ADVICE, _DELETED_OBJECT))
             or advise_on_privileges(error)
         )
-        raise kind(f"{url}: {explain(error, advice)}; nothing was changed") from error
+        raise kind(f"{url}: {explain(first_line(error), advice)}; nothing was changed") from error
 
 
 def is_cluster_error(error: Exception) -> bool:
@@ -90,5 +90,4 @@ def describe_refused_connection(error: Exception, login: Login) -> str:
     line = first_line(error)
     if login.password:
         line = line.replace(login.password, "***")
-    advice = find_advice(str(error), _CONNECTION_ADVICE)
-    return f"{line}; {advice}" if advice else line
+    return explain(line, find_advice(str(error), _CONNECTION_ADVICE))

@@ -91,7 +91,9 @@ def _log_in_by_secret(address: Address, name: str) -> Login:
             f"the secret {name} is not a Redshift secret: it must be JSON with username and password"
         ) from None
     if not (address.host or found.get("host")):
-        raise WarehouseError(f"neither SCX_WAREHOUSE_URL nor the secret {name} names a host")
+        raise WarehouseError(
+            f"neither SCX_WAREHOUSE_URL nor the secret {name} names a host: add the host to either"
+        )
     endpoint = {"address": found.get("host"), "port": found.get("port") or address.port}
     return Login(*_find_endpoint(address, endpoint, f"secret {name}"), user, password)
 

@@ -81,7 +81,7 @@ def _format_value(value: Any) -> Any:
 
 
 def advise_on_table(rows: int, facts: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what to do about a table that was vacuumed and analyzed; nothing if it is small."""
+    """Return what to do about a table that was vacuumed and analyzed; empty if it is small."""
     if rows < MIN_ROWS:
         return ()
     unsorted, stale, skew = (facts.get(name) or 0 for name in ("unsorted", "stats_off", "skew_rows"))

@@ -12,7 +12,7 @@ ANALYST_TIMEOUT_MS = ANALYST_TIMEOUT_MINUTES * 60 * 1000  # this server accepts 
 
 
 def roles_sql(roles: Roles) -> str:
-    """Return the statements, in a file's order."""
+    """Return the statements in the order in which to run them."""
     loader, analyst = quote(roles.loader), quote(roles.analyst)
     return join_lines(
         f"-- Users for scx_pipeline in the Amazon Redshift database {roles.database}, as `scx roles` prints them. Run this connected to it, as a",

@@ -47,6 +47,13 @@ CAPABILITIES = Capabilities(
 MIN_ANALYZE_ROWS = 100_000  # loaded into a table, from which it is analyzed
 
 
+def redshift_type(column: Column) -> str:
+    """Return Redshift's type of a column as a statement declares it."""
+    if column.max_bytes is not None:
+        return f"VARCHAR({column.max_bytes})"
+    return CAPABILITIES.types.get(column.type, column.type).upper()
+
+
 class RedshiftSession(PostgresProtocolSession):
     """A connection to a Redshift database, and in a load the S3 prefix that COPY reads from."""
 

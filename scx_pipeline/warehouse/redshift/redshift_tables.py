@@ -104,7 +104,7 @@ class UploadStagingBuffer(StagingBuffer):
         return self.reader.target if self.reader is not None and self.reader.has_rows else None
 
     def consolidate(self) -> str:
-        """See `StagingBuffer.consolidate`: parsed rows go to the cluster if it has read objects itself."""
+        """Bring all staged rows into the cluster's table if it has read objects itself, and return the table."""
         target = self._cluster_table
         if target is None:
             return self.rows

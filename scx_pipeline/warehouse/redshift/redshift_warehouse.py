@@ -53,7 +53,7 @@ class RedshiftWarehouse(PostgresProtocolWarehouse):
         self.reads_objects = True  # whether the cluster may read objects itself in the present attempt
 
     def run(self, lock: str, work: Callable[[Session], Result]) -> Result:
-        """See `Warehouse.run`: a load whose objects the cluster cannot read is retried without asking it to."""
+        """Run the work in a transaction: if the cluster cannot read its objects, it is retried with all objects parsed by the client."""
         self.reads_objects = True
         return super().run(lock, work)
 
@@ -66,7 +66,7 @@ class RedshiftWarehouse(PostgresProtocolWarehouse):
 
     @contextmanager
     def transaction(self, lock: str) -> Iterator[Session]:
-        """See `Warehouse.transaction`; the lock is that of an empty table, which no query reads."""
+        """Open a transaction under the lock of an empty table, which no query reads."""
         with self._translate_errors(), translate_scratch_errors(self.limits), self._connect() as con:
             self._wait_for_lock(con, lock)
             with closing(self.open_session(con, lock)) as session:
@@ -76,7 +76,7 @@ class RedshiftWarehouse(PostgresProtocolWarehouse):
 
     @contextmanager
     def open_autocommit(self, lock: str) -> Iterator[Session]:
-        """See `Warehouse.open_autocommit`; another connection holds the lock, as VACUUM cannot run in a transaction."""
+        """Open a session while another connection holds the lock, as VACUUM cannot run in a transaction."""
         with self.transaction(lock), self._translate_errors(), self._connect() as con:
             con.autocommit = True
             with closing(self.open_session(con)) as session:
@@ -84,7 +84,7 @@ class RedshiftWarehouse(PostgresProtocolWarehouse):
 
     @contextmanager
     def open_read_only(self) -> Iterator[Session | None]:
-        """See `Warehouse.open_read_only`; all its queries see the same commit."""
+        """Open a session that only reads; all its queries see the same commit."""
         with self._translate_errors(), self._connect() as con:
             con.set_session(readonly=True)
             with closing(self.open_session(con)) as session:

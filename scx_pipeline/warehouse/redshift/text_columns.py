@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.reserved_names import internal_column
 from scx_pipeline.warehouse.redshift.copy_command import redshift_literal
+from scx_pipeline.warehouse.redshift.redshift_session import redshift_type
 from scx_pipeline.warehouse.sql_text import names, quote
 
 NEEDS_CLIENT_PARSING, AMBIGUOUS_EMPTY = map(internal_column, ("needs_client_parsing", "ambiguous_empty"))
@@ -76,7 +77,14 @@ def typed_texts(columns: Sequence[Column], source: str, null_values: Sequence[st
 def typed_fields(
     columns: Sequence[Column], source: str, null_values: Sequence[str], outer: Sequence[str]
 ) -> str:
-    """Return the same for JSON fields; `outer` are columns that must be objects, as nested fields are in them."""
+    """Return the SELECT of typed columns from a table of JSON fields' texts, and of whether a row needs client parsing.
+
+    Args:
+        columns: The columns of the table, which are texts in `source`.
+        source: The table that COPY filled.
+        null_values: Texts that mean NULL.
+        outer: Columns that must be objects, as nested fields are in them.
+    """
     rules = [_rule(column, json_client_parsing_condition(column)) for column in columns]
     # A record that is not an object has none of the fields.
     rules.append(" AND ".join(f"{quote(column.name)} IS NULL" for column in columns))
@@ -85,7 +93,7 @@ def typed_fields(
 
 
 def typed_values(columns: Sequence[Column], source: str) -> str:
-    """Return the same from a table of typed values."""
+    """Return the SELECT of columns from a table of typed values, and of whether a row needs client parsing."""
     condition = _any([_rule(column, typed_client_parsing_condition(column)) for column in columns])
     return f"SELECT {names([column.name for column in columns])}, {condition} AS {NEEDS_CLIENT_PARSING} FROM {source}"
 
@@ -140,8 +148,7 @@ def value_of(column: Column) -> str:
         return _cast(text, _FORMATS[column.type], column.type.upper(), _timestamp_text(text))
     if column.type == "boolean":
         return f"CASE WHEN {text} IN ('true', '1') THEN TRUE WHEN {text} IN ('false', '0') THEN FALSE END"
-    kind = "DOUBLE PRECISION" if column.type == "double" else column.type.upper()
-    return _cast(text, _number_pattern(column), kind, text)
+    return _cast(text, _number_pattern(column), redshift_type(column), text)
 
 
 def _cast(text: str, pattern: str, kind: str, value: str) -> str:
@@ -180,7 +187,7 @@ def client_parsing_condition(column: Column) -> str:
 
 
 def json_client_parsing_condition(column: Column) -> str:
-    """Return the same for a JSON field: its text may be of a number, a boolean, an array or an object."""
+    """Return the condition that the text of a JSON field, which may be of any JSON type, needs client parsing."""
     text = quote(column.name)
     if column.max_bytes is None:
         return client_parsing_condition(column)
@@ -191,7 +198,7 @@ def json_client_parsing_condition(column: Column) -> str:
 
 
 def typed_client_parsing_condition(column: Column) -> str:
-    """Return the same for a typed value of a Parquet file."""
+    """Return the condition that a typed value of a Parquet file needs client parsing; empty if it never does."""
     name = quote(column.name)
     if column.max_bytes is not None:
         return f"OCTET_LENGTH({name}) > {column.max_bytes}"

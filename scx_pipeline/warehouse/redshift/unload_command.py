@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from scx_pipeline.error_translation import find_advice
 from scx_pipeline.errors import LakeError
-from scx_pipeline.warehouse.driver_errors import explain
+from scx_pipeline.warehouse.driver_errors import explain, first_line
 from scx_pipeline.warehouse.parquet_files import Unload
 from scx_pipeline.warehouse.redshift.copy_command import Access, redshift_literal
 from scx_pipeline.warehouse.sql_text import names
@@ -36,7 +36,7 @@ def translate_unload_errors(unload: Unload) -> Iterator[None]:
     try:
         yield
     except psycopg2.InternalError as error:
-        reason = explain(error, find_advice(str(error), _ADVICE))
+        reason = explain(first_line(error), find_advice(str(error), _ADVICE))
         raise LakeError(f"cannot write {unload.url}: {reason}; nothing was changed") from error
 
 

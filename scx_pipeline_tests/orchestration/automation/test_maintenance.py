@@ -1,16 +1,14 @@
-"""The maintenance job, its schedule, and which Dagster runs are deleted.
+"""The maintenance job and its schedule.
 
 What maintenance does to tables is not tested here.
 """
 
 from __future__ import annotations
 
-from uuid import uuid4
-
 import dagster as dg
 import pytest
 
-from scx_pipeline.orchestration.automation.maintenance import NAME, maintenance, old_runs, remove_runs
+from scx_pipeline.orchestration.automation.maintenance import NAME, maintenance
 from scx_pipeline.orchestration.build import with_resources
 from scx_pipeline.settings import Settings
 from scx_pipeline_tests.support.load_env import APRIL, FACTS, MARCH, STAGING, job
@@ -64,17 +62,3 @@ def test_the_maintenance_schedule_is_weekly_and_stopped_by_default() -> None:
     assert (schedule.name, schedule.cron_schedule) == ("maintain_weekly", "0 3 * * 0")
     assert schedule.execution_timezone == "UTC"
     assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
-
-
-def test_runs_with_the_latest_materializations_and_unfinished_runs_are_kept(loaded: DagsterEnv) -> None:
-    instance = loaded.instance
-    unfinished = dg.DagsterRun(job_name="scx", run_id=str(uuid4()), status=dg.DagsterRunStatus.STARTED)
-    instance.add_run(unfinished)
-    assert old_runs(instance, 1) == []
-    runs = [run.run_id for run in instance.get_runs() if run.run_id != unfinished.run_id]  # newest first
-    assert old_runs(instance, 0) == [runs[-1]]
-    before = {month: loaded.materializations(FACTS)[month] for month in (MARCH, APRIL)}
-    assert remove_runs(instance, old_runs(instance, 0)) == 1
-    assert {run.run_id for run in instance.get_runs()} == {unfinished.run_id, *runs[:-1]}
-    assert loaded.materializations(FACTS) == before
-    assert old_runs(instance, 0) == []

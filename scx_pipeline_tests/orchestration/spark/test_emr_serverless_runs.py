@@ -231,11 +231,11 @@ def test_find_code_without_the_permission_to_list_says_so(
 
 @pytest.mark.parametrize("act", ["find", "put"])
 def test_code_in_a_missing_bucket_is_named(act: str, s3_bucket: str) -> None:
-    place = open_code("s3://scx-nowhere/code")
+    folder = open_code("s3://scx-nowhere/code")
     with pytest.raises(
         LakeError, match=r"cannot list s3://scx-nowhere/code/ .*: there is no such bucket: check its name"
     ):
-        place.find() if act == "find" else place.put(WorkerPlatform())
+        folder.find() if act == "find" else folder.put(WorkerPlatform())
 
 
 def test_run_that_is_cancelled_cancels_its_job(aws_env: DagsterEnv, serverless: Service) -> None:

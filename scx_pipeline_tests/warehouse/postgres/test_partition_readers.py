@@ -97,9 +97,7 @@ def test_an_endless_query_is_reported_and_nothing_changes(
     before = sensor_env.snapshot()
     put(sensor_env, JANUARY, "s2")
     sensor_env.limits = Limits(lock_timeout=0.5)
-    message = (
-        r'"dwh"."data_sample" is being read by a query that does not end; waited 0.5 s \(SCX_LOCK_TIMEOUT\)'
-    )
+    message = r'"dwh"."data_sample" is still being read by a query after 0.5 s \(SCX_LOCK_TIMEOUT\)'
     with open_connection(sensor_env) as reader:
         count_readings(reader)
         with pytest.raises(WarehouseError, match=message):
