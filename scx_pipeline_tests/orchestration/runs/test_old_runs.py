@@ -1,7 +1,4 @@
-"""Which Dagster runs are old, and that deleting them keeps every asset's latest events.
-
-The maintenance job that deletes them is tested elsewhere.
-"""
+"""Which Dagster runs are old, and that deleting them keeps every asset's latest events."""
 
 from __future__ import annotations
 
