@@ -201,7 +201,7 @@ class LoadRun:
 
     def _check_references(self, checks: PartitionChecks, tables: Collection[Table]) -> None:
         for table in tables:
-            self.report.checks += checks.check_references(table, self.names, is_built=False)
+            self.report.checks += checks.check_references(table, self.names)
 
     def _rows_of(self, table: Table) -> Rows:
         if table.name in self.report.tables:
@@ -263,7 +263,7 @@ class RefreshRun(LoadRun):
         urgent = {
             month
             for table in tables
-            for month in publish.find_months_with_orphans(relations, self.compiled, table, scope)
+            for month in publish.find_months_with_broken_references(relations, self.compiled, table, scope)
         }
         for part in contiguous_ranges(sorted(urgent & set(stale))):
             self._rebuild(part)

@@ -80,7 +80,7 @@ def table_assets(compiled: CompiledStar, kind: str) -> list[dg.AssetsDefinition]
 def _define_assets(group: TableGroup, kind: str) -> dg.AssetsDefinition:
     """Define assets that a run loads together and publishes in one transaction."""
     compiled, star = group.compiled, group.compiled.star
-    name = f"{star.name}_load" if group.partitioned else f"{star.name}_refresh"
+    name = f"{star.name}_load" if group.is_monthly else f"{star.name}_refresh"
 
     @group.multi_asset(name, POOL, partial(_spec, group, kind), can_subset=True)
     def load(
