@@ -219,8 +219,9 @@ class LoadRun:
             self.report.seconds = time.monotonic() - self.started
             messages = "; ".join(f"{check.name} on {check.table}: {check.message}" for check in failed[:3])
             more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
+            scope = f"({self.scope})" if self.scope is UNPARTITIONED else self.scope
             raise CheckFailedError(
-                f"{self.star.name} {self.scope or '(unpartitioned tables)'} was not published, nothing was changed: {messages}{more}",
+                f"{self.star.name} {scope} was not published, nothing was changed: {messages}{more}",
                 self.report,
             )
 

@@ -17,7 +17,7 @@ from scx_pipeline.loading.schema_drift import (
     rebuild_reason,
     select_declared,
 )
-from scx_pipeline.model.calendar import LoadScope
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope
 from scx_pipeline.model.table import Table
 from scx_pipeline.ownership.inspection import Inspection, inspect
 from scx_pipeline.ownership.table_records import (
@@ -55,7 +55,11 @@ def prepare_tables(
     create_shared_objects(session, star.schema_name, inspection.found)
     rebuilt: list[Table] = []
     # A load of months reads the unpartitioned tables, which must be as declared; the reverse is not true.
-    for tables in (star.unpartitioned_tables, star.monthly_tables) if scope else (star.unpartitioned_tables,):
+    for tables in (
+        (star.unpartitioned_tables,)
+        if scope is UNPARTITIONED
+        else (star.unpartitioned_tables, star.monthly_tables)
+    ):
         if _must_rebuild(session, inspection, tables, scope, names):
             rebuilt += tables
     if rebuilt:
@@ -143,7 +147,8 @@ def _must_rebuild(
     reason = rebuild_reason(session, inspection, tables, loaded)
     if not reason:
         return False
-    missing = [str(m) for m in sorted(loaded or ()) if m in star.months() and m not in (scope or ())]
+    months = () if scope is UNPARTITIONED else scope
+    missing = [str(m) for m in sorted(loaded or ()) if m in star.months() and m not in months]
     missing += [table.name for table in tables if table.name not in names] if loaded is not None else []
     if missing:
         raise WarehouseError(
