@@ -18,6 +18,8 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from scx_pipeline.model.calendar import UNPARTITIONED
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -156,6 +158,7 @@ def show_outcome(compiled: CompiledStar, outcome: RunOutcome) -> None:
 
 def _show_published(compiled: CompiledStar, outcome: RunOutcome) -> None:
     star, numbers = compiled.star, outcome.numbers
+    is_refresh = outcome.scope is UNPARTITIONED
     rows = [
         (
             f"{star.schema_name}.{item.name}",
@@ -163,10 +166,10 @@ def _show_published(compiled: CompiledStar, outcome: RunOutcome) -> None:
             sum(outcome.rows.get(item.name, {}).values()),
             _count_checks(outcome, item.name),
         )
-        for item in (star.monthly_tables if outcome.scope else star.unpartitioned_tables)
+        for item in (star.unpartitioned_tables if is_refresh else star.monthly_tables)
     ]
-    columns = ["table", "role", "rows of these months" if outcome.scope else "rows", "checks"]
-    print_table(f"{star.name} {outcome.scope or UNPARTITIONED_LABEL}: published", columns, rows)
+    columns = ["table", "role", "rows" if is_refresh else "rows of these months", "checks"]
+    print_table(f"{star.name} {outcome.scope}: published", columns, rows)
     if "rows_read" in numbers:
         out.print(
             f"{numbers['objects_read']:,} objects ({format_bytes(numbers['bytes_read'])}), {numbers['rows_read']:,} rows read: "

@@ -14,6 +14,7 @@ import typer
 from scx_pipeline.cli import rendering
 from scx_pipeline.cli.options import DueMonths, MonthSelection
 from scx_pipeline.cli.row_sources import RowSource
+from scx_pipeline.model.calendar import UNPARTITIONED
 from scx_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def run_due_scopes(
     scope = scopes[0]
 
     def show_progress(message: str) -> None:
-        status.update(f"{compiled.star.name} {scope or rendering.UNPARTITIONED_LABEL}: {message}")
+        status.update(f"{compiled.star.name} {scope}: {message}")
 
     show_progress("starting")
     job_of = partial(source.job_name, compiled) if source.job_name else None
@@ -92,7 +93,9 @@ def fail_orphaned_runs(settings: Settings) -> None:
 def _to_json(outcome: RunOutcome) -> dict[str, Any]:
     return {
         "run_id": outcome.run_id,
-        "months": [str(outcome.scope.first), str(outcome.scope.last)] if outcome.scope else [],
+        "months": []
+        if outcome.scope is UNPARTITIONED
+        else [str(outcome.scope.first), str(outcome.scope.last)],
         "published": outcome.success,
         "error": outcome.error,
         "rows": outcome.rows,

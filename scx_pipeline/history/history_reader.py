@@ -29,7 +29,7 @@ def read_unpartitioned_state(session: Session, star: str) -> MonthState | None:
 
 
 def read_stale_months(session: Session, star: str) -> dict[Month, tuple[str, str]]:
-    """Return the loaded months that a change of another table has outdated, with the reason and the load ID of the change."""
+    """Return the loaded months that a change of another table made stale, with the reason and the load ID of the change."""
     rows = _read(session, STALE_MONTHS, "month, reason, load_id", star)
     return {Month.parse(month): (reason, load_id) for month, reason, load_id in rows}
 
@@ -54,9 +54,14 @@ def select_rows(
     )
 
 
-def is_in(column: str, values: Collection[str], negate: bool = False) -> str:
-    """Return the condition `AND column [NOT] IN (?, …)`; empty without values."""
-    return f" AND {column} {'NOT ' if negate else ''}IN ({', '.join('?' * len(values))})" if values else ""
+def is_in(column: str, values: Collection[str]) -> str:
+    """Return the condition `AND column IN (?, …)`; empty without values."""
+    return f" AND {column} IN ({', '.join('?' * len(values))})" if values else ""
+
+
+def is_not_in(column: str, values: Collection[str]) -> str:
+    """Return the condition `AND column NOT IN (?, …)`; empty without values."""
+    return f" AND {column} NOT IN ({', '.join('?' * len(values))})" if values else ""
 
 
 def read_purged_months(session: Session, star: str, tables: Collection[str]) -> dict[str, set[Month]]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import BucketError
 from scx_pipeline.history.check_result import CheckResult, Rows
-from scx_pipeline.history.history_reader import is_in, select_rows
+from scx_pipeline.history.history_reader import is_not_in, select_rows
 from scx_pipeline.history.ingest_result import IngestResult, ObjectCount
 from scx_pipeline.history.state_tables import (
     CHECK_RESULTS,
@@ -81,7 +81,7 @@ def delete_month_records(session: Session, star: Star) -> None:
     _delete(session, MONTH_ROWS, star.name, " AND month <> ?", [UNPARTITIONED.value])
     kept = [source.name for source in star.sources if source.event_time is None]
     for table in (OBJECTS, REJECTED_ROWS):
-        _delete(session, table, star.name, is_in("source", kept, negate=True), kept)
+        _delete(session, table, star.name, is_not_in("source", kept), kept)
 
 
 def clear_stale(session: Session, star: str, scope: MonthRange) -> None:
@@ -166,7 +166,7 @@ def _record_objects(
     present = {(item.source, item.info.key) for item in selection.objects}
     # Declared sources that were not listed keep their records.
     unlisted = sorted({source.name for source in compiled.star.sources} - selection.listed_sources)
-    condition = is_in("source", unlisted, negate=True)
+    condition = is_not_in("source", unlisted)
     recorded = select_rows(session, OBJECTS, "source, object_key", star, condition, unlisted)
     read = {(count.object.source, count.object.info.key) for count in record.counts}
     outdated = [key for key in recorded if tuple(key) in read or tuple(key) not in present]

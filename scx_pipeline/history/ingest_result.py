@@ -1,4 +1,4 @@
-"""The result of an ingestion: row counts per object, rejected rows and duplicate keys.
+"""The result of an ingestion: row counts per object, rejected rows and conflicting keys.
 
 Reading rows and storing the result do not belong here.
 """
@@ -27,7 +27,7 @@ class ObjectCount:
     loaded: int = 0
     rejected: int = 0
     deduplicated: int = 0
-    filtered: int = 0  # Rows outside the loaded months.
+    filtered: int = 0  # Good rows outside the load scope.
 
     @property
     def balanced(self) -> bool:
@@ -35,7 +35,7 @@ class ObjectCount:
 
 
 @dataclass(frozen=True)
-class DuplicateKey:
+class ConflictingKey:
     """A key that occurs in two of the loaded months, twice in one of them, or twice in an unpartitioned table."""
 
     key: tuple[object, ...]
@@ -49,7 +49,7 @@ class IngestResult:
     table: Table
     counts: list[ObjectCount] = field(default_factory=list)
     rejected: list[RejectedRow] = field(default_factory=list)
-    duplicate_keys: list[DuplicateKey] = field(default_factory=list)
+    conflicting_keys: list[ConflictingKey] = field(default_factory=list)
     # Characters of the stored raw texts of rejected rows.
     stored_characters: int = 0
     # Whether reading stopped because too many rows were rejected, whatever the remaining objects hold.
@@ -57,7 +57,7 @@ class IngestResult:
     # Object keys, each with its undeclared or absent fields.
     undeclared_fields: list[tuple[str, UndeclaredFields]] = field(default_factory=list)
     # Table, on the staging buffer's connection, with the keys of which only the newest row is kept.
-    superseded: str | None = None
+    duplicate_keys_table: str | None = None
 
     def store(self, rows: Sequence[RejectedRow]) -> None:
         """Store an object's rejected rows, up to the limits of a load."""

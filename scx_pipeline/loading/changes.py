@@ -36,7 +36,7 @@ class PendingChanges:
     loaded: Collection[Month]
     # Why the unpartitioned tables must be rebuilt; None if they need not.
     unpartitioned: str | None = None
-    # The stale months, each with the ID of the load that outdated it.
+    # The stale months, each with the ID of the load that made it stale.
     stale: Mapping[Month, str] = field(default_factory=dict)
     schema_drift: SchemaDrift = field(default_factory=SchemaDrift)
 
@@ -52,7 +52,7 @@ class LoadedState:
 
     months: Mapping[Month, MonthState]
     unpartitioned: MonthState | None
-    # The reason, and the ID of the load that outdated the month.
+    # The stale months, each with the reason and the ID of the load that made it stale.
     stale: Mapping[Month, tuple[str, str]]
     schema_drift: SchemaDrift = field(default_factory=SchemaDrift)
 

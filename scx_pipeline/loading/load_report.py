@@ -46,7 +46,7 @@ class LoadReport:
     fingerprints: Mapping[Month | None, str] = field(default_factory=dict)
     # The number of objects and their bytes.
     objects_by_month: Mapping[Month | None, tuple[int, int]] = field(default_factory=dict)
-    # Months whose rows are outdated because of this load, with the reason.
+    # Months that this load made stale, with the reason.
     stale: Mapping[Month, str] = field(default_factory=dict)
     # Where the rows come from, if not from objects.
     origin: Mapping[str, str | int] = field(default_factory=dict)

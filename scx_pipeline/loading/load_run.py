@@ -201,7 +201,7 @@ class LoadRun:
 
     def _check_references(self, checks: PartitionChecks, tables: Collection[Table]) -> None:
         for table in tables:
-            self.report.checks += checks.check_references(table, self.names, is_built=False)
+            self.report.checks += checks.check_references(table, self.names)
 
     def _rows_of(self, table: Table) -> Rows:
         if table.name in self.report.tables:
@@ -219,8 +219,9 @@ class LoadRun:
             self.report.seconds = time.monotonic() - self.started
             messages = "; ".join(f"{check.name} on {check.table}: {check.message}" for check in failed[:3])
             more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
+            scope = f"({self.scope})" if self.scope is UNPARTITIONED else self.scope
             raise CheckFailedError(
-                f"{self.star.name} {self.scope or '(unpartitioned tables)'} was not published, nothing was changed: {messages}{more}",
+                f"{self.star.name} {scope} was not published, nothing was changed: {messages}{more}",
                 self.report,
             )
 
@@ -263,7 +264,7 @@ class RefreshRun(LoadRun):
         urgent = {
             month
             for table in tables
-            for month in publish.find_months_with_orphans(relations, self.compiled, table, scope)
+            for month in publish.find_months_with_broken_references(relations, self.compiled, table, scope)
         }
         for part in contiguous_ranges(sorted(urgent & set(stale))):
             self._rebuild(part)

@@ -35,7 +35,7 @@ class Loader(LoadContext, ABC):
 
         Args:
             tables: build only these tables and all that depend on them. Without a staging table among them, they are
-                built from the current staging rows. None: all tables with months.
+                built from the current staging rows. None: all monthly tables.
             run_id: the ID of the Dagster run, for the history.
 
         Raises:
@@ -49,7 +49,7 @@ class Loader(LoadContext, ABC):
     def refresh(self, run_id: str | None = None) -> LoadReport:
         """Rebuild the unpartitioned tables and publish them with their history in one transaction.
 
-        Months whose rows have become outdated are recorded as stale. If their rows would reference missing rows, they
+        Months whose rows would now be different are recorded as stale. If their rows would reference missing rows, they
         are rebuilt in the same transaction from the current staging rows. Raises the errors of `load`.
         """
         if not self.compiled.star.unpartitioned_tables:

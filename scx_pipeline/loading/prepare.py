@@ -11,8 +11,13 @@ from collections.abc import Collection, Sequence
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.history.history_writer import delete_month_records
-from scx_pipeline.loading.schema_drift import loaded_months, rebuild_reason, select_declared
-from scx_pipeline.model.calendar import LoadScope
+from scx_pipeline.loading.schema_drift import (
+    loaded_months,
+    loaded_unpartitioned,
+    rebuild_reason,
+    select_declared,
+)
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope
 from scx_pipeline.model.table import Table
 from scx_pipeline.ownership.inspection import Inspection, inspect
 from scx_pipeline.ownership.table_records import (
@@ -30,9 +35,9 @@ def prepare_tables(
 ) -> CompiledStar:
     """Create and record what is missing in the star's schema and the state schema, and rebuild what has drifted.
 
-    If one table with months is not as declared, all tables with months are rebuilt, and likewise the unpartitioned
-    tables. The load must build all of them and cover every loaded month. Where readers would block the commit, tables
-    are rebuilt under temporary names.
+    If one monthly table is not as declared, all monthly tables are rebuilt, and likewise the unpartitioned tables. The
+    load must build all of them and cover every loaded month. Where readers would block the commit, tables are rebuilt
+    under temporary names.
 
     Args:
         names: the tables that the load builds.
@@ -50,7 +55,11 @@ def prepare_tables(
     create_shared_objects(session, star.schema_name, inspection.found)
     rebuilt: list[Table] = []
     # A load of months reads the unpartitioned tables, which must be as declared; the reverse is not true.
-    for tables in (star.unpartitioned_tables, star.monthly_tables) if scope else (star.unpartitioned_tables,):
+    for tables in (
+        (star.unpartitioned_tables,)
+        if scope is UNPARTITIONED
+        else (star.unpartitioned_tables, star.monthly_tables)
+    ):
         if _must_rebuild(session, inspection, tables, scope, names):
             rebuilt += tables
     if rebuilt:
@@ -134,11 +143,12 @@ def _must_rebuild(
     if not tables:
         return False
     star, monthly = inspection.compiled.star, not all(table.is_unpartitioned for table in tables)
-    loaded = loaded_months(session, star.name, monthly)
+    loaded = loaded_months(session, star.name) if monthly else loaded_unpartitioned(session, star.name)
     reason = rebuild_reason(session, inspection, tables, loaded)
     if not reason:
         return False
-    missing = [str(m) for m in sorted(loaded or ()) if m in star.months() and m not in (scope or ())]
+    months = () if scope is UNPARTITIONED else scope
+    missing = [str(m) for m in sorted(loaded or ()) if m in star.months() and m not in months]
     missing += [table.name for table in tables if table.name not in names] if loaded is not None else []
     if missing:
         raise WarehouseError(

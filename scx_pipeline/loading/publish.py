@@ -93,7 +93,7 @@ def has_same_rows(session: QuerySession, columns: Sequence[Column], one: str, ot
     return left == right
 
 
-def find_months_with_orphans(
+def find_months_with_broken_references(
     session: QuerySession, compiled: CompiledStar, table: Table, scope: MonthRange
 ) -> set[Month]:
     """Return the months with rows that reference a missing row of an unpartitioned table."""
@@ -126,11 +126,10 @@ def count_rows(session: Session, compiled: CompiledStar, table: Table, scope: Mo
 
 def _create_partition(scratch: Session, compiled: CompiledStar, table: Table, select: str) -> None:
     """Create the temporary table of the latest row per key and month, with the types of the stored ones."""
-    kept = latest_rows_table(compiled, table)
+    key = latest_rows_table(compiled, table).key
+    ordering = scratch.ordering(table, compiled.output_types(table))
     by_month = f"SELECT m.*, {month_of(table.event_time_column)} AS {MONTH_COLUMN} FROM ({select}) AS m"
-    scratch.create_latest(
-        PARTITION_TABLE, by_month, kept.key, scratch.ordering(table, compiled.output_types(table))
-    )
+    scratch.create_latest(PARTITION_TABLE, by_month, key, ordering)
 
 
 def publish_latest(
@@ -141,14 +140,14 @@ def publish_latest(
     Args:
         replace: replaces the stored rows, and adds the keys of the new ones to the table `touched_keys_table`.
     """
-    kept, touched = latest_rows_table(compiled, table), touched_keys_table(table)
-    history, key = qualified(STATE_SCHEMA, kept), names(table.key)
+    latest_rows = qualified(STATE_SCHEMA, latest_rows_table(compiled, table))
+    touched, key = touched_keys_table(table), names(table.key)
     session.create_temporary(
-        touched, f"SELECT DISTINCT {key} FROM {history} WHERE {in_month_range(MONTH_COLUMN, scope)}"
+        touched, f"SELECT DISTINCT {key} FROM {latest_rows} WHERE {in_month_range(MONTH_COLUMN, scope)}"
     )
     replace()
     session.analyze(touched)
-    candidates = f"SELECT * FROM {history} WHERE {_has_key_in(table, touched)}"
+    candidates = f"SELECT * FROM {latest_rows} WHERE {_has_key_in(table, touched)}"
     ordering = session.ordering(table, compiled.output_types(table))
     session.create_latest(LATEST_TABLE, candidates, table.key, ordering)
     _replace_changed(session, compiled, table, touched)
@@ -157,11 +156,11 @@ def publish_latest(
 
 def _copy_partition(session: Session, compiled: CompiledStar, table: Table, scope: MonthRange) -> None:
     """Replace the stored latest rows of the loaded months by those of the temporary table."""
-    kept = latest_rows_table(compiled, table)
+    latest_rows = latest_rows_table(compiled, table)
     session.execute(
-        f"DELETE FROM {qualified(STATE_SCHEMA, kept)} WHERE {in_month_range(MONTH_COLUMN, scope)}"
+        f"DELETE FROM {qualified(STATE_SCHEMA, latest_rows)} WHERE {in_month_range(MONTH_COLUMN, scope)}"
     )
-    session.tables.insert(STATE_SCHEMA, kept, f"SELECT * FROM {PARTITION_TABLE}")
+    session.tables.insert(STATE_SCHEMA, latest_rows, f"SELECT * FROM {PARTITION_TABLE}")
     session.execute(
         f"INSERT INTO {touched_keys_table(table)} SELECT DISTINCT {names(table.key)} FROM {PARTITION_TABLE}"
     )

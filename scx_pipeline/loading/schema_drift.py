@@ -22,7 +22,7 @@ from scx_pipeline.warehouse.session import Session
 class SchemaDrift:
     """The differences between a star's tables in a warehouse and its declaration."""
 
-    # Why the tables with months must be rebuilt, all months in one load; empty if they need not.
+    # Why the monthly tables must be rebuilt, all months in one load; empty if they need not.
     rebuild_reason: str = ""
     # Why the unpartitioned tables must be rebuilt; empty if they need not.
     unpartitioned_rebuild_reason: str = ""
@@ -34,9 +34,9 @@ def detect_schema_drift(session: Session, compiled: CompiledStar) -> SchemaDrift
     """Compare the star's tables with the declaration, without changing anything."""
     inspection, star = inspect(session, compiled), compiled.star
     return SchemaDrift(
-        rebuild_reason(session, inspection, star.monthly_tables, loaded_months(session, star.name, True)),
+        rebuild_reason(session, inspection, star.monthly_tables, loaded_months(session, star.name)),
         rebuild_reason(
-            session, inspection, star.unpartitioned_tables, loaded_months(session, star.name, False)
+            session, inspection, star.unpartitioned_tables, loaded_unpartitioned(session, star.name)
         ),
         inspection.foreign(),
         find_leftovers(session, compiled),
@@ -54,17 +54,20 @@ def matches_declaration(session: Session, compiled: CompiledStar, tables: Sequen
     )
 
 
-def loaded_months(session: Session, star: str, monthly: bool) -> Collection[Month] | None:
-    """Return the loaded months (`monthly`) or, of the unpartitioned tables, no months; None if they were never loaded."""
-    if monthly:
-        return read_month_states(session, star) or None
+def loaded_months(session: Session, star: str) -> Collection[Month] | None:
+    """Return the loaded months; None if the monthly tables were never loaded."""
+    return read_month_states(session, star) or None
+
+
+def loaded_unpartitioned(session: Session, star: str) -> Collection[Month] | None:
+    """Return no months, as the unpartitioned tables have none; None if they were never loaded."""
     return () if read_unpartitioned_state(session, star) else None
 
 
 def rebuild_reason(
     session: Session, inspection: Inspection, tables: Sequence[Table], loaded: Collection[Month] | None
 ) -> str:
-    """Return why these tables must be rebuilt; empty if they need not. `loaded` is the result of `loaded_months`."""
+    """Return why these tables must be rebuilt; empty if they need not. `loaded` is None if they were never loaded."""
     for schema, table, _ in select_declared(inspection.compiled, tables):
         name = f"{schema}.{table.name}"
         if (schema, table.name) in inspection.found:

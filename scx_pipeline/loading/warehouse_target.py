@@ -105,13 +105,13 @@ class BufferStagingTarget(StagingTarget):
 
     def __init__(self, buffer: StagingBuffer, table: Table, scope: LoadScope) -> None:
         self.staging_buffer, self.table, self.scope = buffer, table, scope
-        self.superseded: str | None = None
+        self.duplicate_keys_table: str | None = None
         self.row_scan = RowScan(table, scope) if buffer.is_streaming else None
 
     def ingest(self, job: IngestJob, objects: Sequence[SelectedObject]) -> IngestResult:
         history_writer.check_key_lengths(objects)
         ingest_result = ingest_objects(job, objects, self.staging_buffer, self._inspect)
-        self.superseded = ingest_result.superseded
+        self.duplicate_keys_table = ingest_result.duplicate_keys_table
         return ingest_result
 
     def _inspect(self, buffer: StagingBuffer) -> None:
@@ -122,4 +122,4 @@ class BufferStagingTarget(StagingTarget):
             self.row_scan.add(buffer.con.execute(sql).fetchall())
 
     def finish(self) -> None:
-        self.staging_buffer.finish(self.superseded)
+        self.staging_buffer.finish(self.duplicate_keys_table)

@@ -14,6 +14,7 @@ from scx_pipeline.history import history_reader, history_writer
 from scx_pipeline.loading.schema_drift import matches_declaration
 from scx_pipeline.model.calendar import Month, contiguous_ranges
 from scx_pipeline.model.table import Table
+from scx_pipeline.settings import Settings
 from scx_pipeline.warehouse.session import Session
 from scx_pipeline.warehouse.sql_text import STATE_SCHEMA
 
@@ -28,6 +29,13 @@ class RetentionPolicy:
     staging_months: int = 0
     rejected_days: int = 0
     loads_days: int = 0
+
+
+def retention_policy(settings: Settings) -> RetentionPolicy:
+    """Return the policy that is configured."""
+    return RetentionPolicy(
+        settings.keep_staging_months, settings.keep_rejected_days, settings.keep_loads_days
+    )
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from functools import total_ordering
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 
 @total_ordering
@@ -100,13 +100,10 @@ class MonthRange:
 
 
 class Unpartitioned(Enum):
-    """The scope of a load that builds the unpartitioned tables. It is false in conditions: it has no months."""
+    """The scope of a load that builds the unpartitioned tables, which belong to no month."""
 
     # The value is what columns and keys hold in place of a month.
     UNPARTITIONED = "all"
-
-    def __bool__(self) -> Literal[False]:
-        return False
 
     def __str__(self) -> str:
         return "unpartitioned tables"

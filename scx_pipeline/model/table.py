@@ -25,7 +25,7 @@ class Table(Declaration):
     A table whose columns include its `event_time` is partitioned by month: a load replaces the rows of its months. A
     table with `sequence_by` whose columns do not is keyed (SCD type 1): it holds the latest row of each key over all
     months, ordered by those columns of the SELECT, which must also return `event_time`. A table without `event_time` is
-    unpartitioned: it is rebuilt entirely, only from other unpartitioned tables, and holds one row per key as well.
+    unpartitioned: it is rebuilt completely, only from other unpartitioned tables, and holds one row per key as well.
     """
 
     name: Name
@@ -60,12 +60,12 @@ class Table(Declaration):
 
     @property
     def is_partitioned(self) -> bool:
-        """Whether the table is partitioned by month (otherwise it is keyed or unpartitioned)."""
+        """Whether the table stores its event time, so it is replaced month by month."""
         return self.event_time in self.column_names
 
     @property
     def is_unpartitioned(self) -> bool:
-        """Whether the table belongs to no month and is rebuilt entirely."""
+        """Whether the table belongs to no month, so it is rebuilt completely."""
         return self.event_time is None
 
     @property

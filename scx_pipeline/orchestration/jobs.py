@@ -21,12 +21,12 @@ from scx_pipeline.orchestration.partitions import monthly
 
 def warehouse_job_name(star: Star, scope: LoadScope) -> str:
     """Return the name of the job that loads months of a star, or its unpartitioned tables."""
-    return star.name if scope else f"{star.name}_refresh_job"
+    return f"{star.name}_refresh_job" if scope is UNPARTITIONED else star.name
 
 
 def lake_job_name(star: Star, scope: LoadScope) -> str:
     """Return the name of the job that builds months of a star's lake, or its unpartitioned tables."""
-    return f"{star.name}_lake_job" if scope else f"{star.name}_lake_refresh_job"
+    return f"{star.name}_lake_refresh_job" if scope is UNPARTITIONED else f"{star.name}_lake_job"
 
 
 def warehouse_jobs(compiled: CompiledStar) -> list[UnresolvedAssetJobDefinition]:

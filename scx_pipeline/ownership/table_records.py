@@ -80,7 +80,7 @@ def record_table(session: Session, item: RecordedTable) -> None:
 
 
 def mark_undeclared(session: Session, compiled: CompiledStar, recorded: Mapping[Name, RecordedTable]) -> None:
-    """Mark the star's recorded tables that are undeclared: a load skips them, so their rows become outdated."""
+    """Mark the star's recorded tables that are undeclared: a load skips them, so their rows become stale."""
     names = {(schema, table.name) for schema, table, _ in declared_tables(compiled)}
     mark, star = session.capabilities.placeholder, compiled.star.name
     for name, item in recorded.items():

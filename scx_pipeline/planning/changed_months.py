@@ -36,14 +36,14 @@ def changed_months(
     code_version: str,
     stale: Mapping[Month, str] = {},
 ) -> list[ChangedMonth]:
-    """Return the months whose tables a build from nothing would build differently, in order, each with the reason.
+    """Return the months whose tables a build from scratch would build differently, in order, each with the reason.
 
     Args:
-        selection: The present objects.
+        selection: The current objects.
         months: The months to consider.
         history: What the loaded months were built from.
         code_version: The current version of the tables that are loaded by month.
-        stale: Loaded months that changes of other tables have made wrong, with the reason.
+        stale: Loaded months that changes of other tables have made stale, with the reason.
     """
     changed = []
     for month in months:

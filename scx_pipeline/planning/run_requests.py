@@ -117,7 +117,7 @@ def _new_requests(
     """Yield a request for each contiguous scope of the same attempt, with its months and the attempt number."""
     for attempt, units in sorted(due.items()):
         for scope in _scopes(units):
-            members: list[LoadUnit] = [*scope] if scope else [UNPARTITIONED]
+            members: list[LoadUnit] = [UNPARTITIONED] if scope is UNPARTITIONED else [*scope]
             states = [changed[unit] for unit in members]
             yield LoadRequest(_request_key(star, scope, states, attempt), scope), members, attempt
 
@@ -132,7 +132,7 @@ def _repeat_lost(
     for key, units in lost.items():
         months = [unit for unit in units if isinstance(unit, Month)]
         scope: LoadScope = MonthRange(min(months), max(months)) if months else UNPARTITIONED
-        if not scope or scope.months == sorted(months):
+        if scope is UNPARTITIONED or scope.months == sorted(months):
             requests.append(LoadRequest(key, scope))
         else:
             # A month in between has changed since, and is requested with another key.
@@ -162,5 +162,5 @@ def _has_waited(attempt: int, ended: datetime | None, now: datetime) -> bool:
 
 def _request_key(star: str, scope: LoadScope, states: Sequence[str], attempt: int) -> str:
     digest = hashlib.sha256("\n".join(states).encode()).hexdigest()[:16]
-    months = f"{scope.first}:{scope.last}" if scope else UNPARTITIONED.value
+    months = scope.value if scope is UNPARTITIONED else f"{scope.first}:{scope.last}"
     return f"{star}:{months}:{digest}:{attempt}"

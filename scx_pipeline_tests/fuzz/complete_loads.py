@@ -11,6 +11,7 @@ from scx_pipeline.declarations.star_folder import load_star
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline.loading.loader import BucketLoader
+from scx_pipeline.model.calendar import UNPARTITIONED
 from scx_pipeline.storage.bucket import open_bucket
 from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline.warehouse.open_warehouse import open_warehouse
@@ -23,7 +24,7 @@ SCHEMA = "fuzzed"
 
 def can_be_loaded(case: Case) -> bool:
     """Whether the sum of the files says what a load must publish: no months, and one outcome for each file."""
-    return not case.scope and not any(file.expected.otherwise for file in case.files)
+    return case.scope is UNPARTITIONED and not any(file.expected.otherwise for file in case.files)
 
 
 def find_load_faults(case: Case, folder: Path) -> list[str]:

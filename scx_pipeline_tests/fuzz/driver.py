@@ -14,7 +14,7 @@ from scx_pipeline.errors import PipelineError
 from scx_pipeline.history.ingest_result import IngestResult
 from scx_pipeline.loading.ingest.ingest_job import IngestJob
 from scx_pipeline.loading.ingest.ingest_objects import ingest_objects
-from scx_pipeline.model.calendar import Month, MonthRange
+from scx_pipeline.model.calendar import UNPARTITIONED, Month, MonthRange
 from scx_pipeline.model.column import Column
 from scx_pipeline.planning.selection import SelectedObject
 from scx_pipeline.storage.bucket import open_bucket
@@ -63,7 +63,7 @@ def read(case: Case, folder: Path) -> dict[str, Given]:
     """What our reader makes of the files, by name."""
     bucket = open_bucket(folder.as_uri())
     objects = [SelectedObject(case.source.name, info, None) for info in bucket.list_objects("")]
-    months = STAR if case.scope else MonthRange(Month(1, 1), Month(9999, 11))
+    months = MonthRange(Month(1, 1), Month(9999, 11)) if case.scope is UNPARTITIONED else STAR
     job = IngestJob(bucket, case.source, case.table, case.scope, months)
     with in_memory_database(Limits(MEMORY, case.threads)) as con:
         session = DuckDBSession(con)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from scx_pipeline.history.check_result import CheckResult
-from scx_pipeline.history.ingest_result import DuplicateKey, IngestResult, ObjectCount, allowed_months
+from scx_pipeline.history.ingest_result import ConflictingKey, IngestResult, ObjectCount, allowed_months
 from scx_pipeline.loading.checks.check_names import MAX_EXAMPLES
 from scx_pipeline.loading.checks.ingest_checks import check_ingest_result
 from scx_pipeline.model.calendar import Month, MonthRange
@@ -178,17 +178,17 @@ def test_allowed_months_are_those_that_the_key_names_within_the_months_of_the_st
     assert allowed_months(item, range_of(("2020-01", "2021-12"))) == range_of(bounds)
 
 
-def test_duplicate_keys_fail_and_are_named_with_their_months() -> None:
+def test_conflicting_keys_fail_and_are_named_with_their_months() -> None:
     table = TABLE.model_copy(update={"key": ("id",)})
     march, april = Month(2021, 3), Month(2021, 4)
-    duplicate_keys = [
-        DuplicateKey((1,), (march, april)),
-        DuplicateKey((2,), (march, march)),
-        DuplicateKey((3,), None),
+    conflicting_keys = [
+        ConflictingKey((1,), (march, april)),
+        ConflictingKey((2,), (march, march)),
+        ConflictingKey((3,), None),
     ]
     [result] = [
         check
-        for check in check_ingest_result(SOURCE, IngestResult(table, duplicate_keys=duplicate_keys))
+        for check in check_ingest_result(SOURCE, IngestResult(table, conflicting_keys=conflicting_keys))
         if check.name == "unique_id"
     ]
     assert (result.passed, result.severity) == (False, "error")

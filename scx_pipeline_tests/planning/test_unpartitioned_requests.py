@@ -75,7 +75,9 @@ def test_months_wait_while_the_unpartitioned_run_is_queued_or_in_progress(state:
     [first] = sensor.tick(SONGS_AND_MARCH)
     sensor.runs[first.key] = (state, None)
     for _ in range(100):
-        assert not any(request.scope for request in sensor.tick({**SONGS_AND_MARCH, APRIL: "april"}))
+        assert all(
+            request.scope is UNPARTITIONED for request in sensor.tick({**SONGS_AND_MARCH, APRIL: "april"})
+        )
         sensor.now += LONGEST_WAIT
     assert [unit for unit in sensor.records if isinstance(unit, Month)] == []
 
@@ -106,7 +108,7 @@ def test_months_wait_for_the_second_attempt_of_the_unpartitioned_run() -> None:
     sensor.end(first, "failed", ago=FIRST_WAIT)
     again = next(request for request in sensor.tick(SONGS_AND_MARCH) if request.scope is UNPARTITIONED)
     assert again.key == first.key.removesuffix(":1") + ":2"
-    assert not any(request.scope for request in sensor.tick({**SONGS_AND_MARCH, APRIL: "april"}))
+    assert all(request.scope is UNPARTITIONED for request in sensor.tick({**SONGS_AND_MARCH, APRIL: "april"}))
     sensor.end(again, "running")
     assert sensor.tick({**SONGS_AND_MARCH, APRIL: "april"}) == []
 
@@ -211,7 +213,7 @@ def test_with_successful_runs_every_change_is_loaded_once(changed: dict[LoadUnit
         for request in requests:
             order.append(request.scope)
             sensor.end(request, "succeeded")
-            done: list[LoadUnit] = [*request.scope] if request.scope else [UNPARTITIONED]
+            done: list[LoadUnit] = [UNPARTITIONED] if request.scope is UNPARTITIONED else [*request.scope]
             left = {unit: state for unit, state in left.items() if unit not in done}
     assert order.count(UNPARTITIONED) == (UNPARTITIONED in changed)
     assert UNPARTITIONED not in order[1:]

@@ -100,7 +100,7 @@ class Driver:
             if rows != expected_by_month(load_env).get(month, [])
         }
         noted = {str(month) for month, _ in load_env.state("stale_months", "month, reason")}
-        assert noted == wrong, "exactly the months whose plays are outdated are stale"
+        assert noted == wrong, "exactly the months whose plays would now be different are stale"
         assert not noted & {str(month) for part in report.rebuilds for month in part.tables["songplays"].rows}
 
     def check_references(self, load_env: MusicEnv) -> None:

@@ -19,7 +19,6 @@ from scx_pipeline.warehouse.capabilities import Engine
 
 if TYPE_CHECKING:
     from scx_pipeline.maintenance.maintain import MaintenanceResult
-    from scx_pipeline.maintenance.retention import RetentionPolicy
 
 app = typer.Typer()
 
@@ -91,21 +90,15 @@ def maintain(
 
 def _maintain_star(name: str, settings: Settings, *, dry_run: bool, quiet: bool) -> MaintenanceResult:
     from scx_pipeline.maintenance import maintain
+    from scx_pipeline.maintenance.retention import retention_policy
 
-    compiled, warehouse, policy = load_star_named(name), configured_warehouse(settings), _retention(settings)
+    policy = retention_policy(settings)
+    compiled, warehouse = load_star_named(name), configured_warehouse(settings)
     if dry_run:
         return maintain.preview_maintenance(compiled, warehouse, policy)
     status = rendering.err.status(f"{name}: inspecting")
     with nullcontext() if quiet else status:
         return maintain.maintain(compiled, warehouse, policy, status.update)
-
-
-def _retention(settings: Settings) -> RetentionPolicy:
-    from scx_pipeline.maintenance.retention import RetentionPolicy
-
-    return RetentionPolicy(
-        settings.keep_staging_months, settings.keep_rejected_days, settings.keep_loads_days
-    )
 
 
 def _remove_old_runs(settings: Settings, dry_run: bool) -> int:

@@ -128,7 +128,7 @@ def _months(values: Mapping[str, Any]) -> dict[Month | None, Any]:
 
 
 def _scope_as_json(scope: LoadScope) -> list[str] | None:
-    return [str(scope.first), str(scope.last)] if scope else None
+    return None if scope is UNPARTITIONED else [str(scope.first), str(scope.last)]
 
 
 def _scope_from_json(ends: list[str] | None) -> LoadScope:

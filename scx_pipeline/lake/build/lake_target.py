@@ -94,7 +94,11 @@ class LakeTarget(LoadTarget):
             for folder, stored in folder_tables(self.compiled, table).items():
                 if table.name in names and (scope is UNPARTITIONED or not stored.is_partitioned):
                     continue  # all of it is replaced
-                kept = self.before.files_outside(folder, scope) if scope else self.before.select_files(folder)
+                kept = (
+                    self.before.select_files(folder)
+                    if scope is UNPARTITIONED
+                    else self.before.files_outside(folder, scope)
+                )
                 if kept and self.before.schemas.get(folder) != lake_schema(stored):
                     part = kept[0].month or "it"
                     raise LakeError(
@@ -141,7 +145,7 @@ class LakeTarget(LoadTarget):
         partitions.append((scope, name))
         columns = names(table.column_names)
         selects = [f"SELECT {columns} FROM {self._qualified(part)}" for _, part in partitions]
-        built = [scope for scope, _ in partitions if scope]
+        built = [scope for scope, _ in partitions if scope is not UNPARTITIONED]
         files = self.before.select_files(table.name)
         others = [item for item in files if not any(item.month in scope for scope in built)]
         if built and others and (table.key or self.refreshing):
@@ -239,11 +243,10 @@ class LakeTarget(LoadTarget):
         self.after = replace(self.after, months=months)
 
     def _write(self, table: Table, scope: LoadScope) -> None:
+        months = None if scope is UNPARTITIONED else scope
         if table.name not in self.unchanged:
             for folder, stored in folder_tables(self.compiled, table).items():
-                files, _ = write_table(
-                    self.transaction, self.session, self.schema, stored, folder, scope or None
-                )
+                files, _ = write_table(self.transaction, self.session, self.schema, stored, folder, months)
                 self.new.append(files)
 
     def record_stale_months(self, load_id: str, stale: Mapping[Month, str]) -> None:

@@ -165,8 +165,9 @@ class _LakeLoadRun(LoadRun):
 
     def _rows_in_lake(self, table: Table) -> Mapping[Month | None, int]:
         """Return the table's rows in the lake, by month if it is partitioned."""
-        rows: dict[Month | None, int] = dict.fromkeys(self.scope or [None], 0)
-        for item in self.target.manifest.select_files(month_folder(table), self.scope or None):
+        months = None if self.scope is UNPARTITIONED else self.scope
+        rows: dict[Month | None, int] = dict.fromkeys([None] if months is None else months, 0)
+        for item in self.target.manifest.select_files(month_folder(table), months):
             rows[item.month] += item.rows
         return rows
 

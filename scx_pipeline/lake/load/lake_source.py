@@ -72,7 +72,8 @@ class LakeSource(WarehouseTarget):
         self.session.execute(f"INSERT INTO {touched_keys_table(table)} {touched}")
 
     def _load_files(self, schema: str, table: Table, folder: str, scope: LoadScope) -> None:
-        files = LakeFiles(self.store, table, self.manifest.select_files(folder, scope or None))
+        months = None if scope is UNPARTITIONED else scope
+        files = LakeFiles(self.store, table, self.manifest.select_files(folder, months))
         with translate_read_errors(files):
             self.session.tables.load_parquet(schema, table, scope, files)
 

@@ -17,6 +17,7 @@ from scx_pipeline.lake.format.lake_store import open_lake_store
 from scx_pipeline.lake.spark.spark_engine import SparkLakeEngine
 from scx_pipeline.lake.spark.spark_errors import translate_spark_errors
 from scx_pipeline.loading.load_report import LoadReport
+from scx_pipeline.model.calendar import UNPARTITIONED
 from scx_pipeline.storage.bucket import open_bucket
 from scx_pipeline.warehouse.driver_errors import first_line
 
@@ -62,9 +63,9 @@ def _build(request: BuildRequest, spark: SparkSession, progress: Callable[[str],
     engine = SparkLakeEngine(spark, request.limits)
     bucket = open_bucket(request.bucket, request.options, progress)
     builder = LakeBuilder(compiled, bucket, store, engine, progress)
-    if request.scope:
-        return builder.load(request.scope, run_id=request.run_id)
-    return builder.refresh(request.run_id)
+    if request.scope is UNPARTITIONED:
+        return builder.refresh(request.run_id)
+    return builder.load(request.scope, run_id=request.run_id)
 
 
 def start_spark() -> SparkSession:

@@ -174,7 +174,7 @@ class SparkStaging(StagingTarget):
     def __init__(self, session: SparkLakeSession, table: Table, scope: LoadScope, name: str) -> None:
         self.session, self.table, self.scope, self.name = session, table, scope, name
         self.staged = f"_staged_{table.name}"
-        self.superseded: str | None = None
+        self.duplicate_keys_table: str | None = None
 
     def ingest(self, job: IngestJob, objects: Sequence[SelectedObject]) -> IngestResult:
         parse = ParseTask(
@@ -189,7 +189,7 @@ class SparkStaging(StagingTarget):
         if self.table.key:
             rows = f"(SELECT * FROM {quote(self.staged)} WHERE {scope_condition(self.table, self.scope)}) AS staged"
             count_deduplicated(ingest_result, find_duplicate_keys(ingest_result, self.session, rows))
-        self.superseded = ingest_result.superseded
+        self.duplicate_keys_table = ingest_result.duplicate_keys_table
         return ingest_result
 
     def _parsed(self, parse: ParseTask, objects: Sequence[SelectedObject]) -> DataFrame:
@@ -219,9 +219,9 @@ class SparkStaging(StagingTarget):
     def finish(self) -> None:
         columns, staged = names(self.table.column_names), quote(self.staged)
         rows = f"SELECT * FROM {staged} WHERE {scope_condition(self.table, self.scope)}"
-        if self.superseded:
+        if self.duplicate_keys_table:
             key = names(self.table.key)
-            duplicate_keys = f"SELECT {key} FROM {self.superseded}"
+            duplicate_keys = f"SELECT {key} FROM {self.duplicate_keys_table}"
             types = {column.name: column.type for column in self.table.columns}
             latest = latest_per_key(
                 f"SELECT {columns} FROM ({rows}) AS r LEFT SEMI JOIN ({duplicate_keys}) AS d USING ({key})",

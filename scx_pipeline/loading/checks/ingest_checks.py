@@ -33,9 +33,9 @@ def check_ingest_result(source: Source, ingest_result: IngestResult) -> list[Che
         _declared_fields(ingest_result),
         *_file_counts(source, ingest_result),
     ]
-    if ingest_result.duplicate_keys:
+    if ingest_result.conflicting_keys:
         message = "; ".join(
-            describe_duplicate(table, item.key, item.months) for item in ingest_result.duplicate_keys
+            describe_duplicate(table, item.key, item.months) for item in ingest_result.conflicting_keys
         )
         results.append(CheckResult(table.name, unique_check_name(table), False, message))
     return results

@@ -63,16 +63,16 @@ class PartitionChecks:
         results = [self._row_count(table, rows) if loaded is None else _staged_row_count(table, rows, loaded)]
         if table.key:
             results.append(self._unique(table))
-        return results + self.check_references(table, [target.name for target in self.compiled.star.tables])
+        loaded_rows = self._loaded_rows(table)
+        return results + [
+            self._reference(table, column, loaded_rows) for column in table.columns if column.references
+        ]
 
-    def check_references(
-        self, table: Table, targets: Collection[str], is_built: bool = True
-    ) -> list[CheckResult]:
-        """Return the results of the table's references to `targets`; `is_built` says whether the load built the table."""
-        all_rows = not is_built and not table.is_partitioned
-        rows = self.compiled.full_name(table) if all_rows else self._loaded_rows(table)
+    def check_references(self, table: Table, built: Collection[str]) -> list[CheckResult]:
+        """Return the results of the references of a table that the load did not build to the tables that it built."""
+        rows = self._loaded_rows(table) if table.is_partitioned else self.compiled.full_name(table)
         return [
-            self._reference(table, column, rows) for column in table.columns if column.references in targets
+            self._reference(table, column, rows) for column in table.columns if column.references in built
         ]
 
     def _row_count(self, table: Table, rows: Rows) -> CheckResult:
@@ -106,7 +106,7 @@ class PartitionChecks:
         }
 
     def _inputs(self, table: Table) -> list[Table]:
-        """Return the tables that the table is built from; if it has months, those that have months too."""
+        """Return the tables that the table is built from; of a monthly table, only monthly ones."""
         inputs = [self.compiled.star.table(name) for name in self.compiled.inputs_of(table)]
         return [other for other in inputs if table.is_unpartitioned or not other.is_unpartitioned]
 
@@ -145,15 +145,15 @@ class PartitionChecks:
             values = f"(SELECT {name}, 1 AS _rows FROM {rows} AS a WHERE {name} IS NOT NULL)"
         else:
             session, within, values = self.session, "", self._create_values(table, column, rows)
-        orphans = (
+        broken = (
             f"FROM {values} AS s"
             f" LEFT JOIN (SELECT {key} FROM {self.compiled.full_name(target)}{within}) AS t"
             f" ON t.{key} = s.{name} WHERE t.{key} IS NULL"
         )
-        count = int(session.rows(f"SELECT COALESCE(SUM(s._rows), 0) {orphans}")[0][0])
+        count = int(session.rows(f"SELECT COALESCE(SUM(s._rows), 0) {broken}")[0][0])
         message = PASSED
         if count:
-            found = session.rows(f"SELECT DISTINCT s.{name} {orphans} ORDER BY 1 LIMIT {MAX_EXAMPLES}")
+            found = session.rows(f"SELECT DISTINCT s.{name} {broken} ORDER BY 1 LIMIT {MAX_EXAMPLES}")
             listed = ", ".join(str(row[0]) for row in found)
             message = f"{count:,} rows have a {column.name} that is missing in {target.name}: {listed}"
         if not by_month:

@@ -15,7 +15,7 @@ from scx_pipeline.loading.checks.check_names import MAX_EXAMPLES, PASSED
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.table import Table
-from scx_pipeline.warehouse.sql_text import month_within, quote
+from scx_pipeline.warehouse.sql_text import month_within, quote, string_literal
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ def _column_rules(column: Column) -> Iterable[RowRule]:
         )
     if column.accepted_values:
         literals = ", ".join(
-            str(v) if isinstance(v, int) else "'" + v.replace("'", "''") + "'" for v in column.accepted_values
+            str(value) if isinstance(value, int) else string_literal(value)
+            for value in column.accepted_values
         )
         values, count = (
             ", ".join(map(str, column.accepted_values)),

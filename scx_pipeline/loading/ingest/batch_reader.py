@@ -46,7 +46,7 @@ class StagedRows:
 
     bad: int = 0
     good: int = 0
-    scope_condition: int = 0
+    in_scope: int = 0
     first: datetime | None = None
     last: datetime | None = None
 
@@ -56,8 +56,8 @@ class StagedRows:
 
     @property
     def filtered(self) -> int:
-        """Good rows of other months."""
-        return self.good - self.scope_condition
+        """Good rows outside the load scope."""
+        return self.good - self.in_scope
 
 
 class BatchReader:
@@ -67,7 +67,7 @@ class BatchReader:
         self.job, self.staging_buffer, self.ingest_result = job, buffer, ingest_result
         self.con, self.table = buffer.con, job.table
         self.parser: Parser[Any] = PARSERS[job.source.format](job.source, job.table, buffer, job.uri)
-        self.in_scope = scope_condition(self.table, job.scope)
+        self.scope_sql = scope_condition(self.table, job.scope)
 
     def read(self, batch: Sequence[SelectedObject], files: Sequence[Any], other_rows: int | None) -> int:
         """Stage a batch: good rows stay in the staging buffer, all others are counted and removed.
@@ -110,7 +110,7 @@ class BatchReader:
         for number in {*staged, *unstaged}:
             found = staged.get(number, StagedRows())
             counts[number].read = self.parser.record_counts.get(number, found.total + unstaged.get(number, 0))
-            counts[number].loaded, counts[number].filtered = found.scope_condition, found.filtered
+            counts[number].loaded, counts[number].filtered = found.in_scope, found.filtered
         bad = {number for number, found in staged.items() if found.bad}
         out_of_range = {
             number
@@ -139,7 +139,7 @@ class BatchReader:
             condition = self._bounds(number).out_of_range.condition
             self.staging_buffer.remove(f"_object = {number} AND {condition}")
             left = self._count_staged(number, number).get(number, StagedRows())
-            counts[number].loaded, counts[number].filtered = left.scope_condition, left.filtered
+            counts[number].loaded, counts[number].filtered = left.in_scope, left.filtered
 
     def _collect_undeclared_fields(self) -> None:
         for number, undeclared_fields in self.parser.undeclared_fields.items():
@@ -152,7 +152,7 @@ class BatchReader:
         """Count the staged rows of the objects with these numbers, in one scan."""
         time = quote(self.table.event_time_column) if not self.table.is_unpartitioned else "NULL::TIMESTAMP"
         found = self.con.execute(
-            f"SELECT _object, count(*), count(*) FILTER ({self.in_scope}), min({time}), max({time}) FROM {self.staging_buffer.rows}"
+            f"SELECT _object, count(*), count(*) FILTER ({self.scope_sql}), min({time}), max({time}) FROM {self.staging_buffer.rows}"
             f" WHERE {belongs_to(first, last)} GROUP BY 1"
         ).fetchall()
         bad = {rejected_marker(mark): rows for mark, rows, *_ in found if mark < 0}
@@ -163,13 +163,13 @@ class BatchReader:
         return EventTimeBounds(self.job, self.ingest_result.counts[number].object)
 
     def find_duplicate_keys(self) -> dict[int, int]:
-        """Find the duplicate keys of all staged rows; returns the number of replaced rows by object number."""
-        self.ingest_result.superseded = None
+        """Find the duplicate keys of all staged rows; return the number of deduplicated rows by object number."""
+        self.ingest_result.duplicate_keys_table = None
         columns = [self.table.column(name) for name in self.table.key]
         if not columns:
             return {}
         gathered = self.staging_buffer.consolidate()
-        staged = f"(SELECT * FROM {gathered} WHERE {self.in_scope}) AS staged"
+        staged = f"(SELECT * FROM {gathered} WHERE {self.scope_sql}) AS staged"
         if gathered == self.staging_buffer.rows and is_key_unique(self.con, staged, columns):
             return {}
         return find_duplicate_keys(self.ingest_result, self.staging_buffer, staged)

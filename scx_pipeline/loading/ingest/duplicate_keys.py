@@ -1,6 +1,6 @@
-"""Duplicate keys among staged rows: finding them and counting the rows that are replaced by a newer one.
+"""Duplicate keys among staged rows: finding them and counting the rows to deduplicate.
 
-Removing the replaced rows does not belong here.
+Removing these rows does not belong here.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from scx_pipeline.history.ingest_result import DuplicateKey, IngestResult
+from scx_pipeline.history.ingest_result import ConflictingKey, IngestResult
 from scx_pipeline.model.calendar import Month
 from scx_pipeline.model.table import Table
 from scx_pipeline.warehouse.sql_text import month_of, names, quote
@@ -28,16 +28,16 @@ class Queryable(Protocol):
 
 
 def find_duplicate_keys(ingest_result: IngestResult, connection: Queryable, staged: str) -> dict[int, int]:
-    """Find the keys that occur more than once, and count the rows that are replaced by a newer one of their key.
+    """Find the keys that occur more than once, and count the rows other than the newest one of each key.
 
-    The keys are stored in the table `ingest_result.superseded`. A key that occurs in two months, or twice in a table
-    without `sequence_by`, is added to `ingest_result.duplicate_keys` instead.
+    The keys are stored in the table `ingest_result.duplicate_keys_table`. A key that occurs in two months, or twice in a
+    table without `sequence_by`, is added to `ingest_result.conflicting_keys` instead.
 
     Args:
         staged: a relation of the staged rows that are in scope.
 
     Returns:
-        The number of replaced rows by object number.
+        The number of deduplicated rows by object number.
     """
     table = ingest_result.table
     key, duplicates = names(table.key), quote(f"_duplicate_keys_{table.name}")
@@ -50,16 +50,16 @@ def find_duplicate_keys(ingest_result: IngestResult, connection: Queryable, stag
     found = connection.query(
         f"SELECT * FROM {duplicates} WHERE {conflicting} ORDER BY {key} LIMIT {MAX_NAMED_KEYS}"
     )
-    ingest_result.duplicate_keys = [
-        DuplicateKey(tuple(values), None if first is None else (Month.of(first), Month.of(last)))
+    ingest_result.conflicting_keys = [
+        ConflictingKey(tuple(values), None if first is None else (Month.of(first), Month.of(last)))
         for *values, first, last in found
     ]
-    replaced = _count_replaced(table, connection, staged, duplicates)
-    ingest_result.superseded = duplicates if replaced else None
-    return replaced
+    deduplicated = _count_deduplicated(table, connection, staged, duplicates)
+    ingest_result.duplicate_keys_table = duplicates if deduplicated else None
+    return deduplicated
 
 
-def _count_replaced(table: Table, connection: Queryable, staged: str, duplicates: str) -> dict[int, int]:
+def _count_deduplicated(table: Table, connection: Queryable, staged: str, duplicates: str) -> dict[int, int]:
     key = names(table.key)
     order = ", ".join([*(f"{quote(name)} DESC NULLS LAST" for name in table.sequence_by), quote(OBJECT.name)])
     return dict(
@@ -71,8 +71,8 @@ def _count_replaced(table: Table, connection: Queryable, staged: str, duplicates
     )
 
 
-def count_deduplicated(ingest_result: IngestResult, replaced: Mapping[int, int]) -> None:
-    """Count replaced rows, given by object number, as deduplicated instead of loaded."""
-    for number, rows in replaced.items():
+def count_deduplicated(ingest_result: IngestResult, deduplicated: Mapping[int, int]) -> None:
+    """Count these rows, given by object number, as deduplicated instead of loaded."""
+    for number, rows in deduplicated.items():
         ingest_result.counts[number].deduplicated = rows
         ingest_result.counts[number].loaded -= rows

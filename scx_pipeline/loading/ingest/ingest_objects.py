@@ -50,11 +50,11 @@ def ingest_objects(
     remaining = server_copy.run(objects)
     while True:
         _parse(job, remaining, reader, inspect)
-        lost = reader.find_duplicate_keys()
-        remaining = server_copy.discard(lost)
+        deduplicated = reader.find_duplicate_keys()
+        remaining = server_copy.discard(deduplicated)
         if not remaining:
             break
-    count_deduplicated(ingest_result, lost)
+    count_deduplicated(ingest_result, deduplicated)
     ingest_result.counts = [
         count for number, count in enumerate(ingest_result.counts) if number not in server_copy.discarded
     ]

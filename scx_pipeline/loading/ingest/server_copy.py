@@ -76,10 +76,10 @@ class ServerCopy:
         job.progress(f"{job.table.name}: {copied:,} of {len(objects):,} objects were copied by the warehouse")
         return remaining
 
-    def discard(self, replaced: Mapping[int, int]) -> list[SelectedObject]:
-        """Discard and return the objects of batches with replaced rows, as only the parser can say in which objects these are."""
+    def discard(self, deduplicated: Mapping[int, int]) -> list[SelectedObject]:
+        """Discard the batches that contain duplicate rows and return their objects, as only the parser can attribute rows to objects."""
         found: list[SelectedObject] = []
-        for number in sorted(replaced.keys() & self.copied.keys()):
+        for number in sorted(deduplicated.keys() & self.copied.keys()):
             batch = self.copied[number]
             if len(batch.objects) > 1 and self.reader is not None:
                 self.reader.discard(number)
@@ -138,14 +138,14 @@ class ServerCopy:
         return ""
 
     def _out_of_range(self, batch: CopyBatch, result: CopyResult) -> str:
-        """Return why the rows need client parsing: some are out of range, or outside the loaded months in an unknown object."""
+        """Return why the rows need client parsing: some are out of range, or outside the load scope in an unknown object."""
         if result.first is None or result.last is None:
             return ""
         months = allowed_months(batch.objects[0], self.job.months)
         if result.first < months.start or result.last >= months.end:
-            return "there are rows of other months than the keys name"
+            return "some event times are outside the months that the keys name"
         if len(batch.objects) > 1 and result.in_scope != result.rows:
-            return "there are rows of months that are not loaded"
+            return "some rows are outside the load scope"
         return ""
 
     def _check_unchanged(self, objects: Sequence[SelectedObject], error: Exception | None = None) -> None:

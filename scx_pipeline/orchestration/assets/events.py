@@ -12,6 +12,7 @@ import dagster as dg
 
 from scx_pipeline.errors import CheckFailedError, PipelineError
 from scx_pipeline.loading.load_report import LoadReport
+from scx_pipeline.model.calendar import UNPARTITIONED
 from scx_pipeline.orchestration.assets.metadata import AssetKeyOf, load_metadata
 
 FAILURE_KIND = "kind"  # key in a failure's metadata
@@ -89,7 +90,7 @@ def _check_load_events(
 
 def _check_values(report: LoadReport, key: AssetKeyOf) -> Iterator[dict[str, Any]]:
     """Yield the values of each check's AssetCheckResult or AssetCheckEvaluation."""
-    months = {"months": str(report.scope)} if report.scope else {}
+    months = {} if report.scope is UNPARTITIONED else {"months": str(report.scope)}
     for result in report.checks:
         yield {
             "asset_key": key(result.table),

@@ -24,7 +24,7 @@ def lake_assets(compiled: CompiledStar) -> list[dg.AssetsDefinition]:
 def _define_assets(group: TableGroup) -> dg.AssetsDefinition:
     compiled, pool = group.compiled, f"{group.compiled.star.name}_lake"
 
-    @group.multi_asset(pool if group.partitioned else f"{pool}_refresh", pool, partial(_spec, group))
+    @group.multi_asset(pool if group.is_monthly else f"{pool}_refresh", pool, partial(_spec, group))
     def build(context: dg.AssetExecutionContext, lake: LakeResource, bucket: BucketResource) -> Results:
         scope = group.scope(context)
         yield from report_load(context, lambda: lake.build(context, compiled, bucket, scope), None, group.key)

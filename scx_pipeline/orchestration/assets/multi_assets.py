@@ -33,16 +33,16 @@ NO_MONTH = "no month was selected: blocking checks run inside a load, so materia
 
 @dataclass(frozen=True)
 class TableGroup:
-    """The tables that one multi-asset materializes: a star's partitioned or unpartitioned ones, in the warehouse or in the lake."""
+    """The tables that one multi-asset materializes: a star's monthly or unpartitioned ones, in the warehouse or in the lake."""
 
     compiled: CompiledStar
-    partitioned: bool
+    is_monthly: bool
     lake: bool
 
     @property
     def tables(self) -> Sequence[Table]:
         star = self.compiled.star
-        return star.monthly_tables if self.partitioned else star.unpartitioned_tables
+        return star.monthly_tables if self.is_monthly else star.unpartitioned_tables
 
     @property
     def key(self) -> AssetKeyOf:
@@ -51,7 +51,7 @@ class TableGroup:
 
     def scope(self, context: dg.AssetExecutionContext) -> LoadScope:
         """Return the months that the run was started for, or UNPARTITIONED. Raises Failure if no month was selected."""
-        if not self.partitioned:
+        if not self.is_monthly:
             return UNPARTITIONED
         if not (context.has_partition_key or context.has_partition_key_range):  # "Execute" on a check's page
             raise step_failure(PipelineError(NO_MONTH))
@@ -66,7 +66,7 @@ class TableGroup:
             name=name,
             specs=[spec(table) for table in self.tables],
             check_specs=self._check_specs(),
-            partitions_def=monthly(star) if self.partitioned else None,
+            partitions_def=monthly(star) if self.is_monthly else None,
             # Unpartitioned tables have it too: a range can only be launched if all selected assets have the same policy.
             backfill_policy=dg.BackfillPolicy.single_run(),
             can_subset=can_subset,
@@ -105,6 +105,6 @@ class TableGroup:
 
 
 def table_groups(compiled: CompiledStar, lake: bool) -> list[TableGroup]:
-    """Return the group of partitioned tables, and the one of unpartitioned tables if there are any."""
-    partitioned = [True, False] if compiled.star.unpartitioned_tables else [True]
-    return [TableGroup(compiled, value, lake) for value in partitioned]
+    """Return the group of monthly tables, and the one of unpartitioned tables if there are any."""
+    groups = [True, False] if compiled.star.unpartitioned_tables else [True]
+    return [TableGroup(compiled, is_monthly, lake) for is_monthly in groups]

@@ -14,6 +14,7 @@ from scx_pipeline.lake.load.lake_loader import LakeLoader
 from scx_pipeline.loading.changes import list_selection
 from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline.loading.loader import BucketLoader, Loader
+from scx_pipeline.model.calendar import UNPARTITIONED
 from scx_pipeline.model.source import Source
 from scx_pipeline.model.table import Table
 from scx_pipeline.orchestration.assets.events import report_load, step_failure
@@ -80,7 +81,7 @@ def table_assets(compiled: CompiledStar, kind: str) -> list[dg.AssetsDefinition]
 def _define_assets(group: TableGroup, kind: str) -> dg.AssetsDefinition:
     """Define assets that a run loads together and publishes in one transaction."""
     compiled, star = group.compiled, group.compiled.star
-    name = f"{star.name}_load" if group.partitioned else f"{star.name}_refresh"
+    name = f"{star.name}_load" if group.is_monthly else f"{star.name}_refresh"
 
     @group.multi_asset(name, POOL, partial(_spec, group, kind), can_subset=True)
     def load(
@@ -94,7 +95,9 @@ def _define_assets(group: TableGroup, kind: str) -> dg.AssetsDefinition:
 
         def load_tables() -> LoadReport:
             loader = _loader(context, compiled, warehouse, bucket, lake)
-            return loader.load(scope, selected, context.run_id) if scope else loader.refresh(context.run_id)
+            if scope is UNPARTITIONED:
+                return loader.refresh(context.run_id)
+            return loader.load(scope, selected, context.run_id)
 
         yield from report_load(context, load_tables, selected, group.key)
 

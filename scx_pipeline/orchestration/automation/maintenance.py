@@ -11,7 +11,7 @@ import dagster as dg
 from scx_pipeline.declarations.star_folder import load_star, star_names, stars_folder
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.maintenance.maintain import MaintenanceResult, maintain
-from scx_pipeline.maintenance.retention import RetentionPolicy
+from scx_pipeline.maintenance.retention import retention_policy
 from scx_pipeline.orchestration.assets.events import step_failure
 from scx_pipeline.orchestration.assets.metadata import plain_value, table_value
 from scx_pipeline.orchestration.assets.table_assets import POOL
@@ -63,11 +63,8 @@ def _job() -> dg.JobDefinition:
 def _maintain_star(
     context: dg.OpExecutionContext, warehouse: WarehouseResource, name: str, settings: Settings
 ) -> MaintenanceResult:
-    policy = RetentionPolicy(
-        settings.keep_staging_months, settings.keep_rejected_days, settings.keep_loads_days
-    )
     log = context.log.info
-    return maintain(load_star(stars_folder() / name), warehouse.open(log), policy, log)
+    return maintain(load_star(stars_folder() / name), warehouse.open(log), retention_policy(settings), log)
 
 
 def _findings(done: Sequence[MaintenanceResult]) -> dict[str, Any]:

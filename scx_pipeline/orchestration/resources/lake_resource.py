@@ -17,7 +17,7 @@ from scx_pipeline.lake.build.builder import LakeBuilder
 from scx_pipeline.lake.build.duckdb_engine import DuckDBLakeEngine
 from scx_pipeline.lake.format.lake_store import open_lake_store
 from scx_pipeline.loading.load_report import LoadReport
-from scx_pipeline.model.calendar import LoadScope
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope
 from scx_pipeline.orchestration.resources.warehouse_resources import BucketResource
 from scx_pipeline.orchestration.spark.pipes import check_java, find_spark_submit, run_locally
 from scx_pipeline.settings import Settings, example_of, redact, setting_field
@@ -57,7 +57,9 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             store = open_lake_store(self.url, compiled.star.name)
             opened = bucket.open(context.log.info)
             builder = LakeBuilder(compiled, opened, store, DuckDBLakeEngine(limits), context.log.info)
-            return builder.load(scope, run_id=context.run_id) if scope else builder.refresh(context.run_id)
+            if scope is UNPARTITIONED:
+                return builder.refresh(context.run_id)
+            return builder.load(scope, run_id=context.run_id)
         request = BuildRequest(
             compiled.star.name, scope, bucket.url, self.url, context.run_id, limits, bucket.options
         )

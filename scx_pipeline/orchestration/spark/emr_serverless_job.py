@@ -13,6 +13,7 @@ from typing import Any
 
 from scx_pipeline.lake.build.build_request import BuildRequest
 from scx_pipeline.lake.spark.code_archive import Code
+from scx_pipeline.model.calendar import UNPARTITIONED
 
 ENVIRONMENT_FOLDER = "environment"  # Spark unpacks the archive into it, in the working folder of each process
 LOG_GROUP = "/aws/emr-serverless"  # in CloudWatch; the role that `scx cloud create emr-serverless` creates may write it
@@ -43,7 +44,7 @@ class Job:
     @property
     def months(self) -> str:
         scope = self.request.scope
-        if not scope:
+        if scope is UNPARTITIONED:
             return "no months"
         return str(scope.first) if scope.first == scope.last else f"{scope.first} to {scope.last}"
 

@@ -13,7 +13,7 @@ import pytest
 from scx_pipeline.errors import PipelineError, WarehouseError
 from scx_pipeline.lake.load.lake_source import LakeSource
 from scx_pipeline.loading.load_report import LoadReport
-from scx_pipeline.model.calendar import LoadScope
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope
 from scx_pipeline.model.table import Table
 from scx_pipeline_tests.lake.load.opened_states import open_state
 from scx_pipeline_tests.support.broken_statements import InterruptedLoad, failing_statement
@@ -56,7 +56,7 @@ def test_an_interrupted_load_leaves_the_tables_unchanged(
     loads = open_state("scx", second, (postgres_url, ""))
     before = loads.load_env.snapshot()
     scope = loads.due()[0]
-    assert scope
+    assert scope is not UNPARTITIONED
     number, broken = 3, ["-"]
     while broken:
         with failing_statement((number, number % 2 == 0)) as broken:

@@ -62,7 +62,7 @@ class SparkLoadEnv(LakeLoadEnv):
 
     def _due_in_lake(self) -> list[LoadScope]:
         """Return one range with all due months: for Spark, one build costs more than a month."""
-        months = [month for scope in super()._due_in_lake() if scope for month in scope]
+        months = [month for scope in super()._due_in_lake() if scope is not UNPARTITIONED for month in scope]
         return [MonthRange(min(months), max(months))] if months else super()._due_in_lake()
 
 

@@ -122,7 +122,7 @@ def _load_until_current(due: Callable[[], list[LoadScope]], loader: Any) -> list
     done: list[LoadScope] = []
     while parts := due():
         for part in parts:
-            loader.load(part) if part else loader.refresh()
+            loader.refresh() if part is UNPARTITIONED else loader.load(part)
         done += parts
         assert len(done) < 20, done
     return done

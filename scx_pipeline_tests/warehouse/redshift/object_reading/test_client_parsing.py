@@ -41,7 +41,7 @@ def test_small_objects_are_parsed_by_the_client(redshift: StandIn, load_env: Loa
         (april(2, remove_dup="yes"), "1 rows need client parsing"),
         (april(2, user_id=None), "1 rows need client parsing"),
         (april(2, noise_type="x" * 65), "String length exceeds DDL length"),
-        (april(2, "2020-01-02 10:00:00"), "there are rows of other months than the keys name"),
+        (april(2, "2020-01-02 10:00:00"), "some event times are outside the months that the keys name"),
     ],
 )
 def test_objects_with_a_bad_row_are_parsed_by_the_client(
@@ -88,7 +88,7 @@ def test_rows_of_months_out_of_scope_are_counted_by_object(
 ) -> None:
     load_env.put("2021/04/a.csv", [april(1), april(2, "2021-03-31 23:00:00")])
     load_env.put("2021/04/b.csv", [april(3)])
-    assert "there are rows of months that are not loaded" in load_and_list_parsed(load_env)[0]
+    assert "some rows are outside the load scope" in load_and_list_parsed(load_env)[0]
     counts = [(f"{PREFIX}2021/04/a.csv", 2, 1, 0, 0, 1), (f"{PREFIX}2021/04/b.csv", 1, 1, 0, 0, 0)]
     assert load_env.state("objects", COUNTS) == counts
     # Large objects are read by statements of their own.
