@@ -31,7 +31,6 @@ COLORS = ("cyan", "green", "yellow", "magenta", "blue", "red", "white", "bright_
 FILLS = ("█", "▓", "▒", "░", "▚", "▞", "▙", "▟")  # make a chart readable without colors
 BAR_WIDTH = 60
 LABEL_WIDTH = 32
-UNPARTITIONED_LABEL = "unpartitioned tables"
 PIPE_WIDTH = 200  # a file or another program has no width, and needs names in full
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)

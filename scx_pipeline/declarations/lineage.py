@@ -10,17 +10,22 @@ from typing import TYPE_CHECKING
 
 from scx_pipeline.declarations.sql_file import AUTHORED_DIALECT
 from scx_pipeline.model.star import Star
-from scx_pipeline.warehouse.redshift.redshift_session import redshift_type
 
 if TYPE_CHECKING:
     from sqlglot import exp
 
 
 def sql_schema(star: Star) -> dict[str, object]:
-    """Return the star's tables, columns and Redshift types as sqlglot expects them."""
+    """Return the star's tables, columns and types, in the dialect of the stars' SQL, as sqlglot expects them."""
     return {
-        table.name: {column.name: redshift_type(column) for column in table.columns} for table in star.tables
+        table.name: {column.name: _authored_type(column.type) for column in table.columns}
+        for table in star.tables
     }
+
+
+def _authored_type(neutral: str) -> str:
+    # Not the function of Redshift's package: every command compiles stars, and would import that engine.
+    return {"double": "double precision"}.get(neutral, neutral.replace("(max)", "(65535)"))
 
 
 def star_tables(select: exp.Query, star: Star) -> Iterator[exp.Table]:

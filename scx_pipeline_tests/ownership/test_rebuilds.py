@@ -95,7 +95,9 @@ def test_a_rebuild_waits_for_a_reader_until_the_lock_timeout_and_changes_nothing
     postgres_env.limits = replace(postgres_env.limits, lock_timeout=0.5)
     with postgres_env.open_loaded() as session:
         session.rows("SELECT COUNT(*) FROM public.users")
-        with pytest.raises(WarehouseBusyError, match=r"public.*users.* is still being read .*SCX_LOCK_TIMEOUT"):
+        with pytest.raises(
+            WarehouseBusyError, match=r"public.*users.* is still being read .*SCX_LOCK_TIMEOUT"
+        ):
             postgres_env.load_changed()
     assert postgres_env.snapshot() == before
 

@@ -20,7 +20,7 @@ from scx_pipeline.cli.configured import configured_bucket, configured_warehouse,
 from scx_pipeline.cli.options import AsJson
 from scx_pipeline.cli.row_sources import describe_prefixes, find_load_plan, is_empty
 from scx_pipeline.errors import PipelineError
-from scx_pipeline.model.calendar import MonthRange
+from scx_pipeline.model.calendar import UNPARTITIONED, MonthRange
 from scx_pipeline.settings import Settings, read_settings, redact
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _due_rows(planned: PendingChanges) -> list[tuple[str, str, int, int]]:
     ]
     if planned.unpartitioned:
         objects = planned.selection.unpartitioned_objects
-        due.insert(0, (rendering.UNPARTITIONED_LABEL, planned.unpartitioned, objects))
+        due.insert(0, (str(UNPARTITIONED), planned.unpartitioned, objects))
     return [
         (scope, reason, len(objects), sum(entry.info.size for entry in objects))
         for scope, reason, objects in due
@@ -124,7 +124,7 @@ def _plan_one(name: str, settings: Settings, as_json: bool) -> dict[str, Any]:
     planned = find_pending_changes(compiled, configured_bucket(settings), configured_warehouse(settings))
     note = f"the bucket has no objects under {describe_prefixes(compiled)}" if is_empty(planned) else ""
     if not as_json:
-        suffix = f", and {rendering.UNPARTITIONED_LABEL}" if planned.unpartitioned else note and f"; {note}"
+        suffix = f", and {UNPARTITIONED}" if planned.unpartitioned else note and f"; {note}"
         rendering.print_line(f"{name}: {len(planned.changed)} months are due{suffix}")
         show_readiness(planned.schema_drift)
     return {
