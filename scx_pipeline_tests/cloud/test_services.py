@@ -22,13 +22,18 @@ EMR = "emr-serverless"
 ROLE = "arn:aws:iam::123456789012:role/scx"
 
 
-@pytest.fixture
-def emr(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
-    client = boto3.client("emr-serverless")
+def stub_client(service: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
+    """Yield a stub of the service's client; every response that is added to it must be used."""
+    client = boto3.client(service)
     with monkeypatch.context() as patch, Stubber(client) as stubber:
         patch.setattr(services, "create_client", lambda name, region: client)
         yield stubber
         stubber.assert_no_pending_responses()
+
+
+@pytest.fixture
+def emr(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
+    yield from stub_client("emr-serverless", monkeypatch)
 
 
 # Applications
@@ -134,11 +139,7 @@ def expect_clusters(stubber: Stubber, *states: str) -> None:
 
 @pytest.fixture
 def redshift(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
-    client = boto3.client("redshift")
-    with monkeypatch.context() as patch, Stubber(client) as stubber:
-        patch.setattr(services, "create_client", lambda name, region: client)
-        yield stubber
-        stubber.assert_no_pending_responses()
+    yield from stub_client("redshift", monkeypatch)
 
 
 def test_pause_cluster_waits_until_it_is_paused(redshift: Stubber) -> None:
