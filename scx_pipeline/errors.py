@@ -36,15 +36,26 @@ class BucketError(PipelineError):
 
 
 class SourceFileError(PipelineError):
-    """A source file cannot be read as declared; the message names the file, and the line if there is one."""
+    """A source file cannot be read as declared; the message names the file, and the line if there is one.
+
+    `key` is that of the object, if it is known.
+    """
 
     kind: ClassVar[str] = "source_file"
+
+    def __init__(self, message: str, key: str = "") -> None:
+        super().__init__(message)
+        self.key = key
 
 
 class WarehouseError(PipelineError):
     """The warehouse cannot be reached, locked, read or written; the message names it, never its password."""
 
     kind: ClassVar[str] = "warehouse"
+
+
+class IncompleteRebuildError(WarehouseError):
+    """Tables must be rebuilt from all months in one load, and the load does not build all of them."""
 
 
 class WarehouseBusyError(WarehouseError):
@@ -60,7 +71,10 @@ class LakeError(PipelineError):
 
 
 class CheckFailedError(PipelineError):
-    """A blocking check failed, so nothing was published; `report` contains the result of every check."""
+    """A blocking check failed, so the months that violate it were not published.
+
+    `report` contains the result of every check, and which months were published nevertheless.
+    """
 
     kind: ClassVar[str] = "blocking_check"
 

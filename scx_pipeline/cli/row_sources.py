@@ -90,7 +90,7 @@ def _find_lake_scopes(
     compiled: CompiledStar, settings: Settings, selection: MonthSelection
 ) -> list[LoadScope]:
     """Return the scopes to load from the lake. Raises LakeError for what it does not have, or is out of date there."""
-    from scx_pipeline.lake.load.load_plan import plan_lake_load
+    from scx_pipeline.lake.load.lake_load_plan import plan_lake_load
 
     planned = plan_lake_load(compiled, settings.lake, configured_warehouse(settings))
     is_all = selection is DueMonths.ALL

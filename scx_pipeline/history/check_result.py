@@ -9,12 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from scx_pipeline.model.calendar import Month
+from scx_pipeline.model.calendar import Month, MonthRange
 
 # Row counts by month; None is the key of an unpartitioned table.
 Rows = Mapping[Month | None, int]
 
 Severity = Literal["error", "warn"]
+
+ALL_MONTHS = "all"  # key of violations that belong to no month, or to unknown ones
+
+
+def count_by_month(rows: Rows) -> dict[str, int]:
+    """Return row counts by month as the violations of a check have them."""
+    return {str(month) if month else ALL_MONTHS: count for month, count in rows.items()}
 
 
 @dataclass(frozen=True)
@@ -35,9 +42,14 @@ class CheckResult:
     passed: bool
     message: str
     severity: Severity = "error"
-    # Violating rows by month; under "all" for an unpartitioned table.
+    # Violating rows by month; under "all" if they belong to no month, or to unknown ones.
     violations: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def blocking(self) -> bool:
         return not self.passed and self.severity == "error"
+
+    def violated_months(self, scope: MonthRange) -> list[Month]:
+        """Return the months of a scope that violate the check: all of them if their violations have no month."""
+        found = [month for month in scope if str(month) in self.violations]
+        return scope.months if ALL_MONTHS in self.violations or not found else found

@@ -24,7 +24,7 @@ from scx_pipeline.history.state_tables import (
     STALE_MONTHS,
     UNPARTITIONED_LOADS,
 )
-from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange, contiguous_ranges
 from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
 from scx_pipeline.planning.selection import SelectedObject, Selection
@@ -114,11 +114,12 @@ def record_load(session: Session, compiled: CompiledStar, record: LoadRecord, se
 def record_rows(session: Session, star: str, load_id: str, rows: Mapping[str, Rows]) -> None:
     """Record how many rows each month contributes to each table."""
     for table, counts in rows.items():
-        months = {str(month) if month else UNPARTITIONED.value: count for month, count in counts.items()}
-        delete_row_counts(session, star, table, min(months), max(months))
-        _insert(
-            session, MONTH_ROWS, [(star, table, month, count, load_id) for month, count in months.items()]
-        )
+        ends = [(str(part.first), str(part.last)) for part in contiguous_ranges(filter(None, counts))]
+        for first, last in ends or [(UNPARTITIONED.value, UNPARTITIONED.value)]:
+            delete_row_counts(session, star, table, first, last)
+        _insert(session, MONTH_ROWS, [
+            (star, table, str(month) if month else UNPARTITIONED.value, count, load_id) for month, count in counts.items()
+        ])  # fmt: skip
 
 
 def record_rejected(
@@ -187,7 +188,8 @@ def _delete_object_records(session: Session, star: str, keys: Sequence[tuple[obj
 
 
 def _delete_months(session: Session, table: Table, star: str, scope: MonthRange) -> None:
-    _delete(session, table, star, " AND month BETWEEN ? AND ?", [str(scope.first), str(scope.last)])
+    for part in scope.contiguous:
+        _delete(session, table, star, " AND month BETWEEN ? AND ?", [str(part.first), str(part.last)])
 
 
 def _delete(

@@ -5,7 +5,7 @@ Reading rows and storing the result do not belong here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from scx_pipeline.model.calendar import Month, MonthRange
@@ -36,7 +36,10 @@ class ObjectCount:
 
 @dataclass(frozen=True)
 class ConflictingKey:
-    """A key that occurs in two of the loaded months, twice in one of them, or twice in an unpartitioned table."""
+    """A key that occurs in two of the loaded months, twice in one of them, or twice in an unpartitioned table.
+
+    `months` are the first and the last that it occurs in; None for an unpartitioned table.
+    """
 
     key: tuple[object, ...]
     months: tuple[Month, Month] | None
@@ -49,7 +52,9 @@ class IngestResult:
     table: Table
     counts: list[ObjectCount] = field(default_factory=list)
     rejected: list[RejectedRow] = field(default_factory=list)
+    # The first conflicting keys, and the rows of all of them by month.
     conflicting_keys: list[ConflictingKey] = field(default_factory=list)
+    conflicting_rows: Mapping[Month | None, int] = field(default_factory=dict)
     # Characters of the stored raw texts of rejected rows.
     stored_characters: int = 0
     # Whether reading stopped because too many rows were rejected, whatever the remaining objects hold.

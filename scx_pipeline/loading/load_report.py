@@ -5,7 +5,7 @@ Rendering a report belongs to the callers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -15,6 +15,8 @@ from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRa
 from scx_pipeline.planning.selection import Selection
 
 Progress = Callable[[str], None]
+
+MAX_FAILED_CHECKS = 3  # that a message describes
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,9 @@ class LoadReport:
     stale: Mapping[Month, str] = field(default_factory=dict)
     # Where the rows come from, if not from objects.
     origin: Mapping[str, str | int] = field(default_factory=dict)
+    is_published: bool = False  # whether the transaction was committed
+    # Months that the load could not publish and that keep their previous rows, each with the reason.
+    held: Mapping[Month, str] = field(default_factory=dict)
     # The reports of months that had to be rebuilt in the same transaction.
     rebuilds: list[LoadReport] = field(default_factory=list)
     tables: dict[str, TableReport] = field(default_factory=dict)
@@ -84,3 +89,12 @@ class LoadReport:
         self.bytes += sum(count.object.info.size for count in ingest_result.counts)
         for name in ("read", "loaded", "rejected", "deduplicated", "filtered"):
             setattr(self, name, getattr(self, name) + ingest_result.total(name))
+
+
+def describe_failed(checks: Sequence[CheckResult]) -> str:
+    """Return the messages of failed checks as one text; of many, the first."""
+    messages = "; ".join(
+        f"{check.name} on {check.table}: {check.message}" for check in checks[:MAX_FAILED_CHECKS]
+    )
+    more = f"; and {len(checks) - MAX_FAILED_CHECKS} more" if len(checks) > MAX_FAILED_CHECKS else ""
+    return messages + more

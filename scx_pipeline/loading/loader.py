@@ -6,32 +6,43 @@ Dagster, settings and the output of commands do not belong here.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from functools import partial
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.errors import PipelineError
+from scx_pipeline.errors import CheckFailedError, IncompleteRebuildError, PipelineError, SourceFileError
+from scx_pipeline.loading.held_months import HeldMonths
+from scx_pipeline.loading.load import run_load, start_load
+from scx_pipeline.loading.load_plan import RequestedLoad, check_month_range, plan_load, tables_to_build
 from scx_pipeline.loading.load_report import LoadReport, Progress
-from scx_pipeline.loading.load_run import LoadContext, LoadRun, RefreshRun
+from scx_pipeline.loading.load_source import LoadSource
+from scx_pipeline.loading.object_source import ObjectSource
 from scx_pipeline.loading.target import LoadTarget
 from scx_pipeline.loading.warehouse_target import WarehouseTarget
 from scx_pipeline.model.calendar import UNPARTITIONED, MonthRange
-from scx_pipeline.model.star import Star
 from scx_pipeline.storage.bucket import Bucket
+from scx_pipeline.warehouse.session import Session
 from scx_pipeline.warehouse.warehouse import Warehouse
 
 
-class Loader(LoadContext, ABC):
-    """Loads one star from one bucket into one target."""
+class Loader(ABC):
+    """Loads one star from one source into one target."""
+
+    compiled: CompiledStar
+    progress: Progress
 
     @abstractmethod
-    def publish(self, work: Callable[[LoadTarget], LoadReport]) -> LoadReport:
-        """Run the work in a transaction of the target: all of its changes become visible at its end, or none."""
+    def publish(self, request: RequestedLoad) -> LoadReport:
+        """Carry out a request in one transaction of the target: all changes become visible at its end, or none."""
 
     def load(
         self, scope: MonthRange, tables: Collection[str] | None = None, run_id: str | None = None
     ) -> LoadReport:
         """Load months and publish them with their history in one transaction.
+
+        A month that fails a blocking check or has an unreadable file is held: the load is repeated without it, so it keeps
+        its previous rows.
 
         Args:
             tables: build only these tables and all that depend on them. Without a staging table among them, they are
@@ -39,41 +50,56 @@ class Loader(LoadContext, ABC):
             run_id: the ID of the Dagster run, for the history.
 
         Raises:
-            CheckFailedError: a blocking check failed; the error has the report. Nothing was changed.
+            CheckFailedError: months are held; its report says which, and whether the others were published.
             PipelineError: the load is not possible. Nothing was changed.
         """
         check_month_range(self.compiled.star, scope)
-        names = self._tables_to_build(tables)
-        return self.publish(lambda target: self._load_run(target, scope, names, run_id).execute())
+        request = RequestedLoad(scope, tables_to_build(self.compiled, tables), run_id)
+        held = HeldMonths(self.compiled.star, scope)
+        while remaining := held.remaining:
+            try:
+                report = self.publish(replace(request, scope=remaining, held=held.reasons))
+            except (CheckFailedError, SourceFileError) as error:
+                held.add(error, remaining)
+                if held.remaining:
+                    months = ", ".join(map(str, sorted(held.reasons)))
+                    self.progress(f"holding {months}; loading the other months")
+            except IncompleteRebuildError:
+                if not held.errors:
+                    raise
+                break
+            else:
+                report.is_published = True
+                if held.errors:
+                    raise held.error_of_some(report)
+                return report
+        raise held.error_of_all()
 
     def refresh(self, run_id: str | None = None) -> LoadReport:
         """Rebuild the unpartitioned tables and publish them with their history in one transaction.
 
         Months whose rows would now be different are recorded as stale. If their rows would reference missing rows, they
-        are rebuilt in the same transaction from the current staging rows. Raises the errors of `load`.
+        are rebuilt in the same transaction from the current staging rows.
+
+        Raises:
+            CheckFailedError: a blocking check failed. Nothing was changed.
+            PipelineError: the load is not possible. Nothing was changed.
         """
-        if not self.compiled.star.unpartitioned_tables:
+        tables = self.compiled.star.unpartitioned_tables
+        if not tables:
             raise PipelineError(f"{self.compiled.star.name} has no unpartitioned tables: load months instead")
-        names = {table.name for table in self.compiled.star.unpartitioned_tables}
-        return self.publish(lambda target: self._refresh_run(target, names, run_id).execute())
+        names = frozenset(table.name for table in tables)
+        report = self.publish(RequestedLoad(UNPARTITIONED, names, run_id))
+        report.is_published = True
+        return report
 
-    def _load_run(
-        self, target: LoadTarget, scope: MonthRange, names: set[str], run_id: str | None
-    ) -> LoadRun:
-        return LoadRun(self, target, scope, names, run_id)
 
-    def _refresh_run(self, target: LoadTarget, names: set[str], run_id: str | None) -> RefreshRun:
-        return RefreshRun(self, target, UNPARTITIONED, names, run_id)
-
-    def _tables_to_build(self, tables: Collection[str] | None) -> set[str]:
-        star = self.compiled.star
-        known = [table.name for table in star.monthly_tables]
-        for name in tables or ():
-            if name in [table.name for table in star.unpartitioned_tables]:
-                raise PipelineError(f"{name} of {star.name} is unpartitioned: refresh it instead")
-            if name not in known:
-                raise PipelineError(f"{name} is not a table of {star.name}, which has: {', '.join(known)}")
-        return self.compiled.downstream(set(tables or known))
+def load_in_transaction(
+    request: RequestedLoad, source: LoadSource, target: LoadTarget, progress: Progress
+) -> LoadReport:
+    """Plan a requested load and run it, inside a transaction of its target."""
+    plan = plan_load(request, target.compiled, source, target)
+    return run_load(start_load(plan, source, target, progress))
 
 
 @dataclass(frozen=True)
@@ -85,18 +111,10 @@ class BucketLoader(Loader):
     warehouse: Warehouse
     progress: Progress = lambda message: None
 
-    def publish(self, work: Callable[[LoadTarget], LoadReport]) -> LoadReport:
-        files = self.warehouse.limits.batch_files
-        return self.warehouse.run(
-            self.compiled.star.name, lambda session: work(WarehouseTarget(self.compiled, session, files))
-        )
+    def publish(self, request: RequestedLoad) -> LoadReport:
+        return self.warehouse.run(self.compiled.star.name, partial(self._load, request))
 
-
-def check_month_range(star: Star, scope: MonthRange) -> None:
-    """Check that all months belong to the star. Raises PipelineError."""
-    months = star.months()
-    for month in (scope.first, scope.last):
-        if month not in months:
-            raise PipelineError(
-                f"{month} is not a month of {star.name}, which goes from {months.first} to {months.last} (the current month, UTC)"
-            )
+    def _load(self, request: RequestedLoad, session: Session) -> LoadReport:
+        target = WarehouseTarget(self.compiled, session, self.warehouse.limits.batch_files)
+        source = ObjectSource(self.compiled.star, self.bucket, target, self.progress)
+        return load_in_transaction(request, source, target, self.progress)

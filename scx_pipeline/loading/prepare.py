@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Collection, Sequence
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.errors import WarehouseError
+from scx_pipeline.errors import IncompleteRebuildError, WarehouseError
 from scx_pipeline.history.history_writer import delete_month_records
 from scx_pipeline.loading.schema_drift import (
     loaded_months,
@@ -139,7 +139,7 @@ def _must_rebuild(
     scope: LoadScope,
     names: Collection[str],
 ) -> bool:
-    """Return whether these tables must be rebuilt. Raises WarehouseError if the load does not build all of them."""
+    """Return whether these tables must be rebuilt. Raises IncompleteRebuildError if the load does not build all of them."""
     if not tables:
         return False
     star, monthly = inspection.compiled.star, not all(table.is_unpartitioned for table in tables)
@@ -151,7 +151,7 @@ def _must_rebuild(
     missing = [str(m) for m in sorted(loaded or ()) if m in star.months() and m not in months]
     missing += [table.name for table in tables if table.name not in names] if loaded is not None else []
     if missing:
-        raise WarehouseError(
+        raise IncompleteRebuildError(
             f"{reason}, so all of {star.name} must be rebuilt in one load, but {missing[0]} is not part of this load: "
             f"run `scx load {star.name}`; nothing was changed"
         )

@@ -5,11 +5,12 @@ A table's SELECT and the decision to commit do not belong here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.latest_rows import latest_rows_table, touched_keys_table
 from scx_pipeline.history.check_result import Rows
+from scx_pipeline.loading.checks.partition_checks import MonthRows
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.reserved_names import MONTH_COLUMN
@@ -42,9 +43,9 @@ def publish_table(session: Session, compiled: CompiledStar, table: Table, scope:
     else:
         _create_partition(scratch, compiled, table, select)
         session.copy_rows(scratch, PARTITION_TABLE, latest_rows_table(compiled, table).columns)
-        publish_latest(
-            session, compiled, table, scope, lambda: _copy_partition(session, compiled, table, scope)
-        )
+        collect_touched_keys(session, compiled, table, scope)
+        _copy_partition(session, compiled, table, scope)
+        publish_latest(session, compiled, table)
     return None
 
 
@@ -111,15 +112,19 @@ def find_months_with_broken_references(
     return found
 
 
+def month_rows(compiled: CompiledStar, table: Table) -> MonthRows:
+    """Return the relation of the rows that each month contributes to a monthly table."""
+    if table.is_partitioned:
+        return MonthRows(compiled.full_name(table), table.event_time_column)
+    return MonthRows(qualified(STATE_SCHEMA, latest_rows_table(compiled, table)), MONTH_COLUMN)
+
+
 def count_rows(session: Session, compiled: CompiledStar, table: Table, scope: MonthRange) -> Rows:
     """Return how many rows each month contributes to the table, including months without rows."""
-    if table.is_partitioned:
-        month, source = month_of(table.event_time_column), compiled.full_name(table)
-        condition = in_month_range(table.event_time_column, scope)
-    else:
-        month, source = quote(MONTH_COLUMN), qualified(STATE_SCHEMA, latest_rows_table(compiled, table))
-        condition = in_month_range(MONTH_COLUMN, scope)
-    counted = session.rows(f"SELECT {month}, COUNT(*) FROM {source} WHERE {condition} GROUP BY 1")
+    found = month_rows(compiled, table)
+    counted = session.rows(
+        f"SELECT {month_of(found.time)}, COUNT(*) FROM {found.relation} WHERE {in_month_range(found.time, scope)} GROUP BY 1"
+    )
     rows = {Month.of(start): count for start, count in counted}
     return {month: rows.get(month, 0) for month in scope}
 
@@ -132,20 +137,22 @@ def _create_partition(scratch: Session, compiled: CompiledStar, table: Table, se
     scratch.create_latest(PARTITION_TABLE, by_month, key, ordering)
 
 
-def publish_latest(
-    session: Session, compiled: CompiledStar, table: Table, scope: MonthRange, replace: Callable[[], None]
-) -> None:
-    """Replace the stored latest rows of the loaded months of an SCD type 1 table, and publish the latest row per touched key.
+def collect_touched_keys(session: Session, compiled: CompiledStar, table: Table, scope: MonthRange) -> None:
+    """Create the table `touched_keys_table` with the keys of an SCD type 1 table's stored latest rows of these months.
 
-    Args:
-        replace: replaces the stored rows, and adds the keys of the new ones to the table `touched_keys_table`.
+    These rows are about to be replaced; the keys of the new ones must be added.
     """
     latest_rows = qualified(STATE_SCHEMA, latest_rows_table(compiled, table))
-    touched, key = touched_keys_table(table), names(table.key)
     session.create_temporary(
-        touched, f"SELECT DISTINCT {key} FROM {latest_rows} WHERE {in_month_range(MONTH_COLUMN, scope)}"
+        touched_keys_table(table),
+        f"SELECT DISTINCT {names(table.key)} FROM {latest_rows} WHERE {in_month_range(MONTH_COLUMN, scope)}",
     )
-    replace()
+
+
+def publish_latest(session: Session, compiled: CompiledStar, table: Table) -> None:
+    """Publish the latest row of each touched key of an SCD type 1 table, once its stored latest rows are replaced."""
+    latest_rows = qualified(STATE_SCHEMA, latest_rows_table(compiled, table))
+    touched = touched_keys_table(table)
     session.analyze(touched)
     candidates = f"SELECT * FROM {latest_rows} WHERE {_has_key_in(table, touched)}"
     ordering = session.ordering(table, compiled.output_types(table))

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.history.check_result import Rows
 from scx_pipeline.history.ingest_result import IngestResult
+from scx_pipeline.loading.checks.partition_checks import MonthRows
 from scx_pipeline.loading.checks.row_scan import RowScan
 from scx_pipeline.loading.ingest.ingest_job import IngestJob
 from scx_pipeline.loading.load_report import LoadReport
@@ -23,19 +24,23 @@ from scx_pipeline.planning.selection import SelectedObject, Selection
 from scx_pipeline.warehouse.query_session import QuerySession
 
 
-class StagingTarget(ABC):
-    """The partitions of a staging table while they are being loaded."""
+class StagedPartition(ABC):
+    """Rows that are ready to replace partitions of a staging table."""
 
     # The scan of the rows, if they were checked while they passed through and cannot be scanned later.
     row_scan: RowScan | None = None
 
     @abstractmethod
-    def ingest(self, job: IngestJob, objects: Sequence[SelectedObject]) -> IngestResult:
-        """Read the objects and return their row counts. Raises the errors of `ingest_objects`."""
+    def finish(self) -> None:
+        """Replace the table's partitions by the staged rows, once all rows of the load are read."""
+
+
+class StagingTarget(StagedPartition):
+    """The partitions of a staging table while objects are read into them."""
 
     @abstractmethod
-    def finish(self) -> None:
-        """Replace the table's partitions by the staged rows, once all objects of the load are read."""
+    def ingest(self, job: IngestJob, objects: Sequence[SelectedObject]) -> IngestResult:
+        """Read the objects and return their row counts. Raises the errors of `ingest_objects`."""
 
 
 class LoadTarget(ABC):
@@ -72,6 +77,10 @@ class LoadTarget(ABC):
     def begin(self) -> None:  # noqa: B027
         """Begin the transaction of the load; changes made before it are invisible to readers."""
 
+    def publish_staged(self, table: Table, scope: LoadScope, partition: StagedPartition) -> None:
+        """Replace the partitions of a staging table in scope by staged rows."""
+        partition.finish()
+
     @abstractmethod
     def derive(self, table: Table, scope: LoadScope) -> int | None:
         """Replace the rows of a derived table in scope by the result of its SELECT; its inputs must be loaded.
@@ -79,6 +88,10 @@ class LoadTarget(ABC):
         Returns:
             How many rows of an unpartitioned table were written or deleted; None for other tables.
         """
+
+    @abstractmethod
+    def month_rows(self, table: Table) -> MonthRows:
+        """Return the relation of the rows that each month contributes to a monthly table that the load has built."""
 
     @abstractmethod
     def count_rows(self, table: Table, scope: MonthRange) -> Rows:
@@ -100,6 +113,10 @@ class LoadTarget(ABC):
     @abstractmethod
     def record_stale_months(self, load_id: str, stale: Mapping[Month, str]) -> None:
         """Replace the recorded stale months by these, each with its reason."""
+
+    @abstractmethod
+    def add_stale_months(self, load_id: str, stale: Mapping[Month, str]) -> None:
+        """Record that these months, of which none is recorded as stale, are stale; each with its reason."""
 
     @abstractmethod
     def clear_stale(self, scope: MonthRange) -> None:

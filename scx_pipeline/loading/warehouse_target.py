@@ -14,6 +14,7 @@ from scx_pipeline.history import history_reader, history_writer
 from scx_pipeline.history.check_result import Rows
 from scx_pipeline.history.ingest_result import IngestResult
 from scx_pipeline.loading import prepare, publish, schema_drift
+from scx_pipeline.loading.checks.partition_checks import MonthRows
 from scx_pipeline.loading.checks.row_scan import RowScan
 from scx_pipeline.loading.ingest.batch_reader import can_stream
 from scx_pipeline.loading.ingest.ingest_job import IngestJob
@@ -72,6 +73,9 @@ class WarehouseTarget(LoadTarget):
     def derive(self, table: Table, scope: LoadScope) -> int | None:
         return publish.publish_table(self.session, self.compiled, table, scope)
 
+    def month_rows(self, table: Table) -> MonthRows:
+        return publish.month_rows(self.compiled, table)
+
     def count_rows(self, table: Table, scope: MonthRange) -> Rows:
         return publish.count_rows(self.session, self.compiled, table, scope)
 
@@ -95,6 +99,9 @@ class WarehouseTarget(LoadTarget):
 
     def record_stale_months(self, load_id: str, stale: Mapping[Month, str]) -> None:
         history_writer.record_stale_months(self.session, self.star.name, load_id, stale)
+
+    def add_stale_months(self, load_id: str, stale: Mapping[Month, str]) -> None:
+        history_writer.add_stale_months(self.session, self.star.name, load_id, stale)
 
     def clear_stale(self, scope: MonthRange) -> None:
         history_writer.clear_stale(self.session, self.star.name, scope)

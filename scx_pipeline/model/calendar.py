@@ -6,7 +6,7 @@ All months are calendar months in UTC, and all timestamps are naive and in UTC.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -64,14 +64,22 @@ class Month:
 
 @dataclass(frozen=True)
 class MonthRange:
-    """A contiguous range of months, both ends included."""
+    """The months from the first to the last, both included, without the excluded ones in between."""
 
     first: Month
     last: Month
+    excluded: frozenset[Month] = frozenset()
 
     def __post_init__(self) -> None:
         if self.last < self.first:
             raise ValueError(f"the range ends ({self.last}) before it starts ({self.first})")
+
+    @classmethod
+    def of(cls, months: Iterable[Month]) -> MonthRange:
+        """Return the range of exactly these months, of which there must be one at least."""
+        wanted = frozenset(months)
+        whole = cls(min(wanted), max(wanted))
+        return cls(whole.first, whole.last, frozenset(whole) - wanted)
 
     @property
     def months(self) -> list[Month]:
@@ -86,17 +94,25 @@ class MonthRange:
         """The first instant after the range."""
         return self.last.end
 
+    @property
+    def contiguous(self) -> list[MonthRange]:
+        """The contiguous ranges that together cover exactly these months, in order."""
+        return contiguous_ranges(self.months) if self.excluded else [self]
+
     def __iter__(self) -> Iterator[Month]:
         month = self.first
         while month <= self.last:
-            yield month
+            if month not in self.excluded:
+                yield month
             month = month.shift(1)
 
     def __contains__(self, month: object) -> bool:
-        return isinstance(month, Month) and self.first <= month <= self.last
+        return isinstance(month, Month) and self.first <= month <= self.last and month not in self.excluded
 
     def __str__(self) -> str:
-        return str(self.first) if self.first == self.last else f"{self.first}…{self.last}"
+        whole = str(self.first) if self.first == self.last else f"{self.first}…{self.last}"
+        excluded = ", ".join(map(str, sorted(self.excluded)))
+        return f"{whole} without {excluded}" if excluded else whole
 
 
 class Unpartitioned(Enum):
@@ -115,7 +131,7 @@ UNPARTITIONED: Final = Unpartitioned.UNPARTITIONED
 LoadScope: TypeAlias = MonthRange | Unpartitioned
 
 
-def contiguous_ranges(months: list[Month]) -> list[MonthRange]:
+def contiguous_ranges(months: Iterable[Month]) -> list[MonthRange]:
     """Return the smallest list of ranges that cover exactly these months, in order."""
     ranges: list[MonthRange] = []
     for month in sorted(set(months)):

@@ -50,7 +50,11 @@ def timestamp_literal(value: datetime) -> str:
 def in_month_range(column: str, scope: MonthRange, alias: str = "") -> str:
     """Return the condition that an event time lies in the month range; `alias` qualifies the column."""
     time = f"{alias}.{quote(column)}" if alias else quote(column)
-    return f"({time} >= {timestamp_literal(scope.start)} AND {time} < {timestamp_literal(scope.end)})"
+    parts = [
+        f"({time} >= {timestamp_literal(part.start)} AND {time} < {timestamp_literal(part.end)})"
+        for part in scope.contiguous
+    ]
+    return parts[0] if len(parts) == 1 else f"({' OR '.join(parts)})"
 
 
 def scope_condition(table: Table, scope: LoadScope, alias: str = "") -> str:

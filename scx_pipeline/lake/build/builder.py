@@ -5,8 +5,6 @@ How an engine builds a table, and how a transaction commits, do not belong here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.lake.build.lake_engine import LakeEngine
 from scx_pipeline.lake.build.lake_target import LakeTarget
@@ -14,9 +12,10 @@ from scx_pipeline.lake.format.lake_store import LakeStore, open_lake_store
 from scx_pipeline.lake.format.manifest import Manifest, read_manifest
 from scx_pipeline.lake.format.transaction import abort, begin_transaction, commit
 from scx_pipeline.loading.changes import LoadedState, PendingChanges, compare_with_loaded, list_selection
+from scx_pipeline.loading.load_plan import RequestedLoad
 from scx_pipeline.loading.load_report import LoadReport, Progress
-from scx_pipeline.loading.loader import Loader
-from scx_pipeline.loading.target import LoadTarget
+from scx_pipeline.loading.loader import Loader, load_in_transaction
+from scx_pipeline.loading.object_source import ObjectSource
 from scx_pipeline.storage.bucket import Bucket
 
 
@@ -29,14 +28,15 @@ class LakeBuilder(Loader):
         self.compiled = compiled.in_schema(engine.schema_name(compiled.star))
         self.bucket, self.store, self.engine, self.progress = bucket, store, engine, progress
 
-    def publish(self, work: Callable[[LoadTarget], LoadReport]) -> LoadReport:
-        """Do the work in a lake transaction and commit it. Raises PipelineError; the lake is unchanged then."""
+    def publish(self, request: RequestedLoad) -> LoadReport:
+        """Build in a lake transaction and commit it. Raises PipelineError; the lake is unchanged then."""
         star = self.compiled.star
         transaction = begin_transaction(self.store, star.name, self.progress)
         try:
             with self.engine.open(star.schema_name, self.store) as session:
                 target = LakeTarget(self.compiled, transaction, session)
-                report = work(target)
+                source = ObjectSource(star, self.bucket, target, self.progress)
+                report = load_in_transaction(request, source, target, self.progress)
             self.progress("publishing files")
             commit(transaction, target.new, target.after)
         except BaseException:

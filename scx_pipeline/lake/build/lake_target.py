@@ -5,7 +5,7 @@ Which steps a load takes, and how an engine builds tables, do not belong here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,16 +22,16 @@ from scx_pipeline.lake.format.layout import folder_tables, lake_schema, month_ro
 from scx_pipeline.lake.format.manifest import DataFile, Manifest, PartitionState
 from scx_pipeline.lake.format.table_writer import write_table
 from scx_pipeline.lake.format.transaction import LakeTransaction, NewFiles
-from scx_pipeline.loading.ingest.ingest_job import IngestJob
+from scx_pipeline.loading.checks.partition_checks import MonthRows
 from scx_pipeline.loading.publish import has_same_rows
-from scx_pipeline.loading.target import LoadTarget, StagingTarget
+from scx_pipeline.loading.target import LoadTarget, StagedPartition, StagingTarget
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.source import Source
 from scx_pipeline.model.table import Table
 from scx_pipeline.planning.changed_months import MonthState
-from scx_pipeline.planning.selection import SelectedObject, Selection
-from scx_pipeline.warehouse.sql_text import in_month_range, latest_per_key, month_of, names, quote
+from scx_pipeline.planning.selection import Selection
+from scx_pipeline.warehouse.sql_text import latest_per_key, month_of, names, quote
 
 if TYPE_CHECKING:
     from scx_pipeline.loading.load_report import LoadReport
@@ -119,9 +119,12 @@ class LakeTarget(LoadTarget):
 
     @contextmanager
     def stage(self, source: Source, table: Table, scope: LoadScope) -> Iterator[StagingTarget]:
-        name = self._partition_name(table)
-        with self.session.stage(source, table, scope, name) as stage:
-            yield _PartitionStaging(stage, lambda: self._add_partition(table, scope, name))
+        with self.session.stage(source, table, scope, self._partition_name(table)) as stage:
+            yield stage
+
+    def publish_staged(self, table: Table, scope: LoadScope, partition: StagedPartition) -> None:
+        partition.finish()
+        self._add_partition(table, scope, self._partition_name(table))
 
     def _partition_name(self, table: Table) -> str:
         return f"{table.name}__partition{len(self.partitions.get(table.name, []))}"
@@ -195,16 +198,16 @@ class LakeTarget(LoadTarget):
             return 0
         return 1
 
-    def count_rows(self, table: Table, scope: MonthRange) -> Rows:
+    def month_rows(self, table: Table) -> MonthRows:
         _, stored = month_rows_of(self.compiled, table)
-        if table.is_partitioned and table.name not in self.partitions:
-            rows = {month: state.rows.get(table.name, 0) for month, state in self.before.months.items()}
-        else:
-            month, column = month_of(stored.event_time_column), stored.event_time_column
-            rows_of_scope = f"{self._qualified(stored.name)} WHERE {in_month_range(column, scope)}"
-            found = self.session.rows(f"SELECT {month}, COUNT(*) FROM {rows_of_scope} GROUP BY 1")
-            rows = {Month.of(start): count for start, count in found}
-        return {month: rows.get(month, 0) for month in scope}
+        return MonthRows(self._qualified(stored.name), stored.event_time_column)
+
+    def count_rows(self, table: Table, scope: MonthRange) -> Rows:
+        """Return the row counts in the manifest: those of the tables that this load builds are counted by its checks."""
+        return {
+            month: self.before.months[month].rows.get(table.name, 0) if month in self.before.months else 0
+            for month in scope
+        }
 
     def matches_declaration(self, tables: Sequence[Table]) -> bool:
         return all(self.before.schemas.get(table.name) == lake_schema(table) for table in tables)
@@ -252,20 +255,10 @@ class LakeTarget(LoadTarget):
     def record_stale_months(self, load_id: str, stale: Mapping[Month, str]) -> None:
         self.after = replace(self.after, stale={month: (reason, load_id) for month, reason in stale.items()})
 
+    def add_stale_months(self, load_id: str, stale: Mapping[Month, str]) -> None:
+        added = {month: (reason, load_id) for month, reason in stale.items()}
+        self.after = replace(self.after, stale={**self.after.stale, **added})
+
     def clear_stale(self, scope: MonthRange) -> None:
         kept = {month: reason for month, reason in self.after.stale.items() if month not in scope}
         self.after = replace(self.after, stale=kept)
-
-
-class _PartitionStaging(StagingTarget):
-    """A session's staging target that adds the finished partition to its table."""
-
-    def __init__(self, stage: StagingTarget, add_partition: Callable[[], None]) -> None:
-        self.stage, self.add_partition = stage, add_partition
-
-    def ingest(self, job: IngestJob, objects: Sequence[SelectedObject]) -> IngestResult:
-        return self.stage.ingest(job, objects)
-
-    def finish(self) -> None:
-        self.stage.finish()
-        self.add_partition()

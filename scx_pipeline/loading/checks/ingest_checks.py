@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
-from scx_pipeline.history.check_result import CheckResult
+from scx_pipeline.history.check_result import CheckResult, count_by_month
 from scx_pipeline.history.ingest_result import IngestResult
 from scx_pipeline.loading.checks.check_names import (
     MAX_EXAMPLES,
@@ -18,18 +18,20 @@ from scx_pipeline.loading.checks.check_names import (
     format_percent,
     unique_check_name,
 )
+from scx_pipeline.loading.ingest.rejected_shares import RejectedShares
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month
 from scx_pipeline.model.source import Source
 from scx_pipeline.planning.key_patterns import day_of
 
 MAX_REJECTED_EXAMPLES = 3
 
 
-def check_ingest_result(source: Source, ingest_result: IngestResult) -> list[CheckResult]:
+def check_ingest_result(source: Source, ingest_result: IngestResult, scope: LoadScope) -> list[CheckResult]:
     """Return the results of an ingestion's checks."""
     table = ingest_result.table
     results = [
-        _row_reconciliation(ingest_result),
-        _rejected_rows(source, ingest_result),
+        _row_reconciliation(ingest_result, scope),
+        _rejected_rows(source, ingest_result, scope),
         _declared_fields(ingest_result),
         *_file_counts(source, ingest_result),
     ]
@@ -37,35 +39,61 @@ def check_ingest_result(source: Source, ingest_result: IngestResult) -> list[Che
         message = "; ".join(
             describe_duplicate(table, item.key, item.months) for item in ingest_result.conflicting_keys
         )
-        results.append(CheckResult(table.name, unique_check_name(table), False, message))
+        by_month = count_by_month(ingest_result.conflicting_rows)
+        results.append(CheckResult(table.name, unique_check_name(table), False, message, violations=by_month))
     return results
 
 
-def _row_reconciliation(ingest_result: IngestResult) -> CheckResult:
-    unbalanced = [count.object.info.key for count in ingest_result.counts if not count.balanced]
+def _row_reconciliation(ingest_result: IngestResult, scope: LoadScope) -> CheckResult:
+    unbalanced = [count.object for count in ingest_result.counts if not count.balanced]
+    keys = ", ".join(item.info.key for item in unbalanced[:MAX_EXAMPLES])
     message = (
-        f"read differs from loaded + rejected + deduplicated + filtered in {', '.join(unbalanced[:MAX_EXAMPLES])}"
+        f"read differs from loaded + rejected + deduplicated + filtered in {keys}"
         if unbalanced
         else f"{ingest_result.total('read'):,} rows read: {ingest_result.total('loaded'):,} loaded, "
         f"{ingest_result.total('rejected'):,} rejected, {ingest_result.total('deduplicated'):,} deduplicated, "
         f"{ingest_result.total('filtered'):,} filtered"
     )
-    return CheckResult(ingest_result.table.name, "row_reconciliation", not unbalanced, message)
+    months = Counter(month for item in unbalanced for month in item.months or [None])
+    kept = {
+        month: count
+        for month, count in months.items()
+        if month is None or scope is UNPARTITIONED or month in scope
+    }
+    by_month = count_by_month(kept)
+    return CheckResult(
+        ingest_result.table.name, "row_reconciliation", not unbalanced, message, violations=by_month
+    )
 
 
-def _rejected_rows(source: Source, ingest_result: IngestResult) -> CheckResult:
+def _rejected_rows(source: Source, ingest_result: IngestResult, scope: LoadScope) -> CheckResult:
+    """Check the share of rejected rows of each month, which does not depend on the other months of the load."""
     read, rejected = ingest_result.total("read"), ingest_result.total("rejected")
-    share = rejected / read if read else 0.0
+    shares = RejectedShares(scope)
+    shares.add(ingest_result.counts)
+    above = {month: shares.of(month) for month in shares.months if shares.exceeds(month, source.reject_limit)}
     limit = f"; the limit is {format_percent(source.reject_limit)}" if rejected else ""
-    message = f"{rejected:,} of {read:,} rows were rejected ({share:.2%}{limit})"
+    message = f"{rejected:,} of {read:,} rows were rejected ({rejected / read if read else 0:.2%}{limit})"
+    if 0 < len(above) < len(shares.months):
+        message += f", {_describe_shares(above)}"
     if ingest_result.ended_early:
         message += ", so reading stopped early"
     if rejected:
         message += f": {_examples(ingest_result)}"
-    is_error = share > source.reject_limit or ingest_result.ended_early
     return CheckResult(
-        ingest_result.table.name, "rejected_rows", rejected == 0, message, "error" if is_error else "warn"
-    )
+        ingest_result.table.name, "rejected_rows", rejected == 0, message, "error" if above else "warn",
+        count_by_month({month: found for month, (_, found) in above.items()}),
+    )  # fmt: skip
+
+
+def _describe_shares(by_month: Mapping[Month | None, tuple[int, int]]) -> str:
+    """Name the months that exceed the limit, with their rows rejected and read."""
+    listed = [
+        f"{rejected:,} of {read:,} in {month}"
+        for month, (read, rejected) in list(by_month.items())[:MAX_EXAMPLES]
+    ]
+    more = f" and in {len(by_month) - MAX_EXAMPLES:,} more months" if len(by_month) > MAX_EXAMPLES else ""
+    return f"{', '.join(listed)}{more}"
 
 
 def _examples(ingest_result: IngestResult) -> str:

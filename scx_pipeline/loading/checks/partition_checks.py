@@ -5,12 +5,13 @@ What happens when a check fails does not belong here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.latest_rows import touched_keys_table
-from scx_pipeline.history.check_result import CheckResult, Rows, Severity
+from scx_pipeline.history.check_result import ALL_MONTHS, CheckResult, Rows, Severity, count_by_month
 from scx_pipeline.loading.checks.check_names import (
     MAX_EXAMPLES,
     PASSED,
@@ -19,47 +20,82 @@ from scx_pipeline.loading.checks.check_names import (
     unique_check_name,
 )
 from scx_pipeline.loading.checks.row_scan import RowScan
-from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.table import Table
 from scx_pipeline.warehouse.query_session import QuerySession
-from scx_pipeline.warehouse.sql_text import names, quote, scope_condition
+from scx_pipeline.warehouse.sql_text import in_month_range, month_of, names, quote, scope_condition
+
+Row: TypeAlias = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class MonthRows:
+    """A relation with the rows that each month contributes to a table, and the column that decides a row's month."""
+
+    relation: str
+    time: str
+
+
+class LoadedTables(Protocol):
+    """The tables of a load, as far as its checks read them."""
+
+    @property
+    def compiled(self) -> CompiledStar:
+        """The star with the current names of its tables."""
+
+    @property
+    def relations(self) -> QuerySession:
+        """The connection that queries the tables."""
+
+    def month_rows(self, table: Table) -> MonthRows:
+        """Return the relation of the rows that each month contributes to a monthly table."""
+
+    def count_rows(self, table: Table, scope: MonthRange) -> Rows:
+        """Return how many rows each month contributes to the table, including months without rows."""
 
 
 @dataclass(frozen=True)
 class PartitionChecks:
     """The checks of a load's tables, evaluated inside the transaction."""
 
-    session: QuerySession
-    compiled: CompiledStar
+    tables: LoadedTables
     scope: LoadScope
-    expected_rows: Callable[[Table], Rows]
-    # Counts the current rows of the loaded months.
-    count_rows: Callable[[Table], Rows]
+    rows: dict[str, Rows] = field(default_factory=dict)  # by table, of those that were scanned
 
-    def scan_rows(self, table: Table) -> tuple[Rows, list[CheckResult]]:
-        """Return the row count of each month and the results of all row rules, in one scan of the loaded rows."""
-        scan = RowScan(table, self.scope)
-        scan.add(self._scratch(table).rows(scan.sql(self._loaded_rows(table))))
+    @property
+    def session(self) -> QuerySession:
+        return self.tables.relations
+
+    @property
+    def compiled(self) -> CompiledStar:
+        return self.tables.compiled
+
+    def scan_table(self, table: Table) -> list[CheckResult]:
+        """Count the rows of each month, and return the results of all row rules, in one scan of the loaded rows."""
+        if self.scope is UNPARTITIONED or table.is_unpartitioned:
+            scan, rows = RowScan(table, self.scope), self._loaded_rows(table)
+        else:
+            found = self.tables.month_rows(table)
+            scan = RowScan(table, self.scope, found.time)
+            rows = f"(SELECT * FROM {found.relation} WHERE {in_month_range(found.time, self.scope)})"
+        scan.add(self._scratch(table).rows(scan.sql(rows)))
         return self.evaluate_scan(scan)
 
-    def evaluate_scan(self, scan: RowScan) -> tuple[Rows, list[CheckResult]]:
-        """Evaluate a scan that is complete, like `scan_rows`."""
-        counted, table = scan.rows(), scan.table
-        if table.is_partitioned:
-            assert self.scope is not UNPARTITIONED
-            return {month: counted.get(month, 0) for month in self.scope}, scan.results()
-        return {None: counted.get(None, 0)} if table.is_unpartitioned else self.count_rows(
-            table
-        ), scan.results()
+    def evaluate_scan(self, scan: RowScan) -> list[CheckResult]:
+        """Evaluate a scan that is complete, like `scan_table`."""
+        counted = scan.rows()
+        months = [None] if self.scope is UNPARTITIONED else self.scope
+        self.rows[scan.table.name] = {month: counted.get(month, 0) for month in months}
+        return scan.results()
 
-    def check_table(self, table: Table, rows: Rows, loaded: int | None) -> list[CheckResult]:
-        """Return the results of the table's other checks.
+    def check_table(self, table: Table, loaded: int | None) -> list[CheckResult]:
+        """Return the results of the other checks of a table that was scanned.
 
         Args:
-            rows: the row counts of the table, by month.
             loaded: the number of rows counted as loaded, of a staging table.
         """
+        rows = self.rows[table.name]
         results = [self._row_count(table, rows) if loaded is None else _staged_row_count(table, rows, loaded)]
         if table.key:
             results.append(self._unique(table))
@@ -84,26 +120,35 @@ class PartitionChecks:
         else:
             few = "no rows" if table.min_rows < 2 else f"fewer than {table.min_rows:,} rows"
             problem = f"{few}, although its inputs have rows"
-        message = f"{', '.join(wrong)}: {problem}" if wrong else f"{sum(rows.values()):,} rows"
+        months = ", ".join("the table" if month == ALL_MONTHS else month for month in wrong)
+        message = f"{months}: {problem}" if wrong else f"{sum(rows.values()):,} rows"
         severity: Severity = "warn" if table.min_rows == 0 else "error"
         return CheckResult(table.name, "row_count", not wrong, message, severity, violations=wrong)
 
     def _differing_months(self, table: Table, rows: Rows) -> dict[str, int]:
         """Return the months whose row count differs from that of the table in `equal_row_count`, with the difference."""
-        expected = self.expected_rows(self.compiled.star.table(table.equal_row_count or ""))
-        return {
-            _format_month(month): abs(expected[month] - count)
-            for month, count in rows.items()
-            if month in expected and expected[month] != count
-        }
+        expected = self._rows_of(self.compiled.star.table(table.equal_row_count or ""))
+        return count_by_month(
+            {
+                month: abs(expected[month] - count)
+                for month, count in rows.items()
+                if month in expected and expected[month] != count
+            }
+        )
 
     def _short_months(self, table: Table, rows: Rows) -> dict[str, int]:
         """Return the months that have too few rows, although all inputs have rows."""
         short = [month for month, count in rows.items() if count < max(1, table.min_rows)]
-        inputs = [self.expected_rows(item) for item in self._inputs(table)] if short else []
-        return {
-            _format_month(month): 1 for month in short if inputs and all(item.get(month) for item in inputs)
-        }
+        inputs = [self._rows_of(item) for item in self._inputs(table)] if short else []
+        empty = [month for month in short if inputs and all(item.get(month) for item in inputs)]
+        return count_by_month(dict.fromkeys(empty, 1))
+
+    def _rows_of(self, table: Table) -> Rows:
+        if table.name in self.rows:
+            return self.rows[table.name]
+        if self.scope is UNPARTITIONED or table.is_unpartitioned:
+            return {}
+        return self.tables.count_rows(table, self.scope)
 
     def _inputs(self, table: Table) -> list[Table]:
         """Return the tables that the table is built from; of a monthly table, only monthly ones."""
@@ -114,26 +159,52 @@ class PartitionChecks:
         verified = self.session.has_verified_key(
             self.compiled.star.schema_name, self.compiled.stored_table(table)
         )
-        duplicates = [] if verified else self._find_duplicates(table)
-        message = "; ".join(duplicates) or PASSED
-        return CheckResult(table.name, unique_check_name(table), not duplicates, message)
+        found = None if verified else self._find_duplicates(table)
+        examples, by_month = found or ([], {})
+        message = "; ".join(_describe_duplicate_row(table, row) for row in examples) or PASSED
+        return CheckResult(table.name, unique_check_name(table), not examples, message, violations=by_month)
 
-    def _find_duplicates(self, table: Table) -> list[str]:
-        key, target = names(table.key), self.compiled.full_name(table)
-        time = quote(table.event_time_column) if table.is_partitioned else "NULL"
-        grouped = f"FROM {self._loaded_rows(table)} AS s GROUP BY {key} HAVING COUNT(*) > 1"
+    def _find_duplicates(self, table: Table) -> tuple[Sequence[Row], Mapping[str, int]] | None:
+        """Return the first duplicate keys, each with two event times, and the rows with duplicate keys by month."""
+        return self._find_duplicates_within(table) or (
+            self._find_duplicates_outside(table)
+            if table.is_partitioned and table.event_time not in table.key
+            else None
+        )
+
+    def _find_duplicates_within(self, table: Table) -> tuple[Sequence[Row], Mapping[str, int]] | None:
+        """Return the keys that occur twice in the loaded rows."""
+        key, rows = names(table.key), self._loaded_rows(table)
+        grouped = f"FROM {rows} AS s GROUP BY {key} HAVING COUNT(*) > 1"
         # Duplicates are rare: without the event times, the first query takes half the time and memory.
-        rows = self.session.rows(f"SELECT {key} {grouped} LIMIT 1") and self.session.rows(
+        if not self.session.rows(f"SELECT {key} {grouped} LIMIT 1"):
+            return None
+        time = quote(table.event_time_column) if table.is_partitioned else "NULL"
+        examples = self.session.rows(
             f"SELECT {key}, MIN({time}), MAX({time}) {grouped} ORDER BY {key} LIMIT {MAX_EXAMPLES}"
         )
-        if not rows and table.is_partitioned and table.event_time not in table.key:
-            joined = " AND ".join(f"o.{quote(name)} = s.{quote(name)}" for name in table.key)
-            other = scope_condition(table, self.scope, "o")
-            rows = self.session.rows(
-                f"SELECT {', '.join(f's.{quote(name)}' for name in table.key)}, s.{time}, o.{time} FROM {self._loaded_rows(table)} AS s"
-                f" JOIN {target} AS o ON {joined} WHERE NOT {other} LIMIT {MAX_EXAMPLES}"
-            )
-        return [_describe_duplicate_row(table, row) for row in rows]
+        duplicates = f"{rows} AS d WHERE ({key}) IN (SELECT {key} {grouped})"
+        return examples, self._count_by_month(table, duplicates) if table.is_partitioned else {}
+
+    def _find_duplicates_outside(self, table: Table) -> tuple[Sequence[Row], Mapping[str, int]] | None:
+        """Return the keys of loaded rows that other months have too."""
+        joined = " AND ".join(f"o.{quote(name)} = s.{quote(name)}" for name in table.key)
+        other, time = scope_condition(table, self.scope, "o"), quote(table.event_time_column)
+        both = (
+            f"FROM {self._loaded_rows(table)} AS s JOIN {self.compiled.full_name(table)} AS o ON {joined}"
+            f" WHERE NOT {other}"
+        )
+        key = ", ".join(f"s.{quote(name)}" for name in table.key)
+        examples = self.session.rows(f"SELECT {key}, s.{time}, o.{time} {both} LIMIT {MAX_EXAMPLES}")
+        if not examples:
+            return None
+        return examples, self._count_by_month(table, f"(SELECT s.{time} {both}) AS d")
+
+    def _count_by_month(self, table: Table, rows: str) -> Mapping[str, int]:
+        found = self.session.rows(
+            f"SELECT {month_of(table.event_time_column)}, COUNT(*) FROM {rows} GROUP BY 1"
+        )
+        return count_by_month({Month.of(start): count for start, count in found})
 
     def _reference(self, table: Table, column: Column, rows: str) -> CheckResult:
         target = self.compiled.star.table(column.references or "")
@@ -151,17 +222,30 @@ class PartitionChecks:
             f" ON t.{key} = s.{name} WHERE t.{key} IS NULL"
         )
         count = int(session.rows(f"SELECT COALESCE(SUM(s._rows), 0) {broken}")[0][0])
-        message = PASSED
+        message, violations = PASSED, {}
         if count:
             found = session.rows(f"SELECT DISTINCT s.{name} {broken} ORDER BY 1 LIMIT {MAX_EXAMPLES}")
             listed = ", ".join(str(row[0]) for row in found)
             message = f"{count:,} rows have a {column.name} that is missing in {target.name}: {listed}"
+            violations = self._broken_by_month(table, column, f"SELECT s.{name} {broken}") or {
+                ALL_MONTHS: count
+            }
         if not by_month:
             self.session.drop_temporary(values)
-        violations = {"all": count} if count else {}
         return CheckResult(
             table.name, reference_check_name(table, column), not count, message, violations=violations
         )
+
+    def _broken_by_month(self, table: Table, column: Column, values: str) -> dict[str, int]:
+        """Return how many rows of each month have one of these values; empty for an unpartitioned table."""
+        if self.scope is UNPARTITIONED or table.is_unpartitioned:
+            return {}
+        found = self.tables.month_rows(table)
+        rows = self.session.rows(
+            f"SELECT {month_of(found.time)}, COUNT(*) FROM {found.relation} AS r"
+            f" WHERE {in_month_range(found.time, self.scope)} AND {quote(column.name)} IN ({values}) GROUP BY 1"
+        )
+        return count_by_month({Month.of(start): count for start, count in rows})
 
     def _create_values(self, table: Table, column: Column, rows: str) -> str:
         """Create a temporary table of the column's distinct values and their counts, which is much smaller than the rows."""
@@ -199,7 +283,3 @@ def _describe_duplicate_row(table: Table, row: tuple[object, ...]) -> str:
     *values, first, last = row
     months = sorted(Month.parse(str(time)[:7]) for time in (first, last)) if table.is_partitioned else None
     return describe_duplicate(table, values, (months[0], months[-1]) if months else None)
-
-
-def _format_month(month: Month | None) -> str:
-    return str(month) if month else "the table"

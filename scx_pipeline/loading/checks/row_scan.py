@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scx_pipeline.history.check_result import CheckResult
+from scx_pipeline.history.check_result import ALL_MONTHS, CheckResult, count_by_month
 from scx_pipeline.loading.checks.check_names import MAX_EXAMPLES, PASSED
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month
 from scx_pipeline.model.column import Column
@@ -78,8 +78,16 @@ class RowScan:
     The rows are counted in one scan, or in one scan per part.
     """
 
-    def __init__(self, table: Table, scope: LoadScope) -> None:
+    def __init__(self, table: Table, scope: LoadScope, time: str | None = None) -> None:
+        """Create a scan without rows.
+
+        Args:
+            table: Its columns have the rules.
+            scope: The months of the rows.
+            time: The column that decides a row's month; default: the event time of a partitioned table.
+        """
         self.table, self.rules, self.scope = table, row_rules(table), scope
+        self.time = time or (table.event_time if table.is_partitioned else None)
         self.counts: dict[Month | None, list[int]] = defaultdict(lambda: [0] * (1 + len(self.rules)))
 
     def sql(self, relation: str, full: Collection[str] = ()) -> str:
@@ -89,16 +97,13 @@ class RowScan:
             relation: the part, whose rows are all in scope.
             full: columns known to have no NULL, which are not checked for it.
         """
-        month = (
-            month_within(self.table.event_time_column, self.scope)
-            if self.scope is not UNPARTITIONED and self.table.is_partitioned
-            else "NULL"
-        )
+        month, grouped = "NULL", ""
+        if self.time is not None and self.scope is not UNPARTITIONED:
+            month, grouped = month_within(self.time, self.scope), " GROUP BY 1"
         violations = "".join(
             ", 0" if rule.is_not_null and rule.column in full else f", {rule.violations_sql}"
             for rule in self.rules
         )
-        grouped = " GROUP BY 1" if self.table.is_partitioned else ""
         return f"SELECT {month}, COUNT(*){violations} FROM {relation} AS s{grouped}"
 
     def add(self, found: Iterable[Sequence[Any]]) -> None:
@@ -116,13 +121,11 @@ class RowScan:
         return [self._result(rule, index) for index, rule in enumerate(self.rules, start=1)]
 
     def _result(self, rule: RowRule, index: int) -> CheckResult:
-        violations = {
-            str(month) if month else "all": counts[index]
-            for month, counts in self.counts.items()
-            if counts[index]
-        }
+        violations = count_by_month(
+            {month: counts[index] for month, counts in self.counts.items() if counts[index]}
+        )
         listed = ", ".join(
-            f"{count:,} rows" + (f" in {month}" if month != "all" else "")
+            f"{count:,} rows" + (f" in {month}" if month != ALL_MONTHS else "")
             for month, count in sorted(violations.items())[:MAX_EXAMPLES]
         )
         message = f"{rule.column} {rule.violation} in {listed}" if violations else PASSED

@@ -15,6 +15,7 @@ from scx_pipeline.history.ingest_result import IngestResult, ObjectCount
 from scx_pipeline.loading.ingest.duplicate_keys import find_duplicate_keys
 from scx_pipeline.loading.ingest.event_time_bounds import EventTimeBounds
 from scx_pipeline.loading.ingest.ingest_job import IngestJob
+from scx_pipeline.loading.ingest.rejected_shares import RejectedShares
 from scx_pipeline.model.source import Source
 from scx_pipeline.parsing.csv.csv_parser import CsvParser
 from scx_pipeline.parsing.json.json_document_parser import JsonDocumentParser
@@ -68,6 +69,7 @@ class BatchReader:
         self.con, self.table = buffer.con, job.table
         self.parser: Parser[Any] = PARSERS[job.source.format](job.source, job.table, buffer, job.uri)
         self.scope_sql = scope_condition(self.table, job.scope)
+        self.rejected_shares = RejectedShares(job.scope)
 
     def read(self, batch: Sequence[SelectedObject], files: Sequence[Any], other_rows: int | None) -> int:
         """Stage a batch: good rows stay in the staging buffer, all others are counted and removed.
@@ -89,16 +91,19 @@ class BatchReader:
             unstaged |= self.parser.stage(base, [files[index] for index in group])
         self._count_rows(first, numbered, unstaged)
         self._collect_undeclared_fields()
-        return sum(count.read for count in self.ingest_result.counts[first:])
+        counts = self.ingest_result.counts[first:]
+        self.rejected_shares.add(counts)
+        return sum(count.read for count in counts)
 
     def must_stop(self, later_rows: int | None) -> bool:
-        """Return whether too many rows were rejected, even if all `later_rows` are good."""
-        if later_rows is not None:
-            rows = self.ingest_result.total("read") + later_rows
-            rejected = self.ingest_result.total("rejected")
-            self.ingest_result.ended_early = rejected > self.job.source.reject_limit * rows and later_rows > 0
-        self.ingest_result.ended_early = self.ingest_result.ended_early or self.parser.ended_early
-        return self.ingest_result.ended_early
+        """Return whether too many rows of every month were rejected, even if all `later_rows` are good."""
+        self.ingest_result.ended_early |= self.parser.ended_early
+        if not later_rows:
+            return False
+        shares, limit = self.rejected_shares, self.job.source.reject_limit
+        is_hopeless = all(shares.exceeds(month, limit, later_rows) for month in shares.months)
+        self.ingest_result.ended_early |= is_hopeless
+        return is_hopeless
 
     def _count_rows(self, first: int, files: Mapping[int, Any], unstaged: Mapping[int, int]) -> None:
         """Count the rows of the objects numbered from `first`, and reject bad rows and rows out of range.

@@ -31,7 +31,7 @@ def find_duplicate_keys(ingest_result: IngestResult, connection: Queryable, stag
     """Find the keys that occur more than once, and count the rows other than the newest one of each key.
 
     The keys are stored in the table `ingest_result.duplicate_keys_table`. A key that occurs in two months, or twice in a
-    table without `sequence_by`, is added to `ingest_result.conflicting_keys` instead.
+    table without `sequence_by`, is added to `ingest_result.conflicting_keys` instead, and its rows to `conflicting_rows`.
 
     Args:
         staged: a relation of the staged rows that are in scope.
@@ -54,6 +54,12 @@ def find_duplicate_keys(ingest_result: IngestResult, connection: Queryable, stag
         ConflictingKey(tuple(values), None if first is None else (Month.of(first), Month.of(last)))
         for *values, first, last in found
     ]
+    if found:
+        conflicts = f"SELECT {key} FROM {duplicates} WHERE {conflicting}"
+        rows = connection.query(
+            f"SELECT {month}, COUNT(*) FROM {staged} WHERE ({key}) IN ({conflicts}) GROUP BY 1"
+        )
+        ingest_result.conflicting_rows = {start and Month.of(start): count for start, count in rows}
     deduplicated = _count_deduplicated(table, connection, staged, duplicates)
     ingest_result.duplicate_keys_table = duplicates if deduplicated else None
     return deduplicated

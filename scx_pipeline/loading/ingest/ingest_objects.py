@@ -48,6 +48,7 @@ def ingest_objects(
     reader = BatchReader(job, buffer, ingest_result)
     server_copy = ServerCopy(job, buffer.reader, ingest_result)
     remaining = server_copy.run(objects)
+    reader.rejected_shares.add(ingest_result.counts)
     while True:
         _parse(job, remaining, reader, inspect)
         deduplicated = reader.find_duplicate_keys()

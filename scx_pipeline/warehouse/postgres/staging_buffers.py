@@ -117,7 +117,7 @@ class StreamingStagingBuffer(StagingBuffer):
             yield None, self.buffer.rows.select(columns)
             return
         bounds = self.buffer.bounds(self.target.table.event_time_column)
-        months = MonthRange(*map(Month.of, bounds)).months if bounds else []
+        months = MonthRange(Month.of(bounds[0]), Month.of(bounds[1])).months if bounds else []
         if len(months) == 1 and months[0] in scope:
             yield months[0], self.buffer.rows.select(columns)
             return

@@ -114,14 +114,6 @@ def test_a_corrected_month_passes_a_check_that_failed_before(load_env: LoadEnv) 
     assert jobs_of(load_env) == [30, 31, 32, 40]
 
 
-def test_a_failed_check_of_one_month_prevents_publishing_the_whole_month_range(load_env: LoadEnv) -> None:
-    load_env.put("2021/03/a.csv", [job(30, "2021-03-05 10:00:00")])
-    load_env.put("2021/04/a.csv", [job(40, "2021-04-05 10:00:00", remove_dup=2)])
-    failed = failed_load(load_env, MARCH, APRIL)
-    assert all(dict(check.violations) == {APRIL: 1} for check in failed)
-    assert load_env.snapshot() == {}
-
-
 def test_a_report_has_each_declared_check_exactly_once(load_env: LoadEnv) -> None:
     load_env.put("2021/03/a.csv", [job(1, "2021-03-05 10:00:00")])
     report = load_env.load(MARCH)

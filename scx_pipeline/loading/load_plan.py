@@ -1,0 +1,163 @@
+"""What a load does, as data: its scope, the tables that it builds, the objects that it reads, and its stages.
+
+Carrying out a plan does not belong here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from scx_pipeline.declarations.compiled_star import CompiledStar
+from scx_pipeline.errors import PipelineError
+from scx_pipeline.loading.load_source import LoadSource
+from scx_pipeline.loading.target import LoadTarget
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
+from scx_pipeline.model.star import Star
+from scx_pipeline.model.table import Table
+from scx_pipeline.planning.selection import SelectedObject, Selection
+
+
+class Stage(Enum):
+    """A stage of a load; a plan lists its stages in order."""
+
+    PREPARE = auto()  # create missing tables, and rebuild those that differ from their declaration
+    STAGE = auto()  # replace the partitions of the staging tables
+    TRANSFORM = auto()  # build the derived tables
+    CHECK = auto()  # check the rows of the tables that were built
+    FIND_STALE = (
+        auto()
+    )  # after a refresh: find the months that would now be different, rebuild those that cannot wait
+    CHECK_REFERENCES = auto()  # check the references of other tables to those that were built
+    RECORD = auto()  # write the load history
+    SWAP = auto()  # replace tables by those that were rebuilt under temporary names
+
+
+LOAD = (
+    Stage.PREPARE, Stage.STAGE, Stage.TRANSFORM, Stage.CHECK, Stage.CHECK_REFERENCES, Stage.RECORD, Stage.SWAP,
+)  # fmt: skip
+LOAD_FROM_STAGING = tuple(stage for stage in LOAD if stage is not Stage.STAGE)
+REFRESH = (
+    Stage.PREPARE, Stage.STAGE, Stage.TRANSFORM, Stage.CHECK, Stage.FIND_STALE, Stage.CHECK_REFERENCES, Stage.RECORD,
+    Stage.SWAP,
+)  # fmt: skip
+REBUILD_MONTHS = (Stage.TRANSFORM, Stage.CHECK, Stage.CHECK_REFERENCES, Stage.RECORD)
+
+
+@dataclass(frozen=True)
+class RequestedLoad:
+    """A load that was requested."""
+
+    scope: LoadScope
+    tables: frozenset[str]  # that it builds
+    run_id: str | None = None  # of Dagster
+    # Months that an earlier attempt had to hold, with the reason; they are not in the scope.
+    held: Mapping[Month, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LoadPlan:
+    """How a requested load is carried out."""
+
+    request: RequestedLoad
+    stages: Sequence[Stage]
+    selection: Selection | None  # None: the tables are built from the current staging rows
+
+    @property
+    def scope(self) -> LoadScope:
+        return self.request.scope
+
+    @property
+    def tables(self) -> frozenset[str]:
+        return self.request.tables
+
+    def objects_of(self, source: str) -> list[SelectedObject]:
+        """Return the objects of a source that the load reads, in key order."""
+        assert self.selection is not None
+        if self.scope is UNPARTITIONED:
+            return [item for item in self.selection.unpartitioned_objects if item.source == source]
+        return self.selection.objects_of(self.scope, source)
+
+
+def plan_load(
+    request: RequestedLoad, compiled: CompiledStar, source: LoadSource, target: LoadTarget
+) -> LoadPlan:
+    """Plan a load, given what its source and its target hold now.
+
+    The source is listed inside the transaction: a load that waited for another must not publish an older state.
+
+    Raises:
+        PipelineError: the source cannot be listed, or the tables cannot be built from the current staging rows.
+    """
+    staging = [table for table in compiled.star.staging_tables if table.name in request.tables]
+    if request.scope is UNPARTITIONED:
+        return LoadPlan(request, REFRESH, source.select(request.scope, staging))
+    if staging:
+        return LoadPlan(request, LOAD, source.select(request.scope, staging))
+    _check_staging_rows(request, request.scope, compiled, target)
+    return LoadPlan(request, LOAD_FROM_STAGING, None)
+
+
+def plan_rebuild(plan: LoadPlan, scope: MonthRange, compiled: CompiledStar) -> LoadPlan:
+    """Plan the rebuild of months whose rows depend on the unpartitioned tables, as a part of their refresh."""
+    names = compiled.downstream({table.name for table in compiled.unpartitioned_dependents()})
+    return LoadPlan(RequestedLoad(scope, frozenset(names), plan.request.run_id), REBUILD_MONTHS, None)
+
+
+def _check_staging_rows(
+    request: RequestedLoad, scope: MonthRange, compiled: CompiledStar, target: LoadTarget
+) -> None:
+    """Check that the current staging rows of all months exist. Raises PipelineError."""
+    star, listed = compiled.star, ", ".join(sorted(request.tables))
+    loaded = target.read_months()
+    missing = [month for month in scope if month not in loaded]
+    if missing:
+        raise PipelineError(
+            f"{missing[0]} of {star.name} was never loaded, so {listed} cannot be built from it: "
+            "load all tables of the star for that month first"
+        )
+    purged = target.read_purged_months([table.name for table in _staging_inputs(request, compiled)])
+    missing = [month for month in scope if month in purged]
+    if missing:
+        raise PipelineError(
+            f"the staging rows of {missing[0]} of {star.name} have been purged (SCX_KEEP_STAGING_MONTHS), so "
+            f"{listed} cannot be built from them: load all tables of the star for that month instead"
+        )
+
+
+def _staging_inputs(request: RequestedLoad, compiled: CompiledStar) -> list[Table]:
+    """Return the staging tables that the requested tables are built from."""
+    inputs = {
+        name
+        for table in compiled.build_order
+        if table.name in request.tables
+        for name in compiled.inputs_of(table)
+    }
+    return [table for table in compiled.star.staging_tables if table.name in inputs]
+
+
+def tables_to_build(compiled: CompiledStar, tables: Collection[str] | None) -> frozenset[str]:
+    """Return the names of these monthly tables and all that depend on them; without tables, of all monthly tables.
+
+    Raises:
+        PipelineError: one of them is not a monthly table of the star.
+    """
+    star = compiled.star
+    known = [table.name for table in star.monthly_tables]
+    for name in tables or ():
+        if name in [table.name for table in star.unpartitioned_tables]:
+            raise PipelineError(f"{name} of {star.name} is unpartitioned: refresh it instead")
+        if name not in known:
+            raise PipelineError(f"{name} is not a table of {star.name}, which has: {', '.join(known)}")
+    return frozenset(compiled.downstream(set(tables or known)))
+
+
+def check_month_range(star: Star, scope: MonthRange) -> None:
+    """Check that all months belong to the star. Raises PipelineError."""
+    months = star.months()
+    for month in (scope.first, scope.last):
+        if month not in months:
+            raise PipelineError(
+                f"{month} is not a month of {star.name}, which goes from {months.first} to {months.last} (the current month, UTC)"
+            )

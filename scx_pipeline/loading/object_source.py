@@ -1,0 +1,47 @@
+"""The load source of objects: lists the objects of a bucket, and reads their rows into a target's staging tables.
+
+Reading a single object does not belong here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from scx_pipeline.loading.changes import list_selection
+from scx_pipeline.loading.ingest.ingest_job import IngestJob
+from scx_pipeline.loading.load_plan import LoadPlan
+from scx_pipeline.loading.load_report import Progress
+from scx_pipeline.loading.load_source import LoadSource, StagedTable
+from scx_pipeline.loading.target import LoadTarget
+from scx_pipeline.model.calendar import LoadScope
+from scx_pipeline.model.star import Star
+from scx_pipeline.model.table import Table
+from scx_pipeline.planning.selection import Selection
+from scx_pipeline.storage.bucket import Bucket
+
+
+@dataclass(frozen=True)
+class ObjectSource(LoadSource):
+    """The objects of a star in a bucket."""
+
+    star: Star
+    bucket: Bucket
+    target: LoadTarget
+    progress: Progress
+
+    def select(self, scope: LoadScope, tables: Sequence[Table]) -> Selection:
+        return list_selection(self.star, self.bucket, tables)
+
+    @contextmanager
+    def stage(self, plan: LoadPlan, table: Table) -> Iterator[StagedTable]:
+        source, target = self.star.source(table.source or ""), self.target
+        job = IngestJob(
+            self.bucket, source, table, plan.scope, self.star.months(), target.batch_files,
+            partial(target.read_objects_with_rejects, source), self.progress,
+        )  # fmt: skip
+        with target.stage(source, table, plan.scope) as partition:
+            result = partition.ingest(job, plan.objects_of(source.name))
+            yield StagedTable(result, partition, result.total("loaded"))
