@@ -38,10 +38,11 @@ class BucketError(PipelineError):
 class SourceFileError(PipelineError):
     """A source file cannot be read as declared; the message names the file, and the line if there is one.
 
-    `key` is that of the object, if it is known.
+    `key` is that of the object, if it is known; `report` is that of the load, once it has failed.
     """
 
     kind: ClassVar[str] = "source_file"
+    report: object | None = None
 
     def __init__(self, message: str, key: str = "") -> None:
         super().__init__(message)

@@ -13,6 +13,7 @@ from scx_pipeline.cli.configured import configured_bucket, configured_warehouse
 from scx_pipeline.cli.options import DueMonths, MonthSelection
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, MonthRange, contiguous_ranges
+from scx_pipeline.planning.run_requests import split_scopes
 from scx_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -139,7 +140,8 @@ def _due_scopes(
     if isinstance(selection, MonthRange):
         return [*first, selection]
     if selection is DueMonths.CHANGED:
-        return [*first, *contiguous_ranges([item.month for item in planned.changed])]
+        held = [] if planned.requires_full_rebuild else planned.held
+        return [*first, *split_scopes([item.month for item in planned.changed], held)]
     months = [
         month
         for month in compiled.star.months()

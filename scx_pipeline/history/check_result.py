@@ -5,7 +5,7 @@ Evaluating a check does not belong here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -22,6 +22,11 @@ ALL_MONTHS = "all"  # key of violations that belong to no month, or to unknown o
 def count_by_month(rows: Rows) -> dict[str, int]:
     """Return row counts by month as the violations of a check have them."""
     return {str(month) if month else ALL_MONTHS: count for month, count in rows.items()}
+
+
+def format_month_pairs(pairs: Iterable[tuple[Month, Month]]) -> frozenset[tuple[str, str]]:
+    """Return pairs of months as the conflicts of a check have them."""
+    return frozenset((str(one), str(other)) for one, other in pairs)
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,8 @@ class CheckResult:
     severity: Severity = "error"
     # Violating rows by month; under "all" if they belong to no month, or to unknown ones.
     violations: Mapping[str, int] = field(default_factory=dict)
+    # Pairs of months that violate the check together, such as by a key that is in both.
+    conflicts: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def blocking(self) -> bool:

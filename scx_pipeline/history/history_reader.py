@@ -18,23 +18,23 @@ from scx_pipeline.warehouse.sql_text import STATE_SCHEMA
 
 def read_month_states(session: Session, star: str) -> dict[Month, MonthState]:
     """Return the loaded months and what they were built from; empty if nothing was ever loaded."""
-    rows = _read(session, MONTHS, "month, fingerprint, code_version", star)
+    rows = read_state_rows(session, MONTHS, "month, fingerprint, code_version", star)
     return {Month.parse(month): MonthState(fingerprint, version) for month, fingerprint, version in rows}
 
 
 def read_unpartitioned_state(session: Session, star: str) -> MonthState | None:
     """Return what the unpartitioned tables were built from; None if they were never loaded."""
-    rows = _read(session, UNPARTITIONED_LOADS, "fingerprint, code_version", star)
+    rows = read_state_rows(session, UNPARTITIONED_LOADS, "fingerprint, code_version", star)
     return MonthState(*rows[0]) if rows else None
 
 
 def read_stale_months(session: Session, star: str) -> dict[Month, tuple[str, str]]:
     """Return the loaded months that a change of another table made stale, with the reason and the load ID of the change."""
-    rows = _read(session, STALE_MONTHS, "month, reason, load_id", star)
+    rows = read_state_rows(session, STALE_MONTHS, "month, reason, load_id", star)
     return {Month.parse(month): (reason, load_id) for month, reason, load_id in rows}
 
 
-def _read(session: Session, table: Table, columns: str, star: str) -> list[tuple[Any, ...]]:
+def read_state_rows(session: Session, table: Table, columns: str, star: str) -> list[tuple[Any, ...]]:
     """Return a star's rows of a state table; empty if the table does not exist."""
     return (
         select_rows(session, table, columns, star)

@@ -16,6 +16,7 @@ from scx_pipeline.history.history_reader import is_not_in, select_rows
 from scx_pipeline.history.ingest_result import IngestResult, ObjectCount
 from scx_pipeline.history.state_tables import (
     CHECK_RESULTS,
+    HELD_REJECTED_ROWS,
     LOADS,
     MONTH_ROWS,
     MONTHS,
@@ -48,7 +49,9 @@ class LoadRecord:
 
 def delete_row_counts(session: Session, star: str, table: str, first: str, last: str) -> None:
     """Delete the row counts of a table for a range of months, such as those whose rows were purged."""
-    _delete(session, MONTH_ROWS, star, " AND table_name = ? AND month BETWEEN ? AND ?", [table, first, last])
+    delete_state_rows(
+        session, MONTH_ROWS, star, " AND table_name = ? AND month BETWEEN ? AND ?", [table, first, last]
+    )
 
 
 def check_key_lengths(objects: Iterable[SelectedObject]) -> None:
@@ -65,28 +68,30 @@ def check_key_lengths(objects: Iterable[SelectedObject]) -> None:
 
 def record_stale_months(session: Session, star: str, load_id: str, stale: Mapping[Month, str]) -> None:
     """Replace the recorded stale months by these, each with its reason."""
-    _delete(session, STALE_MONTHS, star)
+    delete_state_rows(session, STALE_MONTHS, star)
     add_stale_months(session, star, load_id, stale)
 
 
 def add_stale_months(session: Session, star: str, load_id: str, stale: Mapping[Month, str]) -> None:
     """Record more stale months, each with its reason; none of them may be recorded already."""
-    _insert(session, STALE_MONTHS, [(star, str(month), load_id, reason) for month, reason in stale.items()])
+    insert_state_rows(
+        session, STALE_MONTHS, [(star, str(month), load_id, reason) for month, reason in stale.items()]
+    )
 
 
 def delete_month_records(session: Session, star: Star) -> None:
     """Delete the records of a star's months and their objects, before a load of all months records them again."""
-    _delete(session, MONTHS, star.name)
-    _delete(session, STALE_MONTHS, star.name)
-    _delete(session, MONTH_ROWS, star.name, " AND month <> ?", [UNPARTITIONED.value])
+    delete_state_rows(session, MONTHS, star.name)
+    delete_state_rows(session, STALE_MONTHS, star.name)
+    delete_state_rows(session, MONTH_ROWS, star.name, " AND month <> ?", [UNPARTITIONED.value])
     kept = [source.name for source in star.sources if source.event_time is None]
     for table in (OBJECTS, REJECTED_ROWS):
-        _delete(session, table, star.name, is_not_in("source", kept), kept)
+        delete_state_rows(session, table, star.name, is_not_in("source", kept), kept)
 
 
 def clear_stale(session: Session, star: str, scope: MonthRange) -> None:
     """Record that these months are no longer stale."""
-    _delete_months(session, STALE_MONTHS, star, scope)
+    delete_state_months(session, STALE_MONTHS, star, scope)
 
 
 def record_load(session: Session, compiled: CompiledStar, record: LoadRecord, selection: Selection) -> None:
@@ -94,18 +99,18 @@ def record_load(session: Session, compiled: CompiledStar, record: LoadRecord, se
     star, scope, now = compiled.star.name, record.scope, datetime.now(UTC).replace(tzinfo=None)
     ends = [scope.value] * 2 if scope is UNPARTITIONED else [str(scope.first), str(scope.last)]
     names = ("read", "loaded", "rejected", "deduplicated", "filtered")
-    _insert(session, LOADS, [(
+    insert_state_rows(session, LOADS, [(
         record.load_id, star, *ends, record.run_id, record.started_at, now,
         len(record.counts), sum(count.object.info.size for count in record.counts),
         *(sum(getattr(count, name) for count in record.counts) for name in names),
     )])  # fmt: skip
     if scope is UNPARTITIONED:
-        _delete(session, UNPARTITIONED_LOADS, star)
+        delete_state_rows(session, UNPARTITIONED_LOADS, star)
         built_from = (selection.unpartitioned_fingerprint, compiled.unpartitioned_version)
-        _insert(session, UNPARTITIONED_LOADS, [(star, record.load_id, *built_from, now)])
+        insert_state_rows(session, UNPARTITIONED_LOADS, [(star, record.load_id, *built_from, now)])
     else:
-        _delete_months(session, MONTHS, star, scope)
-        _insert(session, MONTHS, [
+        delete_state_months(session, MONTHS, star, scope)
+        insert_state_rows(session, MONTHS, [
             (star, str(month), record.load_id, selection.fingerprint(month), compiled.version, now) for month in scope
         ])  # fmt: skip
     _record_objects(session, compiled, record, selection)
@@ -117,7 +122,7 @@ def record_rows(session: Session, star: str, load_id: str, rows: Mapping[str, Ro
         ends = [(str(part.first), str(part.last)) for part in contiguous_ranges(filter(None, counts))]
         for first, last in ends or [(UNPARTITIONED.value, UNPARTITIONED.value)]:
             delete_row_counts(session, star, table, first, last)
-        _insert(session, MONTH_ROWS, [
+        insert_state_rows(session, MONTH_ROWS, [
             (star, table, str(month) if month else UNPARTITIONED.value, count, load_id) for month, count in counts.items()
         ])  # fmt: skip
 
@@ -126,7 +131,7 @@ def record_rejected(
     session: Session, star: str, load_id: str, ingest_results: Iterable[IngestResult]
 ) -> None:
     """Store the rejected rows of the objects that were read; `record_load` has deleted the previous ones."""
-    _insert(session, REJECTED_ROWS, rejected_rows(star, load_id, ingest_results))
+    insert_state_rows(session, REJECTED_ROWS, rejected_rows(star, load_id, ingest_results))
 
 
 def rejected_rows(
@@ -151,7 +156,7 @@ def object_rows(star: str, load_id: str, counts: Iterable[ObjectCount]) -> list[
 
 def record_checks(session: Session, star: str, load_id: str, results: Sequence[CheckResult]) -> None:
     """Store the results of the load's checks."""
-    _insert(session, CHECK_RESULTS, [
+    insert_state_rows(session, CHECK_RESULTS, [
         (load_id, star, item.table, item.name, item.passed, item.severity, item.message) for item in results
     ])  # fmt: skip
 
@@ -168,31 +173,41 @@ def _record_objects(
     # Declared sources that were not listed keep their records.
     unlisted = sorted({source.name for source in compiled.star.sources} - selection.listed_sources)
     condition = is_not_in("source", unlisted)
-    recorded = select_rows(session, OBJECTS, "source, object_key", star, condition, unlisted)
+    recorded = [
+        key
+        for table in (OBJECTS, HELD_REJECTED_ROWS)
+        for key in select_rows(session, table, "DISTINCT source, object_key", star, condition, unlisted)
+    ]
     read = {(count.object.source, count.object.info.key) for count in record.counts}
-    outdated = [key for key in recorded if tuple(key) in read or tuple(key) not in present]
+    outdated = {tuple(key) for key in recorded if tuple(key) in read or tuple(key) not in present}
     if outdated:
-        _delete_object_records(session, star, outdated)
-    _insert(session, OBJECTS, object_rows(star, record.load_id, record.counts))
+        delete_object_records(session, star, (OBJECTS, REJECTED_ROWS, HELD_REJECTED_ROWS), sorted(outdated))
+    insert_state_rows(session, OBJECTS, object_rows(star, record.load_id, record.counts))
 
 
-def _delete_object_records(session: Session, star: str, keys: Sequence[tuple[object, ...]]) -> None:
+def delete_object_records(
+    session: Session, star: str, tables: Iterable[Table], keys: Sequence[tuple[str, str]]
+) -> None:
+    """Delete the rows of objects, given by source and key, from state tables."""
     columns = [OBJECTS.column("source"), OBJECTS.column("object_key")]
     session.execute(session.create_table_sql("_removed", columns, "TEMPORARY "))
     session.insert_rows("_removed", columns, keys)
-    for table in (OBJECTS, REJECTED_ROWS):
-        _delete(
+    for table in tables:
+        delete_state_rows(
             session, table, star, " AND (source, object_key) IN (SELECT source, object_key FROM _removed)"
         )
     session.execute("DROP TABLE _removed")
 
 
-def _delete_months(session: Session, table: Table, star: str, scope: MonthRange) -> None:
+def delete_state_months(session: Session, table: Table, star: str, scope: MonthRange) -> None:
+    """Delete a star's rows of these months from a state table."""
     for part in scope.contiguous:
-        _delete(session, table, star, " AND month BETWEEN ? AND ?", [str(part.first), str(part.last)])
+        delete_state_rows(
+            session, table, star, " AND month BETWEEN ? AND ?", [str(part.first), str(part.last)]
+        )
 
 
-def _delete(
+def delete_state_rows(
     session: Session, table: Table, star: str, condition: str = "", values: Sequence[object] = ()
 ) -> None:
     """Delete a star's rows of a state table; each ? in the condition is the placeholder of a value."""
@@ -203,5 +218,6 @@ def _delete(
     )
 
 
-def _insert(session: Session, table: Table, rows: Sequence[Sequence[object]]) -> None:
+def insert_state_rows(session: Session, table: Table, rows: Sequence[Sequence[object]]) -> None:
+    """Insert rows into a state table."""
     session.insert_rows(qualified(STATE_SCHEMA, table), table.columns, rows)

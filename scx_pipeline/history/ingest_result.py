@@ -5,7 +5,7 @@ Reading rows and storing the result do not belong here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from scx_pipeline.model.calendar import Month, MonthRange
@@ -55,6 +55,7 @@ class IngestResult:
     # The first conflicting keys, and the rows of all of them by month.
     conflicting_keys: list[ConflictingKey] = field(default_factory=list)
     conflicting_rows: Mapping[Month | None, int] = field(default_factory=dict)
+    conflicting_months: Collection[tuple[Month, Month]] = ()  # pairs of months that have a key in common
     # Characters of the stored raw texts of rejected rows.
     stored_characters: int = 0
     # Whether reading stopped because too many rows were rejected, whatever the remaining objects hold.

@@ -61,6 +61,15 @@ UNPARTITIONED_LOADS = _state_table(
 STALE_MONTHS = _state_table(
     "stale_months", ["star", "month"], star="varchar(64)!", month="varchar(7)!", load_id="varchar(64)!", reason="varchar(max)!",
 )  # fmt: skip
+HELD_MONTHS = _state_table(
+    "held_months", ["star", "month"], star="varchar(64)!", month="varchar(7)!", load_id="varchar(64)!",
+    fingerprint="varchar(64)!", code_version="varchar(64)!", reason="varchar(max)!", conflicts="varchar(max)!",
+    held_at="timestamp!",
+)  # fmt: skip
+HELD_REJECTED_ROWS = _state_table(
+    "held_rejected_rows", [], star="varchar(64)!", source="varchar(64)!", object_key="varchar(1024)!", line="bigint",
+    column_name="varchar(64)", reason="varchar(max)!", raw="varchar(max)!", load_id="varchar(64)!",
+)  # fmt: skip
 TABLES = _state_table(
     "tables", ["schema_name", "table_name"], schema_name="varchar(64)!", table_name="varchar(160)!", star="varchar(64)!",
     column_list="varchar(max)!", key_columns="varchar(max)!", event_time="varchar(64)!", layout="varchar(max)!",
@@ -75,5 +84,7 @@ STATE_TABLES = (
     CHECK_RESULTS,
     UNPARTITIONED_LOADS,
     STALE_MONTHS,
+    HELD_MONTHS,
+    HELD_REJECTED_ROWS,
     TABLES,
 )

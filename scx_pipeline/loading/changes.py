@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.history import history_reader
+from scx_pipeline.history.held_records import read_held_months
 from scx_pipeline.loading.schema_drift import SchemaDrift, detect_schema_drift
 from scx_pipeline.model.calendar import Month
 from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
 from scx_pipeline.planning.changed_months import (
     ChangedMonth,
+    HeldMonth,
     MonthState,
     changed_months,
     rebuilt_months,
@@ -41,6 +43,11 @@ class PendingChanges:
     schema_drift: SchemaDrift = field(default_factory=SchemaDrift)
 
     @property
+    def held(self) -> list[Month]:
+        """The changed months that the last load of the same objects could not publish."""
+        return [item.month for item in self.changed if item.held]
+
+    @property
     def requires_full_rebuild(self) -> bool:
         """Whether all changed months must be loaded at once because the tables are rebuilt."""
         return bool(self.schema_drift.rebuild_reason and self.loaded)
@@ -54,6 +61,7 @@ class LoadedState:
     unpartitioned: MonthState | None
     # The stale months, each with the reason and the ID of the load that made it stale.
     stale: Mapping[Month, tuple[str, str]]
+    held: Mapping[Month, HeldMonth] = field(default_factory=dict)
     schema_drift: SchemaDrift = field(default_factory=SchemaDrift)
 
 
@@ -69,6 +77,7 @@ def read_loaded_state(compiled: CompiledStar, warehouse: Warehouse) -> LoadedSta
             history_reader.read_month_states(session, star.name),
             history_reader.read_unpartitioned_state(session, star.name),
             history_reader.read_stale_months(session, star.name),
+            read_held_months(session, star.name),
             drift,
         )
 
@@ -88,7 +97,7 @@ def compare_with_loaded(compiled: CompiledStar, selection: Selection, loaded: Lo
             selection, months, loaded.months, f"{drift.rebuild_reason}: all months are rebuilt"
         )
     else:
-        changed = changed_months(selection, months, loaded.months, compiled.version, reasons)
+        changed = changed_months(selection, months, loaded.months, compiled.version, reasons, loaded.held)
     rebuild_reason = drift.unpartitioned_rebuild_reason if loaded.unpartitioned else ""
     unpartitioned = rebuild_reason or unpartitioned_change(
         selection, loaded.unpartitioned, compiled.unpartitioned_version

@@ -7,65 +7,92 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar, TypeAlias
 
+from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import CheckFailedError, PipelineError, SourceFileError
 from scx_pipeline.history.check_result import CheckResult
 from scx_pipeline.loading.load_report import LoadReport, describe_failed
 from scx_pipeline.model.calendar import Month, MonthRange
+from scx_pipeline.model.rejected_row import RejectedRow
 from scx_pipeline.model.star import Star
+from scx_pipeline.planning.changed_months import HeldMonth, MonthState
 from scx_pipeline.planning.key_patterns import match_key
 
 MAX_REASONS = 3  # that a message gives
 
 
+class UnsolvedConflictError(PipelineError):
+    """Months were held because of other months, and neither have changed since."""
+
+    kind: ClassVar[str] = CheckFailedError.kind
+
+    def __init__(self, star: str, months: Mapping[Month, HeldMonth]) -> None:
+        listed = "; ".join(f"{month}: {held.reason}" for month, held in sorted(months.items()))
+        super().__init__(
+            f"{star} was not published, nothing was changed, as no object has changed since: {listed}"
+        )
+        self.months = months
+
+
+HoldingError: TypeAlias = CheckFailedError | SourceFileError | UnsolvedConflictError
+
+
 @dataclass
 class HeldMonths:
-    """The months that the attempts of a load could not publish so far, each with the reason."""
+    """The months that the attempts of a load could not publish so far, with what was found of them."""
 
-    star: Star
+    compiled: CompiledStar
     scope: MonthRange
-    reasons: dict[Month, str] = field(default_factory=dict)
+    months: dict[Month, HeldMonth] = field(default_factory=dict)
     failed: list[CheckResult] = field(default_factory=list)
-    errors: list[CheckFailedError | SourceFileError] = field(default_factory=list)
+    errors: list[HoldingError] = field(default_factory=list)
+    # The rejected rows of objects, by source and key.
+    rejected: dict[tuple[str, str], list[RejectedRow]] = field(default_factory=dict)
 
     @property
     def remaining(self) -> MonthRange | None:
         """The months that can still be published; None if there are none."""
-        months = [month for month in self.scope if month not in self.reasons]
+        months = [month for month in self.scope if month not in self.months]
         return MonthRange.of(months) if months else None
 
-    def add(self, error: CheckFailedError | SourceFileError, attempted: MonthRange) -> None:
+    def add(self, error: HoldingError, attempted: MonthRange) -> None:
         """Hold the months of an attempt that its error concerns."""
         self.errors.append(error)
+        if isinstance(error, UnsolvedConflictError):
+            self.months |= error.months
+            return
+        report = error.report
+        assert isinstance(report, LoadReport)
         if isinstance(error, CheckFailedError):
-            assert isinstance(error.report, LoadReport)
-            self.failed += error.report.failed
-            self.reasons |= _reasons_of_checks(error.report.failed, attempted)
+            self.failed += report.failed
+            reasons, conflicts = _reasons_of_checks(report.failed, attempted), _conflicts_of(report.failed)
         else:
-            self.reasons |= dict.fromkeys(_months_of_file(self.star, error, attempted), str(error))
+            reasons = dict.fromkeys(_months_of_file(self.compiled.star, error, attempted), str(error))
+            conflicts = {}
+        for month, reason in reasons.items():
+            state = MonthState(report.fingerprints[month], self.compiled.version)
+            self.months[month] = HeldMonth(state, reason, tuple(sorted(conflicts.get(month, ()))))
+        for result in report.ingest_results:
+            for row in result.rejected:
+                self.rejected.setdefault((result.table.source or "", row.key), []).append(row)
 
     def error_of_all(self) -> PipelineError:
         """Return the error to raise if no month can be published."""
         if len(self.errors) == 1:
             return self.errors[0]
-        report = next(
-            (error.report for error in self.errors if isinstance(error, CheckFailedError)),
-            LoadReport(self.star.name, self.scope, ""),
-        )
-        assert isinstance(report, LoadReport)
-        report.checks = merge_results(report.checks, self.failed)
+        report = LoadReport(self.compiled.star.name, self.scope, "", checks=merge_results([], self.failed))
         return CheckFailedError(
-            f"{self.star.name} {self.scope} was not published, nothing was changed: {self._describe()}",
-            report,
+            f"{report.star} {self.scope} was not published, nothing was changed: {self._describe()}", report
         )
 
     def error_of_some(self, report: LoadReport) -> PipelineError:
         """Return the error to raise after the remaining months were published, with the report of these."""
-        report.held = dict(sorted(self.reasons.items()))
+        report.held = {month: held.reason for month, held in sorted(self.months.items())}
         report.checks = merge_results(report.checks, self.failed)
-        published = len(self.scope.months) - len(self.reasons)
+        count = len(self.scope.months)
         return CheckFailedError(
-            f"{self.star.name} {self.scope}: {published} of {len(self.scope.months)} months were published; the others keep their "
+            f"{report.star} {self.scope}: {count - len(self.months)} of {count} months were published; the others keep their "
             f"previous rows: {self._describe()}",
             report,
         )
@@ -73,8 +100,8 @@ class HeldMonths:
     def _describe(self) -> str:
         """Return the reasons, each with its months."""
         months: dict[str, list[Month]] = {}
-        for month, reason in sorted(self.reasons.items()):
-            months.setdefault(reason, []).append(month)
+        for month, found in sorted(self.months.items()):
+            months.setdefault(found.reason, []).append(month)
         texts = [f"{', '.join(map(str, held))}: {reason}" for reason, held in months.items()]
         more = [month for held in list(months.values())[MAX_REASONS:] for month in held]
         return "; ".join(texts[:MAX_REASONS]) + (f"; and {', '.join(map(str, more))}" if more else "")
@@ -100,6 +127,14 @@ def _reasons_of_checks(failed: Sequence[CheckResult], scope: MonthRange) -> Mapp
         for month in check.violated_months(scope):
             checks.setdefault(month, []).append(check)
     return {month: describe_failed(found) for month, found in checks.items()}
+
+
+def _conflicts_of(failed: Sequence[CheckResult]) -> Mapping[Month, set[Month]]:
+    """Return, for each month, the months that violate one of these checks together with it."""
+    conflicts: dict[Month, set[Month]] = {}
+    for one, other in (pair for check in failed for pair in check.conflicts):
+        conflicts.setdefault(Month.parse(one), set()).add(Month.parse(other))
+    return conflicts
 
 
 def _months_of_file(star: Star, error: SourceFileError, scope: MonthRange) -> Sequence[Month]:

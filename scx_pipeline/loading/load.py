@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.errors import CheckFailedError
+from scx_pipeline.errors import CheckFailedError, SourceFileError
 from scx_pipeline.loading import publish
 from scx_pipeline.loading.checks.ingest_checks import check_ingest_result
 from scx_pipeline.loading.checks.partition_checks import PartitionChecks
@@ -72,6 +72,9 @@ def run_load(load: Load) -> LoadReport:
     try:
         for stage in load.plan.stages:
             _STAGES[stage](load)
+    except SourceFileError as error:
+        error.report = load.report
+        raise
     finally:
         load.report.seconds = time.monotonic() - started
     return load.report
@@ -202,8 +205,9 @@ def _reads_staging(compiled: CompiledStar) -> bool:
 def _record(load: Load) -> None:
     """Write the load history, and which months are stale now."""
     target, scope, report = load.target, load.plan.scope, load.report
-    results = [staged.result for staged in load.staged.values()]
-    target.record(report, results, load.source.recorded_selection(load.plan))
+    target.record(report, load.source.recorded_selection(load.plan))
+    if Stage.STAGE in load.plan.stages and scope is not UNPARTITIONED:
+        target.record_held(report.load_id, scope, load.plan.request.held)
     if scope is UNPARTITIONED:
         if load.has_compared:
             target.record_stale_months(report.load_id, report.stale)

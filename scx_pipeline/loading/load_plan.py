@@ -5,17 +5,19 @@ Carrying out a plan does not belong here.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from enum import Enum, auto
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import PipelineError
+from scx_pipeline.loading.held_months import HeldMonths, UnsolvedConflictError
 from scx_pipeline.loading.load_source import LoadSource
 from scx_pipeline.loading.target import LoadTarget
-from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, MonthRange
 from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
+from scx_pipeline.planning.changed_months import unsolved_conflicts
 from scx_pipeline.planning.selection import SelectedObject, Selection
 
 
@@ -52,8 +54,8 @@ class RequestedLoad:
     scope: LoadScope
     tables: frozenset[str]  # that it builds
     run_id: str | None = None  # of Dagster
-    # Months that an earlier attempt had to hold, with the reason; they are not in the scope.
-    held: Mapping[Month, str] = field(default_factory=dict)
+    # The months that earlier attempts had to hold, which are not in the scope.
+    held: HeldMonths | None = None
 
 
 @dataclass(frozen=True)
@@ -88,15 +90,27 @@ def plan_load(
     The source is listed inside the transaction: a load that waited for another must not publish an older state.
 
     Raises:
+        UnsolvedConflictError: months were held because of other months, and neither have changed since.
         PipelineError: the source cannot be listed, or the tables cannot be built from the current staging rows.
     """
     staging = [table for table in compiled.star.staging_tables if table.name in request.tables]
     if request.scope is UNPARTITIONED:
         return LoadPlan(request, REFRESH, source.select(request.scope, staging))
     if staging:
-        return LoadPlan(request, LOAD, source.select(request.scope, staging))
+        selection = source.select(request.scope, staging)
+        _check_conflicts(request.scope, selection, compiled, target)
+        return LoadPlan(request, LOAD, selection)
     _check_staging_rows(request, request.scope, compiled, target)
     return LoadPlan(request, LOAD_FROM_STAGING, None)
+
+
+def _check_conflicts(
+    scope: MonthRange, selection: Selection, compiled: CompiledStar, target: LoadTarget
+) -> None:
+    """Raise UnsolvedConflictError for months that conflict with held months that this load does not read."""
+    unsolved = unsolved_conflicts(selection, scope, compiled.version, target.read_held())
+    if unsolved:
+        raise UnsolvedConflictError(compiled.star.name, unsolved)
 
 
 def plan_rebuild(plan: LoadPlan, scope: MonthRange, compiled: CompiledStar) -> LoadPlan:

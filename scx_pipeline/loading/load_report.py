@@ -59,6 +59,7 @@ class LoadReport:
     rebuilds: list[LoadReport] = field(default_factory=list)
     tables: dict[str, TableReport] = field(default_factory=dict)
     checks: list[CheckResult] = field(default_factory=list)
+    ingest_results: list[IngestResult] = field(default_factory=list)
 
     @property
     def failed(self) -> list[CheckResult]:
@@ -85,6 +86,7 @@ class LoadReport:
 
     def add_ingest_result(self, ingest_result: IngestResult) -> None:
         """Add the row counts of a staging table's objects."""
+        self.ingest_results.append(ingest_result)
         self.objects += len(ingest_result.counts)
         self.bytes += sum(count.object.info.size for count in ingest_result.counts)
         for name in ("read", "loaded", "rejected", "deduplicated", "filtered"):

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import CheckFailedError, IncompleteRebuildError, PipelineError, SourceFileError
-from scx_pipeline.loading.held_months import HeldMonths
+from scx_pipeline.loading.held_months import HeldMonths, UnsolvedConflictError
 from scx_pipeline.loading.load import run_load, start_load
 from scx_pipeline.loading.load_plan import RequestedLoad, check_month_range, plan_load, tables_to_build
 from scx_pipeline.loading.load_report import LoadReport, Progress
 from scx_pipeline.loading.load_source import LoadSource
 from scx_pipeline.loading.object_source import ObjectSource
 from scx_pipeline.loading.target import LoadTarget
-from scx_pipeline.loading.warehouse_target import WarehouseTarget
+from scx_pipeline.loading.warehouse_target import WarehouseTarget, record_failed_load
 from scx_pipeline.model.calendar import UNPARTITIONED, MonthRange
 from scx_pipeline.storage.bucket import Bucket
 from scx_pipeline.warehouse.session import Session
@@ -35,6 +36,9 @@ class Loader(ABC):
     @abstractmethod
     def publish(self, request: RequestedLoad) -> LoadReport:
         """Carry out a request in one transaction of the target: all changes become visible at its end, or none."""
+
+    def record_failure(self, held: HeldMonths) -> None:  # noqa: B027
+        """Record the months of a load that published nothing. Raises PipelineError."""
 
     def load(
         self, scope: MonthRange, tables: Collection[str] | None = None, run_id: str | None = None
@@ -55,14 +59,14 @@ class Loader(ABC):
         """
         check_month_range(self.compiled.star, scope)
         request = RequestedLoad(scope, tables_to_build(self.compiled, tables), run_id)
-        held = HeldMonths(self.compiled.star, scope)
+        held = HeldMonths(self.compiled, scope)
         while remaining := held.remaining:
             try:
-                report = self.publish(replace(request, scope=remaining, held=held.reasons))
-            except (CheckFailedError, SourceFileError) as error:
+                report = self.publish(replace(request, scope=remaining, held=held))
+            except (CheckFailedError, SourceFileError, UnsolvedConflictError) as error:
                 held.add(error, remaining)
                 if held.remaining:
-                    months = ", ".join(map(str, sorted(held.reasons)))
+                    months = ", ".join(map(str, sorted(held.months)))
                     self.progress(f"holding {months}; loading the other months")
             except IncompleteRebuildError:
                 if not held.errors:
@@ -73,6 +77,8 @@ class Loader(ABC):
                 if held.errors:
                     raise held.error_of_some(report)
                 return report
+        with suppress(PipelineError):  # such as of a warehouse that is read-only or not available any more
+            self.record_failure(held)
         raise held.error_of_all()
 
     def refresh(self, run_id: str | None = None) -> LoadReport:
@@ -113,6 +119,9 @@ class BucketLoader(Loader):
 
     def publish(self, request: RequestedLoad) -> LoadReport:
         return self.warehouse.run(self.compiled.star.name, partial(self._load, request))
+
+    def record_failure(self, held: HeldMonths) -> None:
+        record_failed_load(self.warehouse, self.compiled, held)
 
     def _load(self, request: RequestedLoad, session: Session) -> LoadReport:
         target = WarehouseTarget(self.compiled, session, self.warehouse.limits.batch_files)

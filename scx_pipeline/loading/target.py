@@ -14,12 +14,13 @@ from scx_pipeline.history.check_result import Rows
 from scx_pipeline.history.ingest_result import IngestResult
 from scx_pipeline.loading.checks.partition_checks import MonthRows
 from scx_pipeline.loading.checks.row_scan import RowScan
+from scx_pipeline.loading.held_months import HeldMonths
 from scx_pipeline.loading.ingest.ingest_job import IngestJob
 from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline.model.calendar import LoadScope, Month, MonthRange
 from scx_pipeline.model.source import Source
 from scx_pipeline.model.table import Table
-from scx_pipeline.planning.changed_months import MonthState
+from scx_pipeline.planning.changed_months import HeldMonth, MonthState
 from scx_pipeline.planning.selection import SelectedObject, Selection
 from scx_pipeline.warehouse.query_session import QuerySession
 
@@ -105,10 +106,15 @@ class LoadTarget(ABC):
         """Replace tables by those that were rebuilt under temporary names, as the last step."""
 
     @abstractmethod
-    def record(
-        self, report: LoadReport, ingest_result: Sequence[IngestResult], selection: Selection | None
-    ) -> None:
+    def record(self, report: LoadReport, selection: Selection | None) -> None:
         """Record a load whose checks have passed; `selection` is None if it was built from existing staging rows."""
+
+    def read_held(self) -> Mapping[Month, HeldMonth]:
+        """Return the months that were held when they were last loaded."""
+        return {}
+
+    def record_held(self, load_id: str, scope: MonthRange, held: HeldMonths | None) -> None:  # noqa: B027
+        """Record which months are held, and that those of the scope are not."""
 
     @abstractmethod
     def record_stale_months(self, load_id: str, stale: Mapping[Month, str]) -> None:

@@ -10,12 +10,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.history import history_reader, history_writer
+from scx_pipeline.history import held_records, history_reader, history_writer
 from scx_pipeline.history.check_result import Rows
 from scx_pipeline.history.ingest_result import IngestResult
+from scx_pipeline.history.state_tables import STATE_TABLES
 from scx_pipeline.loading import prepare, publish, schema_drift
 from scx_pipeline.loading.checks.partition_checks import MonthRows
 from scx_pipeline.loading.checks.row_scan import RowScan
+from scx_pipeline.loading.held_months import HeldMonths
 from scx_pipeline.loading.ingest.batch_reader import can_stream
 from scx_pipeline.loading.ingest.ingest_job import IngestJob
 from scx_pipeline.loading.ingest.ingest_objects import ingest_objects
@@ -24,11 +26,13 @@ from scx_pipeline.loading.target import LoadTarget, StagingTarget
 from scx_pipeline.model.calendar import LoadScope, Month, MonthRange
 from scx_pipeline.model.source import Source
 from scx_pipeline.model.table import Table
-from scx_pipeline.planning.changed_months import MonthState
+from scx_pipeline.ownership.table_records import create_shared_objects
+from scx_pipeline.planning.changed_months import HeldMonth, MonthState
 from scx_pipeline.planning.selection import SelectedObject, Selection
 from scx_pipeline.warehouse.session import Session
-from scx_pipeline.warehouse.sql_text import scope_condition
+from scx_pipeline.warehouse.sql_text import STATE_SCHEMA, scope_condition
 from scx_pipeline.warehouse.staging_buffer import StagingBuffer
+from scx_pipeline.warehouse.warehouse import Warehouse
 
 
 class WarehouseTarget(LoadTarget):
@@ -82,20 +86,26 @@ class WarehouseTarget(LoadTarget):
     def matches_declaration(self, tables: Sequence[Table]) -> bool:
         return schema_drift.matches_declaration(self.session, self.declared, tables)
 
-    def record(
-        self, report: LoadReport, ingest_result: Sequence[IngestResult], selection: Selection | None
-    ) -> None:
+    def record(self, report: LoadReport, selection: Selection | None) -> None:
         session, name, load_id = self.session, self.star.name, report.load_id
         if selection is not None:
-            counts = [count for item in ingest_result for count in item.counts]
+            counts = [count for item in report.ingest_results for count in item.counts]
             record = history_writer.LoadRecord(
                 load_id, report.scope, report.run_id, report.started_at, counts
             )
             history_writer.record_load(session, self.compiled, record, selection)
-            history_writer.record_rejected(session, name, load_id, ingest_result)
+            history_writer.record_rejected(session, name, load_id, report.ingest_results)
         rows = {table: item.rows for table, item in report.tables.items()}
         history_writer.record_rows(session, name, load_id, rows)
         history_writer.record_checks(session, name, load_id, report.checks)
+
+    def read_held(self) -> Mapping[Month, HeldMonth]:
+        return held_records.read_held_months(self.session, self.star.name)
+
+    def record_held(self, load_id: str, scope: MonthRange, held: HeldMonths | None) -> None:
+        held_records.clear_held_months(self.session, self.star.name, scope)
+        months, rejected = (held.months, held.rejected) if held else ({}, {})
+        held_records.record_held_months(self.session, self.star.name, load_id, months, rejected)
 
     def record_stale_months(self, load_id: str, stale: Mapping[Month, str]) -> None:
         history_writer.record_stale_months(self.session, self.star.name, load_id, stale)
@@ -105,6 +115,20 @@ class WarehouseTarget(LoadTarget):
 
     def clear_stale(self, scope: MonthRange) -> None:
         history_writer.clear_stale(self.session, self.star.name, scope)
+
+
+def record_failed_load(warehouse: Warehouse, compiled: CompiledStar, held: HeldMonths) -> None:
+    """Record the months of a load that published nothing, with the rows that were rejected, in a transaction of its own."""
+
+    def record(session: Session) -> None:
+        found = session.catalog.list_columns(STATE_SCHEMA, [table.name for table in STATE_TABLES])
+        create_shared_objects(session, compiled.star.schema_name, [(STATE_SCHEMA, name) for name in found])
+        session.begin()
+        held_records.record_held_months(
+            session, compiled.star.name, uuid.uuid4().hex, held.months, held.rejected
+        )
+
+    warehouse.run(compiled.star.name, record)
 
 
 class BufferStagingTarget(StagingTarget):

@@ -22,11 +22,24 @@ class MonthState:
 
 
 @dataclass(frozen=True)
+class HeldMonth:
+    """A month that a load could not publish: the objects and code that it would have been built from, and why.
+
+    `conflicts` are the months that violate a check together with it, such as by a key that is in both.
+    """
+
+    state: MonthState
+    reason: str
+    conflicts: tuple[Month, ...] = ()
+
+
+@dataclass(frozen=True)
 class ChangedMonth:
-    """A month that a load is due for, and why."""
+    """A month that a load is due for, and why; `held` says why the last load of the same objects did not publish it."""
 
     month: Month
     reason: str
+    held: str = ""
 
 
 def changed_months(
@@ -35,6 +48,7 @@ def changed_months(
     history: Mapping[Month, MonthState],
     code_version: str,
     stale: Mapping[Month, str] = {},
+    held: Mapping[Month, HeldMonth] = {},
 ) -> list[ChangedMonth]:
     """Return the months whose tables a build from scratch would build differently, in order, each with the reason.
 
@@ -44,6 +58,7 @@ def changed_months(
         history: What the loaded months were built from.
         code_version: The current version of the tables that are loaded by month.
         stale: Loaded months that changes of other tables have made stale, with the reason.
+        held: Months that were held when they were last loaded.
     """
     changed = []
     for month in months:
@@ -51,8 +66,30 @@ def changed_months(
         found = _reason(history.get(month), fingerprint, selection.has_objects(month), code_version)
         reason = found or stale.get(month)
         if reason:
-            changed.append(ChangedMonth(month, reason))
+            before = held.get(month)
+            is_same = before is not None and before.state == MonthState(fingerprint(), code_version)
+            changed.append(ChangedMonth(month, reason, before.reason if before and is_same else ""))
     return changed
+
+
+def unsolved_conflicts(
+    selection: Selection, scope: MonthRange, code_version: str, held: Mapping[Month, HeldMonth]
+) -> dict[Month, HeldMonth]:
+    """Return the months of a scope that must be held again, as they conflict with held months outside the scope.
+
+    Neither has changed since. Without the other month, a check would not find what both violate.
+    """
+    unchanged = {
+        month
+        for month, found in held.items()
+        if found.state == MonthState(selection.fingerprint(month), code_version)
+    }
+    return {
+        month: held[month]
+        for month in scope
+        if month in unchanged
+        and any(other in unchanged and other not in scope for other in held[month].conflicts)
+    }
 
 
 def rebuilt_months(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
@@ -71,6 +71,7 @@ def due_requests(
     records: Mapping[LoadUnit, RunRequestRecord],
     find_run: RunLookup,
     now: datetime,
+    held: Collection[Month] = (),
 ) -> tuple[list[LoadRequest], dict[LoadUnit, RunRequestRecord]]:
     """Return the requests that are due, and the new records.
 
@@ -85,6 +86,8 @@ def due_requests(
         records: The records of earlier requests.
         find_run: Looks up the run of a request key.
         now: The time before the changes were detected.
+        held: Changed months that the last load could not publish. Each is requested on its own, so it neither waits for the
+            others nor keeps new changes waiting.
     """
     current = {
         unit: record for unit, record in records.items() if unit in changed and record.state == changed[unit]
@@ -105,18 +108,21 @@ def due_requests(
         elif state != "running" and _has_waited(record.attempt, ended, now):
             due.setdefault(record.attempt + 1, []).append(unit)
     requests = _repeat_lost(lost, due, current)
-    for request, members, attempt in _new_requests(star, changed, due):
+    for request, members, attempt in _new_requests(star, changed, due, held):
         requests.append(request)
         current |= {unit: RunRequestRecord(changed[unit], request.key, attempt) for unit in members}
     return requests, current
 
 
 def _new_requests(
-    star: str, changed: Mapping[LoadUnit, str], due: Mapping[int, Sequence[LoadUnit]]
+    star: str,
+    changed: Mapping[LoadUnit, str],
+    due: Mapping[int, Sequence[LoadUnit]],
+    held: Collection[Month],
 ) -> Iterator[tuple[LoadRequest, Sequence[LoadUnit], int]]:
     """Yield a request for each contiguous scope of the same attempt, with its months and the attempt number."""
     for attempt, units in sorted(due.items()):
-        for scope in _scopes(units):
+        for scope in _scopes(units, held):
             members: list[LoadUnit] = [UNPARTITIONED] if scope is UNPARTITIONED else [*scope]
             states = [changed[unit] for unit in members]
             yield LoadRequest(_request_key(star, scope, states, attempt), scope), members, attempt
@@ -150,9 +156,16 @@ def _is_unpartitioned_first(
     return record is None or find_run(record.request)[0] in ("absent", "running")
 
 
-def _scopes(units: Sequence[LoadUnit]) -> list[LoadScope]:
-    months = contiguous_ranges([unit for unit in units if isinstance(unit, Month)])
-    return [*([UNPARTITIONED] if UNPARTITIONED in units else []), *months]
+def _scopes(units: Sequence[LoadUnit], held: Collection[Month]) -> list[LoadScope]:
+    months = [unit for unit in units if isinstance(unit, Month)]
+    return [*([UNPARTITIONED] if UNPARTITIONED in units else []), *split_scopes(months, held)]
+
+
+def split_scopes(months: Iterable[Month], held: Collection[Month]) -> list[MonthRange]:
+    """Return the scopes to load: the contiguous ranges of the months, and each held month on its own."""
+    months = sorted(months)
+    ranges = contiguous_ranges(month for month in months if month not in held)
+    return [*ranges, *(MonthRange(month, month) for month in months if month in held)]
 
 
 def _has_waited(attempt: int, ended: datetime | None, now: datetime) -> bool:

@@ -15,7 +15,6 @@ from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.latest_rows import touched_keys_table
 from scx_pipeline.errors import LakeError
 from scx_pipeline.history.check_result import Rows
-from scx_pipeline.history.ingest_result import IngestResult
 from scx_pipeline.lake.build.lake_engine import LakeSession
 from scx_pipeline.lake.build.row_counts import write_row_counts
 from scx_pipeline.lake.format.layout import folder_tables, lake_schema, month_rows_of
@@ -214,14 +213,12 @@ class LakeTarget(LoadTarget):
 
     # Recording
 
-    def record(
-        self, report: LoadReport, ingest_result: Sequence[IngestResult], selection: Selection | None
-    ) -> None:
+    def record(self, report: LoadReport, selection: Selection | None) -> None:
         for name in report.tables:
             self._write(self.star.table(name), report.scope)
         if selection is not None:
             self.new += write_row_counts(
-                self.transaction, self.star.name, report.load_id, ingest_result, selection
+                self.transaction, self.star.name, report.load_id, report.ingest_results, selection
             )
         now = datetime.now(UTC).isoformat(timespec="seconds")
         rows = {name: table.rows for name, table in report.tables.items()}

@@ -13,10 +13,11 @@ from scx_pipeline.errors import PipelineError
 from scx_pipeline.lake.format.data_files import MissingFileError
 from scx_pipeline.lake.load.lake_load_plan import open_loadable_lake
 from scx_pipeline.lake.load.lake_source import LakeSource
+from scx_pipeline.loading.held_months import HeldMonths
 from scx_pipeline.loading.load_plan import RequestedLoad
 from scx_pipeline.loading.load_report import LoadReport, Progress
 from scx_pipeline.loading.loader import Loader, load_in_transaction
-from scx_pipeline.loading.warehouse_target import WarehouseTarget
+from scx_pipeline.loading.warehouse_target import WarehouseTarget, record_failed_load
 from scx_pipeline.model.calendar import UNPARTITIONED
 from scx_pipeline.warehouse.session import Session
 from scx_pipeline.warehouse.warehouse import Warehouse
@@ -51,6 +52,9 @@ class LakeLoader(Loader):
             raise PipelineError(
                 f"a load from the lake loads all partitioned tables of {star.name}: name all of them, or none"
             )
+
+    def record_failure(self, held: HeldMonths) -> None:
+        record_failed_load(self.warehouse, self.compiled, held)
 
     def _load(self, request: RequestedLoad, session: Session) -> LoadReport:
         target = WarehouseTarget(self.compiled, session, 0)

@@ -11,7 +11,14 @@ from typing import Any, Protocol, TypeAlias
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.latest_rows import touched_keys_table
-from scx_pipeline.history.check_result import ALL_MONTHS, CheckResult, Rows, Severity, count_by_month
+from scx_pipeline.history.check_result import (
+    ALL_MONTHS,
+    CheckResult,
+    Rows,
+    Severity,
+    count_by_month,
+    format_month_pairs,
+)
 from scx_pipeline.loading.checks.check_names import (
     MAX_EXAMPLES,
     PASSED,
@@ -20,6 +27,7 @@ from scx_pipeline.loading.checks.check_names import (
     unique_check_name,
 )
 from scx_pipeline.loading.checks.row_scan import RowScan
+from scx_pipeline.loading.ingest.duplicate_keys import select_month_pairs
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.table import Table
@@ -156,24 +164,19 @@ class PartitionChecks:
         return [other for other in inputs if table.is_unpartitioned or not other.is_unpartitioned]
 
     def _unique(self, table: Table) -> CheckResult:
-        verified = self.session.has_verified_key(
-            self.compiled.star.schema_name, self.compiled.stored_table(table)
-        )
-        found = None if verified else self._find_duplicates(table)
-        examples, by_month = found or ([], {})
-        message = "; ".join(_describe_duplicate_row(table, row) for row in examples) or PASSED
-        return CheckResult(table.name, unique_check_name(table), not examples, message, violations=by_month)
-
-    def _find_duplicates(self, table: Table) -> tuple[Sequence[Row], Mapping[str, int]] | None:
-        """Return the first duplicate keys, each with two event times, and the rows with duplicate keys by month."""
-        return self._find_duplicates_within(table) or (
-            self._find_duplicates_outside(table)
-            if table.is_partitioned and table.event_time not in table.key
-            else None
+        name = unique_check_name(table)
+        schema, stored = self.compiled.star.schema_name, self.compiled.stored_table(table)
+        if self.session.has_verified_key(schema, stored):
+            return CheckResult(table.name, name, True, PASSED)
+        can_repeat = table.is_partitioned and table.event_time not in table.key
+        return (
+            self._find_duplicates_within(table)
+            or (self._find_duplicates_outside(table) if can_repeat else None)
+            or CheckResult(table.name, name, True, PASSED)
         )
 
-    def _find_duplicates_within(self, table: Table) -> tuple[Sequence[Row], Mapping[str, int]] | None:
-        """Return the keys that occur twice in the loaded rows."""
+    def _find_duplicates_within(self, table: Table) -> CheckResult | None:
+        """Return the failed check if a key occurs twice in the loaded rows."""
         key, rows = names(table.key), self._loaded_rows(table)
         grouped = f"FROM {rows} AS s GROUP BY {key} HAVING COUNT(*) > 1"
         # Duplicates are rare: without the event times, the first query takes half the time and memory.
@@ -183,11 +186,20 @@ class PartitionChecks:
         examples = self.session.rows(
             f"SELECT {key}, MIN({time}), MAX({time}) {grouped} ORDER BY {key} LIMIT {MAX_EXAMPLES}"
         )
-        duplicates = f"{rows} AS d WHERE ({key}) IN (SELECT {key} {grouped})"
-        return examples, self._count_by_month(table, duplicates) if table.is_partitioned else {}
+        if not table.is_partitioned:
+            return _describe_duplicates(table, examples)
+        month = month_of(table.event_time_column)
+        duplicates = (
+            f"(SELECT {key}, {month} AS _month FROM {rows} AS d WHERE ({key}) IN (SELECT {key} {grouped}))"
+        )
+        pairs = self.session.rows(select_month_pairs(duplicates, table.key))
+        return _describe_duplicates(
+            table, examples, self._count_by_month("_month", duplicates),
+            format_month_pairs((Month.of(one), Month.of(other)) for one, other in pairs),
+        )  # fmt: skip
 
-    def _find_duplicates_outside(self, table: Table) -> tuple[Sequence[Row], Mapping[str, int]] | None:
-        """Return the keys of loaded rows that other months have too."""
+    def _find_duplicates_outside(self, table: Table) -> CheckResult | None:
+        """Return the failed check if other months have a key of the loaded rows, too."""
         joined = " AND ".join(f"o.{quote(name)} = s.{quote(name)}" for name in table.key)
         other, time = scope_condition(table, self.scope, "o"), quote(table.event_time_column)
         both = (
@@ -198,12 +210,11 @@ class PartitionChecks:
         examples = self.session.rows(f"SELECT {key}, s.{time}, o.{time} {both} LIMIT {MAX_EXAMPLES}")
         if not examples:
             return None
-        return examples, self._count_by_month(table, f"(SELECT s.{time} {both}) AS d")
+        by_month = self._count_by_month(month_of(table.event_time_column), f"(SELECT s.{time} {both})")
+        return _describe_duplicates(table, examples, by_month)
 
-    def _count_by_month(self, table: Table, rows: str) -> Mapping[str, int]:
-        found = self.session.rows(
-            f"SELECT {month_of(table.event_time_column)}, COUNT(*) FROM {rows} GROUP BY 1"
-        )
+    def _count_by_month(self, month: str, rows: str) -> Mapping[str, int]:
+        found = self.session.rows(f"SELECT {month}, COUNT(*) FROM {rows} AS d GROUP BY 1")
         return count_by_month({Month.of(start): count for start, count in found})
 
     def _reference(self, table: Table, column: Column, rows: str) -> CheckResult:
@@ -222,7 +233,8 @@ class PartitionChecks:
             f" ON t.{key} = s.{name} WHERE t.{key} IS NULL"
         )
         count = int(session.rows(f"SELECT COALESCE(SUM(s._rows), 0) {broken}")[0][0])
-        message, violations = PASSED, {}
+        message = PASSED
+        violations: Mapping[str, int] = {}
         if count:
             found = session.rows(f"SELECT DISTINCT s.{name} {broken} ORDER BY 1 LIMIT {MAX_EXAMPLES}")
             listed = ", ".join(str(row[0]) for row in found)
@@ -236,16 +248,16 @@ class PartitionChecks:
             table.name, reference_check_name(table, column), not count, message, violations=violations
         )
 
-    def _broken_by_month(self, table: Table, column: Column, values: str) -> dict[str, int]:
+    def _broken_by_month(self, table: Table, column: Column, values: str) -> Mapping[str, int]:
         """Return how many rows of each month have one of these values; empty for an unpartitioned table."""
         if self.scope is UNPARTITIONED or table.is_unpartitioned:
             return {}
         found = self.tables.month_rows(table)
-        rows = self.session.rows(
-            f"SELECT {month_of(found.time)}, COUNT(*) FROM {found.relation} AS r"
-            f" WHERE {in_month_range(found.time, self.scope)} AND {quote(column.name)} IN ({values}) GROUP BY 1"
+        rows = (
+            f"(SELECT {quote(found.time)} FROM {found.relation} AS r"
+            f" WHERE {in_month_range(found.time, self.scope)} AND {quote(column.name)} IN ({values}))"
         )
-        return count_by_month({Month.of(start): count for start, count in rows})
+        return self._count_by_month(month_of(found.time), rows)
 
     def _create_values(self, table: Table, column: Column, rows: str) -> str:
         """Create a temporary table of the column's distinct values and their counts, which is much smaller than the rows."""
@@ -277,6 +289,19 @@ def _staged_row_count(table: Table, rows: Rows, loaded: int) -> CheckResult:
         f"{total:,} rows" if total == loaded else f"the table has {total:,} rows, but {loaded:,} were loaded"
     )
     return CheckResult(table.name, "row_count", total == loaded, message)
+
+
+def _describe_duplicates(
+    table: Table,
+    examples: Sequence[Row],
+    violations: Mapping[str, int] = {},
+    conflicts: frozenset[tuple[str, str]] = frozenset(),
+) -> CheckResult:
+    """Return the failed check of a key; each example has the key's values and two event times."""
+    message = "; ".join(_describe_duplicate_row(table, row) for row in examples)
+    return CheckResult(
+        table.name, unique_check_name(table), False, message, violations=violations, conflicts=conflicts
+    )
 
 
 def _describe_duplicate_row(table: Table, row: tuple[object, ...]) -> str:

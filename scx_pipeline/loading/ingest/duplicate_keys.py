@@ -5,7 +5,7 @@ Removing these rows does not belong here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from scx_pipeline.history.ingest_result import ConflictingKey, IngestResult
@@ -56,13 +56,28 @@ def find_duplicate_keys(ingest_result: IngestResult, connection: Queryable, stag
     ]
     if found:
         conflicts = f"SELECT {key} FROM {duplicates} WHERE {conflicting}"
-        rows = connection.query(
-            f"SELECT {month}, COUNT(*) FROM {staged} WHERE ({key}) IN ({conflicts}) GROUP BY 1"
-        )
-        ingest_result.conflicting_rows = {start and Month.of(start): count for start, count in rows}
+        rows = f"(SELECT {key}, {month} AS _month FROM {staged} WHERE ({key}) IN ({conflicts}))"
+        counted = connection.query(f"SELECT _month, COUNT(*) FROM {rows} AS r GROUP BY 1")
+        ingest_result.conflicting_rows = {start and Month.of(start): count for start, count in counted}
+        pairs = connection.query(select_month_pairs(rows, table.key))
+        ingest_result.conflicting_months = [(Month.of(one), Month.of(other)) for one, other in pairs]
     deduplicated = _count_deduplicated(table, connection, staged, duplicates)
     ingest_result.duplicate_keys_table = duplicates if deduplicated else None
     return deduplicated
+
+
+def select_month_pairs(rows: str, key: Sequence[str]) -> str:
+    """Return the SELECT of the pairs of months that have a key in common, both ways.
+
+    Args:
+        rows: a relation with the key and `_month`.
+        key: the columns of the key.
+    """
+    columns = names(key)
+    return (
+        f"SELECT DISTINCT a._month, b._month FROM {rows} AS a"
+        f" JOIN (SELECT {columns}, _month FROM {rows} AS r) AS b USING ({columns}) WHERE a._month <> b._month"
+    )
 
 
 def _count_deduplicated(table: Table, connection: Queryable, staged: str, duplicates: str) -> dict[int, int]:

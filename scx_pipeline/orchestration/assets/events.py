@@ -5,17 +5,17 @@ Nothing is loaded or computed here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
 
 from scx_pipeline.errors import CheckFailedError, PipelineError
 from scx_pipeline.loading.load_report import LoadReport
-from scx_pipeline.model.calendar import UNPARTITIONED
+from scx_pipeline.model.calendar import UNPARTITIONED, Month
 from scx_pipeline.orchestration.assets.metadata import AssetKeyOf, load_metadata
 
-FAILURE_KIND = "kind"  # key in a failure's metadata
+FAILURE_KIND, HELD_MONTHS = "kind", "held_months"  # keys in a failure's metadata
 
 
 def report_load(
@@ -32,51 +32,74 @@ def report_load(
         key: Returns the asset key of a table.
 
     Raises:
-        Failure: The load failed; the results of its checks are reported nevertheless.
+        Failure: The load failed, or months are held; the results of its checks are reported nevertheless, and the
+            materializations of the months that were published.
     """
     try:
         report = load()
     except CheckFailedError as error:
         assert isinstance(error.report, LoadReport)
+        if error.report.is_published:
+            # Not as results of the step, which would materialize the held months too.
+            _log_materializations(context, error.report, set(error.report.tables), key)
         yield from _check_load_events(context, error.report, key)
-        raise step_failure(error) from None
+        raise step_failure(error, error.report.held) from None
     except PipelineError as error:
         raise step_failure(error) from None
     yield from _load_events(context, report, set(report.tables) if selected is None else selected, key)
 
 
-def step_failure(error: PipelineError) -> dg.Failure:
-    """Return the failure of a step, with the error's message, and with its kind for alerts, which must not contain the message."""
-    return dg.Failure(str(error), metadata={FAILURE_KIND: error.kind}, allow_retries=False)
+def step_failure(error: PipelineError, held: Mapping[Month, str] = {}) -> dg.Failure:
+    """Return the failure of a step, with the error's message, and with its kind for alerts, which must not contain the message.
+
+    Args:
+        error: What failed.
+        held: The months that a load could not publish, with the reasons, if it published others.
+    """
+    metadata: dict[str, str | dict[str, str]] = {FAILURE_KIND: error.kind}
+    if held:
+        metadata[HELD_MONTHS] = {str(month): reason for month, reason in held.items()}
+    return dg.Failure(str(error), metadata=metadata, allow_retries=False)
 
 
 def _load_events(
     context: dg.AssetExecutionContext, report: LoadReport, selected: set[str], key: AssetKeyOf
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """Yield the events of a load that was published."""
-    yield from _materializations(context, report, selected, key)
+    # Tables that were published together with selected ones that they are derived from.
+    _log_materializations(context, report, report.tables.keys() - selected, key)
+    for name in [name for name in report.tables if name in selected]:
+        for month in report.tables[name].rows:
+            context.add_asset_metadata(
+                _metadata(report, name, month), asset_key=key(name), partition_key=_partition_key(month)
+            )
+        yield dg.MaterializeResult(asset_key=key(name))
     for part in report.rebuilds:  # months that were published together with unpartitioned tables
-        yield from _materializations(context, part, set(), key)
+        _log_materializations(context, part, part.tables, key)
         for values in _check_values(part, key):
             context.log_event(dg.AssetCheckEvaluation(**values))
     yield from _check_load_events(context, report, key)
 
 
-def _materializations(
-    context: dg.AssetExecutionContext, report: LoadReport, selected: set[str], key: AssetKeyOf
-) -> Iterator[dg.MaterializeResult[None]]:
-    for name, table in report.tables.items():
-        asset = key(name)
-        for month in table.rows:
-            metadata = {**load_metadata(report, name, month), **report.origin}
-            partition = str(month) if month else None
-            if name not in selected:
-                # The table was published together with a selected one that it is derived from.
-                context.log_event(dg.AssetMaterialization(asset, partition=partition, metadata=metadata))
-            else:
-                context.add_asset_metadata(metadata, asset_key=asset, partition_key=partition)
-        if name in selected:
-            yield dg.MaterializeResult(asset_key=asset)
+def _log_materializations(
+    context: dg.AssetExecutionContext, report: LoadReport, tables: Collection[str], key: AssetKeyOf
+) -> None:
+    """Log the materializations of tables month by month, other than as results of the step."""
+    for name in report.tables:
+        for month in report.tables[name].rows if name in tables else ():
+            context.log_event(
+                dg.AssetMaterialization(
+                    key(name), partition=_partition_key(month), metadata=_metadata(report, name, month)
+                )
+            )
+
+
+def _metadata(report: LoadReport, table: str, month: Month | None) -> dict[str, Any]:
+    return {**load_metadata(report, table, month), **report.origin}
+
+
+def _partition_key(month: Month | None) -> str | None:
+    return str(month) if month else None
 
 
 def _check_load_events(

@@ -162,7 +162,10 @@ def _due(
         changed = {part: state for part, state in changed.items() if (part == UNPARTITIONED) == unpartitioned}
 
     run_state = cache(partial(_run_state, instance))
-    requests, new_cursor = due_requests(compiled.star.name, changed, read_cursor(cursor), run_state, now)
+    held = [] if plan.requires_full_rebuild else plan.held
+    requests, new_cursor = due_requests(
+        compiled.star.name, changed, read_cursor(cursor), run_state, now, held
+    )
     return requests, write_cursor(new_cursor)
 
 
