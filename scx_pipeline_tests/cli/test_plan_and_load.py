@@ -6,6 +6,7 @@ The rows that are loaded are not compared here.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -143,6 +144,14 @@ def test_load_prints_a_report_of_the_published_months(scx: Scx, bucket: Path) ->
     assert "public.auto_classification_logs" in result.out
     assert "310 rows read: 6 rejected, 4 deduplicated" in result.out
     assert "nothing to load" in scx("load", "scx", "--changed").out or "2020-12" in scx("status", "scx").out
+
+
+def test_load_and_status_count_the_same_checks(scx: Scx, bucket: Path) -> None:
+    shown = scx("load", "scx").out
+    counts = re.findall(r"^public\..* (\d+) passed(?:, (\d+) warned)?", shown, re.MULTILINE)
+    total = sum(int(passed) + int(warned or 0) for passed, warned in counts)
+    assert f"last load: {total} checks, 1 not passed" in scx("status", "scx").out
+    assert "freshness and volume: 1 passed, 1 warned" in shown
 
 
 def test_analyze_prints_a_chart(scx: Scx, bucket: Path) -> None:
