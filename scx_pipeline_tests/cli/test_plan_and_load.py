@@ -129,7 +129,7 @@ def test_load_and_status_count_the_same_checks(scx: Scx, bucket: Path) -> None:
     shown = scx("load", "scx").out
     counts = re.findall(r"^public\..* (\d+) passed(?:, (\d+) warned)?", shown, re.MULTILINE)
     total = sum(int(passed) + int(warned or 0) for passed, warned in counts)
-    assert f"last load: {total} checks, 1 not passed" in scx("status", "scx").out
+    assert f" rejected; {total} checks, 1 not passed" in scx("status", "scx").out
     assert "freshness and volume: 1 passed, 1 warned" in shown
 
 
@@ -143,7 +143,7 @@ def test_analyze_prints_a_chart(scx: Scx, bucket: Path) -> None:
 
 def test_a_load_with_a_failed_check_exits_with_1_and_changes_nothing(scx: Scx, bucket: Path) -> None:
     assert scx("load", "scx", "--all").code == 0
-    before = scx("status", "scx", "--json").out
+    before = json.loads(scx("status", "scx", "--json").out)
     file = next(bucket.rglob("*2021-02.csv"))
     lines = file.read_text("utf-8").splitlines(keepends=True)
     file.write_text("".join([lines[0], *("not,a,row\n" for _ in range(20)), *lines[1:]]), "utf-8")
@@ -151,7 +151,10 @@ def test_a_load_with_a_failed_check_exits_with_1_and_changes_nothing(scx: Scx, b
     assert result.code == 1
     assert "was not published, nothing was changed" in result.err
     assert "rejected_rows" in result.err
-    assert scx("status", "scx", "--json").out == before
+    after = json.loads(scx("status", "scx", "--json").out)
+    assert before.pop("failed_run") is None
+    assert after.pop("failed_run")["message"] in result.err
+    assert after == before
 
 
 def test_load_from_an_empty_bucket_names_the_prefix(scx: Scx, bucket: Path) -> None:

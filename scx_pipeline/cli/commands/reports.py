@@ -1,4 +1,4 @@
-"""`scx status`, `rejected`, `analyze` and `doctor`: what is loaded and rejected, results of queries, and checks.
+"""`scx rejected`, `analyze` and `doctor`: rejected rows, results of queries, and checks.
 
 Nothing is changed in the warehouse.
 """
@@ -15,9 +15,8 @@ import typer
 from scx_pipeline.cli import rendering
 from scx_pipeline.cli.configured import configured_warehouse, load_star_named
 from scx_pipeline.cli.options import AsJson, StarName, expand_option_groups
-from scx_pipeline.cli.runs import fail_orphaned_runs
 from scx_pipeline.errors import PipelineError
-from scx_pipeline.model.calendar import UNPARTITIONED, Month
+from scx_pipeline.model.calendar import Month
 from scx_pipeline.model.count_text import count_of
 from scx_pipeline.settings import read_settings
 
@@ -27,27 +26,6 @@ if TYPE_CHECKING:
 MAX_RAW_WIDTH = 80
 
 app = typer.Typer()
-
-
-@app.command(epilog="Example: scx status scx")
-def status(star: StarName, as_json: AsJson = False) -> None:
-    """Show the months that are loaded: rows per table, when they were loaded, and the results of the last checks."""
-    from scx_pipeline.reporting.status import read_status
-
-    settings, compiled = read_settings(), load_star_named(star)
-    fail_orphaned_runs(settings)
-    with configured_warehouse(settings).open_loaded() as session:
-        found = read_status(session, compiled)
-    if as_json:
-        rendering.print_json(found.as_json())
-        return
-    columns = ["month", *(item.name for item in compiled.star.tables), "loaded (UTC)", ""]
-    count = len([month for month in found.months if month != UNPARTITIONED.value])
-    rendering.print_table(f"{star}: {count} months", columns, found.rows_by_month())
-    failed = [check for check in found.checks if not check[2]]
-    rendering.out.print(f"last load: {len(found.checks)} checks, {len(failed)} not passed")
-    for name, check, _, message in failed:
-        rendering.out.print(f"  {check} on {name}: {message}", style="yellow", markup=False)
 
 
 @dataclass(frozen=True)
