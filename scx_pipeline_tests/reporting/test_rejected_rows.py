@@ -18,7 +18,7 @@ FIRST, SECOND, ANY = "2021/03/first.csv", "2021/04/100%_'new'.csv", "auto_classi
 def put_bad_rows(load_env: LoadEnv) -> None:
     """Write three files with 40 valid rows each and one, two and one invalid rows."""
     bad = {
-        FIRST: [job(901, "2021-03-02 10:00:00", user_id="nobody?")],
+        FIRST: [job(901, "2021-03-02 10:00:00", user_id="unknown")],
         SECOND: [job(902, "yesterday"), job(903, "2021-04-02 10:00:00", user_id="50%")],
         ANY: [job(904, "2021-03-02 10:00:00", plan_id="x")],
     }
