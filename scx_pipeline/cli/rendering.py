@@ -156,14 +156,18 @@ def show_outcome(compiled: CompiledStar, outcome: RunOutcome) -> None:
 
 
 def _show_published(compiled: CompiledStar, outcome: RunOutcome) -> None:
+    from scx_pipeline.reporting.freshness import declared_freshness_checks
+
     star, numbers = compiled.star, outcome.numbers
+    watching = {(check.table, check.name) for check in declared_freshness_checks(star)}
+    of_load = [check for check in outcome.checks if (check["table"], check["name"]) not in watching]
     is_refresh = outcome.scope is UNPARTITIONED
     rows = [
         (
             f"{star.schema_name}.{item.name}",
             item.role,
             sum(outcome.rows.get(item.name, {}).values()),
-            _count_checks(outcome, item.name),
+            _count_passed([check for check in of_load if check["table"] == item.name]),
         )
         for item in (star.unpartitioned_tables if is_refresh else star.monthly_tables)
     ]
@@ -175,14 +179,16 @@ def _show_published(compiled: CompiledStar, outcome: RunOutcome) -> None:
             f"{numbers['rows_rejected']:,} rejected, {numbers['rows_deduplicated']:,} deduplicated, "
             f"{numbers['rows_filtered']:,} filtered"
         )
+    if len(of_load) < len(outcome.checks):
+        evaluated = [check for check in outcome.checks if check not in of_load]
+        out.print(f"freshness and volume: {_count_passed(evaluated)}")
     if "rows_from" in numbers:
         print_line(f"loaded from {numbers['rows_from']}, which was built from these objects", "dim")
     if "stale_months" in numbers:
         out.print(f"months that are stale now: {numbers['stale_months']}", style="yellow")
 
 
-def _count_checks(outcome: RunOutcome, table: str) -> str:
-    checks = [check for check in outcome.checks if check["table"] == table]
+def _count_passed(checks: Sequence[Mapping[str, Any]]) -> str:
     passed = sum(check["passed"] for check in checks)
     return f"{passed} passed" if passed == len(checks) else f"{passed} passed, {len(checks) - passed} warned"
 

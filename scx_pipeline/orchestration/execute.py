@@ -21,6 +21,7 @@ from scx_pipeline.orchestration.assets.table_assets import FROM_LAKE, LAKE_URL, 
 from scx_pipeline.orchestration.build import build_star, with_resources
 from scx_pipeline.orchestration.jobs import warehouse_job_name
 from scx_pipeline.orchestration.partitions import range_tags
+from scx_pipeline.orchestration.runs.failed_runs import step_failure_message
 from scx_pipeline.orchestration.runs.instance import open_instance
 from scx_pipeline.orchestration.runs.lost_runs import fail_lost_runs
 from scx_pipeline.orchestration.runs.run_locks import run_lock
@@ -133,12 +134,6 @@ def _outcome(result: dg.ExecuteInProcessResult, scope: LoadScope) -> RunOutcome:
 
 
 def _error(result: dg.ExecuteInProcessResult) -> str | None:
-    """Return the message of the first step that failed; unexpected errors begin with their class."""
-    for event in result.all_events:
-        if event.is_step_failure:
-            data = event.step_failure_data
-            if data.user_failure_data is not None:
-                return data.user_failure_data.description
-            if data.error is not None:
-                return (data.error.cause or data.error).message.strip()
-    return None if result.success else "the run did not start: run `scx doctor`"
+    """Return the message of the first step that failed."""
+    messages = [step_failure_message(event) for event in result.all_events if event.is_step_failure]
+    return next(filter(None, messages), None if result.success else "the run did not start: run `scx doctor`")

@@ -38,3 +38,12 @@ def range_tags(scope: LoadScope) -> Mapping[str, str]:
     if scope is UNPARTITIONED:
         return {}
     return {RANGE_START: str(scope.first), RANGE_END: str(scope.last), "months": str(scope)}
+
+
+def month_range_of(tags: Mapping[str, str]) -> MonthRange | None:
+    """Return the range of months that a run's tags name; None if they name none."""
+    first = tags.get(RANGE_START) or tags.get(PARTITION, "")
+    try:
+        return MonthRange(Month.parse(first), Month.parse(tags.get(RANGE_END) or first))
+    except ValueError:
+        return None

@@ -1,4 +1,4 @@
-"""The status of a star according to the load history: months, rows, loads, checks and rejected rows.
+"""The status of a star according to the load history: months, rows, loads and checks.
 
 Writing the history does not belong here.
 """
@@ -17,8 +17,6 @@ from scx_pipeline.history.state_tables import (
     CHECK_RESULTS,
     MONTH_ROWS,
     MONTHS,
-    OBJECTS,
-    REJECTED_ROWS,
     UNPARTITIONED_LOADS,
 )
 from scx_pipeline.model.calendar import UNPARTITIONED
@@ -66,7 +64,7 @@ class StarStatus:
 def read_status(session: Session, compiled: CompiledStar) -> StarStatus:
     """Read a star's status. Raises WarehouseError if nothing was ever loaded."""
     star = compiled.star.name
-    _check_loaded(session, star)
+    check_loaded(session, star)
     months = select_rows(session, MONTHS, "month, loaded_at", star, " ORDER BY month")
     rows = select_rows(session, MONTH_ROWS, "table_name, month, row_count", star)
     checks = select_rows(
@@ -86,57 +84,7 @@ def read_status(session: Session, compiled: CompiledStar) -> StarStatus:
     return StarStatus(tables, loaded, counted, [(t, c, bool(p), m) for t, c, p, m in checks], stale)
 
 
-def read_rejected_rows(session: Session, star: str, limit: int | None) -> tuple[int, list[tuple[Any, ...]]]:
-    """Return the number of stored rejected rows, and up to `limit` of them: key, line, column, reason, raw text."""
-    _check_loaded(session, star)
-    [(count,)] = select_rows(session, REJECTED_ROWS, "COUNT(*)", star)
-    columns = 'object_key, line, column_name, reason, "raw"'
-    order = f" ORDER BY object_key, line{f' LIMIT {int(limit)}' if limit else ''}"
-    rows = select_rows(session, REJECTED_ROWS, columns, star, order)
-    return int(count), rows
-
-
-@dataclass(frozen=True)
-class RejectionSummary:
-    """The rejected rows of the load that last loaded a month, or the unpartitioned tables (`UNPARTITIONED.value`)."""
-
-    partition: str
-    load_id: str
-    run_id: str | None
-    rows_read: int
-    rows_rejected: int
-    finished_at: datetime
-
-
-def read_rejection_summaries(session: Session, star: str) -> list[RejectionSummary]:
-    """Return a summary for each month whose last load rejected rows; empty if nothing was ever loaded."""
-    if not session.catalog.has_table(STATE_SCHEMA, MONTHS.name):
-        return []
-    mark = session.capabilities.placeholder
-    rows = [
-        row
-        for partition, table in (
-            ("m.month", MONTHS.name),
-            (f"'{UNPARTITIONED.value}'", UNPARTITIONED_LOADS.name),
-        )
-        for row in session.rows(
-            f"SELECT {partition}, l.load_id, l.run_id, l.rows_read, l.rows_rejected, l.finished_at FROM {STATE_SCHEMA}.{table} m"
-            f" JOIN {STATE_SCHEMA}.loads l ON l.load_id = m.load_id WHERE m.star = {mark} AND l.rows_rejected > 0",
-            [star],
-        )
-    ]
-    return [
-        RejectionSummary(partition, load, run, int(read), int(rejected), finished)
-        for partition, load, run, read, rejected, finished in rows
-    ]
-
-
-def count_rejected_rows(session: Session, star: str) -> int:
-    """Count the rejected rows of the star's objects, including those that the retention policy has deleted."""
-    [(count,)] = select_rows(session, OBJECTS, "SUM(rows_rejected)", star)
-    return int(count or 0)
-
-
-def _check_loaded(session: Session, star: str) -> None:
+def check_loaded(session: Session, star: str) -> None:
+    """Check that the warehouse has a load history. Raises WarehouseError."""
     if not session.catalog.has_table(STATE_SCHEMA, MONTHS.name):
         raise WarehouseError(f"{star} was never loaded into this warehouse: run `scx load {star}` first")

@@ -89,6 +89,21 @@ def test_a_freshness_check_that_warned_is_sent_once_until_it_passes(alert_env: A
     assert alert_env.tick() == [], "a repeated warning is not sent again"
 
 
+def test_a_freshness_check_that_a_load_of_an_older_month_does_not_evaluate_stays_open(
+    alert_env: AlertEnv,
+) -> None:
+    warned, older, newest = f"scx: freshness on {FACTS} warned", NOW.shift(-8), NOW.shift(-5)
+    assert alert_env.tick() == []
+    for number, month in enumerate((older, newest)):
+        alert_env.load_env.put(f"{month.year}/{month.month:02d}/jobs.csv", [person(number, f"{month}-02")])
+        alert_env.run(str(month))
+    assert alert_env.tick(2) == [warned]
+    assert alert_env.run(str(older)).success
+    assert alert_env.tick(2) == []
+    alert_env.run(str(newest))
+    assert alert_env.tick(2) == [], "it has not passed in between"
+
+
 def test_an_overdue_month_is_sent_once_until_it_is_loaded(alert_env_of: AlertEnvFactory) -> None:
     alert_env = alert_env_of(alert_overdue_hours=IMMEDIATELY)
     alert_env.put(person(1))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scx_pipeline.reporting.status import read_rejection_summaries
+from scx_pipeline.reporting.rejected_rows import read_rejection_summaries
 from scx_pipeline_tests.support.load_env import MARCH, LoadEnv, create_load_env, job
 
 FEBRUARY = "2021-02"

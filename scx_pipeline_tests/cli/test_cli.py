@@ -60,7 +60,7 @@ MISSPELT_URLS = {
 }
 
 
-@pytest.mark.parametrize("command", ["status scx", "plan scx", "doctor", "lake status scx"])
+@pytest.mark.parametrize("command", ["status", "status scx", "plan scx", "doctor", "lake status scx"])
 @pytest.mark.parametrize(
     ("setting", "url"), [(name, url) for name, urls in MISSPELT_URLS.items() for url in urls]
 )

@@ -1,73 +1,104 @@
-"""`scx status`, `rejected`, `analyze` and `doctor`: what is loaded and rejected, results of queries, and checks.
+"""`scx rejected`, `analyze` and `doctor`: rejected rows, results of queries, and checks.
 
 Nothing is changed in the warehouse.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scx_pipeline.cli import rendering
 from scx_pipeline.cli.configured import configured_warehouse, load_star_named
-from scx_pipeline.cli.options import AsJson, StarName
-from scx_pipeline.cli.runs import fail_orphaned_runs
-from scx_pipeline.model.calendar import UNPARTITIONED
+from scx_pipeline.cli.options import AsJson, StarName, expand_option_groups
+from scx_pipeline.errors import PipelineError
+from scx_pipeline.model.calendar import Month
+from scx_pipeline.model.count_text import count_of
 from scx_pipeline.settings import read_settings
+
+if TYPE_CHECKING:
+    from scx_pipeline.reporting.rejected_rows import RejectedRowFilter, RejectedRows
 
 MAX_RAW_WIDTH = 80
 
 app = typer.Typer()
 
 
-@app.command(epilog="Example: scx status scx")
-def status(star: StarName, as_json: AsJson = False) -> None:
-    """Show the months that are loaded: rows per table, when they were loaded, and the results of the last checks."""
-    from scx_pipeline.reporting.status import read_status
+@dataclass(frozen=True)
+class RejectedOptions:
+    """The options that select rejected rows."""
 
-    settings, compiled = read_settings(), load_star_named(star)
-    fail_orphaned_runs(settings)
-    with configured_warehouse(settings).open_loaded() as session:
-        found = read_status(session, compiled)
-    if as_json:
-        rendering.print_json(found.as_json())
-        return
-    columns = ["month", *(item.name for item in compiled.star.tables), "loaded (UTC)", ""]
-    count = len([month for month in found.months if month != UNPARTITIONED.value])
-    rendering.print_table(f"{star}: {count} months", columns, found.rows_by_month())
-    failed = [check for check in found.checks if not check[2]]
-    rendering.out.print(f"last load: {len(found.checks)} checks, {len(failed)} not passed")
-    for name, check, _, message in failed:
-        rendering.out.print(f"  {check} on {name}: {message}", style="yellow", markup=False)
+    month: Annotated[
+        str | None,
+        typer.Option(
+            metavar="YYYY-MM", help="Rows of files that, by their names, may contain rows of this month."
+        ),
+    ] = None
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="Rows with this text in the reason, in upper or lower case.")
+    ] = ""
+    file: Annotated[str, typer.Option(metavar="KEY", help="Rows of files with this text in their key.")] = ""
+
+    def parse(self) -> RejectedRowFilter:
+        """Return the filter. Raises PipelineError if the month is none."""
+        from scx_pipeline.reporting.rejected_rows import RejectedRowFilter
+
+        try:
+            return RejectedRowFilter(Month.parse(self.month) if self.month else None, self.reason, self.file)
+        except ValueError as error:
+            raise PipelineError(str(error)) from None
+
+    def __str__(self) -> str:
+        """Return the options as they are written on the command line."""
+        return "".join(f" --{name} {shlex.quote(value)}" for name, value in vars(self).items() if value)
 
 
-@app.command(epilog="Example: scx rejected scx --limit 50")
+@app.command(
+    epilog="Example: scx rejected scx --limit 50   Example: scx rejected scx --month 2021-04 --reason integer"
+)
+@expand_option_groups
 def rejected(
     star: StarName,
-    limit: Annotated[int, typer.Option(min=1, help="The number of rows to show.")] = 20,
+    options: RejectedOptions,
+    limit: Annotated[int, typer.Option(min=1, help="The number of rows to show; --json prints all.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Show the rows that were rejected: file, line, column, reason and raw text."""
-    from scx_pipeline.reporting.status import count_rejected_rows, read_rejected_rows
+    """Show the rows that were rejected: file, line, column, reason and raw text.
 
-    compiled = load_star_named(star)
+    A rejected row has no month, since its event time may be what is wrong: --month shows the rows of the files whose names
+    allow rows of that month, and of the files whose names contain no month.
+    """
+    from scx_pipeline.reporting.rejected_rows import read_rejected_rows
+
+    compiled, wanted = load_star_named(star), options.parse()
     with configured_warehouse(read_settings()).open_loaded() as session:
-        stored, rows = read_rejected_rows(session, compiled.star.name, None if as_json else limit)
-        not_stored = count_rejected_rows(session, compiled.star.name) - stored
+        found = read_rejected_rows(session, compiled.star, wanted, None if as_json else limit)
     columns = ["file", "line", "column", "reason", "raw"]
     if as_json:
-        rendering.print_json([dict(zip(columns, row, strict=True)) for row in rows])
+        rendering.print_json([dict(zip(columns, row, strict=True)) for row in found.rows])
         return
-    shown = [(*row[:4], str(row[4])[:MAX_RAW_WIDTH]) for row in rows]
-    rendering.print_table(f"{star}: {stored:,} stored rejected rows", columns, shown)
-    if len(rows) < stored:
-        how = f"`scx rejected {star} --limit {stored}`"
-        rendering.print_line(f"{stored - len(rows):,} more are stored; to see them all: {how}", "dim")
-    if not_stored > 0:
+    _show_rejected(f"{star}{options}", found, columns)
+
+
+def _show_rejected(selection: str, found: RejectedRows, columns: Sequence[str]) -> None:
+    """Print the rows and how many there are; without rows, only that there are none."""
+    if found.rows:
+        shown = [(*row[:4], str(row[4])[:MAX_RAW_WIDTH]) for row in found.rows]
+        rendering.print_table(f"{selection}: {count_of(found.stored, 'stored rejected row')}", columns, shown)
+    else:
+        rendering.print_line(f"{selection}: no stored rejected rows")
+    more = found.stored - len(found.rows)
+    if more:
+        how = f"`scx rejected {selection} --limit {found.stored}`"
+        rendering.print_line(f"{count_of(more, 'more row')}; to see all: {how}", "dim")
+    if found.not_stored:
         rendering.print_line(
-            f"{not_stored:,} more were only counted: their file had more than max_stored_rejects, the load reached its limit for stored"
-            " rows, or they are older than SCX_KEEP_REJECTED_DAYS",
+            f"only counted, not stored: {count_of(found.not_stored, 'row')} of these files, because a file has more than "
+            "max_stored_rejects, the load reached its limit for stored rows, or SCX_KEEP_REJECTED_DAYS have passed",
             "dim",
         )
 

@@ -37,7 +37,7 @@ from scx_pipeline.orchestration.resources.warehouse_resources import (
 )
 from scx_pipeline.orchestration.runs.run_history import read_checks, read_run_history
 from scx_pipeline.planning.changed_months import MonthState
-from scx_pipeline.reporting.status import RejectionSummary, read_rejection_summaries
+from scx_pipeline.reporting.rejected_rows import RejectionSummary, read_rejection_summaries
 from scx_pipeline.settings import Settings
 from scx_pipeline.warehouse.warehouse import Warehouse
 

@@ -12,10 +12,10 @@ import dagster as dg
 from scx_pipeline.alerts.advice import public_kind
 from scx_pipeline.alerts.observations import LOAD, REFRESH, RunScope
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.model.calendar import UNPARTITIONED, Month, MonthRange
+from scx_pipeline.model.calendar import UNPARTITIONED, Month
 from scx_pipeline.model.star import Star
 from scx_pipeline.orchestration.jobs import lake_job_name, warehouse_job_name
-from scx_pipeline.orchestration.partitions import PARTITION, RANGE_END, RANGE_START
+from scx_pipeline.orchestration.partitions import month_range_of
 
 
 def run_scope(run: dg.DagsterRun, stars: Sequence[CompiledStar]) -> RunScope:
@@ -75,9 +75,4 @@ def _selected_work(star: Star, keys: set[str]) -> tuple[str, frozenset[str]]:
 
 def _months(run: dg.DagsterRun) -> frozenset[Month]:
     """Return the months that a run's tags name; empty if they are not months."""
-    tags = run.tags
-    first = tags.get(RANGE_START) or tags.get(PARTITION, "")
-    try:
-        return frozenset(MonthRange(Month.parse(first), Month.parse(tags.get(RANGE_END) or first)))
-    except ValueError:
-        return frozenset()
+    return frozenset(month_range_of(run.tags) or ())

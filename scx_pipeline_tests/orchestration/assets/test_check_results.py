@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from scx_pipeline.loading.checks.declared_checks import declared_checks
+from scx_pipeline.orchestration.dagster_internals import latest_checks
 from scx_pipeline_tests.support.load_env import FACTS, STAGING, job, scx_star
 from scx_pipeline_tests.support.orchestration.dagster_env import (
     QUIET,
@@ -46,6 +47,36 @@ def test_freshness_checks_warn_and_do_not_fail_the_run(dagster_env: DagsterEnv) 
     assert freshness.severity == dg.AssetCheckSeverity.WARN
     assert "2021-03-07 12:00 UTC" in (freshness.description or "")
     assert result.success
+
+
+def test_a_load_of_an_older_month_does_not_evaluate_freshness(dagster_env: DagsterEnv) -> None:
+    put_march_and_april(dagster_env)
+    assert (FACTS, "freshness") in failed(dagster_env.run("2021-03", "2021-04"))
+    result = dagster_env.run("2021-03")
+    evaluated = {item.check_name for item in result.get_asset_check_evaluations()}
+    assert result.success
+    assert "freshness" not in evaluated
+    assert "volume" in evaluated
+    check = dg.AssetCheckKey(key(FACTS), "freshness")
+    assert latest_checks(dagster_env.instance, [check])[check].evaluation is None
+    single_partition = dagster_env.job.execute_in_process(
+        instance=dagster_env.instance, partition_key="2021-03", run_config=QUIET
+    )
+    assert "freshness" not in {item.check_name for item in single_partition.get_asset_check_evaluations()}
+
+
+def test_freshness_checks_without_a_load_evaluate_the_newest_months(dagster_env: DagsterEnv) -> None:
+    put_march_and_april(dagster_env)
+    dagster_env.load_env.load("2021-03", "2021-04")
+    job = dagster_env.definitions.resolve_implicit_global_asset_job_def()
+    checks = {dg.AssetCheckKey(key(FACTS), name) for name in ("freshness", "volume")}
+    result = job.get_subset(asset_selection=set(), asset_check_selection=checks).execute_in_process(
+        instance=dagster_env.instance, run_config=QUIET
+    )
+    assert {item.check_name: item.passed for item in result.get_asset_check_evaluations()} == {
+        "freshness": False,
+        "volume": True,
+    }
 
 
 def test_a_failed_blocking_check_is_recorded_without_materialization_and_keeps_the_previous_rows(

@@ -1,0 +1,1 @@
+"""Tests of reporting: freshness, volume, status and rejected rows."""
