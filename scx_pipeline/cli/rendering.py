@@ -146,11 +146,11 @@ def show_chart(frame: pd.DataFrame, query: Query) -> None:
 
 def show_outcome(compiled: CompiledStar, outcome: RunOutcome) -> None:
     """Print the report of a run: rows per table, how many rows were read and rejected, and the checks."""
-    if outcome.success:
+    if outcome.success or outcome.held:
         _show_published(compiled, outcome)
     for check in outcome.checks:
         if not check["passed"]:
-            is_warning = check["severity"] == "warn" or outcome.success
+            is_warning = check["severity"] == "warn"
             label, style = ("warning", "yellow") if is_warning else ("failed", "red")
             out.print(Text(f"{label}: {check['name']} on {check['table']}: {check['message']}", style=style))
 
@@ -172,7 +172,8 @@ def _show_published(compiled: CompiledStar, outcome: RunOutcome) -> None:
         for item in (star.unpartitioned_tables if is_refresh else star.monthly_tables)
     ]
     columns = ["table", "role", "rows" if is_refresh else "rows of these months", "checks"]
-    print_table(f"{star.name} {outcome.scope}: published", columns, rows)
+    without = f" without {', '.join(outcome.held)}" if outcome.held else ""
+    print_table(f"{star.name} {outcome.scope}{without}: published", columns, rows)
     if "rows_read" in numbers:
         out.print(
             f"{numbers['objects_read']:,} objects ({format_bytes(numbers['bytes_read'])}), {numbers['rows_read']:,} rows read: "
@@ -190,7 +191,9 @@ def _show_published(compiled: CompiledStar, outcome: RunOutcome) -> None:
 
 def _count_passed(checks: Sequence[Mapping[str, Any]]) -> str:
     passed = sum(check["passed"] for check in checks)
-    return f"{passed} passed" if passed == len(checks) else f"{passed} passed, {len(checks) - passed} warned"
+    failed = sum(not check["passed"] and check["severity"] == "error" for check in checks)
+    counts = {"passed": passed, "warned": len(checks) - passed - failed, "failed": failed}
+    return ", ".join(f"{count} {word}" for word, count in counts.items() if count or word == "passed")
 
 
 def to_records(frame: pd.DataFrame) -> list[Mapping[str, Any]]:

@@ -96,7 +96,8 @@ def _to_json(outcome: RunOutcome) -> dict[str, Any]:
         "months": []
         if outcome.scope is UNPARTITIONED
         else [str(outcome.scope.first), str(outcome.scope.last)],
-        "published": outcome.success,
+        "published": outcome.success or bool(outcome.held),
+        "held": outcome.held,
         "error": outcome.error,
         "rows": outcome.rows,
         **outcome.numbers,

@@ -56,6 +56,11 @@ class HeldMonths:
         months = [month for month in self.scope if month not in self.months]
         return MonthRange.of(months) if months else None
 
+    @property
+    def recorded(self) -> Mapping[Month, HeldMonth]:
+        """The months whose objects were listed; a load from the current staging rows lists none, and makes no month due."""
+        return {month: held for month, held in self.months.items() if held.state.fingerprint}
+
     def add(self, error: HoldingError, attempted: MonthRange) -> None:
         """Hold the months of an attempt that its error concerns."""
         self.errors.append(error)
@@ -71,7 +76,7 @@ class HeldMonths:
             reasons = dict.fromkeys(_months_of_file(self.compiled.star, error, attempted), str(error))
             conflicts = {}
         for month, reason in reasons.items():
-            state = MonthState(report.fingerprints[month], self.compiled.version)
+            state = MonthState(report.fingerprints.get(month, ""), self.compiled.version)
             self.months[month] = HeldMonth(state, reason, tuple(sorted(conflicts.get(month, ()))))
         for result in report.ingest_results:
             for row in result.rejected:

@@ -77,8 +77,9 @@ class Loader(ABC):
                 if held.errors:
                     raise held.error_of_some(report)
                 return report
-        with suppress(PipelineError):  # such as of a warehouse that is read-only or not available any more
-            self.record_failure(held)
+        if held.recorded:
+            with suppress(PipelineError):  # such as of a warehouse that is read-only or not available any more
+                self.record_failure(held)
         raise held.error_of_all()
 
     def refresh(self, run_id: str | None = None) -> LoadReport:

@@ -104,7 +104,7 @@ class WarehouseTarget(LoadTarget):
 
     def record_held(self, load_id: str, scope: MonthRange, held: HeldMonths | None) -> None:
         held_records.clear_held_months(self.session, self.star.name, scope)
-        months, rejected = (held.months, held.rejected) if held else ({}, {})
+        months, rejected = (held.recorded, held.rejected) if held else ({}, {})
         held_records.record_held_months(self.session, self.star.name, load_id, months, rejected)
 
     def record_stale_months(self, load_id: str, stale: Mapping[Month, str]) -> None:
@@ -125,7 +125,7 @@ def record_failed_load(warehouse: Warehouse, compiled: CompiledStar, held: HeldM
         create_shared_objects(session, compiled.star.schema_name, [(STATE_SCHEMA, name) for name in found])
         session.begin()
         held_records.record_held_months(
-            session, compiled.star.name, uuid.uuid4().hex, held.months, held.rejected
+            session, compiled.star.name, uuid.uuid4().hex, held.recorded, held.rejected
         )
 
     warehouse.run(compiled.star.name, record)

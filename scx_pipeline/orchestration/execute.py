@@ -17,6 +17,7 @@ import dagster as dg
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.model.calendar import LoadScope
+from scx_pipeline.orchestration.assets.events import HELD_MONTHS
 from scx_pipeline.orchestration.assets.table_assets import FROM_LAKE, LAKE_URL, ROWS_FROM
 from scx_pipeline.orchestration.build import build_star, with_resources
 from scx_pipeline.orchestration.jobs import warehouse_job_name
@@ -41,6 +42,8 @@ class RunOutcome:
     rows: Mapping[str, Mapping[str, int]]  # table → month → rows
     numbers: Mapping[str, Any]  # of the load: objects, bytes, rows read, rejected …
     checks: list[Mapping[str, Any]] = field(default_factory=list)  # table, name, passed, severity, message
+    # Months that the run could not publish, although it published others; each with the reason.
+    held: Mapping[str, str] = field(default_factory=dict)
 
 
 @contextmanager
@@ -130,7 +133,18 @@ def _outcome(result: dg.ExecuteInProcessResult, scope: LoadScope) -> RunOutcome:
         for check in result.get_asset_check_evaluations()
     ]
     numbers.pop("rows_of_load", None)
-    return RunOutcome(result.run_id, scope, result.success, _error(result), rows, numbers, checks)
+    held = _held_months(result)
+    return RunOutcome(result.run_id, scope, result.success, _error(result), rows, numbers, checks, held)
+
+
+def _held_months(result: dg.ExecuteInProcessResult) -> Mapping[str, str]:
+    """Return the months that the metadata of a failed step name as held, each with the reason."""
+    for event in result.all_events:
+        failure = event.step_failure_data.user_failure_data if event.is_step_failure else None
+        if failure is not None and HELD_MONTHS in failure.metadata:
+            held: Any = failure.metadata[HELD_MONTHS].value
+            return dict(held)
+    return {}
 
 
 def _error(result: dg.ExecuteInProcessResult) -> str | None:

@@ -5,9 +5,9 @@ Deciding which months are due does not belong here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import repeat
 from typing import Any
@@ -51,6 +51,8 @@ class StarOverview:
     last_load: LastLoad | None
     due: PendingChanges | None = None
     due_error: str = ""
+    # The months that the last load could not publish, each with the reason.
+    held: Mapping[Month, str] = field(default_factory=dict)
 
     @property
     def gaps(self) -> list[Month]:
@@ -69,6 +71,7 @@ class StarOverview:
             "due": None if due is None else [str(item.month) for item in due.changed],
             "unpartitioned_due": due.unpartitioned if due else None,
             "due_error": self.due_error or None,
+            "held": {str(month): reason for month, reason in self.held.items()},
             "rows": self.rows,
             "last_load": vars(self.last_load) if self.last_load else None,
         }
@@ -113,7 +116,8 @@ def _read_overview(
     with warehouse.open_if_loaded() as session:
         if session is not None:
             rows, last_load = _count_rows(session, star), read_last_load(session, star.name)
-    return StarOverview(star.name, sorted(loaded.months), rows, last_load, due, error)
+    held = {month: item.reason for month, item in sorted(loaded.held.items())}
+    return StarOverview(star.name, sorted(loaded.months), rows, last_load, due, error, held)
 
 
 def read_last_load(session: Session, star: str) -> LastLoad | None:

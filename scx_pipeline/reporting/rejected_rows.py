@@ -13,7 +13,13 @@ from itertools import accumulate, chain
 from typing import Any
 
 from scx_pipeline.history.history_reader import select_rows
-from scx_pipeline.history.state_tables import MONTHS, OBJECTS, REJECTED_ROWS, UNPARTITIONED_LOADS
+from scx_pipeline.history.state_tables import (
+    HELD_REJECTED_ROWS,
+    MONTHS,
+    OBJECTS,
+    REJECTED_ROWS,
+    UNPARTITIONED_LOADS,
+)
 from scx_pipeline.model.calendar import UNPARTITIONED, Month
 from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
@@ -23,6 +29,9 @@ from scx_pipeline.warehouse.session import Session
 from scx_pipeline.warehouse.sql_text import STATE_SCHEMA
 
 MAX_OBJECTS = 500  # whose rows are read by one query
+# The load of a rejected row: one that was published, or one that could not publish the months of the row's object.
+PUBLISHED, HELD = "published", "held"
+_TABLES = ((HELD_REJECTED_ROWS, HELD), (REJECTED_ROWS, PUBLISHED))
 _COLUMNS = 'object_key, line, column_name, reason, "raw"'
 
 ObjectKey = tuple[str, str]  # source, key
@@ -73,8 +82,8 @@ class RejectedRowFilter:
 class RejectedRows:
     """Selected rejected rows.
 
-    `rows` holds key, line, column, reason and raw text of the first of the `stored` rows. `not_stored` rows of the selected
-    objects were only counted, whatever their reason.
+    `rows` holds key, line, column, reason and raw text of the first of the `stored` rows, and whether their load was published.
+    `not_stored` rows of the selected objects were only counted, whatever their reason.
     """
 
     rows: list[tuple[Any, ...]]
@@ -88,17 +97,22 @@ def read_rejected_rows(
     """Read the selected rejected rows, in the order of keys and lines, up to a limit.
 
     Raises:
-        WarehouseError: if nothing was ever loaded.
+        WarehouseError: if no load was ever recorded.
     """
     check_loaded(session, star.name)
     count = partial(_count_by_object, session, star, wanted)
     in_file, with_reason = wanted.file_condition, wanted.reason_condition
     rejected = count(OBJECTS, "SUM(rows_rejected)", in_file)
     stored = count(REJECTED_ROWS, "COUNT(*)", in_file)
-    selected = count(REJECTED_ROWS, "COUNT(*)", in_file + with_reason)
-    rows = _read_rows(session, star, _first_objects(selected, limit), with_reason)
-    not_stored = sum(rejected.values()) - sum(stored.values())
-    return RejectedRows(rows[:limit], sum(selected.values()), not_stored)
+    rows: list[tuple[Any, ...]] = []
+    total = 0
+    for table, load in _TABLES:
+        selected = count(table, "COUNT(*)", in_file + with_reason)
+        left = None if limit is None else limit - len(rows)
+        found = _read_rows(session, star, table, _first_objects(selected, left), with_reason)
+        rows += [(*row, load) for row in found[:left]]
+        total += sum(selected.values())
+    return RejectedRows(rows, total, sum(rejected.values()) - sum(stored.values()))
 
 
 def _count_by_object(
@@ -118,7 +132,7 @@ def _first_objects(counts: Mapping[ObjectKey, int], limit: int | None) -> list[O
 
 
 def _read_rows(
-    session: Session, star: Star, objects: Sequence[ObjectKey], condition: _Condition
+    session: Session, star: Star, table: Table, objects: Sequence[ObjectKey], condition: _Condition
 ) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = []
     for start in range(0, len(objects), MAX_OBJECTS):
@@ -129,7 +143,7 @@ def _read_rows(
             + condition
         )
         order = " ORDER BY object_key, source, line"
-        rows += select_rows(session, REJECTED_ROWS, _COLUMNS, star.name, wanted.sql + order, wanted.values)
+        rows += select_rows(session, table, _COLUMNS, star.name, wanted.sql + order, wanted.values)
     return rows
 
 

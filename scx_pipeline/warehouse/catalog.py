@@ -80,12 +80,8 @@ class Catalog(ABC):
         return bool(existing) and [(name, kind.lower()) for name, kind in existing] != declared
 
     def has_published_data(self) -> bool:
-        """Return whether this database has the rows of any published load."""
-        return self.has_table(STATE_SCHEMA, "months") and bool(
-            self.session.rows(
-                f"SELECT 1 FROM {STATE_SCHEMA}.months UNION ALL SELECT 1 FROM {STATE_SCHEMA}.unpartitioned LIMIT 1"
-            )
-        )
+        """Return whether any load was ever published in this database."""
+        return self.has_table(STATE_SCHEMA, "months")
 
 
 def group_columns(rows: Iterable[tuple[str, str, str]]) -> dict[str, list[tuple[str, str]]]:

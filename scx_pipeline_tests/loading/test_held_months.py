@@ -96,7 +96,9 @@ def test_a_held_month_keeps_its_previous_rows_and_its_previous_history(load_env:
     assert held(report) == [MARCH]
     after = load_env.snapshot(load_ids=False)
     for name in ("months", "month_rows", "objects"):
-        of_march = [[row for row in rows[name] if MARCH in row or "2021/03" in str(row)] for rows in (before, after)]
+        of_march = [
+            [row for row in rows[name] if MARCH in row or "2021/03" in str(row)] for rows in (before, after)
+        ]
         assert of_march[0] == of_march[1], name
     assert published_jobs(load_env) == sorted([*range(1, 13), 40])
     assert 99 not in [user for (user,) in load_env.table("users", "user_id")]
@@ -140,7 +142,9 @@ def test_a_missing_row_of_a_monthly_table_holds_its_month(load_env: LoadEnv, tmp
     sql = {"time": (f"FROM {STAGING}", f"FROM {STAGING} WHERE job_id <> 3")}
     load_env.compiled = edited_star(tmp_path, sql=sql)
     for number, month in ((3, MARCH), (4, APRIL)):
-        put_month(load_env, month, [job(number, f"{month}-05 10:00:00"), job(number + 10, f"{month}-06 10:00:00")])
+        put_month(
+            load_env, month, [job(number, f"{month}-05 10:00:00"), job(number + 10, f"{month}-06 10:00:00")]
+        )
     report, _ = load_some(load_env, MARCH, APRIL)
     assert held(report) == [MARCH]
 
@@ -213,7 +217,9 @@ def test_a_load_of_some_tables_holds_a_month_too(load_env: LoadEnv, tmp_path: Pa
     assert held(caught.value.report) == [MARCH]
 
 
-def test_a_rebuild_publishes_nothing_if_a_loaded_month_must_be_held(load_env: LoadEnv, tmp_path: Path) -> None:
+def test_a_rebuild_publishes_nothing_if_a_loaded_month_must_be_held(
+    load_env: LoadEnv, tmp_path: Path
+) -> None:
     put_month(load_env, MARCH, [job(3, f"{MARCH}-05 10:00:00", plan_id=50)])
     put_month(load_env, APRIL, [job(4, f"{APRIL}-05 10:00:00")])
     load_env.load(MARCH, APRIL)

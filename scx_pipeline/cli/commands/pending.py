@@ -25,6 +25,7 @@ from scx_pipeline.settings import Settings, read_settings, redact
 
 if TYPE_CHECKING:
     from scx_pipeline.loading.changes import PendingChanges
+    from scx_pipeline.planning.changed_months import ChangedMonth
 
 MAX_IGNORED = 5  # ignored objects that are listed
 
@@ -72,7 +73,11 @@ def plan(
 def _due_rows(planned: PendingChanges) -> list[tuple[str, str, int, int]]:
     """Return scope, reason, number of objects and bytes of everything that is due."""
     due = [
-        (str(item.month), item.reason, planned.selection.objects_of(MonthRange(item.month, item.month)))
+        (
+            str(item.month),
+            _describe_reason(item),
+            planned.selection.objects_of(MonthRange(item.month, item.month)),
+        )
         for item in planned.changed
     ]
     if planned.unpartitioned:
@@ -82,6 +87,11 @@ def _due_rows(planned: PendingChanges) -> list[tuple[str, str, int, int]]:
         (scope, reason, len(objects), sum(entry.info.size for entry in objects))
         for scope, reason, objects in due
     ]
+
+
+def _describe_reason(item: ChangedMonth) -> str:
+    """Return why a month is due, and why the last load of the same objects could not publish it."""
+    return f"{item.reason}; held: {item.held}" if item.held else item.reason
 
 
 def _plan_all(settings: Settings, as_json: bool) -> None:

@@ -69,6 +69,8 @@ def rejected(
 ) -> None:
     """Show the rows that were rejected: file, line, column, reason and raw text.
 
+    Rows whose load is "held" were rejected by the last load of a month that could not be published; they come first.
+
     A rejected row has no month, since its event time may be what is wrong: --month shows the rows of the files whose names
     allow rows of that month, and of the files whose names contain no month.
     """
@@ -77,7 +79,7 @@ def rejected(
     compiled, wanted = load_star_named(star), options.parse()
     with configured_warehouse(read_settings()).open_loaded() as session:
         found = read_rejected_rows(session, compiled.star, wanted, None if as_json else limit)
-    columns = ["file", "line", "column", "reason", "raw"]
+    columns = ["file", "line", "column", "reason", "raw", "load"]
     if as_json:
         rendering.print_json([dict(zip(columns, row, strict=True)) for row in found.rows])
         return
@@ -87,7 +89,7 @@ def rejected(
 def _show_rejected(selection: str, found: RejectedRows, columns: Sequence[str]) -> None:
     """Print the rows and how many there are; without rows, only that there are none."""
     if found.rows:
-        shown = [(*row[:4], str(row[4])[:MAX_RAW_WIDTH]) for row in found.rows]
+        shown = [(*row[:4], str(row[4])[:MAX_RAW_WIDTH], row[5]) for row in found.rows]
         rendering.print_table(f"{selection}: {count_of(found.stored, 'stored rejected row')}", columns, shown)
     else:
         rendering.print_line(f"{selection}: no stored rejected rows")

@@ -133,6 +133,9 @@ def _show_all(settings: Settings, as_json: bool) -> None:
         rendering.print_table(count_of(len(found), "star"), columns, map(_overview_row, found))
         for message in dict.fromkeys(item.due_error for item in found if item.due_error):
             rendering.print_line(message, "yellow")
+        for item in found:
+            for month, reason in item.held.items():
+                rendering.print_line(f"{item.star}: {month} is held: {reason}", "yellow")
         _show_failed_runs(failed)
     for name, message in errors.items():
         rendering.print_error(f"{name}: {message}")
