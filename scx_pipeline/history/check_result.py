@@ -19,11 +19,12 @@ Severity = Literal["error", "warn"]
 
 @dataclass(frozen=True)
 class DeclaredCheck:
-    """A check that follows from a table's declaration."""
+    """A check that follows from a table's declaration; one of severity `warn` never blocks a load."""
 
     table: str
     name: str
     description: str
+    severity: Severity = "error"
 
 
 @dataclass(frozen=True)

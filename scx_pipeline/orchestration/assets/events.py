@@ -5,7 +5,7 @@ Nothing is loaded or computed here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -15,6 +15,7 @@ from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline.model.calendar import UNPARTITIONED
 from scx_pipeline.orchestration.assets.metadata import AssetKeyOf, load_metadata
 
+TableMetadata = Mapping[str, Mapping[str, Any]]  # by table
 FAILURE_KIND = "kind"  # key in a failure's metadata
 
 
@@ -23,6 +24,7 @@ def report_load(
     load: Callable[[], LoadReport],
     selected: set[str] | None,
     key: AssetKeyOf,
+    columns: TableMetadata,
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """Run a load and report its results as events.
 
@@ -30,6 +32,7 @@ def report_load(
         load: Runs the load and returns its report.
         selected: The tables whose assets were selected; None selects all.
         key: Returns the asset key of a table.
+        columns: The metadata of each table's columns.
 
     Raises:
         Failure: The load failed; the results of its checks are reported nevertheless.
@@ -42,7 +45,8 @@ def report_load(
         raise step_failure(error) from None
     except PipelineError as error:
         raise step_failure(error) from None
-    yield from _load_events(context, report, set(report.tables) if selected is None else selected, key)
+    selected = set(report.tables) if selected is None else selected
+    yield from _load_events(context, report, selected, key, columns)
 
 
 def step_failure(error: PipelineError) -> dg.Failure:
@@ -51,24 +55,32 @@ def step_failure(error: PipelineError) -> dg.Failure:
 
 
 def _load_events(
-    context: dg.AssetExecutionContext, report: LoadReport, selected: set[str], key: AssetKeyOf
+    context: dg.AssetExecutionContext,
+    report: LoadReport,
+    selected: set[str],
+    key: AssetKeyOf,
+    columns: TableMetadata,
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """Yield the events of a load that was published."""
-    yield from _materializations(context, report, selected, key)
+    yield from _materializations(context, report, selected, key, columns)
     for part in report.rebuilds:  # months that were published together with unpartitioned tables
-        yield from _materializations(context, part, set(), key)
+        yield from _materializations(context, part, set(), key, columns)
         for values in _check_values(part, key):
             context.log_event(dg.AssetCheckEvaluation(**values))
     yield from _check_load_events(context, report, key)
 
 
 def _materializations(
-    context: dg.AssetExecutionContext, report: LoadReport, selected: set[str], key: AssetKeyOf
+    context: dg.AssetExecutionContext,
+    report: LoadReport,
+    selected: set[str],
+    key: AssetKeyOf,
+    columns: TableMetadata,
 ) -> Iterator[dg.MaterializeResult[None]]:
     for name, table in report.tables.items():
         asset = key(name)
         for month in table.rows:
-            metadata = {**load_metadata(report, name, month), **report.origin}
+            metadata = {**load_metadata(report, name, month), **report.origin, **columns[name]}
             partition = str(month) if month else None
             if name not in selected:
                 # The table was published together with a selected one that it is derived from.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import dagster as dg
@@ -22,6 +22,7 @@ from scx_pipeline.orchestration.assets.metadata import (
     AssetKeyOf,
     asset_key,
     code_references,
+    column_metadata,
     lake_key,
     table_metadata,
 )
@@ -48,6 +49,12 @@ class TableGroup:
     def key(self) -> AssetKeyOf:
         """The asset keys of the star's tables."""
         return partial(lake_key if self.lake else asset_key, self.compiled.star.name)
+
+    @cached_property
+    def columns(self) -> Mapping[str, Mapping[str, Any]]:
+        """The metadata of the columns of each of the star's tables: a load may also publish tables of another group."""
+        tables = self.compiled.star.tables
+        return {table.name: column_metadata(self.compiled, table, self.key) for table in tables}
 
     def scope(self, context: dg.AssetExecutionContext) -> LoadScope:
         """Return the months that the run was started for, or UNPARTITIONED. Raises Failure if no month was selected."""
@@ -85,7 +92,8 @@ class TableGroup:
             kinds=kinds,
             code_version=compiled.code_version(table),
             metadata={
-                **table_metadata(compiled, table, self.key),
+                **self.columns[table.name],
+                **table_metadata(compiled, table),
                 **code_references(compiled, table),
                 **metadata,
             },
@@ -97,7 +105,10 @@ class TableGroup:
         names = {table.name for table in self.tables}
         return [
             dg.AssetCheckSpec(
-                check.name, asset=self.key(check.table), description=check.description, blocking=True
+                check.name,
+                asset=self.key(check.table),
+                description=check.description,
+                blocking=check.severity == "error",
             )
             for check in declared_checks(self.compiled.star)
             if check.table in names
