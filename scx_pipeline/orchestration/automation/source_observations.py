@@ -17,7 +17,9 @@ from scx_pipeline.orchestration.dagster_internals import DATA_VERSION_TAG, lates
 from scx_pipeline.planning.run_requests import LoadUnit
 from scx_pipeline.planning.selection import Selection
 
-MAX_OBSERVATIONS = 500  # of one tick, since the daemon stores them one by one; the newest months come first
+# Of one tick, the newest months first: the daemon stores them one by one, which takes up to 60 ms each on a busy disk, before it
+# launches the runs.
+MAX_OBSERVATIONS = 100
 
 
 def observe_sources(
