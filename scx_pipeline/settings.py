@@ -55,7 +55,10 @@ class LocationSettings(_SettingGroup):
             "redshift://host:5439/dev?iam_role=… or postgresql://scx_loader:password@host:5432/dev",
         ],
     )
-    lake_url: str = Field("", description="file:///folder or s3://bucket/prefix; default: $SCX_HOME/lake")
+    lake_url: str = Field(
+        "",
+        description="file:///folder or s3://bucket/prefix; default: $SCX_HOME/lake, which the UI does not show",
+    )
     ui_url: Annotated[str, AfterValidator(check_ui)] = Field(
         "http://127.0.0.1:3000",
         description="the base URL of the UI, for the links in alerts, such as https://dagster.example.com",

@@ -69,5 +69,5 @@ def configured_limits(settings: Settings) -> Limits:
 
 
 def with_lake_url(settings: Settings, url: str | None) -> Settings:
-    """Return the settings with another URL of the lake, if one is given."""
-    return settings.model_copy(update={"lake_url": url}) if url else settings
+    """Return the settings with a URL of the lake: the given one, the configured one, or the default."""
+    return settings.model_copy(update={"lake_url": url or settings.lake})

@@ -15,6 +15,7 @@ from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star
 from scx_pipeline.model.star import Star
 from scx_pipeline.orchestration.build import build_star
+from scx_pipeline.settings import read_settings
 
 
 @dataclass
@@ -38,4 +39,4 @@ class StarSchema(dg.Component):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Return the star's assets, checks, job, schedule and sensor."""
-        return build_star(self.compiled)
+        return build_star(self.compiled, read_settings())

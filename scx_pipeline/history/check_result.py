@@ -31,11 +31,12 @@ def format_month_pairs(pairs: Iterable[tuple[Month, Month]]) -> frozenset[tuple[
 
 @dataclass(frozen=True)
 class DeclaredCheck:
-    """A check that follows from a table's declaration."""
+    """A check that follows from a table's declaration; one of severity `warn` never blocks a load."""
 
     table: str
     name: str
     description: str
+    severity: Severity = "error"
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,9 @@ class Loader(ABC):
                     raise held.error_of_some(report)
                 return report
         if held.recorded:
-            with suppress(PipelineError):  # such as of a warehouse that is read-only or not available any more
+            with suppress(
+                PipelineError
+            ):  # such as of a warehouse that is read-only or not available any more
                 self.record_failure(held)
         raise held.error_of_all()
 

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+# An observation outside an observable source's function is recorded with this tag.
+from dagster._core.definitions.data_version import DATA_VERSION_TAG as DATA_VERSION_TAG
+
 # The type that `dg.define_asset_job` returns has no public name.
 from dagster._core.definitions.unresolved_asset_job_definition import (
     UnresolvedAssetJobDefinition as UnresolvedAssetJobDefinition,
@@ -63,6 +66,25 @@ def latest_checks(
         )
         for key, record in found.items()
     }
+
+
+def latest_data_versions(instance: dg.DagsterInstance, key: dg.AssetKey) -> Mapping[str | None, str]:
+    """Return the data version of the latest observation of each partition; of an unpartitioned asset under None.
+
+    The public API returns all observations of a partition.
+    """
+    storage = instance.event_log_storage
+    found: dict[str | None, str] = {
+        partition: tags[DATA_VERSION_TAG]
+        for partition, tags in storage.get_latest_tags_by_partition(
+            key, dg.DagsterEventType.ASSET_OBSERVATION, [DATA_VERSION_TAG]
+        ).items()
+    }
+    for record in instance.fetch_observations(key, limit=1).records:
+        observation = record.asset_observation
+        if observation and observation.partition is None and observation.data_version:
+            found[None] = observation.data_version
+    return found
 
 
 def sensor_cursor(instance: dg.DagsterInstance, name: str) -> str | None:

@@ -62,7 +62,7 @@ def open_runner(
         tags: Tags of the runs, in addition to those of their months.
     """
     stars = dg.Definitions.merge(
-        build_star(compiled), dg.Definitions(loggers={"progress": _progress_logger(progress)})
+        build_star(compiled, settings), dg.Definitions(loggers={"progress": _progress_logger(progress)})
     )
     definitions = with_resources(stars, settings)
     job_of = job_of or partial(warehouse_job_name, compiled.star)

@@ -33,8 +33,8 @@ def declared_freshness_checks(star: Star) -> list[DeclaredCheck]:
     checks = []
     for table in _facts(star):
         if star.fresh_within_days:
-            checks.append(DeclaredCheck(table.name, "freshness", freshness))
-        checks.append(DeclaredCheck(table.name, "volume", volume))
+            checks.append(DeclaredCheck(table.name, "freshness", freshness, "warn"))
+        checks.append(DeclaredCheck(table.name, "volume", volume, "warn"))
     return checks
 
 

@@ -35,6 +35,8 @@ class Capabilities:
     unloads_all_months_at_once: bool = False
     # Whether readers of a dropped table wait for the commit, so that a rebuilt table must be swapped in last.
     drop_blocks_readers: bool = False
+    # Whether only one session at a time can write to the database; otherwise loads of different stars run in parallel.
+    has_single_writer: bool = False
     lake_url_prefix: str = ""  # the required start of a lake's URL; empty: folders and buckets alike
 
 

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.errors import WarehouseError
-from scx_pipeline.warehouse.capabilities import Engine, Limits
+from scx_pipeline.warehouse.capabilities import Capabilities, Engine, Limits
 from scx_pipeline.warehouse.warehouse import Notify, Warehouse
 
 if TYPE_CHECKING:
@@ -44,6 +44,13 @@ def connection_info(url: str) -> dict[str, str | int | None]:
     """Return the parts of the URL that are not secret, by name."""
     info: dict[str, str | int | None] = _import_engine(engine_of(url)).connection_info(url)
     return info
+
+
+def capabilities_of(url: str) -> Capabilities:
+    """Return how the engine of the URL differs from the others."""
+    found = _import_engine(engine_of(url)).CAPABILITIES
+    assert isinstance(found, Capabilities)
+    return found
 
 
 def roles_sql(engine: Engine, roles: Roles) -> str:

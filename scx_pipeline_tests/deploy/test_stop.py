@@ -54,7 +54,7 @@ class CodeServer:
         """Start a run of the scx star, as the daemon does."""
         origin = GrpcServerCodeLocationOrigin(host=LOOPBACK, port=self.port, location_name="scx_pipeline")
         run = self.instance.create_run_for_job(
-            with_resources(build_star(scx_star()), self.settings).resolve_job_def("scx"),
+            with_resources(build_star(scx_star(), self.settings), self.settings).resolve_job_def("scx"),
             tags=range_tags(range_of_keys(month)),
             remote_job_origin=RemoteJobOrigin(RemoteRepositoryOrigin(origin, "__repository__"), "scx"),
         )

@@ -26,8 +26,10 @@ def songplays_env(tmp_path: Path, instance: dg.DagsterInstance) -> SongplaysEnv:
 
 @pytest.fixture(scope="session")
 def project() -> dg.Definitions:
-    """The definitions that `dagster dev` and `dg` load."""
-    return definitions.defs()
+    """The definitions that `dagster dev` and `dg` load if a lake is configured."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SCX_LAKE_URL", "s3://scx-lake/stars")
+        return definitions.defs()
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventL
 
 from scx_pipeline.orchestration.automation.sensors import RUN_KEY
 from scx_pipeline.orchestration.dagster_internals import (
+    DATA_VERSION_TAG,
     GRPC_INFO_TAG,
     WILL_RETRY_TAG,
     CheckRunHealthResult,
@@ -26,6 +27,7 @@ from scx_pipeline.orchestration.dagster_internals import (
     default_sensor_grpc_timeout,
     keep_event_log_open,
     latest_checks,
+    latest_data_versions,
     sensor_cursor,
 )
 from scx_pipeline.orchestration.partitions import PARTITION, RANGE_END, RANGE_START
@@ -189,3 +191,20 @@ def test_keep_event_log_open_does_not_change_another_storage() -> None:
         before = dict(vars(ephemeral.event_log_storage))
         with keep_event_log_open(ephemeral):
             assert vars(ephemeral.event_log_storage) == before
+
+
+def test_the_latest_data_version_is_found_for_each_partition_and_without_partitions(
+    instance: dg.DagsterInstance,
+) -> None:
+    key = dg.AssetKey("a")
+    assert latest_data_versions(instance, key) == {}
+    for partition, version in (
+        (None, "1"),
+        ("2021-03", "2"),
+        ("2021-03", "3"),
+        ("2021-04", "4"),
+        (None, "5"),
+    ):
+        tags = {DATA_VERSION_TAG: version}
+        instance.report_runless_asset_event(dg.AssetObservation(key, partition=partition, tags=tags))
+    assert latest_data_versions(instance, key) == {None: "5", "2021-03": "3", "2021-04": "4"}

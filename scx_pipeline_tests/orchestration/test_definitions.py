@@ -47,6 +47,19 @@ def test_every_source_and_table_and_the_report_is_an_asset_below_its_star(projec
     }
 
 
+def test_without_a_configured_lake_there_are_no_lake_assets_checks_and_jobs(
+    project: dg.Definitions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SCX_LAKE_URL", raising=False)
+    repository, graph = definitions.defs().get_repository_def(), project.resolve_asset_graph()
+    found = repository.asset_graph
+    assert found.get_all_asset_keys() == {key for key in graph.get_all_asset_keys() if "lake" not in key.path}
+    assert found.asset_check_keys == {
+        item for item in graph.asset_check_keys if "lake" not in item.asset_key.path
+    }
+    assert not [name for name in repository.job_names if "lake" in name]
+
+
 def test_assets_depend_on_the_assets_they_are_derived_from(specs: dict[str, dg.AssetSpec]) -> None:
     dependencies = {name: {dep.asset_key.path[-1] for dep in spec.deps} for name, spec in specs.items()}
     assert dependencies == {
@@ -89,7 +102,7 @@ def test_sources_have_monthly_partitions_or_none(project: dg.Definitions) -> Non
         source = graph.get(dg.AssetKey(["songplays", name]))
         assert source.is_observable
         assert source.partitions_def == partitions
-        assert source.kinds == {"s3", kind}
+        assert source.kinds == {"file", kind}
         assert source.metadata["prefix"] == f"{name}/"
 
 
@@ -128,16 +141,16 @@ def test_a_star_with_unpartitioned_tables_has_a_job_and_a_schedule_for_them(proj
 
 
 @pytest.mark.parametrize("star", [STAR, music_star().star], ids=lambda star: star.name)
-def test_declared_constraints_are_blocking_checks_and_freshness_checks_are_not(
-    project: dg.Definitions, star: Star
-) -> None:
+def test_only_checks_that_can_fail_a_load_are_blocking(project: dg.Definitions, star: Star) -> None:
     graph = project.resolve_asset_graph()
     of_star = [item for item in graph.asset_check_keys if item.asset_key.path[0] == star.name]
     blocking = {(item.asset_key.path[-1], item.name): graph.get(item).blocking for item in of_star}
-    declared = {(item.table, item.name): True for item in declared_checks(star)}
+    declared = {(item.table, item.name): item.severity == "error" for item in declared_checks(star)}
     freshness = {(item.table, item.name): False for item in declared_freshness_checks(star)}
     assert blocking == declared | freshness
     assert {name for _, name in freshness} == {"freshness", "volume"}
+    assert {name for (_, name), blocks in blocking.items() if not blocks} >= {"declared_fields", "freshness"}
+    assert all(blocking[table, name] for table, name in declared if name.startswith(("unique", "not_null")))
     assert all(graph.get(item).description for item in of_star)
 
 
@@ -167,6 +180,24 @@ def test_all_tables_are_one_asset_definition_that_can_be_run_in_part(project: dg
 
 def test_a_backfill_of_any_months_is_a_single_run(project: dg.Definitions) -> None:
     assert _tables(project).backfill_policy == dg.BackfillPolicy.single_run()
+
+
+@pytest.mark.parametrize(
+    ("url", "pools"),
+    [
+        ("duckdb:///data/dev.duckdb", {"warehouse"}),
+        ("postgresql://scx@db.example/dev", {"scx_warehouse", "songplays_warehouse"}),
+        ("redshift://scx@rs.example/dev", {"scx_warehouse", "songplays_warehouse"}),
+    ],
+)
+def test_loads_of_different_stars_have_their_own_pools_unless_the_database_has_a_single_writer(
+    url: str, pools: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCX_WAREHOUSE_URL", url)
+    graph = definitions.defs().resolve_asset_graph()
+    names = ("scx/users", "songplays/users", "songplays/songs")
+    nodes = [graph.get(dg.AssetKey.from_user_string(name)).assets_def.op for name in names]
+    assert {node.pool for node in nodes} == pools
 
 
 def _tables(project: dg.Definitions) -> dg.AssetsDefinition:
@@ -213,7 +244,7 @@ def test_the_report_has_no_default_automation_sensor(project: dg.Definitions) ->
 
 
 def test_a_password_of_the_warehouse_is_in_no_definition(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SCX_WAREHOUSE_URL", f"postgresql://scx:{PASSWORD}@db.example/dev")
+    monkeypatch.setenv("SCX_WAREHOUSE_URL", f"postgresql://scx:{PASSWORD}@db.example/warehouse")
     project = definitions.defs()
     snapshot = serialize_value(RepositorySnap.from_def(project.get_repository_def()))
     assert "SCX_WAREHOUSE_URL" in snapshot
@@ -221,3 +252,4 @@ def test_a_password_of_the_warehouse_is_in_no_definition(monkeypatch: pytest.Mon
     assert PASSWORD not in repr([vars(item) for item in (project.resources or {}).values()])
     spec = project.resolve_asset_graph().get(key("users"))
     assert spec.kinds == {"postgresql", "table"}
+    assert spec.metadata["dagster/table_name"] == "warehouse.public.users"

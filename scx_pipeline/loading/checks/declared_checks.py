@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from scx_pipeline.history.check_result import DeclaredCheck
+from scx_pipeline.history.check_result import DeclaredCheck, Severity
 from scx_pipeline.loading.checks.check_names import format_percent, reference_check_name, unique_check_name
 from scx_pipeline.loading.checks.row_scan import row_rules
 from scx_pipeline.model.source import Source
@@ -18,40 +18,38 @@ from scx_pipeline.model.table import Table
 def declared_checks(star: Star) -> list[DeclaredCheck]:
     """Return every check of the star, in the order of its tables and columns."""
     return [
-        DeclaredCheck(table.name, name, description)
+        DeclaredCheck(table.name, name, description, severity)
         for table in star.tables
-        for name, description in _table_checks(star, table)
+        for name, description, severity in _table_checks(star, table)
     ]
 
 
-def _table_checks(star: Star, table: Table) -> Iterable[tuple[str, str]]:
-    yield "row_count", _row_count_rule(table)
+def _table_checks(star: Star, table: Table) -> Iterable[tuple[str, str, Severity]]:
+    yield "row_count", _row_count_rule(table), _row_count_severity(table)
     if table.role == "staging":
         yield from _staging_checks(star.source(table.source or ""))
     if table.key:
-        yield unique_check_name(table), f"No two rows have the same {', '.join(table.key)}, in any month."
+        keys = ", ".join(table.key)
+        yield unique_check_name(table), f"No two rows have the same {keys}, in any month.", "error"
     for rule in row_rules(table):
-        yield rule.name, rule.description
+        yield rule.name, rule.description, "error"
     for column in table.columns:
         if column.references:
-            yield (reference_check_name(table, column), f"Every {column.name} exists in {column.references}.")
+            description = f"Every {column.name} exists in {column.references}."
+            yield reference_check_name(table, column), description, "error"
 
 
-def _staging_checks(source: Source) -> Iterable[tuple[str, str]]:
-    yield "row_reconciliation", "Per object: read = loaded + rejected + deduplicated + filtered."
+def _staging_checks(source: Source) -> Iterable[tuple[str, str, Severity]]:
+    yield "row_reconciliation", "Per object: read = loaded + rejected + deduplicated + filtered.", "error"
     limit = format_percent(source.reject_limit)
-    yield "rejected_rows", f"Warns of rejected rows; fails above {limit} of a load's rows."
-    yield (
-        "declared_fields",
-        "Warns of undeclared fields in the files, and of declared fields that no record has.",
-    )
+    yield "rejected_rows", f"Warns of rejected rows; fails above {limit} of a load's rows.", "error"
+    fields = "Warns of undeclared fields in the files, and of declared fields that no record has."
+    yield "declared_fields", fields, "warn"
     if source.rows_per_file:
-        yield "rows_per_file", f"Warns of a file that does not have {source.rows_per_file:,} rows."
+        yield "rows_per_file", f"Warns of a file that does not have {source.rows_per_file:,} rows.", "warn"
     if source.files_per_day:
-        yield (
-            "files_per_day",
-            f"Warns of a day that does not have {source.files_per_day:,} files, from the first day to the last.",
-        )
+        files = f"{source.files_per_day:,} files, from the first day to the last"
+        yield "files_per_day", f"Warns of a day that does not have {files}.", "warn"
 
 
 def _row_count_rule(table: Table) -> str:
@@ -62,3 +60,7 @@ def _row_count_rule(table: Table) -> str:
     if table.min_rows == 0:
         return "Warns of a month without rows if the table's inputs have rows."
     return f"A month has at least {table.min_rows:,} rows if the table's inputs have rows."
+
+
+def _row_count_severity(table: Table) -> Severity:
+    return "warn" if table.role != "staging" and table.min_rows == 0 else "error"

@@ -5,7 +5,7 @@ Nothing is computed here; declarations and load reports are only rendered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -13,7 +13,9 @@ import dagster as dg
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline.model.calendar import Month
+from scx_pipeline.model.column import Column
 from scx_pipeline.model.table import Table
+from scx_pipeline.settings import redact
 
 AssetKeyOf = Callable[[str], dg.AssetKey]  # returns the asset key of a table
 
@@ -28,16 +30,23 @@ def lake_key(star: str, name: str) -> dg.AssetKey:
     return dg.AssetKey([star, "lake", name])
 
 
-def table_metadata(compiled: CompiledStar, table: Table, key: AssetKeyOf) -> dict[str, Any]:
-    """Return the metadata of a table's definition; `key` returns the asset keys for its lineage."""
-    metadata: dict[str, Any] = {
-        "dagster/column_schema": _column_schema(table),
-        "role": table.role,
-        "key": ", ".join(table.key),
-    }
+def column_metadata(compiled: CompiledStar, table: Table, key: AssetKeyOf) -> dict[str, Any]:
+    """Return a table's columns and their lineage, for its definition and for its materializations, where catalogues read them.
+
+    Args:
+        key: Returns the asset key of a table.
+    """
+    metadata: dict[str, Any] = {"dagster/column_schema": _column_schema(table)}
+    if table.role != "staging":
+        metadata["dagster/column_lineage"] = _column_lineage(compiled, table, key)
+    return metadata
+
+
+def table_metadata(compiled: CompiledStar, table: Table) -> dict[str, Any]:
+    """Return the metadata of a table's definition, without its columns."""
+    metadata: dict[str, Any] = {"role": table.role, "key": ", ".join(table.key)}
     if table.role != "staging":
         metadata |= {
-            "dagster/column_lineage": _column_lineage(compiled, table, key),
             "lineage": dg.MetadataValue.md(_lineage_markdown(compiled, table)),
             "sql": dg.MetadataValue.md(f"```sql\n{compiled.tables[table.name].text}```"),
         }
@@ -51,6 +60,12 @@ def code_references(compiled: CompiledStar, table: Table) -> dict[str, Any]:
     path = compiled.tables[table.name].path
     reference = dg.LocalFileCodeReference(file_path=str(path), line_number=1, label=path.name)
     return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[reference])}
+
+
+def uri(*parts: str) -> dict[str, Any]:
+    """Return the metadata of where data is: a URL, without its secrets, and folders below it."""
+    url, *folders = parts
+    return {"dagster/uri": "/".join([redact(url).rstrip("/"), *folders])}
 
 
 def load_metadata(report: LoadReport, table: str, month: Month | None) -> dict[str, Any]:
@@ -108,12 +123,27 @@ def _column_schema(table: Table) -> dg.TableSchema:
                 type=column.type,
                 description=column.description,
                 constraints=dg.TableColumnConstraints(
-                    nullable=column.nullable, unique=table.key == (column.name,)
+                    nullable=column.nullable,
+                    unique=table.key == (column.name,),
+                    other=list(_other_constraints(column)),
                 ),
             )
             for column in table.columns
         ]
     )
+
+
+def _other_constraints(column: Column) -> Iterator[str]:
+    if column.accepted_values:
+        yield f"one of {', '.join(map(str, column.accepted_values))}"
+    if column.range:
+        low, high = column.range
+        yield f"from {low:.15g} to {high:.15g}"
+    if column.days_after:
+        after = column.days_after
+        yield f"{after.least} to {after.most} days after {after.column}"
+    if column.references:
+        yield f"references {column.references}"
 
 
 def _column_lineage(compiled: CompiledStar, table: Table, key: AssetKeyOf) -> dg.TableColumnLineage:

@@ -5,9 +5,9 @@ What a run does is defined by the caller.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import dagster as dg
@@ -17,17 +17,17 @@ from scx_pipeline.errors import PipelineError
 from scx_pipeline.loading.checks.declared_checks import declared_checks
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope
 from scx_pipeline.model.table import Table
-from scx_pipeline.orchestration.assets.events import step_failure
+from scx_pipeline.orchestration.assets.events import LoadEvents, LoadReporter, step_failure
 from scx_pipeline.orchestration.assets.metadata import (
     AssetKeyOf,
     asset_key,
     code_references,
+    column_metadata,
     lake_key,
     table_metadata,
 )
 from scx_pipeline.orchestration.partitions import monthly, range_of_keys
 
-Results = Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]
 NO_MONTH = "no month was selected: blocking checks run inside a load, so materialize the months to be checked"
 
 
@@ -49,6 +49,12 @@ class TableGroup:
         """The asset keys of the star's tables."""
         return partial(lake_key if self.lake else asset_key, self.compiled.star.name)
 
+    @cached_property
+    def columns(self) -> Mapping[str, Mapping[str, Any]]:
+        """The metadata of the columns of each of the star's tables: a load may also publish tables of another group."""
+        tables = self.compiled.star.tables
+        return {table.name: column_metadata(self.compiled, table, self.key) for table in tables}
+
     def scope(self, context: dg.AssetExecutionContext) -> LoadScope:
         """Return the months that the run was started for, or UNPARTITIONED. Raises Failure if no month was selected."""
         if not self.is_monthly:
@@ -57,9 +63,14 @@ class TableGroup:
             raise step_failure(PipelineError(NO_MONTH))
         return range_of_keys(context.partition_keys)
 
+    def reporter(self, context: dg.AssetExecutionContext) -> LoadReporter:
+        """Return what reports the loads of a step; the assets that were selected are results of the step."""
+        selected = {key.path[-1] for key in context.selected_asset_keys}
+        return LoadReporter(context, self.key, self.columns, selected)
+
     def multi_asset(
         self, name: str, pool: str, spec: Callable[[Table], dg.AssetSpec], can_subset: bool = False
-    ) -> Callable[[Callable[..., Results]], dg.AssetsDefinition]:
+    ) -> Callable[[Callable[..., LoadEvents]], dg.AssetsDefinition]:
         """Return the decorator that defines the multi-asset."""
         star = self.compiled.star
         return dg.multi_asset(
@@ -85,7 +96,8 @@ class TableGroup:
             kinds=kinds,
             code_version=compiled.code_version(table),
             metadata={
-                **table_metadata(compiled, table, self.key),
+                **self.columns[table.name],
+                **table_metadata(compiled, table),
                 **code_references(compiled, table),
                 **metadata,
             },
@@ -97,7 +109,10 @@ class TableGroup:
         names = {table.name for table in self.tables}
         return [
             dg.AssetCheckSpec(
-                check.name, asset=self.key(check.table), description=check.description, blocking=True
+                check.name,
+                asset=self.key(check.table),
+                description=check.description,
+                blocking=check.severity == "error",
             )
             for check in declared_checks(self.compiled.star)
             if check.table in names

@@ -17,6 +17,7 @@ from scx_pipeline.loading.changes import find_pending_changes
 from scx_pipeline.model.calendar import UNPARTITIONED
 from scx_pipeline.model.star import Star
 from scx_pipeline.orchestration.assets.metadata import asset_key
+from scx_pipeline.orchestration.automation.source_observations import observe_sources
 from scx_pipeline.orchestration.dagster_internals import UnresolvedAssetJobDefinition
 from scx_pipeline.orchestration.jobs import warehouse_job_name
 from scx_pipeline.orchestration.partitions import range_tags
@@ -30,6 +31,7 @@ from scx_pipeline.planning.run_requests import (
     read_cursor,
     write_cursor,
 )
+from scx_pipeline.planning.selection import Selection
 from scx_pipeline.settings import read_settings
 
 RUN_KEY = "dagster/run_key"  # the tag that Dagster gives a run for its request's key
@@ -46,6 +48,17 @@ class SensorConfig:
 
     seconds: int
     status: dg.DefaultSensorStatus
+
+
+@dataclass(frozen=True)
+class DueLoads:
+    """The loads to request now."""
+
+    requests: Sequence[LoadRequest]
+    cursor: str
+    selection: Selection
+    # What is requested for the first time in its present state.
+    new_units: Sequence[LoadUnit]
 
 
 def object_sensor(
@@ -68,15 +81,17 @@ def object_sensor(
         context: dg.SensorEvaluationContext, warehouse: WarehouseResource, bucket: BucketResource
     ) -> dg.SensorResult | dg.SkipReason:
         try:
-            requests, cursor = _due(context.instance, compiled, warehouse, bucket, context.cursor)
+            due = _due(context.instance, compiled, warehouse, bucket, context.cursor)
         except PipelineError as error:
             return dg.SkipReason(str(error))
-        if not requests:
+        if not due.requests:
             return dg.SensorResult(
-                skip_reason="no month has changed, or its run is in progress", cursor=cursor
+                skip_reason="no month has changed, or its run is in progress", cursor=due.cursor
             )
         return dg.SensorResult(
-            run_requests=[_run_request(star, request) for request in requests], cursor=cursor
+            run_requests=[_run_request(star, request) for request in due.requests],
+            cursor=due.cursor,
+            asset_events=observe_sources(context.instance, star, due.selection, due.new_units),
         )
 
     return request_loads
@@ -103,12 +118,12 @@ def hourly_schedule(compiled: CompiledStar, job: UnresolvedAssetJobDefinition) -
         context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource, bucket: BucketResource
     ) -> list[dg.RunRequest] | dg.SkipReason:
         try:
-            requests, _ = _due(context.instance, compiled, warehouse, bucket, None, unpartitioned)
+            due = _due(context.instance, compiled, warehouse, bucket, None, unpartitioned)
         except PipelineError as error:
             return dg.SkipReason(str(error))
         hour = f"{context.scheduled_execution_time:%Y-%m-%dT%H}"
         return [
-            _run_request(star, LoadRequest(f"{item.key}:{hour}", item.scope)) for item in requests
+            _run_request(star, LoadRequest(f"{item.key}:{hour}", item.scope)) for item in due.requests
         ] or dg.SkipReason("nothing has changed")
 
     return load_changed
@@ -133,8 +148,8 @@ def _due(
     bucket: BucketResource,
     cursor: str | None,
     unpartitioned: bool | None = None,
-) -> tuple[list[LoadRequest], str]:
-    """Return the requests for due loads, and the new cursor.
+) -> DueLoads:
+    """Return the requests for due loads.
 
     Args:
         unpartitioned: Whether to return unpartitioned tables only, or months only; None returns both. A schedule has no
@@ -163,10 +178,11 @@ def _due(
 
     run_state = cache(partial(_run_state, instance))
     held = [] if plan.requires_full_rebuild else plan.held
-    requests, new_cursor = due_requests(
-        compiled.star.name, changed, read_cursor(cursor), run_state, now, held
-    )
-    return requests, write_cursor(new_cursor)
+    records = read_cursor(cursor)
+    requests, new = due_requests(compiled.star.name, changed, records, run_state, now, held)
+    states = {unit: record.state for unit, record in records.items()}
+    new_units = [unit for unit, record in new.items() if states.get(unit) != record.state]
+    return DueLoads(requests, write_cursor(new), plan.selection, new_units)
 
 
 def _run_state(instance: dg.DagsterInstance, run_key: str) -> tuple[RunState, datetime | None]:

@@ -69,6 +69,7 @@ class DuckDBResource(WarehouseResource):
     """A DuckDB file, which has no secrets."""
 
     path: str = Field(description="The path of the file.")
+    database: str = Field(description="The name of the file's database in SQL.")
 
     def address(self) -> str:
         """Return the file's URL."""

@@ -27,6 +27,7 @@ CAPABILITIES = Capabilities(
     placeholder="?",
     collation="",
     unlimited_text_type="VARCHAR",
+    has_single_writer=True,
 )
 BLOCK_ALLOCATOR_MEMORY = "200MB"  # the same for all connections: it cannot be reduced
 # What DuckDB reports → what to do.

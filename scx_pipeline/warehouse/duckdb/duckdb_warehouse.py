@@ -51,8 +51,9 @@ def open_url(url: str, limits: Limits, notify: Notify) -> Warehouse:
 
 
 def connection_info(url: str) -> dict[str, str | int | None]:
-    """Return the parts of a URL that are not secret."""
-    return {"path": _parse_path(url)}
+    """Return the parts of a URL that are not secret, and the name that DuckDB gives the file's database."""
+    path = _parse_path(url)
+    return {"path": path, "database": Path(path).name.lstrip(".").partition(".")[0]}
 
 
 def _parse_path(url: str) -> str:

@@ -38,7 +38,7 @@ def build(environment: Mapping[str, str], folder: str, scope: MonthRange, kill_a
         if kill_at in message:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    settings = Settings(home=Path(folder))
+    settings = Settings(home=Path(folder), lake_url=(Path(folder) / "lake").as_uri())
     with open_runner(
         scx_star(), settings, progress, lambda part: lake_job_name(scx_star().star, part)
     ) as run:

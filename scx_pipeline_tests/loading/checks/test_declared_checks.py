@@ -46,3 +46,21 @@ def test_the_row_count_rule_depends_on_what_the_table_is_built_from(
     )
     assert rules["scx.users"] == "A month has at least 1 rows if the table's inputs have rows."
     assert rules["songplays.songplays"] == ("Warns of a month without rows if the table's inputs have rows.")
+
+
+def test_a_check_that_can_only_warn_is_declared_so() -> None:
+    warning = {
+        f"{name}.{check.table}.{check.name}"
+        for name in ("scx", "songplays", "sensor_readings")
+        for check in declared_checks(load_star(stars_folder() / name).star)
+        if check.severity == "warn"
+    }
+    assert warning == {
+        "scx.staging_cleansed_logs.declared_fields",
+        *(f"songplays.{table}.declared_fields" for table in ("staging_events", "staging_songs")),
+        *(f"songplays.{table}.row_count" for table in ("songplays", "users", "time")),
+        *(
+            f"sensor_readings.data_sample.{rule}"
+            for rule in ("declared_fields", "rows_per_file", "files_per_day")
+        ),
+    }

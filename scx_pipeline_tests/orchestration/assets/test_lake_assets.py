@@ -43,7 +43,8 @@ def build(dagster_env: DagsterEnv, first: str, last: str = "") -> RunOutcome:
 
 @pytest.fixture(scope="module")
 def music() -> dg.Definitions:
-    return with_resources(build_star(music_star()), Settings())
+    settings = Settings(lake_url="s3://scx-lake/stars")
+    return with_resources(build_star(music_star(), settings), settings)
 
 
 def test_tables_of_the_lake_depend_on_each_other_and_on_the_sources(music: dg.Definitions) -> None:

@@ -25,7 +25,7 @@ class Daemon:
     cursor: str | None = None
 
     def tick(self) -> SensorExecutionData:
-        """Evaluate the sensor once, and keep its cursor."""
+        """Evaluate the sensor once, keep its cursor, and store its observations."""
         sensor = self.dagster_env.definitions.resolve_sensor_def("scx_objects")
         with dg.build_sensor_context(
             instance=self.dagster_env.instance,
@@ -34,6 +34,8 @@ class Daemon:
         ) as context:
             data = sensor.evaluate_tick(context)
         self.cursor = data.cursor or self.cursor
+        for event in data.asset_events:
+            self.dagster_env.instance.report_runless_asset_event(event)
         return data
 
     def requested(self) -> list[str]:

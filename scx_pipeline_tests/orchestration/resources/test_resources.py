@@ -56,7 +56,7 @@ URL = {"url": {"env": "SCX_WAREHOUSE_URL"}}
 @pytest.mark.parametrize(
     ("url", "kind", "facts"),
     [
-        ("duckdb:///data/my%20dev.duckdb", "DuckDBResource", {"path": "/data/my dev.duckdb"}),
+        ("duckdb:///data/my%20dev.duckdb", "DuckDBResource", {"path": "/data/my dev.duckdb", "database": "my dev"}),
         (
             f"{POSTGRES}?sslmode=require&sslpassword={PASSWORD}",
             "PostgresResource",

@@ -50,7 +50,9 @@ class AlertEnv(DagsterEnv):
     def definitions(self) -> dg.Definitions:
         compiled = self.load_env.compiled
         alerts = dg.Definitions(sensors=[alert_sensor(self.settings, lambda: [compiled])])
-        return with_resources(dg.Definitions.merge(build_star(compiled), alerts), self.settings)
+        return with_resources(
+            dg.Definitions.merge(build_star(compiled, self.settings), alerts), self.settings
+        )
 
     def tick(self, times: int = 1) -> list[str]:
         """Evaluate the sensor and keep its cursor; return the titles received, which must be the same for all receivers."""

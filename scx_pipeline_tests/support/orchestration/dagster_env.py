@@ -35,7 +35,7 @@ class DagsterEnv:
 
     @cached_property
     def definitions(self) -> dg.Definitions:
-        return with_resources(build_star(self.load_env.compiled), self.settings)
+        return with_resources(build_star(self.load_env.compiled, self.settings), self.settings)
 
     @property
     def job(self) -> dg.JobDefinition:
@@ -98,8 +98,8 @@ def specs_of(project: dg.Definitions, star: str) -> dict[str, dg.AssetSpec]:
 
 
 def create_dagster_env(folder: Path, instance: dg.DagsterInstance) -> DagsterEnv:
-    """Return an environment with an empty local bucket and an empty DuckDB file, at the default URLs of the settings."""
-    settings = Settings(home=folder)
+    """Return an environment with an empty local bucket, an empty DuckDB file and a lake, at the default URLs of the settings."""
+    settings = Settings(home=folder, lake_url=(folder / "lake").as_uri())
     load_env = create_load_env(folder)
     assert (settings.bucket, settings.warehouse) == (load_env.bucket_url, load_env.warehouse_url)
     return DagsterEnv(load_env, settings, instance)

@@ -44,6 +44,8 @@ class SongplaysEnv:
         ) as context:
             data = sensor.evaluate_tick(context)
         self.cursor = data.cursor or self.cursor
+        for observation in data.asset_events:
+            self.instance.report_runless_asset_event(observation)
         return list(data.run_requests or [])
 
     def run(
@@ -131,7 +133,9 @@ def create_songplays_env(folder: Path, instance: dg.DagsterInstance) -> Songplay
     """Return an environment with an empty local bucket and an empty DuckDB file, at the default URLs of the settings."""
     settings, load_env = Settings(home=folder), create_music_env(folder)
     assert (settings.bucket, settings.warehouse) == (load_env.bucket_url, load_env.warehouse_url)
-    return SongplaysEnv(load_env, settings, instance, with_resources(build_star(load_env.compiled), settings))
+    return SongplaysEnv(
+        load_env, settings, instance, with_resources(build_star(load_env.compiled, settings), settings)
+    )
 
 
 def put_events(songplays_env: SongplaysEnv) -> None:
