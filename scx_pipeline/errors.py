@@ -36,9 +36,17 @@ class BucketError(PipelineError):
 
 
 class SourceFileError(PipelineError):
-    """A source file cannot be read as declared; the message names the file, and the line if there is one."""
+    """A source file cannot be read as declared; the message names the file, and the line if there is one.
+
+    `key` is the object's key, by which the months that the object may hold rows of are found. Code that reads bytes without
+    knowing whose they are leaves it empty, and the parser sets it.
+    """
 
     kind: ClassVar[str] = "source_file"
+
+    def __init__(self, message: str, key: str = "") -> None:
+        super().__init__(message)
+        self.key = key
 
 
 class WarehouseError(PipelineError):
