@@ -211,10 +211,9 @@ class ParquetParser(Parser[LocalFile]):
             if error is None:
                 return
             damaged = self._find_damaged(error, left, probe)
+            # If the system does not let it be read, that is raised: its content is not at fault.
             with open_local_file(damaged, self.uri(damaged.object)) as stream:
-                stream.read(
-                    1
-                )  # raises BucketError if that is not allowed, as then the content is not at fault
+                stream.read(1)
             self._reject_file(damaged, f"cannot be read: {self._error_reason(error, damaged)}")
             left.remove(damaged)
 

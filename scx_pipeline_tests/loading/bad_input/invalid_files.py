@@ -91,7 +91,7 @@ INVALID_FILES: dict[str, dict[str, InvalidFile]] = {
         "Latin-1 in a gzip": InvalidFile("x.gz", gzip.compress(LATIN), "line 3: not UTF-8"),
         "an open quote": InvalidFile("x", csv_file(900) + b'903,"open\n', "line 5: a quote is opened and never closed"),
         "an open quote after many rows": InvalidFile("x", csv_file(900, rows=20_000) + b'903,"open\n', "line 20002: a quote"),
-        "an open quote after bad rows": InvalidFile("x", b"id,v\n" + b"x,y\n" * 2000 + b'903,"open\n', "line 2002: a quote"),
+        "an open quote after bad rows": InvalidFile("x", b"id,v\n" + b"x,y,z\n" * 20_000 + b'903,"open\n', "line 20002: a quote"),
         "mixed line ends": InvalidFile("x", csv_file(900) + b"903,a\r\n904,b\n", "line 5: the record does not end as the header"),
         "a record without end": InvalidFile("x", csv_file(900) + b"903," + b"x" * (5 << 20), "longer than 4,194,304 bytes"),
     },
