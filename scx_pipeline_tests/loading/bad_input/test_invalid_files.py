@@ -105,6 +105,17 @@ def test_invalid_files_are_one_rejected_row_each_of_a_rebuild(kind: str, tmp_pat
     assert_one_rejected_row_each(load_env, reasons)
 
 
+@pytest.mark.parametrize("kind", ["csv", "json_lines"])
+def test_invalid_files_are_one_rejected_row_each_on_every_engine(
+    kind: str, load_urls: tuple[str, str], tmp_path: Path
+) -> None:
+    load_env = SmallStarEnv(*load_urls, small_star(tmp_path, kind, COLUMNS, on_invalid_file="reject"))
+    put_good_files(load_env, kind)
+    reasons = put_invalid_files(load_env, kind, 1)
+    load_env.load_all()
+    assert_one_rejected_row_each(load_env, reasons)
+
+
 @pytest.mark.parametrize("kind", MAKERS)
 def test_files_that_are_all_invalid_load_no_row(kind: str, tmp_path: Path) -> None:
     load_env = open_small_env(tmp_path, kind, on_invalid_file="reject")
