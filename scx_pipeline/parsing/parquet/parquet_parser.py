@@ -239,10 +239,10 @@ class ParquetParser(Parser[LocalFile]):
         return line.split("Error: ", 1)[-1].replace(str(file.path), file.object.key)
 
     def _reject_file(self, file: LocalFile, why: str) -> None:
-        message = (
+        error = SourceFileError(
             f"{self.uri(file.object)} {why}; upload it again, or set on_invalid_file: reject for the source"
         )
-        self.reject_file(file, SourceFileError(message), why)
+        self.reject_file(file, error, why)
 
 
 def _read_footers(con: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> list[tuple[str, int]]:
