@@ -5,6 +5,7 @@ The messages of single errors are tested where they are raised.
 
 from __future__ import annotations
 
+import gzip
 import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ from scx_pipeline.loading.ingest import ingest_objects
 from scx_pipeline.parsing.csv import csv_parser
 from scx_pipeline.parsing.csv.byte_scan import RecordCount
 from scx_pipeline.parsing.json.json_lines_parser import JsonLinesParser
+from scx_pipeline.storage.bucket import Bucket, BucketOptions, open_bucket
+from scx_pipeline.storage.compression import UnpackedLimits
 from scx_pipeline_tests.loading.bad_input.invalid_files import (
     CASES,
     COLUMNS,
@@ -147,6 +150,24 @@ def test_an_invalid_file_with_many_bad_rows_counts_as_one_row_of_the_reject_limi
     load_env.put_key("in/01.x", invalid.content)
     load_env.load_all()
     assert_one_rejected_row_each(load_env, {"in/01.x": invalid.reason})
+
+
+class LimitedEnv(SmallStarEnv):
+    """An environment in which compressed files may have few bytes."""
+
+    @property
+    def bucket(self) -> Bucket:
+        return open_bucket(self.bucket_url, BucketOptions(UnpackedLimits(size=1000)))
+
+
+@pytest.mark.parametrize("kind", ["csv", "json_lines"])
+def test_a_file_that_unpacks_to_more_bytes_than_allowed_is_invalid(kind: str, tmp_path: Path) -> None:
+    made = open_small_env(tmp_path, kind, on_invalid_file="reject")
+    load_env = LimitedEnv(made.bucket_url, made.warehouse_url, made.compiled, made.limits)
+    put_good_files(load_env, kind)
+    key = load_env.put_key("in/01.x.gz", gzip.compress(MAKERS[kind](900, 500)))
+    load_env.load_all()
+    assert_one_rejected_row_each(load_env, {key: "the compressed file unpacks to more than 1,000 bytes"})
 
 
 # Counts that differ, which no file is known to cause
