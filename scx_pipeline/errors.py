@@ -38,7 +38,8 @@ class BucketError(PipelineError):
 class SourceFileError(PipelineError):
     """A source file cannot be read as declared; the message names the file, and the line if there is one.
 
-    `key` is that of the object, if it is known; `report` is that of the load, once it has failed.
+    `key` is the object's key, by which the months that the object may hold rows of are found. Code that reads bytes without
+    knowing whose they are leaves it empty, and the parser sets it. `report` is that of the load, once it has failed.
     """
 
     kind: ClassVar[str] = "source_file"

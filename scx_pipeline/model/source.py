@@ -47,7 +47,7 @@ class Source(Declaration):
     )
     on_invalid_file: Literal["fail", "reject"] = Field(
         "fail",
-        description="Parquet: fail the load on a file that is damaged or has other columns, or count the file as one rejected row",
+        description="fail the load on a file that cannot be read as declared, or count the file as one rejected row",
     )
     max_stored_rejects: int = Field(
         1000,

@@ -131,11 +131,6 @@ def check_formats(star: Star) -> Iterator[str]:
                     f"table {table.name}: {column.name} reads inside {column.field}, but nested fields of a parquet "
                     "source cannot be read"
                 )
-        if source.format != "parquet" and source.on_invalid_file != "fail":
-            yield (
-                f"source {source.name}: on_invalid_file is for parquet sources; sources of other formats reject "
-                "single records"
-            )
         if source.files_per_day and not all("{day}" in item.pattern for item in source.files):
             yield f"source {source.name}: files_per_day needs {{day}} in all file patterns"
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
+from scx_pipeline.errors import SourceFileError
 from scx_pipeline.model.rejected_row import RejectedRow
 from scx_pipeline.model.source import Source
 from scx_pipeline.model.table import Table
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Fetched = TypeVar("Fetched", LocalFile, Document)
+Inspected = TypeVar("Inspected")
 
 UNKNOWN_REASON = "a value is not of its column's type"
 
@@ -70,6 +73,9 @@ class Parser(ABC, Generic[Fetched]):
     """Stages files of one format in `buffer.rows`; the column `_object` marks a row with its file's number.
 
     Rejected rows are staged as well, with a marker of their own: the ingestion counts and removes them.
+
+    A file that cannot be read as declared either fails the load or counts as one rejected row, as the source's
+    `on_invalid_file` says.
     """
 
     can_stream: ClassVar[bool] = (
@@ -89,17 +95,25 @@ class Parser(ABC, Generic[Fetched]):
         # Set when so many rows were rejected that the load cannot be published.
         self.ended_early = False
         self.undeclared_fields: dict[int, UndeclaredFields] = {}
+        # The reasons of files of the current batch that are rejected as a whole.
+        self.rejected_files: dict[Fetched, str] = {}
 
-    @abstractmethod
     def group_files(self, files: Sequence[Fetched]) -> Sequence[Sequence[int]]:
-        """Group the files' indices by what one scan can read; every file is in one group.
+        """Group the files' indices by what one scan can read; every file is in one group, invalid ones in one of their own.
 
-        Raises SourceFileError for a file that cannot be read as declared.
+        Raises SourceFileError for a file that cannot be read as declared, unless the source rejects such files.
         """
+        self.rejected_files.clear()
+        groups: Sequence[Sequence[int]] = self._group_valid(files)
+        invalid = [index for index, file in enumerate(files) if file in self.rejected_files]
+        return [group for group in [*groups, invalid] if group]
 
     @abstractmethod
+    def _group_valid(self, files: Sequence[Fetched]) -> Sequence[Sequence[int]]:
+        """Reject the files that cannot be read as declared, and group the indices of the others."""
+
     def stage(self, first: int, files: Sequence[Fetched]) -> Mapping[int, int]:
-        """Stage the files of one group.
+        """Stage the files of one group; of a file that turns out to be invalid, nothing stays staged.
 
         Args:
             first: The number of the first file; the others follow.
@@ -109,8 +123,52 @@ class Parser(ABC, Generic[Fetched]):
             How many records were rejected without being staged, by file number.
 
         Raises:
-            SourceFileError: A file gave another number of records than were counted in its bytes.
+            SourceFileError: A file cannot be read as declared, or gave another number of records than were counted in
+                its bytes, unless the source rejects such files.
         """
+        valid = {number: file for number, file in enumerate(files, first) if file not in self.rejected_files}
+        unstaged = dict(self._stage_valid(first, files)) if valid else {}
+        for number, file in valid.items():
+            if file in self.rejected_files:
+                self.staging_buffer.remove(belongs_to(number, number))
+                self.record_counts.pop(number, None)
+                self.undeclared_fields.pop(number, None)
+        return unstaged | {
+            number: 1 for number, file in enumerate(files, first) if file in self.rejected_files
+        }
+
+    @abstractmethod
+    def _stage_valid(self, first: int, files: Sequence[Fetched]) -> Mapping[int, int]:
+        """Stage the files of a group without invalid ones, as `stage` does, and reject those that turn out to be invalid."""
+
+    def reject_file(self, file: Fetched, error: SourceFileError, reason: str = "") -> None:
+        """Reject a file as a whole, with this reason or the error's. Raises the error if the source does not reject files."""
+        error.key = file.object.key
+        if self.source.on_invalid_file == "fail":
+            raise error
+        self.rejected_files[file] = reason or str(error).removeprefix(self.uri(file.object)).lstrip(" ,:")
+
+    @contextmanager
+    def rejecting(self, file: Fetched) -> Iterator[None]:
+        """Reject the file if the block finds that it cannot be read as declared."""
+        try:
+            yield
+        except SourceFileError as error:
+            self.reject_file(file, error)
+
+    def inspect_files(
+        self, files: Sequence[Fetched], inspect: Callable[[Fetched], Inspected], threads: int
+    ) -> dict[Fetched, Inspected]:
+        """Return what the inspection finds for each valid file, and reject the others."""
+        found = {}
+
+        def inspect_file(file: Fetched) -> None:
+            with self.rejecting(file):
+                found[file] = inspect(file)
+
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(inspect_file, files))
+        return found
 
     def count_staged(self, first: int, last: int) -> dict[int, int]:
         """Return how many rows, rejected ones included, were staged of each file numbered from `first` to `last`."""
@@ -121,7 +179,6 @@ class Parser(ABC, Generic[Fetched]):
             ).fetchall()
         )
 
-    @abstractmethod
     def find_rejected(
         self, number: int, file: Fetched, records: int, out_of_range: RowsOutOfRange | None
     ) -> list[RejectedRow]:
@@ -135,6 +192,19 @@ class Parser(ABC, Generic[Fetched]):
             records: How many records the file has.
             out_of_range: The rows that are rejected for their event time, if there are any.
         """
+        if file in self.rejected_files:
+            return [RejectedRow(file.object.key, None, None, self.rejected_files[file], "")]
+        try:
+            return self._find_rejected_rows(number, file, records, out_of_range)
+        except SourceFileError as error:  # the file was valid before, so it has changed
+            error.key = file.object.key
+            raise
+
+    @abstractmethod
+    def _find_rejected_rows(
+        self, number: int, file: Fetched, records: int, out_of_range: RowsOutOfRange | None
+    ) -> list[RejectedRow]:
+        """Return the rejected rows of a valid file."""
 
     def _find_violations(
         self,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from scx_pipeline.errors import BucketError
+from scx_pipeline.errors import BucketError, SourceFileError
 from scx_pipeline.settings import redact
 from scx_pipeline.storage.compression import DEFAULT_LIMITS, UnpackedLimits, compression_suffix
 from scx_pipeline.storage.etags import EtagPolicy, matches_listing
@@ -107,9 +107,10 @@ class Bucket(ObjectStore):
     def read_documents(self, batches: Sequence[Sequence[ObjectInfo]]) -> Iterator[Iterator[list[Document]]]:
         """Read batches of small objects into memory, several at a time and one batch ahead of the reader.
 
+        A document has an error if its object is damaged or too large.
+
         Raises:
             BucketError: An object is missing, refused, or was overwritten since the listing.
-            SourceFileError: A compressed object is damaged, or a document is too large.
         """
         self._check_readable(batches)
         with ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
@@ -153,12 +154,16 @@ class Bucket(ObjectStore):
         tasks = [
             objects[start : start + OBJECTS_PER_TASK] for start in range(0, len(objects), OBJECTS_PER_TASK)
         ]
-        return [document for part in pool.map(self._read_in_turn, tasks) for document in part]
+        read = pool.map(lambda part: [self._read_document(item) for item in part], tasks)
+        return [document for part in read for document in part]
 
-    def _read_in_turn(self, objects: Sequence[ObjectInfo]) -> list[Document]:
-        for item in objects:
-            check_document_size(item.size, self.uri(item.key))
-        return [create_document(item, self._read_object(item), self.uri(item.key)) for item in objects]
+    def _read_document(self, item: ObjectInfo) -> Document:
+        uri = self.uri(item.key)
+        try:
+            check_document_size(item.size, uri)
+            return create_document(item, self._read_object(item), uri)
+        except SourceFileError as error:
+            return Document(item, b"", error)
 
     def _read_object(self, item: ObjectInfo) -> bytes:
         if self.folder is not None:

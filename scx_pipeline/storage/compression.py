@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 from scx_pipeline.error_translation import translate_errors
-from scx_pipeline.errors import SourceFileError
+from scx_pipeline.errors import BucketError, PipelineError, SourceFileError
 
 if TYPE_CHECKING:
     pass
@@ -186,10 +186,14 @@ def check_decompressed_head(start: bytes, suffix: str, uri: str) -> None:
     _check_text(found, f"{uri}, inside {packing}")
 
 
-def translate_decompression_errors(uri: str) -> AbstractContextManager[None]:
-    """Translate errors of reading a compressed file into SourceFileError that names the file."""
+def translate_reading_errors(uri: str) -> AbstractContextManager[None]:
+    """Translate errors of reading a file: SourceFileError if its content is damaged, BucketError for the system's errors."""
 
-    def translate(error: Exception) -> SourceFileError:
+    def translate(error: Exception) -> PipelineError:
+        if isinstance(error, OSError) and error.strerror:  # no decompressor sets it
+            return BucketError(
+                f"cannot read {uri}: {error.strerror}; restore the file, or let this user read it"
+            )
         if isinstance(error, CompressionLimitError):
             return SourceFileError(f"{uri}: {error}")
         return SourceFileError(

@@ -23,7 +23,7 @@ from scx_pipeline.storage.compression import (
     compression_suffix,
     decompress,
     open_decompressed,
-    translate_decompression_errors,
+    translate_reading_errors,
 )
 from scx_pipeline.storage.object_info import ObjectInfo
 
@@ -45,26 +45,23 @@ class LocalFile:
     unpacked: UnpackedLimits = DEFAULT_LIMITS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Document:
-    """A small object in memory, decompressed."""
+    """A small object in memory, decompressed; or why it cannot be read as a document."""
 
     object: ObjectInfo
     content: bytes
+    error: SourceFileError | None = None
 
 
 @contextmanager
 def open_local_file(file: LocalFile, uri: str) -> Iterator[IO[bytes]]:
-    """Open a file and decompress it. Raises SourceFileError if it is unreadable, damaged or too large."""
-    if file.suffix:
-        with translate_decompression_errors(uri), open_decompressed(file.path, file.unpacked) as stream:
-            yield stream
-        return
-    try:
-        with open_decompressed(file.path) as stream:
-            yield stream
-    except OSError as error:
-        raise SourceFileError(f"{uri}: the file cannot be read ({error}); upload it again") from None
+    """Open a file and decompress it.
+
+    Raises SourceFileError if it is damaged or too large, and BucketError if the system does not let it be read.
+    """
+    with translate_reading_errors(uri), open_decompressed(file.path, file.unpacked) as stream:
+        yield stream
 
 
 def check_content(file: LocalFile, uri: str) -> None:
@@ -72,11 +69,11 @@ def check_content(file: LocalFile, uri: str) -> None:
 
     The file may be compressed otherwise, an archive, of another format, or in another encoding than UTF-8.
     """
-    with file.path.open("rb", buffering=0) as stream:
+    with translate_reading_errors(uri), file.path.open("rb", buffering=0) as stream:
         head = stream.read(HEAD_BYTES)
     check_stored_head(head, file.suffix, uri)
     if file.suffix:
-        with translate_decompression_errors(uri), open_decompressed(file.path) as plain:
+        with translate_reading_errors(uri), open_decompressed(file.path) as plain:
             head = plain.read(HEAD_BYTES)
         check_decompressed_head(head, file.suffix, uri)
     check_encoding(head, uri)
@@ -88,7 +85,7 @@ def create_document(item: ObjectInfo, content: bytes, uri: str) -> Document:
     check_stored_head(content[:HEAD_BYTES], suffix, uri)
     if suffix:
         with (
-            translate_decompression_errors(uri),
+            translate_reading_errors(uri),
             decompress(io.BytesIO(content), suffix) as stream,
         ):
             content = stream.read(MAX_DOCUMENT_BYTES + 1)

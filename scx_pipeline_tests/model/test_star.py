@@ -122,10 +122,6 @@ VIOLATIONS: dict[StarRule, list[tuple[dict[str, Any], str]]] = {
             {"sources": [{**SOURCE, "format": "parquet"}], **staging_with(columns=[{**ID, "field": "a.b"}, AT])},
             "id reads inside a.b, but nested fields of a parquet source cannot be read",
         ),
-        (
-            {"sources": [{**SOURCE, "on_invalid_file": "reject"}]},
-            "source files: on_invalid_file is for parquet sources; sources of other formats reject single records",
-        ),
         ({"sources": [{**SOURCE, "files_per_day": 24}]}, "source files: files_per_day needs {day} in all file patterns"),
     ],
     check_references: [

@@ -77,7 +77,11 @@ def read_all(bucket: Bucket, *keys: str) -> list[tuple[str, bytes]]:
     listed = {info.key: info for info in bucket.list_objects("")}
     batches = [[listed[key] for key in keys[start : start + 3]] for start in range(0, len(keys), 3)]
     with bucket.read_documents(batches) as read:
-        return [(item.object.key, item.content) for batch in read for item in batch]
+        documents = [item for batch in read for item in batch]
+    for item in documents:
+        if item.error is not None:
+            raise item.error
+    return [(item.object.key, item.content) for item in documents]
 
 
 def open_odd_bucket(store: OddS3, lines: list[str] | None = None, seconds: float = 0) -> Bucket:

@@ -73,13 +73,14 @@ def test_a_reader_of_documents_may_stop_early(bucket: Bucket) -> None:
         assert [item.content for item in next(read)] == [b"a"]
 
 
-def test_a_bad_document_does_not_affect_the_batches_before_it(bucket: Bucket) -> None:
+def test_a_bad_document_has_an_error_and_does_not_affect_the_others(bucket: Bucket) -> None:
     for key, content in {"a": b"a", "b.gz": b"no gzip", "c": b"c"}.items():
         put(bucket, key, content)
-    with bucket.read_documents([[item] for item in bucket.list_objects("")]) as read:
-        assert [item.content for item in next(read)] == [b"a"]
-        with pytest.raises(SourceFileError, match=r"b\.gz"):
-            next(read)
+    with bucket.read_documents([bucket.list_objects("")]) as read:
+        good, bad, other = next(read)
+    assert [(item.content, item.error) for item in (good, other)] == [(b"a", None), (b"c", None)]
+    assert isinstance(bad.error, SourceFileError)
+    assert bucket.uri("b.gz") in str(bad.error)
 
 
 # Changes after the listing

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star, stars_folder
 from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline_tests.support.load_env import LoadEnv, range_of_keys
+from scx_pipeline_tests.support.stars import with_sources
 
 PREFIX = "data_sample/"
 JANUARY, FEBRUARY = "2023-01", "2023-02"
@@ -29,10 +30,7 @@ JANUARY, FEBRUARY = "2023-01", "2023-02"
 def sensor_star(on_invalid_file: str = "fail", reject_limit: float = 0.0) -> CompiledStar:
     """Return the project's star sensor_readings, with a policy for invalid files."""
     compiled = load_star(stars_folder() / "sensor_readings")
-    source = compiled.star.sources[0].model_copy(
-        update={"on_invalid_file": on_invalid_file, "reject_limit": reject_limit}
-    )
-    return replace(compiled, star=compiled.star.model_copy(update={"sources": (source,)}))
+    return with_sources(compiled, on_invalid_file=on_invalid_file, reject_limit=reject_limit)
 
 
 @dataclass

@@ -6,7 +6,7 @@ Expected messages belong to the tests.
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -60,3 +60,9 @@ class StarCopy:
         assert message.startswith(str(self.folder))
         assert "\n" not in message
         return message.removeprefix(f"{self.folder}").removeprefix("/")
+
+
+def with_sources(compiled: CompiledStar, **values: object) -> CompiledStar:
+    """Return a star with these values in the declaration of each source."""
+    sources = tuple(source.model_copy(update=values) for source in compiled.star.sources)
+    return replace(compiled, star=compiled.star.model_copy(update={"sources": sources}))

@@ -9,10 +9,12 @@ import io
 import json
 import sys
 import zlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from scx_pipeline.errors import SourceFileError
 from scx_pipeline.loading.ingest.ingest_job import IngestJob
 from scx_pipeline.model.column import Column
 from scx_pipeline.parsing.csv import csv_header
@@ -50,7 +52,10 @@ class ObjectHeader:
 
 
 def read_headers(job: IngestJob, objects: Sequence[SelectedObject]) -> dict[SelectedObject, ObjectHeader]:
-    """Read the headers of objects, except those whose content needs client parsing."""
+    """Read the headers of objects, except those whose content needs client parsing.
+
+    Raises SourceFileError for an object whose start is invalid, unless the source rejects such files, as the parser does.
+    """
     read = _HEADER_READERS[job.source.format]
     return {
         item: header
@@ -62,9 +67,9 @@ def read_headers(job: IngestJob, objects: Sequence[SelectedObject]) -> dict[Sele
 
 def _read_csv_headers(job: IngestJob, objects: Sequence[SelectedObject]) -> Iterable[ObjectHeader | None]:
     for item, start in zip(objects, _read_starts(job, objects), strict=True):
-        header = (
-            csv_header.parse_header(start.removeprefix(BOM), job.uri(item.info), job.table) if start else None
-        )
+        header = None
+        with _leaving_invalid_to_parser(job, item):
+            header = csv_header.parse_header(start.removeprefix(BOM), job.uri(item.info), job.table)
         if header is None or header.newline == "\\r":
             yield None
             continue
@@ -113,21 +118,35 @@ def find_fields(lines: Sequence[bytes], levels: Collection[tuple[str, ...]]) -> 
 
 
 def _read_starts(job: IngestJob, objects: Sequence[SelectedObject]) -> list[bytes]:
-    """Return the decompressed first bytes of objects; empty where they cannot be decompressed."""
+    """Return the decompressed first bytes of objects; empty where they are invalid or cannot be decompressed."""
     compressed = [item for item in objects if compression_suffix(item.info.key)]
     plain = [item for item in objects if not compression_suffix(item.info.key)]
-    heads = dict(
-        zip(plain, job.bucket.read_heads([item.info for item in plain], TEXT_HEAD_BYTES), strict=True)
-    )
-    for item, head in heads.items():
-        check_stored_head(head[:HEAD_BYTES], "", job.uri(item.info))
+    heads = dict.fromkeys(objects, b"")
+    starts = job.bucket.read_heads([item.info for item in plain], TEXT_HEAD_BYTES)
+    for item, head in zip(plain, starts, strict=True):
+        with _leaving_invalid_to_parser(job, item):
+            check_stored_head(head[:HEAD_BYTES], "", job.uri(item.info))
+            heads[item] = head
     stored = job.bucket.read_heads([item.info for item in compressed], COMPRESSED_HEAD_BYTES)
     for item, head in zip(compressed, stored, strict=True):
         suffix, uri = compression_suffix(item.info.key), job.uri(item.info)
-        check_stored_head(head[:HEAD_BYTES], suffix, uri)
-        heads[item] = decompress_head(head, suffix)
-        check_decompressed_head(heads[item][:HEAD_BYTES], suffix, uri)
-    return [heads[item] for item in objects]
+        with _leaving_invalid_to_parser(job, item):
+            check_stored_head(head[:HEAD_BYTES], suffix, uri)
+            start = decompress_head(head, suffix)
+            check_decompressed_head(start[:HEAD_BYTES], suffix, uri)
+            heads[item] = start
+    return list(heads.values())
+
+
+@contextmanager
+def _leaving_invalid_to_parser(job: IngestJob, item: SelectedObject) -> Iterator[None]:
+    """Leave an object that the block finds invalid to the parser if the source rejects such files."""
+    try:
+        yield
+    except SourceFileError as error:
+        error.key = item.info.key
+        if job.source.on_invalid_file == "fail":
+            raise
 
 
 def decompress_head(head: bytes, suffix: str) -> bytes:

@@ -6,7 +6,6 @@ Files with the same header are read by one scan; files that the scan may misread
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -60,20 +59,22 @@ class CsvParser(Parser[LocalFile]):
     """Reads CSV files with a header; those with the same header are read by one scan.
 
     The number of rows that a scan gives for a file is compared with the count of records in the file's bytes. A file
-    for which they differ is read again, record by record, and the load fails if they still differ.
+    for which they differ is read again, record by record, and is invalid if they still differ.
     """
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
-        self.counted: dict[str, CountedFile | None] = {}  # by path; None for a file without content
+        # Of the current batch; None for a file without content.
+        self.counted: dict[LocalFile, CountedFile | None] = {}
         self.read_exactly: set[int] = set()  # the numbers of the files that were read record by record
 
-    def group_files(self, files: Sequence[LocalFile]) -> Sequence[Sequence[int]]:
-        with ThreadPoolExecutor(COUNT_THREADS) as pool:
-            counted = list(pool.map(self._count, files))
-        self.counted = {str(file.path): found for file, found in zip(files, counted, strict=True)}
+    def _group_valid(self, files: Sequence[LocalFile]) -> Sequence[Sequence[int]]:
+        self.counted = self.inspect_files(files, self._count, COUNT_THREADS)
         groups: dict[object, list[int]] = {}
-        for index, (file, found) in enumerate(zip(files, counted, strict=True)):
+        for index, file in enumerate(files):
+            if file in self.rejected_files:
+                continue
+            found = self.counted[file]
             group = (
                 (found.header, file.suffix) if found and found.can_be_scanned else index if found else None
             )
@@ -90,15 +91,16 @@ class CsvParser(Parser[LocalFile]):
             )
         return CountedFile(header, count) if header else None
 
-    def stage(self, first: int, files: Sequence[LocalFile]) -> Mapping[int, int]:
-        counted = self.counted[str(files[0].path)]
+    def _stage_valid(self, first: int, files: Sequence[LocalFile]) -> Mapping[int, int]:
+        counted = self.counted[files[0]]
         if counted is None:  # files without content
             return {}
         self._note_undeclared_fields(first, files, counted.header)
         numbered = {first + index: file for index, file in enumerate(files)}
         rejected = self._stage_scanned(first, numbered, counted.header) if counted.can_be_scanned else {}
         for number in numbered.keys() - rejected.keys():
-            rejected[number] = self._stage_exactly(number, numbered[number])
+            with self.rejecting(numbered[number]):
+                rejected[number] = self._stage_exactly(number, numbered[number])
         return rejected
 
     def _note_undeclared_fields(self, first: int, files: Sequence[LocalFile], header: Header) -> None:
@@ -134,7 +136,7 @@ class CsvParser(Parser[LocalFile]):
         return rejected
 
     def _counted(self, file: LocalFile) -> CountedFile:
-        counted = self.counted[str(file.path)]
+        counted = self.counted[file]
         assert counted is not None
         return counted
 
@@ -168,7 +170,12 @@ class CsvParser(Parser[LocalFile]):
         return rejected
 
     def _exceeds_reject_limit(self, rejected: int) -> bool:
-        """Return whether the rejected records of one file alone keep the load from being published."""
+        """Return whether the rejected records of one file alone keep the load from being published.
+
+        If the source rejects invalid files, the rest of the file decides: an invalid file is one rejected record.
+        """
+        if self.source.on_invalid_file == "reject":
+            return False
         if self.max_other_records is None or rejected < self.max_rejects:
             return False
         in_batch = sum(found.count.max_records for found in self.counted.values() if found)
@@ -197,7 +204,7 @@ class CsvParser(Parser[LocalFile]):
         with registered(self.con, RECORDS, pa.table({**texts, LINE.strip('"'): lines})) as relation:
             yield relation
 
-    def find_rejected(
+    def _find_rejected_rows(
         self, number: int, file: LocalFile, records: int, out_of_range: RowsOutOfRange | None
     ) -> list[RejectedRow]:
         exactly, key = number in self.read_exactly, file.object.key

@@ -25,10 +25,13 @@ DOCUMENTS = "_documents"
 class JsonDocumentParser(JsonRecordParser[Document]):
     """Reads files of one document: an object, or an array of objects."""
 
-    def group_files(self, files: Sequence[Document]) -> Sequence[Sequence[int]]:
-        return [range(len(files))] if files else []
+    def _group_valid(self, files: Sequence[Document]) -> Sequence[Sequence[int]]:
+        for file in files:
+            if file.error is not None:
+                self.reject_file(file, file.error)
+        return [[index for index, file in enumerate(files) if file not in self.rejected_files]]
 
-    def stage(self, first: int, files: Sequence[Document]) -> Mapping[int, int]:
+    def _stage_valid(self, first: int, files: Sequence[Document]) -> Mapping[int, int]:
         with self._registered(first, files) as relation:
             self._insert(relation)
         return {}
@@ -62,12 +65,12 @@ class JsonDocumentParser(JsonRecordParser[Document]):
                 f" END) AS json FROM (SELECT number, TRY(document::JSON) AS j, elements FROM {DOCUMENTS}))"
             )
 
-    def find_rejected(
+    def _find_rejected_rows(
         self, number: int, file: Document, records: int, out_of_range: RowsOutOfRange | None
     ) -> list[RejectedRow]:
         with self._registered(number, [file]) as relation:
             self._relation = relation
-            return super().find_rejected(number, file, records, out_of_range)
+            return super()._find_rejected_rows(number, file, records, out_of_range)
 
     def _split_array(self, text: str) -> list[str] | None:
         """Return the texts of an array's elements if they may have long numbers; None for any other document."""

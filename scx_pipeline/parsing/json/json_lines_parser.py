@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from scx_pipeline.errors import SourceFileError
@@ -49,27 +47,34 @@ class JsonLinesParser(JsonRecordParser[LocalFile]):
         texts = {column.field_path[0] for column in self.table.columns if column.max_bytes is not None}
         fields = [column.field_path[0] for column in self.table.columns]
         self.finder = UniformFileFinder(self.con, fields, texts, self.fields.excluded_patterns)
-        self.counted: dict[Path, LineCounts] = {}  # of the current batch
-        self.uniform: set[Path] = set()  # the uniform ones among them
+        self.counted: dict[LocalFile, LineCounts] = {}  # of the current batch
+        self.uniform: set[LocalFile] = set()  # the uniform ones among them
 
-    def group_files(self, files: Sequence[LocalFile]) -> Sequence[Sequence[int]]:
+    def _group_valid(self, files: Sequence[LocalFile]) -> Sequence[Sequence[int]]:
         groups: dict[object, list[int]] = {}
-        self.counted.clear()
         self.uniform.clear()
-        with ThreadPoolExecutor(
-            min(4, os.cpu_count() or 1)
-        ) as pool:  # more threads would wait for each other
-            counted = list(pool.map(self._count, files))
-        for index, (file, lines) in enumerate(zip(files, counted, strict=True)):
-            _prepare(file, lines, self.uri(file.object))
-            self.counted[file.path] = lines  # after preparation, which may change the path
+        # More threads would wait for each other.
+        self.counted = self.inspect_files(files, self._count, min(4, os.cpu_count() or 1))
+        for index, file in enumerate(files):
+            if file in self.rejected_files:
+                continue
+            lines = self.counted[file]
+            _prepare(file, lines)
             groups.setdefault(index if lines.longest else file.suffix, []).append(index)
         return [part for group in groups.values() for part in self._split(files, group) if part]
 
     def _count(self, file: LocalFile) -> LineCounts:
-        """Count a file's lines and records by its bytes. Raises SourceFileError if a line is too long."""
+        """Count a file's lines and records by its bytes.
+
+        Raises SourceFileError if a line is too long, or all lines would be rejected because of their encoding.
+        """
         uri = self.uri(file.object)
         check_content(file, uri)
+        with open_local_file(file, uri) as stream:
+            if b"\0" in stream.read(len(BOM) + 1):
+                raise SourceFileError(
+                    f"{uri}, line 1: holds a NUL character, so it is not UTF-8 text; convert the file and upload it again"
+                )
         with open_local_file(file, uri) as stream:
             lines = count_lines(stream)
         if lines.too_long is not None:
@@ -82,18 +87,16 @@ class JsonLinesParser(JsonRecordParser[LocalFile]):
     def _split(self, files: Sequence[LocalFile], group: Sequence[int]) -> tuple[list[int], list[int]]:
         """Return the uniform files of a group, and the others."""
         some = [files[index] for index in group]
-        found = self.fields.can_read_uniform and self.finder.find(
-            some, [self.counted[file.path] for file in some]
-        )
+        found = self.fields.can_read_uniform and self.finder.find(some, [self.counted[file] for file in some])
         uniform = [group[place] for place in sorted(found or ())]
-        self.uniform |= {files[index].path for index in uniform}
+        self.uniform |= {files[index] for index in uniform}
         return uniform, [index for index in group if index not in set(uniform)]
 
-    def stage(self, first: int, files: Sequence[LocalFile]) -> Mapping[int, int]:
+    def _stage_valid(self, first: int, files: Sequence[LocalFile]) -> Mapping[int, int]:
         import duckdb
 
         try:
-            if files[0].path in self.uniform:
+            if files[0] in self.uniform:
                 self._stage_uniform(first, files)
             else:
                 self._insert(
@@ -118,16 +121,17 @@ class JsonLinesParser(JsonRecordParser[LocalFile]):
             )
 
     def _check_counts(self, first: int, files: Sequence[LocalFile]) -> None:
-        """Raise SourceFileError if a file gave another number of records than were counted in its bytes."""
+        """Reject files that gave another number of records than were counted in their bytes."""
         staged = self.count_staged(first, first + len(files) - 1)
         for number, file in enumerate(files, start=first):
-            counted, read = self.counted[file.path].records, staged.get(number, 0)
+            counted, read = self.counted[file].records, staged.get(number, 0)
+            self.record_counts[number] = counted
             if counted != read:
-                raise SourceFileError(
+                error = SourceFileError(
                     f"{self.uri(file.object)}: {counted:,} records were counted, but {read:,} were read, so nothing is loaded;"
                     " load again if the file was changed meanwhile; otherwise split it into smaller files"
                 )
-            self.record_counts[number] = counted
+                self.reject_file(file, error)
 
     def _numbered_records(self, file: LocalFile) -> str:
         return f"(SELECT row_number() OVER () AS number, json FROM {self._scan([file])})"
@@ -135,7 +139,7 @@ class JsonLinesParser(JsonRecordParser[LocalFile]):
     def _scan(self, files: Sequence[LocalFile], fields: str = "") -> str:
         """Return a scan of the records: as JSON, or as the values of these fields if any are given."""
         reader, columns = ("read_json", f" columns={{{fields}}},") if fields else ("read_json_objects", "")
-        longest = self.counted[files[0].path].longest
+        longest = self.counted[files[0]].longest
         return (
             f"{reader}({path_list(files)},{columns} format='newline_delimited', ignore_errors=true, compression='{compression_name(files)}',"
             f" maximum_object_size={longest + BUFFER_MARGIN if longest else BUFFER_BYTES})"
@@ -161,22 +165,20 @@ class JsonLinesParser(JsonRecordParser[LocalFile]):
         for file in files:
             if f'"{file.path}"' in text:
                 what = text.splitlines()[0].replace(str(file.path), file.object.key)
-                return SourceFileError(f"{self.uri(file.object)}: {what}; correct or remove the file")
+                return SourceFileError(
+                    f"{self.uri(file.object)}: {what}; correct or remove the file", file.object.key
+                )
         return error
 
 
-def _prepare(file: LocalFile, lines: LineCounts, uri: str) -> None:
-    """Refuse encodings in which every line would be rejected, and write a copy of a file that DuckDB would misread.
+def _prepare(file: LocalFile, lines: LineCounts) -> None:
+    """Write a copy of a file that DuckDB would misread.
 
     DuckDB reads a byte order mark as a part of the first record, and takes a file of one byte for an empty one. It may
     lose or reject the last record of a file as large as its buffer if no line end follows it.
     """
     with open_decompressed(file.path) as stream:
-        start = stream.read(4)
-    if b"\0" in start:
-        raise SourceFileError(
-            f"{uri}, line 1: holds a NUL character, so it is not UTF-8 text; convert the file and upload it again"
-        )
+        start = stream.read(len(BOM))
     needs_line_end = not lines.ends_with_line_end and (
         lines.longest or lines.size == 1 or lines.size > BUFFER_BYTES - BUFFER_MARGIN
     )

@@ -63,7 +63,7 @@ class JsonRecordParser(Parser[Fetched]):
                 self.undeclared_fields[number] = UndeclaredFields(tuple(unknown), tuple(absent))
         self.con.execute(f"UPDATE {rows} SET _object = _object - {UNCHECKED_FIELDS} WHERE {is_unchecked}")
 
-    def find_rejected(
+    def _find_rejected_rows(
         self, number: int, file: Fetched, records: int, out_of_range: RowsOutOfRange | None
     ) -> list[RejectedRow]:
         rows = self.fields.select_typed(self._numbered_records(file))

@@ -23,7 +23,7 @@ from scx_pipeline.parsing.parser import (
 )
 from scx_pipeline.parsing.records import RAW_LIMIT
 from scx_pipeline.parsing.row_markers import marker_expression
-from scx_pipeline.storage.local_file import LocalFile
+from scx_pipeline.storage.local_file import LocalFile, open_local_file
 from scx_pipeline.warehouse.sql_text import names, quote, string_literal
 
 if TYPE_CHECKING:
@@ -39,11 +39,7 @@ FOOTER_COLUMNS = (
 
 
 class ParquetParser(Parser[LocalFile]):
-    """Reads Parquet files.
-
-    A file that is unreadable, or has other columns than are declared, either fails the load or counts as one rejected
-    record, as the source's `on_invalid_file` says.
-    """
+    """Reads Parquet files; one that has other columns than are declared is invalid."""
 
     can_stream = True
 
@@ -51,10 +47,9 @@ class ParquetParser(Parser[LocalFile]):
         super().__init__(*parts)
         self.contracts_by_schema: dict[int, Contract] = {}  # by the hash of a schema
         self.contracts: dict[LocalFile, Contract] = {}  # of the current batch
-        self.rejected_files: dict[LocalFile, str] = {}  # the reasons of files that are rejected as a whole
 
-    def group_files(self, files: Sequence[LocalFile]) -> Sequence[Sequence[int]]:
-        self.contracts, self.rejected_files = {}, {}
+    def _group_valid(self, files: Sequence[LocalFile]) -> Sequence[Sequence[int]]:
+        self.contracts = {}
         for file in files:
             if file.suffix:
                 self._reject_file(file, "is compressed as a whole; Parquet files are compressed internally")
@@ -66,12 +61,11 @@ class ParquetParser(Parser[LocalFile]):
         for schema, same in by_schema.items():
             self._set_contract(schema, same)
         indices = {file: index for index, file in enumerate(files)}
-        groups = [
+        return [
             [indices[file] for file in part if file not in self.rejected_files]
             for same in by_schema.values()
             for part in self._split_by_scan(same)
         ]
-        return [group for group in [*groups, [indices[file] for file in self.rejected_files]] if group]
 
     def _split_by_scan(self, files: list[LocalFile]) -> list[list[LocalFile]]:
         """Group files of one schema by scan: a scan reads one file if a column hides DuckDB's `file_index`."""
@@ -133,7 +127,7 @@ class ParquetParser(Parser[LocalFile]):
             inner = max(inner - 1, 0) + children
         return found
 
-    def stage(self, first: int, files: Sequence[LocalFile]) -> Mapping[int, int]:
+    def _stage_valid(self, first: int, files: Sequence[LocalFile]) -> Mapping[int, int]:
         numbers = {file: first + index for index, file in enumerate(files)}
         if self.staging_buffer.in_transaction and self.source.on_invalid_file == "reject":
             self._read_or_reject(
@@ -156,7 +150,7 @@ class ParquetParser(Parser[LocalFile]):
                     for file, number in numbers.items()
                     if file not in self.rejected_files
                 }
-        return {number: 1 for file, number in numbers.items() if file in self.rejected_files}
+        return {}
 
     def _probe(self, files: Sequence[LocalFile]) -> None:
         """Read the files to their end, without staging anything."""
@@ -174,11 +168,9 @@ class ParquetParser(Parser[LocalFile]):
         typed = contract.select_typed(_scan(list(numbers)), number, NUMBER)
         return f"SELECT {names(self.table.column_names)}, {marker_expression(contract.rules, NUMBER)} FROM ({typed})"
 
-    def find_rejected(
+    def _find_rejected_rows(
         self, number: int, file: LocalFile, records: int, out_of_range: RowsOutOfRange | None
     ) -> list[RejectedRow]:
-        if file in self.rejected_files:
-            return [RejectedRow(file.object.key, None, None, self.rejected_files[file], "")]
         contract = self.contracts[file]
         if not contract.rules and not out_of_range:
             return []
@@ -219,6 +211,9 @@ class ParquetParser(Parser[LocalFile]):
             if error is None:
                 return
             damaged = self._find_damaged(error, left, probe)
+            # If the system does not let it be read, that is raised: its content is not at fault.
+            with open_local_file(damaged, self.uri(damaged.object)) as stream:
+                stream.read(1)
             self._reject_file(damaged, f"cannot be read: {self._error_reason(error, damaged)}")
             left.remove(damaged)
 
@@ -244,12 +239,10 @@ class ParquetParser(Parser[LocalFile]):
         return line.split("Error: ", 1)[-1].replace(str(file.path), file.object.key)
 
     def _reject_file(self, file: LocalFile, why: str) -> None:
-        """Reject a file. Raises SourceFileError if the source's policy is to fail."""
-        if self.source.on_invalid_file == "fail":
-            raise SourceFileError(
-                f"{self.uri(file.object)} {why}; upload it again, or set on_invalid_file: reject for the source"
-            )
-        self.rejected_files[file] = why
+        error = SourceFileError(
+            f"{self.uri(file.object)} {why}; upload it again, or set on_invalid_file: reject for the source"
+        )
+        self.reject_file(file, error, why)
 
 
 def _read_footers(con: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> list[tuple[str, int]]:

@@ -27,9 +27,10 @@ from scx_pipeline_tests.support.lake.lake_loads import (
     put_music,
     put_scx,
 )
-from scx_pipeline_tests.support.load_env import FACTS, edited_star, job, range_of_keys
+from scx_pipeline_tests.support.load_env import FACTS, PREFIX, edited_star, job, range_of_keys
 from scx_pipeline_tests.support.music_env import MusicEnv, song
 from scx_pipeline_tests.support.sensor_env import sensor_star
+from scx_pipeline_tests.support.stars import with_sources
 
 
 def with_empty_lake(loads: LakeLoadEnv, name: str) -> LakeLoadEnv:
@@ -104,6 +105,20 @@ def test_a_lake_in_s3_equals_one_in_a_folder(s3_bucket: str, tmp_path: Path) -> 
     assert {
         name: [item.rows for item in remote.manifest.select_files(name)] for name in remote.manifest.files
     } == {name: [item.rows for item in loads.manifest.select_files(name)] for name in loads.manifest.files}
+
+
+def test_an_invalid_file_is_one_rejected_row_of_a_lake(tmp_path: Path) -> None:
+    loads = open_lake_load_env("scx", tmp_path)
+    loads.load_env.compiled = with_sources(
+        loads.load_env.compiled, on_invalid_file="reject", reject_limit=0.5
+    )
+    loads.load_env.put("2021/04/a.csv", [job(1, "2021-04-05 10:00:00")])
+    key = loads.load_env.put_key(f"{PREFIX}2021/04/b.csv", b"job_id,job_id\n1,2\n")
+    loads.build()
+    found = contents(loads)
+    assert len(found[FACTS]) == 1
+    assert [row[1:3] for row in found["_history/rejected_rows"]] == [(key, None)]
+    assert [row[1] for row in found["_history/objects"] if row[4:7] == (1, 0, 1)] == [key]
 
 
 # Errors

@@ -17,8 +17,8 @@ from scx_pipeline.errors import CheckFailedError, LakeError, PipelineError, Ware
 from scx_pipeline.lake.build.unload import Unloader
 from scx_pipeline.lake.format.layout import LATEST_FOLDER
 from scx_pipeline.lake.format.transaction import begin_transaction, commit
-from scx_pipeline.lake.load.lake_loader import LakeLoader
 from scx_pipeline.lake.load.lake_load_plan import plan_lake_load
+from scx_pipeline.lake.load.lake_loader import LakeLoader
 from scx_pipeline.ownership.adoption import adopt
 from scx_pipeline_tests.lake.load.opened_states import DUCKDB_S3, POSTGRES, REDSHIFT_S3, Where, open_state
 from scx_pipeline_tests.support.lake.lake_loads import (

@@ -37,9 +37,10 @@ from scx_pipeline_tests.support.lake.lake_loads import (
     read_all_tables,
     without_history,
 )
-from scx_pipeline_tests.support.load_env import create_load_env, job, scx_star
+from scx_pipeline_tests.support.load_env import PREFIX, create_load_env, job, scx_star
 from scx_pipeline_tests.support.music_env import MusicEnv
 from scx_pipeline_tests.support.snapshots import Row, in_order
+from scx_pipeline_tests.support.stars import with_sources
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -189,7 +190,22 @@ def test_a_file_that_cannot_be_read_is_reported_in_one_line_and_the_lake_is_unch
     with pytest.raises(SourceFileError, match=r"auto_classify_jobs/2021/04/b.csv.*job_id") as caught:
         jobs.build()
     assert "\n" not in str(caught.value)
+    assert caught.value.key == f"{PREFIX}2021/04/b.csv"
     assert contents(jobs) == before
+
+
+def test_a_file_that_cannot_be_read_is_one_rejected_row_if_the_source_allows_it(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    loads = open_lake_load_env("scx", tmp_path)
+    loads.load_env.compiled = with_sources(scx_star(), on_invalid_file="reject", reject_limit=0.5)
+    loads.load_env.put("2021/04/a.csv", [job(1, "2021-04-05 10:00:00")])
+    loads.load_env.put_key(f"{PREFIX}2021/04/b.csv", b"job_id,job_id\n1,2\n")
+    by_spark = with_spark_lake(loads, spark)
+    assert_same(by_spark, loads)
+    assert [row[1:3] for row in contents(by_spark)["_history/rejected_rows"]] == [
+        (f"{PREFIX}2021/04/b.csv", None)
+    ]
 
 
 def test_a_failed_check_leaves_the_lake_unchanged_and_reports_all_results(jobs: SparkLoadEnv) -> None:

@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from scx_pipeline.errors import SourceFileError
+from scx_pipeline.errors import BucketError, SourceFileError
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.table import Table
 from scx_pipeline.parsing.csv import csv_header
@@ -182,10 +182,11 @@ def test_an_invalid_deflate_stream_is_refused(write: Write) -> None:
     assert "the compressed file is damaged or truncated" in refusal(write(bytes(packed), ".gz"))
 
 
-def test_a_removed_file_is_refused(write: Write) -> None:
+def test_a_removed_file_is_an_error_of_the_bucket(write: Write) -> None:
     file = write(SOUND)
     file.path.unlink()
-    assert "the file cannot be read" in refusal(file)
+    with pytest.raises(BucketError, match=f"cannot read {URI}: No such file"):
+        read_header(file, URI, TABLE)
 
 
 # Scanning

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scx_pipeline.errors import SourceFileError
+from scx_pipeline.errors import BucketError, SourceFileError
 from scx_pipeline.model.calendar import UNPARTITIONED
 from scx_pipeline.model.rejected_row import RejectedRow
 from scx_pipeline.model.source import FilePattern, Source
@@ -205,3 +205,18 @@ def test_a_file_that_does_not_fit_fails_the_load_unless_the_source_says_otherwis
         "bucket/f.parquet has x of type BIGINT, which cannot be read as date; "
         "upload it again, or set on_invalid_file: reject for the source"
     )
+
+
+def test_a_file_that_the_system_does_not_let_read_is_not_rejected(
+    con: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    path, table = tmp_path / "f", table_of({"name": "x", "type": "date"})
+    path.symlink_to("/proc/self/mem")  # a read fails, even as root
+    file = LocalFile(ObjectInfo("f", 1, "", datetime(2023, 1, 1, tzinfo=UTC)), path, "", tmp_path / "aside")
+    source = SOURCE.model_copy(update={"on_invalid_file": "reject"})
+    session = DuckDBSession(con)
+    session.execute(session.create_table_sql(qualified("star", table), table.columns))
+    with session.tables.open_staging_buffer("star", table, UNPARTITIONED) as buffer:
+        parser = ParquetParser(source, table, buffer, lambda item: f"bucket/{item.key}")
+        with pytest.raises(BucketError, match="cannot read bucket/f: Input/output error"):
+            parser.group_files([file])

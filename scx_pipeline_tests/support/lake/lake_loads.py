@@ -20,8 +20,8 @@ from scx_pipeline.lake.build.duckdb_engine import DuckDBLakeEngine
 from scx_pipeline.lake.format.lake_store import LakeStore, open_lake_store
 from scx_pipeline.lake.format.manifest import Manifest, read_manifest
 from scx_pipeline.lake.format.transaction import begin_transaction, commit
-from scx_pipeline.lake.load.lake_loader import LakeLoader
 from scx_pipeline.lake.load.lake_load_plan import LakeLoadPlan, plan_lake_load
+from scx_pipeline.lake.load.lake_loader import LakeLoader
 from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, contiguous_ranges
 from scx_pipeline.warehouse.sql_text import STATE_SCHEMA

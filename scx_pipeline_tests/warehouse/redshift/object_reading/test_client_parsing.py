@@ -10,12 +10,14 @@ import json
 import pyarrow as pa
 import pytest
 
+from scx_pipeline.errors import SourceFileError
 from scx_pipeline.loading.ingest import server_copy
 from scx_pipeline.warehouse.redshift.copy_command import to_copy_schema
 from scx_pipeline_tests.support.load_env import APRIL, PREFIX, LoadEnv, jobs_of, line_of
 from scx_pipeline_tests.support.music_env import EVENTS, MusicEnv, event
 from scx_pipeline_tests.support.redshift.server import StandIn
 from scx_pipeline_tests.support.sensor_env import SensorEnv, readings, to_parquet
+from scx_pipeline_tests.support.stars import with_sources
 from scx_pipeline_tests.warehouse.redshift.object_reading.object_reading import (
     COUNTS,
     BucketAndWarehouse,
@@ -54,6 +56,32 @@ def test_objects_with_a_bad_row_are_parsed_by_the_client(
     assert message.endswith("1 objects are parsed instead")
     assert load_env.state("objects", COUNTS) == [(f"{PREFIX}2021/04/a.csv", 28, 27, 1, 0, 0)]
     assert load_env.state("rejected_rows", "line") == [(29,)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("b.csv", b"job_id\n1\n", "line 1: the column 'project_id' of staging_cleansed_logs is missing"),
+        ("b.csv", b"PK\x03\x04", "the file is a zip archive"),
+        ("b.csv.gz", b"job_id", "the file is not compressed, but its name ends in .gz"),
+    ],
+)
+def test_an_object_with_an_invalid_start_is_rejected_by_the_client_and_the_others_are_copied(
+    redshift: StandIn, load_env: LoadEnv, name: str, content: bytes, reason: str
+) -> None:
+    load_env.put("2021/04/a.csv", [april(1), april(2)])
+    load_env.put_raw(f"2021/04/{name}", content)
+    with pytest.raises(SourceFileError, match=reason) as caught:
+        load_env.load(APRIL)
+    assert caught.value.key == f"{PREFIX}2021/04/{name}"
+    assert sent(redshift, "FORMAT AS CSV") == []
+    load_env.compiled = with_sources(load_env.compiled, on_invalid_file="reject", reject_limit=0.5)
+    load_env.load(APRIL)
+    assert len(sent(redshift, "FORMAT AS CSV")) == 1
+    assert jobs_of(load_env) == [1, 2]
+    [(key, line, found)] = load_env.state("rejected_rows", "object_key, line, reason")
+    assert (key, line) == (f"{PREFIX}2021/04/{name}", None)
+    assert found.startswith(reason)
 
 
 def test_blank_texts_are_never_cast(load_env: LoadEnv) -> None:
