@@ -58,7 +58,7 @@ class RangeOptions:
         Raises:
             PipelineError: if they contradict each other, or are not months of the star.
         """
-        from scx_pipeline.loading.load_plan import check_month_range
+        from scx_pipeline.loading.plan_load import check_month_range
 
         if self.month and (self.from_ or self.to):
             raise PipelineError("choose one of --month and --from/--to")

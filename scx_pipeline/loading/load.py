@@ -14,10 +14,12 @@ from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import CheckFailedError, SourceFileError
 from scx_pipeline.loading import publish
 from scx_pipeline.loading.checks.ingest_checks import check_ingest_result
+from scx_pipeline.loading.checks.loaded_rows import LoadedRows
 from scx_pipeline.loading.checks.partition_checks import PartitionChecks
-from scx_pipeline.loading.load_plan import LoadPlan, Stage, plan_rebuild
+from scx_pipeline.loading.load_plan import LoadPlan, Stage
 from scx_pipeline.loading.load_report import LoadReport, Progress, TableReport, describe_failed
 from scx_pipeline.loading.load_source import LoadSource, StagedTable
+from scx_pipeline.loading.plan_load import plan_rebuild
 from scx_pipeline.loading.target import LoadTarget
 from scx_pipeline.model.calendar import UNPARTITIONED, Month, MonthRange, contiguous_ranges
 from scx_pipeline.model.table import Table
@@ -119,6 +121,7 @@ def _read_rows(load: Load, table: Table) -> Iterator[StagedTable]:
 
 
 def _transform(load: Load) -> None:
+    load.target.begin()  # a load from the current staging rows has not begun it yet
     for table in load.compiled.build_order:
         if table.name in load.plan.tables:
             started = time.monotonic()
@@ -137,7 +140,7 @@ def _log_table(load: Load, table: Table, started: float) -> None:
 def _check(load: Load) -> None:
     """Check the rows of the tables that the load has built."""
     started, report = time.monotonic(), load.report
-    checks = PartitionChecks(load.target, load.plan.scope)
+    checks = PartitionChecks(LoadedRows(load.target, load.plan.scope))
     for table in load.tables():
         staged = load.staged.get(table.name)
         scan = staged.partition.row_scan if staged else None
@@ -155,7 +158,7 @@ def _check_references(load: Load) -> None:
     """Check the references of tables that the load did not build to those that it did."""
     if load.plan.scope is UNPARTITIONED and not load.comparable:
         return
-    checks = PartitionChecks(load.target, load.plan.scope)
+    checks = PartitionChecks(LoadedRows(load.target, load.plan.scope))
     for table in load.compiled.star.tables:
         if table.name not in load.plan.tables:
             load.report.checks += checks.check_references(table, load.plan.tables)

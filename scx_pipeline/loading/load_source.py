@@ -10,17 +10,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from scx_pipeline.history.ingest_result import IngestResult
+from scx_pipeline.loading.load_plan import LoadPlan
 from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline.loading.target import StagedPartition
 from scx_pipeline.model.calendar import LoadScope, Month, MonthRange
 from scx_pipeline.model.table import Table
 from scx_pipeline.planning.selection import Selection
-
-if TYPE_CHECKING:
-    from scx_pipeline.loading.load_plan import LoadPlan
 
 
 @dataclass(frozen=True)

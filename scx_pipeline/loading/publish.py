@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.latest_rows import latest_rows_table, touched_keys_table
 from scx_pipeline.history.check_result import Rows
-from scx_pipeline.loading.checks.partition_checks import MonthRows
+from scx_pipeline.loading.checks.loaded_rows import MonthRows
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.reserved_names import MONTH_COLUMN

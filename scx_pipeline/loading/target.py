@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.history.check_result import Rows
 from scx_pipeline.history.ingest_result import IngestResult
-from scx_pipeline.loading.checks.partition_checks import MonthRows
+from scx_pipeline.loading.checks.loaded_rows import MonthRows
 from scx_pipeline.loading.checks.row_scan import RowScan
 from scx_pipeline.loading.held_months import HeldMonths
 from scx_pipeline.loading.ingest.ingest_job import IngestJob

@@ -15,7 +15,7 @@ from scx_pipeline.history.check_result import Rows
 from scx_pipeline.history.ingest_result import IngestResult
 from scx_pipeline.history.state_tables import STATE_TABLES
 from scx_pipeline.loading import prepare, publish, schema_drift
-from scx_pipeline.loading.checks.partition_checks import MonthRows
+from scx_pipeline.loading.checks.loaded_rows import MonthRows
 from scx_pipeline.loading.checks.row_scan import RowScan
 from scx_pipeline.loading.held_months import HeldMonths
 from scx_pipeline.loading.ingest.batch_reader import can_stream

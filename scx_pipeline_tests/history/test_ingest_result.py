@@ -10,7 +10,7 @@ from scx_pipeline.history.check_result import CheckResult
 from scx_pipeline.history.ingest_result import ConflictingKey, IngestResult, ObjectCount, allowed_months
 from scx_pipeline.loading.checks.check_names import MAX_EXAMPLES
 from scx_pipeline.loading.checks.ingest_checks import check_ingest_result
-from scx_pipeline.model.calendar import Month, MonthRange
+from scx_pipeline.model.calendar import UNPARTITIONED, Month, MonthRange
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.rejected_row import RejectedRow
 from scx_pipeline.model.source import FilePattern, Source
@@ -45,7 +45,7 @@ def accounting(*counts: ObjectCount) -> CheckResult:
 
 
 def checks(*counts: ObjectCount, rejected: list[RejectedRow] | None = None) -> list[CheckResult]:
-    return check_ingest_result(SOURCE, IngestResult(TABLE, list(counts), rejected or []))
+    return check_ingest_result(SOURCE, IngestResult(TABLE, list(counts), rejected or []), UNPARTITIONED)
 
 
 def test_counts_balance_if_every_row_read_is_counted_once() -> None:
@@ -113,7 +113,9 @@ def test_rejected_rows_warn_up_to_the_limit_and_fail_above_it(rejected: int, sev
 @pytest.mark.parametrize(("limit", "formatted"), [(0.0, "0%"), (0.005, "0.5%"), (0.07, "7%"), (1.0, "100%")])
 def test_the_limit_of_rejected_rows_is_formatted_as_declared(limit: float, formatted: str) -> None:
     source = SOURCE.model_copy(update={"reject_limit": limit})
-    results = check_ingest_result(source, IngestResult(TABLE, [count(read=1_000, rejected=6, loaded=994)]))
+    results = check_ingest_result(
+        source, IngestResult(TABLE, [count(read=1_000, rejected=6, loaded=994)]), UNPARTITIONED
+    )
     [result] = [check for check in results if check.name == "rejected_rows"]
     assert result.message.startswith(f"6 of 1,000 rows were rejected (0.60%; the limit is {formatted}): ")
 
@@ -122,7 +124,9 @@ def test_the_message_says_that_reading_stopped_early_after_the_share() -> None:
     rows = [RejectedRow("a.csv", 2, "id", "is wrong", "x")]
     ingest_result = IngestResult(TABLE, [count(read=1, rejected=1)], rows, ended_early=True)
     [result] = [
-        check for check in check_ingest_result(SOURCE, ingest_result) if check.name == "rejected_rows"
+        check
+        for check in check_ingest_result(SOURCE, ingest_result, UNPARTITIONED)
+        if check.name == "rejected_rows"
     ]
     assert (
         result.message
@@ -188,7 +192,9 @@ def test_conflicting_keys_fail_and_are_named_with_their_months() -> None:
     ]
     [result] = [
         check
-        for check in check_ingest_result(SOURCE, IngestResult(table, conflicting_keys=conflicting_keys))
+        for check in check_ingest_result(
+            SOURCE, IngestResult(table, conflicting_keys=conflicting_keys), UNPARTITIONED
+        )
         if check.name == "unique_id"
     ]
     assert (result.passed, result.severity) == (False, "error")
@@ -197,5 +203,7 @@ def test_conflicting_keys_fail_and_are_named_with_their_months() -> None:
         == "id 1 occurs in 2021-03 and in 2021-04; id 2 occurs twice in 2021-03; id 3 occurs twice"
     )
     assert not [
-        check for check in check_ingest_result(SOURCE, IngestResult(table)) if check.name == "unique_id"
+        check
+        for check in check_ingest_result(SOURCE, IngestResult(table), UNPARTITIONED)
+        if check.name == "unique_id"
     ]

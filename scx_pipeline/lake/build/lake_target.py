@@ -21,7 +21,7 @@ from scx_pipeline.lake.format.layout import folder_tables, lake_schema, month_ro
 from scx_pipeline.lake.format.manifest import DataFile, Manifest, PartitionState
 from scx_pipeline.lake.format.table_writer import write_table
 from scx_pipeline.lake.format.transaction import LakeTransaction, NewFiles
-from scx_pipeline.loading.checks.partition_checks import MonthRows
+from scx_pipeline.loading.checks.loaded_rows import MonthRows
 from scx_pipeline.loading.publish import has_same_rows
 from scx_pipeline.loading.target import LoadTarget, StagedPartition, StagingTarget
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
