@@ -148,7 +148,8 @@ def _check(load: Load) -> None:
         report.tables[table.name] = TableReport(table.name, checks.rows[table.name], load.seconds[table.name])
     for table in load.tables():
         staged = load.staged.get(table.name)
-        report.checks += checks.check_table(table, staged.rows if staged else None)
+        before = sum(load.target.rows_before(table).values())
+        report.checks += checks.check_table(table, before + staged.rows if staged else None)
     load.progress(f"{len(report.checks)} checks in {time.monotonic() - started:.1f} s")
     _stop_if_failed(load)
     load.source.check_counts(report)
