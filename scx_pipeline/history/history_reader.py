@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from scx_pipeline.history.check_result import Rows
 from scx_pipeline.history.state_tables import MONTH_ROWS, MONTHS, OBJECTS, STALE_MONTHS, UNPARTITIONED_LOADS
 from scx_pipeline.model.calendar import Month, MonthRange
 from scx_pipeline.model.table import Table
@@ -97,7 +98,7 @@ def read_loaded_objects(session: Session, star: str) -> dict[tuple[str, str], Re
     return {(source, key): RecordedObject(*values) for source, key, *values in found}
 
 
-def read_month_rows(session: Session, star: str, table: str, scope: MonthRange) -> dict[Month, int]:
+def read_month_rows(session: Session, star: str, table: str, scope: MonthRange) -> Rows:
     """Return the recorded row counts of a table's months in a scope."""
     ends = [str(scope.first), str(scope.last)]
     condition = " AND table_name = ? AND month BETWEEN ? AND ?"

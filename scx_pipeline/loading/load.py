@@ -12,15 +12,15 @@ from dataclasses import dataclass, field, replace
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import CheckFailedError, SourceFileError
-from scx_pipeline.loading import publish
 from scx_pipeline.loading.checks.ingest_checks import check_ingest_result
 from scx_pipeline.loading.checks.loaded_rows import LoadedRows
 from scx_pipeline.loading.checks.partition_checks import PartitionChecks
 from scx_pipeline.loading.load_plan import LoadPlan, Stage
 from scx_pipeline.loading.load_report import LoadReport, Progress, TableReport, describe_failed
-from scx_pipeline.loading.load_source import LoadSource, StagedTable
 from scx_pipeline.loading.plan_load import plan_rebuild
-from scx_pipeline.loading.target import LoadTarget
+from scx_pipeline.loading.sources.load_source import LoadSource, StagedTable
+from scx_pipeline.loading.targets import publish
+from scx_pipeline.loading.targets.target import LoadTarget
 from scx_pipeline.model.calendar import UNPARTITIONED, Month, MonthRange, contiguous_ranges
 from scx_pipeline.model.table import Table
 

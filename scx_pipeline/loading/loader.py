@@ -13,16 +13,16 @@ from functools import partial
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import CheckFailedError, IncompleteRebuildError, PipelineError, SourceFileError
-from scx_pipeline.loading.additions_target import AdditionsTarget, FullReadRequiredError
 from scx_pipeline.loading.held_months import HeldMonths, UnsolvedConflictError
 from scx_pipeline.loading.load import run_load, start_load
 from scx_pipeline.loading.load_plan import RequestedLoad
 from scx_pipeline.loading.load_report import LoadReport, Progress
-from scx_pipeline.loading.load_source import LoadSource
-from scx_pipeline.loading.object_source import ObjectSource
 from scx_pipeline.loading.plan_load import check_month_range, plan_load, tables_to_build
-from scx_pipeline.loading.target import LoadTarget
-from scx_pipeline.loading.warehouse_target import WarehouseTarget, record_failed_load
+from scx_pipeline.loading.sources.load_source import LoadSource
+from scx_pipeline.loading.sources.object_source import ObjectSource
+from scx_pipeline.loading.targets.additions_target import AdditionsTarget, FullReadRequiredError
+from scx_pipeline.loading.targets.target import LoadTarget
+from scx_pipeline.loading.targets.warehouse_target import WarehouseTarget, record_failed_load
 from scx_pipeline.model.calendar import UNPARTITIONED, MonthRange
 from scx_pipeline.storage.bucket import Bucket
 from scx_pipeline.warehouse.session import Session

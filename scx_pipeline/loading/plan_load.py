@@ -18,8 +18,8 @@ from scx_pipeline.loading.load_plan import (
     LoadPlan,
     RequestedLoad,
 )
-from scx_pipeline.loading.load_source import LoadSource
-from scx_pipeline.loading.target import LoadTarget
+from scx_pipeline.loading.sources.load_source import LoadSource
+from scx_pipeline.loading.targets.target import LoadTarget
 from scx_pipeline.model.calendar import UNPARTITIONED, MonthRange
 from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table

@@ -36,7 +36,9 @@ def loaded_march(load_env: LoadEnv, rows: Iterable[Mapping[str, object]] = OLD) 
     return load_env
 
 
-def assert_equals_a_build_from_nothing(load_env: LoadEnv, folder: Path, first: str = MARCH, last: str = MARCH) -> None:
+def assert_equals_a_build_from_nothing(
+    load_env: LoadEnv, folder: Path, first: str = MARCH, last: str = MARCH
+) -> None:
     built = create_load_env(folder / "built", compiled=load_env.compiled)
     built.bucket_url = load_env.bucket_url
     built.load(first, last)
@@ -45,7 +47,9 @@ def assert_equals_a_build_from_nothing(load_env: LoadEnv, folder: Path, first: s
 
 
 def read_objects(report: LoadReport) -> list[str]:
-    return sorted(count.object.info.key.rpartition("/")[2] for item in report.ingest_results for count in item.counts)
+    return sorted(
+        count.object.info.key.rpartition("/")[2] for item in report.ingest_results for count in item.counts
+    )
 
 
 def test_only_the_new_object_of_a_month_is_read(load_env: LoadEnv, tmp_path: Path) -> None:
@@ -140,7 +144,12 @@ def test_an_object_that_was_read_for_another_month_only_is_not_taken_for_a_part_
 
 def test_a_table_that_does_not_follow_row_by_row_is_built_again(load_env: LoadEnv, tmp_path: Path) -> None:
     counted = "GROUP BY created_at"
-    sql = {"time": ("(SELECT DISTINCT created_at FROM staging_cleansed_logs)", f"(SELECT created_at FROM {STAGING} {counted})")}
+    sql = {
+        "time": (
+            "(SELECT DISTINCT created_at FROM staging_cleansed_logs)",
+            f"(SELECT created_at FROM {STAGING} {counted})",
+        )
+    }
     load_env.compiled = edited_star(tmp_path, sql=sql)
     loaded_march(load_env)
     put(load_env, "b", [*NEW, job(600, OLD[3]["created_at"])])
@@ -154,7 +163,11 @@ def test_added_rows_that_violate_a_check_hold_the_month_as_it_is(load_env: LoadE
     put(load_env, "b", [*NEW, job(700, f"{MARCH}-09 10:00:00", plan_id=2000, user_id=50)])
     with pytest.raises(CheckFailedError, match="plan_id is outside 0 … 1000 in 1 rows in 2021-03"):
         load_env.load(MARCH)
-    assert (jobs_of(load_env), load_env.table("users"), load_env.state("months", "month, fingerprint")) == before
+    assert (
+        jobs_of(load_env),
+        load_env.table("users"),
+        load_env.state("months", "month, fingerprint"),
+    ) == before
 
 
 def test_the_share_of_rejected_rows_counts_the_rows_that_are_not_read_again(

@@ -22,8 +22,8 @@ from scx_pipeline.lake.format.manifest import DataFile, Manifest, PartitionState
 from scx_pipeline.lake.format.table_writer import write_table
 from scx_pipeline.lake.format.transaction import LakeTransaction, NewFiles
 from scx_pipeline.loading.checks.loaded_rows import MonthRows, select_loaded
-from scx_pipeline.loading.publish import has_same_rows
-from scx_pipeline.loading.target import LoadTarget, StagedPartition, StagingTarget
+from scx_pipeline.loading.targets.publish import has_same_rows
+from scx_pipeline.loading.targets.target import LoadTarget, StagedPartition, StagingTarget
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.source import Source

@@ -14,7 +14,7 @@ from scx_pipeline.history import held_records, history_reader, history_writer
 from scx_pipeline.history.check_result import Rows
 from scx_pipeline.history.ingest_result import IngestResult
 from scx_pipeline.history.state_tables import STATE_TABLES
-from scx_pipeline.loading import prepare, publish, schema_drift
+from scx_pipeline.loading import schema_drift
 from scx_pipeline.loading.checks.loaded_rows import MonthRows, select_loaded
 from scx_pipeline.loading.checks.row_scan import RowScan
 from scx_pipeline.loading.held_months import HeldMonths
@@ -22,7 +22,8 @@ from scx_pipeline.loading.ingest.batch_reader import can_stream
 from scx_pipeline.loading.ingest.ingest_job import IngestJob
 from scx_pipeline.loading.ingest.ingest_objects import ingest_objects
 from scx_pipeline.loading.load_report import LoadReport
-from scx_pipeline.loading.target import LoadTarget, StagingTarget
+from scx_pipeline.loading.targets import prepare, publish
+from scx_pipeline.loading.targets.target import LoadTarget, StagingTarget
 from scx_pipeline.model.calendar import LoadScope, Month, MonthRange
 from scx_pipeline.model.source import Source
 from scx_pipeline.model.table import Table

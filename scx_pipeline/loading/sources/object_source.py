@@ -15,8 +15,8 @@ from scx_pipeline.loading.changes import list_selection
 from scx_pipeline.loading.ingest.ingest_job import IngestJob
 from scx_pipeline.loading.load_plan import LoadPlan
 from scx_pipeline.loading.load_report import Progress
-from scx_pipeline.loading.load_source import LoadSource, StagedTable
-from scx_pipeline.loading.target import LoadTarget
+from scx_pipeline.loading.sources.load_source import LoadSource, StagedTable
+from scx_pipeline.loading.targets.target import LoadTarget
 from scx_pipeline.model.calendar import LoadScope
 from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table

@@ -12,10 +12,10 @@ from scx_pipeline.declarations.added_rows import AddedRows
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.history.check_result import Rows
 from scx_pipeline.history.history_reader import read_month_rows
-from scx_pipeline.loading import publish
 from scx_pipeline.loading.checks.loaded_rows import MonthRows
-from scx_pipeline.loading.target import StagedPartition, StagingTarget
-from scx_pipeline.loading.warehouse_target import BufferStagingTarget, WarehouseTarget
+from scx_pipeline.loading.targets import publish
+from scx_pipeline.loading.targets.target import StagedPartition, StagingTarget
+from scx_pipeline.loading.targets.warehouse_target import BufferStagingTarget, WarehouseTarget
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope
 from scx_pipeline.model.source import Source
 from scx_pipeline.model.table import Table
@@ -53,7 +53,7 @@ class AdditionsTarget(WarehouseTarget):
         assert scope is not UNPARTITIONED
         for table in self.star.tables:
             if table.is_partitioned and table.name in names:
-                self.before[table.name] = {**read_month_rows(self.session, self.star.name, table.name, scope)}
+                self.before[table.name] = read_month_rows(self.session, self.star.name, table.name, scope)
         for table in self.star.staging_tables:
             if table.name in self.before and not all(self.before[table.name].get(month) for month in scope):
                 raise FullReadRequiredError(f"a month has no rows in {table.name}")
