@@ -211,7 +211,7 @@ def _record(load: Load) -> None:
     target, scope, report = load.target, load.plan.scope, load.report
     target.record(report, load.source.recorded_selection(load.plan))
     if Stage.STAGE in load.plan.stages and scope is not UNPARTITIONED:
-        target.record_held(report.load_id, scope, load.plan.request.held)
+        target.record_held(report, scope, load.plan.request.held)
     if scope is UNPARTITIONED:
         if load.has_compared:
             target.record_stale_months(report.load_id, report.stale)

@@ -41,7 +41,7 @@ class AdditionsTarget(WarehouseTarget):
 
     def __init__(self, target: WarehouseTarget, limits: Limits) -> None:
         super().__init__(target.declared, target.session, target.batch_files)
-        self.limits = limits
+        self.limits, self.has_held_months = limits, target.has_held_months
         self.scratch: dict[str, ScratchDatabase] = {}  # by staging table
         self.added: dict[str, str] = {}  # the temporary tables of the added rows, by table
         self.before: dict[str, Rows] = {}  # by table with added rows
