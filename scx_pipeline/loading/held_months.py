@@ -73,8 +73,7 @@ class HeldMonths:
             self.failed += report.failed
             reasons, conflicts = _reasons_of_checks(report.failed, attempted), _conflicts_of(report.failed)
         else:
-            reasons = dict.fromkeys(_months_of_file(self.compiled.star, error, attempted), str(error))
-            conflicts = {}
+            reasons, conflicts = _reasons_of_files(self.compiled.star, [error, *error.others], attempted), {}
         for month, reason in reasons.items():
             state = MonthState(report.fingerprints.get(month, ""), self.compiled.version)
             self.months[month] = HeldMonth(state, reason, tuple(sorted(conflicts.get(month, ()))))
@@ -140,6 +139,21 @@ def _conflicts_of(failed: Sequence[CheckResult]) -> Mapping[Month, set[Month]]:
     for one, other in (pair for check in failed for pair in check.conflicts):
         conflicts.setdefault(Month.parse(one), set()).add(Month.parse(other))
     return conflicts
+
+
+def _reasons_of_files(
+    star: Star, errors: Sequence[SourceFileError], scope: MonthRange
+) -> Mapping[Month, str]:
+    """Return the months of a scope that unreadable files may contain, each with the messages of its files."""
+    messages: dict[Month, list[str]] = {}
+    for error in errors:
+        for month in _months_of_file(star, error, scope):
+            messages.setdefault(month, []).append(str(error))
+    return {
+        month: "; ".join(found[:MAX_REASONS])
+        + (f"; and {len(found) - MAX_REASONS} more files" if len(found) > MAX_REASONS else "")
+        for month, found in messages.items()
+    }
 
 
 def _months_of_file(star: Star, error: SourceFileError, scope: MonthRange) -> Sequence[Month]:

@@ -21,6 +21,7 @@ from scx_pipeline_tests.support.load_env import (
     filled,
     job,
     jobs_of,
+    range_of_keys,
 )
 
 YEAR = [f"2021-{month:02d}" for month in range(1, 13)]
@@ -167,6 +168,21 @@ def test_an_unreadable_file_holds_only_its_months(load_env: LoadEnv) -> None:
     assert held(report) == ["2021-05", "2021-06"]
     assert "2021/06/broken.csv" in message
     assert published_jobs(load_env) == [1, 2, 3, 4, *range(7, 13)]
+
+
+@pytest.mark.reader_independent  # a cluster that reads objects itself finds one file per attempt, from the headers
+def test_all_unreadable_files_are_found_by_one_attempt(load_env: LoadEnv) -> None:
+    put_year(load_env)
+    for month in ("02", "06", "10"):
+        load_env.put(f"2021/{month}/broken.csv", b"no,such,header\n1,2,3\n")
+    messages: list[str] = []
+    with pytest.raises(
+        CheckFailedError, match=r"6 of 12 months were published.*02/broken.*06/broken.*10/broken"
+    ):
+        load_env.loader(messages.append).load(range_of_keys(YEAR[0], YEAR[-1]))
+    [holding] = [message for message in messages if message.startswith("holding ")]
+    assert holding == "holding 2021-01, 2021-02, 2021-05, 2021-06, 2021-09, 2021-10; loading the other months"
+    assert published_jobs(load_env) == [3, 4, 7, 8, 11, 12]
 
 
 def test_an_unreadable_file_that_may_have_rows_of_any_month_holds_all(load_env: LoadEnv) -> None:
