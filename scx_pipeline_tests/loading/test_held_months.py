@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from scx_pipeline.errors import CheckFailedError, SourceFileError
+from scx_pipeline.loading.held_months import UnsolvedConflictError
 from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline_tests.support.load_env import (
     APRIL,
@@ -75,6 +76,27 @@ def test_two_months_that_share_a_key_are_both_held(load_env: LoadEnv) -> None:
     assert "10 of 12 months were published" in message
     assert "job_id 3 occurs in 2021-03 and in 2021-05" in message
     assert published_jobs(load_env) == [1, 2, 4, *range(6, 13)]
+
+
+def test_months_held_for_a_shared_key_stay_held_when_each_is_loaded_alone(load_env: LoadEnv) -> None:
+    put_year(load_env)
+    put_month(load_env, MAY, [job(5, f"{MAY}-05 10:00:00"), job(3, f"{MAY}-06 10:00:00")])
+    load_some(load_env, YEAR[0], YEAR[-1])
+    for month in (MARCH, MAY, MARCH):
+        with pytest.raises(UnsolvedConflictError, match="no object has changed since"):
+            load_env.load(month)
+    assert published_jobs(load_env) == [1, 2, 4, *range(6, 13)]
+
+
+def test_months_held_for_a_shared_key_are_published_after_one_of_them_is_corrected(load_env: LoadEnv) -> None:
+    put_year(load_env)
+    put_month(load_env, MAY, [job(5, f"{MAY}-05 10:00:00"), job(3, f"{MAY}-06 10:00:00")])
+    load_some(load_env, YEAR[0], YEAR[-1])
+    put_month(load_env, MAY, [job(5, f"{MAY}-05 10:00:00")])
+    for month in (MARCH, MAY):
+        load_env.load(month)
+    assert published_jobs(load_env) == list(range(1, 13))
+    assert load_env.state("held_months") == []
 
 
 def test_every_month_that_has_one_of_many_shared_keys_is_held(load_env: LoadEnv) -> None:
