@@ -98,9 +98,10 @@ class HeldMonths:
         report.held = {month: held.reason for month, held in sorted(self.months.items())}
         report.checks = merge_results(report.checks, self.failed)
         count, held = len(self.scope.months), len(self.months)
+        were = "was" if count - held == 1 else "were"
         are_held = "is held and keeps its" if held == 1 else "are held and keep their"
         return CheckFailedError(
-            f"{report.star} {self.scope}: {count - held} of {count} months were published; {_listed(report.held)} {are_held} "
+            f"{report.star} {self.scope}: {count - held} of {count} months {were} published; {_listed(report.held)} {are_held} "
             f"previous rows: {self._describe()}",
             report,
         )
