@@ -145,14 +145,26 @@ def show_chart(frame: pd.DataFrame, query: Query) -> None:
 
 
 def show_outcome(compiled: CompiledStar, outcome: RunOutcome) -> None:
-    """Print the report of a run: rows per table, how many rows were read and rejected, and the checks."""
+    """Print the report of a run: rows per table, how many rows were read and rejected, and the checks.
+
+    Failed checks that the run's error describes are left out.
+    """
     if outcome.success or outcome.held:
         _show_published(compiled, outcome)
     for check in outcome.checks:
-        if not check["passed"]:
+        message = f"{check['name']} on {check['table']}: {check['message']}"
+        if not check["passed"] and message not in (outcome.error or ""):
             is_warning = check["severity"] == "warn"
             label, style = ("warning", "yellow") if is_warning else ("failed", "red")
-            out.print(Text(f"{label}: {check['name']} on {check['table']}: {check['message']}", style=style))
+            print_line(f"{label}: {message}", style)
+
+
+def show_held(star: str, held: Mapping[Any, str]) -> None:
+    """Print the held months of a star, those with the same reason in one line."""
+    for reason in dict.fromkeys(held.values()):
+        months = [str(month) for month, other in held.items() if other == reason]
+        are_held = "is held" if len(months) == 1 else "are held"
+        print_line(f"{star}: {', '.join(months)} {are_held}: {reason}", "yellow")
 
 
 def _show_published(compiled: CompiledStar, outcome: RunOutcome) -> None:

@@ -5,7 +5,7 @@ Publishing the other months does not belong here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, TypeAlias
 
@@ -28,9 +28,11 @@ class UnsolvedConflictError(PipelineError):
     kind: ClassVar[str] = CheckFailedError.kind
 
     def __init__(self, star: str, months: Mapping[Month, HeldMonth]) -> None:
-        listed = "; ".join(f"{month}: {held.reason}" for month, held in sorted(months.items()))
+        involved = sorted({*months, *(month for held in months.values() for month in held.conflicts)})
+        reasons = "; ".join(dict.fromkeys(held.reason for held in months.values()))
         super().__init__(
-            f"{star} was not published, nothing was changed, as no object has changed since: {listed}"
+            f"{star} {_listed(months)} was not published, nothing was changed: the objects of {_listed(involved)} have not "
+            f"changed since these months were held: {reasons}"
         )
         self.months = months
 
@@ -94,21 +96,29 @@ class HeldMonths:
         """Return the error to raise after the remaining months were published, with the report of these."""
         report.held = {month: held.reason for month, held in sorted(self.months.items())}
         report.checks = merge_results(report.checks, self.failed)
-        count = len(self.scope.months)
+        count, held = len(self.scope.months), len(self.months)
+        were = "was" if count - held == 1 else "were"
+        are_held = "is held and keeps its" if held == 1 else "are held and keep their"
         return CheckFailedError(
-            f"{report.star} {self.scope}: {count - len(self.months)} of {count} months were published; the others keep their "
+            f"{report.star} {self.scope}: {count - held} of {count} months {were} published; {_listed(report.held)} {are_held} "
             f"previous rows: {self._describe()}",
             report,
         )
 
     def _describe(self) -> str:
-        """Return the reasons, each with its months."""
+        """Return the reasons, each with its months if there is more than one reason."""
         months: dict[str, list[Month]] = {}
         for month, found in sorted(self.months.items()):
             months.setdefault(found.reason, []).append(month)
-        texts = [f"{', '.join(map(str, held))}: {reason}" for reason, held in months.items()]
+        if len(months) == 1:
+            return next(iter(months))
+        texts = [f"{_listed(held)}: {reason}" for reason, held in months.items()]
         more = [month for held in list(months.values())[MAX_REASONS:] for month in held]
-        return "; ".join(texts[:MAX_REASONS]) + (f"; and {', '.join(map(str, more))}" if more else "")
+        return "; ".join(texts[:MAX_REASONS]) + (f"; and {_listed(more)}" if more else "")
+
+
+def _listed(months: Iterable[Month]) -> str:
+    return ", ".join(map(str, sorted(months)))
 
 
 def merge_results(results: Sequence[CheckResult], failed: Sequence[CheckResult]) -> list[CheckResult]:

@@ -142,8 +142,9 @@ def _held_months(result: dg.ExecuteInProcessResult) -> Mapping[str, str]:
     for event in result.all_events:
         failure = event.step_failure_data.user_failure_data if event.is_step_failure else None
         if failure is not None and HELD_MONTHS in failure.metadata:
-            held: Any = failure.metadata[HELD_MONTHS].value
-            return dict(held)
+            table = failure.metadata[HELD_MONTHS]
+            assert isinstance(table, dg.TableMetadataValue)
+            return {str(row.data["month"]): str(row.data["reason"]) for row in table.records}
     return {}
 
 

@@ -154,6 +154,8 @@ def test_a_load_with_a_failed_check_exits_with_1_and_changes_nothing(scx: Scx, b
     after = json.loads(scx("status", "scx", "--json").out)
     assert before.pop("failed_run") is None
     assert after.pop("failed_run")["message"] in result.err
+    assert list(after.pop("held")) == ["2021-02"]
+    assert before.pop("held") == {}
     assert after == before
 
 

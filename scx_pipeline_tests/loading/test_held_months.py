@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from scx_pipeline.errors import CheckFailedError, SourceFileError
+from scx_pipeline.loading.held_months import UnsolvedConflictError
 from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline_tests.support.load_env import (
     APRIL,
@@ -23,18 +24,25 @@ from scx_pipeline_tests.support.load_env import (
     jobs_of,
     range_of_keys,
 )
-
-YEAR = [f"2021-{month:02d}" for month in range(1, 13)]
+from scx_pipeline_tests.support.year_of_jobs import (
+    REFUSED,
+    REFUSED_VALUE,
+    SHARED,
+    SHARED_KEY,
+    YEAR,
+    file_of,
+    put_files,
+    valid_year,
+)
 
 
 def put_year(load_env: LoadEnv) -> None:
     """Write a file with one job for each month of a year; the job has the number of its month."""
-    for number, month in enumerate(YEAR, start=1):
-        put_month(load_env, month, [job(number, f"{month}-05 10:00:00", user_id=number)])
+    put_files(load_env, valid_year())
 
 
 def put_month(load_env: LoadEnv, month: str, rows: Iterable[Mapping[str, object]]) -> None:
-    load_env.put(f"{month.replace('-', '/')}/a.csv", rows)
+    load_env.put(file_of(month), rows)
 
 
 def load_some(load_env: LoadEnv, first: str, last: str) -> tuple[LoadReport, str]:
@@ -56,12 +64,11 @@ def held(report: LoadReport) -> list[str]:
 
 
 def test_a_month_with_a_refused_value_is_held_and_the_other_eleven_are_published(load_env: LoadEnv) -> None:
-    put_year(load_env)
-    put_month(load_env, MARCH, [job(3, f"{MARCH}-05 10:00:00", plan_id=2000)])
+    put_files(load_env, valid_year() | REFUSED_VALUE)
     report, message = load_some(load_env, YEAR[0], YEAR[-1])
     assert held(report) == [MARCH]
     assert "2021-01…2021-12: 11 of 12 months were published" in message
-    assert f"{MARCH}: range_plan_id on {STAGING}: plan_id is outside 0 … 1000 in 1 rows in {MARCH}" in message
+    assert REFUSED in message
     assert published_jobs(load_env) == [1, 2, *range(4, 13)]
     assert [month for month in load_env.changed() if month != "2020-12"] == [MARCH]
     [failed] = report.failed
@@ -69,13 +76,31 @@ def test_a_month_with_a_refused_value_is_held_and_the_other_eleven_are_published
 
 
 def test_two_months_that_share_a_key_are_both_held(load_env: LoadEnv) -> None:
-    put_year(load_env)
-    put_month(load_env, MAY, [job(5, f"{MAY}-05 10:00:00"), job(3, f"{MAY}-06 10:00:00")])
+    put_files(load_env, valid_year() | SHARED_KEY)
     report, message = load_some(load_env, YEAR[0], YEAR[-1])
     assert held(report) == [MARCH, MAY]
     assert "10 of 12 months were published" in message
-    assert "job_id 3 occurs in 2021-03 and in 2021-05" in message
+    assert SHARED in message
     assert published_jobs(load_env) == [1, 2, 4, *range(6, 13)]
+
+
+def test_months_held_for_a_shared_key_stay_held_when_each_is_loaded_alone(load_env: LoadEnv) -> None:
+    put_files(load_env, valid_year() | SHARED_KEY)
+    load_some(load_env, YEAR[0], YEAR[-1])
+    for month in (MARCH, MAY, MARCH):
+        with pytest.raises(UnsolvedConflictError, match="have not changed since these months were held"):
+            load_env.load(month)
+    assert published_jobs(load_env) == [1, 2, 4, *range(6, 13)]
+
+
+def test_months_held_for_a_shared_key_are_published_after_one_of_them_is_corrected(load_env: LoadEnv) -> None:
+    put_files(load_env, valid_year() | SHARED_KEY)
+    load_some(load_env, YEAR[0], YEAR[-1])
+    put_month(load_env, MAY, [job(5, f"{MAY}-05 10:00:00")])
+    for month in (MARCH, MAY):
+        load_env.load(month)
+    assert published_jobs(load_env) == list(range(1, 13))
+    assert load_env.state("held_months") == []
 
 
 def test_every_month_that_has_one_of_many_shared_keys_is_held(load_env: LoadEnv) -> None:
@@ -210,8 +235,7 @@ def test_the_share_of_rejected_rows_is_that_of_a_month_whatever_else_is_loaded(l
 def test_a_corrected_month_is_published_and_the_warehouse_equals_a_build_from_nothing(
     load_env: LoadEnv, tmp_path: Path
 ) -> None:
-    put_year(load_env)
-    put_month(load_env, MARCH, [job(3, f"{MARCH}-05 10:00:00", plan_id=2000)])
+    put_files(load_env, valid_year() | REFUSED_VALUE)
     load_some(load_env, YEAR[0], YEAR[-1])
     put_month(load_env, MARCH, [job(3, f"{MARCH}-05 10:00:00", plan_id=20, user_id=4)])
     load_env.load_changed()

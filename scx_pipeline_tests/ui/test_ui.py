@@ -174,7 +174,7 @@ def test_a_failed_month_shows_its_check_and_keeps_the_previous_rows(
     assert run["status"] == "FAILURE"
     assert site.count_jobs() == before
     page.goto(f"{site.address}/runs/{run['runId']}")
-    expect(page.get_by_text("was not published, nothing was changed").first).to_be_visible()
+    expect(page.get_by_text("1 of 2 months was published; 2021-03 is held").first).to_be_visible()
     page.wait_for_timeout(CHART_ANIMATION_MS)
     shoot("11-failed-run")
     page.goto(f"{site.address}/assets/scx/{STAGING}?view=checks&checkDetail=unique_job_id")

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
-from scx_pipeline.history.check_result import CheckResult, count_by_month
+from scx_pipeline.history.check_result import CheckResult, count_by_month, format_month_pairs
 from scx_pipeline.history.ingest_result import IngestResult
 from scx_pipeline.loading.checks.check_names import (
     MAX_EXAMPLES,
@@ -40,7 +40,12 @@ def check_ingest_result(source: Source, ingest_result: IngestResult, scope: Load
             describe_duplicate(table, item.key, item.months) for item in ingest_result.conflicting_keys
         )
         by_month = count_by_month(ingest_result.conflicting_rows)
-        results.append(CheckResult(table.name, unique_check_name(table), False, message, violations=by_month))
+        conflicts = format_month_pairs(ingest_result.conflicting_months)
+        results.append(
+            CheckResult(
+                table.name, unique_check_name(table), False, message, violations=by_month, conflicts=conflicts
+            )
+        )
     return results
 
 
