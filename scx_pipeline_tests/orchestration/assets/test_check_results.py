@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import dagster as dg
 
 from scx_pipeline.loading.checks.declared_checks import declared_checks
@@ -23,6 +25,22 @@ def failed(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str], dg.AssetC
     return {(item.asset_key.path[-1], item.check_name): item for item in found if not item.passed}
 
 
+def evaluation(result: dg.ExecuteInProcessResult, table: str, check: str) -> dg.AssetCheckEvaluation:
+    """Return the only result of a check."""
+    names = (key(table), check)
+    [found] = [
+        item for item in result.get_asset_check_evaluations() if (item.asset_key, item.check_name) == names
+    ]
+    return found
+
+
+def table(check: dg.AssetCheckEvaluation, name: str) -> list[dict[str, Any]]:
+    """Return the rows of a table in a result's metadata."""
+    value = check.metadata[name]
+    assert isinstance(value, dg.TableMetadataValue)
+    return [dict(record.data) for record in value.records]
+
+
 def test_every_declared_check_is_recorded_with_its_result(dagster_env: DagsterEnv) -> None:
     put_march_and_april(dagster_env)
     result = dagster_env.run("2021-03")
@@ -31,13 +49,20 @@ def test_every_declared_check_is_recorded_with_its_result(dagster_env: DagsterEn
     assert result.success
 
 
-def test_rejected_rows_below_the_limit_warn_and_the_other_rows_are_loaded(dagster_env: DagsterEnv) -> None:
+def test_rejected_rows_below_the_limit_pass_with_their_number_share_and_examples(
+    dagster_env: DagsterEnv,
+) -> None:
     put_march_and_april(dagster_env)
     result = dagster_env.run("2021-03")
-    warning = failed(result)[STAGING, "rejected_rows"]
-    assert warning.severity == dg.AssetCheckSeverity.WARN
-    assert "2021/04/jobs.csv, line 27: user_id" in (warning.description or "")
     assert result.success
+    check = evaluation(result, STAGING, "rejected_rows")
+    assert check.passed
+    metadata = {name: value.value for name, value in check.metadata.items()}
+    assert (metadata["rows_rejected"], metadata["rows_read"]) == (1, 30)
+    assert metadata["share"] == round(1 / 30, 6)
+    [example] = table(check, "examples")
+    assert example.pop("file").endswith("2021/04/jobs.csv")
+    assert example == {"line": 27, "column": "user_id", "reason": "'unknown' is not an integer"}
 
 
 def test_freshness_checks_warn_and_do_not_fail_the_run(dagster_env: DagsterEnv) -> None:
