@@ -5,7 +5,7 @@ Evaluating a check does not belong here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -61,9 +61,11 @@ class CheckResult:
     violations: Mapping[str, int] = field(default_factory=dict)
     # Pairs of months that violate the check together, such as by a key that is in both.
     conflicts: frozenset[tuple[str, str]] = frozenset()
+    # The months that it was evaluated for; none of unpartitioned tables.
+    months: tuple[Month, ...] = ()
     # What was counted, by name, and the first rejected rows.
     numbers: Mapping[str, float] = field(default_factory=dict)
-    examples: Sequence[RejectedExample] = ()
+    examples: tuple[RejectedExample, ...] = ()
 
     @property
     def blocking(self) -> bool:

@@ -46,7 +46,10 @@ class Source(Declaration):
         0.0, ge=0, le=1, description="the share of a month's rows that may be rejected"
     )
     warn_above: float | None = Field(
-        None, ge=0, le=1, description="the share of a month's rejected rows above which a check warns; default: never"
+        None,
+        ge=0,
+        le=1,
+        description="the share of a month's rejected rows above which a check warns; default: never",
     )
     on_invalid_file: Literal["fail", "reject"] = Field(
         "fail",

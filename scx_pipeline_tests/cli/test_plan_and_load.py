@@ -127,8 +127,8 @@ def test_load_prints_a_report_of_the_published_months(scx: Scx, bucket: Path) ->
 
 def test_load_and_status_count_the_same_checks(scx: Scx, bucket: Path) -> None:
     shown = scx("load", "scx").out
-    total = sum(map(int, re.findall(r"^public\..* (\d+) passed$", shown, re.MULTILINE)))
-    assert f" rejected; {total} checks, all passed" in scx("status", "scx").out
+    total = sum(map(int, re.findall(r"^public\..* (\d+) passed *$", shown, re.MULTILINE)))
+    assert f" rejected; {total} checks, 0 not passed" in scx("status", "scx").out
     assert "freshness and volume: 1 passed, 1 warned" in shown
 
 

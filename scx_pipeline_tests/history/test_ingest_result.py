@@ -102,9 +102,7 @@ def test_the_check_passes_with_the_sums_of_all_objects() -> None:
 def rejected_rows(source: Source, rejected: int, scope: LoadScope = UNPARTITIONED) -> CheckResult:
     """Return the check of so many rejected rows of ten."""
     result = IngestResult(TABLE, [count(read=10, rejected=rejected, loaded=10 - rejected)])
-    [found] = [
-        check for check in check_ingest_result(source, result, scope) if check.name == "rejected_rows"
-    ]
+    [found] = [check for check in check_ingest_result(source, result, scope) if check.name == "rejected_rows"]
     return found
 
 

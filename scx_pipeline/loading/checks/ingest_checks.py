@@ -91,10 +91,10 @@ def _rejected_rows(source: Source, ingest_result: IngestResult, scope: LoadScope
         ingest_result.table.name, "rejected_rows", not above, message, "warn" if above and is_warning else "error",
         count_by_month({month: found for month, (_, found) in above.items()}),
         numbers={"rows_rejected": rejected, "rows_read": read, "share": round(share, 6)},
-        examples=[
+        examples=tuple(
             RejectedExample(row.key, row.line, row.column, row.reason)
             for row in ingest_result.rejected[:MAX_LISTED_REJECTS]
-        ],
+        ),
     )  # fmt: skip
 
 

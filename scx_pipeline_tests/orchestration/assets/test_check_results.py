@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import dagster as dg
+import pytest
 
+from scx_pipeline.errors import SourceFileError
+from scx_pipeline.history.check_result import CheckResult
 from scx_pipeline.loading.checks.declared_checks import declared_checks
+from scx_pipeline.loading.load_report import LoadReport
+from scx_pipeline.loading.loader import BucketLoader
 from scx_pipeline.orchestration.dagster_internals import latest_checks
-from scx_pipeline_tests.support.load_env import FACTS, STAGING, job, scx_star
+from scx_pipeline_tests.support.load_env import FACTS, STAGING, job, range_of_keys, scx_star
 from scx_pipeline_tests.support.orchestration.dagster_env import (
     QUIET,
     TABLES,
@@ -145,3 +150,59 @@ def test_executing_a_blocking_check_without_a_month_fails_with_advice_and_loads_
     )
     assert "materialize the months to be checked" in failure(result)
     assert dagster_env.count(FACTS) == 0
+
+
+def test_a_check_shows_the_months_that_it_was_evaluated_for(dagster_env: DagsterEnv) -> None:
+    put_march_and_april(dagster_env)
+    check = evaluation(dagster_env.run("2021-03", "2021-05"), FACTS, "not_null_user_id")
+    assert check.metadata["months"].value == "2021-03…2021-05"
+    assert table(check, "by_month") == [
+        {"month": month, "passed": True, "violations": 0} for month in ("2021-03", "2021-04", "2021-05")
+    ]
+
+
+def test_a_run_that_holds_a_month_shows_which_month_fails_and_which_pass(dagster_env: DagsterEnv) -> None:
+    put_march_and_april(dagster_env)
+    dagster_env.load_env.put("2021/05/a.csv", [job(70, "2021-05-20 10:00:00", plan_id=2000)])
+    result = dagster_env.run("2021-03", "2021-05")
+    assert not result.success
+    assert list(failed(result)) == [(STAGING, "range_plan_id")]
+    check = evaluation(result, STAGING, "range_plan_id")
+    assert table(check, "by_month") == [
+        {"month": "2021-03", "passed": True, "violations": 0},
+        {"month": "2021-04", "passed": True, "violations": 0},
+        {"month": "2021-05", "passed": False, "violations": 1},
+    ]
+    assert evaluation(result, FACTS, "row_count").passed
+    assert "published" not in check.metadata
+
+
+def test_a_run_that_fails_reports_only_the_checks_that_it_evaluated(dagster_env: DagsterEnv) -> None:
+    put_march_and_april(dagster_env)
+    assert dagster_env.run("2021-03").success
+    dagster_env.load_env.put("2021/03/jobs.csv", [job(1, "2021-03-05 10:00:00", user_id="unknown")])
+    result = dagster_env.run("2021-03")
+    assert list(failed(result)) == [(STAGING, "rejected_rows")]
+    evaluated = {(item.asset_key.path[-1], item.check_name) for item in result.get_asset_check_evaluations()}
+    assert evaluated == {
+        (STAGING, name) for name in ("row_reconciliation", "rejected_rows", "declared_fields")
+    }
+    assert evaluation(result, STAGING, "row_reconciliation").metadata["published"].value is False
+
+
+def test_a_run_that_fails_at_a_file_reports_the_checks_that_were_evaluated_before(
+    dagster_env: DagsterEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This needs a star with two sources of months, which the project has not."""
+
+    def fail(*args: object) -> None:
+        checks = [CheckResult(STAGING, "row_reconciliation", True, "3 rows read")]
+        error = SourceFileError("a.csv is damaged")
+        error.report = LoadReport("scx", range_of_keys("2021-03"), "l", checks=checks)
+        raise error
+
+    monkeypatch.setattr(BucketLoader, "load", fail)
+    result = dagster_env.run("2021-03")
+    assert failure(result) == "a.csv is damaged"
+    assert evaluation(result, STAGING, "row_reconciliation").passed
+    assert len(result.get_asset_check_evaluations()) == 1
