@@ -47,7 +47,7 @@ class HeldMonths:
     compiled: CompiledStar
     scope: MonthRange
     months: dict[Month, HeldMonth] = field(default_factory=dict)
-    failed: list[CheckResult] = field(default_factory=list)
+    checks: list[CheckResult] = field(default_factory=list)  # results, in the order of the attempts
     errors: list[HoldingError] = field(default_factory=list)
     # The rejected rows of objects, by source and key.
     rejected: dict[tuple[str, str], list[RejectedRow]] = field(default_factory=dict)
@@ -71,8 +71,8 @@ class HeldMonths:
             return
         report = error.report
         assert isinstance(report, LoadReport)
+        self.checks += report.checks
         if isinstance(error, CheckFailedError):
-            self.failed += report.failed
             reasons, conflicts = _reasons_of_checks(report.failed, attempted), _conflicts_of(report.failed)
         else:
             reasons, conflicts = _reasons_of_files(self.compiled.star, [error, *error.others], attempted), {}
@@ -87,7 +87,7 @@ class HeldMonths:
         """Return the error to raise if no month can be published."""
         if len(self.errors) == 1:
             return self.errors[0]
-        report = LoadReport(self.compiled.star.name, self.scope, "", checks=merge_results([], self.failed))
+        report = LoadReport(self.compiled.star.name, self.scope, "", checks=merge_results(self.checks))
         return CheckFailedError(
             f"{report.star} {self.scope} was not published, nothing was changed: {self._describe()}", report
         )
@@ -95,7 +95,7 @@ class HeldMonths:
     def error_of_some(self, report: LoadReport) -> PipelineError:
         """Return the error to raise after the remaining months were published, with the report of these."""
         report.held = {month: held.reason for month, held in sorted(self.months.items())}
-        report.checks = merge_results(report.checks, self.failed)
+        report.checks = merge_results([*self.checks, *report.checks])
         count, held = len(self.scope.months), len(self.months)
         were = "was" if count - held == 1 else "were"
         are_held = "is held and keeps its" if held == 1 else "are held and keep their"
@@ -121,17 +121,29 @@ def _listed(months: Iterable[Month]) -> str:
     return ", ".join(map(str, sorted(months)))
 
 
-def merge_results(results: Sequence[CheckResult], failed: Sequence[CheckResult]) -> list[CheckResult]:
-    """Return the results of a load's checks; the failed ones of its earlier attempts replace those of the last."""
-    merged = {(item.table, item.name): item for item in results if not item.blocking}
-    for item in [*failed, *(item for item in results if item.blocking)]:
+def merge_results(results: Iterable[CheckResult]) -> list[CheckResult]:
+    """Return one result of each check that the attempts of a load evaluated, given in the order of the attempts."""
+    merged: dict[tuple[str, str], CheckResult] = {}
+    for item in results:
         before = merged.get((item.table, item.name))
-        if before is not None and before.blocking and before != item:
-            item = replace(
-                item, message=f"{before.message}; {item.message}", violations={**before.violations, **item.violations}
-            )  # fmt: skip
-        merged[item.table, item.name] = item
+        merged[item.table, item.name] = _merge(before, item) if before else item
     return list(merged.values())
+
+
+def _merge(before: CheckResult, item: CheckResult) -> CheckResult:
+    """Return the worse of two results for the months of both; if they are alike, the first, which is of more months."""
+    months = tuple(sorted({*before.months, *item.months}))
+    if before.blocking and item.blocking and before.message != item.message:
+        return replace(
+            item, message=f"{before.message}; {item.message}", violations={**before.violations, **item.violations},
+            months=months,
+        )  # fmt: skip
+    worse = item if _severity(item) > _severity(before) else before
+    return replace(worse, months=months)
+
+
+def _severity(result: CheckResult) -> int:
+    return 0 if result.passed else 1 + result.blocking
 
 
 def _reasons_of_checks(failed: Sequence[CheckResult], scope: MonthRange) -> Mapping[Month, str]:

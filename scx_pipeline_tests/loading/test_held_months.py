@@ -280,3 +280,39 @@ def test_a_report_of_a_partial_load_has_each_check_once(load_env: LoadEnv) -> No
     names = [(check.table, check.name) for check in report.checks]
     assert len(names) == len(set(names))
     assert [(check.table, check.name) for check in report.failed] == [(STAGING, "range_plan_id")]
+
+
+def test_each_check_has_the_months_that_it_was_evaluated_for(load_env: LoadEnv) -> None:
+    put_year(load_env)
+    put_month(load_env, MARCH, [job(3, f"{MARCH}-05 10:00:00", plan_id=2000)])
+    put_month(load_env, MAY, [*[job(5, f"{MAY}-05 10:00:00")], *["bad"] * 3])
+    report, _ = load_some(load_env, YEAR[0], YEAR[-1])
+    checks = {(check.table, check.name): check for check in report.checks}
+    found = {name: [str(month) for month in check.months] for name, check in checks.items()}
+    # The first attempt ended at the rejected rows, before rows were checked.
+    april_and_may = {APRIL, MAY}
+    assert held(report) == [MARCH, APRIL, MAY]
+    assert found[STAGING, "rejected_rows"] == YEAR
+    assert set(checks[STAGING, "rejected_rows"].violations) == april_and_may
+    rest = [month for month in YEAR if month not in april_and_may]
+    assert found[STAGING, "range_plan_id"] == rest
+    assert dict(checks[STAGING, "range_plan_id"].violations) == {MARCH: 1}
+    assert found[FACTS, "references_users"] == rest
+    assert checks[FACTS, "references_users"].passed
+
+
+def test_a_load_that_published_nothing_reports_the_passed_checks_of_all_its_attempts(
+    load_env: LoadEnv,
+) -> None:
+    put_month(load_env, MARCH, [job(3, f"{MARCH}-05 10:00:00"), *["bad"] * 3])
+    put_month(load_env, APRIL, [job(5, f"{APRIL}-05 10:00:00", plan_id=2000)])
+    with pytest.raises(CheckFailedError, match="nothing was changed") as caught:
+        load_env.load(MARCH, APRIL)
+    assert isinstance(caught.value.report, LoadReport)
+    checks = {(check.table, check.name): check for check in caught.value.report.checks}
+    assert {name for name, check in checks.items() if not check.passed} == {
+        (STAGING, "rejected_rows"),
+        (STAGING, "range_plan_id"),
+    }
+    assert [str(month) for month in checks[STAGING, "row_reconciliation"].months] == [MARCH, APRIL]
+    assert [str(month) for month in checks[STAGING, "not_null_job_id"].months] == [APRIL]

@@ -11,12 +11,11 @@ from typing import Any
 
 import dagster as dg
 
-from scx_pipeline.errors import CheckFailedError, PipelineError
-from scx_pipeline.history.check_result import CheckResult
+from scx_pipeline.errors import CheckFailedError, PipelineError, SourceFileError
 from scx_pipeline.loading.load_report import LoadReport
-from scx_pipeline.model.calendar import UNPARTITIONED, Month, MonthRange
-from scx_pipeline.model.count_text import count_of
-from scx_pipeline.orchestration.assets.metadata import AssetKeyOf, load_metadata, table_value
+from scx_pipeline.model.calendar import Month
+from scx_pipeline.orchestration.assets.load_totals import log_totals
+from scx_pipeline.orchestration.assets.metadata import AssetKeyOf, check_metadata, load_metadata, table_value
 
 FAILURE_KIND, HELD_MONTHS = "kind", "held_months"  # keys in a failure's metadata
 
@@ -48,17 +47,18 @@ class LoadReporter:
         """
         try:
             report = load()
-        except CheckFailedError as error:
-            assert isinstance(error.report, LoadReport)
+        except (CheckFailedError, SourceFileError) as error:
+            if not isinstance(error.report, LoadReport):
+                raise step_failure(error) from None
             if error.report.is_published:
-                self.context.log.info(_summarize(error.report))
+                log_totals(self.context, error.report)
                 # Not as results of the step, which would materialize the held months too.
                 self._log_materializations(error.report, error.report.tables)
             yield from self._check_results(error.report)
             raise step_failure(error, error.report.held) from None
         except PipelineError as error:
             raise step_failure(error) from None
-        self.context.log.info(_summarize(report))
+        log_totals(self.context, report)
         yield from self._events_of(report)
 
     def _events_of(self, report: LoadReport) -> LoadEvents:
@@ -110,35 +110,8 @@ class LoadReporter:
                 "passed": result.passed,
                 "severity": dg.AssetCheckSeverity.WARN if is_warning else dg.AssetCheckSeverity.ERROR,
                 "description": result.message,
-                "metadata": _check_metadata(report, result),
+                "metadata": check_metadata(report, result),
             }
-
-
-def _check_metadata(report: LoadReport, result: CheckResult) -> dict[str, Any]:
-    """Return the months that a check was evaluated for, and its violations by month."""
-    metadata: dict[str, Any] = {}
-    if report.scope is not UNPARTITIONED:
-        held = report.held if result.blocking else ()
-        metadata["months"] = str(MonthRange.of([*report.scope, *held]))
-    if result.violations:
-        types = {"month": "string", "violations": "int"}
-        metadata["violations"] = table_value(types, sorted(result.violations.items()))
-    return metadata
-
-
-def _summarize(report: LoadReport) -> str:
-    """Return in one line what a load has published, and what it did with the rows that it read."""
-    published = "unpartitioned tables published"
-    if report.scope is not UNPARTITIONED:
-        count = len(report.scope.months)
-        published = f"{count} of {count + len(report.held)} months published"
-    held = f", held: {', '.join(map(str, report.held))}" if report.held else ""
-    if not report.objects_by_month:
-        return f"{published}{held}"
-    return (
-        f"{published}{held}; {count_of(report.objects, 'object')}, {count_of(report.read, 'row')} read: {report.loaded:,} loaded, "
-        f"{report.rejected:,} rejected, {report.deduplicated:,} deduplicated, {report.filtered:,} filtered"
-    )
 
 
 def step_failure(error: PipelineError, held: Mapping[Month, str] = {}) -> dg.Failure:
