@@ -122,7 +122,7 @@ def _read_rows(load: Load, table: Table) -> Iterator[StagedTable]:
 
 
 def _transform(load: Load) -> None:
-    load.target.begin()  # a load from the current staging rows has not begun it yet
+    load.target.begin()  # a load from the current staging rows has not started it yet
     for table in load.compiled.build_order:
         if table.name in load.plan.tables:
             started = time.monotonic()

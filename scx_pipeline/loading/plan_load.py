@@ -1,4 +1,4 @@
-"""How a requested load is planned: from what its source and its target hold when the load has begun.
+"""How a requested load is planned: from what its source and its target hold when the load has started.
 
 What a plan contains does not belong here.
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from scx_pipeline.errors import CheckFailedError, SourceFileError
 from scx_pipeline.loading.held_months import UnsolvedConflictError
 from scx_pipeline.loading.load_report import LoadReport
+from scx_pipeline_tests.support.held_loads import held, load_some, published_jobs, put_month, put_year
 from scx_pipeline_tests.support.load_env import (
     APRIL,
     FACTS,
@@ -30,37 +30,9 @@ from scx_pipeline_tests.support.year_of_jobs import (
     SHARED,
     SHARED_KEY,
     YEAR,
-    file_of,
     put_files,
     valid_year,
 )
-
-
-def put_year(load_env: LoadEnv) -> None:
-    """Write a file with one job for each month of a year; the job has the number of its month."""
-    put_files(load_env, valid_year())
-
-
-def put_month(load_env: LoadEnv, month: str, rows: Iterable[Mapping[str, object]]) -> None:
-    load_env.put(file_of(month), rows)
-
-
-def load_some(load_env: LoadEnv, first: str, last: str) -> tuple[LoadReport, str]:
-    """Run a load that publishes some months and holds the others; return its report and its message."""
-    with pytest.raises(CheckFailedError) as caught:
-        load_env.load(first, last)
-    report = caught.value.report
-    assert isinstance(report, LoadReport)
-    assert report.is_published
-    return report, str(caught.value)
-
-
-def published_jobs(load_env: LoadEnv) -> list[int]:
-    return sorted(jobs_of(load_env))
-
-
-def held(report: LoadReport) -> list[str]:
-    return [str(month) for month in report.held]
 
 
 def test_a_month_with_a_refused_value_is_held_and_the_other_eleven_are_published(load_env: LoadEnv) -> None:

@@ -32,7 +32,7 @@ class RejectedShares:
                 self._rejected[month] += count.rejected
 
     def of(self, month: Month | None) -> tuple[int, int]:
-        """Return the rows read and the rows rejected of a month; None stands for the unpartitioned tables."""
+        """Return the rows read and the rows rejected of a month; None means the unpartitioned tables."""
         keys = {month, None}
         return sum(self._read[key] for key in keys), sum(self._rejected[key] for key in keys)
 
