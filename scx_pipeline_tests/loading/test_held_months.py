@@ -9,7 +9,6 @@ import pytest
 from scx_pipeline.errors import CheckFailedError, SourceFileError
 from scx_pipeline.loading.held_months import UnsolvedConflictError
 from scx_pipeline.loading.load_report import LoadReport
-from scx_pipeline_tests.support.held_loads import held, load_some, published_jobs, put_month, put_year
 from scx_pipeline_tests.support.load_env import (
     APRIL,
     FACTS,
@@ -30,7 +29,12 @@ from scx_pipeline_tests.support.year_of_jobs import (
     SHARED,
     SHARED_KEY,
     YEAR,
+    held,
+    load_some,
+    published_jobs,
     put_files,
+    put_month,
+    put_year,
     valid_year,
 )
 

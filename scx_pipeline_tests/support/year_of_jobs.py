@@ -1,11 +1,17 @@
 """A year of the star scx, one file and one job a month, and the faults for which a load holds some of its months.
 
-Writing the files to a bucket does not belong here.
+Tests do not belong here.
 """
 
 from __future__ import annotations
 
-from scx_pipeline_tests.support.load_env import MARCH, MAY, LoadEnv, job
+from collections.abc import Iterable, Mapping
+
+import pytest
+
+from scx_pipeline.errors import CheckFailedError
+from scx_pipeline.loading.load_report import LoadReport
+from scx_pipeline_tests.support.load_env import MARCH, MAY, LoadEnv, job, jobs_of
 
 Files = dict[str, list[dict[str, object]]]  # rows by the file's name below the star's prefix
 
@@ -39,3 +45,30 @@ def put_files(load_env: LoadEnv, files: Files) -> None:
     """Write files to the bucket."""
     for name, rows in files.items():
         load_env.put(name, rows)
+
+
+def put_year(load_env: LoadEnv) -> None:
+    """Write a file with one job for each month of a year; the job has the number of its month."""
+    put_files(load_env, valid_year())
+
+
+def put_month(load_env: LoadEnv, month: str, rows: Iterable[Mapping[str, object]]) -> None:
+    load_env.put(file_of(month), rows)
+
+
+def load_some(load_env: LoadEnv, first: str, last: str) -> tuple[LoadReport, str]:
+    """Run a load that publishes some months and holds the others; return its report and its message."""
+    with pytest.raises(CheckFailedError) as caught:
+        load_env.load(first, last)
+    report = caught.value.report
+    assert isinstance(report, LoadReport)
+    assert report.is_published
+    return report, str(caught.value)
+
+
+def published_jobs(load_env: LoadEnv) -> list[int]:
+    return sorted(jobs_of(load_env))
+
+
+def held(report: LoadReport) -> list[str]:
+    return [str(month) for month in report.held]
