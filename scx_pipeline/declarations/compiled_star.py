@@ -14,6 +14,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scx_pipeline.declarations.added_rows import AddedRows, added_rows
 from scx_pipeline.declarations.lineage import neutral_type_of, star_tables, trace_lineage
 from scx_pipeline.declarations.sql_file import AUTHORED_DIALECT, SqlFile, read_sql_file
 from scx_pipeline.declarations.sql_validation import check_chart, check_inputs, compile_select
@@ -125,6 +126,17 @@ class CompiledStar:
             select = self._selects[table.name]
             self._generated[cache_key] = generate_sql(select, self.star, self.stored_table, engine, scope)
         return self._generated[cache_key]
+
+    def added_rows(self, table: Table) -> AddedRows:
+        """Return how a derived monthly table follows from rows that are added to its input."""
+        return added_rows(self._selects[table.name], self.star, table)
+
+    def select_added_sql(
+        self, table: Table, scope: LoadScope, engine: Capabilities, relations: Mapping[str, str]
+    ) -> str:
+        """Return the table's SELECT as `select_sql` does, with other relations in place of some of the star's tables."""
+        select = self._selects[table.name]
+        return generate_sql(select, self.star, self.stored_table, engine, scope, relations)
 
     def query_sql(self, query: Query, engine: Capabilities) -> str:
         """Return an analysts' query in an engine's dialect, or unchanged if it is declared `as_written`."""

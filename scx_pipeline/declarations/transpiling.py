@@ -5,7 +5,7 @@ Differences that sqlglot leaves between engines are evened out here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ def generate_sql(
     stored_table: Callable[[Table], Table],
     engine: Capabilities,
     scope: LoadScope,
+    relations: Mapping[str, str] = {},
 ) -> str:
     """Return the SELECT in the engine's dialect, with partitioned inputs restricted to the months of the scope.
 
@@ -36,6 +37,7 @@ def generate_sql(
         stored_table: Returns a table under the name that it currently has in the warehouse.
         engine: The engine that runs the SELECT.
         scope: The months to read; UNPARTITIONED restricts nothing.
+        relations: Temporary tables to read in place of tables of the star, by table.
     """
     from sqlglot import exp
 
@@ -44,7 +46,10 @@ def generate_sql(
         table = star.table(node.name)
         alias = node.alias_or_name
         source = exp.table_(stored_table(table).name, db=star.schema_name, quoted=True)
-        if scope is UNPARTITIONED or not table.is_partitioned:
+        if table.name in relations:
+            added = exp.table_(relations[table.name], quoted=True)
+            node.replace(exp.alias_(added, alias, table=True, quoted=True))
+        elif scope is UNPARTITIONED or not table.is_partitioned:
             node.replace(exp.alias_(source, alias, table=True, quoted=True))
         else:
             restricted = exp.select("*").from_(source).where(_month_condition(table, scope))

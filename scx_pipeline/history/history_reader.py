@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from scx_pipeline.history.check_result import Rows
 from scx_pipeline.history.state_tables import MONTH_ROWS, MONTHS, OBJECTS, STALE_MONTHS, UNPARTITIONED_LOADS
-from scx_pipeline.model.calendar import Month
+from scx_pipeline.model.calendar import Month, MonthRange
 from scx_pipeline.model.table import Table
+from scx_pipeline.planning.added_objects import RecordedObject
 from scx_pipeline.planning.changed_months import MonthState
 from scx_pipeline.warehouse.session import Session
 from scx_pipeline.warehouse.sql_text import STATE_SCHEMA
@@ -87,3 +89,19 @@ def read_recorded_objects(
     """Return the source, key, ETag and size in bytes of each recorded object of these sources."""
     columns = "source, object_key, etag, size_bytes"
     return select_rows(session, OBJECTS, columns, star, is_in("source", sources), sources)
+
+
+def read_loaded_objects(session: Session, star: str) -> dict[tuple[str, str], RecordedObject]:
+    """Return the recorded objects of a star by source and key."""
+    columns = "source, object_key, etag, size_bytes, rows_read, rows_rejected"
+    found = read_state_rows(session, OBJECTS, columns, star)
+    return {(source, key): RecordedObject(*values) for source, key, *values in found}
+
+
+def read_month_rows(session: Session, star: str, table: str, scope: MonthRange) -> Rows:
+    """Return the recorded row counts of a table's months in a scope."""
+    ends = [str(scope.first), str(scope.last)]
+    condition = " AND table_name = ? AND month BETWEEN ? AND ?"
+    found = select_rows(session, MONTH_ROWS, "month, row_count", star, condition, [table, *ends])
+    counts = {Month.parse(month): int(count) for month, count in found}
+    return {month: count for month, count in counts.items() if month in scope}

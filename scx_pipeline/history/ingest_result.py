@@ -62,6 +62,8 @@ class IngestResult:
     ended_early: bool = False
     # Object keys, each with its undeclared or absent fields.
     undeclared_fields: list[tuple[str, UndeclaredFields]] = field(default_factory=list)
+    # Those of objects that a load of additions does not read again, as far as they are recorded: rows read and rejected.
+    earlier: Sequence[ObjectCount] = ()
     # Table, on the staging buffer's connection, with the keys of which only the newest row is kept.
     duplicate_keys_table: str | None = None
 

@@ -12,15 +12,15 @@ from dataclasses import dataclass, field, replace
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import CheckFailedError, SourceFileError
-from scx_pipeline.loading import publish
 from scx_pipeline.loading.checks.ingest_checks import check_ingest_result
 from scx_pipeline.loading.checks.loaded_rows import LoadedRows
 from scx_pipeline.loading.checks.partition_checks import PartitionChecks
 from scx_pipeline.loading.load_plan import LoadPlan, Stage
 from scx_pipeline.loading.load_report import LoadReport, Progress, TableReport, describe_failed
-from scx_pipeline.loading.load_source import LoadSource, StagedTable
 from scx_pipeline.loading.plan_load import plan_rebuild
-from scx_pipeline.loading.target import LoadTarget
+from scx_pipeline.loading.sources.load_source import LoadSource, StagedTable
+from scx_pipeline.loading.targets import publish
+from scx_pipeline.loading.targets.target import LoadTarget
 from scx_pipeline.model.calendar import UNPARTITIONED, Month, MonthRange, contiguous_ranges
 from scx_pipeline.model.table import Table
 
@@ -148,7 +148,8 @@ def _check(load: Load) -> None:
         report.tables[table.name] = TableReport(table.name, checks.rows[table.name], load.seconds[table.name])
     for table in load.tables():
         staged = load.staged.get(table.name)
-        report.checks += checks.check_table(table, staged.rows if staged else None)
+        before = sum(load.target.rows_before(table).values())
+        report.checks += checks.check_table(table, before + staged.rows if staged else None)
     load.progress(f"{len(report.checks)} checks in {time.monotonic() - started:.1f} s")
     _stop_if_failed(load)
     load.source.check_counts(report)

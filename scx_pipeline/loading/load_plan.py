@@ -11,6 +11,7 @@ from enum import Enum, auto
 
 from scx_pipeline.loading.held_months import HeldMonths
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope
+from scx_pipeline.planning.added_objects import AddedObjects
 from scx_pipeline.planning.selection import SelectedObject, Selection
 
 
@@ -49,6 +50,8 @@ class RequestedLoad:
     run_id: str | None = None  # of Dagster
     # The months that earlier attempts had to hold, which are not in the scope.
     held: HeldMonths | None = None
+    # Whether all objects of the months must be read, even if only some were added.
+    reads_all: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class LoadPlan:
     request: RequestedLoad
     stages: Sequence[Stage]
     selection: Selection | None  # None: the tables are built from the current staging rows
+    # What was added to the months, if only that is read; None: everything is read.
+    additions: AddedObjects | None = None
 
     @property
     def scope(self) -> LoadScope:
@@ -70,6 +75,8 @@ class LoadPlan:
     def objects_of(self, source: str) -> list[SelectedObject]:
         """Return the objects of a source that the load reads, in key order."""
         assert self.selection is not None
+        if self.additions is not None:
+            return [item for item in self.additions.added if item.source == source]
         if self.scope is UNPARTITIONED:
             return [item for item in self.selection.unpartitioned_objects if item.source == source]
         return self.selection.objects_of(self.scope, source)

@@ -17,11 +17,12 @@ from scx_pipeline.loading.held_months import HeldMonths, UnsolvedConflictError
 from scx_pipeline.loading.load import run_load, start_load
 from scx_pipeline.loading.load_plan import RequestedLoad
 from scx_pipeline.loading.load_report import LoadReport, Progress
-from scx_pipeline.loading.load_source import LoadSource
-from scx_pipeline.loading.object_source import ObjectSource
 from scx_pipeline.loading.plan_load import check_month_range, plan_load, tables_to_build
-from scx_pipeline.loading.target import LoadTarget
-from scx_pipeline.loading.warehouse_target import WarehouseTarget, record_failed_load
+from scx_pipeline.loading.sources.load_source import LoadSource
+from scx_pipeline.loading.sources.object_source import ObjectSource
+from scx_pipeline.loading.targets.additions_target import AdditionsTarget, FullReadRequiredError
+from scx_pipeline.loading.targets.target import LoadTarget
+from scx_pipeline.loading.targets.warehouse_target import WarehouseTarget, record_failed_load
 from scx_pipeline.model.calendar import UNPARTITIONED, MonthRange
 from scx_pipeline.storage.bucket import Bucket
 from scx_pipeline.warehouse.session import Session
@@ -69,6 +70,9 @@ class Loader(ABC):
                 if held.remaining:
                     months = ", ".join(map(str, sorted(held.months)))
                     self.progress(f"holding {months}; loading the other months")
+            except FullReadRequiredError as error:
+                self.progress(f"{error}: reading all objects of these months")
+                request = replace(request, reads_all=True)
             except IncompleteRebuildError:
                 if not held.errors:
                     raise
@@ -130,4 +134,8 @@ class BucketLoader(Loader):
     def _load(self, request: RequestedLoad, session: Session) -> LoadReport:
         target = WarehouseTarget(self.compiled, session, self.warehouse.limits.batch_files)
         source = ObjectSource(self.compiled.star, self.bucket, target, self.progress)
-        return load_in_transaction(request, source, target, self.progress)
+        plan = plan_load(request, self.compiled, source, target)
+        if plan.additions is not None:
+            target = AdditionsTarget(target, self.warehouse.limits)
+            source = replace(source, target=target)
+        return run_load(start_load(plan, source, target, self.progress))

@@ -18,11 +18,12 @@ from scx_pipeline.loading.load_plan import (
     LoadPlan,
     RequestedLoad,
 )
-from scx_pipeline.loading.load_source import LoadSource
-from scx_pipeline.loading.target import LoadTarget
+from scx_pipeline.loading.sources.load_source import LoadSource
+from scx_pipeline.loading.targets.target import LoadTarget
 from scx_pipeline.model.calendar import UNPARTITIONED, MonthRange
 from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
+from scx_pipeline.planning.added_objects import AddedObjects, find_added_objects
 from scx_pipeline.planning.changed_months import unsolved_conflicts
 from scx_pipeline.planning.selection import Selection
 
@@ -44,9 +45,22 @@ def plan_load(
     if staging:
         selection = source.select(request.scope, staging)
         _check_conflicts(request.scope, selection, compiled, target)
-        return LoadPlan(request, LOAD, selection)
+        return LoadPlan(request, LOAD, selection, _find_additions(request, selection, compiled, target))
     _check_staging_rows(request, request.scope, compiled, target)
     return LoadPlan(request, LOAD_FROM_STAGING, None)
+
+
+def _find_additions(
+    request: RequestedLoad, selection: Selection, compiled: CompiledStar, target: LoadTarget
+) -> AddedObjects | None:
+    """Return what was added to the months of a load of all tables; None if everything must be read."""
+    scope = request.scope
+    if scope is UNPARTITIONED or request.reads_all or len(request.tables) < len(compiled.star.monthly_tables):
+        return None
+    recorded = target.read_objects()
+    if not recorded or any(month in target.read_stale() for month in scope):
+        return None
+    return find_added_objects(selection, scope, target.read_months(), compiled.version, recorded)
 
 
 def _check_conflicts(

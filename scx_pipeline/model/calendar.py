@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
-from functools import total_ordering
+from functools import cached_property, total_ordering
 from typing import Final, TypeAlias
 
 
@@ -85,6 +85,13 @@ class MonthRange:
     def months(self) -> list[Month]:
         return list(self)
 
+    @cached_property
+    def _members(self) -> tuple[Month, ...]:
+        """The months, as the ranges of thousands of objects are iterated again and again."""
+        count = (self.last.year - self.first.year) * 12 + self.last.month - self.first.month + 1
+        months = (self.first.shift(number) for number in range(count))
+        return tuple(month for month in months if month not in self.excluded)
+
     @property
     def start(self) -> datetime:
         return self.first.start
@@ -100,11 +107,7 @@ class MonthRange:
         return contiguous_ranges(self.months) if self.excluded else [self]
 
     def __iter__(self) -> Iterator[Month]:
-        month = self.first
-        while month <= self.last:
-            if month not in self.excluded:
-                yield month
-            month = month.shift(1)
+        return iter(self._members)
 
     def __contains__(self, month: object) -> bool:
         return isinstance(month, Month) and self.first <= month <= self.last and month not in self.excluded

@@ -66,6 +66,11 @@ class Selection:
         return _digest(self._of_any_month)
 
     @cached_property
+    def _fingerprints(self) -> dict[Month, str]:
+        """The fingerprints so far, each of which takes a while for a month of many objects."""
+        return {}
+
+    @cached_property
     def unpartitioned_objects(self) -> list[SelectedObject]:
         """The objects of the unpartitioned sources, in key order per source."""
         return [item for item in self.objects if item.source in self.unpartitioned_sources]
@@ -81,8 +86,11 @@ class Selection:
 
     def fingerprint(self, month: Month) -> str:
         """Return a hash over the keys, ETags and sizes of the month's objects: equal hashes mean nothing to do."""
-        of_month = _digest(self._by_month.get(month, []))
-        return hashlib.sha256(f"{self._digest_of_any_month}\n{of_month}".encode()).hexdigest()[:32]
+        if month not in self._fingerprints:
+            of_month = _digest(self._by_month.get(month, []))
+            text = f"{self._digest_of_any_month}\n{of_month}"
+            self._fingerprints[month] = hashlib.sha256(text.encode()).hexdigest()[:32]
+        return self._fingerprints[month]
 
     def objects_of(self, months: MonthRange, source: str | None = None) -> list[SelectedObject]:
         """Return the objects that a load of the months reads, optionally of one source, each once and in key order."""

@@ -65,6 +65,12 @@ class Session(QuerySession):
         """Return a session that also writes; `copy_partition` and `copy_rows` copy its results to this one."""
         return self
 
+    def copy_rows(self, scratch: QuerySession, name: str, columns: Sequence[Column]) -> None:
+        if scratch is not self:
+            self.execute(self.create_table_sql(name, columns, "TEMPORARY "))
+            listed = names([column.name for column in columns])
+            self.insert_rows(name, columns, scratch.rows(f"SELECT {listed} FROM {name}"))
+
     @abstractmethod
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
         """Run a statement and return how many rows it changed; -1 if the engine does not report it."""

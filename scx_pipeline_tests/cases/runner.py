@@ -17,7 +17,7 @@ import yaml
 
 from scx_pipeline.declarations import latest_rows
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.loading import prepare, publish
+from scx_pipeline.loading.targets import prepare, publish
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.table import Table

@@ -12,7 +12,7 @@ import pytest
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star, star_names, stars_folder
-from scx_pipeline.loading import publish
+from scx_pipeline.loading.targets import publish
 from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline.warehouse.open_warehouse import open_warehouse
 from scx_pipeline.warehouse.warehouse import Warehouse

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scx_pipeline.loading.prepare import prepare_tables
+from scx_pipeline.loading.targets.prepare import prepare_tables
 from scx_pipeline.warehouse.sql_text import qualified
 from scx_pipeline.warehouse.warehouse import Warehouse
 from scx_pipeline_tests.support.stars import StarCopy

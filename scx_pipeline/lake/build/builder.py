@@ -15,7 +15,7 @@ from scx_pipeline.loading.changes import LoadedState, PendingChanges, compare_wi
 from scx_pipeline.loading.load_plan import RequestedLoad
 from scx_pipeline.loading.load_report import LoadReport, Progress
 from scx_pipeline.loading.loader import Loader, load_in_transaction
-from scx_pipeline.loading.object_source import ObjectSource
+from scx_pipeline.loading.sources.object_source import ObjectSource
 from scx_pipeline.storage.bucket import Bucket
 
 

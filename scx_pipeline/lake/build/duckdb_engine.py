@@ -15,8 +15,8 @@ from scx_pipeline.lake.build.lake_engine import LakeEngine, LakeSession
 from scx_pipeline.lake.format.lake_store import LakeStore
 from scx_pipeline.lake.format.manifest import DataFile
 from scx_pipeline.lake.format.parquet_reader import arrow_schema, local_scan, read_batches
-from scx_pipeline.loading.target import StagingTarget
-from scx_pipeline.loading.warehouse_target import BufferStagingTarget
+from scx_pipeline.loading.targets.target import StagingTarget
+from scx_pipeline.loading.targets.warehouse_target import BufferStagingTarget
 from scx_pipeline.model.calendar import LoadScope
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.source import Source

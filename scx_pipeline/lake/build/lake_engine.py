@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 
 from scx_pipeline.lake.format.lake_store import LakeStore
 from scx_pipeline.lake.format.manifest import DataFile
-from scx_pipeline.loading.target import StagingTarget
+from scx_pipeline.loading.targets.target import StagingTarget
 from scx_pipeline.model.calendar import LoadScope
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.source import Source

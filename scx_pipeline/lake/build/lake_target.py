@@ -21,9 +21,9 @@ from scx_pipeline.lake.format.layout import folder_tables, lake_schema, month_ro
 from scx_pipeline.lake.format.manifest import DataFile, Manifest, PartitionState
 from scx_pipeline.lake.format.table_writer import write_table
 from scx_pipeline.lake.format.transaction import LakeTransaction, NewFiles
-from scx_pipeline.loading.checks.loaded_rows import MonthRows
-from scx_pipeline.loading.publish import has_same_rows
-from scx_pipeline.loading.target import LoadTarget, StagedPartition, StagingTarget
+from scx_pipeline.loading.checks.loaded_rows import MonthRows, select_loaded
+from scx_pipeline.loading.targets.publish import has_same_rows
+from scx_pipeline.loading.targets.target import LoadTarget, StagedPartition, StagingTarget
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.source import Source
@@ -196,6 +196,9 @@ class LakeTarget(LoadTarget):
             self.unchanged.add(table.name)
             return 0
         return 1
+
+    def loaded_rows(self, table: Table, scope: LoadScope) -> str:
+        return select_loaded(self.compiled, table, scope)
 
     def month_rows(self, table: Table) -> MonthRows:
         _, stored = month_rows_of(self.compiled, table)

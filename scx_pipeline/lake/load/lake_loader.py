@@ -17,7 +17,7 @@ from scx_pipeline.loading.held_months import HeldMonths
 from scx_pipeline.loading.load_plan import RequestedLoad
 from scx_pipeline.loading.load_report import LoadReport, Progress
 from scx_pipeline.loading.loader import Loader, load_in_transaction
-from scx_pipeline.loading.warehouse_target import WarehouseTarget, record_failed_load
+from scx_pipeline.loading.targets.warehouse_target import WarehouseTarget, record_failed_load
 from scx_pipeline.model.calendar import UNPARTITIONED
 from scx_pipeline.warehouse.session import Session
 from scx_pipeline.warehouse.warehouse import Warehouse

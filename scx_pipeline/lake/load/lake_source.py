@@ -22,12 +22,12 @@ from scx_pipeline.lake.format.lake_store import LakeStore
 from scx_pipeline.lake.format.layout import HISTORY_FOLDER, month_folder, month_rows_of
 from scx_pipeline.lake.format.manifest import Manifest
 from scx_pipeline.lake.load.lake_load_plan import check_months, check_unpartitioned, state_of
-from scx_pipeline.loading import publish
 from scx_pipeline.loading.load_plan import LoadPlan
 from scx_pipeline.loading.load_report import LoadReport
-from scx_pipeline.loading.load_source import LoadSource, StagedTable
-from scx_pipeline.loading.target import StagedPartition
-from scx_pipeline.loading.warehouse_target import WarehouseTarget
+from scx_pipeline.loading.sources.load_source import LoadSource, StagedTable
+from scx_pipeline.loading.targets import publish
+from scx_pipeline.loading.targets.target import StagedPartition
+from scx_pipeline.loading.targets.warehouse_target import WarehouseTarget
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
 from scx_pipeline.model.rejected_row import RejectedRow
 from scx_pipeline.model.table import Table

@@ -23,7 +23,7 @@ from scx_pipeline.lake.spark.spark_sql import SETTINGS, spark_type
 from scx_pipeline.lake.spark.worker import RESULT_COLUMN, ParseTask, ReadTask, TaskResult, WriteTask
 from scx_pipeline.loading.ingest.duplicate_keys import count_deduplicated, find_duplicate_keys
 from scx_pipeline.loading.ingest.ingest_job import IngestJob
-from scx_pipeline.loading.target import StagingTarget
+from scx_pipeline.loading.targets.target import StagingTarget
 from scx_pipeline.model.calendar import LoadScope
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.source import Source

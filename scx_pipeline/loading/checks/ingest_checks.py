@@ -70,7 +70,7 @@ def _rejected_rows(source: Source, ingest_result: IngestResult, scope: LoadScope
     """Check the share of rejected rows of each month, which does not depend on the other months of the load."""
     read, rejected = ingest_result.total("read"), ingest_result.total("rejected")
     shares = RejectedShares(scope)
-    shares.add(ingest_result.counts)
+    shares.add([*ingest_result.earlier, *ingest_result.counts])
     above = {month: shares.of(month) for month in shares.months if shares.exceeds(month, source.reject_limit)}
     limit = f"; the limit is {format_percent(source.reject_limit)}" if rejected else ""
     message = f"{rejected:,} of {read:,} rows were rejected ({rejected / read if read else 0:.2%}{limit})"
@@ -134,7 +134,7 @@ def _file_counts(source: Source, ingest_result: IngestResult) -> Iterable[CheckR
         rows = {count.object.info.key: count.read for count in counts}
         yield _compare_counts(table, "rows_per_file", "rows", rows, source.rows_per_file)
     if source.files_per_day:
-        files = Counter(day_of(source, count.object.info.key) for count in counts)
+        files = Counter(day_of(source, count.object.info.key) for count in [*ingest_result.earlier, *counts])
         days = sorted(day for day in files if day)
         length = (days[-1] - days[0]).days + 1 if days else 0
         every_day = [days[0] + timedelta(days=number) for number in range(length)]

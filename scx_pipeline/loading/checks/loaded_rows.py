@@ -37,11 +37,26 @@ class LoadedTables(Protocol):
     def relations(self) -> QuerySession:
         """The connection that queries the tables."""
 
+    def loaded_rows(self, table: Table, scope: LoadScope) -> str:
+        """Return a relation of the rows of a table that the load may have changed."""
+
+    def rows_before(self, table: Table) -> Rows:
+        """Return the rows that each month had already, if `loaded_rows` has only those that were added to them."""
+
     def month_rows(self, table: Table) -> MonthRows:
         """Return the relation of the rows that each month contributes to a monthly table."""
 
     def count_rows(self, table: Table, scope: MonthRange) -> Rows:
         """Return how many rows each month contributes to the table, including months without rows."""
+
+
+def select_loaded(compiled: CompiledStar, table: Table, scope: LoadScope) -> str:
+    """Return a relation of the rows of a table that a load of all rows of a scope may have changed."""
+    target = compiled.full_name(table)
+    if table.is_partitioned or table.is_unpartitioned:
+        return f"(SELECT * FROM {target} WHERE {scope_condition(table, scope)})"
+    key = names(table.key)
+    return f"(SELECT * FROM {target} WHERE ({key}) IN (SELECT {key} FROM {touched_keys_table(table)}))"
 
 
 @dataclass(frozen=True)
@@ -67,11 +82,7 @@ class LoadedRows:
 
     def of(self, table: Table) -> str:
         """Return a relation of the rows that the load may have changed."""
-        target = self.compiled.full_name(table)
-        if table.is_partitioned or table.is_unpartitioned:
-            return f"(SELECT * FROM {target} WHERE {scope_condition(table, self.scope)})"
-        key = names(table.key)
-        return f"(SELECT * FROM {target} WHERE ({key}) IN (SELECT {key} FROM {touched_keys_table(table)}))"
+        return self.tables.loaded_rows(table, self.scope)
 
     def count_by_month(self, month: str, rows: str) -> Mapping[str, int]:
         """Return the rows of a relation by month, as the violations of a check have them.

@@ -61,8 +61,9 @@ class PartitionChecks:
     def evaluate_scan(self, scan: RowScan) -> list[CheckResult]:
         """Evaluate a scan that is complete, like `scan_table`."""
         counted = scan.rows()
+        before = self.tables.rows_before(scan.table)
         months = [None] if self.scope is UNPARTITIONED else self.scope
-        self.rows[scan.table.name] = {month: counted.get(month, 0) for month in months}
+        self.rows[scan.table.name] = {month: before.get(month, 0) + counted.get(month, 0) for month in months}
         return scan.results()
 
     def check_table(self, table: Table, loaded: int | None) -> list[CheckResult]:

@@ -5,9 +5,10 @@ Reading does not belong here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from scx_pipeline.history.ingest_result import ObjectCount
 from scx_pipeline.model.calendar import LoadScope, MonthRange
 from scx_pipeline.model.source import Source
 from scx_pipeline.model.table import Table
@@ -30,6 +31,8 @@ class IngestJob:
     # Returns the keys and ETags of the objects of which rows were rejected when they were last read.
     objects_with_rejects: Callable[[], Collection[tuple[str, str]]] = tuple
     progress: Callable[[str], None] = lambda message: None
+    # The counts of the months' other objects, which are not read again.
+    earlier: Sequence[ObjectCount] = ()
 
     def uri(self, item: ObjectInfo) -> str:
         """Return the object's full address."""

@@ -44,11 +44,11 @@ def ingest_objects(
         SourceFileError: a file cannot be read as declared.
         BucketError: an object cannot be fetched.
     """
-    ingest_result = IngestResult(job.table)
+    ingest_result = IngestResult(job.table, earlier=job.earlier)
     reader = BatchReader(job, buffer, ingest_result)
     server_copy = ServerCopy(job, buffer.reader, ingest_result)
     remaining = server_copy.run(objects)
-    reader.rejected_shares.add(ingest_result.counts)
+    reader.rejected_shares.add([*job.earlier, *ingest_result.counts])
     while True:
         _parse(job, remaining, reader, inspect)
         deduplicated = reader.find_duplicate_keys()
@@ -67,11 +67,12 @@ def _parse(job: IngestJob, objects: Sequence[SelectedObject], reader: BatchReade
     batches = split_batches(objects, *_batch_limits(job, buffer, is_documents))
     reporter = ProgressReporter(len(objects), sum(item.info.size for item in objects), job.progress)
     files_read = rows = size = 0
+    earlier = sum(count.read for count in job.earlier)
     open_batches: Any = job.bucket.read_documents if is_documents else job.bucket.fetch_files
     with open_batches([[item.info for item in batch] for batch in batches]) as opened:
         for number, (batch, files) in enumerate(zip(batches, opened, strict=True), start=1):
             later = _max_rows(job, [item for part in batches[number:] for item in part])
-            rows += reader.read(batch, files, None if later is None else rows + later)
+            rows += reader.read(batch, files, None if later is None else earlier + rows + later)
             if reader.must_stop(later):
                 break
             inspect(buffer)

@@ -18,6 +18,7 @@ from scx_pipeline.warehouse.duckdb.duckdb_tables import DuckDBTables
 from scx_pipeline.warehouse.duckdb.key_bitmap import is_key_unique
 from scx_pipeline.warehouse.duckdb.parquet_export import write_parquet
 from scx_pipeline.warehouse.parquet_files import Unload
+from scx_pipeline.warehouse.query_session import QuerySession
 from scx_pipeline.warehouse.session import Session
 from scx_pipeline.warehouse.sql_text import latest_per_key, names, qualified, qualified_name
 
@@ -54,6 +55,12 @@ class DuckDBSession(Session):
 
     def read_frame(self, sql: str) -> pd.DataFrame:
         return self.con.execute(sql).df()
+
+    def copy_rows(self, scratch: QuerySession, name: str, columns: Sequence[Column]) -> None:
+        if scratch is not self and isinstance(scratch, DuckDBSession):
+            self.con.register("_copied", scratch.con.sql(f"SELECT * FROM {name}").to_arrow_reader())
+            self.create_temporary(name, "SELECT * FROM _copied")
+            self.con.unregister("_copied")
 
     def unload(self, unload: Unload) -> int:
         return write_parquet(self.con, unload.select, unload)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from scx_pipeline.history.ingest_result import IngestResult
-from scx_pipeline.loading import warehouse_target
 from scx_pipeline.loading.ingest.ingest_objects import ingest_objects
+from scx_pipeline.loading.targets import warehouse_target
 from scx_pipeline.parsing.csv.csv_parser import CsvParser
 from scx_pipeline_tests.support.load_env import (
     APRIL,

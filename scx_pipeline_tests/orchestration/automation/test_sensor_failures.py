@@ -38,7 +38,7 @@ def test_a_failed_month_is_retried_after_a_delay_until_it_succeeds(
 def _failing_loads() -> Iterator[None]:
     """Let every load fail while it publishes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("scx_pipeline.loading.publish.publish_table", _fail_to_connect)
+        patch.setattr("scx_pipeline.loading.targets.publish.publish_table", _fail_to_connect)
         yield
 
 

@@ -14,19 +14,21 @@ from scx_pipeline.history import held_records, history_reader, history_writer
 from scx_pipeline.history.check_result import Rows
 from scx_pipeline.history.ingest_result import IngestResult
 from scx_pipeline.history.state_tables import STATE_TABLES
-from scx_pipeline.loading import prepare, publish, schema_drift
-from scx_pipeline.loading.checks.loaded_rows import MonthRows
+from scx_pipeline.loading import schema_drift
+from scx_pipeline.loading.checks.loaded_rows import MonthRows, select_loaded
 from scx_pipeline.loading.checks.row_scan import RowScan
 from scx_pipeline.loading.held_months import HeldMonths
 from scx_pipeline.loading.ingest.batch_reader import can_stream
 from scx_pipeline.loading.ingest.ingest_job import IngestJob
 from scx_pipeline.loading.ingest.ingest_objects import ingest_objects
 from scx_pipeline.loading.load_report import LoadReport
-from scx_pipeline.loading.target import LoadTarget, StagingTarget
+from scx_pipeline.loading.targets import prepare, publish
+from scx_pipeline.loading.targets.target import LoadTarget, StagingTarget
 from scx_pipeline.model.calendar import LoadScope, Month, MonthRange
 from scx_pipeline.model.source import Source
 from scx_pipeline.model.table import Table
 from scx_pipeline.ownership.table_records import create_shared_objects
+from scx_pipeline.planning.added_objects import RecordedObject
 from scx_pipeline.planning.changed_months import HeldMonth, MonthState
 from scx_pipeline.planning.selection import SelectedObject, Selection
 from scx_pipeline.warehouse.session import Session
@@ -47,6 +49,12 @@ class WarehouseTarget(LoadTarget):
 
     def read_months(self) -> Mapping[Month, MonthState]:
         return history_reader.read_month_states(self.session, self.star.name)
+
+    def read_stale(self) -> Collection[Month]:
+        return history_reader.read_stale_months(self.session, self.star.name)
+
+    def read_objects(self) -> Mapping[tuple[str, str], RecordedObject]:
+        return history_reader.read_loaded_objects(self.session, self.star.name)
 
     def read_purged_months(self, tables: Collection[str]) -> Collection[Month]:
         return set().union(*history_reader.read_purged_months(self.session, self.star.name, tables).values())
@@ -76,6 +84,9 @@ class WarehouseTarget(LoadTarget):
 
     def derive(self, table: Table, scope: LoadScope) -> int | None:
         return publish.publish_table(self.session, self.compiled, table, scope)
+
+    def loaded_rows(self, table: Table, scope: LoadScope) -> str:
+        return select_loaded(self.compiled, table, scope)
 
     def month_rows(self, table: Table) -> MonthRows:
         return publish.month_rows(self.compiled, table)

@@ -20,6 +20,7 @@ from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline.model.calendar import LoadScope, Month, MonthRange
 from scx_pipeline.model.source import Source
 from scx_pipeline.model.table import Table
+from scx_pipeline.planning.added_objects import RecordedObject
 from scx_pipeline.planning.changed_months import HeldMonth, MonthState
 from scx_pipeline.planning.selection import SelectedObject, Selection
 from scx_pipeline.warehouse.query_session import QuerySession
@@ -59,6 +60,14 @@ class LoadTarget(ABC):
     def read_months(self) -> Mapping[Month, MonthState]:
         """Return the loaded months and what they were built from."""
 
+    def read_stale(self) -> Collection[Month]:
+        """Return the loaded months that a change of another table made stale."""
+        return ()
+
+    def read_objects(self) -> Mapping[tuple[str, str], RecordedObject]:
+        """Return the recorded objects by source and key, if the target can add rows to a month."""
+        return {}
+
     def read_purged_months(self, tables: Collection[str]) -> Collection[Month]:
         """Return the loaded months of which the rows of one of these staging tables were purged."""
         return ()
@@ -89,6 +98,14 @@ class LoadTarget(ABC):
         Returns:
             How many rows of an unpartitioned table were written or deleted; None for other tables.
         """
+
+    @abstractmethod
+    def loaded_rows(self, table: Table, scope: LoadScope) -> str:
+        """Return a relation of the rows of a table that the load may have changed."""
+
+    def rows_before(self, table: Table) -> Rows:
+        """Return the rows that each month had already, if `loaded_rows` has only those that were added to them."""
+        return {}
 
     @abstractmethod
     def month_rows(self, table: Table) -> MonthRows:

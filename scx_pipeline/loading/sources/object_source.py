@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from scx_pipeline.history.ingest_result import ObjectCount
 from scx_pipeline.loading.changes import list_selection
 from scx_pipeline.loading.ingest.ingest_job import IngestJob
 from scx_pipeline.loading.load_plan import LoadPlan
 from scx_pipeline.loading.load_report import Progress
-from scx_pipeline.loading.load_source import LoadSource, StagedTable
-from scx_pipeline.loading.target import LoadTarget
+from scx_pipeline.loading.sources.load_source import LoadSource, StagedTable
+from scx_pipeline.loading.targets.target import LoadTarget
 from scx_pipeline.model.calendar import LoadScope
 from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
@@ -40,8 +41,18 @@ class ObjectSource(LoadSource):
         source, target = self.star.source(table.source or ""), self.target
         job = IngestJob(
             self.bucket, source, table, plan.scope, self.star.months(), target.batch_files,
-            partial(target.read_objects_with_rejects, source), self.progress,
+            partial(target.read_objects_with_rejects, source), self.progress, _earlier_counts(plan, table),
         )  # fmt: skip
         with target.stage(source, table, plan.scope) as partition:
             result = partition.ingest(job, plan.objects_of(source.name))
             yield StagedTable(result, partition, result.total("loaded"))
+
+
+def _earlier_counts(plan: LoadPlan, table: Table) -> list[ObjectCount]:
+    """Return the recorded counts of the table's objects that a load of additions does not read again."""
+    unchanged = plan.additions.unchanged if plan.additions else ()
+    return [
+        ObjectCount(item, read=recorded.rows_read, rejected=recorded.rows_rejected)
+        for item, recorded in unchanged
+        if item.source == table.source
+    ]

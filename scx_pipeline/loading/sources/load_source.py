@@ -14,7 +14,7 @@ from types import MappingProxyType
 from scx_pipeline.history.ingest_result import IngestResult
 from scx_pipeline.loading.load_plan import LoadPlan
 from scx_pipeline.loading.load_report import LoadReport
-from scx_pipeline.loading.target import StagedPartition
+from scx_pipeline.loading.targets.target import StagedPartition
 from scx_pipeline.model.calendar import LoadScope, Month, MonthRange
 from scx_pipeline.model.table import Table
 from scx_pipeline.planning.selection import Selection

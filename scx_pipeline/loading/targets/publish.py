@@ -21,6 +21,7 @@ from scx_pipeline.warehouse.sql_text import STATE_SCHEMA, in_month_range, month_
 
 # Temporary tables: the loaded months' latest rows, the latest rows over all months, and the keys of unchanged rows.
 PARTITION_TABLE, LATEST_TABLE, UNCHANGED_TABLE = "_partition", "_latest", "_unchanged"
+ADDED_TABLE = "_added"  # the rows that are added to months
 
 
 def publish_table(session: Session, compiled: CompiledStar, table: Table, scope: LoadScope) -> int | None:
@@ -159,6 +160,46 @@ def publish_latest(session: Session, compiled: CompiledStar, table: Table) -> No
     session.create_latest(LATEST_TABLE, candidates, table.key, ordering)
     _replace_changed(session, compiled, table, touched)
     session.execute(f"DROP TABLE {LATEST_TABLE}")
+
+
+def merge_latest(session: Session, compiled: CompiledStar, table: Table, select: str) -> None:
+    """Merge rows that were added to months into an SCD type 1 table.
+
+    Args:
+        select: the table's SELECT over the added rows.
+    """
+    latest_rows, columns = (
+        latest_rows_table(compiled, table),
+        names([*compiled.output_types(table), MONTH_COLUMN]),
+    )
+    stored, key = qualified(STATE_SCHEMA, latest_rows), names(latest_rows.key)
+    session.create_temporary(
+        ADDED_TABLE, f"SELECT m.*, {month_of(table.event_time_column)} AS {MONTH_COLUMN} FROM ({select}) AS m"
+    )
+    same_keys = f"({key}) IN (SELECT {key} FROM {ADDED_TABLE})"
+    session.create_latest(
+        PARTITION_TABLE,
+        f"SELECT {columns} FROM {ADDED_TABLE} UNION ALL SELECT {columns} FROM {stored} WHERE {same_keys}",
+        latest_rows.key,
+        session.ordering(table, compiled.output_types(table)),
+    )
+    session.create_temporary(
+        touched_keys_table(table), f"SELECT DISTINCT {names(table.key)} FROM {ADDED_TABLE}"
+    )
+    session.execute(f"DELETE FROM {stored} WHERE {same_keys}")
+    session.tables.insert(STATE_SCHEMA, latest_rows, f"SELECT {columns} FROM {PARTITION_TABLE}")
+    for temporary in (ADDED_TABLE, PARTITION_TABLE):
+        session.execute(f"DROP TABLE {temporary}")
+    publish_latest(session, compiled, table)
+
+
+def delete_existing(session: Session, compiled: CompiledStar, table: Table, added: str) -> None:
+    """Delete those rows of a temporary table that a table has already."""
+    same = " AND ".join(_equal(session, column) for column in table.columns)
+    key = ", ".join(f"n.{quote(name)}" for name in table.key or table.column_names)
+    existing = f"SELECT {key} FROM {added} AS n JOIN {compiled.full_name(table)} AS t ON {same}"
+    listed = names(table.key or table.column_names)
+    session.execute(f"DELETE FROM {added} WHERE ({listed}) IN ({existing})")
 
 
 def _copy_partition(session: Session, compiled: CompiledStar, table: Table, scope: MonthRange) -> None:

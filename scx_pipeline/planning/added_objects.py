@@ -1,0 +1,69 @@
+"""The objects that were added to months since they were loaded, if nothing else of these months has changed.
+
+Reading the load history does not belong here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from scx_pipeline.model.calendar import Month, MonthRange
+from scx_pipeline.planning.changed_months import MonthState
+from scx_pipeline.planning.selection import SelectedObject, Selection
+
+# Additions are not worth their own way if they have more than this share of the bytes that were loaded before.
+MAX_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class RecordedObject:
+    """An object as the load history records it."""
+
+    etag: str
+    size: int  # bytes
+    rows_read: int
+    rows_rejected: int
+
+
+@dataclass(frozen=True)
+class AddedObjects:
+    """The objects that were added to months, and those that these months were built from, with what is recorded of them."""
+
+    added: Sequence[SelectedObject]
+    unchanged: Sequence[tuple[SelectedObject, RecordedObject]]
+
+
+def find_added_objects(
+    selection: Selection,
+    scope: MonthRange,
+    loaded: Mapping[Month, MonthState],
+    code_version: str,
+    recorded: Mapping[tuple[str, str], RecordedObject],
+) -> AddedObjects | None:
+    """Return the objects that were added to the months of a scope; None if all of their objects must be read.
+
+    Args:
+        selection: The current objects.
+        scope: The months to load.
+        loaded: What the loaded months were built from.
+        code_version: The current version of the tables that are loaded by month.
+        recorded: The recorded objects by source and key.
+    """
+    objects = selection.objects_of(scope)
+    added = [item for item in objects if (item.source, item.info.key) not in recorded]
+    unchanged = [item for item in objects if _is_unchanged(item, recorded)]
+    if not added or len(added) + len(unchanged) < len(objects):
+        return None
+    if sum(item.info.size for item in added) > MAX_SHARE * sum(item.info.size for item in unchanged):
+        return None
+    # An object may have been read again for some of its months only: the fingerprint tells whether a month was built from it.
+    before = Selection(tuple(unchanged), unpartitioned_sources=selection.unpartitioned_sources)
+    if all(loaded.get(month) == MonthState(before.fingerprint(month), code_version) for month in scope):
+        return AddedObjects(added, [(item, recorded[item.source, item.info.key]) for item in unchanged])
+    return None
+
+
+def _is_unchanged(item: SelectedObject, recorded: Mapping[tuple[str, str], RecordedObject]) -> bool:
+    before = recorded.get((item.source, item.info.key))
+    return before is not None and (before.etag, before.size) == (item.info.etag, item.info.size)
