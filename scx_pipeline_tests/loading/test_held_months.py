@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from scx_pipeline.errors import CheckFailedError, SourceFileError
+from scx_pipeline.loading.held_months import UnsolvedConflictError
 from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline_tests.support.load_env import (
     APRIL,
@@ -157,6 +158,15 @@ def test_a_key_that_a_published_month_has_already_holds_the_month_that_brings_it
     report, _ = load_some(load_env, APRIL, MAY)
     assert held(report) == [APRIL]
     assert published_jobs(load_env) == [3, 5]
+
+
+def test_months_that_share_a_key_stay_held_when_each_is_loaded_alone(load_env: LoadEnv) -> None:
+    for month in (MARCH, APRIL):
+        put_month(load_env, month, [job(3, f"{month}-05 10:00:00")])
+    for months in ((MARCH, APRIL), (MARCH,), (APRIL,)):
+        with pytest.raises(CheckFailedError if len(months) == 2 else UnsolvedConflictError):
+            load_env.load(*months)
+    assert load_env.snapshot() == {}
 
 
 def test_an_unreadable_file_holds_only_its_months(load_env: LoadEnv) -> None:

@@ -70,7 +70,7 @@ def test_a_load_that_holds_a_month_and_is_killed_changes_nothing_or_publishes_th
     assert published_and_held(spring) == after
 
 
-def published_and_held(load_env: LoadEnv) -> tuple[object, list[object]]:
+def published_and_held(load_env: LoadEnv) -> tuple[object, object]:
     """Return the rows and the load history without load ids, and the held months."""
     return load_env.snapshot(load_ids=False), load_env.state("held_months", "month, fingerprint, reason")
 

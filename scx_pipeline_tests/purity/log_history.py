@@ -89,7 +89,7 @@ class Entry:
         }
         owner = month.shift(1) if self.stray else month
         row = job((owner.year * 12 + owner.month) * 10 + self.number, event_time, **values)
-        column, value = (FLAWS | VIOLATIONS).get(self.flaw, (None, ""))
+        column, value = {**FLAWS, **VIOLATIONS}.get(self.flaw, (None, ""))
         return row | ({column: value} if column else {})
 
     @property

@@ -21,7 +21,7 @@ from scx_pipeline_tests.support.load_env import LoadEnv
 @pytest.mark.redshift
 @pytest.mark.histories
 @given(history=histories(steps=10))
-@purity_settings(examples=3)
+@purity_settings(examples=2)
 def test_any_history_of_logs_equals_a_build_from_scratch(
     fresh_load_urls: Callable[[Path], list[tuple[str, str]]], history: list[Step]
 ) -> None:
