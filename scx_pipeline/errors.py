@@ -5,6 +5,7 @@ Logic does not belong here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -39,11 +40,13 @@ class SourceFileError(PipelineError):
     """A source file cannot be read as declared; the message names the file, and the line if there is one.
 
     `key` is the object's key, by which the months that the object may hold rows of are found. Code that reads bytes without
-    knowing whose they are leaves it empty, and the parser sets it. `report` is that of the load, once it has failed.
+    knowing whose they are leaves it empty, and the parser sets it. `report` is that of the load, once it has failed, and
+    `others` are the errors of its other unreadable files.
     """
 
     kind: ClassVar[str] = "source_file"
     report: object | None = None
+    others: Sequence[SourceFileError] = ()
 
     def __init__(self, message: str, key: str = "") -> None:
         super().__init__(message)

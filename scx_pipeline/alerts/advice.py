@@ -22,7 +22,7 @@ class FailureKind:
 
 
 FAILURE_KINDS = {
-    "blocking_check": FailureKind("A blocking check failed, so nothing was published: the previous data stays in place.", "a-check-failed"),
+    "blocking_check": FailureKind("A blocking check failed: the months that violate it were not published and keep their previous rows.", "a-check-failed"),
     BUCKET: FailureKind("The bucket cannot be listed, or one of its objects cannot be read.", "the-bucket-cannot-be-read"),
     "source_file": FailureKind("A source file does not match its declaration in the star.", "a-file-cannot-be-read"),
     WAREHOUSE: FailureKind("The warehouse cannot be reached, read or written.", "the-warehouse-cannot-be-reached"),

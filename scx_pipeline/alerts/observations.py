@@ -12,7 +12,7 @@ from typing import Literal
 from scx_pipeline.model.calendar import Month, contiguous_ranges
 
 LOAD, REFRESH = "load", "refresh"  # the work of a star's two warehouse jobs
-REJECTED = "rejected_rows"  # this check warns of the first rejected row; alerts have a threshold instead
+REJECTED = "rejected_rows"  # alerts have a threshold of their own instead of this check's `warn_above`
 Result = Literal["passed", "warned", "failed", "unknown"]
 
 

@@ -145,14 +145,26 @@ def show_chart(frame: pd.DataFrame, query: Query) -> None:
 
 
 def show_outcome(compiled: CompiledStar, outcome: RunOutcome) -> None:
-    """Print the report of a run: rows per table, how many rows were read and rejected, and the checks."""
+    """Print the report of a run: rows per table, how many rows were read and rejected, and the checks.
+
+    Failed checks that the run's error describes are left out.
+    """
     if outcome.success or outcome.held:
         _show_published(compiled, outcome)
     for check in outcome.checks:
-        if not check["passed"]:
+        message = f"{check['name']} on {check['table']}: {check['message']}"
+        if not check["passed"] and message not in (outcome.error or ""):
             is_warning = check["severity"] == "warn"
             label, style = ("warning", "yellow") if is_warning else ("failed", "red")
-            out.print(Text(f"{label}: {check['name']} on {check['table']}: {check['message']}", style=style))
+            print_line(f"{label}: {message}", style)
+
+
+def show_held(star: str, held: Mapping[Any, str]) -> None:
+    """Print the held months of a star, those with the same reason in one line."""
+    for reason in dict.fromkeys(held.values()):
+        months = [str(month) for month, other in held.items() if other == reason]
+        are_held = "is held" if len(months) == 1 else "are held"
+        print_line(f"{star}: {', '.join(months)} {are_held}: {reason}", "yellow")
 
 
 def _show_published(compiled: CompiledStar, outcome: RunOutcome) -> None:
@@ -166,14 +178,15 @@ def _show_published(compiled: CompiledStar, outcome: RunOutcome) -> None:
         (
             f"{star.schema_name}.{item.name}",
             item.role,
-            sum(outcome.rows.get(item.name, {}).values()),
+            sum(outcome.rows.get(item.name, {}).values()) if item.is_partitioned else None,
+            outcome.table_rows.get(item.name),
             _count_passed([check for check in of_load if check["table"] == item.name]),
         )
         for item in (star.unpartitioned_tables if is_refresh else star.monthly_tables)
     ]
-    columns = ["table", "role", "rows" if is_refresh else "rows of these months", "checks"]
+    columns = ["table", "role", "rows of these months", "rows of the table", "checks"]
     without = f" without {', '.join(outcome.held)}" if outcome.held else ""
-    print_table(f"{star.name} {outcome.scope}{without}: published", columns, rows)
+    print_table(f"{star.name} {outcome.scope}{without}: published", *_without_empty(columns, rows))
     if "rows_read" in numbers:
         out.print(
             f"{numbers['objects_read']:,} objects ({format_bytes(numbers['bytes_read'])}), {numbers['rows_read']:,} rows read: "
@@ -187,6 +200,14 @@ def _show_published(compiled: CompiledStar, outcome: RunOutcome) -> None:
         print_line(f"loaded from {numbers['rows_from']}, which was built from these objects", "dim")
     if "stale_months" in numbers:
         out.print(f"months that are stale now: {numbers['stale_months']}", style="yellow")
+
+
+def _without_empty(
+    columns: Sequence[str], rows: Sequence[Sequence[object]]
+) -> tuple[Sequence[str], Sequence[Sequence[object]]]:
+    """Return the columns and rows of a table without the columns that have no values."""
+    shown = [index for index in range(len(columns)) if any(row[index] is not None for row in rows)]
+    return [columns[index] for index in shown], [[row[index] for index in shown] for row in rows]
 
 
 def _count_passed(checks: Sequence[Mapping[str, Any]]) -> str:

@@ -100,6 +100,7 @@ def _to_json(outcome: RunOutcome) -> dict[str, Any]:
         "held": outcome.held,
         "error": outcome.error,
         "rows": outcome.rows,
+        "table_rows": outcome.table_rows,
         **outcome.numbers,
         "checks": outcome.checks,
     }

@@ -177,7 +177,9 @@ class CompiledStar:
         ]
         if table.source is not None:
             source = self.star.source(table.source)
-            code["source"] = source.model_dump(mode="json", exclude={"description", "reject_limit"})
+            code["source"] = source.model_dump(
+                mode="json", exclude={"description", "reject_limit", "warn_above"}
+            )
         else:
             code["sql"] = self._selects[table.name].sql(dialect=AUTHORED_DIALECT, comments=False)
         return _hash(json.dumps(code, sort_keys=True))

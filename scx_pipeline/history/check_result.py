@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from scx_pipeline.model.calendar import Month, MonthRange
 
@@ -39,6 +39,15 @@ class DeclaredCheck:
     severity: Severity = "error"
 
 
+class RejectedExample(NamedTuple):
+    """A rejected row as an example, without its text, which may be personal."""
+
+    file: str
+    line: int | None
+    column: str | None
+    reason: str
+
+
 @dataclass(frozen=True)
 class CheckResult:
     """The result of a check on a load; a failed check of severity `error` keeps the load from being published."""
@@ -52,6 +61,11 @@ class CheckResult:
     violations: Mapping[str, int] = field(default_factory=dict)
     # Pairs of months that violate the check together, such as by a key that is in both.
     conflicts: frozenset[tuple[str, str]] = frozenset()
+    # The months that it was evaluated for; none of unpartitioned tables.
+    months: tuple[Month, ...] = ()
+    # What was counted, by name, and the first rejected rows.
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    examples: tuple[RejectedExample, ...] = ()
 
     @property
     def blocking(self) -> bool:

@@ -5,10 +5,10 @@ Deciding which months are held does not belong here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from scx_pipeline.history.history_reader import read_state_rows
+from scx_pipeline.history.history_reader import read_state_rows, select_rows
 from scx_pipeline.history.history_writer import (
     delete_object_records,
     delete_state_months,
@@ -39,9 +39,19 @@ def read_held_months(session: Session, star: str) -> dict[Month, HeldMonth]:
     }
 
 
-def clear_held_months(session: Session, star: str, scope: MonthRange) -> None:
-    """Record that these months are not held any more, as they are published."""
+def clear_held_months(
+    session: Session, star: str, scope: MonthRange, read: Iterable[tuple[str, str]]
+) -> None:
+    """Record that these months are not held any more, as they are published.
+
+    Args:
+        read: the source and key of each object that was read, whose rejected rows are recorded elsewhere now.
+    """
     delete_state_months(session, HELD_MONTHS, star, scope)
+    recorded = select_rows(session, HELD_REJECTED_ROWS, "DISTINCT source, object_key", star)
+    outdated = sorted(set(map(tuple, recorded)) & set(read))
+    if outdated:
+        delete_object_records(session, star, [HELD_REJECTED_ROWS], outdated)
 
 
 def record_held_months(

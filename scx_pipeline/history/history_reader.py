@@ -94,7 +94,7 @@ def read_recorded_objects(
 def read_loaded_objects(session: Session, star: str) -> dict[tuple[str, str], RecordedObject]:
     """Return the recorded objects of a star by source and key."""
     columns = "source, object_key, etag, size_bytes, rows_read, rows_rejected"
-    found = read_state_rows(session, OBJECTS, columns, star)
+    found = select_rows(session, OBJECTS, columns, star)
     return {(source, key): RecordedObject(*values) for source, key, *values in found}
 
 

@@ -16,7 +16,6 @@ from scx_pipeline.history.history_reader import is_not_in, select_rows
 from scx_pipeline.history.ingest_result import IngestResult, ObjectCount
 from scx_pipeline.history.state_tables import (
     CHECK_RESULTS,
-    HELD_REJECTED_ROWS,
     LOADS,
     MONTH_ROWS,
     MONTHS,
@@ -173,20 +172,16 @@ def _record_objects(
     # Declared sources that were not listed keep their records.
     unlisted = sorted({source.name for source in compiled.star.sources} - selection.listed_sources)
     condition = is_not_in("source", unlisted)
-    recorded = [
-        key
-        for table in (OBJECTS, HELD_REJECTED_ROWS)
-        for key in select_rows(session, table, "DISTINCT source, object_key", star, condition, unlisted)
-    ]
+    recorded = select_rows(session, OBJECTS, "source, object_key", star, condition, unlisted)
     read = {(count.object.source, count.object.info.key) for count in record.counts}
-    outdated = {tuple(key) for key in recorded if tuple(key) in read or tuple(key) not in present}
+    outdated = [key for key in recorded if tuple(key) in read or tuple(key) not in present]
     if outdated:
-        delete_object_records(session, star, (OBJECTS, REJECTED_ROWS, HELD_REJECTED_ROWS), sorted(outdated))
+        delete_object_records(session, star, (OBJECTS, REJECTED_ROWS), outdated)
     insert_state_rows(session, OBJECTS, object_rows(star, record.load_id, record.counts))
 
 
 def delete_object_records(
-    session: Session, star: str, tables: Iterable[Table], keys: Sequence[tuple[str, str]]
+    session: Session, star: str, tables: Iterable[Table], keys: Sequence[tuple[object, ...]]
 ) -> None:
     """Delete the rows of objects, given by source and key, from state tables."""
     columns = [OBJECTS.column("source"), OBJECTS.column("object_key")]

@@ -5,7 +5,7 @@ Publishing the other months does not belong here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, TypeAlias
 
@@ -28,9 +28,11 @@ class UnsolvedConflictError(PipelineError):
     kind: ClassVar[str] = CheckFailedError.kind
 
     def __init__(self, star: str, months: Mapping[Month, HeldMonth]) -> None:
-        listed = "; ".join(f"{month}: {held.reason}" for month, held in sorted(months.items()))
+        involved = sorted({*months, *(month for held in months.values() for month in held.conflicts)})
+        reasons = "; ".join(dict.fromkeys(held.reason for held in months.values()))
         super().__init__(
-            f"{star} was not published, nothing was changed, as no object has changed since: {listed}"
+            f"{star} {_listed(months)} was not published, nothing was changed: the objects of {_listed(involved)} have not "
+            f"changed since these months were held: {reasons}"
         )
         self.months = months
 
@@ -45,7 +47,7 @@ class HeldMonths:
     compiled: CompiledStar
     scope: MonthRange
     months: dict[Month, HeldMonth] = field(default_factory=dict)
-    failed: list[CheckResult] = field(default_factory=list)
+    checks: list[CheckResult] = field(default_factory=list)  # results, in the order of the attempts
     errors: list[HoldingError] = field(default_factory=list)
     # The rejected rows of objects, by source and key.
     rejected: dict[tuple[str, str], list[RejectedRow]] = field(default_factory=dict)
@@ -69,12 +71,11 @@ class HeldMonths:
             return
         report = error.report
         assert isinstance(report, LoadReport)
+        self.checks += report.checks
         if isinstance(error, CheckFailedError):
-            self.failed += report.failed
             reasons, conflicts = _reasons_of_checks(report.failed, attempted), _conflicts_of(report.failed)
         else:
-            reasons = dict.fromkeys(_months_of_file(self.compiled.star, error, attempted), str(error))
-            conflicts = {}
+            reasons, conflicts = _reasons_of_files(self.compiled.star, [error, *error.others], attempted), {}
         for month, reason in reasons.items():
             state = MonthState(report.fingerprints.get(month, ""), self.compiled.version)
             self.months[month] = HeldMonth(state, reason, tuple(sorted(conflicts.get(month, ()))))
@@ -86,7 +87,7 @@ class HeldMonths:
         """Return the error to raise if no month can be published."""
         if len(self.errors) == 1:
             return self.errors[0]
-        report = LoadReport(self.compiled.star.name, self.scope, "", checks=merge_results([], self.failed))
+        report = LoadReport(self.compiled.star.name, self.scope, "", checks=merge_results(self.checks))
         return CheckFailedError(
             f"{report.star} {self.scope} was not published, nothing was changed: {self._describe()}", report
         )
@@ -94,35 +95,55 @@ class HeldMonths:
     def error_of_some(self, report: LoadReport) -> PipelineError:
         """Return the error to raise after the remaining months were published, with the report of these."""
         report.held = {month: held.reason for month, held in sorted(self.months.items())}
-        report.checks = merge_results(report.checks, self.failed)
-        count = len(self.scope.months)
+        report.checks = merge_results([*self.checks, *report.checks])
+        count, held = len(self.scope.months), len(self.months)
+        were = "was" if count - held == 1 else "were"
+        are_held = "is held and keeps its" if held == 1 else "are held and keep their"
         return CheckFailedError(
-            f"{report.star} {self.scope}: {count - len(self.months)} of {count} months were published; the others keep their "
+            f"{report.star} {self.scope}: {count - held} of {count} months {were} published; {_listed(report.held)} {are_held} "
             f"previous rows: {self._describe()}",
             report,
         )
 
     def _describe(self) -> str:
-        """Return the reasons, each with its months."""
+        """Return the reasons, each with its months if there is more than one reason."""
         months: dict[str, list[Month]] = {}
         for month, found in sorted(self.months.items()):
             months.setdefault(found.reason, []).append(month)
-        texts = [f"{', '.join(map(str, held))}: {reason}" for reason, held in months.items()]
+        if len(months) == 1:
+            return next(iter(months))
+        texts = [f"{_listed(held)}: {reason}" for reason, held in months.items()]
         more = [month for held in list(months.values())[MAX_REASONS:] for month in held]
-        return "; ".join(texts[:MAX_REASONS]) + (f"; and {', '.join(map(str, more))}" if more else "")
+        return "; ".join(texts[:MAX_REASONS]) + (f"; and {_listed(more)}" if more else "")
 
 
-def merge_results(results: Sequence[CheckResult], failed: Sequence[CheckResult]) -> list[CheckResult]:
-    """Return the results of a load's checks; the failed ones of its earlier attempts replace those of the last."""
-    merged = {(item.table, item.name): item for item in results if not item.blocking}
-    for item in [*failed, *(item for item in results if item.blocking)]:
+def _listed(months: Iterable[Month]) -> str:
+    return ", ".join(map(str, sorted(months)))
+
+
+def merge_results(results: Iterable[CheckResult]) -> list[CheckResult]:
+    """Return one result of each check that the attempts of a load evaluated, given in the order of the attempts."""
+    merged: dict[tuple[str, str], CheckResult] = {}
+    for item in results:
         before = merged.get((item.table, item.name))
-        if before is not None and before.blocking and before != item:
-            item = replace(
-                item, message=f"{before.message}; {item.message}", violations={**before.violations, **item.violations}
-            )  # fmt: skip
-        merged[item.table, item.name] = item
+        merged[item.table, item.name] = _merge(before, item) if before else item
     return list(merged.values())
+
+
+def _merge(before: CheckResult, item: CheckResult) -> CheckResult:
+    """Return the worse of two results for the months of both; if they are alike, the first, which is of more months."""
+    months = tuple(sorted({*before.months, *item.months}))
+    if before.blocking and item.blocking and before.message != item.message:
+        return replace(
+            item, message=f"{before.message}; {item.message}", violations={**before.violations, **item.violations},
+            months=months,
+        )  # fmt: skip
+    worse = item if _severity(item) > _severity(before) else before
+    return replace(worse, months=months)
+
+
+def _severity(result: CheckResult) -> int:
+    return 0 if result.passed else 1 + result.blocking
 
 
 def _reasons_of_checks(failed: Sequence[CheckResult], scope: MonthRange) -> Mapping[Month, str]:
@@ -140,6 +161,21 @@ def _conflicts_of(failed: Sequence[CheckResult]) -> Mapping[Month, set[Month]]:
     for one, other in (pair for check in failed for pair in check.conflicts):
         conflicts.setdefault(Month.parse(one), set()).add(Month.parse(other))
     return conflicts
+
+
+def _reasons_of_files(
+    star: Star, errors: Sequence[SourceFileError], scope: MonthRange
+) -> Mapping[Month, str]:
+    """Return the months of a scope that unreadable files may contain, each with the messages of its files."""
+    messages: dict[Month, list[str]] = {}
+    for error in errors:
+        for month in _months_of_file(star, error, scope):
+            messages.setdefault(month, []).append(str(error))
+    return {
+        month: "; ".join(found[:MAX_REASONS])
+        + (f"; and {len(found) - MAX_REASONS} more files" if len(found) > MAX_REASONS else "")
+        for month, found in messages.items()
+    }
 
 
 def _months_of_file(star: Star, error: SourceFileError, scope: MonthRange) -> Sequence[Month]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import CheckFailedError, SourceFileError
+from scx_pipeline.history.check_result import Rows
 from scx_pipeline.loading.checks.ingest_checks import check_ingest_result
 from scx_pipeline.loading.checks.loaded_rows import LoadedRows
 from scx_pipeline.loading.checks.partition_checks import PartitionChecks
@@ -113,15 +114,15 @@ def _read_rows(load: Load, table: Table) -> Iterator[StagedTable]:
         load.report.add_ingest_result(staged.result)
         results = check_ingest_result(source, staged.result, load.plan.scope)
         unchecked = load.source.unchecked
-        load.report.checks += [
+        load.report.add_checks(
             replace(item, passed=True, message=unchecked[item.name]) if item.name in unchecked else item
             for item in results
-        ]
+        )
         yield staged
 
 
 def _transform(load: Load) -> None:
-    load.target.begin()  # a load from the current staging rows has not begun it yet
+    load.target.begin()  # a load from the current staging rows has not started it yet
     for table in load.compiled.build_order:
         if table.name in load.plan.tables:
             started = time.monotonic()
@@ -144,15 +145,27 @@ def _check(load: Load) -> None:
     for table in load.tables():
         staged = load.staged.get(table.name)
         scan = staged.partition.row_scan if staged else None
-        report.checks += checks.evaluate_scan(scan) if scan else checks.scan_table(table)
-        report.tables[table.name] = TableReport(table.name, checks.rows[table.name], load.seconds[table.name])
+        report.add_checks(checks.evaluate_scan(scan) if scan else checks.scan_table(table))
+        report.tables[table.name] = _report_table(load, table, checks.rows[table.name])
     for table in load.tables():
         staged = load.staged.get(table.name)
         before = sum(load.target.rows_before(table).values())
-        report.checks += checks.check_table(table, before + staged.rows if staged else None)
+        report.add_checks(checks.check_table(table, before + staged.rows if staged else None))
     load.progress(f"{len(report.checks)} checks in {time.monotonic() - started:.1f} s")
     _stop_if_failed(load)
     load.source.check_counts(report)
+
+
+def _report_table(load: Load, table: Table, rows: Rows) -> TableReport:
+    """Return the report of a table that the load has built."""
+    total = sum(rows.values()) if table.is_unpartitioned else None
+    if not (table.is_unpartitioned or table.is_partitioned):  # SCD type 1: its rows belong to no month
+        [(total,)] = load.target.relations.rows(f"SELECT COUNT(*) FROM {load.compiled.full_name(table)}")
+    report = TableReport(table.name, rows, load.seconds[table.name], total)
+    if table.name not in load.staged:
+        return report
+    counts = load.staged[table.name].result.counts
+    return report.with_objects(load.compiled.star.source(table.source or ""), counts)
 
 
 def _check_references(load: Load) -> None:
@@ -162,7 +175,7 @@ def _check_references(load: Load) -> None:
     checks = PartitionChecks(LoadedRows(load.target, load.plan.scope))
     for table in load.compiled.star.tables:
         if table.name not in load.plan.tables:
-            load.report.checks += checks.check_references(table, load.plan.tables)
+            load.report.add_checks(checks.check_references(table, load.plan.tables))
     _stop_if_failed(load)
 
 
@@ -211,7 +224,7 @@ def _record(load: Load) -> None:
     target, scope, report = load.target, load.plan.scope, load.report
     target.record(report, load.source.recorded_selection(load.plan))
     if Stage.STAGE in load.plan.stages and scope is not UNPARTITIONED:
-        target.record_held(report.load_id, scope, load.plan.request.held)
+        target.record_held(report, scope, load.plan.request.held)
     if scope is UNPARTITIONED:
         if load.has_compared:
             target.record_stale_months(report.load_id, report.stale)

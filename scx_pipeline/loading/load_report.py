@@ -5,18 +5,39 @@ Rendering a report belongs to the callers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from scx_pipeline.history.check_result import CheckResult, Rows
-from scx_pipeline.history.ingest_result import IngestResult
-from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
+from scx_pipeline.history.ingest_result import IngestResult, ObjectCount
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month
+from scx_pipeline.model.source import Source
+from scx_pipeline.planning.key_patterns import month_of
 from scx_pipeline.planning.selection import Selection
 
 Progress = Callable[[str], None]
 
 MAX_FAILED_CHECKS = 3  # that a message describes
+
+
+@dataclass(frozen=True)
+class ObjectTotals:
+    """What was read of the objects whose keys name a month, or of those of an unpartitioned source."""
+
+    objects: int = 0
+    bytes: int = 0
+    read: int = 0
+    rejected: int = 0
+    deduplicated: int = 0
+    filtered: int = 0
+
+    def add(self, count: ObjectCount) -> ObjectTotals:
+        """Return the totals with those of another object."""
+        return ObjectTotals(
+            self.objects + 1, self.bytes + count.object.info.size, self.read + count.read,
+            self.rejected + count.rejected, self.deduplicated + count.deduplicated, self.filtered + count.filtered,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -26,6 +47,31 @@ class TableReport:
     name: str
     rows: Rows  # by loaded month
     seconds: float
+    total_rows: int | None = None  # of the whole table; None for a partitioned one
+    # Of a staging table, by loaded month; of how many objects whose key names no month, which are in none of these.
+    totals_by_month: Mapping[Month | None, ObjectTotals] = field(default_factory=dict)
+    objects_of_any_month: int = 0
+
+    def with_objects(self, source: Source, counts: Iterable[ObjectCount]) -> TableReport:
+        """Return the report with what was read of a source's objects.
+
+        Each object counts once, under the month that its key names, although its rows may be of other months, too. If keys
+        name no month, nothing is said of a month that no key names.
+        """
+        totals: dict[Month | None, ObjectTotals] = {}
+        of_any_month = 0
+        for count in counts:
+            month = month_of(source, count.object.info.key) if source.event_time else None
+            if month is None and source.event_time:
+                of_any_month += 1
+            else:
+                totals[month] = totals.get(month, ObjectTotals()).add(count)
+        by_month = {
+            month: totals.get(month, ObjectTotals())
+            for month in self.rows
+            if month in totals or not of_any_month
+        }
+        return replace(self, totals_by_month=by_month, objects_of_any_month=of_any_month)
 
 
 @dataclass
@@ -46,8 +92,6 @@ class LoadReport:
     filtered: int = 0
     seconds: float = 0.0
     fingerprints: Mapping[Month | None, str] = field(default_factory=dict)
-    # The number of objects and their bytes.
-    objects_by_month: Mapping[Month | None, tuple[int, int]] = field(default_factory=dict)
     # Months that this load made stale, with the reason.
     stale: Mapping[Month, str] = field(default_factory=dict)
     # Where the rows come from, if not from objects.
@@ -71,18 +115,16 @@ class LoadReport:
         return [check for check in self.checks if not check.passed and not check.blocking]
 
     def add_selection(self, selection: Selection) -> None:
-        """Add the fingerprints and objects of the loaded months."""
+        """Add the fingerprints of the loaded months."""
         if self.scope is UNPARTITIONED:
-            sizes = [item.info.size for item in selection.unpartitioned_objects]
             self.fingerprints = {None: selection.unpartitioned_fingerprint}
-            self.objects_by_month = {None: (len(sizes), sum(sizes))}
-            return
-        sizes_by_month = {
-            month: [item.info.size for item in selection.objects_of(MonthRange(month, month))]
-            for month in self.scope
-        }
-        self.fingerprints = {month: selection.fingerprint(month) for month in self.scope}
-        self.objects_by_month = {month: (len(sizes), sum(sizes)) for month, sizes in sizes_by_month.items()}
+        else:
+            self.fingerprints = {month: selection.fingerprint(month) for month in self.scope}
+
+    def add_checks(self, results: Iterable[CheckResult]) -> None:
+        """Add the results of checks that were evaluated for all months of the load."""
+        months = () if self.scope is UNPARTITIONED else tuple(self.scope)
+        self.checks += [replace(item, months=months) for item in results]
 
     def add_ingest_result(self, ingest_result: IngestResult) -> None:
         """Add the row counts of a staging table's objects."""

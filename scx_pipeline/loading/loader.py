@@ -104,7 +104,8 @@ class Loader(ABC):
             raise PipelineError(f"{self.compiled.star.name} has no unpartitioned tables: load months instead")
         names = frozenset(table.name for table in tables)
         report = self.publish(RequestedLoad(UNPARTITIONED, names, run_id))
-        report.is_published = True
+        for part in (report, *report.rebuilds):
+            part.is_published = True
         return report
 
 

@@ -1,4 +1,4 @@
-"""How a requested load is planned: from what its source and its target hold when the load has begun.
+"""How a requested load is planned: from what its source and its target hold when the load has started.
 
 What a plan contains does not belong here.
 """
@@ -57,10 +57,13 @@ def _find_additions(
     scope = request.scope
     if scope is UNPARTITIONED or request.reads_all or len(request.tables) < len(compiled.star.monthly_tables):
         return None
-    recorded = target.read_objects()
-    if not recorded or any(month in target.read_stale() for month in scope):
+    loaded = target.read_months()
+    if any(month not in loaded or loaded[month].code_version != compiled.version for month in scope):
+        return None  # without reading more of the history, which takes as long as a small load on a server
+    stale = target.read_stale()
+    if any(month in stale for month in scope):
         return None
-    return find_added_objects(selection, scope, target.read_months(), compiled.version, recorded)
+    return find_added_objects(selection, scope, loaded, compiled.version, target.read_objects())
 
 
 def _check_conflicts(

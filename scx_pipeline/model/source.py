@@ -43,7 +43,13 @@ class Source(Declaration):
         (), description="texts that are read as NULL, such as the empty text"
     )
     reject_limit: float = Field(
-        0.0, ge=0, le=1, description="the share of a load's rows that may be rejected"
+        0.0, ge=0, le=1, description="the share of a month's rows that may be rejected"
+    )
+    warn_above: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="the share of a month's rejected rows above which a check warns; default: never",
     )
     on_invalid_file: Literal["fail", "reject"] = Field(
         "fail",

@@ -135,6 +135,16 @@ def check_formats(star: Star) -> Iterator[str]:
             yield f"source {source.name}: files_per_day needs {{day}} in all file patterns"
 
 
+def check_rejected_shares(star: Star) -> Iterator[str]:
+    """The share of rejected rows that is warned of does not exceed the limit, which fails the load."""
+    for source in star.sources:
+        if source.warn_above is not None and source.warn_above > source.reject_limit:
+            yield (
+                f"source {source.name}: warn_above is {source.warn_above:g}, but must be at most the reject_limit, "
+                f"{source.reject_limit:g}, above which a month is not published"
+            )
+
+
 def check_references(star: Star) -> Iterator[str]:
     """A reference leads to a table with a key of one column, and from an unpartitioned table to another one."""
     tables = {table.name: table for table in star.tables}
@@ -168,6 +178,7 @@ STAR_RULES: tuple[Callable[[Star], Iterator[str]], ...] = (
     check_staging_event_times,
     check_staging_sequences,
     check_formats,
+    check_rejected_shares,
     check_references,
     check_row_counts,
 )

@@ -22,6 +22,9 @@ from dagster._core.definitions.unresolved_asset_job_definition import (
 
 # A launcher returns these to report whether a run's process exists; only the base class of launchers is public.
 from dagster._core.errors import DagsterUserCodeUnreachableError as DagsterUserCodeUnreachableError
+
+# An event of a run with metadata that belongs to neither an asset nor a check has no public class.
+from dagster._core.events import EngineEventData
 from dagster._core.launcher import CheckRunHealthResult as CheckRunHealthResult
 from dagster._core.launcher import WorkerStatus as WorkerStatus
 
@@ -91,6 +94,19 @@ def sensor_cursor(instance: dg.DagsterInstance, name: str) -> str | None:
     """Return the cursor of a sensor, or None if it never ran. The public API returns it inside the sensor's own tick only."""
     states = [state for state in instance.all_instigator_state() if state.instigator_name == name]
     return getattr(states[0].instigator_data, "cursor", None) if states else None
+
+
+def log_metadata(context: dg.AssetExecutionContext, message: str, metadata: Mapping[str, Any]) -> None:
+    """Log a message with metadata as an event of a run. The public API attaches metadata to assets and checks only."""
+    context.instance.report_engine_event(message, context.run, EngineEventData(metadata))
+
+
+def logged_metadata(instance: dg.DagsterInstance, run_id: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the metadata of each of a run's events that are logged like `log_metadata` does; Dagster logs others."""
+    for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
+        if entry.dagster_event is not None:
+            metadata = entry.dagster_event.engine_event_data.metadata
+            yield {name: value.value for name, value in metadata.items()}
 
 
 @contextmanager

@@ -18,6 +18,7 @@ import dagster as dg
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.model.calendar import LoadScope
 from scx_pipeline.orchestration.assets.events import HELD_MONTHS
+from scx_pipeline.orchestration.assets.load_totals import read_totals
 from scx_pipeline.orchestration.assets.table_assets import FROM_LAKE, LAKE_URL, ROWS_FROM
 from scx_pipeline.orchestration.build import build_star, with_resources
 from scx_pipeline.orchestration.jobs import warehouse_job_name
@@ -40,6 +41,7 @@ class RunOutcome:
     success: bool
     error: str | None
     rows: Mapping[str, Mapping[str, int]]  # table → month → rows
+    table_rows: Mapping[str, int]  # of the tables whose rows belong to no month
     numbers: Mapping[str, Any]  # of the load: objects, bytes, rows read, rejected …
     checks: list[Mapping[str, Any]] = field(default_factory=list)  # table, name, passed, severity, message
     # Months that the run could not publish, although it published others; each with the reason.
@@ -79,7 +81,7 @@ def open_runner(
                     run_config={"loggers": {"progress": {}}},
                     raise_on_error=False,
                 )
-            return _outcome(result, scope)
+            return _outcome(result, scope, read_totals(instance, run_id))
 
         yield run
 
@@ -106,22 +108,17 @@ def _progress_logger(progress: Callable[[str], None]) -> dg.LoggerDefinition:
     return dg.LoggerDefinition(create_logger)
 
 
-def _outcome(result: dg.ExecuteInProcessResult, scope: LoadScope) -> RunOutcome:
+def _outcome(result: dg.ExecuteInProcessResult, scope: LoadScope, numbers: Mapping[str, Any]) -> RunOutcome:
     rows: dict[str, dict[str, int]] = {}
-    numbers: dict[str, Any] = {}
+    table_rows: dict[str, int] = {}
     for event in result.get_asset_materialization_events():
         materialization = event.step_materialization_data.materialization
-
         table, month = materialization.asset_key.path[-1], materialization.partition or ""
         values = {name: value.value for name, value in materialization.metadata.items()}
-        rows.setdefault(table, {})[month] = int(
-            str(values.get("dagster/partition_row_count", values.get("dagster/row_count", 0)))
-        )
-        numbers |= {
-            name: value
-            for name, value in values.items()
-            if name.endswith("_read") or name.startswith("rows_") or name == "stale_months"
-        }
+        if "dagster/row_count" in values:
+            table_rows[table] = int(str(values["dagster/row_count"]))
+        of_month = values.get("dagster/partition_row_count", table_rows.get(table, 0))
+        rows.setdefault(table, {})[month] = int(str(of_month))
     checks: list[Mapping[str, Any]] = [
         {
             "table": check.asset_key.path[-1],
@@ -132,9 +129,10 @@ def _outcome(result: dg.ExecuteInProcessResult, scope: LoadScope) -> RunOutcome:
         }
         for check in result.get_asset_check_evaluations()
     ]
-    numbers.pop("rows_of_load", None)
     held = _held_months(result)
-    return RunOutcome(result.run_id, scope, result.success, _error(result), rows, numbers, checks, held)
+    return RunOutcome(
+        result.run_id, scope, result.success, _error(result), rows, table_rows, numbers, checks, held
+    )
 
 
 def _held_months(result: dg.ExecuteInProcessResult) -> Mapping[str, str]:
@@ -142,8 +140,9 @@ def _held_months(result: dg.ExecuteInProcessResult) -> Mapping[str, str]:
     for event in result.all_events:
         failure = event.step_failure_data.user_failure_data if event.is_step_failure else None
         if failure is not None and HELD_MONTHS in failure.metadata:
-            held: Any = failure.metadata[HELD_MONTHS].value
-            return dict(held)
+            table = failure.metadata[HELD_MONTHS]
+            assert isinstance(table, dg.TableMetadataValue)
+            return {str(row.data["month"]): str(row.data["reason"]) for row in table.records}
     return {}
 
 

@@ -57,7 +57,7 @@ def find_added_objects(
         return None
     if sum(item.info.size for item in added) > MAX_SHARE * sum(item.info.size for item in unchanged):
         return None
-    # An object may have been read again for some of its months only: the fingerprint tells whether a month was built from it.
+    # An object may have been read again for some of its months only: by the fingerprint it is known whether a month was built from it.
     before = Selection(tuple(unchanged), unpartitioned_sources=selection.unpartitioned_sources)
     if all(loaded.get(month) == MonthState(before.fingerprint(month), code_version) for month in scope):
         return AddedObjects(added, [(item, recorded[item.source, item.info.key]) for item in unchanged])

@@ -35,11 +35,15 @@ class HeldMonth:
 
 @dataclass(frozen=True)
 class ChangedMonth:
-    """A month that a load is due for, and why; `held` says why the last load of the same objects did not publish it."""
+    """A month that a load is due for, and why; `held` says why the last load of the same objects did not publish it.
+
+    `resolved` are the months because of which it was held, if all of them have changed since.
+    """
 
     month: Month
     reason: str
     held: str = ""
+    resolved: tuple[Month, ...] = ()
 
 
 def changed_months(
@@ -61,14 +65,17 @@ def changed_months(
         held: Months that were held when they were last loaded.
     """
     changed = []
+    unchanged = _unchanged(held, selection, code_version)
     for month in months:
         fingerprint = partial(selection.fingerprint, month)
         found = _reason(history.get(month), fingerprint, selection.has_objects(month), code_version)
         reason = found or stale.get(month)
         if reason:
-            before = held.get(month)
-            is_same = before is not None and before.state == MonthState(fingerprint(), code_version)
-            changed.append(ChangedMonth(month, reason, before.reason if before and is_same else ""))
+            before = held[month] if month in unchanged else None
+            if before and before.conflicts and unchanged.isdisjoint(before.conflicts):
+                changed.append(ChangedMonth(month, reason, resolved=before.conflicts))
+            else:
+                changed.append(ChangedMonth(month, reason, before.reason if before else ""))
     return changed
 
 
@@ -79,16 +86,21 @@ def unsolved_conflicts(
 
     Neither has changed since. Without the other month, a check would not find what both violate.
     """
-    unchanged = {
-        month
-        for month, found in held.items()
-        if found.state == MonthState(selection.fingerprint(month), code_version)
-    }
+    unchanged = _unchanged(held, selection, code_version)
     return {
         month: held[month]
         for month in scope
         if month in unchanged
         and any(other in unchanged and other not in scope for other in held[month].conflicts)
+    }
+
+
+def _unchanged(held: Mapping[Month, HeldMonth], selection: Selection, code_version: str) -> set[Month]:
+    """Return the held months whose objects and code are still those of the load that held them."""
+    return {
+        month
+        for month, found in held.items()
+        if found.state == MonthState(selection.fingerprint(month), code_version)
     }
 
 

@@ -92,6 +92,12 @@ def day_of(source: Source, key: str) -> date | None:
     return date(int(fields["year"]), int(fields["month"]), int(fields["day"])) if "day" in fields else None
 
 
+def month_of(source: Source, key: str) -> Month | None:
+    """Return the month that the key of a selected object names, if it names one."""
+    _, fields = _match_file(source, key) or (None, {})
+    return Month(int(fields["year"]), int(fields["month"])) if "month" in fields else None
+
+
 def _match_file(source: Source, key: str) -> tuple[FilePattern, dict[str, str]] | None:
     """Return the first of the source's patterns that matches a key, and the values of its fields."""
     below = key.removeprefix(source.prefix)

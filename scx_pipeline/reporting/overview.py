@@ -51,7 +51,7 @@ class StarOverview:
     last_load: LastLoad | None
     due: PendingChanges | None = None
     due_error: str = ""
-    # The months that the last load could not publish, each with the reason.
+    # The months that the last load of the same objects could not publish, each with the reason.
     held: Mapping[Month, str] = field(default_factory=dict)
 
     @property
@@ -116,7 +116,9 @@ def _read_overview(
     with warehouse.open_if_loaded() as session:
         if session is not None:
             rows, last_load = _count_rows(session, star), read_last_load(session, star.name)
-    held = {month: item.reason for month, item in sorted(loaded.held.items())}
+    recorded = {month: item.reason for month, item in sorted(loaded.held.items())}
+    # A month whose objects have changed since is only due.
+    held = {item.month: item.held for item in due.changed if item.held} if due else recorded
     return StarOverview(star.name, sorted(loaded.months), rows, last_load, due, error, held)
 
 

@@ -14,6 +14,7 @@ from scx_pipeline.declarations import star_folder
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star
 from scx_pipeline.errors import DeclarationError
+from scx_pipeline_tests.support.load_env import CONCATENATED
 from scx_pipeline_tests.support.scx_command import Scx
 
 BAD_FILE = "auto_classify_jobs/2021/03/bad.csv"
@@ -36,6 +37,7 @@ def test_status_of_all_stars_shows_what_is_due_before_anything_is_loaded(scx: Sc
         "due": ["2020-12", "2021-01", "2021-02", "2021-03"],
         "unpartitioned_due": None,
         "due_error": None,
+        "held": {},
         "rows": {"auto_classification_logs": 0},
         "last_load": None,
         "failed_run": None,
@@ -80,28 +82,32 @@ def test_status_shows_the_last_failed_run_until_a_load_succeeds(scx: Scx, bucket
     assert failed.code == 1
     message = failed.err.splitlines()[0].removeprefix("error: ")
     for arguments in (["status"], ["status", "scx"]):
-        [line] = [line for line in scx(*arguments).out.splitlines() if "failed" in line]
+        *_, held, line = scx(*arguments).out.splitlines()
+        assert held == f"scx: 2021-02, 2021-03 are held: {message}"
         assert line.startswith("scx: load of 2021-02…2021-03 failed on 20")
-        assert line.endswith(f" UTC: {message}")
+        assert line.endswith(" UTC, because months are held")
     run = json.loads(scx("status", "scx", "--json").out)["failed_run"]
     assert (run["work"], run["months"], run["message"]) == ("load", ["2021-02", "2021-03"], message)
     assert json.loads(scx("status", "--json").out)["stars"]["scx"]["failed_run"] == run
     (bucket / BAD_FILE).unlink()
     assert scx("load", "scx", "--month", "2021-03").code == 0
-    assert "failed" not in scx("status").out + scx("status", "scx").out
+    shown = scx("status").out + scx("status", "scx").out
+    assert "failed" not in shown
+    assert "held" not in shown, "February was held too, and its objects are again those that are loaded"
 
 
 def test_status_of_a_star_whose_first_load_failed_shows_the_failed_run(scx: Scx, bucket: Path) -> None:
-    (bucket / BAD_FILE).write_text("job_id\n1\n")
-    assert scx("load", "scx").code == 1
+    (bucket / CONCATENATED).write_text("job_id\n1\n")  # may have rows of any month
+    assert scx("load", "scx", "--from", "2020-12", "--to", "2021-03").code == 1
     result = scx("status", "scx")
     assert result.code == 0
     assert "scx: nothing is loaded yet; `scx load scx` loads it" in result.out
+    assert "scx: 2020-12, 2021-01, 2021-02, 2021-03 are held: " in result.out
     assert "scx: load of 2020-12…2021-03 failed on " in result.out
     (bucket.parent / "dev.duckdb").unlink()
     result = scx("status", "scx")
     assert result.code == 1
-    assert "scx: load of 2020-12…2021-03 failed on " in result.out
+    assert "scx: load of 2020-01…" in result.out
     assert "is empty: run `scx load`" in result.err
 
 

@@ -133,6 +133,7 @@ def test_only_partitioned_tables_that_read_unpartitioned_tables_depend_on_them(
         ("defs.yaml", "description: The title.}", "description: Its title.}", ""),
         ("defs.yaml", "description: The songs, as JSON", "description: Songs, as JSON", ""),
         ("defs.yaml", "reject_limit: 0.05", "reject_limit: 0.5", ""),
+        ("defs.yaml", "reject_limit: 0.05", "reject_limit: 0.05\n      warn_above: 0.01", ""),
         ("defs.yaml", "accepted_values: [free, paid]", "accepted_values: [free, paid, trial]", ""),
         ("defs.yaml", "range: [0, 9999]", "range: [0, 3000]", ""),
         ("defs.yaml", "nullable: false, references: artists,", "nullable: false,", ""),

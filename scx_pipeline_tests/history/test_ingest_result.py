@@ -9,8 +9,8 @@ import pytest
 from scx_pipeline.history.check_result import CheckResult
 from scx_pipeline.history.ingest_result import ConflictingKey, IngestResult, ObjectCount, allowed_months
 from scx_pipeline.loading.checks.check_names import MAX_EXAMPLES
-from scx_pipeline.loading.checks.ingest_checks import check_ingest_result
-from scx_pipeline.model.calendar import UNPARTITIONED, Month, MonthRange
+from scx_pipeline.loading.checks.ingest_checks import MAX_LISTED_REJECTS, check_ingest_result
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.rejected_row import RejectedRow
 from scx_pipeline.model.source import FilePattern, Source
@@ -28,6 +28,7 @@ TABLE = Table(
     source="s",
     columns=(Column(name="id", type="integer", description=""),),
 )
+JAN, FEB = Month(2021, 1), Month(2021, 2)
 PARTS = ("loaded", "rejected", "deduplicated", "filtered")
 
 
@@ -98,16 +99,53 @@ def test_the_check_passes_with_the_sums_of_all_objects() -> None:
     assert result.message == "1,008 rows read: 1,000 loaded, 2 rejected, 2 deduplicated, 4 filtered"
 
 
-@pytest.mark.parametrize(("rejected", "severity"), [(0, "warn"), (1, "warn"), (5, "warn"), (6, "error")])
-def test_rejected_rows_warn_up_to_the_limit_and_fail_above_it(rejected: int, severity: str) -> None:
-    [result] = [
-        check
-        for check in checks(count(read=10, rejected=rejected, loaded=10 - rejected))
-        if check.name == "rejected_rows"
-    ]
-    assert (result.passed, result.severity) == (rejected == 0, severity)
+def rejected_rows(source: Source, rejected: int, scope: LoadScope = UNPARTITIONED) -> CheckResult:
+    """Return the check of so many rejected rows of ten."""
+    result = IngestResult(TABLE, [count(read=10, rejected=rejected, loaded=10 - rejected)])
+    [found] = [check for check in check_ingest_result(source, result, scope) if check.name == "rejected_rows"]
+    return found
+
+
+@pytest.mark.parametrize(("rejected", "passed"), [(0, True), (1, True), (5, True), (6, False)])
+def test_rejected_rows_pass_up_to_the_limit_and_fail_above_it(rejected: int, passed: bool) -> None:
+    result = rejected_rows(SOURCE, rejected)
+    assert (result.passed, result.severity) == (passed, "error")
     assert result.message.startswith(f"{rejected} of 10 rows were rejected ({rejected * 10:.2f}%")
     assert ("%; the limit is 50%): " in result.message) == (rejected > 0)
+
+
+@pytest.mark.parametrize(
+    ("rejected", "passed", "severity"),
+    [(2, True, "error"), (3, False, "warn"), (5, False, "warn"), (6, False, "error")],
+)
+def test_rejected_rows_warn_above_a_declared_share(rejected: int, passed: bool, severity: str) -> None:
+    result = rejected_rows(SOURCE.model_copy(update={"warn_above": 0.2}), rejected)
+    assert (result.passed, result.severity) == (passed, severity)
+    assert "(30.00%; the limit is 50%, a warning is given above 20%)" in result.message or rejected != 3
+
+
+def test_rejected_rows_warn_of_the_month_whose_share_is_too_high() -> None:
+    source = SOURCE.model_copy(update={"warn_above": 0.1})
+    counts = [
+        ObjectCount(selected("2021/01.csv", MonthRange(JAN, JAN)), read=10, loaded=10),
+        ObjectCount(selected("2021/02.csv", MonthRange(FEB, FEB)), read=10, loaded=8, rejected=2),
+    ]
+    results = check_ingest_result(source, IngestResult(TABLE, counts), MonthRange(JAN, FEB))
+    [result] = [check for check in results if check.name == "rejected_rows"]
+    assert (result.passed, result.severity, result.violations) == (False, "warn", {"2021-02": 2})
+
+
+def test_rejected_rows_have_their_number_share_and_examples_without_their_text() -> None:
+    rows = [RejectedRow("a.csv", line, "id", "is wrong", "a personal text") for line in range(2, 40)]
+    [result] = [
+        check
+        for check in checks(count(read=100, loaded=62, rejected=38), rejected=rows)
+        if check.name == "rejected_rows"
+    ]
+    assert result.numbers == {"rows_rejected": 38, "rows_read": 100, "share": 0.38}
+    assert result.examples[0] == ("a.csv", 2, "id", "is wrong")
+    assert len(result.examples) == MAX_LISTED_REJECTS
+    assert "personal" not in str(result)
 
 
 @pytest.mark.parametrize(("limit", "formatted"), [(0.0, "0%"), (0.005, "0.5%"), (0.07, "7%"), (1.0, "100%")])

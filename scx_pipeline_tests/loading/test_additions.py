@@ -157,6 +157,17 @@ def test_a_table_that_does_not_follow_row_by_row_is_built_again(load_env: LoadEn
     assert_equals_a_build_from_nothing(load_env, tmp_path)
 
 
+def test_a_month_of_a_table_that_had_no_rows_is_built_again(load_env: LoadEnv, tmp_path: Path) -> None:
+    facts: Mapping[str, object] = {"equal_row_count": None, "min_rows": 0, "key": []}
+    sql = {FACTS: (f"FROM {STAGING}", f"FROM {STAGING} WHERE plan_id = 9")}
+    load_env.compiled = edited_star(tmp_path, {FACTS: facts}, sql)
+    loaded_march(load_env)
+    put(load_env, "b", [*NEW, job(650, f"{MARCH}-09 10:00:00", plan_id=9)])
+    assert read_objects(load_env.load(MARCH)) == ["b.csv"]
+    assert jobs_of(load_env) == [650]
+    assert_equals_a_build_from_nothing(load_env, tmp_path)
+
+
 def test_added_rows_that_violate_a_check_hold_the_month_as_it_is(load_env: LoadEnv) -> None:
     loaded_march(load_env)
     before = jobs_of(load_env), load_env.table("users"), load_env.state("months", "month, fingerprint")

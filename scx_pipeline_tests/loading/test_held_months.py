@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from scx_pipeline.errors import CheckFailedError, SourceFileError
 from scx_pipeline.loading.held_months import UnsolvedConflictError
 from scx_pipeline.loading.load_report import LoadReport
+from scx_pipeline_tests.support.held_loads import held, load_some, published_jobs, put_month, put_year
 from scx_pipeline_tests.support.load_env import (
     APRIL,
     FACTS,
@@ -22,46 +22,25 @@ from scx_pipeline_tests.support.load_env import (
     filled,
     job,
     jobs_of,
+    range_of_keys,
 )
-
-YEAR = [f"2021-{month:02d}" for month in range(1, 13)]
-
-
-def put_year(load_env: LoadEnv) -> None:
-    """Write a file with one job for each month of a year; the job has the number of its month."""
-    for number, month in enumerate(YEAR, start=1):
-        put_month(load_env, month, [job(number, f"{month}-05 10:00:00", user_id=number)])
-
-
-def put_month(load_env: LoadEnv, month: str, rows: Iterable[Mapping[str, object]]) -> None:
-    load_env.put(f"{month.replace('-', '/')}/a.csv", rows)
-
-
-def load_some(load_env: LoadEnv, first: str, last: str) -> tuple[LoadReport, str]:
-    """Run a load that publishes some months and holds the others; return its report and its message."""
-    with pytest.raises(CheckFailedError) as caught:
-        load_env.load(first, last)
-    report = caught.value.report
-    assert isinstance(report, LoadReport)
-    assert report.is_published
-    return report, str(caught.value)
-
-
-def published_jobs(load_env: LoadEnv) -> list[int]:
-    return sorted(jobs_of(load_env))
-
-
-def held(report: LoadReport) -> list[str]:
-    return [str(month) for month in report.held]
+from scx_pipeline_tests.support.year_of_jobs import (
+    REFUSED,
+    REFUSED_VALUE,
+    SHARED,
+    SHARED_KEY,
+    YEAR,
+    put_files,
+    valid_year,
+)
 
 
 def test_a_month_with_a_refused_value_is_held_and_the_other_eleven_are_published(load_env: LoadEnv) -> None:
-    put_year(load_env)
-    put_month(load_env, MARCH, [job(3, f"{MARCH}-05 10:00:00", plan_id=2000)])
+    put_files(load_env, valid_year() | REFUSED_VALUE)
     report, message = load_some(load_env, YEAR[0], YEAR[-1])
     assert held(report) == [MARCH]
     assert "2021-01…2021-12: 11 of 12 months were published" in message
-    assert f"{MARCH}: range_plan_id on {STAGING}: plan_id is outside 0 … 1000 in 1 rows in {MARCH}" in message
+    assert REFUSED in message
     assert published_jobs(load_env) == [1, 2, *range(4, 13)]
     assert [month for month in load_env.changed() if month != "2020-12"] == [MARCH]
     [failed] = report.failed
@@ -69,13 +48,31 @@ def test_a_month_with_a_refused_value_is_held_and_the_other_eleven_are_published
 
 
 def test_two_months_that_share_a_key_are_both_held(load_env: LoadEnv) -> None:
-    put_year(load_env)
-    put_month(load_env, MAY, [job(5, f"{MAY}-05 10:00:00"), job(3, f"{MAY}-06 10:00:00")])
+    put_files(load_env, valid_year() | SHARED_KEY)
     report, message = load_some(load_env, YEAR[0], YEAR[-1])
     assert held(report) == [MARCH, MAY]
     assert "10 of 12 months were published" in message
-    assert "job_id 3 occurs in 2021-03 and in 2021-05" in message
+    assert SHARED in message
     assert published_jobs(load_env) == [1, 2, 4, *range(6, 13)]
+
+
+def test_months_held_for_a_shared_key_stay_held_when_each_is_loaded_alone(load_env: LoadEnv) -> None:
+    put_files(load_env, valid_year() | SHARED_KEY)
+    load_some(load_env, YEAR[0], YEAR[-1])
+    for month in (MARCH, MAY, MARCH):
+        with pytest.raises(UnsolvedConflictError, match="have not changed since these months were held"):
+            load_env.load(month)
+    assert published_jobs(load_env) == [1, 2, 4, *range(6, 13)]
+
+
+def test_months_held_for_a_shared_key_are_published_after_one_of_them_is_corrected(load_env: LoadEnv) -> None:
+    put_files(load_env, valid_year() | SHARED_KEY)
+    load_some(load_env, YEAR[0], YEAR[-1])
+    put_month(load_env, MAY, [job(5, f"{MAY}-05 10:00:00")])
+    for month in (MARCH, MAY):
+        load_env.load(month)
+    assert published_jobs(load_env) == list(range(1, 13))
+    assert load_env.state("held_months") == []
 
 
 def test_every_month_that_has_one_of_many_shared_keys_is_held(load_env: LoadEnv) -> None:
@@ -179,6 +176,21 @@ def test_an_unreadable_file_holds_only_its_months(load_env: LoadEnv) -> None:
     assert published_jobs(load_env) == [1, 2, 3, 4, *range(7, 13)]
 
 
+@pytest.mark.reader_independent  # a cluster that reads objects itself finds one file per attempt, from the headers
+def test_all_unreadable_files_are_found_by_one_attempt(load_env: LoadEnv) -> None:
+    put_year(load_env)
+    for month in ("02", "06", "10"):
+        load_env.put(f"2021/{month}/broken.csv", b"no,such,header\n1,2,3\n")
+    messages: list[str] = []
+    with pytest.raises(
+        CheckFailedError, match=r"6 of 12 months were published.*02/broken.*06/broken.*10/broken"
+    ):
+        load_env.loader(messages.append).load(range_of_keys(YEAR[0], YEAR[-1]))
+    [holding] = [message for message in messages if message.startswith("holding ")]
+    assert holding == "holding 2021-01, 2021-02, 2021-05, 2021-06, 2021-09, 2021-10; loading the other months"
+    assert published_jobs(load_env) == [3, 4, 7, 8, 11, 12]
+
+
 def test_an_unreadable_file_that_may_have_rows_of_any_month_holds_all(load_env: LoadEnv) -> None:
     put_year(load_env)
     load_env.put("auto_classify_jobs_concatenated.csv", b"no,such,header\n1,2,3\n")
@@ -204,8 +216,7 @@ def test_the_share_of_rejected_rows_is_that_of_a_month_whatever_else_is_loaded(l
 def test_a_corrected_month_is_published_and_the_warehouse_equals_a_build_from_nothing(
     load_env: LoadEnv, tmp_path: Path
 ) -> None:
-    put_year(load_env)
-    put_month(load_env, MARCH, [job(3, f"{MARCH}-05 10:00:00", plan_id=2000)])
+    put_files(load_env, valid_year() | REFUSED_VALUE)
     load_some(load_env, YEAR[0], YEAR[-1])
     put_month(load_env, MARCH, [job(3, f"{MARCH}-05 10:00:00", plan_id=20, user_id=4)])
     load_env.load_changed()
@@ -250,3 +261,39 @@ def test_a_report_of_a_partial_load_has_each_check_once(load_env: LoadEnv) -> No
     names = [(check.table, check.name) for check in report.checks]
     assert len(names) == len(set(names))
     assert [(check.table, check.name) for check in report.failed] == [(STAGING, "range_plan_id")]
+
+
+def test_each_check_has_the_months_that_it_was_evaluated_for(load_env: LoadEnv) -> None:
+    put_year(load_env)
+    put_month(load_env, MARCH, [job(3, f"{MARCH}-05 10:00:00", plan_id=2000)])
+    put_month(load_env, MAY, [*[job(5, f"{MAY}-05 10:00:00")], *["bad"] * 3])
+    report, _ = load_some(load_env, YEAR[0], YEAR[-1])
+    checks = {(check.table, check.name): check for check in report.checks}
+    found = {name: [str(month) for month in check.months] for name, check in checks.items()}
+    # The first attempt ended at the rejected rows, before rows were checked.
+    april_and_may = {APRIL, MAY}
+    assert held(report) == [MARCH, APRIL, MAY]
+    assert found[STAGING, "rejected_rows"] == YEAR
+    assert set(checks[STAGING, "rejected_rows"].violations) == april_and_may
+    rest = [month for month in YEAR if month not in april_and_may]
+    assert found[STAGING, "range_plan_id"] == rest
+    assert dict(checks[STAGING, "range_plan_id"].violations) == {MARCH: 1}
+    assert found[FACTS, "references_users"] == rest
+    assert checks[FACTS, "references_users"].passed
+
+
+def test_a_load_that_published_nothing_reports_the_passed_checks_of_all_its_attempts(
+    load_env: LoadEnv,
+) -> None:
+    put_month(load_env, MARCH, [job(3, f"{MARCH}-05 10:00:00"), *["bad"] * 3])
+    put_month(load_env, APRIL, [job(5, f"{APRIL}-05 10:00:00", plan_id=2000)])
+    with pytest.raises(CheckFailedError, match="nothing was changed") as caught:
+        load_env.load(MARCH, APRIL)
+    assert isinstance(caught.value.report, LoadReport)
+    checks = {(check.table, check.name): check for check in caught.value.report.checks}
+    assert {name for name, check in checks.items() if not check.passed} == {
+        (STAGING, "rejected_rows"),
+        (STAGING, "range_plan_id"),
+    }
+    assert [str(month) for month in checks[STAGING, "row_reconciliation"].months] == [MARCH, APRIL]
+    assert [str(month) for month in checks[STAGING, "not_null_job_id"].months] == [APRIL]

@@ -53,6 +53,43 @@ def test_row_counts_of_every_object_balance_and_are_recorded(load_env: LoadEnv) 
     assert loads == [(MARCH, MARCH, 35, 32, 1, 1, 1)]
 
 
+def test_a_staging_table_has_what_was_read_by_the_month_that_the_keys_name(load_env: LoadEnv) -> None:
+    load_env.put("2021/03/a.csv", [*(job(n, "2021-03-05 10:00:00") for n in range(1, 31)), "31,10,short"])
+    load_env.put("2021/03/b.csv", [job(30, "2021-03-05 10:00:00", updated_at="2021-03-01 00:00:00")])
+    load_env.put("2021/04/c.csv", [job(50, "2021-03-31 23:00:00"), job(60, "2021-04-01 00:00:00")])
+    report = load_env.load(MARCH, APRIL)
+    table = report.tables[STAGING]
+    march, april = (table.totals_by_month[month] for month in (Month(2021, 3), Month(2021, 4)))
+    assert (march.objects, march.read, march.rejected, march.deduplicated) == (2, 32, 1, 1)
+    assert (april.objects, april.read, april.filtered) == (1, 2, 0)
+    assert march.bytes + april.bytes == report.bytes
+    assert list(table.rows.values()) == [31, 1], "a job of March is in the file of April"
+    assert not report.tables[FACTS].totals_by_month
+    only_march = load_env.load(MARCH)
+    assert list(only_march.tables[STAGING].totals_by_month) == [Month(2021, 3)]
+    assert only_march.filtered == 1, "the row of April is in the totals of the load only"
+
+
+def test_a_month_that_no_key_names_has_no_totals_if_objects_may_contain_any_month(load_env: LoadEnv) -> None:
+    load_env.put(
+        CONCATENATED.removeprefix(PREFIX), [job(1, "2021-03-05 10:00:00"), job(2, "2021-04-05 10:00:00")]
+    )
+    load_env.put("2021/04/c.csv", [job(60, "2021-04-06 00:00:00")])
+    table = load_env.load(MARCH, APRIL).tables[STAGING]
+    assert {str(month): totals.read for month, totals in table.totals_by_month.items()} == {APRIL: 1}
+    assert table.objects_of_any_month == 1
+
+
+def test_the_rows_of_a_dimension_without_months_are_those_of_its_table(load_env: LoadEnv) -> None:
+    load_env.put("2021/03/a.csv", [job(1, "2021-03-05 10:00:00", user_id=7), job(2, "2021-03-05 10:00:00")])
+    load_env.put("2021/04/c.csv", [job(60, "2021-04-06 00:00:00", user_id=7)])
+    load_env.load(MARCH)
+    tables = load_env.load(APRIL).tables
+    assert dict(tables["users"].rows) == {Month(2021, 4): 1}
+    assert tables["users"].total_rows == len(load_env.table("users")) == 2
+    assert tables[FACTS].total_rows is None
+
+
 def test_the_load_is_recorded_with_its_run_months_and_checks(load_env: LoadEnv) -> None:
     load_env.put("2021/03/a.csv", [job(1, "2021-03-05 10:00:00")])
     report = load_env.loader().load(range_of_keys(MARCH, APRIL), run_id="run-7")

@@ -20,6 +20,7 @@ from scx_pipeline.model.star import (
     check_formats,
     check_names,
     check_references,
+    check_rejected_shares,
     check_reserved_columns,
     check_row_counts,
     check_staging_event_times,
@@ -103,6 +104,13 @@ VIOLATIONS: dict[StarRule, list[tuple[dict[str, Any], str]]] = {
         (staging_with(columns=[ID, AT, {**ID, "name": "_object"}]), "a column cannot be named _object: the pipeline uses that name")
     ],
     check_declared_sources: [(staging_with(source="elsewhere"), "source elsewhere is not declared")],
+    check_rejected_shares: [
+        (
+            {"sources": [SOURCE | {"reject_limit": 0.05, "warn_above": 0.1}]},
+            "source files: warn_above is 0.1, but must be at most the reject_limit, 0.05",
+        ),
+        ({"sources": [SOURCE | {"warn_above": 0.1}]}, "must be at most the reject_limit, 0"),
+    ],
     check_staging_event_times: [
         ({"sources": [{**SOURCE, "event_time": "id"}]}, "event_time must be id, as in source files"),
         (staging_with(columns=[ID, {**AT, "nullable": True}]), "at must be declared nullable: false"),

@@ -28,6 +28,8 @@ from scx_pipeline.orchestration.dagster_internals import (
     keep_event_log_open,
     latest_checks,
     latest_data_versions,
+    log_metadata,
+    logged_metadata,
     sensor_cursor,
 )
 from scx_pipeline.orchestration.partitions import PARTITION, RANGE_END, RANGE_START
@@ -208,3 +210,33 @@ def test_the_latest_data_version_is_found_for_each_partition_and_without_partiti
         tags = {DATA_VERSION_TAG: version}
         instance.report_runless_asset_event(dg.AssetObservation(key, partition=partition, tags=tags))
     assert latest_data_versions(instance, key) == {None: "5", "2021-03": "3", "2021-04": "4"}
+
+
+def test_metadata_that_a_step_logs_is_in_the_log_of_its_run(instance: dg.DagsterInstance) -> None:
+    @dg.asset
+    def a() -> None:
+        log_metadata(dg.AssetExecutionContext.get(), "loaded", {"rows": 7})
+
+    result = dg.materialize([a], instance=instance)
+    assert {"rows": 7} in list(logged_metadata(instance, result.run_id))
+    [entry] = [entry for entry in instance.all_logs(result.run_id) if entry.message == "loaded"]
+    assert entry.level == 20
+
+
+@pytest.mark.filterwarnings("ignore:Specifying a partitions_def")
+def test_dagster_gives_the_checks_of_a_range_of_partitions_no_partition(instance: dg.DagsterInstance) -> None:
+    """Therefore a check of a load has one result, with a table of its months: see `TableGroup._check_specs`."""
+    months = dg.MonthlyPartitionsDefinition("2021-01", "2021-04", fmt="%Y-%m")
+    specs = [dg.AssetCheckSpec("c", asset="a", partitions_def=months)]
+
+    @dg.multi_asset(
+        specs=[dg.AssetSpec("a")], check_specs=specs, partitions_def=months,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )  # fmt: skip
+    def load() -> Any:
+        yield dg.MaterializeResult(asset_key="a")
+        yield dg.AssetCheckResult(asset_key="a", check_name="c", passed=True)
+
+    job = dg.Definitions([load], jobs=[dg.define_asset_job("j")]).resolve_job_def("j")
+    result = job.execute_in_process(instance=instance, tags={RANGE_START: "2021-01", RANGE_END: "2021-03"})
+    assert [check.partition for check in result.get_asset_check_evaluations()] == [None]

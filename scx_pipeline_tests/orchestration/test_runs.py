@@ -34,32 +34,58 @@ def test_a_run_of_one_month_records_one_materialization_of_every_table(dagster_e
     assert [dagster_env.count(name) for name in TABLES] == [1] * len(TABLES)
 
 
-def test_a_materialization_shows_how_many_rows_were_read_loaded_and_rejected(dagster_env: DagsterEnv) -> None:
+def test_a_materialization_has_the_numbers_of_its_month_and_the_run_those_of_the_load(
+    dagster_env: DagsterEnv,
+) -> None:
+    put_march_and_april(dagster_env)
+    outcome = dagster_env.load("2021-03", "2021-05")
+    march, april, may = dagster_env.materializations(STAGING).values()
+    sizes = {item.key: item.size for item in dagster_env.load_env.bucket.list_objects("auto_classify_jobs/")}
+    assert [march["dagster/partition_row_count"], april["dagster/partition_row_count"]] == [3, 25]
+    assert [month["objects"] for month in (march, april, may)] == [1, 1, 0]
+    assert [march["bytes"], april["bytes"]] == [sizes[name] for name in sorted(sizes)]
+    counts = ("rows_read", "rows_rejected", "rows_deduplicated", "rows_filtered")
+    assert [march[name] for name in counts] == [4, 0, 1, 0]
+    assert [april[name] for name in counts] == [26, 1, 0, 0]
+    numbers = outcome.numbers
+    assert [numbers[name] for name in counts] == [30, 1, 1, 0]
+    assert (numbers["objects_read"], numbers["bytes_read"]) == (2, sum(sizes.values()))
+    assert numbers["load_id"] == march["load_id"]
+    assert 0 < numbers["seconds"] < 60
+    assert numbers["seconds_by_table"].keys() == set(TABLES)
+    of_load = {"rows_of_load", "objects_read", "bytes_read", "seconds", "stale_months"}
+    assert not of_load & march.keys()
+    assert not set(counts) & dagster_env.materializations(FACTS)["2021-03"].keys()
+
+
+def test_a_materialization_has_the_fingerprint_of_its_month(dagster_env: DagsterEnv) -> None:
     put_march_and_april(dagster_env)
     outcome = dagster_env.load("2021-03")
     march = dagster_env.materializations(STAGING)["2021-03"]
-    size = sum(item.size for item in dagster_env.load_env.bucket.list_objects("auto_classify_jobs/"))
-    assert march["dagster/partition_row_count"] == 3
-    assert (march["objects"], march["bytes"]) == (2, size), (
-        "the next month's file may contain rows of the month"
-    )
-    assert (march["rows_read"], march["rows_deduplicated"], march["rows_rejected"]) == (30, 1, 1)
-    assert march["rows_filtered"] == 25
-    assert 0 < march["seconds"] < 60
-    assert march["load_id"]
     assert march["fingerprint"] == list_selection(scx_star().star, dagster_env.load_env.bucket).fingerprint(
         Month(2021, 3)
     )
     assert outcome.rows[STAGING] == {"2021-03": 3}
-    assert outcome.numbers["rows_rejected"] == 1
+    assert (outcome.numbers["rows_rejected"], outcome.numbers["rows_filtered"]) == (1, 25)
 
 
-def test_the_numbers_of_the_month_are_shown_before_those_of_the_load(dagster_env: DagsterEnv) -> None:
+def test_a_dimension_without_months_has_the_rows_of_its_table(dagster_env: DagsterEnv) -> None:
     put_march_and_april(dagster_env)
-    dagster_env.load("2021-03")
-    shown = list(dagster_env.materializations(FACTS)["2021-03"])
-    assert shown[0] == "dagster/partition_row_count"
-    assert shown.index("objects") < shown.index("objects_read")
+    dagster_env.load("2021-04")
+    outcome = dagster_env.load("2021-03")
+    march = dagster_env.materializations("users")["2021-03"]
+    rows = len(dagster_env.load_env.table("users"))
+    assert (march["dagster/partition_row_count"], march["dagster/row_count"]) == (2, rows)
+    assert outcome.table_rows == {"users": rows, "projects": len(dagster_env.load_env.table("projects"))}
+    assert "dagster/row_count" not in dagster_env.materializations(FACTS)["2021-03"]
+
+
+def test_the_log_of_a_run_has_a_line_with_the_totals_of_its_load(dagster_env: DagsterEnv) -> None:
+    put_march_and_april(dagster_env)
+    outcome = dagster_env.load("2021-03")
+    messages = [entry.message for entry in dagster_env.instance.all_logs(outcome.run_id)]
+    [line] = [message for message in messages if message.startswith("loaded scx")]
+    assert line.startswith("loaded scx 2021-03: 2 objects, 30 rows read, 3 loaded, 1 rejected")
 
 
 def test_a_run_of_a_range_records_one_materialization_per_month_with_its_rows(
@@ -71,7 +97,6 @@ def test_a_run_of_a_range_records_one_materialization_per_month_with_its_rows(
     assert rows[FACTS] == {"2021-03": 3, "2021-04": 25, "2021-05": 0}
     assert rows["users"] == {"2021-03": 2, "2021-04": 1, "2021-05": 0}
     assert rows == {name: dict(months) for name, months in outcome.rows.items()}
-    assert dagster_env.materializations(STAGING)["2021-04"]["objects"] == 1
     assert dagster_env.instance.get_runs_count() == 1
 
 

@@ -5,11 +5,15 @@ No history is read.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from hypothesis import given
 
 from scx_pipeline.model.calendar import Month, MonthRange
 from scx_pipeline.planning.changed_months import (
     ChangedMonth,
+    HeldMonth,
     MonthState,
     changed_months,
     unpartitioned_change,
@@ -113,6 +117,28 @@ def test_a_changed_month_keeps_its_own_reason_and_stale_months_out_of_range_are_
         ChangedMonth(FEB, "objects changed"),
         ChangedMonth(MAR, "songs changed"),
     ]
+
+
+def test_a_month_is_held_until_its_own_objects_or_those_of_all_months_it_conflicts_with_have_changed() -> (
+    None
+):
+    names = ["2021/01/a.csv", "2021/02/a.csv", "2021/03/a.csv"]
+    selection = select([BY_MONTH], *map(info, names))
+    conflicts = {JAN: (FEB, MAR), FEB: (JAN,), MAR: (JAN,)}
+    held = {
+        month: HeldMonth(MonthState(selection.fingerprint(month), "v1"), "shared key", conflicts[month])
+        for month in (JAN, FEB, MAR)
+    }
+
+    def found(months: Mapping[Month, HeldMonth]) -> list[tuple[str, tuple[Month, ...]]]:
+        changed = changed_months(selection, MonthRange(JAN, MAR), {}, "v1", {}, months)
+        return [(item.held, item.resolved) for item in changed]
+
+    other = replace(held[MAR], state=MonthState("another", "v1"))
+    assert found(held) == [("shared key", ())] * 3
+    assert found({**held, MAR: other}) == [("shared key", ()), ("shared key", ()), ("", ())]
+    others = {FEB: replace(held[FEB], state=MonthState("another", "v1")), MAR: other}
+    assert found({**held, **others}) == [("", (FEB, MAR)), ("", ()), ("", ())]
 
 
 def test_changed_objects_take_precedence_over_changed_code() -> None:

@@ -76,7 +76,7 @@ def test_the_page_of_an_unpartitioned_table_shows_its_rows_and_checks(
 ) -> None:
     page.goto(f"{site.address}/assets/songplays/songs")
     expect(page.get_by_text("One row per song, from the document with the latest year.")).to_be_visible()
-    row = page.locator("tr").filter(has_text="rows_of_load")
+    row = page.locator("tr").filter(has_text="dagster/row_count")
     row.scroll_into_view_if_needed()
     expect(row).to_contain_text("60")
     shoot("23-songs")

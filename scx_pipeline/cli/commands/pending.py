@@ -25,7 +25,6 @@ from scx_pipeline.settings import Settings, read_settings, redact
 
 if TYPE_CHECKING:
     from scx_pipeline.loading.changes import PendingChanges
-    from scx_pipeline.planning.changed_months import ChangedMonth
 
 MAX_IGNORED = 5  # ignored objects that are listed
 
@@ -41,6 +40,9 @@ def plan(
 ) -> None:
     """Show which months a load is due for, why, and what it would read; nothing is changed.
 
+    Due months that are held keep their previous rows: the last load of the same objects could not publish them, for the
+    reason that is shown.
+
     Also lists tables that block a load because the pipeline did not create them, and tables that are no longer declared:
     those of the star or, without a star, those of all stars, including removed ones.
     """
@@ -49,16 +51,17 @@ def plan(
         _plan_all(settings, as_json)
         return
     planned = find_load_plan(load_star_named(star), settings)
-    rows = _due_rows(planned)
+    rows, held = _due_rows(planned), _held_months(planned)
     ignored = [key for _, key in planned.selection.ignored]
     if as_json:
         names = ("month", "reason", "objects", "bytes")
-        due = [dict(zip(names, row, strict=True)) for row in rows]
+        due = [{**dict(zip(names, row, strict=True)), "held": held.get(row[0])} for row in rows]
         rendering.print_json({"due": due, "ignored": ignored, **readiness_json(planned.schema_drift)})
         return
     shown = [(month, reason, count, rendering.format_bytes(size)) for month, reason, count, size in rows]
     columns = ["month", "reason", "objects", "size"]
     rendering.print_table(f"{star}: {len(planned.changed)} months are due", columns, shown)
+    rendering.show_held(star, held)
     for key in ignored[:MAX_IGNORED]:
         rendering.print_line(
             f"ignored: {key} (matches no pattern of its source, or is a sidecar file)", "dim"
@@ -73,11 +76,7 @@ def plan(
 def _due_rows(planned: PendingChanges) -> list[tuple[str, str, int, int]]:
     """Return scope, reason, number of objects and bytes of everything that is due."""
     due = [
-        (
-            str(item.month),
-            _describe_reason(item),
-            planned.selection.objects_of(MonthRange(item.month, item.month)),
-        )
+        (str(item.month), item.reason, planned.selection.objects_of(MonthRange(item.month, item.month)))
         for item in planned.changed
     ]
     if planned.unpartitioned:
@@ -89,9 +88,9 @@ def _due_rows(planned: PendingChanges) -> list[tuple[str, str, int, int]]:
     ]
 
 
-def _describe_reason(item: ChangedMonth) -> str:
-    """Return why a month is due, and why the last load of the same objects could not publish it."""
-    return f"{item.reason}; held: {item.held}" if item.held else item.reason
+def _held_months(planned: PendingChanges) -> dict[str, str]:
+    """Return the due months that the last load of the same objects could not publish, each with the reason."""
+    return {str(item.month): item.held for item in planned.changed if item.held}
 
 
 def _plan_all(settings: Settings, as_json: bool) -> None:
@@ -136,9 +135,11 @@ def _plan_one(name: str, settings: Settings, as_json: bool) -> dict[str, Any]:
     if not as_json:
         suffix = f", and {UNPARTITIONED}" if planned.unpartitioned else note and f"; {note}"
         rendering.print_line(f"{name}: {len(planned.changed)} months are due{suffix}")
+        rendering.show_held(name, _held_months(planned))
         show_readiness(planned.schema_drift)
     return {
         "due": [str(item.month) for item in planned.changed],
+        "held": _held_months(planned),
         "unpartitioned": planned.unpartitioned,
         **({"note": note} if note else {}),
         **readiness_json(planned.schema_drift),

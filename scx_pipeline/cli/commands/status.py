@@ -59,7 +59,7 @@ def status(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is loaded, what is due, the last load, and the last failed run if nothing has succeeded since.
+    """Show what is loaded, what is due, the last load, held months, and the last failed run if nothing has succeeded since.
 
     Of a star: its months with the rows of each table, and the results of the last load's checks. Without a star: a line for
     each star, with the months between the first and the last that are not loaded (gaps), and the rows of its facts (of its
@@ -74,6 +74,7 @@ def status(
 
 
 def _show_star(settings: Settings, compiled: CompiledStar, as_json: bool) -> None:
+    from scx_pipeline.history.held_records import read_held_months
     from scx_pipeline.reporting.overview import read_last_load
     from scx_pipeline.reporting.status import read_status
 
@@ -81,19 +82,34 @@ def _show_star(settings: Settings, compiled: CompiledStar, as_json: bool) -> Non
     try:
         with configured_warehouse(settings).open_loaded() as session:
             found, last = read_status(session, compiled), read_last_load(session, star)
+            has_held_months = bool(read_held_months(session, star))
     except WarehouseError:
-        _show_failed_runs(_read_failed_runs(settings, [compiled], {}))
+        _show_failed_runs(_read_failed_runs(settings, [compiled], {}), {})
         raise
+    held = _find_held(settings, compiled) if has_held_months else {}
     failed = _read_failed_runs(settings, [compiled], {star: last.finished_at} if last else {})
     if as_json:
-        last_load = vars(last) if last else None
-        rendering.print_json({**found.as_json(), "last_load": last_load, "failed_run": failed.as_json(star)})
+        shown = {
+            "held": {str(month): reason for month, reason in held.items()},
+            "last_load": vars(last) if last else None,
+            "failed_run": failed.as_json(star),
+        }
+        rendering.print_json({**found.as_json(), **shown})
         return
     if found.months:
         _show_months(compiled, found, last)
     else:
         rendering.print_line(f"{star}: nothing is loaded yet; `scx load {star}` loads it")
-    _show_failed_runs(failed)
+    rendering.show_held(star, held)
+    _show_failed_runs(failed, {star: held})
+
+
+def _find_held(settings: Settings, compiled: CompiledStar) -> Mapping[Month, str]:
+    """Return the months that are still held, since their objects have not changed, each with the reason."""
+    from scx_pipeline.reporting.overview import read_overviews
+
+    [found] = read_overviews([compiled], _open_bucket(settings), configured_warehouse(settings))
+    return found.held
 
 
 def _show_months(compiled: CompiledStar, found: StarStatus, last: LastLoad | None) -> None:
@@ -134,9 +150,8 @@ def _show_all(settings: Settings, as_json: bool) -> None:
         for message in dict.fromkeys(item.due_error for item in found if item.due_error):
             rendering.print_line(message, "yellow")
         for item in found:
-            for month, reason in item.held.items():
-                rendering.print_line(f"{item.star}: {month} is held: {reason}", "yellow")
-        _show_failed_runs(failed)
+            rendering.show_held(item.star, item.held)
+        _show_failed_runs(failed, {item.star: item.held for item in found})
     for name, message in errors.items():
         rendering.print_error(f"{name}: {message}")
     if errors:
@@ -174,12 +189,13 @@ def _read_failed_runs(
         )
 
 
-def _show_failed_runs(failed: FailedRuns) -> None:
+def _show_failed_runs(failed: FailedRuns, held: Mapping[str, Mapping[Month, str]]) -> None:
+    """Print the failed runs, without the reason of held months, which are printed before, by star."""
     for star, run in failed.runs.items():
         what = run.work.replace("_", " ") + (f" of {_format_months(run.months)}" if run.months else "")
-        rendering.print_line(
-            f"{star}: {what} failed on {run.ended_at:%Y-%m-%d %H:%M} UTC: {run.message}", "red"
-        )
+        is_printed = any(reason in run.message for reason in held.get(star, {}).values())
+        why = ", because months are held" if is_printed else f": {run.message}"
+        rendering.print_line(f"{star}: {what} failed on {run.ended_at:%Y-%m-%d %H:%M} UTC{why}", "red")
     if failed.error:
         rendering.print_line(failed.error, "yellow")
 

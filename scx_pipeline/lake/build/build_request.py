@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from scx_pipeline.history.check_result import CheckResult
-from scx_pipeline.loading.load_report import LoadReport, TableReport
+from scx_pipeline.history.check_result import CheckResult, RejectedExample
+from scx_pipeline.loading.load_report import LoadReport, ObjectTotals, TableReport
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
 from scx_pipeline.storage.bucket import DEFAULT_OPTIONS, BucketOptions
 from scx_pipeline.storage.compression import UnpackedLimits
@@ -85,14 +85,12 @@ def report_as_json(report: LoadReport) -> dict[str, Any]:
         "started_at": report.started_at.isoformat(),
         **{name: getattr(report, name) for name in COUNTS},
         "fingerprints": _by_month(report.fingerprints),
-        "objects_by_month": _by_month(report.objects_by_month),
         "stale": _by_month(report.stale),
         "rebuilt": [report_as_json(part) for part in report.rebuilds],
-        "tables": {
-            name: {"rows": _by_month(table.rows), "seconds": table.seconds}
-            for name, table in report.tables.items()
-        },
-        "checks": [{**asdict(check), "violations": dict(check.violations)} for check in report.checks],
+        "is_published": report.is_published,
+        "held": _by_month(report.held),
+        "tables": {name: _table_as_json(table) for name, table in report.tables.items()},
+        "checks": [_check_as_json(check) for check in report.checks],
     }
 
 
@@ -106,17 +104,42 @@ def report_from_json(found: Mapping[str, Any]) -> LoadReport:
         datetime.fromisoformat(found["started_at"]),
         **{name: found[name] for name in COUNTS},
         fingerprints=_months(found["fingerprints"]),
-        objects_by_month={
-            month: (count, size) for month, (count, size) in _months(found["objects_by_month"]).items()
-        },
         stale={month: reason for month, reason in _months(found["stale"]).items() if month},
         rebuilds=[report_from_json(part) for part in found["rebuilt"]],
-        tables={
-            name: TableReport(name, _months(table["rows"]), table["seconds"])
-            for name, table in found["tables"].items()
-        },
-        checks=[CheckResult(**check) for check in found["checks"]],
+        is_published=found["is_published"],
+        held={month: reason for month, reason in _months(found["held"]).items() if month},
+        tables={name: _table_from_json(table) for name, table in found["tables"].items()},
+        checks=[_check_from_json(check) for check in found["checks"]],
     )
+
+
+def _table_as_json(table: TableReport) -> dict[str, Any]:
+    totals = {month: asdict(item) for month, item in table.totals_by_month.items()}
+    by_month = {"rows": _by_month(table.rows), "totals_by_month": _by_month(totals)}
+    return {**vars(table), **by_month}
+
+
+def _table_from_json(found: Mapping[str, Any]) -> TableReport:
+    totals = {month: ObjectTotals(**item) for month, item in _months(found["totals_by_month"]).items()}
+    return TableReport(**{**found, "rows": _months(found["rows"]), "totals_by_month": totals})
+
+
+def _check_as_json(check: CheckResult) -> dict[str, Any]:
+    return {
+        **vars(check),
+        "violations": dict(check.violations),
+        "months": [str(month) for month in check.months],
+        "conflicts": sorted(check.conflicts),
+    }
+
+
+def _check_from_json(found: Mapping[str, Any]) -> CheckResult:
+    return CheckResult(**{
+        **found,
+        "months": tuple(map(Month.parse, found["months"])),
+        "conflicts": frozenset((one, other) for one, other in found["conflicts"]),
+        "examples": tuple(RejectedExample(*example) for example in found["examples"]),
+    })  # fmt: skip
 
 
 def _by_month(values: Mapping[Any, Any]) -> dict[str, Any]:
@@ -128,8 +151,14 @@ def _months(values: Mapping[str, Any]) -> dict[Month | None, Any]:
 
 
 def _scope_as_json(scope: LoadScope) -> list[str] | None:
-    return None if scope is UNPARTITIONED else [str(scope.first), str(scope.last)]
+    """Return the first and the last month of a range, and the excluded ones."""
+    if scope is UNPARTITIONED:
+        return None
+    return [str(month) for month in (scope.first, scope.last, *sorted(scope.excluded))]
 
 
-def _scope_from_json(ends: list[str] | None) -> LoadScope:
-    return MonthRange(Month.parse(ends[0]), Month.parse(ends[1])) if ends else UNPARTITIONED
+def _scope_from_json(found: list[str] | None) -> LoadScope:
+    if found is None:
+        return UNPARTITIONED
+    first, last, *excluded = map(Month.parse, found)
+    return MonthRange(first, last, frozenset(excluded))

@@ -42,7 +42,8 @@ def _table_checks(star: Star, table: Table) -> Iterable[tuple[str, str, Severity
 def _staging_checks(source: Source) -> Iterable[tuple[str, str, Severity]]:
     yield "row_reconciliation", "Per object: read = loaded + rejected + deduplicated + filtered.", "error"
     limit = format_percent(source.reject_limit)
-    yield "rejected_rows", f"Warns of rejected rows; fails above {limit} of a load's rows.", "error"
+    warning = "" if source.warn_above is None else f" Warns above {format_percent(source.warn_above)}."
+    yield "rejected_rows", f"At most {limit} of a month's rows are rejected.{warning}", "error"
     fields = "Warns of undeclared fields in the files, and of declared fields that no record has."
     yield "declared_fields", fields, "warn"
     if source.rows_per_file:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
-from scx_pipeline.history.check_result import CheckResult, count_by_month
+from scx_pipeline.history.check_result import CheckResult, RejectedExample, count_by_month, format_month_pairs
 from scx_pipeline.history.ingest_result import IngestResult
 from scx_pipeline.loading.checks.check_names import (
     MAX_EXAMPLES,
@@ -23,7 +23,8 @@ from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month
 from scx_pipeline.model.source import Source
 from scx_pipeline.planning.key_patterns import day_of
 
-MAX_REJECTED_EXAMPLES = 3
+MAX_REJECTED_EXAMPLES = 3  # rejected rows that a message describes
+MAX_LISTED_REJECTS = 20  # that a result lists
 
 
 def check_ingest_result(source: Source, ingest_result: IngestResult, scope: LoadScope) -> list[CheckResult]:
@@ -40,7 +41,12 @@ def check_ingest_result(source: Source, ingest_result: IngestResult, scope: Load
             describe_duplicate(table, item.key, item.months) for item in ingest_result.conflicting_keys
         )
         by_month = count_by_month(ingest_result.conflicting_rows)
-        results.append(CheckResult(table.name, unique_check_name(table), False, message, violations=by_month))
+        conflicts = format_month_pairs(ingest_result.conflicting_months)
+        results.append(
+            CheckResult(
+                table.name, unique_check_name(table), False, message, violations=by_month, conflicts=conflicts
+            )
+        )
     return results
 
 
@@ -69,11 +75,17 @@ def _row_reconciliation(ingest_result: IngestResult, scope: LoadScope) -> CheckR
 def _rejected_rows(source: Source, ingest_result: IngestResult, scope: LoadScope) -> CheckResult:
     """Check the share of rejected rows of each month, which does not depend on the other months of the load."""
     read, rejected = ingest_result.total("read"), ingest_result.total("rejected")
+    share = rejected / read if read else 0
     shares = RejectedShares(scope)
     shares.add([*ingest_result.earlier, *ingest_result.counts])
-    above = {month: shares.of(month) for month in shares.months if shares.exceeds(month, source.reject_limit)}
+    above = shares.above(source.reject_limit)
+    is_warning = not above and source.warn_above is not None
+    if is_warning:
+        above = shares.above(source.warn_above or 0)
     limit = f"; the limit is {format_percent(source.reject_limit)}" if rejected else ""
-    message = f"{rejected:,} of {read:,} rows were rejected ({rejected / read if read else 0:.2%}{limit})"
+    if rejected and source.warn_above is not None:
+        limit += f", a warning is given above {format_percent(source.warn_above)}"
+    message = f"{rejected:,} of {read:,} rows were rejected ({share:.2%}{limit})"
     if 0 < len(above) < len(shares.months):
         message += f", {_describe_shares(above)}"
     if ingest_result.ended_early:
@@ -81,8 +93,13 @@ def _rejected_rows(source: Source, ingest_result: IngestResult, scope: LoadScope
     if rejected:
         message += f": {_examples(ingest_result)}"
     return CheckResult(
-        ingest_result.table.name, "rejected_rows", rejected == 0, message, "error" if above else "warn",
+        ingest_result.table.name, "rejected_rows", not above, message, "warn" if above and is_warning else "error",
         count_by_month({month: found for month, (_, found) in above.items()}),
+        numbers={"rows_rejected": rejected, "rows_read": read, "share": round(share, 6)},
+        examples=tuple(
+            RejectedExample(row.key, row.line, row.column, row.reason)
+            for row in ingest_result.rejected[:MAX_LISTED_REJECTS]
+        ),
     )  # fmt: skip
 
 

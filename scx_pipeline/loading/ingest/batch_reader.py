@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from scx_pipeline.errors import SourceFileError
 from scx_pipeline.history.ingest_result import IngestResult, ObjectCount
 from scx_pipeline.loading.ingest.duplicate_keys import find_duplicate_keys
 from scx_pipeline.loading.ingest.event_time_bounds import EventTimeBounds
@@ -70,6 +71,7 @@ class BatchReader:
         self.parser: Parser[Any] = PARSERS[job.source.format](job.source, job.table, buffer, job.uri)
         self.scope_sql = scope_condition(self.table, job.scope)
         self.rejected_shares = RejectedShares(job.scope)
+        self.unreadable: list[SourceFileError] = []  # of objects that cannot be read as declared
 
     def read(self, batch: Sequence[SelectedObject], files: Sequence[Any], other_rows: int | None) -> int:
         """Stage a batch: good rows stay in the staging buffer, all others are counted and removed.

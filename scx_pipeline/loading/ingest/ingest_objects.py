@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from scx_pipeline.errors import SourceFileError
 from scx_pipeline.history.ingest_result import IngestResult
 from scx_pipeline.loading.ingest.batch_reader import BatchReader
 from scx_pipeline.loading.ingest.duplicate_keys import count_deduplicated
@@ -41,7 +42,7 @@ def ingest_objects(
         inspect: called with the buffer after each batch, before its flush.
 
     Raises:
-        SourceFileError: a file cannot be read as declared.
+        SourceFileError: a file cannot be read as declared; `others` has the errors of the other unreadable files.
         BucketError: an object cannot be fetched.
     """
     ingest_result = IngestResult(job.table, earlier=job.earlier)
@@ -72,7 +73,10 @@ def _parse(job: IngestJob, objects: Sequence[SelectedObject], reader: BatchReade
     with open_batches([[item.info for item in batch] for batch in batches]) as opened:
         for number, (batch, files) in enumerate(zip(batches, opened, strict=True), start=1):
             later = _max_rows(job, [item for part in batches[number:] for item in part])
-            rows += reader.read(batch, files, None if later is None else earlier + rows + later)
+            rows += _read_batch(reader, batch, files, None if later is None else earlier + rows + later)
+            if reader.unreadable:
+                buffer.remove("TRUE")  # the other objects are read only to find all that are unreadable
+                continue
             if reader.must_stop(later):
                 break
             inspect(buffer)
@@ -80,6 +84,26 @@ def _parse(job: IngestJob, objects: Sequence[SelectedObject], reader: BatchReade
             files_read += len(batch)
             size += sum(item.info.size for item in batch)
             reporter.update(files_read, rows, size)
+    if reader.unreadable:
+        first, *others = reader.unreadable
+        first.others = others
+        raise first
+
+
+def _read_batch(
+    reader: BatchReader, batch: Sequence[SelectedObject], files: Sequence[Any], other_rows: int | None
+) -> int:
+    """Read a batch, and again without each object of it that is unreadable and names its months."""
+    while True:
+        try:
+            return reader.read(batch, files, other_rows)
+        except SourceFileError as error:
+            unreadable = [item for item in batch if item.info.key == error.key]
+            if not unreadable or unreadable[0].months is None:
+                raise
+            reader.unreadable.append(error)
+            kept = [index for index, item in enumerate(batch) if item not in unreadable]
+            batch, files = [batch[index] for index in kept], [files[index] for index in kept]
 
 
 def _batch_limits(job: IngestJob, buffer: StagingBuffer, is_documents: bool) -> tuple[int, int]:

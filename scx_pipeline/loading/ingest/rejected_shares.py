@@ -32,9 +32,13 @@ class RejectedShares:
                 self._rejected[month] += count.rejected
 
     def of(self, month: Month | None) -> tuple[int, int]:
-        """Return the rows read and the rows rejected of a month; None stands for the unpartitioned tables."""
+        """Return the rows read and the rows rejected of a month; None means the unpartitioned tables."""
         keys = {month, None}
         return sum(self._read[key] for key in keys), sum(self._rejected[key] for key in keys)
+
+    def above(self, limit: float) -> dict[Month | None, tuple[int, int]]:
+        """Return the months that exceed a limit, with their rows read and rejected."""
+        return {month: self.of(month) for month in self.months if self.exceeds(month, limit)}
 
     def exceeds(self, month: Month | None, limit: float, more_rows: int = 0) -> bool:
         """Return whether a month exceeds a limit, even with so many more rows of which none is rejected."""

@@ -32,7 +32,7 @@ class StagedTable:
 class LoadSource(ABC):
     """The rows of a load, from objects or from a lake."""
 
-    # What tells a load's report where the rows come from, if not from objects.
+    # Where the rows come from, if not from objects.
     origin: Mapping[str, str | int] = MappingProxyType({})
     # Checks that only reading the objects can make, if the source does not read them: name and message.
     unchecked: Mapping[str, str] = MappingProxyType({})

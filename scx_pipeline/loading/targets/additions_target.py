@@ -41,7 +41,7 @@ class AdditionsTarget(WarehouseTarget):
 
     def __init__(self, target: WarehouseTarget, limits: Limits) -> None:
         super().__init__(target.declared, target.session, target.batch_files)
-        self.limits = limits
+        self.limits, self.has_held_months = limits, target.has_held_months
         self.scratch: dict[str, ScratchDatabase] = {}  # by staging table
         self.added: dict[str, str] = {}  # the temporary tables of the added rows, by table
         self.before: dict[str, Rows] = {}  # by table with added rows
@@ -82,8 +82,9 @@ class AdditionsTarget(WarehouseTarget):
             name for name in self.compiled.inputs_of(table) if not self.star.table(name).is_unpartitioned
         ]
         kind = self.compiled.added_rows(table)
-        if kind is AddedRows.REBUILD or not self.added.keys() >= set(monthly):
-            self.before.pop(table.name, None)
+        # A month without rows may lack its partition.
+        is_empty = table.is_partitioned and not all(self.before[table.name].get(month) for month in scope)
+        if kind is AddedRows.REBUILD or is_empty or not self.added.keys() >= set(monthly):
             return super().derive(table, scope)
         select = self.compiled.select_added_sql(table, scope, self.session.capabilities, self.added)
         if kind is AddedRows.LATEST:

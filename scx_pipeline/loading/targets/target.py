@@ -130,8 +130,8 @@ class LoadTarget(ABC):
         """Return the months that were held when they were last loaded."""
         return {}
 
-    def record_held(self, load_id: str, scope: MonthRange, held: HeldMonths | None) -> None:  # noqa: B027
-        """Record which months are held, and that those of the scope are not."""
+    def record_held(self, report: LoadReport, scope: MonthRange, held: HeldMonths | None) -> None:  # noqa: B027
+        """Record which months are held, and that those of the scope are not; `read_held` was called before."""
 
     @abstractmethod
     def record_stale_months(self, load_id: str, stale: Mapping[Month, str]) -> None:

@@ -43,6 +43,7 @@ class WarehouseTarget(LoadTarget):
     def __init__(self, compiled: CompiledStar, session: Session, batch_files: int) -> None:
         self.declared, self.compiled, self.star, self.session = compiled, compiled, compiled.star, session
         self.relations, self.batch_files = session, batch_files
+        self.has_held_months = False  # as far as `read_held` has found
 
     def new_load_id(self) -> str:
         return uuid.uuid4().hex
@@ -111,12 +112,19 @@ class WarehouseTarget(LoadTarget):
         history_writer.record_checks(session, name, load_id, report.checks)
 
     def read_held(self) -> Mapping[Month, HeldMonth]:
-        return held_records.read_held_months(self.session, self.star.name)
+        found = held_records.read_held_months(self.session, self.star.name)
+        self.has_held_months = bool(found)
+        return found
 
-    def record_held(self, load_id: str, scope: MonthRange, held: HeldMonths | None) -> None:
-        held_records.clear_held_months(self.session, self.star.name, scope)
+    def record_held(self, report: LoadReport, scope: MonthRange, held: HeldMonths | None) -> None:
+        if self.has_held_months:
+            counts = [count for item in report.ingest_results for count in item.counts]
+            read = [(count.object.source, count.object.info.key) for count in counts]
+            held_records.clear_held_months(self.session, self.star.name, scope, read)
+        elif not held or not held.months:
+            return
         months, rejected = (held.recorded, held.rejected) if held else ({}, {})
-        held_records.record_held_months(self.session, self.star.name, load_id, months, rejected)
+        held_records.record_held_months(self.session, self.star.name, report.load_id, months, rejected)
 
     def record_stale_months(self, load_id: str, stale: Mapping[Month, str]) -> None:
         history_writer.record_stale_months(self.session, self.star.name, load_id, stale)

@@ -11,10 +11,11 @@ from typing import Any
 
 import dagster as dg
 
-from scx_pipeline.errors import CheckFailedError, PipelineError
+from scx_pipeline.errors import CheckFailedError, PipelineError, SourceFileError
 from scx_pipeline.loading.load_report import LoadReport
-from scx_pipeline.model.calendar import UNPARTITIONED, Month
-from scx_pipeline.orchestration.assets.metadata import AssetKeyOf, load_metadata
+from scx_pipeline.model.calendar import Month
+from scx_pipeline.orchestration.assets.load_totals import log_totals
+from scx_pipeline.orchestration.assets.metadata import AssetKeyOf, check_metadata, load_metadata, table_value
 
 FAILURE_KIND, HELD_MONTHS = "kind", "held_months"  # keys in a failure's metadata
 
@@ -46,15 +47,18 @@ class LoadReporter:
         """
         try:
             report = load()
-        except CheckFailedError as error:
-            assert isinstance(error.report, LoadReport)
+        except (CheckFailedError, SourceFileError) as error:
+            if not isinstance(error.report, LoadReport):
+                raise step_failure(error) from None
             if error.report.is_published:
+                log_totals(self.context, error.report)
                 # Not as results of the step, which would materialize the held months too.
                 self._log_materializations(error.report, error.report.tables)
             yield from self._check_results(error.report)
             raise step_failure(error, error.report.held) from None
         except PipelineError as error:
             raise step_failure(error) from None
+        log_totals(self.context, report)
         yield from self._events_of(report)
 
     def _events_of(self, report: LoadReport) -> LoadEvents:
@@ -98,7 +102,6 @@ class LoadReporter:
 
     def _check_values(self, report: LoadReport) -> Iterator[dict[str, Any]]:
         """Yield the values of each check's AssetCheckResult or AssetCheckEvaluation."""
-        months = {} if report.scope is UNPARTITIONED else {"months": str(report.scope)}
         for result in report.checks:
             is_warning = result.severity == "warn"
             yield {
@@ -107,10 +110,7 @@ class LoadReporter:
                 "passed": result.passed,
                 "severity": dg.AssetCheckSeverity.WARN if is_warning else dg.AssetCheckSeverity.ERROR,
                 "description": result.message,
-                "metadata": {
-                    **months,
-                    **({"violations": dict(result.violations)} if result.violations else {}),
-                },
+                "metadata": check_metadata(report, result),
             }
 
 
@@ -121,9 +121,9 @@ def step_failure(error: PipelineError, held: Mapping[Month, str] = {}) -> dg.Fai
         error: What failed.
         held: The months that a load could not publish, with the reasons, if it published others.
     """
-    metadata: dict[str, str | dict[str, str]] = {FAILURE_KIND: error.kind}
+    metadata: dict[str, Any] = {FAILURE_KIND: error.kind}
     if held:
-        metadata[HELD_MONTHS] = {str(month): reason for month, reason in held.items()}
+        metadata[HELD_MONTHS] = table_value({"month": "string", "reason": "string"}, held.items())
     return dg.Failure(str(error), metadata=metadata, allow_retries=False)
 
 

@@ -11,11 +11,14 @@ from typing import Any
 import dagster as dg
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
+from scx_pipeline.history.check_result import CheckResult
 from scx_pipeline.loading.load_report import LoadReport
-from scx_pipeline.model.calendar import Month
+from scx_pipeline.model.calendar import Month, MonthRange
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.table import Table
 from scx_pipeline.settings import redact
+
+PUBLISHED = "published"  # key of a result's metadata
 
 AssetKeyOf = Callable[[str], dg.AssetKey]  # returns the asset key of a table
 
@@ -69,36 +72,49 @@ def uri(*parts: str) -> dict[str, Any]:
 
 
 def load_metadata(report: LoadReport, table: str, month: Month | None) -> dict[str, Any]:
-    """Return the metadata of a materialization: the numbers of the month, then those of the entire load."""
-    return _month_metadata(report, table, month) | {
-        "seconds": round(report.tables[table].seconds, 3),
-        **_report_metadata(report, table),
-        "load_id": report.load_id,
-    }
+    """Return the metadata of a materialization: the numbers of its month, none of the entire load.
 
-
-def _report_metadata(report: LoadReport, table: str) -> dict[str, Any]:
-    metadata: dict[str, Any] = {"rows_of_load": sum(report.tables[table].rows.values())}
-    if report.stale:
-        metadata["stale_months"] = ", ".join(map(str, report.stale))
-    if report.objects_by_month:
+    Of a staging table, they include what was read of the objects whose keys name the month. Their rows may be of other
+    months, too, so these numbers need not add up to the rows of the month.
+    """
+    found = report.tables[table]
+    metadata: dict[str, Any] = {"dagster/partition_row_count": found.rows[month]} if month else {}
+    if found.total_rows is not None:
+        metadata["dagster/row_count"] = found.total_rows
+    if month in found.totals_by_month:
+        totals = found.totals_by_month[month]
         metadata |= {
-            "objects_read": report.objects,
-            "bytes_read": report.bytes,
-            "rows_read": report.read,
-            "rows_rejected": report.rejected,
-            "rows_deduplicated": report.deduplicated,
-            "rows_filtered": report.filtered,
+            "objects": totals.objects,
+            "bytes": totals.bytes,
+            "rows_read": totals.read,
+            "rows_rejected": totals.rejected,
+            "rows_deduplicated": totals.deduplicated,
+            "rows_filtered": totals.filtered,
         }
-    return metadata
+    if found.objects_of_any_month:
+        metadata["objects_of_any_month"] = found.objects_of_any_month
+    if month in report.fingerprints:
+        metadata["fingerprint"] = report.fingerprints[month]
+    return metadata | {"load_id": report.load_id}
 
 
-def _month_metadata(report: LoadReport, table: str, month: Month | None) -> dict[str, Any]:
-    count = "dagster/partition_row_count" if month else "dagster/row_count"
-    metadata: dict[str, Any] = {count: report.tables[table].rows[month]}
-    if month in report.objects_by_month:
-        objects, size = report.objects_by_month[month]
-        metadata |= {"objects": objects, "bytes": size, "fingerprint": report.fingerprints[month]}
+def check_metadata(report: LoadReport, result: CheckResult) -> dict[str, Any]:
+    """Return the metadata of a check's result: what it found, for each month that it was evaluated for."""
+    metadata: dict[str, Any] = {**result.numbers}
+    if result.months:
+        metadata["months"] = str(MonthRange.of(result.months))
+    if not report.is_published:
+        metadata[PUBLISHED] = False
+    if result.violations:
+        metadata["violations"] = dict(result.violations)
+    if result.months and (result.passed or any(str(month) in result.violations for month in result.months)):
+        counts = {str(month): result.violations.get(str(month), 0) for month in result.months}
+        rows = [(month, count == 0, count) for month, count in counts.items()]
+        types = {"month": "string", "passed": "bool", "violations": "int"}
+        metadata["by_month"] = table_value(types, rows)
+    if result.examples:
+        types = {"file": "string", "line": "int", "column": "string", "reason": "string"}
+        metadata["examples"] = table_value(types, result.examples)
     return metadata
 
 

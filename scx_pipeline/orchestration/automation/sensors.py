@@ -13,7 +13,7 @@ import dagster as dg
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import PipelineError
-from scx_pipeline.loading.changes import find_pending_changes
+from scx_pipeline.loading.changes import PendingChanges, find_pending_changes
 from scx_pipeline.model.calendar import UNPARTITIONED
 from scx_pipeline.model.star import Star
 from scx_pipeline.orchestration.assets.metadata import asset_key
@@ -23,6 +23,7 @@ from scx_pipeline.orchestration.jobs import warehouse_job_name
 from scx_pipeline.orchestration.partitions import range_tags
 from scx_pipeline.orchestration.resources.warehouse_resources import BucketResource, WarehouseResource
 from scx_pipeline.orchestration.runs.lost_runs import fail_lost_runs
+from scx_pipeline.planning.changed_months import ChangedMonth
 from scx_pipeline.planning.run_requests import (
     LoadRequest,
     LoadUnit,
@@ -162,10 +163,7 @@ def _due(
         bucket.open(retry_seconds=TICK_RETRY_SECONDS),
         warehouse.open(lock_timeout=TICK_LOCK_TIMEOUT),
     )
-    changed: dict[LoadUnit, str] = {
-        item.month: f"{plan.selection.fingerprint(item.month)} {compiled.version} {plan.stale.get(item.month, '')}".rstrip()
-        for item in plan.changed
-    }
+    changed: dict[LoadUnit, str] = {item.month: _state(compiled, plan, item) for item in plan.changed}
     if plan.requires_full_rebuild:  # one request: a change in any month requests all of them again
         state = hashlib.sha256("\n".join(map(str, changed.values())).encode()).hexdigest()[:16]
         changed = dict.fromkeys(changed, f"rebuild {state}")
@@ -183,6 +181,12 @@ def _due(
     states = {unit: record.state for unit, record in records.items()}
     new_units = [unit for unit, record in new.items() if states.get(unit) != record.state]
     return DueLoads(requests, write_cursor(new), plan.selection, new_units)
+
+
+def _state(compiled: CompiledStar, plan: PendingChanges, item: ChangedMonth) -> str:
+    """Return what a month would be loaded from. If it was held because of other months, a change of these is a new state."""
+    fingerprints = map(plan.selection.fingerprint, (item.month, *item.resolved))
+    return " ".join([*fingerprints, compiled.version, plan.stale.get(item.month, "")]).rstrip()
 
 
 def _run_state(instance: dg.DagsterInstance, run_key: str) -> tuple[RunState, datetime | None]:

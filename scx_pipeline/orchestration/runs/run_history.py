@@ -18,7 +18,7 @@ from scx_pipeline.alerts.problems import SensorState
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.loading.checks.declared_checks import declared_checks
 from scx_pipeline.orchestration.assets.events import FAILURE_KIND
-from scx_pipeline.orchestration.assets.metadata import asset_key, lake_key
+from scx_pipeline.orchestration.assets.metadata import PUBLISHED, asset_key, lake_key
 from scx_pipeline.orchestration.dagster_internals import WILL_RETRY_TAG, LatestCheck, latest_checks
 from scx_pipeline.orchestration.runs.run_scope import run_scope
 from scx_pipeline.reporting.freshness import declared_freshness_checks
@@ -112,9 +112,13 @@ def _read(
 
 
 def _result(check: dg.AssetCheckEvaluation) -> Result:
-    if check.passed:
-        return "passed"
-    return "failed" if check.severity == dg.AssetCheckSeverity.ERROR else "warned"
+    """Return the result of a check; unless it failed, it is unknown if the load was not published."""
+    if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
+        return "failed"
+    published = check.metadata.get(PUBLISHED)
+    if published is not None and not published.value:
+        return "unknown"
+    return "passed" if check.passed else "warned"
 
 
 def _kind(event: dg.DagsterEvent) -> str:

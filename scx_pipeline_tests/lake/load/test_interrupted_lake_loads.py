@@ -31,15 +31,15 @@ def test_a_load_is_retried_if_another_run_replaced_a_file(
 ) -> None:
     messages: list[str] = []
     runs: list[LoadReport] = []
-    load_table = LakeSource.load_table
+    fill = LakeSource.fill
 
-    def rebuild_and_load(target: LakeSource, table: Table, scope: LoadScope) -> None:
+    def rebuild_and_load(source: LakeSource, table: Table, scope: LoadScope) -> None:
         if table.name == "users" and not runs:
             loads.load_env.put("2021/03/b.csv", [job(50, "2021-03-20 10:00:00", user_id=77)])
             runs.append(loads.builder().load(range_of_keys(MARCH)))
-        load_table(target, table, scope)
+        fill(source, table, scope)
 
-    monkeypatch.setattr(LakeSource, "load_table", rebuild_and_load)
+    monkeypatch.setattr(LakeSource, "fill", rebuild_and_load)
     loads.loader(messages.append).load(range_of_keys(MARCH))
     assert 50 in jobs_of(loads.load_env)
     assert (77,) in loads.load_env.table("users", "user_id")
@@ -77,18 +77,18 @@ def test_a_connection_closed_by_the_server_leaves_the_tables_unchanged(
     loads = open_state("scx", states("scx")[0], (postgres_url, ""))
     loads.load_month(APRIL)
     before = loads.load_env.snapshot()
-    load_table = LakeSource.load_table
+    fill = LakeSource.fill
 
-    def terminate_and_load(target: LakeSource, table: Table, scope: LoadScope) -> None:
+    def terminate_and_load(source: LakeSource, table: Table, scope: LoadScope) -> None:
         if table.name == "users":
             with psycopg2.connect(postgres_url) as con, con.cursor() as cursor:
                 cursor.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                     " WHERE application_name = 'scx_pipeline' AND pid <> pg_backend_pid()"
                 )
-        load_table(target, table, scope)
+        fill(source, table, scope)
 
-    monkeypatch.setattr(LakeSource, "load_table", terminate_and_load)
+    monkeypatch.setattr(LakeSource, "fill", terminate_and_load)
     with pytest.raises(WarehouseError, match=r"terminating connection|closed") as caught:
         loads.loader().load(range_of_keys(MARCH, APRIL))
     assert "\n" not in str(caught.value)

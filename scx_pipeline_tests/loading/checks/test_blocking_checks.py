@@ -121,9 +121,7 @@ def test_a_report_has_each_declared_check_exactly_once(load_env: LoadEnv) -> Non
     assert sorted(done) == sorted((check.table, check.name) for check in declared_checks(scx_star().star))
     assert all(check.passed for check in report.checks)
     declared = {(check.table, check.name): check.severity for check in declared_checks(scx_star().star)}
-    ambiguous = (STAGING, "rejected_rows")  # its severity depends on how many rows are rejected
-    for check in report.checks:
-        assert check.severity == declared[check.table, check.name] or (check.table, check.name) == ambiguous
+    assert {(check.table, check.name): check.severity for check in report.checks} == declared
 
 
 def test_objects_whose_row_counts_do_not_balance_are_not_published(

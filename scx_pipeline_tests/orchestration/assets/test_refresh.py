@@ -32,7 +32,8 @@ def test_a_refresh_run_materializes_its_tables_with_counts_and_checks(songplays_
         UNPARTITIONED_TABLES
     )
     assert all(item.partition is None for item in events)
-    metadata = songplays_env.metadata("songs")
+    assert songplays_env.metadata("songs")["dagster/row_count"] == 1
+    metadata = songplays_env.metadata("staging_songs")
     assert (metadata["dagster/row_count"], metadata["objects"], metadata["rows_read"]) == (1, 1, 1)
     assert "stale_months" not in metadata
     recorded = {
