@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+from random import Random
+
 import pytest
 
-from scx_pipeline.errors import WarehouseError
+from scx_pipeline.errors import CheckFailedError, WarehouseError
 from scx_pipeline_tests.loading.test_concurrency import rebuilt
 from scx_pipeline_tests.support.load_env import APRIL, MARCH, MAY, LoadEnv, job, jobs_of, range_of_keys
-from scx_pipeline_tests.support.processes.load_process import PAUSE_POINTS, start_load
+from scx_pipeline_tests.support.processes.load_process import HOLDING, PAUSE_POINTS, start_load
 from scx_pipeline_tests.support.servers.postgres import PostgresServer
 
 
@@ -36,6 +40,39 @@ def test_a_killed_first_load_leaves_no_visible_state(point: str, load_env: LoadE
     load_env.load(MARCH, MAY)
     assert load_env.snapshot(load_ids=False) == rebuilt(load_env)
     assert not [name for name in load_env.tables() if "__staging" in name]
+
+
+@pytest.mark.reader_independent
+@pytest.mark.parametrize(("point", "seconds"), [("listed", 1.0), (HOLDING, 0.5), (HOLDING, 0.0)])
+def test_a_load_that_holds_a_month_and_is_killed_changes_nothing_or_publishes_the_others(
+    point: str, seconds: float, spring: LoadEnv, tmp_path: Path
+) -> None:
+    twin = LoadEnv(spring.bucket_url, f"duckdb://{tmp_path}/twin.duckdb")
+    twin.load(MARCH, APRIL)
+    before = published_and_held(spring)
+    assert before == published_and_held(twin)
+    spring.put("2021/03/b.csv", [job(39, "2021-03-06 10:00:00", plan_id=2000)])
+    spring.put("2021/04/b.csv", [job(49, "2021-04-06 10:00:00", user_id=9)])
+    with pytest.raises(CheckFailedError, match="2 of 3 months were published"):
+        twin.load(MARCH, MAY)
+    after = published_and_held(twin)
+    random = Random(seconds)
+    for _ in range(3):
+        with start_load(spring.bucket_url, spring.warehouse_url, [MARCH, MAY], "stop", point) as other:
+            other.wait_for("stopped")
+            other.go_on()
+            time.sleep(random.uniform(0, seconds))
+            other.process.kill()
+            other.end()
+        assert published_and_held(spring) in (before, after)
+    with pytest.raises(CheckFailedError, match="2 of 3 months were published"):
+        spring.load(MARCH, MAY)
+    assert published_and_held(spring) == after
+
+
+def published_and_held(load_env: LoadEnv) -> tuple[object, object]:
+    """Return the rows and the load history without load ids, and the held months."""
+    return load_env.snapshot(load_ids=False), load_env.state("held_months", "month, fingerprint, reason")
 
 
 @pytest.mark.reader_independent

@@ -1,59 +1,73 @@
-"""The expected content of a warehouse, computed in plain Python from the objects in the bucket.
+"""The rows that the objects in the bucket hold, and the tables that follow from rows, computed in plain Python.
 
-The random histories do not belong here.
+Which rows a load publishes does not belong here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
+from scx_pipeline.model.calendar import Month
 from scx_pipeline_tests.purity.log_history import Put
 from scx_pipeline_tests.support.load_env import FACTS, STAGING, columns, scx_star
-from scx_pipeline_tests.support.snapshots import Row
+from scx_pipeline_tests.support.snapshots import Row, in_order
+
+Job = Mapping[str, Any]  # a typed row
 
 
-@dataclass
-class Model:
-    """The content of the bucket, and the tables that follow from it."""
+@dataclass(frozen=True)
+class BucketModel:
+    """The content of the bucket."""
 
-    files: dict[str, Put] = field(default_factory=dict)
+    files: Mapping[str, Put] = field(default_factory=dict)
 
-    def objects_with_strays(self) -> list[str]:
-        """Return the objects with a job_id of another month."""
-        return [name for name, put in self.files.items() if any(entry.stray for entry in put.entries)]
+    def with_file(self, put: Put) -> BucketModel:
+        return BucketModel({**self.files, put.name: put})
 
-    def tables(self) -> dict[str, list[Row]]:
-        """Return the rows of every table of the star."""
-        jobs = self._jobs()
-        built: dict[str, Sequence[Mapping[str, Any]]] = {
-            STAGING: jobs,
-            FACTS: jobs,
-            "users": _newest(jobs, "user_id"),
-            "projects": _newest(jobs, "project_id"),
-            "time": [_calendar(event_time) for event_time in {row["created_at"] for row in jobs}],
-        }
-        star = scx_star().star
-        return {
-            name: sorted(
-                (tuple(row[column] for column in star.table(name).column_names) for row in rows), key=repr
-            )
-            for name, rows in built.items()
-            if rows
-        }
+    def without(self, *names: str) -> BucketModel:
+        return BucketModel({name: put for name, put in self.files.items() if name not in names})
 
-    def rejected(self) -> list[tuple[str, int]]:
-        """Return the key and line of every rejected row."""
-        return sorted(line for put in self.files.values() for line in put.bad_lines())
+    def of_month(self, month: Month) -> list[Put]:
+        """Return the objects that may contain rows of a month."""
+        return [put for put in self.files.values() if put.may_contain(month)]
 
-    def _jobs(self) -> list[dict[str, Any]]:
-        good = [_typed(row) for put in self.files.values() for entry, row in put.rows() if not entry.flaw]
-        newest: dict[int, dict[str, Any]] = {}
-        for row in sorted(good, key=lambda row: [_rank(row[name]) for name in ("updated_at", *columns())]):
-            newest[row["job_id"]] = row
-        return list(newest.values())
+    def objects(self, month: Month) -> frozenset[tuple[str, bytes]]:
+        """Return what identifies the objects of a month, as a fingerprint does."""
+        return frozenset((put.name, put.content) for put in self.of_month(month))
+
+    def jobs(self, month: Month) -> Mapping[int, Job]:
+        """Return the rows of a month that can be loaded, by job_id; of several with one job_id, the newest."""
+        return self._jobs.get(month, {})
+
+    @cached_property
+    def _jobs(self) -> Mapping[Month, Mapping[int, Job]]:
+        readable = [put for put in self.files.values() if not put.is_unreadable]
+        rows = [_typed(row) for put in readable for entry, row in put.rows() if not entry.is_rejected]
+        newest: dict[Month, dict[int, Job]] = {}
+        for row in sorted(rows, key=lambda row: [_rank(row[name]) for name in ("updated_at", *columns())]):
+            newest.setdefault(Month.of(row["created_at"]), {})[row["job_id"]] = row
+        return newest
+
+
+def expected_tables(jobs: Collection[Job]) -> dict[str, list[Row]]:
+    """Return the rows of every table of the star that follow from the rows of the staging table."""
+    built: dict[str, Collection[Job]] = {
+        STAGING: jobs,
+        FACTS: jobs,
+        "users": _newest(jobs, "user_id"),
+        "projects": _newest(jobs, "project_id"),
+        "time": [_calendar(event_time) for event_time in {row["created_at"] for row in jobs}],
+    }
+    star = scx_star().star
+    return {
+        name: in_order([tuple(row[column] for column in star.table(name).column_names) for row in rows])
+        for name, rows in built.items()
+        if rows
+    }
 
 
 def _typed(row: Mapping[str, object]) -> dict[str, Any]:
@@ -76,7 +90,7 @@ def _rank(value: object) -> tuple[bool, Any]:
     return value is not None, value.encode() if isinstance(value, str) else value if value is not None else 0
 
 
-def _newest(jobs: Iterable[Mapping[str, Any]], key: str) -> list[Mapping[str, Any]]:
+def _newest(jobs: Iterable[Job], key: str) -> list[Job]:
     ordered = sorted(jobs, key=lambda row: (_rank(row["updated_at"]), row["job_id"]))
     return list({row[key]: row for row in ordered}.values())
 

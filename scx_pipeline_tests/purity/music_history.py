@@ -6,7 +6,7 @@ Running them does not belong here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hypothesis import strategies as st
@@ -35,7 +35,7 @@ class Play:
     title: int = 0
     long: bool = False  # another length, which no song has
     user: int | None = 1
-    level: str = "free"
+    level: str = "free"  # "gold" violates a blocking check
     page: str = "NextSong"
     next_day: bool = False
 
@@ -78,8 +78,28 @@ class Song:
 
 @dataclass(frozen=True)
 class PutDay:
+    """Write a day's file; lines that are not JSON are rejected."""
+
     day: str
     plays: tuple[Play, ...]
+    bad_lines: int = 0
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return the events of the file, each once."""
+        once = {(play.session, play.item): play for play in self.plays}
+        return [play.record(self.day) for play in once.values()]
+
+    def events(self) -> list[tuple[datetime, dict[str, Any]]]:
+        """Return the events of the file, each with its time in UTC."""
+        return [
+            (datetime.fromtimestamp(record["ts"] / 1000, UTC).replace(tzinfo=None), record)
+            for record in self.records()
+        ]
+
+    def may_contain(self, month: Month) -> bool:
+        """Return whether events of the month may be in the file: those of the days before and after may be."""
+        day, one = datetime.fromisoformat(self.day), timedelta(days=1)
+        return month in (Month.of(day - one), Month.of(day), Month.of(day + one))
 
 
 @dataclass(frozen=True)
@@ -117,7 +137,7 @@ _PLAYS = st.builds(
     st.integers(0, len(TITLES) - 1),
     st.sampled_from([False, False, True]),
     st.none() | st.integers(1, 3),
-    st.sampled_from(["free", "paid"]),
+    st.sampled_from([*["free", "paid"] * 6, "gold"]),
     st.sampled_from(["NextSong", "NextSong", "Home"]),
     st.booleans(),
 )
@@ -133,7 +153,12 @@ _SONGS = st.builds(
 )
 
 
-_DAYS = st.builds(PutDay, st.sampled_from(DAYS), st.lists(_PLAYS, max_size=5).map(tuple))
+_DAYS = st.builds(
+    PutDay,
+    st.sampled_from(DAYS),
+    st.lists(_PLAYS, max_size=5).map(tuple),
+    st.sampled_from([0] * 7 + [1]),
+)
 
 
 _PUT_SONGS = st.builds(

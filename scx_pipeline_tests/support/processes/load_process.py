@@ -35,6 +35,7 @@ PAUSE_POINTS = {
     "checked": "checks in",
     "commit": "",
 }
+HOLDING = "holding "  # the point between two attempts of a load that holds a month
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,8 @@ def main(
     reach = {"stop": pause, "die": _die, "": _pass}[what]
 
     def report(message: str) -> None:
-        if PAUSE_POINTS[point] and PAUSE_POINTS[point] in message:
+        text = PAUSE_POINTS.get(point, point)
+        if text and text in message:
             reach()
 
     if point == "commit":
