@@ -95,6 +95,8 @@ def load_metadata(report: LoadReport, table: str, month: Month | None) -> dict[s
         metadata["objects_of_any_month"] = found.objects_of_any_month
     if month in report.fingerprints:
         metadata["fingerprint"] = report.fingerprints[month]
+    if report.stale and month is None:  # what the change of an unpartitioned table made stale
+        metadata["stale_months"] = ", ".join(map(str, report.stale))
     return metadata | {"load_id": report.load_id}
 
 
