@@ -107,7 +107,7 @@ def test_status_of_a_star_whose_first_load_failed_shows_the_failed_run(scx: Scx,
     (bucket.parent / "dev.duckdb").unlink()
     result = scx("status", "scx")
     assert result.code == 1
-    assert "scx: load of 2020-01…" in result.out
+    assert "scx: load of 2020-12…2021-03 failed on " in result.out
     assert "is empty: run `scx load`" in result.err
 
 

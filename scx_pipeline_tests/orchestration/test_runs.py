@@ -84,8 +84,8 @@ def test_the_log_of_a_run_has_a_line_with_the_totals_of_its_load(dagster_env: Da
     put_march_and_april(dagster_env)
     outcome = dagster_env.load("2021-03")
     messages = [entry.message for entry in dagster_env.instance.all_logs(outcome.run_id)]
-    [line] = [message for message in messages if message.startswith("loaded scx")]
-    assert line.startswith("loaded scx 2021-03: 2 objects, 30 rows read, 3 loaded, 1 rejected")
+    [line] = [message for message in messages if " published; " in message]
+    assert line.startswith("1 of 1 months published; 2 objects, 30 rows read: 3 loaded, 1 rejected")
 
 
 def test_a_run_of_a_range_records_one_materialization_per_month_with_its_rows(
