@@ -44,7 +44,8 @@ def added_rows(select: exp.Query, star: Star, table: Table) -> AddedRows:
         return AddedRows.LATEST
     if not distinct:
         return AddedRows.APPEND
-    keeps_rows_distinct = len(distinct) == 1 and _passes_on(distinct[0], selects)
+    # Rows that exist are found by their key, as NULLs in other columns do not equal each other.
+    keeps_rows_distinct = bool(table.key) and len(distinct) == 1 and _passes_on(distinct[0], selects)
     return AddedRows.MERGE if keeps_rows_distinct else AddedRows.REBUILD
 
 

@@ -45,6 +45,9 @@ class AdditionsTarget(WarehouseTarget):
         self.scratch: dict[str, ScratchDatabase] = {}  # by staging table
         self.added: dict[str, str] = {}  # the temporary tables of the added rows, by table
         self.before: dict[str, Rows] = {}  # by table with added rows
+        self.rebuilt: set[str] = (
+            set()
+        )  # derived tables that were built again, which may lack keys that they had
 
     def prepare(self, scope: LoadScope, names: Collection[str]) -> None:
         if not self.matches_declaration(self.star.tables):
@@ -85,6 +88,7 @@ class AdditionsTarget(WarehouseTarget):
         # A month without rows may lack its partition.
         is_empty = table.is_partitioned and not all(self.before[table.name].get(month) for month in scope)
         if kind is AddedRows.REBUILD or is_empty or not self.added.keys() >= set(monthly):
+            self.rebuilt.add(table.name)
             return super().derive(table, scope)
         select = self.compiled.select_added_sql(table, scope, self.session.capabilities, self.added)
         if kind is AddedRows.LATEST:
@@ -113,7 +117,11 @@ class AdditionsTarget(WarehouseTarget):
         return self.before[table.name] if table.name in self.added else {}
 
     def loaded_rows(self, table: Table, scope: LoadScope) -> str:
-        return self.added[table.name] if table.name in self.added else super().loaded_rows(table, scope)
+        if table.name in self.added and self.rebuilt.isdisjoint(
+            column.references for column in table.columns
+        ):
+            return self.added[table.name]
+        return super().loaded_rows(table, scope)
 
     def month_rows(self, table: Table) -> MonthRows:
         if table.name in self.added:

@@ -194,12 +194,11 @@ def merge_latest(session: Session, compiled: CompiledStar, table: Table, select:
 
 
 def delete_existing(session: Session, compiled: CompiledStar, table: Table, added: str) -> None:
-    """Delete those rows of a temporary table that a table has already."""
+    """Delete those rows of a temporary table that a table with a key has already."""
     same = " AND ".join(_equal(session, column) for column in table.columns)
-    key = ", ".join(f"n.{quote(name)}" for name in table.key or table.column_names)
+    key = ", ".join(f"n.{quote(name)}" for name in table.key)
     existing = f"SELECT {key} FROM {added} AS n JOIN {compiled.full_name(table)} AS t ON {same}"
-    listed = names(table.key or table.column_names)
-    session.execute(f"DELETE FROM {added} WHERE ({listed}) IN ({existing})")
+    session.execute(f"DELETE FROM {added} WHERE ({names(table.key)}) IN ({existing})")
 
 
 def _copy_partition(session: Session, compiled: CompiledStar, table: Table, scope: MonthRange) -> None:
