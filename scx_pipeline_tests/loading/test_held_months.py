@@ -161,15 +161,6 @@ def test_a_key_that_a_published_month_has_already_holds_the_month_that_brings_it
     assert published_jobs(load_env) == [3, 5]
 
 
-def test_months_that_share_a_key_stay_held_when_each_is_loaded_alone(load_env: LoadEnv) -> None:
-    for month in (MARCH, APRIL):
-        put_month(load_env, month, [job(3, f"{month}-05 10:00:00")])
-    for months in ((MARCH, APRIL), (MARCH,), (APRIL,)):
-        with pytest.raises(CheckFailedError if len(months) == 2 else UnsolvedConflictError):
-            load_env.load(*months)
-    assert load_env.snapshot() == {}
-
-
 def test_an_unreadable_file_holds_only_its_months(load_env: LoadEnv) -> None:
     put_year(load_env)
     load_env.put("2021/06/broken.csv", b"no,such,header\n1,2,3\n")
