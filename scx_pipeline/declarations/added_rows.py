@@ -45,7 +45,7 @@ def added_rows(select: exp.Query, star: Star, table: Table) -> AddedRows:
     if not distinct:
         return AddedRows.APPEND
     # Rows that exist are found by their key, as NULLs in other columns do not equal each other.
-    keeps_rows_distinct = bool(table.key) and len(distinct) == 1 and _passes_on(distinct[0], selects)
+    keeps_rows_distinct = bool(table.key) and len(distinct) == 1 and _passes_on(distinct[0], selects, table)
     return AddedRows.MERGE if keeps_rows_distinct else AddedRows.REBUILD
 
 
@@ -55,8 +55,11 @@ def _selects_above(node: exp.Expr) -> list[exp.Select] | None:
 
     selects: list[exp.Select] = []
     below: exp.Expr = node
+    others = ("joins", "sample", "pivots", "laterals", "limit")
     while below.parent is not None:
         parent = below.parent
+        if not isinstance(below, exp.Select) and any(below.args.get(name) for name in others):
+            return None
         if isinstance(parent, exp.Select):
             if not isinstance(below, exp.From | exp.Join) or not _keeps_rows(parent, below):
                 return None
@@ -94,8 +97,8 @@ def _works_row_by_row(select: exp.Select) -> bool:
     return not any(item.find(exp.AggFunc, exp.Window, exp.Subquery, exp.Exists, exp.Unnest) for item in own)
 
 
-def _passes_on(distinct: exp.Select, selects: list[exp.Select]) -> bool:
-    """Return whether the SELECTs above one with DISTINCT return all of its columns, so that its rows stay distinct."""
+def _passes_on(distinct: exp.Select, selects: list[exp.Select], table: Table) -> bool:
+    """Return whether the table stores all columns of a SELECT with DISTINCT, so that its rows stay distinct."""
     from sqlglot import exp
 
     needed = {str(item.alias_or_name) for item in distinct.selects}
@@ -108,4 +111,4 @@ def _passes_on(distinct: exp.Select, selects: list[exp.Select]) -> bool:
         if not needed <= columns.keys():
             return False
         needed = {columns[name] for name in needed}
-    return True
+    return needed <= set(table.column_names)

@@ -45,11 +45,11 @@ def generate_sql(
     for node in list(star_tables(tree, star)):
         table = star.table(node.name)
         alias = node.alias_or_name
-        source = exp.table_(stored_table(table).name, db=star.schema_name, quoted=True)
         if table.name in relations:
-            added = exp.table_(relations[table.name], quoted=True)
-            node.replace(exp.alias_(added, alias, table=True, quoted=True))
-        elif scope is UNPARTITIONED or not table.is_partitioned:
+            source = exp.table_(relations[table.name], quoted=True)
+        else:
+            source = exp.table_(stored_table(table).name, db=star.schema_name, quoted=True)
+        if scope is UNPARTITIONED or not table.is_partitioned:
             node.replace(exp.alias_(source, alias, table=True, quoted=True))
         else:
             restricted = exp.select("*").from_(source).where(_month_condition(table, scope))

@@ -12,6 +12,7 @@ from typing import ClassVar, TypeAlias
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import CheckFailedError, PipelineError, SourceFileError
 from scx_pipeline.history.check_result import CheckResult
+from scx_pipeline.history.ingest_result import IngestResult
 from scx_pipeline.loading.load_report import LoadReport, describe_failed
 from scx_pipeline.model.calendar import Month, MonthRange
 from scx_pipeline.model.rejected_row import RejectedRow
@@ -23,7 +24,7 @@ MAX_REASONS = 3  # that a message gives
 
 
 class UnsolvedConflictError(PipelineError):
-    """Months were held because of other months, and neither have changed since."""
+    """Months were held because of other months, and none of them has changed since."""
 
     kind: ClassVar[str] = CheckFailedError.kind
 
@@ -49,8 +50,10 @@ class HeldMonths:
     months: dict[Month, HeldMonth] = field(default_factory=dict)
     checks: list[CheckResult] = field(default_factory=list)  # results, in the order of the attempts
     errors: list[HoldingError] = field(default_factory=list)
-    # The rejected rows of objects, by source and key.
-    rejected: dict[tuple[str, str], list[RejectedRow]] = field(default_factory=dict)
+    # Months that were held before, and were not read again.
+    unsolved: set[Month] = field(default_factory=set)
+    # What was last read of the objects of attempts that failed, by source.
+    ingest_results: dict[str, IngestResult] = field(default_factory=dict)
 
     @property
     def remaining(self) -> MonthRange | None:
@@ -60,14 +63,30 @@ class HeldMonths:
 
     @property
     def recorded(self) -> Mapping[Month, HeldMonth]:
-        """The months whose objects were listed; a load from the current staging rows lists none, and makes no month due."""
-        return {month: held for month, held in self.months.items() if held.state.fingerprint}
+        """The months to record: those whose objects were read, as a load from the current staging rows makes no month due."""
+        return {
+            month: held
+            for month, held in self.months.items()
+            if held.state.fingerprint and month not in self.unsolved
+        }
+
+    @property
+    def rejected(self) -> Mapping[tuple[str, str], Sequence[RejectedRow]]:
+        """The rejected rows of the objects that may contain a held month, by source and key."""
+        found: dict[tuple[str, str], list[RejectedRow]] = {}
+        for source, result in self.ingest_results.items():
+            months = {count.object.info.key: count.object.months or self.scope for count in result.counts}
+            for row in result.rejected:
+                if any(month in self.months for month in months[row.key]):
+                    found.setdefault((source, row.key), []).append(row)
+        return found
 
     def add(self, error: HoldingError, attempted: MonthRange) -> None:
         """Hold the months of an attempt that its error concerns."""
         self.errors.append(error)
         if isinstance(error, UnsolvedConflictError):
             self.months |= error.months
+            self.unsolved |= error.months.keys()
             return
         report = error.report
         assert isinstance(report, LoadReport)
@@ -79,9 +98,9 @@ class HeldMonths:
         for month, reason in reasons.items():
             state = MonthState(report.fingerprints.get(month, ""), self.compiled.version)
             self.months[month] = HeldMonth(state, reason, tuple(sorted(conflicts.get(month, ()))))
-        for result in report.ingest_results:
-            for row in result.rejected:
-                self.rejected.setdefault((result.table.source or "", row.key), []).append(row)
+        # The first attempt has read the objects of all months.
+        results = {result.table.source or "": result for result in report.ingest_results}
+        self.ingest_results = results | self.ingest_results
 
     def error_of_all(self) -> PipelineError:
         """Return the error to raise if no month can be published."""

@@ -59,6 +59,7 @@ def start_load(plan: LoadPlan, source: LoadSource, target: LoadTarget, progress:
     report = LoadReport(
         target.compiled.star.name, plan.scope, target.new_load_id(), plan.request.run_id, origin=source.origin
     )
+    report.is_addition = plan.additions is not None
     if plan.selection is not None:
         report.add_selection(plan.selection)
     return Load(plan, source, target, progress, report)

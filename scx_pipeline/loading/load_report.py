@@ -96,6 +96,7 @@ class LoadReport:
     stale: Mapping[Month, str] = field(default_factory=dict)
     # Where the rows come from, if not from objects.
     origin: Mapping[str, str | int] = field(default_factory=dict)
+    is_addition: bool = False  # whether only objects that were added to the months were read
     is_published: bool = False  # whether the transaction was committed
     # Months that the load could not publish and that keep their previous rows, each with the reason.
     held: Mapping[Month, str] = field(default_factory=dict)

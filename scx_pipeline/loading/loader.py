@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -66,6 +65,11 @@ class Loader(ABC):
             try:
                 report = self.publish(replace(request, scope=remaining, held=held))
             except (CheckFailedError, SourceFileError, UnsolvedConflictError) as error:
+                if isinstance(error, CheckFailedError) and _is_addition(error):
+                    # The verdict on a month must be that on all of its objects.
+                    self.progress("added rows fail a check: reading all objects of these months")
+                    request = replace(request, reads_all=True)
+                    continue
                 held.add(error, remaining)
                 if held.remaining:
                     months = ", ".join(map(str, sorted(held.months)))
@@ -83,10 +87,12 @@ class Loader(ABC):
                     raise held.error_of_some(report)
                 return report
         if held.recorded:
-            with suppress(
-                PipelineError
-            ):  # such as of a warehouse that is read-only or not available any more
+            try:
                 self.record_failure(held)
+            except (
+                PipelineError
+            ) as error:  # such as of a warehouse that is read-only or not available any more
+                self.progress(f"the held months could not be recorded: {error}")
         raise held.error_of_all()
 
     def refresh(self, run_id: str | None = None) -> LoadReport:
@@ -107,6 +113,12 @@ class Loader(ABC):
         for part in (report, *report.rebuilds):
             part.is_published = True
         return report
+
+
+def _is_addition(error: CheckFailedError) -> bool:
+    """Return whether the load that failed has read only the objects that were added to its months."""
+    assert isinstance(error.report, LoadReport)
+    return error.report.is_addition
 
 
 def load_in_transaction(

@@ -12,8 +12,9 @@ from scx_pipeline.model.calendar import Month, MonthRange
 from scx_pipeline.planning.changed_months import MonthState
 from scx_pipeline.planning.selection import SelectedObject, Selection
 
-# Additions are not worth their own way if they have more than this share of the bytes that were loaded before.
-MAX_SHARE = 0.5
+# Above this share of the bytes that were loaded before, reading everything is as fast; and above this size, reading everything
+# takes less memory.
+MAX_SHARE, MAX_BYTES = 0.5, 256 << 20
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,10 @@ def find_added_objects(
     unchanged = [item for item in objects if _is_unchanged(item, recorded)]
     if not added or len(added) + len(unchanged) < len(objects):
         return None
-    if sum(item.info.size for item in added) > MAX_SHARE * sum(item.info.size for item in unchanged):
+    size = sum(item.info.size for item in added)
+    if size > min(MAX_BYTES, MAX_SHARE * sum(item.info.size for item in unchanged)):
         return None
-    # An object may have been read again for some of its months only: by the fingerprint it is known whether a month was built from it.
+    # An object may have been read again for some of its months only: its fingerprint shows whether a month was built from it.
     before = Selection(tuple(unchanged), unpartitioned_sources=selection.unpartitioned_sources)
     if all(loaded.get(month) == MonthState(before.fingerprint(month), code_version) for month in scope):
         return AddedObjects(added, [(item, recorded[item.source, item.info.key]) for item in unchanged])

@@ -5,7 +5,7 @@ How an engine loads files does not belong here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
@@ -61,4 +61,6 @@ class LakeLoader(Loader):
         # The manifest is read once this load holds the lock, as a bucket is listed then.
         store, manifest = open_loadable_lake(self.compiled.star, self.url)
         self.progress(f"from {store.url}, manifest {manifest.number}")
-        return load_in_transaction(request, LakeSource(target, store, manifest), target, self.progress)
+        # Additions are for objects: the files of a lake are replaced month by month.
+        all_rows = replace(request, reads_all=True)
+        return load_in_transaction(all_rows, LakeSource(target, store, manifest), target, self.progress)

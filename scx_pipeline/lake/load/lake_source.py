@@ -56,7 +56,7 @@ class LakeSelection(Selection):
         return self.states[None].fingerprint
 
     def fingerprint(self, month: Month) -> str:
-        return self.states[month].fingerprint
+        return self.states[month].fingerprint if month in self.states else ""
 
 
 class LakeSource(LoadSource):

@@ -74,10 +74,12 @@ def _row_reconciliation(ingest_result: IngestResult, scope: LoadScope) -> CheckR
 
 def _rejected_rows(source: Source, ingest_result: IngestResult, scope: LoadScope) -> CheckResult:
     """Check the share of rejected rows of each month, which does not depend on the other months of the load."""
-    read, rejected = ingest_result.total("read"), ingest_result.total("rejected")
+    # Those of the objects that are not read again, too: their share is that of the months.
+    counts = [*ingest_result.earlier, *ingest_result.counts]
+    read, rejected = sum(count.read for count in counts), sum(count.rejected for count in counts)
     share = rejected / read if read else 0
     shares = RejectedShares(scope)
-    shares.add([*ingest_result.earlier, *ingest_result.counts])
+    shares.add(counts)
     above = shares.above(source.reject_limit)
     is_warning = not above and source.warn_above is not None
     if is_warning:

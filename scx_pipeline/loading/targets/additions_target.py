@@ -94,9 +94,10 @@ class AdditionsTarget(WarehouseTarget):
         if kind is AddedRows.LATEST:
             publish.merge_latest(self.session, self.compiled, table, select)
             return None
-        added, columns = _added_table(table), names(table.column_names)
-        self.session.create_temporary(added, f"SELECT {columns} FROM ({select}) AS q")
+        added, typed = _added_table(table), publish.typed_columns(self.session, table.columns)
+        self.session.create_temporary(added, f"SELECT {typed} FROM ({select}) AS q")
         if kind is AddedRows.MERGE:
+            self.session.analyze(added)
             publish.delete_existing(self.session, self.compiled, table, added)
         self._add(table)
         return None
