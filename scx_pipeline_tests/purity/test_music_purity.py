@@ -236,7 +236,7 @@ def key_of(day: str) -> str:
 @pytest.mark.redshift
 @pytest.mark.histories
 @given(history=HISTORIES)
-@purity_settings(examples=4)
+@purity_settings(examples=2)
 def test_any_history_of_songs_and_events_equals_a_build_from_scratch(
     fresh_load_urls: Callable[[Path], list[tuple[str, str]]], history: list[Step]
 ) -> None:

@@ -262,7 +262,7 @@ def try_load(load_env: SensorEnv, scope: MonthRange) -> Exception | None:
 @pytest.mark.histories
 @pytest.mark.parametrize("policy", ["reject", "fail"])
 @given(history=histories())
-@purity_settings(examples=3)
+@purity_settings(examples=2)
 def test_any_history_of_readings_equals_a_build_from_scratch(
     fresh_load_urls: Callable[[Path], list[tuple[str, str]]], policy: Policy, history: list[Step]
 ) -> None:
