@@ -140,7 +140,7 @@ def _due_scopes(
     if isinstance(selection, MonthRange):
         return [*first, selection]
     if selection is DueMonths.CHANGED:
-        held = [] if planned.requires_full_rebuild else planned.held
+        held = {} if planned.requires_full_rebuild else planned.held
         return [*first, *split_scopes([item.month for item in planned.changed], held)]
     months = [
         month

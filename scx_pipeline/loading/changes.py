@@ -43,9 +43,9 @@ class PendingChanges:
     schema_drift: SchemaDrift = field(default_factory=SchemaDrift)
 
     @property
-    def held(self) -> list[Month]:
-        """The changed months that the last load of the same objects could not publish."""
-        return [item.month for item in self.changed if item.held]
+    def held(self) -> dict[Month, str]:
+        """The changed months that the last load of the same objects could not publish, each with the reason."""
+        return {item.month: item.held for item in self.changed if item.held}
 
     @property
     def requires_full_rebuild(self) -> bool:

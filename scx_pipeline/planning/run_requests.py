@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
@@ -71,7 +71,7 @@ def due_requests(
     records: Mapping[LoadUnit, RunRequestRecord],
     find_run: RunLookup,
     now: datetime,
-    held: Collection[Month] = (),
+    held: Mapping[Month, str] = {},
 ) -> tuple[list[LoadRequest], dict[LoadUnit, RunRequestRecord]]:
     """Return the requests that are due, and the new records.
 
@@ -86,8 +86,8 @@ def due_requests(
         records: The records of earlier requests.
         find_run: Looks up the run of a request key.
         now: The time before the changes were detected.
-        held: Changed months that the last load could not publish. Each is requested on its own, so it neither waits for the
-            others nor keeps new changes waiting.
+        held: Changed months that the last load could not publish, each with the reason. They are requested apart from the
+            others, so that they neither wait for these nor keep new changes waiting.
     """
     current = {
         unit: record for unit, record in records.items() if unit in changed and record.state == changed[unit]
@@ -118,7 +118,7 @@ def _new_requests(
     star: str,
     changed: Mapping[LoadUnit, str],
     due: Mapping[int, Sequence[LoadUnit]],
-    held: Collection[Month],
+    held: Mapping[Month, str],
 ) -> Iterator[tuple[LoadRequest, Sequence[LoadUnit], int]]:
     """Yield a request for each contiguous scope of the same attempt, with its months and the attempt number."""
     for attempt, units in sorted(due.items()):
@@ -156,16 +156,24 @@ def _is_unpartitioned_first(
     return record is None or find_run(record.request)[0] in ("absent", "running")
 
 
-def _scopes(units: Sequence[LoadUnit], held: Collection[Month]) -> list[LoadScope]:
+def _scopes(units: Sequence[LoadUnit], held: Mapping[Month, str]) -> list[LoadScope]:
     months = [unit for unit in units if isinstance(unit, Month)]
     return [*([UNPARTITIONED] if UNPARTITIONED in units else []), *split_scopes(months, held)]
 
 
-def split_scopes(months: Iterable[Month], held: Collection[Month]) -> list[MonthRange]:
-    """Return the scopes to load: the contiguous ranges of the months, and each held month on its own."""
-    months = sorted(months)
-    ranges = contiguous_ranges(month for month in months if month not in held)
-    return [*ranges, *(MonthRange(month, month) for month in months if month in held)]
+def split_scopes(months: Iterable[Month], held: Mapping[Month, str]) -> list[MonthRange]:
+    """Return the scopes to load: the contiguous ranges of the months, apart from held months.
+
+    Each held month is a scope of its own, unless its neighbors are held for the same reason: a file that cannot be read may
+    hold many months.
+    """
+    by_reason: dict[str, list[Month]] = {}
+    for month in sorted(months):
+        by_reason.setdefault(held.get(month, ""), []).append(month)
+    of_changed = contiguous_ranges(by_reason.pop("", []))
+    return [*of_changed, *sorted(
+        (part for found in by_reason.values() for part in contiguous_ranges(found)), key=lambda part: part.first
+    )]  # fmt: skip
 
 
 def _has_waited(attempt: int, ended: datetime | None, now: datetime) -> bool:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scx_pipeline.model.calendar import UNPARTITIONED, Month
+from scx_pipeline.model.calendar import UNPARTITIONED, Month, MonthRange
 from scx_pipeline.planning.run_requests import (
     FIRST_WAIT,
     LONGEST_WAIT,
@@ -22,6 +22,7 @@ from scx_pipeline.planning.run_requests import (
     RunRequestRecord,
     RunState,
     read_cursor,
+    split_scopes,
 )
 from scx_pipeline_tests.planning.sensor import (
     APRIL,
@@ -219,3 +220,14 @@ def test_requests_of_one_tick_are_as_few_as_possible(changed: set[Month]) -> Non
     requested = [request.scope for request in Sensor().tick(changed) if request.scope is not UNPARTITIONED]
     assert all(left.last.shift(1) < right.first for left, right in pairwise(requested))
     assert {month for months_of_request in requested for month in months_of_request} == changed
+
+
+def test_neighbors_that_are_held_for_the_same_reason_are_one_scope_apart_from_the_others() -> None:
+    first = Month(2021, 1)
+    months = [first.shift(number) for number in range(8)]
+    held = {months[1]: "a file", months[2]: "a file", months[3]: "a value", months[5]: "a file"}
+    scopes = [
+        MonthRange(months[one], months[last])
+        for one, last in ((0, 0), (4, 4), (6, 7), (1, 2), (3, 3), (5, 5))
+    ]
+    assert split_scopes(months, held) == scopes

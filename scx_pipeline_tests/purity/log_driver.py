@@ -220,7 +220,7 @@ def may_be_held(put: Put) -> bool:
 def scopes_of(due: Mapping[Month, bool], step: Settle) -> Sequence[MonthRange]:
     """Return the first scopes to load: as the sensor requests them, or single months."""
     if step.each == "scope":
-        return split_scopes(due, [month for month in due if due[month]])[:MAX_LOADS]
+        return split_scopes(due, {month: str(month) for month in due if due[month]})[:MAX_LOADS]
     single = [MonthRange(month, month) for month in list(due)[:MAX_LOADS]]
     return single[::-1] if step.each == "month backwards" else single
 

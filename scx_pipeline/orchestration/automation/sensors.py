@@ -175,7 +175,7 @@ def _due(
         changed = {part: state for part, state in changed.items() if (part == UNPARTITIONED) == unpartitioned}
 
     run_state = cache(partial(_run_state, instance))
-    held = [] if plan.requires_full_rebuild else plan.held
+    held = {} if plan.requires_full_rebuild else plan.held
     records = read_cursor(cursor)
     requests, new = due_requests(compiled.star.name, changed, records, run_state, now, held)
     states = {unit: record.state for unit, record in records.items()}
