@@ -22,6 +22,9 @@ from scx_pipeline_tests.support.load_env import (
     jobs_of,
 )
 
+# Added objects are always parsed by the pipeline.
+pytestmark = pytest.mark.reader_independent
+
 OLD = [job(n, f"{MARCH}-05 10:00:{n:02d}", user_id=n % 4, project_id=n % 3) for n in range(1, 41)]
 NEW = [job(100 + n, f"{MARCH}-07 10:00:{n:02d}", user_id=n % 5, project_id=n % 4) for n in range(5)]
 
