@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from scx_pipeline.history.history_reader import read_state_rows, select_rows
+from scx_pipeline.history.history_reader import select_rows
 from scx_pipeline.history.history_writer import (
     delete_object_records,
     delete_state_months,
@@ -27,15 +27,23 @@ HeldRejectedRows = Mapping[tuple[str, str], Sequence[RejectedRow]]
 
 
 def read_held_months(session: Session, star: str) -> dict[Month, HeldMonth]:
-    """Return the held months."""
+    """Return the held months; none if nothing was ever loaded."""
+    return select_held_months(session, star) if has_history(session) else {}
+
+
+def has_history(session: Session) -> bool:
+    """Return whether there is a load history, other than one of another application."""
+    return session.catalog.has_table(STATE_SCHEMA, HELD_MONTHS.name)
+
+
+def select_held_months(session: Session, star: str) -> dict[Month, HeldMonth]:
+    """Return the held months of a load history."""
     columns = "month, fingerprint, code_version, reason, conflicts"
     return {
         Month.parse(month): HeldMonth(
             MonthState(fingerprint, version), reason, tuple(map(Month.parse, conflicts.split()))
         )
-        for month, fingerprint, version, reason, conflicts in read_state_rows(
-            session, HELD_MONTHS, columns, star
-        )
+        for month, fingerprint, version, reason, conflicts in select_rows(session, HELD_MONTHS, columns, star)
     }
 
 

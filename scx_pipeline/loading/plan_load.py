@@ -55,6 +55,8 @@ def _find_additions(
 ) -> AddedObjects | None:
     """Return what was added to the months of a load of all tables; None if everything must be read."""
     scope = request.scope
+    if not target.has_history:  # or one of another application, which is refused when tables are prepared
+        return None
     if scope is UNPARTITIONED or request.reads_all or len(request.tables) < len(compiled.star.monthly_tables):
         return None
     loaded = target.read_months()

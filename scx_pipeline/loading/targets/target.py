@@ -50,6 +50,8 @@ class LoadTarget(ABC):
 
     compiled: CompiledStar  # with the current names of the tables
     relations: QuerySession
+    # Whether there is a load history; as far as `read_held` has found.
+    has_history: bool = False
     batch_files: int = 0  # source files read at a time; 0: the staging buffer decides
 
     @abstractmethod

@@ -112,7 +112,8 @@ class WarehouseTarget(LoadTarget):
         history_writer.record_checks(session, name, load_id, report.checks)
 
     def read_held(self) -> Mapping[Month, HeldMonth]:
-        found = held_records.read_held_months(self.session, self.star.name)
+        self.has_history = held_records.has_history(self.session)
+        found = held_records.select_held_months(self.session, self.star.name) if self.has_history else {}
         self.has_held_months = bool(found)
         return found
 

@@ -94,7 +94,7 @@ def test_wrong_rows_hold_their_month_and_missing_files_change_nothing_on_any_eng
     before = loads.load_env.snapshot(load_ids=False)
     with pytest.raises(
         CheckFailedError,
-        match=r"1 of 2 months were published; .*unique_job_id on auto_classification_logs: job_id \d+ occurs twice in 2021-03",
+        match=r"1 of 2 months was published; .*unique_job_id on auto_classification_logs: job_id \d+ occurs twice in 2021-03",
     ):
         loads.loader().load(range_of_keys(MARCH, APRIL))
     assert loads.load_env.snapshot(load_ids=False) == before
