@@ -262,6 +262,6 @@ def test_a_month_with_a_refused_event_keeps_its_plays_and_the_other_month_is_pub
     after = PutDay(DAYS[0], (other, refused)), PutDay(DAYS[2], (one, other)), Load((0, 1))
     for step in (PutSongs("A/A/TRAA1", (Song(1),)), Load(None), *before, *after):
         driver.run_step(step)
-    assert [load_env.plan().held for load_env in driver.load_envs] == [[MONTHS[0]]] * 3
+    assert [list(load_env.plan().held) for load_env in driver.load_envs] == [[MONTHS[0]]] * 3
     driver.settle()
     driver.repair()

@@ -287,5 +287,5 @@ def test_a_month_with_a_damaged_file_keeps_its_rows_and_the_other_month_is_publi
     one, two, both = (Reading(1),), (Reading(2), Reading(2)), Load(0, 1)
     for step in (Put(0, one), Put(2, one), both, Put(1, two, "cut off"), Put(2, two), both):
         driver.run_step(step)
-    assert [load_env.plan().held for load_env in driver.load_envs] == [[MONTHS[0]]] * 3
+    assert [list(load_env.plan().held) for load_env in driver.load_envs] == [[MONTHS[0]]] * 3
     driver.settle()
