@@ -24,7 +24,7 @@ class Stage(Enum):
     CHECK = auto()  # check the rows of the tables that were built
     FIND_STALE = (
         auto()
-    )  # after a refresh: find the months that would now be different, rebuild those that cannot wait
+    )  # after a refresh: find the months that would now differ, rebuild those that cannot wait
     CHECK_REFERENCES = auto()  # check the references of other tables to those that were built
     RECORD = auto()  # write the load history
     SWAP = auto()  # replace tables by those that were rebuilt under temporary names

@@ -67,6 +67,13 @@ class QuerySession(ABC):
             return self.capabilities.unlimited_text_type
         return self.capabilities.types.get(column.type, column.type)
 
+    def typed_columns(self, columns: Sequence[Column]) -> str:
+        """Return the SELECT list of these columns, cast to their declared types as storing them does."""
+        return ", ".join(
+            f"CAST({quote(column.name)} AS {self.engine_type(column)}) AS {quote(column.name)}"
+            for column in columns
+        )
+
     def ordering(self, table: Table, types: Mapping[str, str]) -> list[str]:
         """Return the terms that order a table's rows newest first.
 

@@ -45,9 +45,7 @@ class AdditionsTarget(WarehouseTarget):
         self.scratch: dict[str, ScratchDatabase] = {}  # by staging table
         self.added: dict[str, str] = {}  # the temporary tables of the added rows, by table
         self.before: dict[str, Rows] = {}  # by table with added rows
-        self.rebuilt: set[str] = (
-            set()
-        )  # derived tables that were built again, which may lack keys that they had
+        self.rebuilt: set[str] = set()  # derived tables that were built again: keys may be gone
 
     def prepare(self, scope: LoadScope, names: Collection[str]) -> None:
         if not self.matches_declaration(self.star.tables):
@@ -94,7 +92,7 @@ class AdditionsTarget(WarehouseTarget):
         if kind is AddedRows.LATEST:
             publish.merge_latest(self.session, self.compiled, table, select)
             return None
-        added, typed = _added_table(table), publish.typed_columns(self.session, table.columns)
+        added, typed = _added_table(table), self.session.typed_columns(table.columns)
         self.session.create_temporary(added, f"SELECT {typed} FROM ({select}) AS q")
         if kind is AddedRows.MERGE:
             self.session.analyze(added)

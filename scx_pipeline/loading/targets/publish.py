@@ -66,7 +66,7 @@ def find_stale_months(
 ) -> list[Month]:
     """Return the months whose rows in a partitioned table differ from the current result of its SELECT."""
     select = compiled.select_sql(table, scope, session.capabilities)
-    typed = typed_columns(session, table.columns)
+    typed = session.typed_columns(table.columns)
     target = (
         f"SELECT * FROM {compiled.full_name(table)} WHERE {in_month_range(table.event_time_column, scope)}"
     )
@@ -81,14 +81,6 @@ def _hashes(session: QuerySession, table: Table, relation: str) -> dict[Month, t
     month, row = month_of(table.event_time_column), session.row_hash(table.columns)
     found = session.rows(f"SELECT {month}, COUNT(*), SUM({row}) FROM ({relation}) AS r GROUP BY 1")
     return {Month.of(start): (int(count), int(total)) for start, count, total in found}
-
-
-def typed_columns(session: QuerySession, columns: Sequence[Column]) -> str:
-    """Return the SELECT list of these columns, cast to their declared types as storing them does."""
-    return ", ".join(
-        f"CAST({quote(column.name)} AS {session.engine_type(column)}) AS {quote(column.name)}"
-        for column in columns
-    )
 
 
 def has_same_rows(session: QuerySession, columns: Sequence[Column], one: str, other: str) -> bool:
@@ -179,7 +171,7 @@ def merge_latest(session: Session, compiled: CompiledStar, table: Table, select:
     )
     stored, key = qualified(STATE_SCHEMA, latest_rows), names(latest_rows.key)
     by_month = f"SELECT m.*, {month_of(table.event_time_column)} AS {MONTH_COLUMN} FROM ({select}) AS m"
-    typed = typed_columns(session, latest_rows.columns)
+    typed = session.typed_columns(latest_rows.columns)
     session.create_temporary(ADDED_TABLE, f"SELECT {typed} FROM ({by_month}) AS q")
     session.analyze(ADDED_TABLE)
     same_keys = f"({key}) IN (SELECT {key} FROM {ADDED_TABLE})"

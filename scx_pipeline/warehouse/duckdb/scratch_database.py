@@ -6,7 +6,7 @@ How a server takes its tables over is not decided here.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
@@ -36,13 +36,6 @@ class ScratchDatabase(DuckDBSession):
         """Create an empty table, with these additional columns."""
         self.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
         self.execute(self.create_table_sql(qualified(schema, table), [*table.columns, *others]))
-
-    def typed_columns(self, columns: Sequence[Column]) -> str:
-        """Return the SELECT list of these columns, cast to their declared types."""
-        return ", ".join(
-            f"CAST({quote(column.name)} AS {self.engine_type(column)}) AS {quote(column.name)}"
-            for column in columns
-        )
 
 
 class ScratchTables(DuckDBTables):
