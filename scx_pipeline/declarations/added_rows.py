@@ -94,7 +94,9 @@ def _works_row_by_row(select: exp.Select) -> bool:
     if (distinct := select.args.get("distinct")) and distinct.args.get("on"):
         return False
     own = [*select.expressions, *filter(None, [select.args.get("where")])]
-    return not any(item.find(exp.AggFunc, exp.Window, exp.Subquery, exp.Exists, exp.Unnest) for item in own)
+    # A function that sqlglot does not know may be an aggregate, such as EVERY.
+    others = (exp.Window, exp.Subquery, exp.Exists, exp.Unnest, exp.Anonymous, exp.List)
+    return not any(item.find(exp.AggFunc, *others) for item in own)
 
 
 def _passes_on(distinct: exp.Select, selects: list[exp.Select], table: Table) -> bool:

@@ -19,6 +19,10 @@ TIMES = {
         f"(SELECT a.created_at FROM {STAGING} AS a INNER JOIN {STAGING} AS b ON a.job_id = b.job_id) AS m", AddedRows.REBUILD,
     ),
     "an aggregate": (f"(SELECT MAX(created_at) AS created_at FROM {STAGING} GROUP BY job_id) AS m", AddedRows.REBUILD),
+    "an aggregate that sqlglot does not know": (
+        f"(SELECT DATEADD(DAY, CASE WHEN EVERY(plan_id > 3) THEN 1 ELSE 0 END, CAST('2024-01-01' AS TIMESTAMP)) AS created_at FROM {STAGING}) AS m",
+        AddedRows.REBUILD,
+    ),
     "a window": (
         f"(SELECT created_at, ROW_NUMBER() OVER (ORDER BY job_id) AS n FROM {STAGING}) AS m", AddedRows.REBUILD,
     ),
