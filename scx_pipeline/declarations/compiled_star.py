@@ -190,6 +190,11 @@ class CompiledStar:
         return self._version_of(self.star.monthly_tables)
 
     @cached_property
+    def declaration_version(self) -> str:
+        """A hash of the star's declaration, which includes the rules of its checks."""
+        return _hash(json.dumps(self.star.model_dump(mode="json"), sort_keys=True))
+
+    @cached_property
     def unpartitioned_version(self) -> str:
         """A hash of the code of all unpartitioned tables."""
         return self._version_of(self.star.unpartitioned_tables)

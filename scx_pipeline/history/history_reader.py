@@ -20,8 +20,8 @@ from scx_pipeline.warehouse.sql_text import STATE_SCHEMA
 
 def read_month_states(session: Session, star: str) -> dict[Month, MonthState]:
     """Return the loaded months and what they were built from; empty if nothing was ever loaded."""
-    rows = read_state_rows(session, MONTHS, "month, fingerprint, code_version", star)
-    return {Month.parse(month): MonthState(fingerprint, version) for month, fingerprint, version in rows}
+    rows = read_state_rows(session, MONTHS, "month, fingerprint, code_version, declaration_version", star)
+    return {Month.parse(month): MonthState(*state) for month, *state in rows}
 
 
 def read_unpartitioned_state(session: Session, star: str) -> MonthState | None:

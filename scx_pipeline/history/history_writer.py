@@ -109,8 +109,9 @@ def record_load(session: Session, compiled: CompiledStar, record: LoadRecord, se
         insert_state_rows(session, UNPARTITIONED_LOADS, [(star, record.load_id, *built_from, now)])
     else:
         delete_state_months(session, MONTHS, star, scope)
+        versions = (compiled.version, compiled.declaration_version)
         insert_state_rows(session, MONTHS, [
-            (star, str(month), record.load_id, selection.fingerprint(month), compiled.version, now) for month in scope
+            (star, str(month), record.load_id, selection.fingerprint(month), *versions, now) for month in scope
         ])  # fmt: skip
     _record_objects(session, compiled, record, selection)
 

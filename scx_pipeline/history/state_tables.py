@@ -35,7 +35,7 @@ LOADS = _state_table(
 )  # fmt: skip
 MONTHS = _state_table(
     "months", ["star", "month"], star="varchar(64)!", month="varchar(7)!", load_id="varchar(64)!",
-    fingerprint="varchar(64)!", code_version="varchar(64)!", loaded_at="timestamp!",
+    fingerprint="varchar(64)!", code_version="varchar(64)!", declaration_version="varchar(64)!", loaded_at="timestamp!",
 )  # fmt: skip
 MONTH_ROWS = _state_table(
     "month_rows", ["star", "table_name", "month"], star="varchar(64)!", table_name="varchar(64)!", month="varchar(7)!",

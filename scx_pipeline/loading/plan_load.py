@@ -60,7 +60,11 @@ def _find_additions(
     if scope is UNPARTITIONED or request.reads_all or len(request.tables) < len(compiled.star.monthly_tables):
         return None
     loaded = target.read_months()
-    if any(month not in loaded or loaded[month].code_version != compiled.version for month in scope):
+    versions = (compiled.version, compiled.declaration_version)
+    states = [loaded[month] for month in scope if month in loaded]
+    if len(states) < len(scope.months) or any(
+        (state.code_version, state.declaration_version) != versions for state in states
+    ):
         return None  # without reading more of the history, which takes as long as a small load on a server
     stale = target.read_stale()
     if any(month in stale for month in scope):

@@ -6,7 +6,7 @@ Reading the load history does not belong here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from scx_pipeline.model.calendar import Month, MonthRange
@@ -19,6 +19,8 @@ class MonthState:
 
     fingerprint: str
     code_version: str
+    # Of the star when the month was loaded, if the load history is that of a warehouse; it makes no month due.
+    declaration_version: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

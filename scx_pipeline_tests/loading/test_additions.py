@@ -184,6 +184,14 @@ def test_added_rows_that_violate_a_check_hold_the_month_as_it_is(load_env: LoadE
     ) == before
 
 
+def test_the_month_is_read_as_a_whole_if_a_rule_has_changed(load_env: LoadEnv, tmp_path: Path) -> None:
+    loaded_march(load_env, [*OLD, job(50, f"{MARCH}-10 00:00:00", plan_id=900)])
+    load_env.compiled = edited_star(tmp_path, {f"{STAGING}.plan_id": {"range": [0, 800]}})
+    put(load_env, "b", NEW)
+    with pytest.raises(CheckFailedError, match="plan_id is outside 0 … 800 in 1 rows in 2021-03"):
+        load_env.load(MARCH)
+
+
 def test_the_share_of_rejected_rows_counts_the_rows_that_are_not_read_again(
     load_env: LoadEnv, tmp_path: Path
 ) -> None:
