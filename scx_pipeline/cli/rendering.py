@@ -19,6 +19,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from scx_pipeline.model.calendar import UNPARTITIONED
+from scx_pipeline.model.count_text import count_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -189,7 +190,7 @@ def _show_published(compiled: CompiledStar, outcome: RunOutcome) -> None:
     print_table(f"{star.name} {outcome.scope}{without}: published", *_without_empty(columns, rows))
     if "rows_read" in numbers:
         out.print(
-            f"{numbers['objects_read']:,} objects ({format_bytes(numbers['bytes_read'])}), {numbers['rows_read']:,} rows read: "
+            f"{count_of(numbers['objects_read'], 'object')} ({format_bytes(numbers['bytes_read'])}), {count_of(numbers['rows_read'], 'row')} read: "
             f"{numbers['rows_rejected']:,} rejected, {numbers['rows_deduplicated']:,} deduplicated, "
             f"{numbers['rows_filtered']:,} filtered"
         )

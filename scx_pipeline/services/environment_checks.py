@@ -10,6 +10,7 @@ from importlib.metadata import version
 
 from scx_pipeline.declarations.star_folder import load_star, star_names, stars_folder
 from scx_pipeline.errors import PipelineError, SettingsError
+from scx_pipeline.model.count_text import count_of
 from scx_pipeline.services.check import EXAMPLES, CheckContext
 from scx_pipeline.settings import redact
 from scx_pipeline.storage.bucket import BucketOptions, open_bucket
@@ -64,7 +65,10 @@ def count_objects(context: CheckContext) -> str:
     prefixes = {
         source.prefix for name in star_names() for source in load_star(stars_folder() / name).star.sources
     }
-    counts = [f"{len(bucket.list_objects(prefix)):,} objects under {prefix}" for prefix in sorted(prefixes)]
+    counts = [
+        f"{count_of(len(bucket.list_objects(prefix)), 'object')} under {prefix}"
+        for prefix in sorted(prefixes)
+    ]
     return f"{redact(settings.bucket)}: {', '.join(counts)}"
 
 

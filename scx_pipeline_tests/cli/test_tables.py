@@ -133,7 +133,7 @@ def test_plan_names_leftover_tables_until_they_are_dropped(scx: Scx, bucket: Pat
             )
     assert json.loads(scx("plan", "scx", "--json").out)["leftovers"] == ["public.people"]
     result = scx("plan").out
-    assert "scx: 0 months are due" in result
+    assert "scx: 0 months due" in result
     assert (
         "no longer declared: public.people of scx (as the pipeline created it); see `scx drop scx`" in result
     )

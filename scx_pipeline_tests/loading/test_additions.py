@@ -175,7 +175,7 @@ def test_added_rows_that_violate_a_check_hold_the_month_as_it_is(load_env: LoadE
     loaded_march(load_env)
     before = jobs_of(load_env), load_env.table("users"), load_env.state("months", "month, fingerprint")
     put(load_env, "b", [*NEW, job(700, f"{MARCH}-09 10:00:00", plan_id=2000, user_id=50)])
-    with pytest.raises(CheckFailedError, match="plan_id is outside 0 … 1000 in 1 rows in 2021-03"):
+    with pytest.raises(CheckFailedError, match="plan_id is outside 0 … 1000 in 1 row in 2021-03"):
         load_env.load(MARCH)
     assert (
         jobs_of(load_env),
@@ -188,7 +188,7 @@ def test_the_month_is_read_as_a_whole_if_a_rule_has_changed(load_env: LoadEnv, t
     loaded_march(load_env, [*OLD, job(50, f"{MARCH}-10 00:00:00", plan_id=900)])
     load_env.compiled = edited_star(tmp_path, {f"{STAGING}.plan_id": {"range": [0, 800]}})
     put(load_env, "b", NEW)
-    with pytest.raises(CheckFailedError, match="plan_id is outside 0 … 800 in 1 rows in 2021-03"):
+    with pytest.raises(CheckFailedError, match="plan_id is outside 0 … 800 in 1 row in 2021-03"):
         load_env.load(MARCH)
 
 

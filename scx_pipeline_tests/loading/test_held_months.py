@@ -126,7 +126,7 @@ def test_a_violation_in_a_dimension_holds_only_the_month_that_has_the_value(
         put_month(load_env, month, [job(number, f"{month}-05 10:00:00", plan_id=10 if month == APRIL else 1)])
     report, message = load_some(load_env, MARCH, MAY)
     assert held(report) == [APRIL]
-    assert f"range_plan_id on users: plan_id is outside 0 … 9 in 1 rows in {APRIL}" in message
+    assert f"range_plan_id on users: plan_id is outside 0 … 9 in 1 row in {APRIL}" in message
     assert load_env.table("users", "plan_id") == [(1,)]
 
 

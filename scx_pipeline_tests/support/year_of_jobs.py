@@ -35,7 +35,7 @@ def valid_year() -> Files:
 
 # March has a value that a blocking check refuses.
 REFUSED_VALUE: Files = {file_of(MARCH): [job_of(MARCH, plan_id=2000)]}
-REFUSED = f"range_plan_id on staging_cleansed_logs: plan_id is outside 0 … 1000 in 1 rows in {MARCH}"
+REFUSED = f"range_plan_id on staging_cleansed_logs: plan_id is outside 0 … 1000 in 1 row in {MARCH}"
 # May has the job of March once more.
 SHARED_KEY: Files = {file_of(MAY): [job_of(MAY), job(3, f"{MAY}-06 10:00:00")]}
 SHARED = f"unique_job_id on staging_cleansed_logs: job_id 3 occurs in {MARCH} and in {MAY}"

@@ -15,6 +15,7 @@ from scx_pipeline.cli import rendering
 from scx_pipeline.cli.configured import configured_limits, load_star_named
 from scx_pipeline.cli.options import AsJson, LakeUrl, StarName
 from scx_pipeline.errors import PipelineError
+from scx_pipeline.model.count_text import count_of
 from scx_pipeline.settings import read_settings
 
 if TYPE_CHECKING:
@@ -55,7 +56,9 @@ def _show_status(found: LakeStatus) -> None:
     rows = [_status_row(part, found.tables) for part in found.partitions]
     rendering.print_table(f"{found.url}: manifest {found.number}", columns, rows)
     last = f", the last run {found.run}" if found.run else ""
-    rendering.print_line(f"{found.files:,} files in total, {rendering.format_bytes(found.bytes)}{last}")
+    rendering.print_line(
+        f"{count_of(found.files, 'file')} in total, {rendering.format_bytes(found.bytes)}{last}"
+    )
     if found.writer:
         since = f"{run_started_at(found.writer):%Y-%m-%d %H:%M}"
         rendering.print_line(
@@ -65,7 +68,9 @@ def _show_status(found: LakeStatus) -> None:
     for left in found.unfinished_runs:
         state = "is being written" if left.run == found.writer else "is left over: the next run removes it"
         size = rendering.format_bytes(left.bytes)
-        rendering.print_line(f"_writing/{left.run}/ ({left.files:,} files, {size}) {state}", "yellow")
+        rendering.print_line(
+            f"_writing/{left.run}/ ({count_of(left.files, 'file')}, {size}) {state}", "yellow"
+        )
     if found.bucket_error:
         rendering.print_line(f"it is not known which months are up to date: {found.bucket_error}", "yellow")
 
@@ -100,7 +105,7 @@ def verify(star: StarName, lake: LakeUrl = None, as_json: AsJson = False) -> Non
 
 
 def _show_verified(verified: VerifyReport) -> None:
-    title = f"{verified.url}, manifest {verified.number}: {verified.files:,} files, {verified.rows:,} rows"
+    title = f"{verified.url}, manifest {verified.number}: {count_of(verified.files, 'file')}, {count_of(verified.rows, 'row')}"
     if not verified.findings:
         rendering.print_line(f"{title}: everything matches the manifest")
         return

@@ -21,6 +21,7 @@ from scx_pipeline.cli.options import AsJson
 from scx_pipeline.cli.row_sources import describe_prefixes, find_load_plan, is_empty
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.model.calendar import UNPARTITIONED, MonthRange
+from scx_pipeline.model.count_text import count_of
 from scx_pipeline.settings import Settings, read_settings, redact
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def plan(
         return
     shown = [(month, reason, count, rendering.format_bytes(size)) for month, reason, count, size in rows]
     columns = ["month", "reason", "objects", "size"]
-    rendering.print_table(f"{star}: {len(planned.changed)} months are due", columns, shown)
+    rendering.print_table(f"{star}: {count_of(len(planned.changed), 'month')} due", columns, shown)
     rendering.show_held(star, held)
     for key in ignored[:MAX_IGNORED]:
         rendering.print_line(
@@ -69,7 +70,7 @@ def plan(
     if len(ignored) > MAX_IGNORED:
         rendering.out.print(f"and {len(ignored) - MAX_IGNORED:,} more: --json prints all", style="dim")
     show_readiness(planned.schema_drift)
-    total = f"{len(planned.selection.objects):,} objects in total, {len(planned.loaded)} months are loaded"
+    total = f"{count_of(len(planned.selection.objects), 'object')} in total, {count_of(len(planned.loaded), 'month')} loaded"
     rendering.out.print(total, style="dim")
 
 
@@ -134,7 +135,7 @@ def _plan_one(name: str, settings: Settings, as_json: bool) -> dict[str, Any]:
     note = f"the bucket has no objects under {describe_prefixes(compiled)}" if is_empty(planned) else ""
     if not as_json:
         suffix = f", and {UNPARTITIONED}" if planned.unpartitioned else note and f"; {note}"
-        rendering.print_line(f"{name}: {len(planned.changed)} months are due{suffix}")
+        rendering.print_line(f"{name}: {count_of(len(planned.changed), 'month')} due{suffix}")
         rendering.show_held(name, _held_months(planned))
         show_readiness(planned.schema_drift)
     return {

@@ -22,6 +22,7 @@ from scx_pipeline.lake.format.layout import (
 )
 from scx_pipeline.lake.format.manifest import DataFile, Manifest, PartitionState
 from scx_pipeline.model.calendar import Month
+from scx_pipeline.model.count_text import count_of
 from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
 from scx_pipeline.warehouse.parquet_files import arrow_type
@@ -142,7 +143,7 @@ def _rows(state: PartitionState | None, table: Table) -> int | None:
 def _miscount(folder: str, month: Month | None, found: int, wanted: int | None) -> Iterator[Finding]:
     if found != (wanted or 0):
         says = "does not list the month as built" if wanted is None else f"says {wanted:,}"
-        problem = f"the files have {found:,} rows, but the manifest {says}"
+        problem = f"the files have {count_of(found, 'row')}, but the manifest {says}"
         yield Finding(folder, str(month or ""), "", problem, rebuild_advice(month))
 
 
@@ -152,7 +153,7 @@ def _miscount(folder: str, month: Month | None, found: int, wanted: int | None) 
 def check_footer(folder: str, table: Table | None, item: DataFile, footer: FileMetaData) -> Iterator[Finding]:
     """Find differences of a file's footer: rows, columns, and event times outside the month. `table` is the expected table."""
     if footer.num_rows != item.rows:
-        problem = f"the file has {footer.num_rows:,} rows, not {item.rows:,} as in the manifest"
+        problem = f"the file has {count_of(footer.num_rows, 'row')}, not {item.rows:,} as in the manifest"
         yield file_finding(folder, item, problem)
     if table is None:
         return

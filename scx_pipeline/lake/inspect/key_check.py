@@ -19,6 +19,7 @@ from scx_pipeline.lake.format.manifest import DataFile
 from scx_pipeline.lake.format.parquet_reader import partition_values
 from scx_pipeline.lake.inspect.findings import Finding, file_finding, rebuild_advice
 from scx_pipeline.model.column import Column
+from scx_pipeline.model.count_text import count_of
 from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
 from scx_pipeline.planning.selection import SelectedObject, split_batches
@@ -223,7 +224,7 @@ def _orphan_references(
     examples = _find_examples(con, quote(table.name), condition, [column.name])
     if examples:
         [(count,)] = con.execute(f"SELECT count(*) FROM {quote(table.name)} AS t {condition}").fetchall()
-        problem = f"{count:,} rows reference no row of {target.name}, such as {examples.text}"
+        problem = f"{count_of(count, 'row')} without a row of {target.name}, such as {examples.text}"
         yield _finding(table, problem, examples)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from scx_pipeline.history.check_result import DeclaredCheck, Severity
 from scx_pipeline.loading.checks.check_names import format_percent, reference_check_name, unique_check_name
 from scx_pipeline.loading.checks.row_scan import row_rules
+from scx_pipeline.model.count_text import count_of
 from scx_pipeline.model.source import Source
 from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
@@ -60,7 +61,7 @@ def _row_count_rule(table: Table) -> str:
         return f"Every month has as many rows as in {table.equal_row_count}."
     if table.min_rows == 0:
         return "Warns of a month without rows if the table's inputs have rows."
-    return f"A month has at least {table.min_rows:,} rows if the table's inputs have rows."
+    return f"A month has at least {count_of(table.min_rows, 'row')} if the table's inputs have rows."
 
 
 def _row_count_severity(table: Table) -> Severity:

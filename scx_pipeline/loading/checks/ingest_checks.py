@@ -20,6 +20,7 @@ from scx_pipeline.loading.checks.check_names import (
 )
 from scx_pipeline.loading.ingest.rejected_shares import RejectedShares
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month
+from scx_pipeline.model.count_text import count_of
 from scx_pipeline.model.source import Source
 from scx_pipeline.planning.key_patterns import day_of
 
@@ -56,7 +57,7 @@ def _row_reconciliation(ingest_result: IngestResult, scope: LoadScope) -> CheckR
     message = (
         f"read differs from loaded + rejected + deduplicated + filtered in {keys}"
         if unbalanced
-        else f"{ingest_result.total('read'):,} rows read: {ingest_result.total('loaded'):,} loaded, "
+        else f"{count_of(ingest_result.total('read'), 'row')} read: {ingest_result.total('loaded'):,} loaded, "
         f"{ingest_result.total('rejected'):,} rejected, {ingest_result.total('deduplicated'):,} deduplicated, "
         f"{ingest_result.total('filtered'):,} filtered"
     )
@@ -151,14 +152,14 @@ def _file_counts(source: Source, ingest_result: IngestResult) -> Iterable[CheckR
     table, counts = ingest_result.table.name, ingest_result.counts
     if source.rows_per_file:
         rows = {count.object.info.key: count.read for count in counts}
-        yield _compare_counts(table, "rows_per_file", "rows", rows, source.rows_per_file)
+        yield _compare_counts(table, "rows_per_file", "row", rows, source.rows_per_file)
     if source.files_per_day:
         files = Counter(day_of(source, count.object.info.key) for count in [*ingest_result.earlier, *counts])
         days = sorted(day for day in files if day)
         length = (days[-1] - days[0]).days + 1 if days else 0
         every_day = [days[0] + timedelta(days=number) for number in range(length)]
         per_day = {str(day): files[day] for day in every_day}
-        yield _compare_counts(table, "files_per_day", "files", per_day, source.files_per_day)
+        yield _compare_counts(table, "files_per_day", "file", per_day, source.files_per_day)
 
 
 def _compare_counts(
@@ -166,7 +167,9 @@ def _compare_counts(
 ) -> CheckResult:
     """Warn of the names whose count is not the expected one."""
     wrong = {name: count for name, count in counts.items() if count != expected}
-    listed = ", ".join(f"{name} has {count:,} {unit}" for name, count in list(wrong.items())[:MAX_EXAMPLES])
+    listed = ", ".join(
+        f"{name} has {count_of(count, unit)}" for name, count in list(wrong.items())[:MAX_EXAMPLES]
+    )
     more = f"; and {len(wrong) - MAX_EXAMPLES:,} more" if len(wrong) > MAX_EXAMPLES else ""
     message = f"{listed}{more}; expected {expected:,}" if wrong else PASSED
     return CheckResult(table, check, not wrong, message, "warn")

@@ -22,6 +22,7 @@ from scx_pipeline.loading.checks.loaded_rows import LoadedRows, LoadedTables
 from scx_pipeline.loading.checks.reference_check import check_reference
 from scx_pipeline.loading.checks.row_scan import RowScan
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope
+from scx_pipeline.model.count_text import count_of
 from scx_pipeline.model.table import Table
 from scx_pipeline.warehouse.sql_text import in_month_range
 
@@ -102,7 +103,7 @@ class PartitionChecks:
             few = "no rows" if table.min_rows < 2 else f"fewer than {table.min_rows:,} rows"
             problem = f"{few}, although its inputs have rows"
         months = ", ".join("the table" if month == ALL_MONTHS else month for month in wrong)
-        message = f"{months}: {problem}" if wrong else f"{sum(rows.values()):,} rows"
+        message = f"{months}: {problem}" if wrong else count_of(sum(rows.values()), "row")
         severity: Severity = "warn" if table.min_rows == 0 else "error"
         return CheckResult(table.name, "row_count", not wrong, message, severity, violations=wrong)
 
@@ -140,6 +141,8 @@ class PartitionChecks:
 def _staged_row_count(table: Table, rows: Rows, loaded: int) -> CheckResult:
     total = sum(rows.values())
     message = (
-        f"{total:,} rows" if total == loaded else f"the table has {total:,} rows, but {loaded:,} were loaded"
+        count_of(total, "row")
+        if total == loaded
+        else f"the table has {count_of(total, 'row')}, but {loaded:,} were loaded"
     )
     return CheckResult(table.name, "row_count", total == loaded, message)

@@ -12,6 +12,7 @@ from scx_pipeline.loading.checks.check_names import MAX_EXAMPLES, PASSED, refere
 from scx_pipeline.loading.checks.loaded_rows import LoadedRows
 from scx_pipeline.model.calendar import UNPARTITIONED
 from scx_pipeline.model.column import Column
+from scx_pipeline.model.count_text import count_of
 from scx_pipeline.model.table import Table
 from scx_pipeline.warehouse.sql_text import in_month_range, month_of, quote, scope_condition
 
@@ -45,7 +46,7 @@ def check_reference(loaded: LoadedRows, table: Table, column: Column, rows: str)
     if count:
         found = session.rows(f"SELECT DISTINCT s.{name} {broken} ORDER BY 1 LIMIT {MAX_EXAMPLES}")
         listed = ", ".join(str(row[0]) for row in found)
-        message = f"{count:,} rows have a {column.name} that is missing in {target.name}: {listed}"
+        message = f"{column.name} is missing in {target.name} in {count_of(count, 'row')}: {listed}"
         violations = _broken_by_month(loaded, table, column, f"SELECT s.{name} {broken}") or {
             ALL_MONTHS: count
         }

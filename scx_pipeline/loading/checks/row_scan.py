@@ -14,6 +14,7 @@ from scx_pipeline.history.check_result import ALL_MONTHS, CheckResult, count_by_
 from scx_pipeline.loading.checks.check_names import MAX_EXAMPLES, PASSED
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month
 from scx_pipeline.model.column import Column
+from scx_pipeline.model.count_text import count_of
 from scx_pipeline.model.table import Table
 from scx_pipeline.warehouse.sql_text import month_within, quote, string_literal
 
@@ -125,7 +126,7 @@ class RowScan:
             {month: counts[index] for month, counts in self.counts.items() if counts[index]}
         )
         listed = ", ".join(
-            f"{count:,} rows" + (f" in {month}" if month != ALL_MONTHS else "")
+            count_of(count, "row") + (f" in {month}" if month != ALL_MONTHS else "")
             for month, count in sorted(violations.items())[:MAX_EXAMPLES]
         )
         message = f"{rule.column} {rule.violation} in {listed}" if violations else PASSED

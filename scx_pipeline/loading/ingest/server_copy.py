@@ -14,6 +14,7 @@ from scx_pipeline.history.ingest_result import IngestResult, ObjectCount, allowe
 from scx_pipeline.loading.ingest.ingest_job import IngestJob
 from scx_pipeline.loading.ingest.object_headers import ObjectHeader, read_headers
 from scx_pipeline.loading.ingest.progress import ProgressReporter
+from scx_pipeline.model.count_text import count_of
 from scx_pipeline.planning.selection import SelectedObject, split_batches
 from scx_pipeline.storage.compression import compression_suffix
 from scx_pipeline.warehouse.object_reader import CopyRequest, CopyResult, ObjectReader, ServerCopyError
@@ -66,7 +67,9 @@ class ServerCopy:
         for batch in batches:
             reason = self._copy(reader, batch)
             if reason:
-                job.progress(f"{job.table.name}: {reason}; {len(batch.objects):,} objects are parsed instead")
+                job.progress(
+                    f"{job.table.name}: {reason}; parsing {count_of(len(batch.objects), 'object')} instead"
+                )
                 remaining += batch.objects
                 continue
             copied += len(batch.objects)

@@ -17,6 +17,7 @@ from scx_pipeline.loading.changes import list_selection
 from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline.loading.loader import BucketLoader, Loader
 from scx_pipeline.model.calendar import UNPARTITIONED
+from scx_pipeline.model.count_text import count_of
 from scx_pipeline.model.source import Source
 from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
@@ -77,7 +78,7 @@ def _source_asset(compiled: CompiledStar, source: Source, bucket_url: str) -> dg
         except PipelineError as error:
             raise step_failure(error) from None
         context.log.info(
-            f"{len(selection.objects):,} objects, {len(selection.ignored):,} match no pattern of their source"
+            f"{count_of(len(selection.objects), 'object')}, {len(selection.ignored):,} match no pattern of their source"
         )
         if unpartitioned:
             return dg.DataVersion(selection.unpartitioned_fingerprint)

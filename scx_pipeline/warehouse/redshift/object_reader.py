@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from scx_pipeline.model.calendar import LoadScope
 from scx_pipeline.model.column import Column
+from scx_pipeline.model.count_text import count_of
 from scx_pipeline.model.reserved_names import internal_column
 from scx_pipeline.model.table import Table
 from scx_pipeline.warehouse.driver_errors import first_line
@@ -180,7 +181,9 @@ class RedshiftObjectReader(ObjectReader):
             f" SUM(CASE WHEN {self.in_scope} THEN 1 ELSE 0 END), MIN({time}), MAX({time}) FROM ({self._values}) AS q"
         )
         report = verify_copy(self.session, request, rows, canary)
-        reason = report.client_parsing_reason or (f"{unclear:,} rows need client parsing" if unclear else "")
+        reason = report.client_parsing_reason or (
+            f"client parsing is needed for {count_of(unclear, 'row')}" if unclear else ""
+        )
         if reason:
             return CopyResult(rows, 0, None, None, reason)
         return CopyResult(

@@ -33,11 +33,11 @@ def test_row_counts_that_differ_from_the_manifest_are_reported(lake: Lake) -> No
     item = file_of(lake, FACTS)
     rewrite(lake, item, lambda table: table.slice(0, 1))
     finding = single_finding(lake)
-    assert (finding.file, finding.problem) == (item.key, "the file has 1 rows, not 2 as in the manifest")
+    assert (finding.file, finding.problem) == (item.key, "the file has 1 row, not 2 as in the manifest")
     relist(lake, replace(file_of(lake, FACTS), rows=1))
     finding = single_finding(lake)
     assert (finding.table, finding.month, finding.file) == (FACTS, "2021-04", "")
-    assert finding.problem == "the files have 1 rows, but the manifest says 2"
+    assert finding.problem == "the files have 1 row, but the manifest says 2"
 
 
 def test_files_of_a_month_that_was_never_built_are_reported(lake: Lake) -> None:
@@ -136,4 +136,4 @@ def test_key_columns_that_name_folders_are_read_from_the_folder_names(tmp_path: 
     assert finding.file == next(
         item.key for item in lake.manifest.select_files(FACTS) if "user_id=3" in item.key
     )
-    assert finding.problem == "1 rows reference no row of users, such as user_id 3"
+    assert finding.problem == "1 row without a row of users, such as user_id 3"

@@ -62,7 +62,7 @@ def reference_unknown_user(rows: pa.Table) -> pa.Table:
 WRONG_ROWS: list[tuple[str, Callable[[pa.Table], pa.Table], str]] = [
     (STAGING, duplicate_row, r"was not published, nothing was changed: .*unique_job_id on staging_cleansed_logs: job_id \d+ occurs twice"),
     (FACTS, duplicate_row, "unique_job_id on auto_classification_logs"),
-    (FACTS, reference_unknown_user, "references_users on auto_classification_logs: 1 rows have a user_id that is missing in users: 12345"),
+    (FACTS, reference_unknown_user, "references_users on auto_classification_logs: user_id is missing in users in 1 row: 12345"),
     (FACTS, move_row_to_may, "2021-03 of auto_classification_logs|row_count on auto_classification_logs"),
     (f"{LATEST_FOLDER}/users", duplicate_row, r"_latest/users: duplicate key user_id \d+ in 2021-03; nothing was changed: run `scx lake build scx --month 2021-03`"),
 ]  # fmt: skip

@@ -42,14 +42,14 @@ class Breach:
 
 FROM = f"FROM {STAGING}"
 BREACHES = {
-    "accepted in staging": Breach(STAGING, "accepted_values_remove_dup", "remove_dup is not one of 0, 1 in 1 rows in 2021-04", {"remove_dup": 5}),
-    "accepted in the fact": Breach(FACTS, "accepted_values_remove_dup", "remove_dup is not one of 0, 1 in 1 rows in 2021-04", {"remove_dup": 5}, {f"{FACTS}.remove_dup": {"accepted_values": [0, 1]}}),
-    "range": Breach(STAGING, "range_plan_id", "plan_id is outside 0 … 1000 in 1 rows in 2021-04", {"plan_id": -1}),
-    "range of a dimension": Breach("users", "range_plan_id", "plan_id is outside 0 … 9 in 1 rows", {"plan_id": 10}, {"users.plan_id": {"range": [0, 9]}}),
+    "accepted in staging": Breach(STAGING, "accepted_values_remove_dup", "remove_dup is not one of 0, 1 in 1 row in 2021-04", {"remove_dup": 5}),
+    "accepted in the fact": Breach(FACTS, "accepted_values_remove_dup", "remove_dup is not one of 0, 1 in 1 row in 2021-04", {"remove_dup": 5}, {f"{FACTS}.remove_dup": {"accepted_values": [0, 1]}}),
+    "range": Breach(STAGING, "range_plan_id", "plan_id is outside 0 … 1000 in 1 row in 2021-04", {"plan_id": -1}),
+    "range of a dimension": Breach("users", "range_plan_id", "plan_id is outside 0 … 9 in 1 row", {"plan_id": 10}, {"users.plan_id": {"range": [0, 9]}}),
     "not null": Breach(
         FACTS,
         "not_null_ground_profile",
-        "ground_profile is null in 1 rows in 2021-04",
+        "ground_profile is null in 1 row in 2021-04",
         {"ground_profile": None},
         {f"{FACTS}.ground_profile": {"nullable": False}},
     ),
@@ -70,10 +70,10 @@ BREACHES = {
         {FACTS: {"key": ["user_id", "project_id"]}},
     ),
     "references": Breach(
-        FACTS, "references_users", "1 rows have a user_id that is missing in users: 77", {"user_id": 77}, sql={"users": (FROM, f"{FROM} WHERE user_id <> 77")}
+        FACTS, "references_users", "user_id is missing in users in 1 row: 77", {"user_id": 77}, sql={"users": (FROM, f"{FROM} WHERE user_id <> 77")}
     ),
     "references by month": Breach(
-        FACTS, "references_time", "rows have a created_at that is missing in time: 2021-04-05", sql={"time": (FROM, f"{FROM} WHERE job_id <> 40")}
+        FACTS, "references_time", "created_at is missing in time in 1 row: 2021-04-05", sql={"time": (FROM, f"{FROM} WHERE job_id <> 40")}
     ),
     "as many rows": Breach(FACTS, "row_count", "2021-04: not as many rows as in staging", sql={FACTS: (FROM, f"{FROM} WHERE job_id <> 40")}),
     "no rows": Breach("time", "row_count", "2021-04: no rows, although its inputs have rows", sql={"time": (FROM, f"{FROM} WHERE job_id <> 40")}),
@@ -149,7 +149,7 @@ def test_a_load_that_loses_staging_rows_is_not_published(
     assert (check.table, check.name, check.message) == (
         STAGING,
         "row_count",
-        "the table has 1 rows, but 2 were loaded",
+        "the table has 1 row, but 2 were loaded",
     )
 
 
@@ -161,7 +161,7 @@ def test_a_rebuilt_dimension_must_contain_the_keys_that_facts_reference(
     before = load_env.snapshot()
     with pytest.raises(
         Exception,
-        match="references_users on auto_classification_logs: 1 rows have a user_id that is missing in users: 2",
+        match="references_users on auto_classification_logs: user_id is missing in users in 1 row: 2",
     ):
         load_env.load(MARCH, tables={"users"})
     assert load_env.snapshot() == before

@@ -44,7 +44,7 @@ def test_the_row_count_rule_depends_on_what_the_table_is_built_from(
     assert (
         rules["scx.auto_classification_logs"] == "Every month has as many rows as in staging_cleansed_logs."
     )
-    assert rules["scx.users"] == "A month has at least 1 rows if the table's inputs have rows."
+    assert rules["scx.users"] == "A month has at least 1 row if the table's inputs have rows."
     assert rules["songplays.songplays"] == ("Warns of a month without rows if the table's inputs have rows.")
 
 

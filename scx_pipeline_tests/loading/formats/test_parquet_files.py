@@ -82,7 +82,7 @@ def test_unusual_numbers_of_rows_and_files_are_reported(sensor_env: SensorEnv) -
         f"{PREFIX}2023-01-01 00:00:00.parquet has 2 rows, {PREFIX}2023-01-03 00:00:00.parquet has 2 rows; expected 1,914"
     )
     assert checks["files_per_day"].message == (
-        "2023-01-01 has 1 files, 2023-01-02 has 0 files, 2023-01-03 has 1 files; expected 1,440"
+        "2023-01-01 has 1 file, 2023-01-02 has 0 files, 2023-01-03 has 1 file; expected 1,440"
     )
     assert not checks["rows_per_file"].blocking
     assert not checks["files_per_day"].blocking

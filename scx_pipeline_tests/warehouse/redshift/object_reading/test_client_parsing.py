@@ -39,9 +39,9 @@ def test_small_objects_are_parsed_by_the_client(redshift: StandIn, load_env: Loa
     ("bad", "why"),
     [
         ("2,10,short", "COPY rejected 1 records, such as s3://"),
-        (april(2, "2021-04-02 25:00:00"), "1 rows need client parsing"),
-        (april(2, remove_dup="yes"), "1 rows need client parsing"),
-        (april(2, user_id=None), "1 rows need client parsing"),
+        (april(2, "2021-04-02 25:00:00"), "client parsing is needed for 1 row"),
+        (april(2, remove_dup="yes"), "client parsing is needed for 1 row"),
+        (april(2, user_id=None), "client parsing is needed for 1 row"),
         (april(2, noise_type="x" * 65), "String length exceeds DDL length"),
         (april(2, "2020-01-02 10:00:00"), "some event times are outside the months that the keys name"),
     ],
@@ -53,7 +53,7 @@ def test_objects_with_a_bad_row_are_parsed_by_the_client(
     load_env.put("2021/04/a.csv", [*good, bad])
     [message] = load_and_list_parsed(load_env)
     assert why in message
-    assert message.endswith("1 objects are parsed instead")
+    assert message.endswith("parsing 1 object instead")
     assert load_env.state("objects", COUNTS) == [(f"{PREFIX}2021/04/a.csv", 28, 27, 1, 0, 0)]
     assert load_env.state("rejected_rows", "line") == [(29,)]
 
@@ -88,7 +88,7 @@ def test_blank_texts_are_never_cast(load_env: LoadEnv) -> None:
     """Redshift rejects TRY_CAST of a blank text (r_TRY_CAST), so the client parses such a row."""
     load_env.put("2021/04/a.csv", [april(1, plan_id="   "), *(april(n) for n in range(2, 30))])
     [message] = load_and_list_parsed(load_env)
-    assert "1 rows need client parsing" in message
+    assert "client parsing is needed for 1 row" in message
 
 
 def test_an_object_with_bad_rows_is_parsed_by_the_client_in_the_next_load(
@@ -96,7 +96,7 @@ def test_an_object_with_bad_rows_is_parsed_by_the_client_in_the_next_load(
 ) -> None:
     load_env.put("2021/04/a.csv", [*(april(n) for n in range(1, 28)), "28,10,short"])
     load_env.put("2021/04/b.csv", [april(29)])
-    assert "2 objects are parsed instead" in load_and_list_parsed(load_env)[0]
+    assert "parsing 2 objects instead" in load_and_list_parsed(load_env)[0]
     assert load_and_list_parsed(load_env) == []
     manifests = sent(redshift, "FORMAT AS CSV")
     assert len(manifests) == 2, "the good one is read by the cluster again"
@@ -107,7 +107,7 @@ def test_an_object_with_bad_rows_is_parsed_by_the_client_in_the_next_load(
 
 def test_an_event_time_outside_the_calendar_needs_client_parsing(load_env: LoadEnv) -> None:
     load_env.put("2021/04/a.csv", [april(n) for n in range(1, 29)] + [april(29, "10000-01-01 00:00:00")])
-    assert "1 rows need client parsing" in load_and_list_parsed(load_env)[0]
+    assert "client parsing is needed for 1 row" in load_and_list_parsed(load_env)[0]
     assert len(jobs_of(load_env)) == 28
 
 
@@ -155,7 +155,7 @@ def test_records_of_several_lines_are_counted_by_object(redshift: StandIn, load_
     load_env.put("2021/04/b.csv", [april(3)])
     load_env.put("2021/04/c.csv.gz", [april(4, summary="rivers\nand trees")])
     [message] = load_and_list_parsed(load_env)
-    assert message.endswith("the row count of each object is unknown; 2 objects are parsed instead")
+    assert message.endswith("the row count of each object is unknown; parsing 2 objects instead")
     assert [row[1] for row in load_env.state("objects", COUNTS)] == [2, 1, 1]
     assert load_env.table("staging_cleansed_logs", "summary").count(("rivers\nand\ntrees",)) == 1
 
