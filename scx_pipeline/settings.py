@@ -208,6 +208,13 @@ class RunSettings(_SettingGroup):
     sensor_seconds: int = Field(
         30, ge=5, le=86400, description="seconds between two checks of the bucket by a sensor, such as 300"
     )
+    follower: Literal["", "lake", "warehouse"] = Field(
+        "",
+        description="with SCX_LAKE_URL: lake (it is built from what a load has published) or warehouse (it is loaded from what a build of the lake has published)",
+    )
+    lake_seconds: int = Field(
+        900, ge=5, le=86400, description="seconds between two builds of a lake that follows, such as 3600"
+    )
 
 
 class Settings(RunSettings, RetentionSettings, AlertSettings, SparkSettings, LocationSettings):

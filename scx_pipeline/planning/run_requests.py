@@ -66,7 +66,7 @@ def write_cursor(records: Mapping[LoadUnit, RunRequestRecord]) -> str:
 
 
 def due_requests(
-    star: str,
+    prefix: str,
     changed: Mapping[LoadUnit, str],
     records: Mapping[LoadUnit, RunRequestRecord],
     find_run: RunLookup,
@@ -81,7 +81,7 @@ def due_requests(
     first: no month is requested until their run has ended.
 
     Args:
-        star: The star's name.
+        prefix: What the keys of the requests begin with: the star, and what is loaded if it is not its objects.
         changed: The state of objects and code of every changed month, or of the unpartitioned tables.
         records: The records of earlier requests.
         find_run: Looks up the run of a request key.
@@ -108,14 +108,14 @@ def due_requests(
         elif state != "running" and _has_waited(record.attempt, ended, now):
             due.setdefault(record.attempt + 1, []).append(unit)
     requests = _repeat_lost(lost, due, current)
-    for request, members, attempt in _new_requests(star, changed, due, held):
+    for request, members, attempt in _new_requests(prefix, changed, due, held):
         requests.append(request)
         current |= {unit: RunRequestRecord(changed[unit], request.key, attempt) for unit in members}
     return requests, current
 
 
 def _new_requests(
-    star: str,
+    prefix: str,
     changed: Mapping[LoadUnit, str],
     due: Mapping[int, Sequence[LoadUnit]],
     held: Mapping[Month, str],
@@ -125,7 +125,7 @@ def _new_requests(
         for scope in _scopes(units, held):
             members: list[LoadUnit] = [UNPARTITIONED] if scope is UNPARTITIONED else [*scope]
             states = [changed[unit] for unit in members]
-            yield LoadRequest(_request_key(star, scope, states, attempt), scope), members, attempt
+            yield LoadRequest(_request_key(prefix, scope, states, attempt), scope), members, attempt
 
 
 def _repeat_lost(
@@ -181,7 +181,7 @@ def _has_waited(attempt: int, ended: datetime | None, now: datetime) -> bool:
     return ended is None or now - ended >= wait
 
 
-def _request_key(star: str, scope: LoadScope, states: Sequence[str], attempt: int) -> str:
+def _request_key(prefix: str, scope: LoadScope, states: Sequence[str], attempt: int) -> str:
     digest = hashlib.sha256("\n".join(states).encode()).hexdigest()[:16]
     months = scope.value if scope is UNPARTITIONED else f"{scope.first}:{scope.last}"
-    return f"{star}:{months}:{digest}:{attempt}"
+    return f"{prefix}:{months}:{digest}:{attempt}"
