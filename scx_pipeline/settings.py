@@ -210,10 +210,10 @@ class RunSettings(_SettingGroup):
     )
     follower: Literal["", "lake", "warehouse"] = Field(
         "",
-        description="with SCX_LAKE_URL: lake (it is built from what a load has published) or warehouse (it is loaded from what a build of the lake has published)",
+        description="with SCX_LAKE_URL: lake, to build it for the months that a load has published in the warehouse; or warehouse, to load it with those that the lake has published",
     )
-    lake_seconds: int = Field(
-        900, ge=5, le=86400, description="seconds between two builds of a lake that follows, such as 3600"
+    lake_seconds: _Count = Field(
+        900, description="seconds between two builds of the lake as the follower, such as 3600"
     )
 
 

@@ -5,7 +5,7 @@ Which stars there are is not decided here.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from datetime import timedelta
 
 import dagster as dg
 
@@ -66,8 +66,8 @@ def _lake(compiled: CompiledStar, settings: Settings, config: SensorConfig) -> d
     """Return the lake's assets and jobs, and the sensor that starts these if the lake is the follower; nothing without a lake."""
     if not settings.lake_url:
         return dg.Definitions()
-    jobs, config = lake_jobs(compiled), replace(config, seconds=settings.lake_seconds)
-    sensors = [lake_sensor(compiled, jobs, config)] if settings.follower == "lake" else []
+    jobs, wait = lake_jobs(compiled), timedelta(seconds=settings.lake_seconds)
+    sensors = [lake_sensor(compiled, jobs, config, wait)] if settings.follower == "lake" else []
     return dg.Definitions(assets=lake_assets(compiled, settings.lake), jobs=jobs, sensors=sensors)
 
 

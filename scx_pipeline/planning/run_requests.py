@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
@@ -72,6 +72,7 @@ def due_requests(
     find_run: RunLookup,
     now: datetime,
     held: Mapping[Month, str] = {},
+    postponed: Collection[LoadUnit] = (),
 ) -> tuple[list[LoadRequest], dict[LoadUnit, RunRequestRecord]]:
     """Return the requests that are due, and the new records.
 
@@ -88,13 +89,14 @@ def due_requests(
         now: The time before the changes were detected.
         held: Changed months that the last load could not publish, each with the reason. They are requested apart from the
             others, so that they neither wait for these nor keep new changes waiting.
+        postponed: What must not be requested now. Its records are kept, and months do not wait for unpartitioned tables in it.
     """
     current = {
         unit: record for unit, record in records.items() if unit in changed and record.state == changed[unit]
     }
-    units: Sequence[LoadUnit] = (
-        [UNPARTITIONED] if _is_unpartitioned_first(changed, current, find_run) else list(changed)
-    )
+    units: Sequence[LoadUnit] = [unit for unit in changed if unit not in postponed]
+    if _is_unpartitioned_first(units, current, find_run):
+        units = [UNPARTITIONED]
     lost: dict[str, list[LoadUnit]] = {}
     due: dict[int, list[LoadUnit]] = {}
     for unit in units:
@@ -147,10 +149,10 @@ def _repeat_lost(
 
 
 def _is_unpartitioned_first(
-    changed: Mapping[LoadUnit, str], records: Mapping[LoadUnit, RunRequestRecord], find_run: RunLookup
+    units: Sequence[LoadUnit], records: Mapping[LoadUnit, RunRequestRecord], find_run: RunLookup
 ) -> bool:
     """Return whether months must wait for the unpartitioned tables; a failed run of theirs does not block months forever."""
-    if UNPARTITIONED not in changed:
+    if UNPARTITIONED not in units:
         return False
     record = records.get(UNPARTITIONED)
     return record is None or find_run(record.request)[0] in ("absent", "running")

@@ -71,14 +71,13 @@ def test_each_star_of_a_lake_that_follows_has_a_sensor_for_the_jobs_of_its_lake(
 ) -> None:
     monkeypatch.setenv("SCX_LAKE_URL", "s3://scx-lake/stars")
     monkeypatch.setenv("SCX_FOLLOWER", "lake")
-    monkeypatch.setenv("SCX_LAKE_SECONDS", "3600")
     assert _sensors() == SENSORS | {"scx_lake", "songplays_lake", "sensor_readings_lake"}
     sensor = definitions.defs().get_repository_def().get_sensor_def("songplays_lake")
     assert {target.job_name for target in sensor.targets} == {
         "songplays_lake_job",
         "songplays_lake_refresh_job",
     }
-    assert sensor.minimum_interval_seconds == 3600
+    assert sensor.minimum_interval_seconds == 30
     assert sensor.default_status == dg.DefaultSensorStatus.STOPPED
 
 

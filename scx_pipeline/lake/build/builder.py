@@ -61,21 +61,23 @@ def plan_build(compiled: CompiledStar, bucket: Bucket, url: str) -> PendingChang
 
 def plan_following_build(
     compiled: CompiledStar, bucket: Bucket, url: str, warehouse: Warehouse
-) -> PendingChanges:
-    """Return what is due in the lake, as far as a warehouse has published another version of it. Nothing is changed.
+) -> PendingChanges | None:
+    """Return what is due in the lake, as far as a warehouse has published another version of it; None if it has not.
 
     Months that the warehouse holds are left out, since a build would hold them too. A month may have objects that are newer
     than its rows in the warehouse: if these were waited for, a month that gets objects all the time would never be built.
+    The bucket is listed only if something was published.
     """
-    selection, lake = list_selection(compiled.star, bucket), _read_state(compiled, url)
-    published = read_loaded_state(compiled, warehouse)
+    lake, published = _read_state(compiled, url), read_loaded_state(compiled, warehouse)
+    months = {month for month in published.months if lake.is_behind(published, month)}
+    unpartitioned = published.unpartitioned not in (None, lake.unpartitioned)
+    if not months and not unpartitioned:
+        return None
+    selection = list_selection(compiled.star, bucket)
     held = compare_with_loaded(compiled, selection, published).held
     due = compare_with_loaded(compiled, selection, lake)
-    changed = [
-        item for item in due.changed if item.month not in held and lake.is_behind(published, item.month)
-    ]
-    has_other = published.unpartitioned not in (None, lake.unpartitioned)
-    return replace(due, changed=changed, unpartitioned=due.unpartitioned if has_other else None)
+    changed = [item for item in due.changed if item.month in months and item.month not in held]
+    return replace(due, changed=changed, unpartitioned=due.unpartitioned if unpartitioned else None)
 
 
 def _read_state(compiled: CompiledStar, url: str) -> LoadedState:

@@ -3,8 +3,9 @@
 Which months are due, and what a run does, is not decided here.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 
@@ -14,6 +15,7 @@ from scx_pipeline.lake.build.builder import plan_following_build
 from scx_pipeline.lake.format.manifest import PartitionState
 from scx_pipeline.lake.load.lake_load_plan import LakeLoadPlan, plan_lake_load
 from scx_pipeline.model.calendar import UNPARTITIONED
+from scx_pipeline.model.star import Star
 from scx_pipeline.orchestration.assets.table_assets import FROM_LAKE, ROWS_FROM
 from scx_pipeline.orchestration.automation.sensors import (
     TICK_LOCK_TIMEOUT,
@@ -34,15 +36,18 @@ from scx_pipeline.settings import read_settings
 
 Jobs = Sequence[UnresolvedAssetJobDefinition]
 _ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+_NOT_ENDED = [status for status in dg.DagsterRunStatus if status not in _ENDED]
 
 
-def lake_sensor(compiled: CompiledStar, jobs: Jobs, config: SensorConfig) -> dg.SensorDefinition:
+def lake_sensor(
+    compiled: CompiledStar, jobs: Jobs, config: SensorConfig, wait: timedelta
+) -> dg.SensorDefinition:
     """Define the sensor that builds the lake for the months that a load has published in the warehouse.
 
-    A build rewrites its months from all of their objects. So nothing is requested while another one is queued or in progress:
-    what is published meanwhile is built once, afterwards.
+    A build rewrites its months from all of their objects. So nothing is requested while another one is queued or in progress,
+    nor within `wait` after the last one of the same job: what is published meanwhile is built once, afterwards.
     """
-    star, names = compiled.star, [job.name for job in jobs]
+    star, names = compiled.star, {job.name for job in jobs}
 
     @dg.sensor(
         name=f"{star.name}_lake",
@@ -59,16 +64,24 @@ def lake_sensor(compiled: CompiledStar, jobs: Jobs, config: SensorConfig) -> dg.
     ) -> dg.SensorResult | dg.SkipReason:
         now = datetime.now(UTC)
         fail_lost_runs(context.instance, read_settings().home)
-        if any(_is_in_progress(context.instance, name) for name in names):
+        if _find_jobs(context.instance, names, statuses=_NOT_ENDED):
             return dg.SkipReason("a build of the lake is queued or in progress")
+        recent = _find_jobs(context.instance, names, created_after=now - wait)
+        if recent == names:
+            return dg.SkipReason(
+                f"the last build of the lake is less than {wait.total_seconds():.0f} seconds old (SCX_LAKE_SECONDS)"
+            )
         try:
             opened = bucket.open(retry_seconds=TICK_RETRY_SECONDS)
             loaded = warehouse.open(lock_timeout=TICK_LOCK_TIMEOUT)
             plan = plan_following_build(compiled, opened, lake.url, loaded)
         except PipelineError as error:
             return dg.SkipReason(str(error))
-        changed = changed_states(compiled, plan)
-        due = request_changes(context.instance, f"{star.name}:lake", changed, context.cursor, now)
+        changed = changed_states(compiled, plan) if plan else {}
+        postponed = [unit for unit in changed if _job_of(star, unit) in recent]
+        due = request_changes(
+            context.instance, f"{star.name}:lake", changed, context.cursor, now, postponed=postponed
+        )
         requests = [
             dg.RunRequest(
                 item.key, job_name=lake_job_name(star, item.scope), tags=dict(range_tags(item.scope))
@@ -76,7 +89,7 @@ def lake_sensor(compiled: CompiledStar, jobs: Jobs, config: SensorConfig) -> dg.
             for item in due.requests
         ]
         return _result(
-            requests, due, "the lake has what the warehouse has published, or a failed build waits"
+            requests, due, "the lake has what the warehouse has published, or its next build waits"
         )
 
     return request_builds
@@ -120,9 +133,13 @@ def from_lake_sensor(compiled: CompiledStar, jobs: Jobs, config: SensorConfig) -
     return request_loads
 
 
-def _is_in_progress(instance: dg.DagsterInstance, job: str) -> bool:
-    statuses = [status for status in dg.DagsterRunStatus if status not in _ENDED]
-    return instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=statuses)) > 0
+def _find_jobs(instance: dg.DagsterInstance, jobs: Collection[str], **filters: Any) -> set[str]:
+    """Return those of the jobs that have a run which passes the filters of `RunsFilter`."""
+    return {job for job in jobs if instance.get_runs_count(dg.RunsFilter(job_name=job, **filters))}
+
+
+def _job_of(star: Star, unit: LoadUnit) -> str:
+    return lake_job_name(star, UNPARTITIONED if unit is UNPARTITIONED else star.months())
 
 
 def _published_states(plan: LakeLoadPlan) -> Mapping[LoadUnit, str]:

@@ -4,7 +4,7 @@ Which months are due, and what a run does, is not decided here.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -189,10 +189,11 @@ def request_changes(
     cursor: str | None,
     now: datetime,
     held: Mapping[Month, str] = {},
+    postponed: Collection[LoadUnit] = (),
 ) -> DueLoads:
     """Return the requests that are due for what has changed, given those in the cursor; `due_requests` has the rules."""
     run_state, records = cache(partial(_run_state, instance)), read_cursor(cursor)
-    requests, new = due_requests(prefix, changed, records, run_state, now, held)
+    requests, new = due_requests(prefix, changed, records, run_state, now, held, postponed)
     states = {unit: record.state for unit, record in records.items()}
     new_units = [unit for unit, record in new.items() if states.get(unit) != record.state]
     return DueLoads(requests, write_cursor(new), new_units)

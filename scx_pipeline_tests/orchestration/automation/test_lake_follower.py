@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -12,12 +14,14 @@ from scx_pipeline.lake.format.lake_store import open_lake_store
 from scx_pipeline.lake.format.manifest import Manifest, read_manifest
 from scx_pipeline.orchestration.automation import sensors
 from scx_pipeline.planning import run_requests
+from scx_pipeline.settings import Settings
 from scx_pipeline_tests.orchestration.automation.daemon import Daemon, put_job
 from scx_pipeline_tests.support.lake.lake_env import Lake, read_tables
-from scx_pipeline_tests.support.load_env import MARCH
+from scx_pipeline_tests.support.load_env import APRIL, MARCH, create_load_env
 from scx_pipeline_tests.support.music_env import song
 from scx_pipeline_tests.support.orchestration.dagster_env import DagsterEnv, failure
 from scx_pipeline_tests.support.orchestration.songplays_env import SongplaysEnv, put_events
+from scx_pipeline_tests.support.processes.blocked_loads import blocked_loads, wait_for
 from scx_pipeline_tests.support.year_of_jobs import (
     REFUSED,
     REFUSED_VALUE,
@@ -33,7 +37,7 @@ UP_TO_MARCH = f"2021-02…{MARCH}"
 
 @pytest.fixture
 def lake(dagster_env: DagsterEnv) -> Daemon:
-    return Daemon(dagster_env.with_settings(follower="lake"), "scx_lake")
+    return Daemon(dagster_env.with_settings(follower="lake", lake_seconds=0), "scx_lake")
 
 
 def load_due(lake: Daemon) -> list[str]:
@@ -145,6 +149,19 @@ def test_nothing_is_requested_while_a_build_of_the_star_is_in_progress(lake: Dae
     assert lake.requested() == [UP_TO_MARCH]
 
 
+def test_a_star_is_not_built_again_before_its_seconds_are_over(lake: Daemon) -> None:
+    put_job(lake.dagster_env, "2021/03/a.csv")
+    load_due(lake)
+    slow = Daemon(lake.dagster_env.with_settings(lake_seconds=3600), "scx_lake")
+    assert slow.tick_and_run() == [UP_TO_MARCH]
+    put_job(lake.dagster_env, "2021/03/b.csv", 2)
+    load_due(lake)
+    data = slow.tick()
+    assert not data.run_requests
+    assert data.skip_message == "the last build of the lake is less than 3600 seconds old (SCX_LAKE_SECONDS)"
+    assert lake.requested() == [UP_TO_MARCH]
+
+
 def test_builds_of_another_star_do_not_keep_a_star_waiting(lake: Daemon) -> None:
     put_job(lake.dagster_env, "2021/03/jobs.csv")
     load_due(lake)
@@ -183,7 +200,7 @@ def test_songs_are_refreshed_first_and_then_the_months_that_a_load_has_published
     songplays_env: SongplaysEnv,
 ) -> None:
     env = songplays_env.with_settings(
-        lake_url=(songplays_env.settings.home / "lake").as_uri(), follower="lake"
+        lake_url=(songplays_env.settings.home / "lake").as_uri(), follower="lake", lake_seconds=0
     )
     lake = replace(env, sensor="songplays_lake")
     put_events(env)
@@ -205,6 +222,24 @@ def test_songs_are_refreshed_first_and_then_the_months_that_a_load_has_published
     assert contents == read_tables(env.load_env)
 
 
+def test_months_do_not_wait_for_the_seconds_after_a_refresh_nor_for_newer_songs(
+    songplays_env: SongplaysEnv,
+) -> None:
+    env = songplays_env.with_settings(
+        lake_url=(songplays_env.settings.home / "lake").as_uri(), follower="lake", lake_seconds=3600
+    )
+    lake = replace(env, sensor="songplays_lake")
+    put_events(env)
+    for name in ("SO8", "SO9"):
+        env.load_env.put_song(name, song(name, title="Unheard"))
+        assert env.tick_and_run() == ["songs"]
+        if name == "SO8":
+            assert lake.tick_and_run() == ["songs"]
+            assert env.tick_and_run() == ["2018-09…2018-11"]
+    assert lake.tick_and_run() == ["2018-09…2018-11"]
+    assert lake.tick_and_run() == []
+
+
 def test_a_request_that_was_lost_is_repeated_with_the_same_key(lake: Daemon) -> None:
     put_job(lake.dagster_env, "2021/03/jobs.csv")
     load_due(lake)
@@ -214,3 +249,23 @@ def test_a_request_that_was_lost_is_repeated_with_the_same_key(lake: Daemon) -> 
     lake.run(first[0])
     runs = lake.dagster_env.instance.get_runs(dg.RunsFilter(tags={sensors.RUN_KEY: first[0].run_key or ""}))
     assert [run.job_name for run in runs] == ["scx_lake_job"]
+
+
+def test_a_load_in_progress_on_a_server_does_not_keep_the_lake_waiting(
+    tmp_path: Path, instance: dg.DagsterInstance, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCX_WAREHOUSE_URL", postgres_url)
+    settings = Settings(home=tmp_path, lake_url=(tmp_path / "lake").as_uri(), follower="lake", lake_seconds=0)
+    env = DagsterEnv(create_load_env(tmp_path, postgres_url), settings, instance)
+    lake = Daemon(env, "scx_lake")
+    put_job(env, "2021/03/jobs.csv")
+    load_due(lake)
+    put_job(env, "2021/04/jobs.csv", 4, "2021-04-05")
+    with ThreadPoolExecutor(1) as pool, blocked_loads(postgres_url) as load_waits:
+        load = pool.submit(env.load_env.load, MARCH, APRIL)
+        wait_for("a load waits", load_waits)
+        assert lake.tick_and_run() == [UP_TO_MARCH]
+        assert not load.done()
+    assert load.result().is_published
+    assert lake.tick_and_run() == [f"{APRIL}…{APRIL}"]
+    assert_same_rows(lake)
