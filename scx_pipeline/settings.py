@@ -208,6 +208,13 @@ class RunSettings(_SettingGroup):
     sensor_seconds: int = Field(
         30, ge=5, le=86400, description="seconds between two checks of the bucket by a sensor, such as 300"
     )
+    follower: Literal["", "lake", "warehouse"] = Field(
+        "",
+        description="with SCX_LAKE_URL: lake, to build it for the months that a load has published in the warehouse; or warehouse, to load it with those that the lake has published",
+    )
+    lake_seconds: _Count = Field(
+        900, description="seconds between two builds of the lake as the follower, such as 3600"
+    )
 
 
 class Settings(RunSettings, RetentionSettings, AlertSettings, SparkSettings, LocationSettings):

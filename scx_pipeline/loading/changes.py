@@ -64,6 +64,11 @@ class LoadedState:
     held: Mapping[Month, HeldMonth] = field(default_factory=dict)
     schema_drift: SchemaDrift = field(default_factory=SchemaDrift)
 
+    def is_behind(self, other: LoadedState, month: Month) -> bool:
+        """Return whether the other one has another version of a month, or the same one is stale only here."""
+        stale_only_here = month in self.stale and month not in other.stale
+        return month in other.months and (stale_only_here or other.months[month] != self.months.get(month))
+
 
 def read_loaded_state(compiled: CompiledStar, warehouse: Warehouse) -> LoadedState:
     """Read the loaded state of a warehouse from its load history, and compare its tables with the declaration."""

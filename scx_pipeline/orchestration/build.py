@@ -5,6 +5,8 @@ Which stars there are is not decided here.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import dagster as dg
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
@@ -12,6 +14,7 @@ from scx_pipeline.orchestration.assets.freshness_checks import freshness_checks
 from scx_pipeline.orchestration.assets.lake_assets import lake_assets
 from scx_pipeline.orchestration.assets.report_asset import report_asset
 from scx_pipeline.orchestration.assets.table_assets import Database, source_assets, table_assets
+from scx_pipeline.orchestration.automation.followers import from_lake_sensor, lake_sensor
 from scx_pipeline.orchestration.automation.sensors import (
     SensorConfig,
     hourly_schedule,
@@ -29,19 +32,43 @@ from scx_pipeline.warehouse.open_warehouse import capabilities_of, connection_in
 def build_star(compiled: CompiledStar, settings: Settings) -> dg.Definitions:
     """Build a star's definitions, without resources. The lake's are among them if SCX_LAKE_URL is set."""
     tables = table_assets(compiled, _database(settings.warehouse))
-    jobs, report = warehouse_jobs(compiled), report_asset(compiled)
+    report = report_asset(compiled)
     sensor_config = SensorConfig(settings.sensor_seconds, dg.DefaultSensorStatus(settings.sensors.upper()))
-    lake = lake_assets(compiled, settings.lake) if settings.lake_url else []
-    return dg.Definitions(
-        assets=[*source_assets(compiled, settings.bucket), *tables, *report, *lake],
-        asset_checks=[freshness_checks(compiled)],
-        jobs=[*jobs, *(lake_jobs(compiled) if lake else [])],
-        schedules=[hourly_schedule(compiled, job) for job in jobs],
-        sensors=[
-            object_sensor(compiled, jobs, sensor_config),
-            *([report_sensor(compiled, sensor_config)] if report else []),
-        ],
+    loads, lake = (
+        _load_automation(compiled, settings, sensor_config),
+        _lake(compiled, settings, sensor_config),
     )
+    reports = [report_sensor(compiled, sensor_config)] if report else []
+    return dg.Definitions.merge(
+        dg.Definitions(
+            assets=[*source_assets(compiled, settings.bucket), *tables, *report],
+            asset_checks=[freshness_checks(compiled)],
+            sensors=reports,
+        ),
+        loads,
+        lake,
+    )
+
+
+def _load_automation(compiled: CompiledStar, settings: Settings, config: SensorConfig) -> dg.Definitions:
+    """Return the jobs that load the warehouse, and what starts them: changes of the objects, or the lake if it is followed."""
+    jobs = warehouse_jobs(compiled)
+    if settings.lake_url and settings.follower == "warehouse":
+        return dg.Definitions(jobs=jobs, sensors=[from_lake_sensor(compiled, jobs, config)])
+    return dg.Definitions(
+        jobs=jobs,
+        schedules=[hourly_schedule(compiled, job) for job in jobs],
+        sensors=[object_sensor(compiled, jobs, config)],
+    )
+
+
+def _lake(compiled: CompiledStar, settings: Settings, config: SensorConfig) -> dg.Definitions:
+    """Return the lake's assets and jobs, and the sensor that starts these if the lake is the follower; nothing without a lake."""
+    if not settings.lake_url:
+        return dg.Definitions()
+    jobs, wait = lake_jobs(compiled), timedelta(seconds=settings.lake_seconds)
+    sensors = [lake_sensor(compiled, jobs, config, wait)] if settings.follower == "lake" else []
+    return dg.Definitions(assets=lake_assets(compiled, settings.lake), jobs=jobs, sensors=sensors)
 
 
 def _database(url: str) -> Database:

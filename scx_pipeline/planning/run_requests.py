@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
@@ -66,12 +66,13 @@ def write_cursor(records: Mapping[LoadUnit, RunRequestRecord]) -> str:
 
 
 def due_requests(
-    star: str,
+    prefix: str,
     changed: Mapping[LoadUnit, str],
     records: Mapping[LoadUnit, RunRequestRecord],
     find_run: RunLookup,
     now: datetime,
     held: Mapping[Month, str] = {},
+    postponed: Collection[LoadUnit] = (),
 ) -> tuple[list[LoadRequest], dict[LoadUnit, RunRequestRecord]]:
     """Return the requests that are due, and the new records.
 
@@ -81,20 +82,21 @@ def due_requests(
     first: no month is requested until their run has ended.
 
     Args:
-        star: The star's name.
+        prefix: What the keys of the requests begin with: the star, and what is loaded if it is not its objects.
         changed: The state of objects and code of every changed month, or of the unpartitioned tables.
         records: The records of earlier requests.
         find_run: Looks up the run of a request key.
         now: The time before the changes were detected.
         held: Changed months that the last load could not publish, each with the reason. They are requested apart from the
             others, so that they neither wait for these nor keep new changes waiting.
+        postponed: What must not be requested now. Its records are kept, and months do not wait for unpartitioned tables in it.
     """
     current = {
         unit: record for unit, record in records.items() if unit in changed and record.state == changed[unit]
     }
-    units: Sequence[LoadUnit] = (
-        [UNPARTITIONED] if _is_unpartitioned_first(changed, current, find_run) else list(changed)
-    )
+    units: Sequence[LoadUnit] = [unit for unit in changed if unit not in postponed]
+    if _is_unpartitioned_first(units, current, find_run):
+        units = [UNPARTITIONED]
     lost: dict[str, list[LoadUnit]] = {}
     due: dict[int, list[LoadUnit]] = {}
     for unit in units:
@@ -108,14 +110,14 @@ def due_requests(
         elif state != "running" and _has_waited(record.attempt, ended, now):
             due.setdefault(record.attempt + 1, []).append(unit)
     requests = _repeat_lost(lost, due, current)
-    for request, members, attempt in _new_requests(star, changed, due, held):
+    for request, members, attempt in _new_requests(prefix, changed, due, held):
         requests.append(request)
         current |= {unit: RunRequestRecord(changed[unit], request.key, attempt) for unit in members}
     return requests, current
 
 
 def _new_requests(
-    star: str,
+    prefix: str,
     changed: Mapping[LoadUnit, str],
     due: Mapping[int, Sequence[LoadUnit]],
     held: Mapping[Month, str],
@@ -125,7 +127,7 @@ def _new_requests(
         for scope in _scopes(units, held):
             members: list[LoadUnit] = [UNPARTITIONED] if scope is UNPARTITIONED else [*scope]
             states = [changed[unit] for unit in members]
-            yield LoadRequest(_request_key(star, scope, states, attempt), scope), members, attempt
+            yield LoadRequest(_request_key(prefix, scope, states, attempt), scope), members, attempt
 
 
 def _repeat_lost(
@@ -147,10 +149,10 @@ def _repeat_lost(
 
 
 def _is_unpartitioned_first(
-    changed: Mapping[LoadUnit, str], records: Mapping[LoadUnit, RunRequestRecord], find_run: RunLookup
+    units: Sequence[LoadUnit], records: Mapping[LoadUnit, RunRequestRecord], find_run: RunLookup
 ) -> bool:
     """Return whether months must wait for the unpartitioned tables; a failed run of theirs does not block months forever."""
-    if UNPARTITIONED not in changed:
+    if UNPARTITIONED not in units:
         return False
     record = records.get(UNPARTITIONED)
     return record is None or find_run(record.request)[0] in ("absent", "running")
@@ -181,7 +183,7 @@ def _has_waited(attempt: int, ended: datetime | None, now: datetime) -> bool:
     return ended is None or now - ended >= wait
 
 
-def _request_key(star: str, scope: LoadScope, states: Sequence[str], attempt: int) -> str:
+def _request_key(prefix: str, scope: LoadScope, states: Sequence[str], attempt: int) -> str:
     digest = hashlib.sha256("\n".join(states).encode()).hexdigest()[:16]
     months = scope.value if scope is UNPARTITIONED else f"{scope.first}:{scope.last}"
-    return f"{star}:{months}:{digest}:{attempt}"
+    return f"{prefix}:{months}:{digest}:{attempt}"

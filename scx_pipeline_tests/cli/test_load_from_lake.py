@@ -39,6 +39,17 @@ def test_load_from_the_lake_prints_a_report_and_leaves_nothing_due(scx: Scx, bui
     assert len(json.loads(scx("rejected", "scx", "--json").out)) == 6
 
 
+def test_changed_loads_only_the_months_that_the_lake_has_published_since(scx: Scx, built: Path) -> None:
+    assert scx("load", "scx", "--from", "lake").code == 0
+    first = next((built / "bucket" / "auto_classify_jobs" / "2021" / "02").iterdir())
+    first.write_bytes(first.read_bytes() + b"\n")
+    assert json.loads(scx("load", "scx", "--from", "lake", "--changed", "--json").out) == []
+    assert scx("lake", "build", "scx").code == 0
+    loads = json.loads(scx("load", "scx", "--from", "lake", "--changed", "--json").out)
+    assert [(load["months"], load["published"]) for load in loads] == [(["2021-01", "2021-02"], True)]
+    assert json.loads(scx("load", "scx", "--from", "lake", "--changed", "--json").out) == []
+
+
 def test_load_from_the_lake_does_not_need_the_bucket(scx: Scx, built: Path) -> None:
     (built / "bucket").rename(built / "elsewhere")
     result = scx("load", "scx", "--from", "lake", "--lake", (built / "lake").as_uri())

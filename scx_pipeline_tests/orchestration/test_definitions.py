@@ -60,6 +60,45 @@ def test_without_a_configured_lake_there_are_no_lake_assets_checks_and_jobs(
     assert not [name for name in repository.job_names if "lake" in name]
 
 
+@pytest.mark.parametrize("follower", ["lake", "warehouse"])
+def test_without_a_configured_lake_nothing_follows(follower: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCX_FOLLOWER", follower)
+    assert _sensors() == SENSORS
+
+
+def test_each_star_of_a_lake_that_follows_has_a_sensor_for_the_jobs_of_its_lake(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SCX_LAKE_URL", "s3://scx-lake/stars")
+    monkeypatch.setenv("SCX_FOLLOWER", "lake")
+    assert _sensors() == SENSORS | {"scx_lake", "songplays_lake", "sensor_readings_lake"}
+    sensor = definitions.defs().get_repository_def().get_sensor_def("songplays_lake")
+    assert {target.job_name for target in sensor.targets} == {
+        "songplays_lake_job",
+        "songplays_lake_refresh_job",
+    }
+    assert sensor.minimum_interval_seconds == 30
+    assert sensor.default_status == dg.DefaultSensorStatus.STOPPED
+
+
+def test_a_warehouse_that_follows_the_lake_is_not_loaded_from_objects_automatically(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SCX_LAKE_URL", "s3://scx-lake/stars")
+    monkeypatch.setenv("SCX_FOLLOWER", "warehouse")
+    assert _sensors() == {name.replace("_objects", "_from_lake") for name in SENSORS}
+    repository = definitions.defs().get_repository_def()
+    assert {item.name for item in repository.schedule_defs} == {"maintain_weekly"}
+    sensor = repository.get_sensor_def("songplays_from_lake")
+    assert {target.job_name for target in sensor.targets} == {"songplays", "songplays_refresh_job"}
+    assert sensor.minimum_interval_seconds == 30
+
+
+def _sensors() -> set[str]:
+    """Return the names of the sensors that the settings of the environment define."""
+    return {item.name for item in definitions.defs().get_repository_def().sensor_defs}
+
+
 def test_assets_depend_on_the_assets_they_are_derived_from(specs: dict[str, dg.AssetSpec]) -> None:
     dependencies = {name: {dep.asset_key.path[-1] for dep in spec.deps} for name, spec in specs.items()}
     assert dependencies == {

@@ -5,7 +5,7 @@ Assertions do not belong here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -36,12 +36,16 @@ class Sensor:
     runs: dict[str, tuple[RunState, datetime | None]] = field(default_factory=dict)
     now: datetime = NOW
 
-    def tick(self, changed: Mapping[Any, str] | Iterable[Month]) -> list[LoadRequest]:
+    def tick(
+        self, changed: Mapping[Any, str] | Iterable[Month], postponed: Collection[LoadUnit] = ()
+    ) -> list[LoadRequest]:
         """Return the due requests; the records pass through the text of a cursor, as in Dagster."""
         states: dict[LoadUnit, str] = (
             dict(changed) if isinstance(changed, Mapping) else dict.fromkeys(changed, FINGERPRINT)
         )
-        requests, records = due_requests("scx", states, self.records, self.state_of, self.now)
+        requests, records = due_requests(
+            "scx", states, self.records, self.state_of, self.now, postponed=postponed
+        )
         self.records = read_cursor(write_cursor(records))
         return requests
 

@@ -48,6 +48,22 @@ def test_unpartitioned_tables_are_requested_first_and_months_wait() -> None:
     assert [request.scope for request in sensor.tick({MARCH: "march"})] == [MonthRange(MARCH, MARCH)]
 
 
+def test_what_is_postponed_is_not_requested_and_months_do_not_wait_for_it() -> None:
+    sensor = Sensor()
+    changed = {UNPARTITIONED: "songs", MARCH: "march"}
+    assert ranges(sensor.tick(changed, postponed=[UNPARTITIONED])) == ["2021-03"]
+    assert [request.scope for request in sensor.tick(changed, postponed=[MARCH])] == [UNPARTITIONED]
+
+
+def test_a_failed_request_that_is_postponed_keeps_its_attempt() -> None:
+    sensor = Sensor()
+    [first] = sensor.tick({MARCH: "march"})
+    sensor.end(first, "failed", ago=LONGEST_WAIT)
+    assert sensor.tick({MARCH: "march"}, postponed=[MARCH]) == []
+    [second] = sensor.tick({MARCH: "march"})
+    assert (first.key[-2:], second.key[-2:]) == (":1", ":2")
+
+
 def test_a_failed_unpartitioned_run_is_retried_and_does_not_block_months() -> None:
     sensor = Sensor()
     changed = {UNPARTITIONED: "songs", MARCH: "march"}

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import LakeError
+from scx_pipeline.lake.build.builder import loaded_state_of
 from scx_pipeline.lake.format.lake_store import LakeStore
 from scx_pipeline.lake.format.layout import lake_schema, month_rows_of
 from scx_pipeline.lake.format.manifest import Manifest, PartitionState
 from scx_pipeline.lake.inspect.lake_status import empty_lake_message, open_existing_lake
-from scx_pipeline.loading.changes import LoadedState, read_loaded_state
+from scx_pipeline.loading.changes import read_loaded_state
 from scx_pipeline.model.calendar import Month
 from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
@@ -50,17 +51,12 @@ def plan_lake_load(compiled: CompiledStar, url: str, warehouse: Warehouse) -> La
     loaded = read_loaded_state(compiled, warehouse)
     ready = loaded.schema_drift
     all_due = bool(ready.rebuild_reason and loaded.months)
-    due = [month for month in sorted(manifest.months) if all_due or _differs(manifest, loaded, month)]
+    published = loaded_state_of(manifest)
+    due = [month for month in sorted(manifest.months) if all_due or loaded.is_behind(published, month)]
     unpartitioned = state_of(manifest.unpartitioned)
     rebuild_unpartitioned = bool(ready.unpartitioned_rebuild_reason and loaded.unpartitioned)
     changed = unpartitioned is not None and (rebuild_unpartitioned or unpartitioned != loaded.unpartitioned)
     return LakeLoadPlan(compiled, store, manifest, changed, due)
-
-
-def _differs(manifest: Manifest, loaded: LoadedState, month: Month) -> bool:
-    """Whether the warehouse has another version of a month than the lake, or a stale one that is current in the lake."""
-    stale_only_here = month in loaded.stale and month not in manifest.stale
-    return stale_only_here or manifest.months[month].state != loaded.months.get(month)
 
 
 def state_of(partition: PartitionState | None) -> MonthState | None:

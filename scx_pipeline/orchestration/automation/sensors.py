@@ -4,7 +4,7 @@ Which months are due, and what a run does, is not decided here.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -14,7 +14,7 @@ import dagster as dg
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.loading.changes import PendingChanges, find_pending_changes
-from scx_pipeline.model.calendar import UNPARTITIONED
+from scx_pipeline.model.calendar import UNPARTITIONED, Month
 from scx_pipeline.model.star import Star
 from scx_pipeline.orchestration.assets.metadata import asset_key
 from scx_pipeline.orchestration.automation.source_observations import observe_sources
@@ -57,7 +57,6 @@ class DueLoads:
 
     requests: Sequence[LoadRequest]
     cursor: str
-    selection: Selection
     # What is requested for the first time in its present state.
     new_units: Sequence[LoadUnit]
 
@@ -82,7 +81,7 @@ def object_sensor(
         context: dg.SensorEvaluationContext, warehouse: WarehouseResource, bucket: BucketResource
     ) -> dg.SensorResult | dg.SkipReason:
         try:
-            due = _due(context.instance, compiled, warehouse, bucket, context.cursor)
+            due, selection = _due(context.instance, compiled, warehouse, bucket, context.cursor)
         except PipelineError as error:
             return dg.SkipReason(str(error))
         if not due.requests:
@@ -92,7 +91,7 @@ def object_sensor(
         return dg.SensorResult(
             run_requests=[_run_request(star, request) for request in due.requests],
             cursor=due.cursor,
-            asset_events=observe_sources(context.instance, star, due.selection, due.new_units),
+            asset_events=observe_sources(context.instance, star, selection, due.new_units),
         )
 
     return request_loads
@@ -119,7 +118,7 @@ def hourly_schedule(compiled: CompiledStar, job: UnresolvedAssetJobDefinition) -
         context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource, bucket: BucketResource
     ) -> list[dg.RunRequest] | dg.SkipReason:
         try:
-            due = _due(context.instance, compiled, warehouse, bucket, None, unpartitioned)
+            due, _ = _due(context.instance, compiled, warehouse, bucket, None, unpartitioned)
         except PipelineError as error:
             return dg.SkipReason(str(error))
         hour = f"{context.scheduled_execution_time:%Y-%m-%dT%H}"
@@ -149,8 +148,8 @@ def _due(
     bucket: BucketResource,
     cursor: str | None,
     unpartitioned: bool | None = None,
-) -> DueLoads:
-    """Return the requests for due loads.
+) -> tuple[DueLoads, Selection]:
+    """Return the requests for due loads, and the current objects.
 
     Args:
         unpartitioned: Whether to return unpartitioned tables only, or months only; None returns both. A schedule has no
@@ -163,6 +162,15 @@ def _due(
         bucket.open(retry_seconds=TICK_RETRY_SECONDS),
         warehouse.open(lock_timeout=TICK_LOCK_TIMEOUT),
     )
+    changed = changed_states(compiled, plan)
+    if unpartitioned is not None:
+        changed = {part: state for part, state in changed.items() if (part == UNPARTITIONED) == unpartitioned}
+    held = {} if plan.requires_full_rebuild else plan.held
+    return request_changes(instance, compiled.star.name, changed, cursor, now, held), plan.selection
+
+
+def changed_states(compiled: CompiledStar, plan: PendingChanges) -> dict[LoadUnit, str]:
+    """Return the state of objects and code of everything that has changed."""
     changed: dict[LoadUnit, str] = {item.month: _state(compiled, plan, item) for item in plan.changed}
     if plan.requires_full_rebuild:  # one request: a change in any month requests all of them again
         state = hashlib.sha256("\n".join(map(str, changed.values())).encode()).hexdigest()[:16]
@@ -171,16 +179,24 @@ def _due(
         changed[UNPARTITIONED] = (
             f"{plan.selection.unpartitioned_fingerprint} {compiled.unpartitioned_version}"
         )
-    if unpartitioned is not None:
-        changed = {part: state for part, state in changed.items() if (part == UNPARTITIONED) == unpartitioned}
+    return changed
 
-    run_state = cache(partial(_run_state, instance))
-    held = {} if plan.requires_full_rebuild else plan.held
-    records = read_cursor(cursor)
-    requests, new = due_requests(compiled.star.name, changed, records, run_state, now, held)
+
+def request_changes(
+    instance: dg.DagsterInstance,
+    prefix: str,
+    changed: Mapping[LoadUnit, str],
+    cursor: str | None,
+    now: datetime,
+    held: Mapping[Month, str] = {},
+    postponed: Collection[LoadUnit] = (),
+) -> DueLoads:
+    """Return the requests that are due for what has changed, given those in the cursor; `due_requests` has the rules."""
+    run_state, records = cache(partial(_run_state, instance)), read_cursor(cursor)
+    requests, new = due_requests(prefix, changed, records, run_state, now, held, postponed)
     states = {unit: record.state for unit, record in records.items()}
     new_units = [unit for unit, record in new.items() if states.get(unit) != record.state]
-    return DueLoads(requests, write_cursor(new), plan.selection, new_units)
+    return DueLoads(requests, write_cursor(new), new_units)
 
 
 def _state(compiled: CompiledStar, plan: PendingChanges, item: ChangedMonth) -> str:

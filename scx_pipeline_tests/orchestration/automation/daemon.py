@@ -1,4 +1,4 @@
-"""The part of Dagster's daemon that evaluates the sensor of objects, and the files that it notices.
+"""The part of Dagster's daemon that evaluates one sensor, and the files that the sensor of objects notices.
 
 Which runs must be requested is for the tests to say.
 """
@@ -14,7 +14,7 @@ from dagster._core.definitions.sensor_definition import SensorExecutionData
 from scx_pipeline.orchestration.automation import sensors
 from scx_pipeline.orchestration.partitions import RANGE_END, RANGE_START
 from scx_pipeline_tests.support.load_env import job
-from scx_pipeline_tests.support.orchestration.dagster_env import DagsterEnv
+from scx_pipeline_tests.support.orchestration.dagster_env import QUIET, DagsterEnv
 
 
 @dataclass
@@ -22,11 +22,12 @@ class Daemon:
     """A stand-in for Dagster's daemon: it keeps the cursor, and starts one run per run key."""
 
     dagster_env: DagsterEnv
+    sensor: str = "scx_objects"
     cursor: str | None = None
 
     def tick(self) -> SensorExecutionData:
         """Evaluate the sensor once, keep its cursor, and store its observations."""
-        sensor = self.dagster_env.definitions.resolve_sensor_def("scx_objects")
+        sensor = self.dagster_env.definitions.resolve_sensor_def(self.sensor)
         with dg.build_sensor_context(
             instance=self.dagster_env.instance,
             cursor=self.cursor,
@@ -47,10 +48,11 @@ class Daemon:
         assert request.run_key is not None
         if self.dagster_env.instance.get_runs(dg.RunsFilter(tags={sensors.RUN_KEY: request.run_key})):
             return None
-        return self.dagster_env.run(
-            request.tags[RANGE_START],
-            request.tags[RANGE_END],
+        return self.dagster_env.definitions.resolve_job_def(request.job_name or "").execute_in_process(
+            instance=self.dagster_env.instance,
             tags={**request.tags, sensors.RUN_KEY: request.run_key},
+            run_config=QUIET,
+            raise_on_error=False,
         )
 
     def tick_and_run(self) -> list[str]:
@@ -60,7 +62,9 @@ class Daemon:
 
 
 def range_of(request: dg.RunRequest) -> str:
-    """Return the first and the last month of a request."""
+    """Return the first and the last month of a request, or `unpartitioned`."""
+    if RANGE_START not in request.tags:
+        return "unpartitioned"
     return f"{request.tags[RANGE_START]}…{request.tags[RANGE_END]}"
 
 

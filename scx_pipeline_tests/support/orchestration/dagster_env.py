@@ -6,7 +6,7 @@ Reading and writing the bucket and the warehouse is part of the load environment
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,10 @@ class DagsterEnv:
     @cached_property
     def definitions(self) -> dg.Definitions:
         return with_resources(build_star(self.load_env.compiled, self.settings), self.settings)
+
+    def with_settings(self, **values: object) -> DagsterEnv:
+        """Return the environment with other settings."""
+        return replace(self, settings=self.settings.model_copy(update=values))
 
     @property
     def job(self) -> dg.JobDefinition:

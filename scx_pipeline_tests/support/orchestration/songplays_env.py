@@ -6,7 +6,7 @@ Songs and plays are written by the music environment.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,17 @@ class SongplaysEnv:
     instance: dg.DagsterInstance
     definitions: dg.Definitions
     cursor: str | None = None
+    sensor: str = "songplays_objects"
+
+    def with_settings(self, **values: object) -> SongplaysEnv:
+        """Return the environment with other settings, and the definitions that follow from them."""
+        settings = self.settings.model_copy(update=values)
+        definitions = with_resources(build_star(self.load_env.compiled, settings), settings)
+        return replace(self, settings=settings, definitions=definitions)
 
     def requests(self) -> list[dg.RunRequest]:
         """Tick the sensor, and return its requests."""
-        sensor = self.definitions.resolve_sensor_def("songplays_objects")
+        sensor = self.definitions.resolve_sensor_def(self.sensor)
         with dg.build_sensor_context(
             instance=self.instance, cursor=self.cursor, resources=dict(self.definitions.resources or {})
         ) as context:
@@ -124,7 +131,7 @@ def key(name: str) -> dg.AssetKey:
 
 def describe(request: dg.RunRequest) -> str:
     """Return the months of a request, or `songs`."""
-    if request.job_name == REFRESH:
+    if RANGE_START not in request.tags:
         return "songs"
     return f"{request.tags[RANGE_START]}…{request.tags[RANGE_END]}"
 
