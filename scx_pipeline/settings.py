@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import quote
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from scx_pipeline.alerts.address import check_hook, check_mail, check_token, check_ui
@@ -210,7 +210,7 @@ class RunSettings(_SettingGroup):
     )
     follower: Literal["", "lake", "warehouse"] = Field(
         "",
-        description="with SCX_LAKE_URL: lake, to build it for the months that a load has published in the warehouse; or warehouse, to load it with those that the lake has published",
+        description="needs SCX_LAKE_URL; lake, to build it for the months that a load has published in the warehouse; or warehouse, to load it with those that the lake has published",
     )
     lake_seconds: _Count = Field(
         900, description="seconds between two builds of the lake as the follower, such as 3600"
@@ -219,6 +219,13 @@ class RunSettings(_SettingGroup):
 
 class Settings(RunSettings, RetentionSettings, AlertSettings, SparkSettings, LocationSettings):
     """All settings, read once from the environment."""
+
+    @field_validator("follower")
+    @classmethod
+    def _check_follower(cls, follower: str, info: ValidationInfo) -> str:
+        if follower and not info.data.get("lake_url"):
+            raise ValueError(f"is {follower}, but SCX_LAKE_URL is not set")
+        return follower
 
 
 # The groups in the order of the documentation, by title.

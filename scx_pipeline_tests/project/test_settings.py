@@ -139,6 +139,14 @@ def test_settings_do_not_show_the_password(monkeypatch: pytest.MonkeyPatch) -> N
     assert "hunter2" not in f"{settings} {settings!r} {settings.model_dump()} {settings.model_dump_json()}"
 
 
+def test_a_follower_without_a_lake_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCX_FOLLOWER", "lake")
+    with pytest.raises(SettingsError, match="SCX_FOLLOWER: is lake, but SCX_LAKE_URL is not set"):
+        read_settings()
+    monkeypatch.setenv("SCX_LAKE_URL", "s3://lake/scx")
+    assert read_settings().follower == "lake"
+
+
 def test_settings_are_immutable() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Settings().threads = 2  # type: ignore[misc]
