@@ -38,7 +38,9 @@ def latest_rows_table(compiled: CompiledStar, table: Table) -> Table:
 
 def select_by_month(table: Table, select: str, scope: MonthRange) -> str:
     """Return a SELECT of what a keyed table's SELECT returns for rows in the scope, and the month of each row."""
-    return f"SELECT m.*, {month_within(table.event_time_column, scope)} AS {MONTH_COLUMN} FROM ({select}) AS m"
+    return (
+        f"SELECT m.*, {month_within(table.event_time_column, scope)} AS {MONTH_COLUMN} FROM ({select}) AS m"
+    )
 
 
 def _shorten(name: str) -> str:

@@ -30,7 +30,9 @@ def put(sensor_env: SensorEnv, minute: str, departments: Mapping[str, str], at: 
     """Put a file with a reading of each sensor in its department, at the time of the file or another one."""
     created = datetime.fromisoformat(at or minute)
     times = {"create_at": created, "product_expire": created + timedelta(days=88)}
-    columns = {name: pa.array([value] * len(departments), pa.timestamp("us")) for name, value in times.items()}
+    columns = {
+        name: pa.array([value] * len(departments), pa.timestamp("us")) for name, value in times.items()
+    }
     table = readings(minute, departments, department_name=pa.array([*departments.values()]), **columns)
     return sensor_env.put_minute(minute, table)
 
@@ -176,7 +178,9 @@ def test_a_sensor_in_a_department_without_its_row_fails_a_blocking_check(
     sensor_env: SensorEnv, tmp_path: Any
 ) -> None:
     copy = StarCopy.of("sensor_readings", tmp_path)
-    copy.replace("FROM data_sample", "FROM data_sample WHERE department_name <> 'lost'", "sql/master_department.sql")
+    copy.replace(
+        "FROM data_sample", "FROM data_sample WHERE department_name <> 'lost'", "sql/master_department.sql"
+    )
     sensor_env.compiled = copy.load()
     put(sensor_env, "2023-01-05 10:00", {"s1": "press", "s2": "lost"})
     with pytest.raises(CheckFailedError, match="missing in master_department: lost"):

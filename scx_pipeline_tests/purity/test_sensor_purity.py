@@ -33,6 +33,7 @@ from scx_pipeline_tests.support.snapshots import Row, Snapshot
 MONTHS = (Month(2023, 1), Month(2023, 2), Month(2023, 3))
 MINUTES = ("2023-01-01 00:00", "2023-01-31 23:59", "2023-02-01 00:00", "2023-02-17 12:30", "2023-03-05 06:00")
 SERIALS = ("a", "a", "서울 ☂", "", "x" * 64)  # one twice: rows may repeat
+DEPARTMENTS, PRODUCTS = ("press", "Press", "도장 ☂"), ("p", "", "q" * 16)
 
 Damage = Literal["", "cut off", "no column"]
 Policy = Literal["reject", "fail"]
@@ -47,6 +48,8 @@ class Reading:
     """
 
     serial: int = 0
+    department: int = 0
+    product: int = 0
     bad: bool = False
     elsewhere: bool = False
     refused: bool = False
@@ -54,10 +57,10 @@ class Reading:
     def row(self, minute: str) -> Row:
         event_time = datetime.fromisoformat(minute) + timedelta(days=40 if self.elsewhere else 0)
         return (
-            "d",
+            DEPARTMENTS[self.department],
             None if self.bad else SERIALS[self.serial],
             event_time,
-            "p",
+            PRODUCTS[self.product],
             event_time + timedelta(days=90 if self.refused else 88),
         )
 
@@ -126,6 +129,8 @@ def histories() -> st.SearchStrategy[list[Step]]:
     reading = st.builds(
         Reading,
         st.integers(0, len(SERIALS) - 1),
+        st.integers(0, len(DEPARTMENTS) - 1),
+        st.integers(0, len(PRODUCTS) - 1),
         rarely,
         rarely,
         st.sampled_from([False] * 20 + [True]),
@@ -217,6 +222,9 @@ class Driver:
         engine = load_env.warehouse.capabilities.name
         expected = Counter(row for month in state.values() for row in month.rows)
         assert Counter(found.get("data_sample", [])) == expected, engine
+        for name, rows in dimensions(expected).items():
+            assert set(found.get(name, [])) == rows, (engine, name)
+            assert len(found.get(name, [])) == len(rows), (engine, name)
         assert {row[0] for row in found.get("months", [])} == set(map(str, state)), engine
         assert load_env.changed() == [str(month) for month in self.due(number)], engine
 
@@ -247,6 +255,19 @@ class Driver:
         load_env = SensorEnv(self.load_envs[0].bucket_url, url, self.load_envs[0].compiled)
         load_env.load_changed()
         return filled(load_env)
+
+
+def dimensions(rows: Iterable[Row]) -> dict[str, set[Row]]:
+    """Return the rows of the dimensions of these readings."""
+    latest: dict[str, tuple[datetime, bytes]] = {}
+    for department, serial, event_time, *_ in rows:
+        seen = (event_time, department.encode())
+        latest[serial] = max(latest.get(serial, seen), seen)
+    return {
+        "master_department": {(row[0],) for row in rows},
+        "master_product": {(row[3],) for row in rows},
+        "master_sensor": {(serial, name.decode()) for serial, (_, name) in latest.items()},
+    }
 
 
 def try_load(load_env: SensorEnv, scope: MonthRange) -> Exception | None:

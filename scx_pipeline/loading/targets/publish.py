@@ -210,9 +210,7 @@ def _copy_partition(
         f"DELETE FROM {qualified(STATE_SCHEMA, latest_rows)} WHERE {in_month_range(MONTH_COLUMN, scope)}"
     )
     session.tables.insert(STATE_SCHEMA, latest_rows, f"SELECT * FROM {rows}")
-    session.execute(
-        f"INSERT INTO {touched_keys_table(table)} SELECT DISTINCT {names(table.key)} FROM {rows}"
-    )
+    session.execute(f"INSERT INTO {touched_keys_table(table)} SELECT DISTINCT {names(table.key)} FROM {rows}")
     session.drop_temporary(rows)
 
 
