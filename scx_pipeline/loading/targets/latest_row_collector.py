@@ -14,7 +14,7 @@ from scx_pipeline.warehouse.session import Session
 from scx_pipeline.warehouse.sql_text import names
 from scx_pipeline.warehouse.staging_buffer import StagingBuffer
 
-MIN_ROWS = 100_000  # rows that are collected before those that are not the latest are removed
+MIN_ROWS = 10_000  # rows that are collected before those that are not the latest are removed
 BATCH = "_batch"  # the rows of the buffer
 
 
