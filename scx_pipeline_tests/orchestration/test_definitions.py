@@ -18,8 +18,8 @@ from scx_pipeline.orchestration.partitions import monthly, range_of_keys
 from scx_pipeline.reporting.freshness import declared_freshness_checks
 from scx_pipeline_tests.support.load_env import scx_star
 from scx_pipeline_tests.support.music_env import music_star
-from scx_pipeline_tests.support.sensor_env import sensor_star
 from scx_pipeline_tests.support.orchestration.dagster_env import TABLES, key, specs_of
+from scx_pipeline_tests.support.sensor_env import sensor_star
 
 STAR = scx_star().star
 DERIVED = [table.name for table in STAR.derived_tables]
