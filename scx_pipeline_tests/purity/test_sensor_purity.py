@@ -24,6 +24,7 @@ from scx_pipeline.errors import CheckFailedError, PipelineError
 from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline.model.calendar import Month, MonthRange
 from scx_pipeline.planning.run_requests import split_scopes
+from scx_pipeline_tests.purity.expected_dimensions import dimensions
 from scx_pipeline_tests.purity.purity_settings import purity_settings
 from scx_pipeline_tests.support.broken_statements import failing_statement
 from scx_pipeline_tests.support.load_env import filled
@@ -254,19 +255,6 @@ class Driver:
         load_env = SensorEnv(self.load_envs[0].bucket_url, url, self.load_envs[0].compiled)
         load_env.load_changed()
         return filled(load_env)
-
-
-def dimensions(rows: Iterable[Row]) -> dict[str, set[Row]]:
-    """Return the rows of the dimensions of these readings."""
-    latest: dict[str, tuple[datetime, bytes]] = {}
-    for department, serial, event_time, *_ in rows:
-        seen = (event_time, department.encode())
-        latest[serial] = max(latest.get(serial, seen), seen)
-    return {
-        "master_department": {(row[0],) for row in rows},
-        "master_product": {(row[3],) for row in rows},
-        "master_sensor": {(serial, name.decode()) for serial, (_, name) in latest.items()},
-    }
 
 
 def try_load(load_env: SensorEnv, scope: MonthRange) -> Exception | None:
