@@ -92,14 +92,25 @@ class CompiledStar:
         """Return the qualified name that the table currently has in the warehouse."""
         return qualified(self.star.schema_name, self.stored_table(table))
 
-    def is_standalone(self, table: Table) -> bool:
-        """Return whether a staging table has no key, no derived tables, and no reference from or to another table."""
+    def derived_from(self, table: Table) -> list[Table]:
+        """Return the tables whose SQL reads this table."""
+        return [other for other in self.star.derived_tables if table.name in self.inputs_of(other)]
+
+    def can_stream(self, table: Table) -> bool:
+        """Return whether a load can pass on the rows of a staging table without keeping them.
+
+        It has no key and no reference from or to another table, and what is derived from it are SCD type 1 tables, of
+        which the latest rows of each batch are enough.
+        """
         referenced = {column.references for other in self.star.tables for column in other.columns}
         return not (
             table.key
             or table.name in referenced
             or any(column.references for column in table.columns)
-            or any(table.name in self.inputs_of(other) for other in self.star.derived_tables)
+            or any(
+                self.inputs_of(other) != {table.name} or self.added_rows(other) is not AddedRows.LATEST
+                for other in self.derived_from(table)
+            )
         )
 
     def downstream(self, names: set[str]) -> set[str]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
+from scx_pipeline.model.calendar import MonthRange
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.reserved_names import MONTH_COLUMN
 from scx_pipeline.model.table import Table
+from scx_pipeline.warehouse.sql_text import month_within
 
 
 def latest_rows_table(compiled: CompiledStar, table: Table) -> Table:
@@ -31,6 +33,13 @@ def latest_rows_table(compiled: CompiledStar, table: Table) -> Table:
         key=(month.name, *table.key),
         event_time=month.name,
         columns=(*columns, month),
+    )
+
+
+def select_by_month(table: Table, select: str, scope: MonthRange) -> str:
+    """Return a SELECT of what a keyed table's SELECT returns for rows in the scope, and the month of each row."""
+    return (
+        f"SELECT m.*, {month_within(table.event_time_column, scope)} AS {MONTH_COLUMN} FROM ({select}) AS m"
     )
 
 

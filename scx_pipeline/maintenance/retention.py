@@ -60,7 +60,7 @@ class ExpiredRows:
 def purgeable_tables(compiled: CompiledStar) -> list[Table]:
     """Return the staging tables whose older months nothing depends on.
 
-    A staging table that no table is built from is kept, because it is what the star is for. So is one that a refresh of
+    A staging table that no fact is built from is kept, because it is what the star is for. So is one that a refresh of
     the unpartitioned tables reads: it compares and may rebuild every loaded month.
     """
     star = compiled.star
@@ -68,7 +68,7 @@ def purgeable_tables(compiled: CompiledStar) -> list[Table]:
     inputs = {table.name: compiled.inputs_of(table) for table in star.derived_tables}
     needed = {name for table, names in inputs.items() if table in rebuilt for name in names}
     needed |= {column.references for table in star.tables for column in table.columns if column.references}
-    read = set().union(*inputs.values())
+    read = set().union(*(inputs[table.name] for table in star.derived_tables if table.role == "fact"))
     return [table for table in star.staging_tables if table.is_partitioned and table.name in read - needed]
 
 

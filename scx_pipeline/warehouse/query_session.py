@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.table import Table
 from scx_pipeline.warehouse.capabilities import Capabilities
-from scx_pipeline.warehouse.sql_text import quote
+from scx_pipeline.warehouse.sql_text import latest_per_key, quote
 
 if TYPE_CHECKING:
     from scx_pipeline.warehouse.parquet_files import Unload
@@ -83,6 +83,14 @@ class QuerySession(ABC):
         """
         others = [name for name in types if name not in (*table.key, *table.sequence_by)]
         return [self._ordering_term(name, types[name]) for name in (*table.sequence_by, *others)]
+
+    def select_latest(self, select: str, keys: Sequence[str], newest_first: Sequence[str]) -> str:
+        """Return a SELECT of one row per key of `select`: the first by the ordering terms.
+
+        Terms order descending, NULL last; they must order all rows, so that every engine picks the same one. Columns that are
+        neither keys nor terms may be left out.
+        """
+        return latest_per_key(select, keys, newest_first)
 
     def _ordering_term(self, name: str, kind: str) -> str:
         collation = self.capabilities.collation

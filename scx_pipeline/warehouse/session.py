@@ -18,7 +18,6 @@ from scx_pipeline.warehouse.maintenance import Maintenance
 from scx_pipeline.warehouse.parquet_files import ParquetFiles
 from scx_pipeline.warehouse.query_session import QuerySession
 from scx_pipeline.warehouse.sql_text import (
-    latest_per_key,
     names,
     qualified,
     qualified_name,
@@ -110,11 +109,8 @@ class Session(QuerySession):
     def create_latest(
         self, target: str, select: str, keys: Sequence[str], newest_first: Sequence[str]
     ) -> None:
-        """Create the temporary table `target` with one row per key of `select`: the first by the ordering terms.
-
-        Terms order descending, NULL last; they must order all rows, so that every engine picks the same one.
-        """
-        self.create_temporary(target, latest_per_key(select, keys, newest_first))
+        """Create the temporary table `target` with the rows of `select_latest`."""
+        self.create_temporary(target, self.select_latest(select, keys, newest_first))
 
     def keep_latest(self, target: str, table: Table, duplicate_keys: str, condition: str) -> None:
         """Delete all rows of `target` but the newest per key.
@@ -213,7 +209,7 @@ class StarTables(ABC):
     def open_streaming_buffer(
         self, schema: str, table: Table, scope: LoadScope
     ) -> AbstractContextManager[StagingBuffer]:
-        """Open a buffer for a table without a key that no other table reads or references.
+        """Open a buffer for a table whose rows a load need not keep: see `CompiledStar.can_stream`.
 
         An engine that only passes its rows on need not keep them: see `StagingBuffer.is_streaming`.
         """

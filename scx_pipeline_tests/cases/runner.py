@@ -21,6 +21,7 @@ from scx_pipeline.loading.targets import prepare, publish
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.table import Table
+from scx_pipeline.warehouse.session import Session
 from scx_pipeline.warehouse.sql_text import STATE_SCHEMA, names, qualified
 from scx_pipeline.warehouse.warehouse import Warehouse
 
@@ -221,7 +222,19 @@ def _fill(warehouse: Warehouse, compiled: CompiledStar, given: Mapping[Table, Se
         session.begin()
         prepare.prepare_tables(session, compiled, compiled.star.months(), tables)
         for table, rows in given.items():
-            session.insert_rows(qualified(compiled.star.schema_name, table), table.columns, rows)
+            _insert(session, compiled, table, rows)
+
+
+def _insert(session: Session, compiled: CompiledStar, table: Table, rows: Sequence[Values]) -> None:
+    """Insert rows into an empty table, which may have to create the partitions of their months."""
+    schema = compiled.star.schema_name
+    if not table.is_partitioned:
+        session.insert_rows(qualified(schema, table), table.columns, rows)
+        return
+    session.execute(session.create_table_sql("_given", table.columns, "TEMPORARY "))
+    session.insert_rows("_given", table.columns, rows)
+    session.tables.replace_partition(schema, table, compiled.star.months(), "SELECT * FROM _given")
+    session.drop_temporary("_given")
 
 
 def _empty(warehouse: Warehouse, compiled: CompiledStar, table: Table) -> None:

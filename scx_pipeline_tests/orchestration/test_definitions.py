@@ -19,6 +19,7 @@ from scx_pipeline.reporting.freshness import declared_freshness_checks
 from scx_pipeline_tests.support.load_env import scx_star
 from scx_pipeline_tests.support.music_env import music_star
 from scx_pipeline_tests.support.orchestration.dagster_env import TABLES, key, specs_of
+from scx_pipeline_tests.support.sensor_env import sensor_star
 
 STAR = scx_star().star
 DERIVED = [table.name for table in STAR.derived_tables]
@@ -37,13 +38,14 @@ def music(project: dg.Definitions) -> dict[str, dg.AssetSpec]:
 def test_every_source_and_table_and_the_report_is_an_asset_below_its_star(project: dg.Definitions) -> None:
     found = {item.to_user_string() for item in project.resolve_asset_graph().get_all_asset_keys()}
     others = [table.name for table in music_star().star.tables]
+    readings = [table.name for table in sensor_star().star.tables]
     assert found == {
         *(f"scx/{name}" for name in [*TABLES, "auto_classify_jobs", "report"]),
         *(f"songplays/{name}" for name in [*others, "log_data", "song_data", "report"]),
-        *(f"sensor_readings/{name}" for name in ("readings", "data_sample", "report")),
+        *(f"sensor_readings/{name}" for name in [*readings, "readings", "report"]),
         *(f"scx/lake/{name}" for name in TABLES),
         *(f"songplays/lake/{name}" for name in others),
-        "sensor_readings/lake/data_sample",
+        *(f"sensor_readings/lake/{name}" for name in readings),
     }
 
 

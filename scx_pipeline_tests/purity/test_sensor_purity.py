@@ -24,6 +24,7 @@ from scx_pipeline.errors import CheckFailedError, PipelineError
 from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline.model.calendar import Month, MonthRange
 from scx_pipeline.planning.run_requests import split_scopes
+from scx_pipeline_tests.purity.expected_dimensions import dimensions
 from scx_pipeline_tests.purity.purity_settings import purity_settings
 from scx_pipeline_tests.support.broken_statements import failing_statement
 from scx_pipeline_tests.support.load_env import filled
@@ -33,6 +34,7 @@ from scx_pipeline_tests.support.snapshots import Row, Snapshot
 MONTHS = (Month(2023, 1), Month(2023, 2), Month(2023, 3))
 MINUTES = ("2023-01-01 00:00", "2023-01-31 23:59", "2023-02-01 00:00", "2023-02-17 12:30", "2023-03-05 06:00")
 SERIALS = ("a", "a", "서울 ☂", "", "x" * 64)  # one twice: rows may repeat
+DEPARTMENTS, PRODUCTS = ("press", "Press", "도장 ☂"), ("p", "", "q" * 16)
 
 Damage = Literal["", "cut off", "no column"]
 Policy = Literal["reject", "fail"]
@@ -47,6 +49,8 @@ class Reading:
     """
 
     serial: int = 0
+    department: int = 0
+    product: int = 0
     bad: bool = False
     elsewhere: bool = False
     refused: bool = False
@@ -54,10 +58,10 @@ class Reading:
     def row(self, minute: str) -> Row:
         event_time = datetime.fromisoformat(minute) + timedelta(days=40 if self.elsewhere else 0)
         return (
-            "d",
+            DEPARTMENTS[self.department],
             None if self.bad else SERIALS[self.serial],
             event_time,
-            "p",
+            PRODUCTS[self.product],
             event_time + timedelta(days=90 if self.refused else 88),
         )
 
@@ -126,6 +130,8 @@ def histories() -> st.SearchStrategy[list[Step]]:
     reading = st.builds(
         Reading,
         st.integers(0, len(SERIALS) - 1),
+        st.integers(0, len(DEPARTMENTS) - 1),
+        st.integers(0, len(PRODUCTS) - 1),
         rarely,
         rarely,
         st.sampled_from([False] * 20 + [True]),
@@ -217,6 +223,8 @@ class Driver:
         engine = load_env.warehouse.capabilities.name
         expected = Counter(row for month in state.values() for row in month.rows)
         assert Counter(found.get("data_sample", [])) == expected, engine
+        for name, rows in dimensions(expected).items():
+            assert Counter(found.get(name, [])) == Counter(rows), (engine, name)
         assert {row[0] for row in found.get("months", [])} == set(map(str, state)), engine
         assert load_env.changed() == [str(month) for month in self.due(number)], engine
 

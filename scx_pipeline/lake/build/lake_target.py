@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.declarations.latest_rows import touched_keys_table
+from scx_pipeline.declarations.latest_rows import select_by_month, touched_keys_table
 from scx_pipeline.errors import LakeError
 from scx_pipeline.history.check_result import Rows
 from scx_pipeline.lake.build.lake_engine import LakeSession
@@ -30,7 +30,7 @@ from scx_pipeline.model.source import Source
 from scx_pipeline.model.table import Table
 from scx_pipeline.planning.changed_months import MonthState
 from scx_pipeline.planning.selection import Selection
-from scx_pipeline.warehouse.sql_text import latest_per_key, month_of, names, quote
+from scx_pipeline.warehouse.sql_text import names, quote
 
 if TYPE_CHECKING:
     from scx_pipeline.loading.load_report import LoadReport
@@ -169,15 +169,15 @@ class LakeTarget(LoadTarget):
     def _derive_latest(self, table: Table, scope: MonthRange, select: str) -> None:
         (folder, stored), session = month_rows_of(self.compiled, table), self.session
         ordering = session.ordering(table, self.compiled.output_types(table))
-        by_month = f"SELECT m.*, {month_of(table.event_time_column)} AS _month FROM ({select}) AS m"
+        by_month = select_by_month(table, select, scope)
         columns = names(stored.column_names)
-        latest_by_month = latest_per_key(by_month, stored.key, ordering)
+        latest_by_month = session.select_latest(by_month, stored.key, ordering)
         session.materialize(stored.name, f"SELECT {columns} FROM ({latest_by_month}) AS q")
         new = f"SELECT {columns} FROM {self._qualified(stored.name)}"
         others = self._scan(stored, self.before.files_outside(folder, scope), stored.columns)
         keys = [stored.column(name) for name in table.key]
         before = self._scan(stored, self.before.select_files(folder, scope), keys)
-        latest = latest_per_key(f"{new} UNION ALL {others}", table.key, ordering)
+        latest = session.select_latest(f"{new} UNION ALL {others}", table.key, ordering)
         session.materialize(table.name, f"SELECT {names(table.column_names)} FROM ({latest}) AS q")
         key = names(table.key)
         touched = f"SELECT {key} FROM ({new}) AS new_rows UNION SELECT {key} FROM ({before}) AS old_rows"
@@ -186,7 +186,7 @@ class LakeTarget(LoadTarget):
     def _derive_unpartitioned(self, table: Table) -> int:
         select = self.compiled.select_sql(table, UNPARTITIONED, self.session.capabilities)
         ordering = self.session.ordering(table, self.compiled.output_types(table))
-        latest = latest_per_key(select, table.key, ordering)
+        latest = self.session.select_latest(select, table.key, ordering)
         listed = names(table.column_names)
         self.session.materialize(table.name, f"SELECT {listed} FROM ({latest}) AS q")
         files = self.before.select_files(table.name)

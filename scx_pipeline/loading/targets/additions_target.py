@@ -90,7 +90,7 @@ class AdditionsTarget(WarehouseTarget):
             return super().derive(table, scope)
         select = self.compiled.select_added_sql(table, scope, self.session.capabilities, self.added)
         if kind is AddedRows.LATEST:
-            publish.merge_latest(self.session, self.compiled, table, select)
+            publish.merge_latest(self.session, self.compiled, table, select, scope)
             return None
         added, typed = _added_table(table), self.session.typed_columns(table.columns)
         self.session.create_temporary(added, f"SELECT {typed} FROM ({select}) AS q")

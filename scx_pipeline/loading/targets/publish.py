@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.declarations.latest_rows import latest_rows_table, touched_keys_table
+from scx_pipeline.declarations.latest_rows import latest_rows_table, select_by_month, touched_keys_table
 from scx_pipeline.history.check_result import Rows
 from scx_pipeline.loading.checks.loaded_rows import MonthRows
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
@@ -42,12 +42,21 @@ def publish_table(session: Session, compiled: CompiledStar, table: Table, scope:
         scratch.tables.replace_partition(schema, compiled.stored_table(table), scope, select)
         session.tables.copy_partition(scratch, schema, compiled.stored_table(table), scope)
     else:
-        _create_partition(scratch, compiled, table, select)
-        session.copy_rows(scratch, PARTITION_TABLE, latest_rows_table(compiled, table).columns)
-        collect_touched_keys(session, compiled, table, scope)
-        _copy_partition(session, compiled, table, scope)
-        publish_latest(session, compiled, table)
+        stored, by_month = latest_rows_table(compiled, table), select_by_month(table, select, scope)
+        ordering = scratch.ordering(table, compiled.output_types(table))
+        scratch.create_latest(PARTITION_TABLE, by_month, stored.key, ordering)
+        session.copy_rows(scratch, PARTITION_TABLE, stored.columns)
+        publish_month_rows(session, compiled, table, scope, PARTITION_TABLE)
     return None
+
+
+def publish_month_rows(
+    session: Session, compiled: CompiledStar, table: Table, scope: MonthRange, rows: str
+) -> None:
+    """Replace the latest rows of these months of an SCD type 1 table by those of a temporary table, which is dropped."""
+    collect_touched_keys(session, compiled, table, scope)
+    _copy_partition(session, compiled, table, scope, rows)
+    publish_latest(session, compiled, table)
 
 
 def _publish_unpartitioned(session: Session, compiled: CompiledStar, table: Table) -> int:
@@ -127,14 +136,6 @@ def count_rows(session: Session, compiled: CompiledStar, table: Table, scope: Mo
     return {month: rows.get(month, 0) for month in scope}
 
 
-def _create_partition(scratch: Session, compiled: CompiledStar, table: Table, select: str) -> None:
-    """Create the temporary table of the latest row per key and month, with the types of the stored ones."""
-    key = latest_rows_table(compiled, table).key
-    ordering = scratch.ordering(table, compiled.output_types(table))
-    by_month = f"SELECT m.*, {month_of(table.event_time_column)} AS {MONTH_COLUMN} FROM ({select}) AS m"
-    scratch.create_latest(PARTITION_TABLE, by_month, key, ordering)
-
-
 def collect_touched_keys(session: Session, compiled: CompiledStar, table: Table, scope: MonthRange) -> None:
     """Create the table `touched_keys_table` with the keys of an SCD type 1 table's stored latest rows of these months.
 
@@ -159,7 +160,9 @@ def publish_latest(session: Session, compiled: CompiledStar, table: Table) -> No
     session.execute(f"DROP TABLE {LATEST_TABLE}")
 
 
-def merge_latest(session: Session, compiled: CompiledStar, table: Table, select: str) -> None:
+def merge_latest(
+    session: Session, compiled: CompiledStar, table: Table, select: str, scope: MonthRange
+) -> None:
     """Merge rows that were added to months into an SCD type 1 table.
 
     Args:
@@ -170,8 +173,7 @@ def merge_latest(session: Session, compiled: CompiledStar, table: Table, select:
         names([*compiled.output_types(table), MONTH_COLUMN]),
     )
     stored, key = qualified(STATE_SCHEMA, latest_rows), names(latest_rows.key)
-    by_month = f"SELECT m.*, {month_of(table.event_time_column)} AS {MONTH_COLUMN} FROM ({select}) AS m"
-    typed = session.typed_columns(latest_rows.columns)
+    typed, by_month = session.typed_columns(latest_rows.columns), select_by_month(table, select, scope)
     session.create_temporary(ADDED_TABLE, f"SELECT {typed} FROM ({by_month}) AS q")
     session.analyze(ADDED_TABLE)
     same_keys = f"({key}) IN (SELECT {key} FROM {ADDED_TABLE})"
@@ -199,17 +201,17 @@ def delete_existing(session: Session, compiled: CompiledStar, table: Table, adde
     session.execute(f"DELETE FROM {added} WHERE ({names(table.key)}) IN ({existing})")
 
 
-def _copy_partition(session: Session, compiled: CompiledStar, table: Table, scope: MonthRange) -> None:
+def _copy_partition(
+    session: Session, compiled: CompiledStar, table: Table, scope: MonthRange, rows: str
+) -> None:
     """Replace the stored latest rows of the loaded months by those of the temporary table."""
     latest_rows = latest_rows_table(compiled, table)
     session.execute(
         f"DELETE FROM {qualified(STATE_SCHEMA, latest_rows)} WHERE {in_month_range(MONTH_COLUMN, scope)}"
     )
-    session.tables.insert(STATE_SCHEMA, latest_rows, f"SELECT * FROM {PARTITION_TABLE}")
-    session.execute(
-        f"INSERT INTO {touched_keys_table(table)} SELECT DISTINCT {names(table.key)} FROM {PARTITION_TABLE}"
-    )
-    session.execute(f"DROP TABLE {PARTITION_TABLE}")
+    session.tables.insert(STATE_SCHEMA, latest_rows, f"SELECT * FROM {rows}")
+    session.execute(f"INSERT INTO {touched_keys_table(table)} SELECT DISTINCT {names(table.key)} FROM {rows}")
+    session.drop_temporary(rows)
 
 
 def _replace_changed(session: Session, compiled: CompiledStar, table: Table, touched: str | None) -> int:

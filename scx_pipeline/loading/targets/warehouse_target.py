@@ -23,8 +23,9 @@ from scx_pipeline.loading.ingest.ingest_job import IngestJob
 from scx_pipeline.loading.ingest.ingest_objects import ingest_objects
 from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline.loading.targets import prepare, publish
+from scx_pipeline.loading.targets.latest_row_collector import LatestRowCollector
 from scx_pipeline.loading.targets.target import LoadTarget, StagingTarget
-from scx_pipeline.model.calendar import LoadScope, Month, MonthRange
+from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
 from scx_pipeline.model.source import Source
 from scx_pipeline.model.table import Table
 from scx_pipeline.ownership.table_records import create_shared_objects
@@ -44,6 +45,8 @@ class WarehouseTarget(LoadTarget):
         self.declared, self.compiled, self.star, self.session = compiled, compiled, compiled.star, session
         self.relations, self.batch_files = session, batch_files
         self.has_held_months = False  # as far as `read_held` has found
+        # By SCD type 1 table, the temporary table of its latest rows that were collected while their input was staged.
+        self.collected: dict[str, str] = {}
 
     def new_load_id(self) -> str:
         return uuid.uuid4().hex
@@ -68,14 +71,22 @@ class WarehouseTarget(LoadTarget):
 
     @contextmanager
     def stage(self, source: Source, table: Table, scope: LoadScope) -> Iterator[StagingTarget]:
-        is_streaming = can_stream(source) and self.compiled.is_standalone(table)
         open_buffer = (
             self.session.tables.open_streaming_buffer
-            if is_streaming
+            if can_stream(source) and self.compiled.can_stream(table)
             else self.session.tables.open_staging_buffer
         )
         with open_buffer(self.star.schema_name, self.compiled.stored_table(table), scope) as buffer:
-            yield BufferStagingTarget(buffer, table, scope)
+            derived = self.compiled.derived_from(table) if buffer.is_streaming else []
+            collectors = {
+                item.name: LatestRowCollector(self.compiled, item, scope, buffer)
+                for item in derived
+                if scope is not UNPARTITIONED
+            }
+            yield BufferStagingTarget(buffer, table, scope, [*collectors.values()])
+            self.collected |= {
+                name: collector.copy_to(self.session) for name, collector in collectors.items()
+            }
 
     def read_objects_with_rejects(self, source: Source) -> Collection[tuple[str, str]]:
         return history_reader.read_objects_with_rejects(self.session, self.star.name, source.name)
@@ -84,7 +95,12 @@ class WarehouseTarget(LoadTarget):
         self.session.begin()
 
     def derive(self, table: Table, scope: LoadScope) -> int | None:
-        return publish.publish_table(self.session, self.compiled, table, scope)
+        if table.name not in self.collected:
+            return publish.publish_table(self.session, self.compiled, table, scope)
+        assert scope is not UNPARTITIONED
+        rows = self.collected[table.name]
+        publish.publish_month_rows(self.session, self.compiled, table, scope, rows)
+        return None
 
     def loaded_rows(self, table: Table, scope: LoadScope) -> str:
         return select_loaded(self.compiled, table, scope)
@@ -154,8 +170,15 @@ def record_failed_load(warehouse: Warehouse, compiled: CompiledStar, held: HeldM
 class BufferStagingTarget(StagingTarget):
     """The partitions of a staging table that are loaded through a staging buffer."""
 
-    def __init__(self, buffer: StagingBuffer, table: Table, scope: LoadScope) -> None:
+    def __init__(
+        self,
+        buffer: StagingBuffer,
+        table: Table,
+        scope: LoadScope,
+        collectors: Sequence[LatestRowCollector] = (),
+    ) -> None:
         self.staging_buffer, self.table, self.scope = buffer, table, scope
+        self.collectors = collectors
         self.duplicate_keys_table: str | None = None
         self.row_scan = RowScan(table, scope) if buffer.is_streaming else None
 
@@ -166,11 +189,13 @@ class BufferStagingTarget(StagingTarget):
         return ingest_result
 
     def _inspect(self, buffer: StagingBuffer) -> None:
-        """Scan the rows of a batch before its flush, if the buffer does not keep them."""
+        """Scan the rows of a batch before its flush, if the buffer does not keep them, and collect what is derived from them."""
         if self.row_scan is not None:
             part = f"(SELECT * FROM {buffer.rows} WHERE {scope_condition(self.table, self.scope)})"
             sql = self.row_scan.sql(part, buffer.columns_without_nulls())
             self.row_scan.add(buffer.con.execute(sql).fetchall())
+        for collector in self.collectors:
+            collector.add_batch()
 
     def finish(self) -> None:
         self.staging_buffer.finish(self.duplicate_keys_table)

@@ -230,10 +230,13 @@ def lock_out_readers(session: PostgresSession, name: str) -> None:
             session.execute(f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE")
         except psycopg2.errors.LockNotAvailable:
             session.execute("ROLLBACK TO SAVEPOINT readers")
+            session.execute("RELEASE SAVEPOINT readers")
             if time.monotonic() >= deadline:
                 raise read_timeout_error(name, session.limits) from None
             session.jobs.notify(f"waiting for queries that read {name}")
             time.sleep(LOCK_PAUSE_SECONDS)
             continue
+        # The lock stays. Inside a savepoint, COPY could not freeze the rows of tables that were created before.
+        session.execute("RELEASE SAVEPOINT readers")
         session_settings.apply(session.con, session_settings.timeouts(session.limits))
         return

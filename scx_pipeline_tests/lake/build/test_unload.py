@@ -142,7 +142,8 @@ def test_stars_without_facts_or_with_unpartitioned_tables_can_be_unloaded(
     sensors.january()
     lake = Lake(lake_url(server_url, tmp_path), sensors, tmp_path)
     lake.unload()
-    assert lake.rows("data_sample") == sensors.table("data_sample")
+    for table in sensors.compiled.star.tables:
+        assert lake.rows(table.name) == sensors.table(table.name)
     assert lake.folders("data_sample") == ["data_sample/year=2023/month=1"]
     music_env = create_music_env(tmp_path / "m", server_url)
     music_env.put_song("A/A/A/one", song("SOZCTXZ12AB0182364", year=1999))

@@ -204,7 +204,8 @@ def put_sensors(load_env: LoadEnv) -> None:
 def change_sensors(load_env: LoadEnv) -> None:
     assert isinstance(load_env, SensorEnv)
     load_env.put_minute("2023-02-01 00:00", readings("2023-02-01 00:00", ["s4", "s4"]))
-    load_env.put_minute("2023-03-01 00:00", readings("2023-03-01 00:00", ["s5"]))
+    moved = readings("2023-03-01 00:00", ["s5", "s1"], department_name=pa.array(["d", "e"]))
+    load_env.put_minute("2023-03-01 00:00", moved)
 
 
 STARS: Mapping[str, tuple[type[LoadEnv], Callable[[LoadEnv], None], Callable[[LoadEnv], None]]] = {

@@ -1,0 +1,4 @@
+SELECT
+    department_name,
+    create_at
+FROM data_sample

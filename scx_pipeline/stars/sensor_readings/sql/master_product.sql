@@ -1,0 +1,4 @@
+SELECT
+    product_name,
+    create_at
+FROM data_sample

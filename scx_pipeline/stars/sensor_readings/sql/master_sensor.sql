@@ -1,0 +1,5 @@
+SELECT
+    sensor_serial,
+    department_name,
+    create_at
+FROM data_sample
