@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from scx_pipeline.model.calendar import Month, MonthRange
 from scx_pipeline.planning.changed_months import MonthState
@@ -17,9 +18,8 @@ from scx_pipeline.planning.selection import SelectedObject, Selection
 MAX_SHARE, MAX_BYTES = 0.5, 256 << 20
 
 
-@dataclass(frozen=True)
-class RecordedObject:
-    """An object as the load history records it."""
+class RecordedObject(NamedTuple):
+    """An object as the load history records it: a tuple, as there may be tens of thousands."""
 
     etag: str
     size: int  # bytes

@@ -16,10 +16,10 @@ from scx_pipeline.model.source import FilePattern, Source
 
 _FIELDS = {"year": r"[1-9]\d{3}", "month": r"(?:0[1-9]|1[0-2])", "day": r"(?:0[1-9]|[12]\d|3[01])"}
 # Files next to the data that tools create: checksums, and files whose upload is not complete.
-_SIDECAR = re.compile(
-    r"(?:\.(?:md5|sha1|sha256|sha512|crc|tmp|part|partial|filepart|crdownload|swp)|~|_\$folder\$)$",
-    re.IGNORECASE,
-)
+_SIDECARS = (
+    ".md5", ".sha1", ".sha256", ".sha512", ".crc", ".tmp", ".part", ".partial", ".filepart", ".crdownload", ".swp", "~",
+    "_$folder$",
+)  # fmt: skip
 # At the start of a name.
 _NOT_HIDDEN = "(?![._])"
 _WILDCARDS = {
@@ -109,8 +109,11 @@ def _match_file(source: Source, key: str) -> tuple[FilePattern, dict[str, str]] 
 
 def _is_sidecar(pattern: str, key: str) -> bool:
     """Return whether a key has the suffix of a file next to the data, and the pattern does not ask for it."""
-    suffix = _SIDECAR.search(key)
-    return suffix is not None and not pattern.lower().endswith(suffix[0].lower())
+    key = key.lower()
+    if not key.endswith(_SIDECARS):
+        return False
+    suffix = next(item for item in _SIDECARS if key.endswith(item))
+    return not pattern.lower().endswith(suffix)
 
 
 def _match_folder(source: Source, folder: str) -> KeyMatch | None:
