@@ -34,7 +34,7 @@ _TOKEN = re.compile(r"\{(year|month|day)\}|\*\*/|\*\*|\*|[^*{]+|\{")
 class KeyMatch:
     """The months that a matching key names, and the day; None if it names none, so its rows may belong to any month.
 
-    Keys that name the same months share the object that stands for them, so that comparing them takes no time.
+    Keys that name the same months share one range, so that comparing them takes no time.
     """
 
     months: MonthRange | None
