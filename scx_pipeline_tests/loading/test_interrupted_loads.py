@@ -72,7 +72,9 @@ def test_a_load_of_an_added_object_that_is_killed_changes_nothing_or_publishes_i
     point: str, seconds: float, spring: LoadEnv, tmp_path: Path
 ) -> None:
     twin = LoadEnv(spring.bucket_url, f"duckdb://{tmp_path}/twin.duckdb")
-    twin.load(MARCH, APRIL)
+    spring.put("2021/03/many.csv", [job(500 + number, "2021-03-10 10:00:00") for number in range(50)])
+    for load_env in (twin, spring):
+        load_env.load(MARCH, APRIL)
     random = Random(seconds)
     for number in range(3):
         before = published_and_held(spring)

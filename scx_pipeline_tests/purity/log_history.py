@@ -259,7 +259,7 @@ _ADDED = st.builds(
     Put,
     st.sampled_from([_folder(month) for month in MONTHS]),
     st.lists(
-        st.builds(replace, _ENTRIES, number=st.sampled_from([1] * 11 + [50])), min_size=1, max_size=3
+        st.builds(replace, _ENTRIES, number=st.sampled_from([1] * 5 + [50])), min_size=1, max_size=3
     ).map(tuple),
     damage=st.sampled_from([*[""] * 12, "wrong header"]),
 )
