@@ -95,7 +95,7 @@ def read_loaded_objects(session: Session, star: str) -> dict[tuple[str, str], Re
     """Return the recorded objects of a star by source and key."""
     columns = "source, object_key, etag, size_bytes, rows_read, rows_rejected"
     found = select_rows(session, OBJECTS, columns, star)
-    return {(source, key): RecordedObject(*values) for source, key, *values in found}
+    return {(source, key): RecordedObject._make(values) for source, key, *values in found}
 
 
 def read_month_rows(session: Session, star: str, table: str, scope: MonthRange) -> Rows:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from scx_pipeline.model.calendar import Month, MonthRange
 from scx_pipeline.planning.changed_months import MonthState
@@ -17,9 +18,8 @@ from scx_pipeline.planning.selection import SelectedObject, Selection
 MAX_SHARE, MAX_BYTES = 0.5, 256 << 20
 
 
-@dataclass(frozen=True)
-class RecordedObject:
-    """An object as the load history records it."""
+class RecordedObject(NamedTuple):
+    """An object as the load history records it: a tuple, as there may be tens of thousands."""
 
     etag: str
     size: int  # bytes
@@ -51,21 +51,22 @@ def find_added_objects(
         code_version: The current version of the tables that are loaded by month.
         recorded: The recorded objects by source and key.
     """
-    objects = selection.objects_of(scope)
-    added = [item for item in objects if (item.source, item.info.key) not in recorded]
-    unchanged = [item for item in objects if _is_unchanged(item, recorded)]
-    if not added or len(added) + len(unchanged) < len(objects):
-        return None
+    added: list[SelectedObject] = []
+    unchanged: list[tuple[SelectedObject, RecordedObject]] = []
+    for item in selection.objects_of(scope):
+        info, record = item.info, recorded.get((item.source, item.info.key))
+        if record is None:
+            added.append(item)
+        elif (record.etag, record.size) == (info.etag, info.size):
+            unchanged.append((item, record))
+        else:
+            return None
     size = sum(item.info.size for item in added)
-    if size > min(MAX_BYTES, MAX_SHARE * sum(item.info.size for item in unchanged)):
+    if not added or size > min(MAX_BYTES, MAX_SHARE * sum(record.size for _, record in unchanged)):
         return None
     # An object may have been read again for some of its months only: its fingerprint shows whether a month was built from it.
-    before = Selection(tuple(unchanged), unpartitioned_sources=selection.unpartitioned_sources)
+    objects = tuple(item for item, _ in unchanged)
+    before = Selection(objects, unpartitioned_sources=selection.unpartitioned_sources)
     if all(loaded.get(month) == MonthState(before.fingerprint(month), code_version) for month in scope):
-        return AddedObjects(added, [(item, recorded[item.source, item.info.key]) for item in unchanged])
+        return AddedObjects(added, unchanged)
     return None
-
-
-def _is_unchanged(item: SelectedObject, recorded: Mapping[tuple[str, str], RecordedObject]) -> bool:
-    before = recorded.get((item.source, item.info.key))
-    return before is not None and (before.etag, before.size) == (item.info.etag, item.info.size)

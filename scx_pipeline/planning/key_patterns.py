@@ -6,6 +6,7 @@ Listing objects does not belong here.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
@@ -15,10 +16,10 @@ from scx_pipeline.model.source import FilePattern, Source
 
 _FIELDS = {"year": r"[1-9]\d{3}", "month": r"(?:0[1-9]|1[0-2])", "day": r"(?:0[1-9]|[12]\d|3[01])"}
 # Files next to the data that tools create: checksums, and files whose upload is not complete.
-_SIDECAR = re.compile(
-    r"(?:\.(?:md5|sha1|sha256|sha512|crc|tmp|part|partial|filepart|crdownload|swp)|~|_\$folder\$)$",
-    re.IGNORECASE,
-)
+_SIDECARS = (
+    ".md5", ".sha1", ".sha256", ".sha512", ".crc", ".tmp", ".part", ".partial", ".filepart", ".crdownload", ".swp", "~",
+    "_$folder$",
+)  # fmt: skip
 # At the start of a name.
 _NOT_HIDDEN = "(?![._])"
 _WILDCARDS = {
@@ -31,9 +32,13 @@ _TOKEN = re.compile(r"\{(year|month|day)\}|\*\*/|\*\*|\*|[^*{]+|\{")
 
 @dataclass(frozen=True)
 class KeyMatch:
-    """The months that a matching key names; None if it names none, so its rows may belong to any month."""
+    """The months that a matching key names, and the day; None if it names none, so its rows may belong to any month.
+
+    Keys that name the same months share one range, so that comparing them takes no time.
+    """
 
     months: MonthRange | None
+    day: date | None = None
 
 
 @cache
@@ -80,16 +85,10 @@ def match_key(source: Source, key: str) -> KeyMatch | None:
     if match is None:
         return None
     try:
-        return KeyMatch(_months_named(*match))
+        return _match_fields(*match)
     except (ValueError, OverflowError):
         # No calendar has that day.
         return None
-
-
-def day_of(source: Source, key: str) -> date | None:
-    """Return the day that the key of a selected object names, if it names one."""
-    _, fields = _match_file(source, key) or (None, {})
-    return date(int(fields["year"]), int(fields["month"]), int(fields["day"])) if "day" in fields else None
 
 
 def month_of(source: Source, key: str) -> Month | None:
@@ -110,8 +109,11 @@ def _match_file(source: Source, key: str) -> tuple[FilePattern, dict[str, str]] 
 
 def _is_sidecar(pattern: str, key: str) -> bool:
     """Return whether a key has the suffix of a file next to the data, and the pattern does not ask for it."""
-    suffix = _SIDECAR.search(key)
-    return suffix is not None and not pattern.lower().endswith(suffix[0].lower())
+    key = key.lower()
+    if not key.endswith(_SIDECARS):
+        return False
+    suffix = next(item for item in _SIDECARS if key.endswith(item))
+    return not pattern.lower().endswith(suffix)
 
 
 def _match_folder(source: Source, folder: str) -> KeyMatch | None:
@@ -125,26 +127,32 @@ def _match_folder(source: Source, folder: str) -> KeyMatch | None:
         level = min(deep, len(parts))
         match = _compile_part("/".join(wanted[:level])).fullmatch("/".join(parts[:level]))
         if match:
-            return KeyMatch(_months_named(declared, match.groupdict()))
+            return _match_fields(declared, match.groupdict())
     return None
 
 
-def _months_named(declared: FilePattern, fields: dict[str, str]) -> MonthRange | None:
-    """Return the months that rows of a key with these fields may belong to; None for any."""
-    return _months_around(declared, *(fields.get(name) for name in _FIELDS))
+def _match_fields(declared: FilePattern, fields: Mapping[str, str]) -> KeyMatch:
+    """Return the match of a key with these fields."""
+    days = declared.allowed_lateness_days, declared.allowed_earliness_days
+    return _match_dates(*days, fields.get("year"), fields.get("month"), fields.get("day"))
 
 
 @cache
-def _months_around(
-    declared: FilePattern, year: str | None, month_of_year: str | None, day: str | None
-) -> MonthRange | None:
+def _match_dates(
+    lateness_days: int, earliness_days: int, year: str | None, month_of_year: str | None, day: str | None
+) -> KeyMatch:
     if year is None or month_of_year is None:
-        return None
+        return KeyMatch(None)
     month = Month(int(year), int(month_of_year))
     start, end = month.start, month.end
     if day is not None:
         start = month.start.replace(day=int(day))
         end = start + timedelta(days=1)
-    before = timedelta(days=declared.allowed_lateness_days)
-    after = timedelta(days=declared.allowed_earliness_days, microseconds=-1)
-    return MonthRange(Month.of(start - before), Month.of(end + after))
+    after = timedelta(days=earliness_days, microseconds=-1)
+    months = _shared_range(Month.of(start - timedelta(days=lateness_days)), Month.of(end + after))
+    return KeyMatch(months, start.date() if day is not None else None)
+
+
+@cache
+def _shared_range(first: Month, last: Month) -> MonthRange:
+    return MonthRange(first, last)

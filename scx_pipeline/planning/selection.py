@@ -10,7 +10,9 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
+from itertools import groupby
 from operator import attrgetter
 
 from scx_pipeline.model.calendar import Month, MonthRange
@@ -18,14 +20,17 @@ from scx_pipeline.model.source import Source
 from scx_pipeline.planning.key_patterns import match_key
 from scx_pipeline.storage.object_info import ObjectInfo, printable_key
 
+_ORDER = attrgetter("source", "info.key")
+
 
 @dataclass(frozen=True, slots=True)
 class SelectedObject:
-    """An object of a source, and the months that its rows may belong to (None: any month)."""
+    """An object of a source, the months that its rows may belong to (None: any month), and the day that its key names."""
 
     source: str
     info: ObjectInfo
     months: MonthRange | None
+    day: date | None = None
 
     def may_contain(self, month: Month) -> bool:
         """Return whether the object may contain rows of the month."""
@@ -48,9 +53,12 @@ class Selection:
     @cached_property
     def _by_month(self) -> Mapping[Month, list[SelectedObject]]:
         by_month: dict[Month, list[SelectedObject]] = defaultdict(list)
-        for item in self.objects:
-            for month in item.months or () if item.source not in self.unpartitioned_sources else ():
-                by_month[month].append(item)
+        # Neighbors have the same months: finding the list of a month for each object would take most of the time.
+        for (source, months), found in groupby(self.objects, attrgetter("source", "months")):
+            if source not in self.unpartitioned_sources:
+                items = list(found)
+                for month in months or ():
+                    by_month[month] += items
         return by_month
 
     @cached_property
@@ -94,10 +102,10 @@ class Selection:
 
     def objects_of(self, months: MonthRange, source: str | None = None) -> list[SelectedObject]:
         """Return the objects that a load of the months reads, optionally of one source, each once and in key order."""
-        chosen = {(item.source, item.info.key): item for item in self._of_any_month}
+        chosen = {id(item): item for item in self._of_any_month}
         for month in months:
-            chosen.update({(item.source, item.info.key): item for item in self._by_month.get(month, ())})
-        return [chosen[key] for key in sorted(chosen) if source in (None, key[0])]
+            chosen.update({id(item): item for item in self._by_month.get(month, ())})
+        return sorted((item for item in chosen.values() if source in (None, item.source)), key=_ORDER)
 
 
 def select_objects(sources: Sequence[Source], listing: Mapping[str, Iterable[ObjectInfo]]) -> Selection:
@@ -115,7 +123,7 @@ def select_objects(sources: Sequence[Source], listing: Mapping[str, Iterable[Obj
             if match is None:
                 ignored.append((source.name, printable_key(info.key)))
             else:
-                chosen.append(SelectedObject(source.name, info, match.months))
+                chosen.append(SelectedObject(source.name, info, match.months, match.day))
     unpartitioned = frozenset(source.name for source in sources if source.event_time is None)
     return Selection(tuple(chosen), tuple(ignored), frozenset(listing), unpartitioned)
 
@@ -136,10 +144,10 @@ def split_batches(
 
 
 def _digest(objects: Iterable[SelectedObject]) -> str:
-    digest = hashlib.sha256()
-    for item in sorted(objects, key=attrgetter("source", "info.key")):
+    lines = []
+    for item in sorted(objects, key=_ORDER):
+        info = item.info
         # A weak ETag may stay the same while the bytes change.
-        time = f"\0{item.info.last_modified.isoformat()}" if item.info.etag.startswith("W/") else ""
-        line = f"{item.source}\0{item.info.key}\0{item.info.etag}\0{item.info.size}{time}\n"
-        digest.update(line.encode(errors="surrogateescape"))
-    return digest.hexdigest()
+        time = f"\0{info.last_modified.isoformat()}" if info.etag.startswith("W/") else ""
+        lines.append(f"{item.source}\0{info.key}\0{info.etag}\0{info.size}{time}\n")
+    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -58,16 +59,51 @@ def test_a_load_that_holds_a_month_and_is_killed_changes_nothing_or_publishes_th
     after = published_and_held(twin)
     random = Random(seconds)
     for _ in range(3):
-        with start_load(spring.bucket_url, spring.warehouse_url, [MARCH, MAY], "stop", point) as other:
-            other.wait_for("stopped")
-            other.go_on()
-            time.sleep(random.uniform(0, seconds))
-            other.process.kill()
-            other.end()
+        kill_load(spring, [MARCH, MAY], point, random.uniform(0, seconds))
         assert published_and_held(spring) in (before, after)
     with pytest.raises(CheckFailedError, match="2 of 3 months were published"):
         spring.load(MARCH, MAY)
     assert published_and_held(spring) == after
+
+
+@pytest.mark.reader_independent
+@pytest.mark.parametrize(("point", "seconds"), [("listed", 0.6), ("commit", 0.05)])
+def test_a_load_of_an_added_object_that_is_killed_changes_nothing_or_publishes_it(
+    point: str, seconds: float, spring: LoadEnv, tmp_path: Path
+) -> None:
+    twin = LoadEnv(spring.bucket_url, f"duckdb://{tmp_path}/twin.duckdb")
+    spring.put("2021/03/many.csv", [job(500 + number, "2021-03-10 10:00:00") for number in range(50)])
+    for load_env in (twin, spring):
+        load_env.load(MARCH, APRIL)
+    random = Random(seconds)
+    for number in range(3):
+        before = published_and_held(spring)
+        # Rows of both months, a user who is new or changes, and an event time that exists.
+        added = [
+            job(200 + number, "2021-03-31 23:50:00", user_id=9),
+            job(300 + number, "2021-04-05 10:00:00"),
+        ]
+        spring.put(f"2021/04/added{number}.csv", added[: 1 + number % 2])
+        assert twin.load(MARCH, APRIL).is_addition
+        after = published_and_held(twin)
+        kill_load(spring, [MARCH, APRIL], point, random.uniform(0, seconds))
+        assert published_and_held(spring) in (before, after)
+    spring.put("2021/03/last.csv", [job(400, "2021-03-20 10:00:00")])
+    for load_env in (twin, spring):
+        assert load_env.load(MARCH, APRIL).is_addition
+    assert published_and_held(spring) == published_and_held(twin)
+    spring.load(MAY)
+    assert spring.snapshot(load_ids=False) == rebuilt(spring)
+
+
+def kill_load(load_env: LoadEnv, months: Sequence[str], point: str, seconds: float) -> None:
+    """Load in a process that is killed some seconds after it has reached a point."""
+    with start_load(load_env.bucket_url, load_env.warehouse_url, months, "stop", point) as other:
+        other.wait_for("stopped")
+        other.go_on()
+        time.sleep(seconds)
+        other.process.kill()
+        other.end()
 
 
 def published_and_held(load_env: LoadEnv) -> tuple[object, object]:

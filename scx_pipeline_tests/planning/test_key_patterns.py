@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from scx_pipeline.model.calendar import Month, MonthRange
 from scx_pipeline.model.source import FilePattern
-from scx_pipeline.planning.key_patterns import compile_pattern, day_of
+from scx_pipeline.planning.key_patterns import compile_pattern, match_key
 from scx_pipeline.planning.selection import select_objects
 from scx_pipeline.storage.object_info import ObjectInfo
 from scx_pipeline_tests.planning.objects import (
@@ -264,5 +264,15 @@ def test_an_unreadable_folder_belongs_to_the_months_that_it_may_contain(
         ("other.csv", None),
     ],
 )
-def test_day_of_returns_the_day_that_a_key_names(key: str, day: date | None) -> None:
-    assert day_of(source("{year}-{month}-{day} *.csv", "{year}-{month}.csv"), key) == day
+def test_match_key_returns_the_day_that_a_key_names(key: str, day: date | None) -> None:
+    match = match_key(source("{year}-{month}-{day} *.csv", "{year}-{month}.csv", "*.csv"), key)
+    assert match is not None
+    assert match.day == day
+
+
+def test_keys_that_name_the_same_months_share_their_range() -> None:
+    days = source("{year}-{month}-{day} *.csv")
+    first, second = match_key(days, "2021-02-03 a.csv"), match_key(days, "2021-02-04 a.csv")
+    assert first is not None
+    assert second is not None
+    assert first.months is second.months

@@ -18,7 +18,8 @@ from scx_pipeline.model.calendar import Month, MonthRange
 from scx_pipeline.planning.run_requests import split_scopes
 from scx_pipeline_tests.purity.expected_loads import REJECT_LIMIT, Outcome, State, expect_load
 from scx_pipeline_tests.purity.expected_tables import BucketModel
-from scx_pipeline_tests.purity.log_history import BrokenLoad, Delete, Load, Put, Settle, Step
+from scx_pipeline_tests.purity.load_counts import LoadCounts
+from scx_pipeline_tests.purity.log_history import BrokenLoad, Clean, Delete, Load, Put, Settle, Step
 from scx_pipeline_tests.support.broken_statements import failing_statement
 from scx_pipeline_tests.support.load_env import PREFIX, STAGING, LoadEnv, filled, scx_star
 from scx_pipeline_tests.support.snapshots import Snapshot, take_snapshot
@@ -69,6 +70,7 @@ class Driver:
     states: list[State] = field(default_factory=list)
     contents: list[Content] = field(default_factory=list)
     builds: int = 0
+    counts: LoadCounts = field(default_factory=LoadCounts)
 
     def __post_init__(self) -> None:
         self.states = [State() for _ in self.load_envs]
@@ -92,6 +94,8 @@ class Driver:
                     self.load(number, load.scope, load.tables, step)
             case Settle():
                 self.settle(step)
+            case Clean():
+                self.clean()
 
     def put(self, put: Put) -> None:
         self.load_envs[0].put_raw(put.name, put.content)
@@ -114,7 +118,7 @@ class Driver:
         load_env, before = self.load_envs[number], self.contents[number]
         expected = expect_load(self.states[number], self.bucket, scope, tables)
         with failing_statement((breaks.statements, breaks.by_database) if breaks else None) as broken:
-            failure = try_load(load_env, scope, tables)
+            failure = self.try_load(load_env, scope, tables)
         after = Content.of(load_env)
         if broken and failure is not None and after == before:
             return
@@ -124,6 +128,16 @@ class Driver:
         if not expected.published:
             assert after.snapshot == before.snapshot
         self.check_content(number)
+
+    def try_load(self, load_env: LoadEnv, scope: MonthRange, tables: Collection[str]) -> Exception | None:
+        """Load; return the error, if any."""
+        try:
+            report = load_env.loader().load(scope, tables or None)
+        except Exception as error:
+            self.counts.add(load_env, getattr(error, "report", None))
+            return error
+        self.counts.add(load_env, report)
+        return None
 
     def check_content(self, number: int) -> None:
         """Compare the content of a warehouse with the expected one, and which months are due with those that should be."""
@@ -173,10 +187,13 @@ class Driver:
         if rest:
             self.load(number, MonthRange(min(rest), max(rest)))
 
+    def clean(self) -> None:
+        """Delete every object that may keep a month from being published."""
+        self.delete(*[put.name for put in self.bucket.files.values() if may_be_held(put)])
+
     def repair(self) -> None:
         """Delete every object that may keep a month from being published, and load until nothing is due."""
-        bad = [put.name for put in self.bucket.files.values() if may_be_held(put)]
-        self.delete(*bad)
+        self.clean()
         for number in range(len(self.load_envs)):
             self.load_rest(number)
             assert not self.due(number)
@@ -223,15 +240,6 @@ def scopes_of(due: Mapping[Month, bool], step: Settle) -> Sequence[MonthRange]:
         return split_scopes(due, {month: str(month) for month in due if due[month]})[:MAX_LOADS]
     single = [MonthRange(month, month) for month in list(due)[:MAX_LOADS]]
     return single[::-1] if step.each == "month backwards" else single
-
-
-def try_load(load_env: LoadEnv, scope: MonthRange, tables: Collection[str]) -> Exception | None:
-    """Load; return the error, if any."""
-    try:
-        load_env.loader().load(scope, tables or None)
-    except Exception as error:
-        return error
-    return None
 
 
 def check_failure(failure: Exception | None, expected: Outcome) -> None:

@@ -5,10 +5,11 @@ Running the steps and comparing the results do not belong here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
+from itertools import chain, count
 from typing import Literal
 
 from hypothesis import strategies as st
@@ -88,7 +89,7 @@ class Entry:
             "plan_id": self.variant,
         }
         owner = month.shift(1) if self.stray else month
-        row = job((owner.year * 12 + owner.month) * 10 + self.number, event_time, **values)
+        row = job((owner.year * 12 + owner.month) * 1000 + self.number, event_time, **values)
         column, value = {**FLAWS, **VIOLATIONS}.get(self.flaw, (None, ""))
         return row | ({column: value} if column else {})
 
@@ -197,10 +198,20 @@ class Settle:
     each: Literal["scope", "month", "month backwards"] = "scope"
 
 
-Step = Put | Delete | Load | BrokenLoad | Settle
+@dataclass(frozen=True)
+class Clean:
+    """Delete the objects that may keep months from being published."""
+
+
+Step = Put | Delete | Load | BrokenLoad | Settle | Clean
+
+
+def _folder(month: Month) -> str:
+    return f"{month.year}/{month.month:02d}/"
+
 
 # Few names, so that objects are overwritten and deleted; more users than rows in a file, so that users appear and disappear.
-_NAMES = [f"{month.year}/{month.month:02d}/{rest}" for month in MONTHS for rest in ("a.csv", "07/b c.csv.gz")]
+_NAMES = [f"{_folder(month)}{rest}" for month in MONTHS for rest in ("a.csv", "07/b c.csv.gz", "added07.csv")]
 _FILES = st.sampled_from([*_NAMES, "2021/02/c.csv.zst", CONCATENATED_NAME, f"{CONCATENATED_NAME}.gz"])
 _MONTHS = st.integers(0, len(MONTHS) - 1)
 _ENTRIES = st.builds(
@@ -239,11 +250,48 @@ _STEPS = st.one_of(
 )
 
 
-def histories(steps: int) -> st.SearchStrategy[list[Step]]:
-    """Return histories of about this many steps that start with objects to load, and often with a load of them."""
+# Many rows of each month, to which additions add few.
+_BASE = tuple(
+    Put(f"{_folder(month)}base.csv", tuple(Entry(number, user=number % 5) for number in range(50, 70)))
+    for month in MONTHS
+)
+_ADDED = st.builds(
+    Put,
+    st.sampled_from([_folder(month) for month in MONTHS]),
+    st.lists(
+        st.builds(replace, _ENTRIES, number=st.sampled_from([1] * 5 + [50])), min_size=1, max_size=3
+    ).map(tuple),
+    damage=st.sampled_from([*[""] * 12, "wrong header"]),
+)
+_ALL = Load(0, len(MONTHS) - 1)
+_ADDITIONS = st.builds(
+    lambda cleans, puts, load: [*cleans, *puts, load],
+    st.sampled_from([[], [], [Clean(), _ALL]]),
+    st.lists(_ADDED, min_size=1, max_size=3),
+    st.just(_ALL) | st.just(_ALL) | st.builds(BrokenLoad, st.just(_ALL), st.integers(0, 70), st.booleans()),
+)
+
+
+def histories(additions: int) -> st.SearchStrategy[list[Step]]:
+    """Return histories that start with objects to load, with up to this many additions and some steps after each."""
+    parts = st.builds(lambda addition, steps: [*addition, *steps], _ADDITIONS, st.lists(_STEPS, max_size=2))
     return st.builds(
-        lambda puts, load, rest: [*puts, *load, *rest],
-        st.lists(_PUTS, min_size=2, max_size=5, unique_by=lambda put: put.name),
-        st.sampled_from([[], [Settle()]]),
-        st.lists(_STEPS, min_size=steps // 2, max_size=steps),
+        lambda puts, rest: [*puts, *_BASE, _ALL, *_with_new_names(chain.from_iterable(rest))],
+        st.lists(_PUTS, max_size=3, unique_by=lambda put: put.name),
+        st.lists(parts, min_size=additions // 2, max_size=additions),
     )
+
+
+def _with_new_names(steps: Iterable[Step]) -> Iterator[Step]:
+    """Give the objects of additions names and rows of their own, except for rows that have the key of a first one."""
+    numbers = count(1)
+    for step in steps:
+        if not isinstance(step, Put) or not step.name.endswith("/"):
+            yield step
+            continue
+        number = next(numbers)
+        entries = (
+            replace(entry, number=entry.number if entry.number == 50 else 100 + 3 * number + index)
+            for index, entry in enumerate(step.entries)
+        )
+        yield replace(step, name=f"{step.name}added{number * 7 % 40:02d}.csv", entries=tuple(entries))

@@ -5,8 +5,10 @@ Running them does not belong here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import chain, count
 from typing import Any
 
 from hypothesis import strategies as st
@@ -18,6 +20,13 @@ MONTHS = (Month(2018, 9), Month(2018, 10), Month(2018, 11))
 
 
 DAYS = ("2018-09-12", "2018-09-30", "2018-10-20", "2018-11-01", "2018-11-15")
+# Days with many plays, to which additions add few, and the days of these.
+BASE_DAYS = ("2018-09-05", "2018-10-05", "2018-11-05")
+ADDED_DAYS = (
+    *(f"2018-{month}-{day}" for month in ("09", "10", "11") for day in (14, 16, 18, 22, 24, 26)),
+    "2018-09-29",
+    "2018-10-31",
+)
 
 
 TITLES = ("Undo", "서울 ☂", "Yellow")
@@ -127,7 +136,12 @@ class Settle:
     pass
 
 
-Step = PutDay | PutSongs | Delete | Load | Settle
+@dataclass(frozen=True)
+class Clean:
+    """Delete the days that may keep months from being published."""
+
+
+Step = PutDay | PutSongs | Delete | Load | Settle | Clean
 
 
 _PLAYS = st.builds(
@@ -153,11 +167,14 @@ _SONGS = st.builds(
 )
 
 
+_BAD_LINES = st.sampled_from([0] * 7 + [1])
+
+
 _DAYS = st.builds(
     PutDay,
     st.sampled_from(DAYS),
     st.lists(_PLAYS, max_size=5).map(tuple),
-    st.sampled_from([0] * 7 + [1]),
+    _BAD_LINES,
 )
 
 
@@ -166,7 +183,7 @@ _PUT_SONGS = st.builds(
 )
 
 
-_KEYS = [f"{EVENTS}{day[:4]}/{day[5:7]}/{day}-events.json" for day in DAYS] + [
+_KEYS = [f"{EVENTS}{day[:4]}/{day[5:7]}/{day}-events.json" for day in (*DAYS, *ADDED_DAYS[::3])] + [
     f"{SONGS}{name}.json" for name in SONG_FILES
 ]
 
@@ -190,8 +207,38 @@ _STEPS = st.one_of(
 )
 
 
-HISTORIES = st.builds(
-    lambda first, rest: [*first, *rest],
-    st.lists(st.one_of(_DAYS, _PUT_SONGS), min_size=3, max_size=6),
-    st.lists(_STEPS, min_size=5, max_size=10),
+_BASE = [
+    PutDay(day, tuple(Play(session, item, item % 3, user=item) for session in (1, 2) for item in range(10)))
+    for day in BASE_DAYS
+]
+_ALL = Load((0, len(MONTHS) - 1))
+_ADDITIONS = st.builds(
+    lambda changes, days, load: [*changes, *days, load],
+    st.sampled_from([[], [], [Clean(), _ALL], [PutSongs(SONG_FILES[0], (Song(1), Song(2, 1))), Load(None)]]),
+    st.lists(
+        st.builds(PutDay, st.just(""), st.lists(_PLAYS, min_size=1, max_size=5).map(tuple), _BAD_LINES),
+        min_size=1,
+        max_size=3,
+    ),
+    st.sampled_from([_ALL, _ALL])
+    | st.builds(replace, st.just(_ALL), breaks=st.tuples(st.integers(0, 60), st.booleans())),
 )
+
+
+_PARTS = st.builds(lambda addition, steps: [*addition, *steps], _ADDITIONS, st.lists(_STEPS, max_size=2))
+
+
+HISTORIES = st.builds(
+    lambda first, rest: [*first, *_BASE, Load(None), _ALL, *_with_new_days(chain.from_iterable(rest))],
+    st.lists(st.one_of(_PUT_SONGS, _DAYS), min_size=2, max_size=4),
+    st.lists(_PARTS, min_size=2, max_size=4),
+)
+
+
+def _with_new_days(steps: Iterable[Step]) -> Iterator[Step]:
+    """Give the files of additions days of their own, in any order."""
+    numbers = count(1)
+    for step in steps:
+        if isinstance(step, PutDay) and not step.day:
+            step = replace(step, day=ADDED_DAYS[next(numbers) * 7 % len(ADDED_DAYS)])
+        yield step

@@ -19,10 +19,12 @@ from scx_pipeline.errors import PipelineError
 from scx_pipeline.model.calendar import Month, MonthRange
 from scx_pipeline.planning.run_requests import split_scopes
 from scx_pipeline_tests.purity.expected_plays import Record, by_month, expected_by_month, expected_rows
+from scx_pipeline_tests.purity.load_counts import LoadCounts
 from scx_pipeline_tests.purity.music_history import (
     DAYS,
     HISTORIES,
     MONTHS,
+    Clean,
     Delete,
     Load,
     Play,
@@ -62,6 +64,7 @@ class Driver:
     songs: dict[str, tuple[Song, ...]] = field(default_factory=dict)
     states: list[dict[Month, Published]] = field(default_factory=list)  # expected, by load environment
     builds: int = 0
+    counts: LoadCounts = field(default_factory=LoadCounts)
 
     def __post_init__(self) -> None:
         self.states = [{} for _ in self.load_envs]
@@ -82,6 +85,8 @@ class Driver:
                     self.load(number, step)
             case Settle():
                 self.settle()
+            case Clean():
+                self.clean()
 
     def delete(self, key: str) -> None:
         present = [key_of(day) for day in self.days]
@@ -132,8 +137,9 @@ class Driver:
             if months is None:
                 self.refresh(load_env)
             else:
-                load_env.loader().load(months, load.tables or None)
+                self.counts.add(load_env, load_env.loader().load(months, load.tables or None))
         except Exception as error:
+            self.counts.add(load_env, getattr(error, "report", None))
             return error
         return None
 
@@ -209,11 +215,14 @@ class Driver:
                 for scope in split_scopes(due, plan.held):
                     self.load(number, Load((MONTHS.index(scope.first), MONTHS.index(scope.last))))
 
-    def repair(self) -> None:
-        """Delete the files that keep months from being published, load, and compare with a build from scratch."""
+    def clean(self) -> None:
         for day, put in list(self.days.items()):
             if put.bad_lines or any(play.level == "gold" for play in put.plays):
                 self.delete(key_of(day))
+
+    def repair(self) -> None:
+        """Delete the files that keep months from being published, load, and compare with a build from scratch."""
+        self.clean()
         self.settle()
         built = self.build()
         for load_env in self.load_envs:
@@ -235,20 +244,26 @@ def key_of(day: str) -> str:
 
 @pytest.mark.redshift
 @pytest.mark.histories
-@given(history=HISTORIES)
-@purity_settings(examples=2)
 def test_any_history_of_songs_and_events_equals_a_build_from_scratch(
-    fresh_load_urls: Callable[[Path], list[tuple[str, str]]], history: list[Step]
+    fresh_load_urls: Callable[[Path], list[tuple[str, str]]],
 ) -> None:
-    with tempfile.TemporaryDirectory(prefix="scx-music-") as name:
-        folder = Path(name)
-        load_envs = [MusicEnv(*load_urls) for load_urls in fresh_load_urls(folder)]
-        driver = Driver(folder, load_envs)
-        for step in history:
-            note(repr(step))
-            driver.run_step(step)
-        driver.settle()
-        driver.repair()
+    counts = LoadCounts()
+
+    @given(history=HISTORIES)
+    @purity_settings(examples=2)
+    def run(history: list[Step]) -> None:
+        with tempfile.TemporaryDirectory(prefix="scx-music-") as name:
+            folder = Path(name)
+            load_envs = [MusicEnv(*load_urls) for load_urls in fresh_load_urls(folder)]
+            driver = Driver(folder, load_envs, counts=counts)
+            for step in history:
+                note(repr(step))
+                driver.run_step(step)
+            driver.settle()
+            driver.repair()
+
+    run()
+    counts.check_share(least=0.2)
 
 
 @pytest.mark.redshift

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scx_pipeline.cli.rendering import format_table, out
+from tools.bench.additions import additions
 from tools.bench.alternatives import alternatives
 from tools.bench.bench import Bench
 from tools.bench.exactness import exactness
@@ -16,7 +17,7 @@ from tools.bench.lakes import lakes
 from tools.bench.measure import CommandFailedError, Result
 from tools.bench.month_loads import month_reload, small_month
 from tools.bench.report import write
-from tools.bench.sensor_files import kills, sensors, sensors_s3
+from tools.bench.sensor_files import READING_FILES, kills, sensors, sensors_s3
 from tools.bench.whole_loads import music, whole_load_duckdb, whole_load_postgres
 
 SCENARIOS = {
@@ -28,6 +29,7 @@ SCENARIOS = {
     "music": music,
     "sensors": sensors,
     "sensors-s3": sensors_s3,
+    "additions": additions,
     "lake": lakes,
     "alternatives": alternatives,
     "kills": kills,
@@ -45,10 +47,11 @@ def main() -> int:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o755)
         for name in options.scenario:
-            found = _run_scenario(name, Bench(folder, options.rows, options.repeats))
+            found = _run_scenario(name, Bench(folder, options.rows, options.repeats, options.files))
             results += found
             if options.write and found:  # a scenario that was skipped leaves its section as it was
                 size = f" --rows {options.rows}" if options.rows != ROWS else ""
+                size += f" --files {options.files}" if options.files != READING_FILES else ""
                 about = SCENARIOS[name].__doc__ or ""
                 write(options.write, name, about, found, f"make bench ARGS={name}{size}")
     _print_table(results)
@@ -64,6 +67,9 @@ def _parse_options() -> argparse.Namespace:
         help=f"of: {', '.join(SCENARIOS)}",
     )
     parser.add_argument("--rows", type=int, default=ROWS, help="rows of the whole loads")
+    parser.add_argument(
+        "--files", type=int, default=READING_FILES, help="files of the month to which files are added"
+    )
     parser.add_argument("--repeats", type=int, default=5, help="runs of the short ones, whose median counts")
     parser.add_argument(
         "--folder", type=Path, help="where to work, and find generated data again; default: a temporary one"

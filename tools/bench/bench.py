@@ -22,6 +22,7 @@ class Bench:
     folder: Path
     rows: int
     repeats: int
+    file_count: int
 
     def bucket(self, name: str, *options: str, star: str = "scx") -> str:
         """Return the URL of a generated bucket, made on first use."""

@@ -17,11 +17,13 @@ from tools.bench.memory import Peak, watch_memory
 
 @dataclass(frozen=True)
 class Timing:
-    """A finished command: seconds from start to exit, the peak resident memory of its process in MB, and its output."""
+    """A finished command: seconds from start to exit, the peak resident memory of its process in MB, its output, and the
+    seconds in which a core worked for it."""
 
     seconds: float
     peak_mb: float
     output: str = ""
+    cpu_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def run(
     if os.waitstatus_to_exitcode(status) not in codes:
         raise CommandFailedError(f"{' '.join(command)} failed:\n{output.decode()}")
     peak = usage.ru_maxrss / (1e3 if sys.platform != "darwin" else 1e6)
-    return Timing(seconds, max(peak, tree.mb), output.decode())
+    return Timing(seconds, max(peak, tree.mb), output.decode(), usage.ru_utime + usage.ru_stime)
 
 
 def kill(command: Sequence[str], environment: Mapping[str, str], after: float) -> None:

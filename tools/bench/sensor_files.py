@@ -40,7 +40,7 @@ with ThreadPoolExecutor(16) as pool:
 LOAD_READINGS = scx("load", "sensor_readings", "--all")
 
 
-def _readings(bench: Bench) -> str:
+def readings(bench: Bench) -> str:
     """Return the URL of the bucket with all readings, after reading each file once."""
     options = ("--start", "2023-01-01 00:00", "--files", str(READING_FILES))
     bucket = bench.bucket("sensors", *options, star="sensor_readings")
@@ -54,7 +54,7 @@ def sensors(bench: Bench) -> Iterator[Result]:
 
     Each side follows a table of the same size that was dropped: on a virtual machine, the first use of memory is slow.
     """
-    bucket = _readings(bench)
+    bucket = readings(bench)
     files = f"{bucket.removeprefix('file://')}/data_sample/*.parquet"
     other = bench.read_alone(READ_PARQUET, READINGS, files)
     pipeline = run(LOAD_READINGS, bench.fresh_home(bucket))
@@ -63,7 +63,7 @@ def sensors(bench: Bench) -> Iterator[Result]:
     with postgres_server(bench.folder) as server:
         run(LOAD_READINGS, fresh_database(bench, bucket, server))
         copied = time_binary_copy(server, bench.folder / "readings.bin", "dwh.data_sample")
-        home = fresh_database(bench, _readings(bench), server)  # its files are in memory again, as psql's was
+        home = fresh_database(bench, readings(bench), server)  # its files are in memory again, as psql's was
         first = run(LOAD_READINGS, home)
         size = _size(server)
         again = median_run(3, LOAD_READINGS, home)
@@ -77,7 +77,7 @@ def sensors(bench: Bench) -> Iterator[Result]:
 
 def sensors_s3(bench: Bench) -> Iterator[Result]:
     """The same files from an S3 server into PostgreSQL, against the same load from a folder."""
-    bucket = _readings(bench)
+    bucket = readings(bench)
     with s3_server(bench.folder) as s3, postgres_server(bench.folder) as server:
         url = s3.create_bucket("readings")
         run([sys.executable, "-c", UPLOAD, bucket, url], s3.environment())
@@ -90,7 +90,7 @@ def kills(bench: Bench) -> Iterator[Result]:
     """Loads of all readings into PostgreSQL that are killed (-9) at random times, each followed by an uninterrupted load."""
     wrong = 0
     with postgres_server(bench.folder) as server:
-        home = fresh_database(bench, _readings(bench), server)
+        home = fresh_database(bench, readings(bench), server)
         whole = run(LOAD_READINGS, home)
         for number in range(KILLS):
             seconds = random.uniform(0, whole.seconds)

@@ -22,7 +22,6 @@ from scx_pipeline.loading.ingest.rejected_shares import RejectedShares
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month
 from scx_pipeline.model.count_text import count_of
 from scx_pipeline.model.source import Source
-from scx_pipeline.planning.key_patterns import day_of
 
 MAX_REJECTED_EXAMPLES = 3  # rejected rows that a message describes
 MAX_LISTED_REJECTS = 20  # that a result lists
@@ -154,7 +153,7 @@ def _file_counts(source: Source, ingest_result: IngestResult) -> Iterable[CheckR
         rows = {count.object.info.key: count.read for count in counts}
         yield _compare_counts(table, "rows_per_file", "row", rows, source.rows_per_file)
     if source.files_per_day:
-        files = Counter(day_of(source, count.object.info.key) for count in [*ingest_result.earlier, *counts])
+        files = Counter(count.object.day for count in [*ingest_result.earlier, *counts])
         days = sorted(day for day in files if day)
         length = (days[-1] - days[0]).days + 1 if days else 0
         every_day = [days[0] + timedelta(days=number) for number in range(length)]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import attrgetter
 
 from scx_pipeline.history.ingest_result import ObjectCount
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month
@@ -26,10 +28,13 @@ class RejectedShares:
 
     def add(self, counts: Iterable[ObjectCount]) -> None:
         """Add the row counts of objects."""
-        for count in counts:
-            for month in count.object.months or [None]:
-                self._read[month] += count.read
-                self._rejected[month] += count.rejected
+        # Neighbors have the same months: finding the counters of a month for each object would take long.
+        for months, found in groupby(counts, attrgetter("object.months")):
+            items = list(found)
+            read, rejected = sum(item.read for item in items), sum(item.rejected for item in items)
+            for month in months or [None]:
+                self._read[month] += read
+                self._rejected[month] += rejected
 
     def of(self, month: Month | None) -> tuple[int, int]:
         """Return the rows read and the rows rejected of a month; None means the unpartitioned tables."""

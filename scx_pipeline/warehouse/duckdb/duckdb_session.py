@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.table import Table
+from scx_pipeline.storage.temporary_folder import temporary_folder
 from scx_pipeline.warehouse.catalog import Catalog, Relation, group_columns
 from scx_pipeline.warehouse.duckdb.duckdb_connection import CAPABILITIES, DuckDBTransaction, duckdb_type
 from scx_pipeline.warehouse.duckdb.duckdb_maintenance import DuckDBMaintenance
@@ -20,7 +21,14 @@ from scx_pipeline.warehouse.duckdb.parquet_export import write_parquet
 from scx_pipeline.warehouse.parquet_files import Unload
 from scx_pipeline.warehouse.query_session import QuerySession
 from scx_pipeline.warehouse.session import Session
-from scx_pipeline.warehouse.sql_text import latest_per_key, names, qualified, qualified_name, quote
+from scx_pipeline.warehouse.sql_text import (
+    latest_per_key,
+    names,
+    qualified,
+    qualified_name,
+    quote,
+    string_literal,
+)
 
 if TYPE_CHECKING:
     import duckdb
@@ -58,9 +66,11 @@ class DuckDBSession(Session):
 
     def copy_rows(self, scratch: QuerySession, name: str, columns: Sequence[Column]) -> None:
         if scratch is not self and isinstance(scratch, DuckDBSession):
-            self.con.register("_copied", scratch.con.sql(f"SELECT * FROM {name}").to_arrow_reader())
-            self.create_temporary(name, "SELECT * FROM _copied")
-            self.con.unregister("_copied")
+            # Through a file, as importing pyarrow for its readers would take longer than a few rows.
+            with temporary_folder() as folder:
+                file = string_literal(str(folder / "rows.parquet"))
+                scratch.execute(f"COPY {name} TO {file} (FORMAT parquet)")
+                self.create_temporary(name, f"SELECT * FROM read_parquet({file})")
 
     def unload(self, unload: Unload) -> int:
         return write_parquet(self.con, unload.select, unload)
