@@ -51,6 +51,7 @@ def test_a_month_with_a_refused_value_is_held_and_the_other_eleven_are_published
     assert dict(failed.violations) == {MARCH: 1}
 
 
+@pytest.mark.reader_independent
 def test_two_months_that_share_a_key_are_both_held(load_env: LoadEnv) -> None:
     put_files(load_env, valid_year() | SHARED_KEY)
     report, message = load_some(load_env, YEAR[0], YEAR[-1])
@@ -60,6 +61,7 @@ def test_two_months_that_share_a_key_are_both_held(load_env: LoadEnv) -> None:
     assert published_jobs(load_env) == [1, 2, 4, *range(6, 13)]
 
 
+@pytest.mark.reader_independent
 def test_months_held_for_a_shared_key_stay_held_when_each_is_loaded_alone(load_env: LoadEnv) -> None:
     put_files(load_env, valid_year() | SHARED_KEY)
     load_some(load_env, YEAR[0], YEAR[-1])
@@ -69,6 +71,7 @@ def test_months_held_for_a_shared_key_stay_held_when_each_is_loaded_alone(load_e
     assert published_jobs(load_env) == [1, 2, 4, *range(6, 13)]
 
 
+@pytest.mark.reader_independent
 def test_months_held_for_a_shared_key_are_published_after_one_of_them_is_corrected(load_env: LoadEnv) -> None:
     put_files(load_env, valid_year() | SHARED_KEY)
     load_some(load_env, YEAR[0], YEAR[-1])
@@ -79,6 +82,7 @@ def test_months_held_for_a_shared_key_are_published_after_one_of_them_is_correct
     assert load_env.state("held_months") == []
 
 
+@pytest.mark.reader_independent
 def test_every_month_that_has_one_of_many_shared_keys_is_held(load_env: LoadEnv) -> None:
     put_year(load_env)
     for month in (MARCH, APRIL, MAY):
@@ -88,6 +92,7 @@ def test_every_month_that_has_one_of_many_shared_keys_is_held(load_env: LoadEnv)
     assert held(report) == [MARCH, APRIL, MAY]
 
 
+@pytest.mark.reader_independent
 def test_a_held_month_keeps_its_previous_rows_and_its_previous_history(load_env: LoadEnv) -> None:
     put_year(load_env)
     load_env.load(YEAR[0], YEAR[-1])
@@ -106,6 +111,7 @@ def test_a_held_month_keeps_its_previous_rows_and_its_previous_history(load_env:
     assert 99 not in [user for (user,) in load_env.table("users", "user_id")]
 
 
+@pytest.mark.reader_independent
 def test_dimensions_have_no_value_of_a_held_month(load_env: LoadEnv) -> None:
     put_month(load_env, MARCH, [job(3, f"{MARCH}-05 10:00:00", user_id=7, plan_id=1)])
     put_month(
@@ -118,6 +124,7 @@ def test_dimensions_have_no_value_of_a_held_month(load_env: LoadEnv) -> None:
     assert load_env.table("time", "created_at") == load_env.table(FACTS, "created_at")
 
 
+@pytest.mark.reader_independent
 def test_a_violation_in_a_dimension_holds_only_the_month_that_has_the_value(
     load_env: LoadEnv, tmp_path: Path
 ) -> None:
@@ -130,6 +137,7 @@ def test_a_violation_in_a_dimension_holds_only_the_month_that_has_the_value(
     assert load_env.table("users", "plan_id") == [(1,)]
 
 
+@pytest.mark.reader_independent
 def test_a_broken_reference_holds_the_month_of_the_row(load_env: LoadEnv, tmp_path: Path) -> None:
     sql = {"users": (f"FROM {STAGING}", f"FROM {STAGING} WHERE user_id <> 77")}
     load_env.compiled = edited_star(tmp_path, sql=sql)
@@ -140,6 +148,7 @@ def test_a_broken_reference_holds_the_month_of_the_row(load_env: LoadEnv, tmp_pa
     assert published_jobs(load_env) == [4]
 
 
+@pytest.mark.reader_independent
 def test_a_missing_row_of_a_monthly_table_holds_its_month(load_env: LoadEnv, tmp_path: Path) -> None:
     sql = {"time": (f"FROM {STAGING}", f"FROM {STAGING} WHERE job_id <> 3")}
     load_env.compiled = edited_star(tmp_path, sql=sql)
@@ -151,6 +160,7 @@ def test_a_missing_row_of_a_monthly_table_holds_its_month(load_env: LoadEnv, tmp
     assert held(report) == [MARCH]
 
 
+@pytest.mark.reader_independent
 def test_a_key_that_a_published_month_has_already_holds_the_month_that_brings_it(load_env: LoadEnv) -> None:
     put_month(load_env, MARCH, [job(3, f"{MARCH}-05 10:00:00")])
     load_env.load(MARCH)
@@ -222,6 +232,7 @@ def test_a_corrected_month_is_published_and_the_warehouse_equals_a_build_from_no
     assert filled(load_env) == filled(built)
 
 
+@pytest.mark.reader_independent
 def test_a_load_of_some_tables_holds_a_month_too(load_env: LoadEnv, tmp_path: Path) -> None:
     put_month(load_env, MARCH, [job(3, f"{MARCH}-05 10:00:00", plan_id=50)])
     put_month(load_env, APRIL, [job(4, f"{APRIL}-05 10:00:00", plan_id=1, user_id=5)])
@@ -233,6 +244,7 @@ def test_a_load_of_some_tables_holds_a_month_too(load_env: LoadEnv, tmp_path: Pa
     assert held(caught.value.report) == [MARCH]
 
 
+@pytest.mark.reader_independent
 def test_a_rebuild_publishes_nothing_if_a_loaded_month_must_be_held(
     load_env: LoadEnv, tmp_path: Path
 ) -> None:
@@ -249,6 +261,7 @@ def test_a_rebuild_publishes_nothing_if_a_loaded_month_must_be_held(
     assert load_env.snapshot() == before
 
 
+@pytest.mark.reader_independent
 def test_each_check_has_the_months_that_it_was_evaluated_for(load_env: LoadEnv) -> None:
     put_year(load_env)
     put_month(load_env, MARCH, [job(3, f"{MARCH}-05 10:00:00", plan_id=2000)])
@@ -269,6 +282,7 @@ def test_each_check_has_the_months_that_it_was_evaluated_for(load_env: LoadEnv) 
     assert checks[FACTS, "references_users"].passed
 
 
+@pytest.mark.reader_independent
 def test_a_load_that_published_nothing_reports_the_passed_checks_of_all_its_attempts(
     load_env: LoadEnv,
 ) -> None:
