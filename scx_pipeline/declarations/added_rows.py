@@ -94,7 +94,7 @@ def _works_row_by_row(select: exp.Select) -> bool:
     if (distinct := select.args.get("distinct")) and distinct.args.get("on"):
         return False
     own = [*select.expressions, *filter(None, [select.args.get("where")])]
-    # A function that sqlglot does not know may be an aggregate, such as EVERY.
+    # Functions that sqlglot does not know may be aggregates (EVERY), and it does not count LIST as one.
     others = (exp.Window, exp.Subquery, exp.Exists, exp.Unnest, exp.Anonymous, exp.List)
     return not any(item.find(exp.AggFunc, *others) for item in own)
 

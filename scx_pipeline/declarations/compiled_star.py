@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.declarations.added_rows import AddedRows, added_rows
 from scx_pipeline.declarations.lineage import neutral_type_of, star_tables, trace_lineage
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 # Properties of a table that do not decide its rows, only how they are checked, described or stored.
 _NOT_CODE = {"description", "columns", "equal_row_count", "min_rows", "dist", "sort", "partition_by"}
+# Properties that decide neither rows nor checks.
+_NOT_RULES = {"description", "title", "owners", "queries", "dist", "sort", "partition_by"}
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class CompiledStar:
         """Return the tables whose SQL reads this table."""
         return [other for other in self.star.derived_tables if table.name in self.inputs_of(other)]
 
-    def can_stream(self, table: Table) -> bool:
+    def can_derive_from_batches(self, table: Table) -> bool:
         """Return whether a load can pass on the rows of a staging table without keeping them.
 
         It has no key and no reference from or to another table, and what is derived from it are SCD type 1 tables, of
@@ -202,8 +204,8 @@ class CompiledStar:
 
     @cached_property
     def declaration_version(self) -> str:
-        """A hash of the star's declaration, which includes the rules of its checks."""
-        return _hash(json.dumps(self.star.model_dump(mode="json"), sort_keys=True))
+        """A hash of what decides the verdicts of the star's checks."""
+        return _hash(json.dumps(_rules(self.star.model_dump(mode="json")), sort_keys=True))
 
     @cached_property
     def unpartitioned_version(self) -> str:
@@ -276,6 +278,13 @@ def compile_star(star: Star, folder: Path) -> CompiledStar:
         if query.name in compiled._queries:
             check_chart(compiled._queries[query.name], queries[query.name], query)
     return compiled
+
+
+def _rules(declared: Any) -> Any:
+    """Return a declaration without the parts that only describe the star, query it, or lay out its tables."""
+    if isinstance(declared, dict):
+        return {key: _rules(value) for key, value in declared.items() if key not in _NOT_RULES}
+    return [_rules(item) for item in declared] if isinstance(declared, list) else declared
 
 
 def _hash(text: str) -> str:

@@ -8,11 +8,10 @@ from __future__ import annotations
 import hashlib
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.model.calendar import MonthRange
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.reserved_names import MONTH_COLUMN
 from scx_pipeline.model.table import Table
-from scx_pipeline.warehouse.sql_text import month_within
+from scx_pipeline.warehouse.sql_text import month_of
 
 
 def latest_rows_table(compiled: CompiledStar, table: Table) -> Table:
@@ -27,7 +26,7 @@ def latest_rows_table(compiled: CompiledStar, table: Table) -> Table:
     ]
     month = Column(name=MONTH_COLUMN, type="timestamp", nullable=False, description="The month.")
     return Table(
-        name=_shorten(f"{compiled.star.name}__{compiled.stored_table(table).name}"),
+        name=shorten(f"{compiled.star.name}__{compiled.stored_table(table).name}"),
         role="fact",
         description=f"The latest row per key and month of {table.name}.",
         key=(month.name, *table.key),
@@ -36,18 +35,16 @@ def latest_rows_table(compiled: CompiledStar, table: Table) -> Table:
     )
 
 
-def select_by_month(table: Table, select: str, scope: MonthRange) -> str:
-    """Return a SELECT of what a keyed table's SELECT returns for rows in the scope, and the month of each row."""
-    return (
-        f"SELECT m.*, {month_within(table.event_time_column, scope)} AS {MONTH_COLUMN} FROM ({select}) AS m"
-    )
+def select_by_month(table: Table, select: str) -> str:
+    """Return a SELECT of what a keyed table's SELECT returns, and the month of each row."""
+    return f"SELECT m.*, {month_of(table.event_time_column)} AS {MONTH_COLUMN} FROM ({select}) AS m"
 
 
-def _shorten(name: str) -> str:
+def shorten(name: str) -> str:
     """Return the name, or a unique substitute if it is longer than every engine supports."""
     return name if len(name) <= 63 else f"{name[:54]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def touched_keys_table(table: Table) -> str:
     """Return the name of the temporary table of the keys that a load may have changed in a keyed table."""
-    return f"_touched_{table.name}"
+    return shorten(f"_touched_{table.name}")

@@ -60,7 +60,7 @@ class ExpiredRows:
 def purgeable_tables(compiled: CompiledStar) -> list[Table]:
     """Return the staging tables whose older months nothing depends on.
 
-    A staging table that no fact is built from is kept, because it is what the star is for. So is one that a refresh of
+    A staging table that no fact reads is kept, because it is what the star is for. So is one that a refresh of
     the unpartitioned tables reads: it compares and may rebuild every loaded month.
     """
     star = compiled.star

@@ -19,7 +19,7 @@ class MonthState:
 
     fingerprint: str
     code_version: str
-    # Of the star when the month was loaded, if the load history is that of a warehouse; it makes no month due.
+    # The version of the star's declaration when the month was loaded. Only a warehouse records it, and it makes no month due.
     declaration_version: str = field(default="", compare=False)
 
 

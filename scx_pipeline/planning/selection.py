@@ -118,7 +118,8 @@ def select_objects(sources: Sequence[Source], listing: Mapping[str, Iterable[Obj
     chosen: list[SelectedObject] = []
     ignored: list[tuple[str, str]] = []
     for source in sources:
-        for info in listing.get(source.name, ()):
+        # An S3 server may list a key twice while it is being written.
+        for info in {item.key: item for item in listing.get(source.name, ())}.values():
             match = match_key(source, info.key)
             if match is None:
                 ignored.append((source.name, printable_key(info.key)))

@@ -209,7 +209,7 @@ class StarTables(ABC):
     def open_streaming_buffer(
         self, schema: str, table: Table, scope: LoadScope
     ) -> AbstractContextManager[StagingBuffer]:
-        """Open a buffer for a table whose rows a load need not keep: see `CompiledStar.can_stream`.
+        """Open a buffer for a table whose rows a load need not keep: see `CompiledStar.can_derive_from_batches`.
 
         An engine that only passes its rows on need not keep them: see `StagingBuffer.is_streaming`.
         """

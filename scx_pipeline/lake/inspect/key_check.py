@@ -224,7 +224,9 @@ def _orphan_references(
     examples = _find_examples(con, quote(table.name), condition, [column.name])
     if examples:
         [(count,)] = con.execute(f"SELECT count(*) FROM {quote(table.name)} AS t {condition}").fetchall()
-        problem = f"{count_of(count, 'row')} without a row of {target.name}, such as {examples.text}"
+        problem = (
+            f"{column.name} is missing in {target.name} in {count_of(count, 'row')}, such as {examples.text}"
+        )
         yield _finding(table, problem, examples)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from scx_pipeline.declarations.added_rows import AddedRows
+from scx_pipeline.declarations.latest_rows import shorten
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.history.check_result import Rows
 from scx_pipeline.history.history_reader import read_month_rows
@@ -90,7 +91,7 @@ class AdditionsTarget(WarehouseTarget):
             return super().derive(table, scope)
         select = self.compiled.select_added_sql(table, scope, self.session.capabilities, self.added)
         if kind is AddedRows.LATEST:
-            publish.merge_latest(self.session, self.compiled, table, select, scope)
+            publish.merge_latest(self.session, self.compiled, table, select)
             return None
         added, typed = _added_table(table), self.session.typed_columns(table.columns)
         self.session.create_temporary(added, f"SELECT {typed} FROM ({select}) AS q")
@@ -129,4 +130,4 @@ class AdditionsTarget(WarehouseTarget):
 
 
 def _added_table(table: Table) -> str:
-    return f"_added_{table.name}"
+    return shorten(f"_added_{table.name}")

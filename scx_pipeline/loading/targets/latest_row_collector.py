@@ -6,7 +6,7 @@ Merging them into the table does not belong here.
 from __future__ import annotations
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.declarations.latest_rows import latest_rows_table, select_by_month
+from scx_pipeline.declarations.latest_rows import latest_rows_table, select_by_month, shorten
 from scx_pipeline.model.calendar import MonthRange
 from scx_pipeline.model.table import Table
 from scx_pipeline.warehouse.duckdb.scratch_database import ScratchDatabase
@@ -15,11 +15,14 @@ from scx_pipeline.warehouse.sql_text import names
 from scx_pipeline.warehouse.staging_buffer import StagingBuffer
 
 MIN_ROWS = 10_000  # rows that are collected before those that are not the latest are removed
-BATCH = "_batch"  # the rows of the buffer
+BATCH = "_batch"  # a view of the buffer's rows
 
 
 class LatestRowCollector:
-    """Collects the rows on the buffer's own connection: at most twice as many as there are keys by month, or `MIN_ROWS`.
+    """Collects the rows on the buffer's own connection.
+
+    Whenever there are more than `MIN_ROWS`, and more than twice as many as the last time, those that are not the latest are
+    removed.
 
     The table's SELECT must work row by row (`AddedRows.LATEST`), so the latest of the batches' latest rows are those of all rows.
     """
@@ -28,13 +31,13 @@ class LatestRowCollector:
         self, compiled: CompiledStar, table: Table, scope: MonthRange, buffer: StagingBuffer
     ) -> None:
         self.session, self.stored = ScratchDatabase(buffer.con), latest_rows_table(compiled, table)
-        self.name, self.columns = f"_collected_{table.name}", names(self.stored.column_names)
+        self.name, self.columns = shorten(f"_collected_{table.name}"), names(self.stored.column_names)
         self.newest_first = self.session.ordering(table, compiled.output_types(table))
         self.count, self.max_count = 0, MIN_ROWS
         [staging] = compiled.inputs_of(table)
         engine = self.session.capabilities
         select = compiled.select_added_sql(table, scope, engine, {staging: BATCH})
-        self.batch = select_by_month(table, select, scope)
+        self.batch = select_by_month(table, select)
         self.session.execute(f"CREATE OR REPLACE TEMPORARY VIEW {BATCH} AS SELECT * FROM {buffer.rows}")
         self.session.execute(self.session.create_table_sql(self.name, self.stored.columns, "TEMPORARY "))
 

@@ -73,20 +73,24 @@ class WarehouseTarget(LoadTarget):
     def stage(self, source: Source, table: Table, scope: LoadScope) -> Iterator[StagingTarget]:
         open_buffer = (
             self.session.tables.open_streaming_buffer
-            if can_stream(source) and self.compiled.can_stream(table)
+            if can_stream(source) and self.compiled.can_derive_from_batches(table)
             else self.session.tables.open_staging_buffer
         )
         with open_buffer(self.star.schema_name, self.compiled.stored_table(table), scope) as buffer:
-            derived = self.compiled.derived_from(table) if buffer.is_streaming else []
-            collectors = {
-                item.name: LatestRowCollector(self.compiled, item, scope, buffer)
-                for item in derived
-                if scope is not UNPARTITIONED
-            }
+            collectors = self._open_collectors(buffer, table, scope)
             yield BufferStagingTarget(buffer, table, scope, [*collectors.values()])
             self.collected |= {
                 name: collector.copy_to(self.session) for name, collector in collectors.items()
             }
+
+    def _open_collectors(
+        self, buffer: StagingBuffer, table: Table, scope: LoadScope
+    ) -> Mapping[str, LatestRowCollector]:
+        """Return the collectors of what is derived from a table whose rows the buffer does not keep."""
+        if not buffer.is_streaming or scope is UNPARTITIONED:
+            return {}
+        derived = self.compiled.derived_from(table)
+        return {item.name: LatestRowCollector(self.compiled, item, scope, buffer) for item in derived}
 
     def read_objects_with_rejects(self, source: Source) -> Collection[tuple[str, str]]:
         return history_reader.read_objects_with_rejects(self.session, self.star.name, source.name)

@@ -136,4 +136,4 @@ def test_key_columns_that_name_folders_are_read_from_the_folder_names(tmp_path: 
     assert finding.file == next(
         item.key for item in lake.manifest.select_files(FACTS) if "user_id=3" in item.key
     )
-    assert finding.problem == "1 row without a row of users, such as user_id 3"
+    assert finding.problem == "user_id is missing in users in 1 row, such as user_id 3"
