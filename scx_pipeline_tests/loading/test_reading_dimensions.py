@@ -183,7 +183,9 @@ def test_a_sensor_in_a_department_without_its_row_fails_a_blocking_check(
     )
     sensor_env.compiled = copy.load()
     put(sensor_env, "2023-01-05 10:00", {"s1": "press", "s2": "lost"})
-    with pytest.raises(CheckFailedError, match="department_name is missing in master_department in 1 row: lost"):
+    with pytest.raises(
+        CheckFailedError, match="department_name is missing in master_department in 1 row: lost"
+    ):
         sensor_env.january()
     assert sensor_env.snapshot() == {}
 

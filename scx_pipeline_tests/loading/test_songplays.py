@@ -60,9 +60,9 @@ def test_the_public_data_loaded_a_few_files_at_a_time_in_any_order_and_twice_giv
     random.Random(3).shuffle(files)
     for number, file in enumerate(files):
         music_env.put_key(file.as_posix(), (PUBLIC / file).read_bytes())
-        if number % 6 == 0:
+        if number % 12 == 0:
             music_env.loader().load(NOVEMBER)
-        elif number % 6 == 3:
+        elif number % 12 == 6:
             music_env.refresh()
     music_env.settle()
     assert_known_answers(music_env)

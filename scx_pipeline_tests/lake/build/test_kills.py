@@ -22,9 +22,7 @@ from scx_pipeline_tests.support.processes.load_process import FORK_SERVER, start
 # Progress messages at which a run is killed.
 PROGRESS_MESSAGES = (
     "objects, ",
-    "staging_cleansed_logs: built in",
     "users: built in",
-    "checks in",
     "publishing files",
 )
 

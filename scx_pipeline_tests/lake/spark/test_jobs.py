@@ -29,7 +29,7 @@ from scx_pipeline_tests.support.processes.load_process import FORK_SERVER, start
 from scx_pipeline_tests.support.sensor_env import SensorEnv, create_sensor_env, readings
 
 # Progress messages at which a run is killed.
-PROGRESS_MESSAGES = ("Spark ", "objects, ", "data_sample: built in", "checks in", "publishing files")
+PROGRESS_MESSAGES = ("Spark ", "data_sample: built in", "publishing files")
 QUICK = "spark.driver.memory=1g,spark.driver.extraJavaOptions=-XX:TieredStopAtLevel=1"
 
 
