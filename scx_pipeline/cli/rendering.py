@@ -189,10 +189,12 @@ def _show_published(compiled: CompiledStar, outcome: RunOutcome) -> None:
     without = f" without {', '.join(outcome.held)}" if outcome.held else ""
     print_table(f"{star.name} {outcome.scope}{without}: published", *_without_empty(columns, rows))
     if "rows_read" in numbers:
+        objects = "added object" if numbers["reads_added_objects_only"] else "object"
+        of_held = " (those of held months included)" if outcome.held and numbers["rows_filtered"] else ""
         out.print(
-            f"{count_of(numbers['objects_read'], 'object')} ({format_bytes(numbers['bytes_read'])}), {count_of(numbers['rows_read'], 'row')} read: "
+            f"{count_of(numbers['objects_read'], objects)} ({format_bytes(numbers['bytes_read'])}), {count_of(numbers['rows_read'], 'row')} read: "
             f"{numbers['rows_rejected']:,} rejected, {numbers['rows_deduplicated']:,} deduplicated, "
-            f"{numbers['rows_filtered']:,} filtered"
+            f"{numbers['rows_filtered']:,} filtered{of_held}"
         )
     if len(of_load) < len(outcome.checks):
         evaluated = [check for check in outcome.checks if check not in of_load]

@@ -125,10 +125,17 @@ def test_load_prints_a_report_of_the_published_months(scx: Scx, bucket: Path) ->
     assert "nothing to load" in scx("load", "scx", "--changed").out or "2020-12" in scx("status", "scx").out
 
 
+def test_load_says_that_only_an_added_object_was_read(scx: Scx, bucket: Path) -> None:
+    assert scx("load", "scx", "--from", "2021-02", "--to", "2021-02").code == 0
+    added = csv_text([job(10**6, "2021-02-10 10:00:00")])
+    (bucket / "auto_classify_jobs" / "2021" / "02" / "added.csv").write_text(added)
+    assert "1 added object (" in scx("load", "scx", "--from", "2021-02", "--to", "2021-02").out
+
+
 def test_load_and_status_count_the_same_checks(scx: Scx, bucket: Path) -> None:
     shown = scx("load", "scx").out
     total = sum(map(int, re.findall(r"^public\..* (\d+) passed *$", shown, re.MULTILINE)))
-    assert f" rejected; {total} checks, 0 not passed" in scx("status", "scx").out
+    assert f" rejected; {total} checks of what was published, 0 not passed" in scx("status", "scx").out
     assert "freshness and volume: 1 passed, 1 warned" in shown
 
 

@@ -44,7 +44,7 @@ def test_a_killed_first_load_leaves_no_visible_state(point: str, load_env: LoadE
 
 
 @pytest.mark.reader_independent
-@pytest.mark.parametrize(("point", "seconds"), [("listed", 1.0), (HOLDING, 0.5), (HOLDING, 0.0)])
+@pytest.mark.parametrize(("point", "seconds"), [("listed", 1.0), (HOLDING, 0.5)])
 def test_a_load_that_holds_a_month_and_is_killed_changes_nothing_or_publishes_the_others(
     point: str, seconds: float, spring: LoadEnv, tmp_path: Path
 ) -> None:

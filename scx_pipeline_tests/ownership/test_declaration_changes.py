@@ -31,7 +31,9 @@ def test_after_any_change_of_the_declaration_the_planned_loads_equal_a_build_fro
     put_months(load_env, MARCH, JUNE)
     for month in (MARCH, JUNE):  # There is a gap between them.
         load_env.load(month)
-    for change in CHANGES:
+    # On servers, where a load takes longer, a few: a wider column, a new one, and a renamed table.
+    changes = CHANGES if load_env.warehouse_url.startswith("duckdb") else CHANGES[::3]
+    for change in changes:
         load_env.compiled = edited_declaration(tmp_path, change)
         ranges = contiguous_ranges([item.month for item in load_env.plan().changed])
         assert len(ranges) == 1, f"{change.__name__}: all months at once"

@@ -39,7 +39,9 @@ def plan(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show which months a load is due for, why, and what it would read; nothing is changed.
+    """Show which months a load is due for, why, and their objects; nothing is changed.
+
+    Of a month to which objects were only added, a load reads these only.
 
     Due months that are held keep their previous rows: the last load of the same objects could not publish them, for the
     reason that is shown.

@@ -120,7 +120,7 @@ def _show_months(compiled: CompiledStar, found: StarStatus, last: LastLoad | Non
     if last:
         rendering.print_line(
             f"last load: {_format_load(last)}; {count_of(last.rows_loaded, 'row')} loaded, {last.rows_rejected:,} rejected; "
-            f"{count_of(len(found.checks), 'check')}, {len(failed)} not passed"
+            f"{count_of(len(found.checks), 'check')} of what was published, {len(failed)} not passed"
         )
     for name, check, _, message in failed:
         rendering.print_line(f"  {check} on {name}: {message}", "yellow")

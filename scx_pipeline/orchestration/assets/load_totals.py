@@ -41,7 +41,7 @@ def _describe(report: LoadReport) -> str:
     if not report.fingerprints:
         return f"{published}{held}"
     return (
-        f"{published}{held}; {count_of(report.objects, 'object')}, {count_of(report.read, 'row')} read: {report.loaded:,} loaded, "
+        f"{published}{held}; {count_of(report.objects, 'added object' if report.is_addition else 'object')}, {count_of(report.read, 'row')} read: {report.loaded:,} loaded, "
         f"{report.rejected:,} rejected, {report.deduplicated:,} deduplicated, {report.filtered:,} filtered"
     )
 
@@ -51,6 +51,7 @@ def _totals(report: LoadReport) -> dict[str, Any]:
     if report.fingerprints:
         totals |= {
             "objects_read": report.objects,
+            "reads_added_objects_only": report.is_addition,
             "bytes_read": report.bytes,
             "rows_read": report.read,
             "rows_rejected": report.rejected,

@@ -127,19 +127,19 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_an_unreadable_file_fails_the_load_and_is_named(sensor_env: SensorEnv, damage: str) -> None:
+def test_an_unreadable_file_fails_the_load_and_is_named(sensor_env: SensorEnv) -> None:
     sensor_env.put_minute("2023-01-01 00:00", readings("2023-01-01"))
     sensor_env.january()
     before = sensor_env.snapshot()
-    key = sensor_env.put_minute("2023-01-01 00:01", DAMAGES[damage])
     sensor_env.put_minute("2023-01-01 00:02", readings("2023-01-01 00:02"))
-    with pytest.raises(SourceFileError) as caught:
-        sensor_env.january()
-    assert str(caught.value).startswith(f"{sensor_env.bucket.uri(key)} ")
-    assert "on_invalid_file: reject" in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert sensor_env.snapshot() == before
+    for damage, content in DAMAGES.items():
+        key = sensor_env.put_minute("2023-01-01 00:01", content)
+        with pytest.raises(SourceFileError) as caught:
+            sensor_env.january()
+        assert str(caught.value).startswith(f"{sensor_env.bucket.uri(key)} "), damage
+        assert "on_invalid_file: reject" in str(caught.value), damage
+        assert "\n" not in str(caught.value), damage
+        assert sensor_env.snapshot() == before, damage
 
 
 @pytest.mark.parametrize("damage", ["no Parquet", "broken footer", "broken page"])
@@ -165,16 +165,14 @@ def test_a_rebuild_treats_an_unreadable_file_like_any_other_load(
     assert (report.read, report.loaded, report.rejected) == (rows + 1, rows, 1)
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_an_unreadable_file_counts_as_one_rejected_row_if_the_source_allows_it(
-    sensor_env: SensorEnv, damage: str
-) -> None:
+def test_an_unreadable_file_counts_as_one_rejected_row_if_the_source_allows_it(sensor_env: SensorEnv) -> None:
     sensor_env.compiled = sensor_star("reject", 0.5)
     sensor_env.put_minute("2023-01-01 00:00", readings("2023-01-01"))
-    key = sensor_env.put_minute("2023-01-01 00:01", DAMAGES[damage])
     sensor_env.put_minute("2023-01-01 00:02", readings("2023-01-01 00:02"))
-    report = sensor_env.january()
-    assert (report.read, report.loaded, report.rejected) == (5, 4, 1)
-    assert {row[2].minute for row in sensor_env.readings()} == {0, 2}
-    [(file, line, raw)] = sensor_env.state("rejected_rows", 'object_key, line, "raw"')
-    assert (file, line, raw) == (key, None, "")
+    for damage, content in DAMAGES.items():
+        key = sensor_env.put_minute("2023-01-01 00:01", content)
+        report = sensor_env.january()
+        assert (report.read, report.loaded, report.rejected) == (5, 4, 1), damage
+        assert {row[2].minute for row in sensor_env.readings()} == {0, 2}, damage
+        [(file, line, raw)] = sensor_env.state("rejected_rows", 'object_key, line, "raw"')
+        assert (file, line, raw) == (key, None, ""), damage
