@@ -218,6 +218,30 @@ def test_a_sensor_in_a_department_without_its_row_fails_a_blocking_check(
     assert sensor_env.snapshot() == {}
 
 
+def test_late_readings_of_another_month_are_not_in_a_dimension(
+    streaming_env: SensorEnv, tmp_path: Path
+) -> None:
+    copy = StarCopy.of("sensor_readings", tmp_path)
+    copy.replace('*.parquet"', '*.parquet"\n          allowed_lateness_days: 2')
+    streaming_env.compiled = copy.load()
+    put(streaming_env, "2023-02-01 00:00", {"s1": "press"}, at="2023-01-31 23:59")
+    put(streaming_env, "2023-02-01 00:01", {"s2": "paint"})
+    assert streaming_env.load(FEBRUARY).loaded == 1
+    assert sensors(streaming_env) == {"s2": "paint"}
+    assert found(streaming_env) == of_published_readings(streaming_env)
+
+
+def test_readings_are_kept_if_they_reference_a_dimension(streaming_env: SensorEnv, tmp_path: Path) -> None:
+    copy = StarCopy.of("sensor_readings", tmp_path)
+    copy.replace(
+        "description: The department of the sensor.", "references: master_department, description: D."
+    )
+    streaming_env.compiled = copy.load()
+    put(streaming_env, "2023-01-05 10:00", {"s1": "press", "s2": "paint"})
+    streaming_env.january()
+    assert found(streaming_env) == of_published_readings(streaming_env)
+
+
 SELECTS: Sequence[str] = (
     "SELECT sensor_serial, MAX(department_name) AS department_name, MAX(create_at) AS create_at FROM data_sample GROUP BY sensor_serial",
     "SELECT s.sensor_serial, s.department_name, s.create_at FROM data_sample AS s INNER JOIN master_department AS d ON s.department_name = d.department_name",
