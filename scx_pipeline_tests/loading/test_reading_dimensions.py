@@ -110,9 +110,9 @@ def test_the_dimensions_of_several_batches_are_those_of_all_readings(
 def check_latest_reading_decides(sensor_env: SensorEnv) -> None:
     put(sensor_env, "2023-01-05 10:00", {"s1": "late"}, at="2023-01-20 10:00")
     put(sensor_env, "2023-01-05 10:01", {"s1": "early", "s2": "b"})
-    put(sensor_env, "2023-01-05 10:02", {"s2": "Z"}, at="2023-01-05 10:01")
+    put(sensor_env, "2023-01-05 10:02", {"s2": "Z", "s3": "Z"}, at="2023-01-05 10:01")
     sensor_env.january()
-    assert sensors(sensor_env) == {"s1": "late", "s2": "b"}
+    assert sensors(sensor_env) == {"s1": "late", "s2": "b", "s3": "Z"}
 
 
 @pytest.mark.reader_independent
@@ -231,15 +231,21 @@ def test_late_readings_of_another_month_are_not_in_a_dimension(
     assert found(streaming_env) == of_published_readings(streaming_env)
 
 
-def test_readings_are_kept_if_they_reference_a_dimension(streaming_env: SensorEnv, tmp_path: Path) -> None:
+def test_readings_in_a_department_without_its_row_fail_a_blocking_check(
+    streaming_env: SensorEnv, tmp_path: Path
+) -> None:
     copy = StarCopy.of("sensor_readings", tmp_path)
     copy.replace(
         "description: The department of the sensor.", "references: master_department, description: D."
     )
+    found_departments = "FROM data_sample WHERE department_name <> 'lost'"
+    copy.replace("FROM data_sample", found_departments, "sql/master_department.sql")
     streaming_env.compiled = copy.load()
-    put(streaming_env, "2023-01-05 10:00", {"s1": "press", "s2": "paint"})
-    streaming_env.january()
-    assert found(streaming_env) == of_published_readings(streaming_env)
+    put(streaming_env, "2023-01-05 10:00", {"s1": "press", "s2": "lost"})
+    with pytest.raises(
+        CheckFailedError, match="on data_sample: .* missing in master_department in 1 row: lost"
+    ):
+        streaming_env.january()
 
 
 SELECTS: Sequence[str] = (

@@ -215,4 +215,3 @@ def test_a_month_with_a_damaged_file_keeps_its_rows_and_the_other_month_is_publi
     for step in (Put(0, one), Put(2, one), both, Put(1, two, "cut off"), Put(2, two), both):
         driver.run_step(step)
     assert [list(load_env.plan().held) for load_env in driver.load_envs] == [[MONTHS[0]]] * 3
-    driver.settle()
