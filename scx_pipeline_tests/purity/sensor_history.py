@@ -161,6 +161,7 @@ _FIRST = tuple(
     Put(minute, tuple(Reading(serial, serial % 2) for serial in range(100))) for minute in range(len(BASE))
 )
 _ALL = Load(0, len(MONTHS) - 1)
+_PLAIN = (Put(~0, (Reading(1, 1), Reading(2, 2))), Load(0, 0))  # one that is certainly read as an addition
 
 
 def _additions(month: int) -> st.SearchStrategy[list[Step]]:
@@ -183,9 +184,10 @@ def histories(additions: int) -> st.SearchStrategy[list[Step]]:
     parts = st.builds(
         lambda addition, steps: [*addition, *steps], _MONTH.flatmap(_additions), st.lists(_STEPS, max_size=1)
     )
-    return st.lists(parts, max_size=additions).map(
-        lambda rest: [*_FIRST, _ALL, *_with_new_minutes(chain.from_iterable(rest))] if rest else []
+    rest = st.lists(parts, min_size=1, max_size=additions).map(
+        lambda found: [*_FIRST, _ALL, *_with_new_minutes([*_PLAIN, *chain.from_iterable(found)])]
     )
+    return st.sampled_from([False] + [True] * 19).flatmap(lambda some: rest if some else st.just([]))
 
 
 def _with_new_minutes(steps: Iterable[Step]) -> Iterator[Step]:
