@@ -21,6 +21,7 @@ from scx_pipeline_tests.support.load_env import (
     job,
     jobs_of,
 )
+from scx_pipeline_tests.support.music_env import MusicEnv, event, song
 
 # Added objects are always parsed by the pipeline.
 pytestmark = pytest.mark.reader_independent
@@ -145,6 +146,17 @@ def test_an_object_that_was_read_for_another_month_only_is_not_taken_for_a_part_
     assert_equals_a_build_from_nothing(load_env, tmp_path, MARCH, APRIL)
 
 
+def test_a_month_that_songs_made_stale_is_read_as_a_whole(music_env: MusicEnv) -> None:
+    music_env.put_day("2018-11-10", [event(session, 0, "2018-11-10 10:00:00") for session in range(20)])
+    music_env.settle()
+    music_env.put_song("a", song("SO1"))
+    music_env.refresh()
+    assert music_env.changed() == ["2018-11"]
+    music_env.put_day("2018-11-20", [event(50, 0, "2018-11-20 10:00:00")])
+    assert read_objects(music_env.load("2018-11")) == ["2018-11-10-events.json", "2018-11-20-events.json"]
+    assert {song_id for _, song_id, _ in music_env.plays()} == {"SO1"}
+
+
 def test_a_table_that_does_not_follow_row_by_row_is_built_again(load_env: LoadEnv, tmp_path: Path) -> None:
     counted = "GROUP BY created_at"
     sql = {
@@ -172,11 +184,14 @@ def test_a_month_of_a_table_that_had_no_rows_is_built_again(load_env: LoadEnv, t
 
 
 def test_added_rows_that_violate_a_check_hold_the_month_as_it_is(load_env: LoadEnv) -> None:
-    loaded_march(load_env)
+    loaded_march(load_env, [*OLD, job(50, "never")])
     before = jobs_of(load_env), load_env.table("users"), load_env.state("months", "month, fingerprint")
     put(load_env, "b", [*NEW, job(700, f"{MARCH}-09 10:00:00", plan_id=2000, user_id=50)])
-    with pytest.raises(CheckFailedError, match="plan_id is outside 0 … 1000 in 1 row in 2021-03"):
+    with pytest.raises(CheckFailedError, match="plan_id is outside 0 … 1000 in 1 row in 2021-03") as caught:
         load_env.load(MARCH)
+    report = caught.value.report
+    assert isinstance(report, LoadReport)
+    assert (read_objects(report), report.rejected) == (["a.csv", "b.csv"], 1), "judged by all of its objects"
     assert (
         jobs_of(load_env),
         load_env.table("users"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,9 +15,17 @@ import pytest
 from scx_pipeline.errors import CheckFailedError
 from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline.loading.targets import latest_row_collector
+from scx_pipeline.model.calendar import Month
 from scx_pipeline.samples.sensor_readings.sensor_readings_bucket import SensorOptions, generate
 from scx_pipeline_tests.support.load_env import LIMITS, range_of_keys
-from scx_pipeline_tests.support.sensor_env import FEBRUARY, JANUARY, SensorEnv, readings, sensor_star
+from scx_pipeline_tests.support.sensor_env import (
+    FEBRUARY,
+    JANUARY,
+    SensorEnv,
+    create_sensor_env,
+    readings,
+    sensor_star,
+)
 from scx_pipeline_tests.support.stars import StarCopy
 
 DIMENSIONS = {
@@ -48,7 +58,7 @@ def of_published_readings(sensor_env: SensorEnv) -> dict[str, list[tuple[Any, ..
     rows = sensor_env.readings("create_at, department_name, sensor_serial, product_name")
     for at, department, serial, _ in rows:
         latest[serial] = max(latest.get(serial, (at, department)), (at, department))
-    expected = {
+    expected: dict[str, set[tuple[Any, ...]]] = {
         "master_department": {(row[1],) for row in rows},
         "master_product": {(row[3],) for row in rows},
         "master_sensor": {(serial, department) for serial, (_, department) in latest.items()},
@@ -65,41 +75,57 @@ def at_once(sensor_env: SensorEnv, files: int) -> None:
     sensor_env.limits = replace(LIMITS, batch_files=files)
 
 
-@pytest.mark.parametrize("files", [1, 3, 0])
-@pytest.mark.parametrize("kept", [1, 100_000])
-def test_the_dimensions_of_several_batches_and_months_are_those_of_all_readings(
-    files: int, kept: int, sensor_env: SensorEnv, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(latest_row_collector, "MIN_ROWS", kept)
+@pytest.fixture
+def streaming_env(tmp_path: Path, postgres_url: str) -> SensorEnv:
+    """A local bucket and a PostgreSQL database: no other engine passes on the readings without keeping them."""
+    return create_sensor_env(tmp_path, postgres_url)
+
+
+def check_dimensions_of_two_months(sensor_env: SensorEnv) -> None:
+    """Load months that share sensors; the dimensions and the report must be as the readings say."""
     generate(SensorOptions("2023-01-31 23:56", files=8, rows=700), sensor_env.bucket.store)
-    at_once(sensor_env, files)
     report = sensor_env.loader().load(BOTH)
-    assert report.tables["master_sensor"].total_rows == 638
+    assert not report.failed
     assert found(sensor_env) == of_published_readings(sensor_env)
     assert {len(rows) for rows in found(sensor_env).values()} == {22, 200, 638}
-    assert not report.failed
+    assert report.tables["master_sensor"].total_rows == 638
+    readings_of_sensors = sensor_env.readings("create_at, sensor_serial")
+    by_month = Counter(month for month, _ in {(Month.of(at), serial) for at, serial in readings_of_sensors})
+    assert report.tables["master_sensor"].rows == by_month
 
 
-def test_a_report_has_the_rows_of_a_dimension_by_month(sensor_env: SensorEnv) -> None:
-    put(sensor_env, "2023-01-05 10:00", {"s1": "d1", "s2": "d1"})
-    put(sensor_env, "2023-02-05 10:00", {"s1": "d2"})
-    report = sensor_env.loader().load(BOTH)
-    rows = {str(month): count for month, count in report.tables["master_sensor"].rows.items()}
-    assert (rows, report.tables["master_sensor"].total_rows) == ({JANUARY: 2, FEBRUARY: 1}, 2)
+def test_the_dimensions_of_two_months_are_those_of_all_readings(sensor_env: SensorEnv) -> None:
+    check_dimensions_of_two_months(sensor_env)
 
 
-@pytest.mark.parametrize("files", [1, 0])
-def test_the_latest_reading_decides_in_whatever_order_the_files_are_read(
-    files: int, sensor_env: SensorEnv
+@pytest.mark.parametrize(("files", "kept"), [(1, 1), (3, 1), (0, 1), (1, 100_000)])
+def test_the_dimensions_of_several_batches_are_those_of_all_readings(
+    files: int, kept: int, streaming_env: SensorEnv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(latest_row_collector, "MIN_ROWS", kept)
+    at_once(streaming_env, files)
+    check_dimensions_of_two_months(streaming_env)
+
+
+def check_latest_reading_decides(sensor_env: SensorEnv) -> None:
     put(sensor_env, "2023-01-05 10:00", {"s1": "late"}, at="2023-01-20 10:00")
     put(sensor_env, "2023-01-05 10:01", {"s1": "early", "s2": "b"})
-    put(sensor_env, "2023-01-05 10:02", {"s2": "Z"}, at="2023-01-05 10:01")
-    at_once(sensor_env, files)
+    put(sensor_env, "2023-01-05 10:02", {"s2": "Z", "s3": "Z"}, at="2023-01-05 10:01")
     sensor_env.january()
-    assert sensors(sensor_env) == {"s1": "late", "s2": "b"}
+    assert sensors(sensor_env) == {"s1": "late", "s2": "b", "s3": "Z"}
 
 
+@pytest.mark.reader_independent
+def test_the_latest_reading_decides_in_whatever_order_the_files_are_read(sensor_env: SensorEnv) -> None:
+    check_latest_reading_decides(sensor_env)
+
+
+def test_the_latest_reading_decides_in_whatever_order_the_batches_are_read(streaming_env: SensorEnv) -> None:
+    at_once(streaming_env, 1)
+    check_latest_reading_decides(streaming_env)
+
+
+@pytest.mark.reader_independent
 def test_a_reload_of_the_month_that_moved_a_sensor_restores_what_the_other_month_says(
     sensor_env: SensorEnv,
 ) -> None:
@@ -114,6 +140,7 @@ def test_a_reload_of_the_month_that_moved_a_sensor_restores_what_the_other_month
     assert found(sensor_env) == of_published_readings(sensor_env)
 
 
+@pytest.mark.reader_independent
 def test_a_reload_of_the_earlier_month_does_not_move_a_sensor_back(sensor_env: SensorEnv) -> None:
     put(sensor_env, "2023-02-05 10:00", {"s1": "paint"})
     sensor_env.load(FEBRUARY)
@@ -135,6 +162,7 @@ def test_rejected_rows_and_unreadable_files_are_not_in_a_dimension(sensor_env: S
     assert found(sensor_env) == of_published_readings(sensor_env)
 
 
+@pytest.mark.reader_independent
 def test_a_held_month_keeps_what_it_gave_to_a_dimension(sensor_env: SensorEnv) -> None:
     put(sensor_env, "2023-01-05 10:00", {"s1": "press"})
     put(sensor_env, "2023-02-05 10:00", {"s1": "paint", "s2": "paint"})
@@ -151,6 +179,7 @@ def test_a_held_month_keeps_what_it_gave_to_a_dimension(sensor_env: SensorEnv) -
     assert found(sensor_env) == of_published_readings(sensor_env)
 
 
+@pytest.mark.reader_independent
 def test_additions_move_sensors_and_read_only_the_new_files(sensor_env: SensorEnv) -> None:
     for hour in range(10):
         put(sensor_env, f"2023-01-05 {hour:02d}:00", {"s1": "press", "s2": "press"})
@@ -163,19 +192,20 @@ def test_additions_move_sensors_and_read_only_the_new_files(sensor_env: SensorEn
     assert found(sensor_env) == of_published_readings(sensor_env)
 
 
-@pytest.mark.parametrize("name", DIMENSIONS)
-def test_a_dimension_alone_is_built_from_the_published_readings(name: str, sensor_env: SensorEnv) -> None:
+@pytest.mark.reader_independent
+def test_a_dimension_alone_is_built_from_the_published_readings(sensor_env: SensorEnv) -> None:
     put(sensor_env, "2023-01-05 10:00", {"s1": "press", "s2": "press"})
     put(sensor_env, "2023-02-05 10:00", {"s1": "paint"})
     sensor_env.loader().load(BOTH)
     before = sensor_env.snapshot(load_ids=False)
-    report = sensor_env.load(JANUARY, FEBRUARY, {name})
-    assert report.read == 0
-    assert sensor_env.snapshot(load_ids=False) == before
+    for name in DIMENSIONS:
+        assert sensor_env.load(JANUARY, FEBRUARY, {name}).read == 0
+        assert sensor_env.snapshot(load_ids=False) == before
 
 
+@pytest.mark.reader_independent
 def test_a_sensor_in_a_department_without_its_row_fails_a_blocking_check(
-    sensor_env: SensorEnv, tmp_path: Any
+    sensor_env: SensorEnv, tmp_path: Path
 ) -> None:
     copy = StarCopy.of("sensor_readings", tmp_path)
     copy.replace(
@@ -183,11 +213,39 @@ def test_a_sensor_in_a_department_without_its_row_fails_a_blocking_check(
     )
     sensor_env.compiled = copy.load()
     put(sensor_env, "2023-01-05 10:00", {"s1": "press", "s2": "lost"})
-    with pytest.raises(
-        CheckFailedError, match="department_name is missing in master_department in 1 row: lost"
-    ):
+    with pytest.raises(CheckFailedError, match="missing in master_department in 1 row: lost"):
         sensor_env.january()
     assert sensor_env.snapshot() == {}
+
+
+def test_late_readings_of_another_month_are_not_in_a_dimension(
+    streaming_env: SensorEnv, tmp_path: Path
+) -> None:
+    copy = StarCopy.of("sensor_readings", tmp_path)
+    copy.replace('*.parquet"', '*.parquet"\n          allowed_lateness_days: 2')
+    streaming_env.compiled = copy.load()
+    put(streaming_env, "2023-02-01 00:00", {"s1": "press"}, at="2023-01-31 23:59")
+    put(streaming_env, "2023-02-01 00:01", {"s2": "paint"})
+    assert streaming_env.load(FEBRUARY).loaded == 1
+    assert sensors(streaming_env) == {"s2": "paint"}
+    assert found(streaming_env) == of_published_readings(streaming_env)
+
+
+def test_readings_in_a_department_without_its_row_fail_a_blocking_check(
+    streaming_env: SensorEnv, tmp_path: Path
+) -> None:
+    copy = StarCopy.of("sensor_readings", tmp_path)
+    copy.replace(
+        "description: The department of the sensor.", "references: master_department, description: D."
+    )
+    found_departments = "FROM data_sample WHERE department_name <> 'lost'"
+    copy.replace("FROM data_sample", found_departments, "sql/master_department.sql")
+    streaming_env.compiled = copy.load()
+    put(streaming_env, "2023-01-05 10:00", {"s1": "press", "s2": "lost"})
+    with pytest.raises(
+        CheckFailedError, match="on data_sample: .* missing in master_department in 1 row: lost"
+    ):
+        streaming_env.january()
 
 
 SELECTS: Sequence[str] = (
@@ -198,13 +256,13 @@ SELECTS: Sequence[str] = (
 
 @pytest.mark.parametrize("select", SELECTS, ids=["an aggregate", "another table"])
 def test_readings_are_kept_for_a_dimension_that_does_not_follow_row_by_row(
-    select: str, sensor_env: SensorEnv, tmp_path: Any
+    select: str, streaming_env: SensorEnv, tmp_path: Path
 ) -> None:
     copy = StarCopy.of("sensor_readings", tmp_path)
     copy.write("sql/master_sensor.sql", select)
-    sensor_env.compiled = copy.load()
-    at_once(sensor_env, 1)
-    put(sensor_env, "2023-01-05 10:00", {"s1": "paint", "s2": "press"})
-    put(sensor_env, "2023-01-05 10:01", {"s1": "press"})
-    sensor_env.january()
-    assert sensors(sensor_env) == {"s1": "press", "s2": "press"}
+    streaming_env.compiled = copy.load()
+    at_once(streaming_env, 1)
+    put(streaming_env, "2023-01-05 10:00", {"s1": "paint", "s2": "press"})
+    put(streaming_env, "2023-01-05 10:01", {"s1": "press"})
+    streaming_env.january()
+    assert sensors(streaming_env) == {"s1": "press", "s2": "press"}
