@@ -213,7 +213,7 @@ class RunSettings(_SettingGroup):
         description="which one follows the other, with SCX_LAKE_URL set: lake (it is built for the months that a load has published in the warehouse) or warehouse (it is loaded with the months that a build has published in the lake); empty: neither",
     )
     lake_seconds: _Count = Field(
-        900, description="seconds from the end of a build of the lake as the follower to its next one, such as 3600"
+        900, description="seconds from the end of a build of the lake as the follower to the next one"
     )
 
 
@@ -222,12 +222,10 @@ class Settings(RunSettings, RetentionSettings, AlertSettings, SparkSettings, Loc
 
     @field_validator("follower")
     @classmethod
-    def _check_follower(cls, follower: str, info: ValidationInfo) -> str:
-        if follower and not info.data.get("lake_url"):
-            raise ValueError(
-                f"{follower} needs SCX_LAKE_URL, which is not set: set it, or unset SCX_FOLLOWER"
-            )
-        return follower
+    def _check_follower(cls, name: str, info: ValidationInfo) -> str:
+        if name and not info.data.get("lake_url"):
+            raise ValueError(f"{name} needs SCX_LAKE_URL, which is not set: set it, or unset SCX_FOLLOWER")
+        return name
 
 
 # The groups in the order of the documentation, by title.
