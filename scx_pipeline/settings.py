@@ -212,9 +212,7 @@ class RunSettings(_SettingGroup):
         "",
         description="which one follows the other, with SCX_LAKE_URL set: lake (it is built for the months that a load has published in the warehouse) or warehouse (it is loaded with the months that a build has published in the lake); empty: neither",
     )
-    lake_seconds: _Count = Field(
-        900, description="seconds from the end of a build of the lake as the follower to the next one"
-    )
+    lake_seconds: _Count = Field(900, description="seconds that a lake that follows waits after each build")
 
 
 class Settings(RunSettings, RetentionSettings, AlertSettings, SparkSettings, LocationSettings):
