@@ -210,11 +210,9 @@ class RunSettings(_SettingGroup):
     )
     follower: Literal["", "lake", "warehouse"] = Field(
         "",
-        description="needs SCX_LAKE_URL; lake, to build it for the months that a load has published in the warehouse; or warehouse, to load it with those that the lake has published",
+        description="which one follows the other, with SCX_LAKE_URL set: lake (it is built for the months that a load has published in the warehouse) or warehouse (it is loaded with the months that a build has published in the lake); empty: neither",
     )
-    lake_seconds: _Count = Field(
-        900, description="seconds between two builds of the lake as the follower, such as 3600"
-    )
+    lake_seconds: _Count = Field(900, description="seconds that a lake that follows waits after each build")
 
 
 class Settings(RunSettings, RetentionSettings, AlertSettings, SparkSettings, LocationSettings):
@@ -222,10 +220,10 @@ class Settings(RunSettings, RetentionSettings, AlertSettings, SparkSettings, Loc
 
     @field_validator("follower")
     @classmethod
-    def _check_follower(cls, follower: str, info: ValidationInfo) -> str:
-        if follower and not info.data.get("lake_url"):
-            raise ValueError(f"is {follower}, but SCX_LAKE_URL is not set")
-        return follower
+    def _check_follower(cls, name: str, info: ValidationInfo) -> str:
+        if name and not info.data.get("lake_url"):
+            raise ValueError(f"{name} needs SCX_LAKE_URL, which is not set: set it, or unset SCX_FOLLOWER")
+        return name
 
 
 # The groups in the order of the documentation, by title.

@@ -53,7 +53,7 @@ def build_star(compiled: CompiledStar, settings: Settings) -> dg.Definitions:
 def _load_automation(compiled: CompiledStar, settings: Settings, config: SensorConfig) -> dg.Definitions:
     """Return the jobs that load the warehouse, and what starts them: changes of the objects, or the lake if it is followed."""
     jobs = warehouse_jobs(compiled)
-    if settings.lake_url and settings.follower == "warehouse":
+    if settings.follower == "warehouse":
         return dg.Definitions(jobs=jobs, sensors=[from_lake_sensor(compiled, jobs, config)])
     return dg.Definitions(
         jobs=jobs,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
@@ -48,6 +48,19 @@ class LoadRequest:
     scope: LoadScope
 
 
+@dataclass(frozen=True)
+class Changes:
+    """What has changed and may be requested, as a sensor has found it."""
+
+    # The state of objects and code of every changed month, or of the unpartitioned tables.
+    states: Mapping[LoadUnit, str]
+    # Changed months that the last load could not publish, each with the reason. They are requested apart from the others,
+    # so that they neither wait for these nor keep new changes waiting.
+    held: Mapping[Month, str] = field(default_factory=dict)
+    # What must not be requested now. Its records are kept, and months do not wait for unpartitioned tables in it.
+    postponed: Collection[LoadUnit] = ()
+
+
 def read_cursor(cursor: str | None) -> dict[LoadUnit, RunRequestRecord]:
     """Parse a cursor. A corrupt cursor counts as empty, since the warehouse is the source of truth."""
     try:
@@ -67,12 +80,10 @@ def write_cursor(records: Mapping[LoadUnit, RunRequestRecord]) -> str:
 
 def due_requests(
     prefix: str,
-    changed: Mapping[LoadUnit, str],
+    changes: Changes,
     records: Mapping[LoadUnit, RunRequestRecord],
     find_run: RunLookup,
     now: datetime,
-    held: Mapping[Month, str] = {},
-    postponed: Collection[LoadUnit] = (),
 ) -> tuple[list[LoadRequest], dict[LoadUnit, RunRequestRecord]]:
     """Return the requests that are due, and the new records.
 
@@ -83,18 +94,14 @@ def due_requests(
 
     Args:
         prefix: What the keys of the requests begin with: the star, and what is loaded if it is not its objects.
-        changed: The state of objects and code of every changed month, or of the unpartitioned tables.
+        changes: What has changed.
         records: The records of earlier requests.
         find_run: Looks up the run of a request key.
         now: The time before the changes were detected.
-        held: Changed months that the last load could not publish, each with the reason. They are requested apart from the
-            others, so that they neither wait for these nor keep new changes waiting.
-        postponed: What must not be requested now. Its records are kept, and months do not wait for unpartitioned tables in it.
     """
-    current = {
-        unit: record for unit, record in records.items() if unit in changed and record.state == changed[unit]
-    }
-    units: Sequence[LoadUnit] = [unit for unit in changed if unit not in postponed]
+    states = changes.states
+    current = {unit: record for unit, record in records.items() if record.state == states.get(unit)}
+    units: Sequence[LoadUnit] = [unit for unit in states if unit not in changes.postponed]
     if _is_unpartitioned_first(units, current, find_run):
         units = [UNPARTITIONED]
     lost: dict[str, list[LoadUnit]] = {}
@@ -110,23 +117,20 @@ def due_requests(
         elif state != "running" and _has_waited(record.attempt, ended, now):
             due.setdefault(record.attempt + 1, []).append(unit)
     requests = _repeat_lost(lost, due, current)
-    for request, members, attempt in _new_requests(prefix, changed, due, held):
+    for request, members, attempt in _new_requests(prefix, changes, due):
         requests.append(request)
-        current |= {unit: RunRequestRecord(changed[unit], request.key, attempt) for unit in members}
+        current |= {unit: RunRequestRecord(states[unit], request.key, attempt) for unit in members}
     return requests, current
 
 
 def _new_requests(
-    prefix: str,
-    changed: Mapping[LoadUnit, str],
-    due: Mapping[int, Sequence[LoadUnit]],
-    held: Mapping[Month, str],
+    prefix: str, changes: Changes, due: Mapping[int, Sequence[LoadUnit]]
 ) -> Iterator[tuple[LoadRequest, Sequence[LoadUnit], int]]:
     """Yield a request for each contiguous scope of the same attempt, with its months and the attempt number."""
     for attempt, units in sorted(due.items()):
-        for scope in _scopes(units, held):
+        for scope in _scopes(units, changes.held):
             members: list[LoadUnit] = [UNPARTITIONED] if scope is UNPARTITIONED else [*scope]
-            states = [changed[unit] for unit in members]
+            states = [changes.states[unit] for unit in members]
             yield LoadRequest(_request_key(prefix, scope, states, attempt), scope), members, attempt
 
 

@@ -62,12 +62,6 @@ def test_without_a_configured_lake_there_are_no_lake_assets_checks_and_jobs(
     assert not [name for name in repository.job_names if "lake" in name]
 
 
-@pytest.mark.parametrize("follower", ["lake", "warehouse"])
-def test_without_a_configured_lake_nothing_follows(follower: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SCX_FOLLOWER", follower)
-    assert _sensors() == SENSORS
-
-
 def test_each_star_of_a_lake_that_follows_has_a_sensor_for_the_jobs_of_its_lake(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from scx_pipeline.model.calendar import Month
 from scx_pipeline.planning.run_requests import (
+    Changes,
     LoadRequest,
     LoadUnit,
     RunRequestRecord,
@@ -44,7 +45,7 @@ class Sensor:
             dict(changed) if isinstance(changed, Mapping) else dict.fromkeys(changed, FINGERPRINT)
         )
         requests, records = due_requests(
-            "scx", states, self.records, self.state_of, self.now, postponed=postponed
+            "scx", Changes(states, postponed=postponed), self.records, self.state_of, self.now
         )
         self.records = read_cursor(write_cursor(records))
         return requests

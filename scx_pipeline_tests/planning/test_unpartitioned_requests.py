@@ -15,6 +15,7 @@ from scx_pipeline.model.calendar import UNPARTITIONED, Month, MonthRange
 from scx_pipeline.planning.run_requests import (
     FIRST_WAIT,
     LONGEST_WAIT,
+    Changes,
     LoadUnit,
     RunRequestRecord,
     RunState,
@@ -160,7 +161,9 @@ def test_lost_requests_of_months_and_unpartitioned_tables_are_repeated_with_thei
 
 def test_an_unpartitioned_request_key_names_the_star_the_state_and_the_attempt() -> None:
     def key(star: str, state: str) -> str:
-        [request], _ = due_requests(star, {UNPARTITIONED: state}, {}, lambda key: ("absent", None), NOW)
+        [request], _ = due_requests(
+            star, Changes({UNPARTITIONED: state}), {}, lambda key: ("absent", None), NOW
+        )
         return request.key
 
     keys = [key("scx", "a"), key("scx", "b"), key("other", "a")]

@@ -141,7 +141,10 @@ def test_settings_do_not_show_the_password(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_follower_without_a_lake_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCX_FOLLOWER", "lake")
-    with pytest.raises(SettingsError, match="SCX_FOLLOWER: is lake, but SCX_LAKE_URL is not set"):
+    with pytest.raises(
+        SettingsError,
+        match="SCX_FOLLOWER: lake needs SCX_LAKE_URL, which is not set: set it, or unset SCX_FOLLOWER",
+    ):
         read_settings()
     monkeypatch.setenv("SCX_LAKE_URL", "s3://lake/scx")
     assert read_settings().follower == "lake"

@@ -5,7 +5,7 @@ Nothing is changed here.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
@@ -15,8 +15,8 @@ from scx_pipeline.lake.format.lake_store import LakeStore
 from scx_pipeline.lake.format.layout import lake_schema, month_rows_of
 from scx_pipeline.lake.format.manifest import Manifest, PartitionState
 from scx_pipeline.lake.inspect.lake_status import empty_lake_message, open_existing_lake
-from scx_pipeline.loading.changes import read_loaded_state
-from scx_pipeline.model.calendar import Month
+from scx_pipeline.loading.changes import LoadedState, read_loaded_state
+from scx_pipeline.model.calendar import Month, MonthRange
 from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
 from scx_pipeline.planning.changed_months import MonthState
@@ -32,6 +32,7 @@ class LakeLoadPlan:
     manifest: Manifest
     unpartitioned: bool  # whether the unpartitioned tables must be loaded
     months: Sequence[Month]  # that must be loaded
+    requires_full_rebuild: bool = False  # whether all of them must be loaded at once
 
     @property
     def all_months(self) -> Sequence[Month]:
@@ -44,19 +45,47 @@ class LakeLoadPlan:
             check_unpartitioned(self.compiled, self.store, self.manifest)
         check_months(self.compiled, self.store, self.manifest, months)
 
+    def find_refused(self) -> Mapping[Month, str]:
+        """Return those of the months that must be loaded, but cannot be, each with the reason."""
+        refused = {}
+        for month in self.months:
+            try:
+                self.check(False, [month])
+            except LakeError as error:
+                refused[month] = str(error)
+        return refused
+
 
 def plan_lake_load(compiled: CompiledStar, url: str, warehouse: Warehouse) -> LakeLoadPlan:
-    """Compare the lake at a URL with the warehouse. Nothing is changed. Raises LakeError for an empty lake."""
+    """Compare the lake at a URL with the warehouse. Nothing is changed.
+
+    Raises:
+        LakeError: the lake is empty, or all loaded months must be loaded at once, and it does not have one of them.
+    """
     store, manifest = open_loadable_lake(compiled.star, url)
     loaded = read_loaded_state(compiled, warehouse)
     ready = loaded.schema_drift
     all_due = bool(ready.rebuild_reason and loaded.months)
+    if all_due:
+        _check_rebuild(compiled.star, store, manifest, loaded)
     published = loaded_state_of(manifest)
     due = [month for month in sorted(manifest.months) if all_due or loaded.is_behind(published, month)]
     unpartitioned = state_of(manifest.unpartitioned)
     rebuild_unpartitioned = bool(ready.unpartitioned_rebuild_reason and loaded.unpartitioned)
     changed = unpartitioned is not None and (rebuild_unpartitioned or unpartitioned != loaded.unpartitioned)
-    return LakeLoadPlan(compiled, store, manifest, changed, due)
+    return LakeLoadPlan(compiled, store, manifest, changed, due, all_due)
+
+
+def _check_rebuild(star: Star, store: LakeStore, manifest: Manifest, loaded: LoadedState) -> None:
+    """Raise LakeError unless one load of contiguous months from the lake can replace all loaded months."""
+    months = [month for month in loaded.months if month in star.months()]
+    needed = MonthRange(min(months), max(months)) if months else ()
+    for month in needed:
+        if month not in manifest.months:
+            raise LakeError(
+                f"{loaded.schema_drift.rebuild_reason}, so all months of {star.name} must be loaded at once, but the lake "
+                f"{store.url} does not have {month}: run `scx lake build {star.name} --from {min(months)} --to {max(months)}` first"
+            )
 
 
 def state_of(partition: PartitionState | None) -> MonthState | None:

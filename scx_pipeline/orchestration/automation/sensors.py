@@ -4,7 +4,7 @@ Which months are due, and what a run does, is not decided here.
 """
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -14,7 +14,7 @@ import dagster as dg
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.loading.changes import PendingChanges, find_pending_changes
-from scx_pipeline.model.calendar import UNPARTITIONED, Month
+from scx_pipeline.model.calendar import UNPARTITIONED
 from scx_pipeline.model.star import Star
 from scx_pipeline.orchestration.assets.metadata import asset_key
 from scx_pipeline.orchestration.automation.source_observations import observe_sources
@@ -25,6 +25,7 @@ from scx_pipeline.orchestration.resources.warehouse_resources import BucketResou
 from scx_pipeline.orchestration.runs.lost_runs import fail_lost_runs
 from scx_pipeline.planning.changed_months import ChangedMonth
 from scx_pipeline.planning.run_requests import (
+    Changes,
     LoadRequest,
     LoadUnit,
     RunState,
@@ -166,15 +167,14 @@ def _due(
     if unpartitioned is not None:
         changed = {part: state for part, state in changed.items() if (part == UNPARTITIONED) == unpartitioned}
     held = {} if plan.requires_full_rebuild else plan.held
-    return request_changes(instance, compiled.star.name, changed, cursor, now, held), plan.selection
+    return request_changes(instance, compiled.star.name, Changes(changed, held), cursor, now), plan.selection
 
 
 def changed_states(compiled: CompiledStar, plan: PendingChanges) -> dict[LoadUnit, str]:
     """Return the state of objects and code of everything that has changed."""
     changed: dict[LoadUnit, str] = {item.month: _state(compiled, plan, item) for item in plan.changed}
-    if plan.requires_full_rebuild:  # one request: a change in any month requests all of them again
-        state = hashlib.sha256("\n".join(map(str, changed.values())).encode()).hexdigest()[:16]
-        changed = dict.fromkeys(changed, f"rebuild {state}")
+    if plan.requires_full_rebuild:
+        changed = of_rebuild(changed)
     if plan.unpartitioned:
         changed[UNPARTITIONED] = (
             f"{plan.selection.unpartitioned_fingerprint} {compiled.unpartitioned_version}"
@@ -182,18 +182,18 @@ def changed_states(compiled: CompiledStar, plan: PendingChanges) -> dict[LoadUni
     return changed
 
 
+def of_rebuild(changed: Mapping[LoadUnit, str]) -> dict[LoadUnit, str]:
+    """Return one state for all months, which are requested at once: a change in any month requests all of them again."""
+    state = hashlib.sha256("\n".join(changed.values()).encode()).hexdigest()[:16]
+    return dict.fromkeys(changed, f"rebuild {state}")
+
+
 def request_changes(
-    instance: dg.DagsterInstance,
-    prefix: str,
-    changed: Mapping[LoadUnit, str],
-    cursor: str | None,
-    now: datetime,
-    held: Mapping[Month, str] = {},
-    postponed: Collection[LoadUnit] = (),
+    instance: dg.DagsterInstance, prefix: str, changes: Changes, cursor: str | None, now: datetime
 ) -> DueLoads:
     """Return the requests that are due for what has changed, given those in the cursor; `due_requests` has the rules."""
     run_state, records = cache(partial(_run_state, instance)), read_cursor(cursor)
-    requests, new = due_requests(prefix, changed, records, run_state, now, held, postponed)
+    requests, new = due_requests(prefix, changes, records, run_state, now)
     states = {unit: record.state for unit, record in records.items()}
     new_units = [unit for unit, record in new.items() if states.get(unit) != record.state]
     return DueLoads(requests, write_cursor(new), new_units)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -10,17 +12,20 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from scx_pipeline.errors import CheckFailedError
 from scx_pipeline.lake.format.lake_store import open_lake_store
 from scx_pipeline.lake.format.manifest import Manifest, read_manifest
-from scx_pipeline.orchestration.automation import sensors
+from scx_pipeline.model.calendar import contiguous_ranges
+from scx_pipeline.orchestration.partitions import month_range_of
 from scx_pipeline.planning import run_requests
 from scx_pipeline.settings import Settings
-from scx_pipeline_tests.orchestration.automation.daemon import Daemon, put_job
+from scx_pipeline_tests.orchestration.automation.daemon import Daemon, put_job, range_of
 from scx_pipeline_tests.support.lake.lake_env import Lake, read_tables
-from scx_pipeline_tests.support.load_env import APRIL, MARCH, MAY, create_load_env
+from scx_pipeline_tests.support.lake.lake_loads import LakeLoadEnv
+from scx_pipeline_tests.support.load_env import APRIL, MARCH, MAY, create_load_env, range_of_keys
 from scx_pipeline_tests.support.music_env import song
 from scx_pipeline_tests.support.orchestration.dagster_env import DagsterEnv, failure
-from scx_pipeline_tests.support.orchestration.songplays_env import SongplaysEnv, put_events
+from scx_pipeline_tests.support.orchestration.songplays_env import SongplaysEnv, describe, put_events
 from scx_pipeline_tests.support.processes.blocked_loads import blocked_loads, wait_for
 from scx_pipeline_tests.support.year_of_jobs import (
     REFUSED,
@@ -41,8 +46,27 @@ def lake(dagster_env: DagsterEnv) -> Daemon:
 
 
 def load_due(lake: Daemon) -> list[str]:
-    """Load what the object sensor requests; return the ranges of months."""
-    return Daemon(lake.dagster_env).tick_and_run()
+    """Load what is due in the warehouse, without Dagster; return the ranges of months. Some may be held."""
+    load_env = lake.dagster_env.load_env
+    parts = contiguous_ranges(item.month for item in load_env.plan().changed)
+    for part in parts:
+        with suppress(CheckFailedError):
+            load_env.loader().load(part)
+    return [f"{part.first}…{part.last}" for part in parts]
+
+
+def build_requested(lake: Daemon) -> list[str]:
+    """Tick and build what is requested, without Dagster; return the ranges of months. Some may be held."""
+    env, requests = lake.dagster_env, lake.tick().run_requests or []
+    build(LakeLoadEnv(env.load_env, env.settings.lake), requests)
+    return [range_of(request) for request in requests]
+
+
+def build(loads: LakeLoadEnv, requests: Iterable[dg.RunRequest]) -> None:
+    for request in requests:
+        scope = month_range_of(request.tags)
+        with suppress(CheckFailedError):
+            loads.builder().load(scope) if scope else loads.builder().refresh()
 
 
 def manifest(dagster_env: DagsterEnv) -> Manifest:
@@ -58,22 +82,22 @@ def assert_same_rows(lake: Daemon) -> None:
 def test_exactly_the_months_that_a_load_has_published_are_built_and_then_nothing_is_due(lake: Daemon) -> None:
     put_files(lake.dagster_env.load_env, FILES)
     assert lake.requested() == []
-    assert lake.dagster_env.run("2021-02", MARCH).success
+    lake.dagster_env.load_env.load("2021-02", MARCH)
     assert lake.tick_and_run() == [UP_TO_MARCH]
     assert [str(month) for month in manifest(lake.dagster_env).months] == ["2021-02", MARCH]
     assert lake.requested() == []
     assert load_due(lake) == ["2020-12…2021-01", f"{APRIL}…{MAY}"]
-    assert lake.tick_and_run() == ["2020-12…2021-01", f"{APRIL}…{MAY}"]
+    assert build_requested(lake) == ["2020-12…2021-01", f"{APRIL}…{MAY}"]
     assert_same_rows(lake)
-    assert lake.tick_and_run() == []
+    assert lake.requested() == []
 
 
 def test_a_new_object_is_not_built_before_a_load_has_published_it(lake: Daemon) -> None:
     put_job(lake.dagster_env, "2021/03/a.csv")
-    assert load_due(lake) == lake.tick_and_run() == [UP_TO_MARCH]
+    assert load_due(lake) == build_requested(lake) == [UP_TO_MARCH]
     put_job(lake.dagster_env, "2021/03/b.csv", 2)
     assert lake.requested() == []
-    assert load_due(lake) == lake.tick_and_run() == [UP_TO_MARCH]
+    assert load_due(lake) == build_requested(lake) == [UP_TO_MARCH]
     assert_same_rows(lake)
 
 
@@ -83,7 +107,7 @@ def test_a_month_that_always_has_newer_objects_than_the_warehouse_is_built_once_
     put_job(lake.dagster_env, "2021/03/a.csv")
     load_due(lake)
     put_job(lake.dagster_env, "2021/03/b.csv", 2)
-    assert lake.tick_and_run() == [UP_TO_MARCH]
+    assert build_requested(lake) == [UP_TO_MARCH]
     assert lake.requested() == []
     load_due(lake)
     assert lake.requested() == [], "the lake has what was published already"
@@ -93,11 +117,11 @@ def test_a_month_that_always_has_newer_objects_than_the_warehouse_is_built_once_
 def test_a_held_month_is_not_requested_before_its_corrected_objects_are_published(lake: Daemon) -> None:
     put_files(lake.dagster_env.load_env, FILES | REFUSED_VALUE)
     assert load_due(lake) == [f"2020-12…{MAY}"]
-    assert lake.tick_and_run() == ["2020-12…2021-02", f"{APRIL}…{MAY}"]
-    assert lake.tick_and_run() == []
+    assert build_requested(lake) == ["2020-12…2021-02", f"{APRIL}…{MAY}"]
+    assert build_requested(lake) == []
     put_files(lake.dagster_env.load_env, {file_of(MARCH): [job_of(MARCH, plan_id=20)]})
     assert lake.requested() == []
-    assert load_due(lake) == lake.tick_and_run() == [UP_TO_MARCH]
+    assert load_due(lake) == build_requested(lake) == [UP_TO_MARCH]
     assert_same_rows(lake)
 
 
@@ -106,11 +130,11 @@ def test_a_month_that_is_held_after_it_was_built_keeps_its_previous_rows_in_the_
 ) -> None:
     put_files(lake.dagster_env.load_env, FILES)
     load_due(lake)
-    lake.tick_and_run()
+    build_requested(lake)
     before = manifest(lake.dagster_env)
     put_files(lake.dagster_env.load_env, REFUSED_VALUE)
     assert load_due(lake) == [UP_TO_MARCH]
-    assert lake.tick_and_run() == ["2021-02…2021-02"], "the file of March may have jobs of February"
+    assert build_requested(lake) == ["2021-02…2021-02"], "the file of March may have jobs of February"
     after = manifest(lake.dagster_env)
     march = next(month for month in after.months if str(month) == MARCH)
     assert after.months[march] == before.months[march]
@@ -136,58 +160,24 @@ def test_a_failed_build_is_requested_again_after_a_wait_that_doubles(
     assert lake.requested() == [], "a load has held the month"
 
 
-@pytest.mark.parametrize("status", ["NOT_STARTED", "STARTED"])
-def test_nothing_is_requested_while_a_build_of_the_star_is_in_progress(lake: Daemon, status: str) -> None:
-    put_job(lake.dagster_env, "2021/03/jobs.csv")
-    load_due(lake)
-    run = dg.DagsterRun(job_name="scx_lake_job", status=dg.DagsterRunStatus(status))
-    lake.dagster_env.instance.add_run(run)
-    data = lake.tick()
-    assert not data.run_requests
-    assert data.skip_message == "a build of the lake is queued or in progress"
-    lake.dagster_env.instance.delete_run(run.run_id)
-    assert lake.requested() == [UP_TO_MARCH]
-
-
-def test_a_star_is_not_built_again_before_its_seconds_are_over(lake: Daemon) -> None:
-    put_job(lake.dagster_env, "2021/03/a.csv")
-    load_due(lake)
-    slow = Daemon(lake.dagster_env.with_settings(lake_seconds=3600), "scx_lake")
-    assert slow.tick_and_run() == [UP_TO_MARCH]
-    put_job(lake.dagster_env, "2021/03/b.csv", 2)
-    load_due(lake)
-    data = slow.tick()
-    assert not data.run_requests
-    assert data.skip_message == "the last build of the lake is less than 3600 seconds old (SCX_LAKE_SECONDS)"
-    assert lake.requested() == [UP_TO_MARCH]
-
-
-def test_builds_of_another_star_do_not_keep_a_star_waiting(lake: Daemon) -> None:
-    put_job(lake.dagster_env, "2021/03/jobs.csv")
-    load_due(lake)
-    run = dg.DagsterRun(job_name="songplays_lake_job", status=dg.DagsterRunStatus.STARTED)
-    lake.dagster_env.instance.add_run(run)
-    assert lake.requested() == [UP_TO_MARCH]
-
-
 def test_a_lake_that_was_removed_is_built_again_after_a_wait(
     lake: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_job(lake.dagster_env, "2021/03/jobs.csv")
     load_due(lake)
-    lake.tick_and_run()
+    build_requested(lake)
     assert lake.requested() == []
     folder = lake.dagster_env.settings.home / "lake"
     folder.rename(folder.with_name("removed"))
     monkeypatch.setattr(run_requests, "FIRST_WAIT", timedelta(0))
-    assert [months for _ in range(2) for months in lake.tick_and_run()] == [UP_TO_MARCH]
+    assert [months for _ in range(2) for months in build_requested(lake)] == [UP_TO_MARCH]
     assert_same_rows(lake)
 
 
 def test_a_manifest_that_cannot_be_read_skips_the_tick_with_its_url(lake: Daemon) -> None:
     put_job(lake.dagster_env, "2021/03/jobs.csv")
     load_due(lake)
-    lake.tick_and_run()
+    build_requested(lake)
     store = open_lake_store(lake.dagster_env.settings.lake, "scx")
     assert store.folder is not None
     (store.folder / manifest(lake.dagster_env).key).write_text("{")
@@ -202,42 +192,32 @@ def test_songs_are_refreshed_first_and_then_the_months_that_a_load_has_published
     env = songplays_env.with_settings(
         lake_url=(songplays_env.settings.home / "lake").as_uri(), follower="lake", lake_seconds=0
     )
-    lake = replace(env, sensor="songplays_lake")
+    lake, loader = replace(env, sensor="songplays_lake"), env.load_env.loader()
+    loads = LakeLoadEnv(env.load_env, env.settings.lake)
     put_events(env)
     env.load_env.put_song("z", song("SO9", title="Unheard"))
-    assert lake.tick_and_run() == []
-    assert env.tick_and_run() == ["songs"]
+    assert lake.requests() == []
+    loader.refresh()
     assert lake.tick_and_run() == ["songs"]
-    assert lake.tick_and_run() == []
-    assert env.tick_and_run() == ["2018-09…2018-11"]
-    assert lake.tick_and_run() == ["2018-09…2018-11"]
+    assert lake.requests() == []
+    loader.load(range_of_keys("2018-09", "2018-11"))
+    assert built(lake, loads) == ["2018-09…2018-11"]
     env.load_env.put_song("a", song("SO1"))
-    assert env.tick_and_run() == ["songs"]
-    assert lake.tick_and_run() == ["songs"]
-    assert lake.tick_and_run() == [], "the month is stale in the warehouse as well"
-    assert env.tick_and_run() == ["2018-10…2018-10"]
-    assert lake.tick_and_run() == ["2018-10…2018-10"]
-    assert lake.tick_and_run() == []
+    loader.refresh()
+    assert built(lake, loads) == ["songs"]
+    assert lake.requests() == [], "the month is stale in the warehouse as well"
+    loader.load(range_of_keys("2018-10"))
+    assert built(lake, loads) == ["2018-10…2018-10"]
+    assert lake.requests() == []
     contents = Lake(env.settings.lake, env.load_env, env.settings.home).contents()
     assert contents == read_tables(env.load_env)
 
 
-def test_months_do_not_wait_for_the_seconds_after_a_refresh_nor_for_newer_songs(
-    songplays_env: SongplaysEnv,
-) -> None:
-    env = songplays_env.with_settings(
-        lake_url=(songplays_env.settings.home / "lake").as_uri(), follower="lake", lake_seconds=3600
-    )
-    lake = replace(env, sensor="songplays_lake")
-    put_events(env)
-    for name in ("SO8", "SO9"):
-        env.load_env.put_song(name, song(name, title="Unheard"))
-        assert env.tick_and_run() == ["songs"]
-        if name == "SO8":
-            assert lake.tick_and_run() == ["songs"]
-            assert env.tick_and_run() == ["2018-09…2018-11"]
-    assert lake.tick_and_run() == ["2018-09…2018-11"]
-    assert lake.tick_and_run() == []
+def built(lake: SongplaysEnv, loads: LakeLoadEnv) -> list[str]:
+    """Tick and build what is requested, without Dagster; return what each request was for."""
+    requests = lake.requests()
+    build(loads, requests)
+    return [describe(request) for request in requests]
 
 
 def test_a_request_that_was_lost_is_repeated_with_the_same_key(lake: Daemon) -> None:
@@ -246,9 +226,7 @@ def test_a_request_that_was_lost_is_repeated_with_the_same_key(lake: Daemon) -> 
     first, second = lake.tick().run_requests, lake.tick().run_requests
     assert first
     assert [item.run_key for item in first] == [item.run_key for item in second or []]
-    lake.run(first[0])
-    runs = lake.dagster_env.instance.get_runs(dg.RunsFilter(tags={sensors.RUN_KEY: first[0].run_key or ""}))
-    assert [run.job_name for run in runs] == ["scx_lake_job"]
+    assert first[0].job_name == "scx_lake_job"
 
 
 def test_a_load_in_progress_on_a_server_does_not_keep_the_lake_waiting(
@@ -264,8 +242,8 @@ def test_a_load_in_progress_on_a_server_does_not_keep_the_lake_waiting(
     with ThreadPoolExecutor(1) as pool, blocked_loads(postgres_url) as load_waits:
         load = pool.submit(env.load_env.load, MARCH, APRIL)
         wait_for("a load waits", load_waits)
-        assert lake.tick_and_run() == [UP_TO_MARCH]
+        assert build_requested(lake) == [UP_TO_MARCH]
         assert not load.done()
     assert load.result().is_published
-    assert lake.tick_and_run() == [f"{APRIL}…{APRIL}"]
+    assert build_requested(lake) == [f"{APRIL}…{APRIL}"]
     assert_same_rows(lake)
