@@ -11,6 +11,7 @@ from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.reserved_names import MONTH_COLUMN
 from scx_pipeline.model.table import Table
+from scx_pipeline.warehouse.query_session import QuerySession
 from scx_pipeline.warehouse.sql_text import month_of
 
 
@@ -35,9 +36,13 @@ def latest_rows_table(compiled: CompiledStar, table: Table) -> Table:
     )
 
 
-def select_by_month(table: Table, select: str) -> str:
-    """Return a SELECT of what a keyed table's SELECT returns, and the month of each row."""
-    return f"SELECT m.*, {month_of(table.event_time_column)} AS {MONTH_COLUMN} FROM ({select}) AS m"
+def select_by_month(session: QuerySession, stored: Table, table: Table, select: str) -> str:
+    """Return a SELECT of what a keyed table's SELECT returns, and the month of each row, with the types of the stored rows.
+
+    The types come first because two values may differ before a cast only, and the order of the rows must not depend on that.
+    """
+    by_month = f"SELECT m.*, {month_of(table.event_time_column)} AS {MONTH_COLUMN} FROM ({select}) AS m"
+    return f"SELECT {session.typed_columns(stored.columns)} FROM ({by_month}) AS t"
 
 
 def shorten(name: str) -> str:

@@ -94,7 +94,11 @@ def clear_stale(session: Session, star: str, scope: MonthRange) -> None:
 
 
 def record_load(session: Session, compiled: CompiledStar, record: LoadRecord, selection: Selection) -> None:
-    """Record the load, its months' fingerprints and its objects, and delete the records of removed objects."""
+    """Record the load, its months' fingerprints and its objects, and delete the records of removed objects.
+
+    A load of some tables may not have listed all sources of its months. Their fingerprints stay: they are those of all sources,
+    so the months are due if any of them differs.
+    """
     star, scope, now = compiled.star.name, record.scope, datetime.now(UTC).replace(tzinfo=None)
     ends = [scope.value] * 2 if scope is UNPARTITIONED else [str(scope.first), str(scope.last)]
     names = ("read", "loaded", "rejected", "deduplicated", "filtered")
@@ -107,7 +111,7 @@ def record_load(session: Session, compiled: CompiledStar, record: LoadRecord, se
         delete_state_rows(session, UNPARTITIONED_LOADS, star)
         built_from = (selection.unpartitioned_fingerprint, compiled.unpartitioned_version)
         insert_state_rows(session, UNPARTITIONED_LOADS, [(star, record.load_id, *built_from, now)])
-    else:
+    elif selection.listed_sources >= {source.name for source in compiled.star.sources if source.event_time}:
         delete_state_months(session, MONTHS, star, scope)
         versions = (compiled.version, compiled.declaration_version)
         insert_state_rows(session, MONTHS, [

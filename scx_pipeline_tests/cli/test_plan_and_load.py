@@ -16,6 +16,7 @@ from scx_pipeline.declarations import star_folder
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star
 from scx_pipeline.errors import DeclarationError
+from scx_pipeline_tests.support.load_env import csv_text, job
 from scx_pipeline_tests.support.scx_command import Scx
 
 

@@ -169,7 +169,7 @@ class LakeTarget(LoadTarget):
     def _derive_latest(self, table: Table, scope: MonthRange, select: str) -> None:
         (folder, stored), session = month_rows_of(self.compiled, table), self.session
         ordering = session.ordering(table, self.compiled.output_types(table))
-        by_month = select_by_month(table, select)
+        by_month = select_by_month(session, stored, table, select)
         columns = names(stored.column_names)
         latest_by_month = session.select_latest(by_month, stored.key, ordering)
         session.materialize(stored.name, f"SELECT {columns} FROM ({latest_by_month}) AS q")

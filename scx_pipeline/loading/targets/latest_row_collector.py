@@ -37,7 +37,7 @@ class LatestRowCollector:
         [staging] = compiled.inputs_of(table)
         engine = self.session.capabilities
         select = compiled.select_added_sql(table, scope, engine, {staging: BATCH})
-        self.batch = select_by_month(table, select)
+        self.batch = select_by_month(self.session, self.stored, table, select)
         self.session.execute(f"CREATE OR REPLACE TEMPORARY VIEW {BATCH} AS SELECT * FROM {buffer.rows}")
         self.session.execute(self.session.create_table_sql(self.name, self.stored.columns, "TEMPORARY "))
 

@@ -42,7 +42,8 @@ def publish_table(session: Session, compiled: CompiledStar, table: Table, scope:
         scratch.tables.replace_partition(schema, compiled.stored_table(table), scope, select)
         session.tables.copy_partition(scratch, schema, compiled.stored_table(table), scope)
     else:
-        stored, by_month = latest_rows_table(compiled, table), select_by_month(table, select)
+        stored = latest_rows_table(compiled, table)
+        by_month = select_by_month(scratch, stored, table, select)
         ordering = scratch.ordering(table, compiled.output_types(table))
         scratch.create_latest(PARTITION_TABLE, by_month, stored.key, ordering)
         session.copy_rows(scratch, PARTITION_TABLE, stored.columns)
@@ -171,8 +172,7 @@ def merge_latest(session: Session, compiled: CompiledStar, table: Table, select:
         names([*compiled.output_types(table), MONTH_COLUMN]),
     )
     stored, key = qualified(STATE_SCHEMA, latest_rows), names(latest_rows.key)
-    typed, by_month = session.typed_columns(latest_rows.columns), select_by_month(table, select)
-    session.create_temporary(ADDED_TABLE, f"SELECT {typed} FROM ({by_month}) AS q")
+    session.create_temporary(ADDED_TABLE, select_by_month(session, latest_rows, table, select))
     session.analyze(ADDED_TABLE)
     same_keys = f"({key}) IN (SELECT {key} FROM {ADDED_TABLE})"
     session.create_latest(
