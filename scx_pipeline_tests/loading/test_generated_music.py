@@ -8,7 +8,7 @@ from scx_pipeline_tests.support.music_env import MusicEnv
 
 def test_a_load_of_a_generated_bucket_has_the_generated_counts(music_env: MusicEnv) -> None:
     options = SongplaysOptions(
-        to="2018-12", months=3, events=2000, songs=150, matching=20, bad_lines=18, duplicates=25
+        to="2018-12", months=3, events=6000, songs=150, matching=20, bad_lines=18, duplicates=25
     )
     built = generate(options, music_env.bucket.store)
     music_env.settle()
