@@ -55,7 +55,7 @@ def fill(session: DuckDBSession, types: Kinds, rows: Sequence[Numbers]) -> None:
 
 
 def texts(session: DuckDBSession, select: str, columns: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return rows as texts, which tell the zeros apart and NaN from NULL."""
+    """Return rows as texts, in which zeros of different sign, and NaN and NULL, differ."""
     listed = ", ".join(f"{quote(name)}::VARCHAR" for name in columns)
     return session.rows(f"SELECT {listed} FROM ({select}) AS q")
 
