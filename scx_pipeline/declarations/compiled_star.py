@@ -101,13 +101,11 @@ class CompiledStar:
     def can_derive_from_batches(self, table: Table) -> bool:
         """Return whether a load can pass on the rows of a staging table without keeping them.
 
-        It has no key and no reference from or to another table, and what is derived from it are SCD type 1 tables, of
+        It has no key, so no table references it, and no reference, and what is derived from it are SCD type 1 tables, of
         which the latest rows of each batch are enough.
         """
-        referenced = {column.references for other in self.star.tables for column in other.columns}
         return not (
             table.key
-            or table.name in referenced
             or any(column.references for column in table.columns)
             or any(
                 self.inputs_of(other) != {table.name} or self.added_rows(other) is not AddedRows.LATEST

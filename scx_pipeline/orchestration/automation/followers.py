@@ -25,10 +25,10 @@ from scx_pipeline.orchestration.automation.sensors import (
     changed_states,
     of_rebuild,
     request_changes,
+    run_request,
 )
 from scx_pipeline.orchestration.dagster_internals import UnresolvedAssetJobDefinition
 from scx_pipeline.orchestration.jobs import lake_job_name, warehouse_job_name
-from scx_pipeline.orchestration.partitions import range_tags
 from scx_pipeline.orchestration.resources.lake_resource import LakeResource
 from scx_pipeline.orchestration.resources.warehouse_resources import BucketResource, WarehouseResource
 from scx_pipeline.orchestration.runs.lost_runs import fail_lost_runs
@@ -83,12 +83,7 @@ def lake_sensor(
         states = changed_states(compiled, plan) if plan else {}
         changes = Changes(states, postponed=[unit for unit in states if _job_of(star, unit) in recent])
         due = request_changes(context.instance, f"{star.name}:lake", changes, context.cursor, now)
-        requests = [
-            dg.RunRequest(
-                item.key, job_name=lake_job_name(star, item.scope), tags=dict(range_tags(item.scope))
-            )
-            for item in due.requests
-        ]
+        requests = [run_request(lake_job_name(star, item.scope), item) for item in due.requests]
         return _result(requests, due, NOTHING_TO_BUILD)
 
     return request_builds
@@ -121,11 +116,7 @@ def from_lake_sensor(compiled: CompiledStar, jobs: Jobs, config: SensorConfig) -
         changes = Changes(published_states(plan, refused))
         due = request_changes(context.instance, f"{star.name}:from_lake", changes, context.cursor, now)
         requests = [
-            dg.RunRequest(
-                item.key,
-                job_name=warehouse_job_name(star, item.scope),
-                tags={**range_tags(item.scope), ROWS_FROM: FROM_LAKE},
-            )
+            run_request(warehouse_job_name(star, item.scope), item, {ROWS_FROM: FROM_LAKE})
             for item in due.requests
         ]
         return _result(requests, due, next(iter(refused.values()), NOTHING_TO_LOAD))

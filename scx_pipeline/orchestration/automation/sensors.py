@@ -15,7 +15,6 @@ from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.loading.changes import PendingChanges, find_pending_changes
 from scx_pipeline.model.calendar import UNPARTITIONED
-from scx_pipeline.model.star import Star
 from scx_pipeline.orchestration.assets.metadata import asset_key
 from scx_pipeline.orchestration.automation.source_observations import observe_sources
 from scx_pipeline.orchestration.dagster_internals import UnresolvedAssetJobDefinition
@@ -90,7 +89,7 @@ def object_sensor(
                 skip_reason="no month has changed, or its run is in progress", cursor=due.cursor
             )
         return dg.SensorResult(
-            run_requests=[_run_request(star, request) for request in due.requests],
+            run_requests=[run_request(warehouse_job_name(star, item.scope), item) for item in due.requests],
             cursor=due.cursor,
             asset_events=observe_sources(context.instance, star, selection, due.new_units),
         )
@@ -124,7 +123,7 @@ def hourly_schedule(compiled: CompiledStar, job: UnresolvedAssetJobDefinition) -
             return dg.SkipReason(str(error))
         hour = f"{context.scheduled_execution_time:%Y-%m-%dT%H}"
         return [
-            _run_request(star, LoadRequest(f"{item.key}:{hour}", item.scope)) for item in due.requests
+            run_request(job.name, LoadRequest(f"{item.key}:{hour}", item.scope)) for item in due.requests
         ] or dg.SkipReason("nothing has changed")
 
     return load_changed
@@ -217,6 +216,6 @@ def _run_state(instance: dg.DagsterInstance, run_key: str) -> tuple[RunState, da
     return ("failed" if status in _FAILED else "running"), ended_at
 
 
-def _run_request(star: Star, request: LoadRequest) -> dg.RunRequest:
-    job_name = warehouse_job_name(star, request.scope)
-    return dg.RunRequest(run_key=request.key, job_name=job_name, tags=dict(range_tags(request.scope)))
+def run_request(job_name: str, request: LoadRequest, tags: Mapping[str, str] = {}) -> dg.RunRequest:
+    """Return the request of a run of a job, which loads or builds what is requested, with more tags."""
+    return dg.RunRequest(request.key, job_name=job_name, tags={**range_tags(request.scope), **tags})
