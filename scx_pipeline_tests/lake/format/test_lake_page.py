@@ -71,8 +71,3 @@ def test_the_pyarrow_function_reads_the_rows_of_the_warehouse(any_lake: Lake) ->
 
 def test_the_page_names_the_characters_that_a_path_must_not_contain() -> None:
     assert f"must not contain `{UNSAFE_CHARACTERS}`" in DOCUMENT.read_text("utf-8")
-
-
-def test_every_link_of_the_page_exists() -> None:
-    for target in re.findall(r"\]\((?!https?://|#)([^)]+)\)", DOCUMENT.read_text("utf-8")):
-        assert (DOCUMENT.parent / target).exists(), target

@@ -119,7 +119,7 @@ def test_orphan_references_are_reported(lake: Lake) -> None:
     rewrite(lake, item, lambda table: table.set_column(0, "user_id", pa.array([999], pa.int32())))
     finding = single_finding(lake)
     assert (finding.table, finding.month) == (FACTS, "2021-03, 2021-04, 2021-05")
-    assert finding.problem == "6 rows reference no row of users, such as user_id 211"
+    assert finding.problem == "user_id is missing in users in 6 rows, such as user_id 211"
 
 
 def test_key_columns_that_name_folders_are_read_from_the_folder_names(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ rows_of_few_keys = st.lists(
 DOUBLES: Kinds = ("DOUBLE",) * len(COLUMNS)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def session() -> Iterator[DuckDBSession]:
     with duckdb.connect() as con:
         yield DuckDBSession(con)
