@@ -41,11 +41,14 @@ $(READY): requirements.lock pyproject.toml
 demo: setup
 	@$(BIN)/scx demo
 
-# Four processes, because many tests wait for servers. Tests that need a browser, Spark, all services of a deployment, or a
-# minute for random histories run afterwards, one file per process: they are slow next to other tests.
+# Tests of these folders need a browser, Spark, all services of a deployment, or a minute for random histories. They run
+# afterwards, one file per process: they are slow next to other tests.
+SLOW := $(addprefix scx_pipeline_tests/, deploy fuzz lake/spark purity ui)
+
+# Four processes, because many tests wait for servers.
 test: setup
-	$(BIN)/python -m pytest $(or $(ARGS),-n 4 --dist worksteal -m "not (ui or histories or fuzz or spark or services)")
-	$(if $(ARGS),,$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --slowest-first -m "ui or histories or fuzz or spark or services")
+	$(BIN)/python -m pytest $(or $(ARGS),-n 4 --dist worksteal $(addprefix --ignore=,$(SLOW)))
+	$(if $(ARGS),,$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --slowest-first $(SLOW))
 
 # The unit tests: all tests in these folders that need no server. test_alert*.py start Dagster runs, which takes a while.
 FAST := $(addprefix scx_pipeline_tests/, model declarations planning parsing storage history samples alerts)
