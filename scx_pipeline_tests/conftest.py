@@ -8,7 +8,6 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
@@ -145,16 +144,6 @@ def isolated_environment() -> Iterator[None]:
     """Each test starts without what an earlier one, or the developer, left in the environment."""
     with pytest.MonkeyPatch.context() as patch:
         isolate(patch)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def migrations_read_once() -> Iterator[None]:
-    """Let Alembic read Dagster's migrations once per process, and not for each instance that a test opens: a tenth of its time."""
-    from alembic.script import ScriptDirectory
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ScriptDirectory, "from_config", staticmethod(cache(ScriptDirectory.from_config)))
         yield
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from dagster._core.storage.asset_check_execution_record import (
 )
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
+from scx_pipeline.orchestration import dagster_internals
 from scx_pipeline.orchestration.automation.sensors import RUN_KEY
 from scx_pipeline.orchestration.dagster_internals import (
     DATA_VERSION_TAG,
@@ -30,6 +33,7 @@ from scx_pipeline.orchestration.dagster_internals import (
     latest_data_versions,
     log_metadata,
     logged_metadata,
+    read_migrations_once,
     sensor_cursor,
 )
 from scx_pipeline.orchestration.partitions import PARTITION, RANGE_END, RANGE_START
@@ -240,3 +244,27 @@ def test_dagster_gives_the_checks_of_a_range_of_partitions_no_partition(instance
     job = dg.Definitions([load], jobs=[dg.define_asset_job("j")]).resolve_job_def("j")
     result = job.execute_in_process(instance=instance, tags={RANGE_START: "2021-01", RANGE_END: "2021-03"})
     assert [check.partition for check in result.get_asset_check_evaluations()] == [None]
+
+
+def test_files_whose_migrations_are_read_once_have_the_versions_that_dagster_gives_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dagster_internals, "_MIGRATIONS", {})
+    plain, first, second = (tmp_path / name for name in ("plain", "first", "second"))
+    expected = versions_of_new_files(plain)
+    with read_migrations_once():
+        assert versions_of_new_files(first) == versions_of_new_files(second) == expected
+    assert len(dagster_internals._MIGRATIONS) == 1
+
+
+def versions_of_new_files(home: Path) -> dict[str, list[tuple[str]]]:
+    """Create an instance, and return the version of each of its SQLite files."""
+    home.mkdir()
+    with dg.DagsterInstance.local_temp(str(home)) as instance:
+        assert instance.get_runs() == []
+    found = {}
+    for path in sorted(home.rglob("*.db")):
+        with closing(sqlite3.connect(path)) as con:
+            found[path.name] = con.execute("SELECT version_num FROM alembic_version").fetchall()
+    assert len(found) >= 3
+    return found

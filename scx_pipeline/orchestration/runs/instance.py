@@ -14,7 +14,7 @@ from pathlib import Path
 import dagster as dg
 
 from scx_pipeline.errors import SettingsError
-from scx_pipeline.orchestration.dagster_internals import keep_event_log_open
+from scx_pipeline.orchestration.dagster_internals import keep_event_log_open, read_migrations_once
 from scx_pipeline.settings import read_settings
 from scx_pipeline.storage.temporary_folder import create_private_folder
 
@@ -66,11 +66,12 @@ def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
     """Open the instance at $DAGSTER_HOME, which is created on first use."""
     prepare_home(home)
     # One process at a time: Dagster creates its SQLite files here, and two that do so at once leave them unusable.
-    with (home / LOCK).open("rb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        instance = dg.DagsterInstance.local_temp(str(home))
-    with instance, keep_event_log_open(instance):
-        yield instance
+    with read_migrations_once():
+        with (home / LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            instance = dg.DagsterInstance.local_temp(str(home))
+        with instance, keep_event_log_open(instance):
+            yield instance
 
 
 if __name__ == "__main__":  # `make ui` calls this before it starts Dagster
