@@ -60,15 +60,20 @@ def fresh_database(bench: Bench, bucket: str, server: PostgresServer) -> dict[st
     return {**bench.fresh_home(bucket), "SCX_WAREHOUSE_URL": server.create_database("dev")}
 
 
-def time_binary_copy(server: PostgresServer, file: Path, table: str) -> Timing:
-    r"""Export the table to a binary file, drop it, and time psql's \copy of the file into a new table without indexes."""
+def time_binary_copy(server: PostgresServer, file: Path, table: str, *statements: str) -> Timing:
+    r"""Export the table to a binary file, drop it, and time psql's \copy of the file into a new table without indexes.
+
+    Args:
+        statements: What psql runs afterwards, on the table `copied`.
+    """
     psql = [str(binary("psql")), "-q", "-v", "ON_ERROR_STOP=1", server.url("dev")]
     run([*psql, "-c", f"CREATE TABLE copied (LIKE {table})"], {})
     run([*psql, "-c", f"\\copy (TABLE {table}) TO '{file}' (FORMAT binary)"], {})
     run([*psql, "-c", f"DROP TABLE {table} CASCADE"], {})
     os.sync()  # otherwise, writing the file to the disk would slow down the COPY
     try:
-        return run([*psql, "-c", f"\\copy copied FROM '{file}' (FORMAT binary)"], {})
+        commands = [f"\\copy copied FROM '{file}' (FORMAT binary)", *statements]
+        return run([*psql, *(part for command in commands for part in ("-c", command))], {})
     finally:
         file.unlink()
 
