@@ -65,8 +65,8 @@ def prepare_home(home: Path) -> None:
 def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
     """Open the instance at $DAGSTER_HOME, which is created on first use."""
     prepare_home(home)
-    # One process at a time: Dagster creates its SQLite files here, and two that do so at once leave them unusable.
     with read_migrations_once():
+        # One process at a time: Dagster creates its SQLite files here, and two that do so at once leave them unusable.
         with (home / LOCK).open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             instance = dg.DagsterInstance.local_temp(str(home))
