@@ -129,18 +129,18 @@ def written(path: Path, key: str, content: bytes, unpacked: UnpackedLimits | Non
 
 def message(file: LocalFile) -> str:
     with pytest.raises(SourceFileError) as caught:
-        check_content(file, URI)
+        compression.check_encoding(check_content(file, URI), URI)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 ARCHIVE = "archive, which is not supported: extract its files, and upload those"
-ZIP = "is a zip archive (or a workbook), which is not supported: extract its files (or save it as CSV), and upload those"
-NOT_READ = "which is not supported: decompress it, or compress it with gzip (.gz) or zstd (.zst), and upload it again"
+ZIP = "is a zip archive or a workbook: name an archive of one file .zip, or save the workbook as CSV, and upload that"
+NOT_READ = "which is not supported: decompress it, or compress it with gzip (.gz), zstd (.zst) or bzip2 (.bz2), and upload it again"
 PLAIN = {
     "gzip": "is compressed (gzip), but its name does not end in .gz: rename it, and upload it again",
     "zstd": "is compressed (zstd), but its name does not end in .zst: rename it, and upload it again",
-    "bzip2": f"is compressed with bzip2, {NOT_READ}",
+    "bzip2": "is compressed (bzip2), but its name does not end in .bz2: rename it, and upload it again",
     "lz4": f"is compressed with lz4, {NOT_READ}",
     "snappy": f"is compressed with snappy, {NOT_READ}",
     "xz": f"is compressed with xz, {NOT_READ}",

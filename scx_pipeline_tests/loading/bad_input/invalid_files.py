@@ -71,7 +71,7 @@ def _of_any_text(kind: str) -> dict[str, InvalidFile]:
         "a hidden gzip": InvalidFile("x", gzip.compress(text), "is compressed (gzip), but its name does not"),
         "a gzip of a gzip": InvalidFile("x.gz", gzip.compress(gzip.compress(text)), "is compressed twice"),
         "a zip": InvalidFile("x", b"PK\x03\x04" + bytes(99), "is a zip archive"),
-        "a zip in a gzip": InvalidFile("x.gz", gzip.compress(b"PK\x03\x04" + bytes(99)), "inside gzip: the file is a zip"),
+        "a zip in a gzip": InvalidFile("x.gz", gzip.compress(b"PK\x03\x04" + bytes(99)), "is compressed twice, with gzip and zip"),
         "Parquet": InvalidFile("x", parquet_file(900), "is Parquet, not text"),
         "UTF-16": InvalidFile("x", text.decode().encode("utf-16"), "line 1: not UTF-8"),
     }  # fmt: skip

@@ -1,0 +1,255 @@
+"""Guess the types of columns from their texts, by the very rules that a load rejects values by.
+
+A type is taken only if no text of the samples breaks its rules.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from scx_pipeline.inference.guess import Guess
+from scx_pipeline.model.column import Column
+from scx_pipeline.model.count_text import count_of
+from scx_pipeline.model.dialect import Dialect
+from scx_pipeline.parsing.csv.dialect_texts import DialectTexts
+from scx_pipeline.warehouse.sql_text import quote, string_literal
+
+if TYPE_CHECKING:
+    import duckdb
+
+NULL_TEXTS = ("", "NULL", "null", "NA", "N/A", "n/a", "-", "\\N", "None", "NaN", "nan", "?")
+BOOLEANS = (
+    ("ja", "nein"),
+    ("Ja", "Nein"),
+    ("J", "N"),
+    ("oui", "non"),
+    ("si", "no"),
+    ("Y", "N"),
+    ("wahr", "falsch"),
+    ("WAHR", "FALSCH"),
+)
+NUMBER_FORMS = (
+    (".", None),
+    (",", None),
+    (",", "."),
+    (".", ","),
+    (".", "'"),
+    (",", " "),
+    (".", " "),
+    (",", "\u00a0"),
+    (",", "\u202f"),
+)
+DATES = (
+    "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%y", "%m/%d/%y", "%d/%m/%y",
+    "%d %b %Y", "%d-%b-%Y", "%b %d %Y", "%d-%b-%y", "%d %B %Y", "%Y%m%d",
+)  # fmt: skip
+TIMES = ("%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%I:%M:%S %p", "%I:%M %p", "%H%M%S")
+LOG_TIMES = ("%d/%b/%Y:%H:%M:%S %z", "[%d/%b/%Y:%H:%M:%S %z]", "[%d/%b/%Y:%H:%M:%S", "%a %b %d %H:%M:%S %Y")
+TEXT_BYTES = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
+# Of counts since 1970: the years from 2000 to 2100 in each unit.
+EPOCHS = {
+    "seconds": (946_684_800, 4_102_444_800),
+    "milliseconds": (946_684_800_000, 4_102_444_800_000),
+    "microseconds": (946_684_800_000_000, 4_102_444_800_000_000),
+}
+_EPOCH_NAME = re.compile(r"(^|_)(ts|time|timestamp|epoch|at|date|registration|since|created|updated)(_|$)")
+_US, _EU = "%m/%d", "%d/%m"
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of sample files: its name there, the name of its column, and the relation's column with its texts."""
+
+    name: str
+    column: str
+    texts: str
+    kind: str | None = None  # the type, where the format has one: number, boolean, or a neutral type
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The texts of sample rows, as a table of a DuckDB connection."""
+
+    con: duckdb.DuckDBPyConnection
+    table: str
+    fields: Sequence[Field]
+    rows: int
+
+    def find(self, field: Field, condition: str) -> bool:
+        """Return whether any text of the field meets a condition over `t`."""
+        return bool(
+            self.con.execute(
+                f"SELECT 1 FROM (SELECT {field.texts} AS t FROM {self.table}) WHERE t IS NOT NULL AND {condition} LIMIT 1"
+            ).fetchone()
+        )
+
+    def values(self, field: Field, count: int = 200) -> list[str]:
+        """Return some of the field's texts."""
+        found = self.con.execute(
+            f"SELECT DISTINCT {field.texts} FROM {self.table} WHERE {field.texts} IS NOT NULL LIMIT {count}"
+        ).fetchall()
+        return [text for (text,) in found]
+
+
+class TypeGuesser:
+    """Guesses the columns of samples, and the forms of their numbers, booleans and nulls that the source declares."""
+
+    def __init__(self, samples: Samples, dialect: Dialect) -> None:
+        self.samples, self.guesses = samples, list[Guess]()
+        present = {
+            text
+            for field in samples.fields
+            for text in NULL_TEXTS
+            if samples.find(field, f"t = {string_literal(text)}")
+        }
+        self.null_values = tuple(text for text in NULL_TEXTS if text in present)
+        has_blanks = any(samples.find(field, "trim(t) <> t") for field in samples.fields)
+        self.dialect = dialect.model_copy(update={"trim": has_blanks})
+        self._choose_number_form()
+        self._choose_booleans()
+
+    def guess_columns(self) -> list[Column]:
+        """Return the column of every field, and set `null_values` to those that they need."""
+        columns = [self._guess_column(field) for field in self.samples.fields]
+        needed = {
+            text
+            for field, column in zip(self.samples.fields, columns, strict=True)
+            if column.max_bytes is None
+            for text in self.null_values
+            if self.samples.find(field, f"t = {string_literal(text)}")
+        }
+        self.null_values = tuple(text for text in self.null_values if text in needed)
+        return columns
+
+    def fits(self, field: Field, column: Column, dialect: Dialect | None = None) -> bool:
+        """Return whether the parser would accept every text of the field in such a column."""
+        texts = DialectTexts([column], dialect or self.dialect)
+        source = f"(SELECT {field.texts} AS {quote(column.name)}, 0 AS n FROM {self.samples.table})"
+        rows = texts.select_typed(source, "n", self.null_values)
+        broken = " OR ".join(condition for condition, _, _ in texts.rules) or "FALSE"
+        return not self.samples.con.execute(f"SELECT 1 FROM ({rows}) WHERE {broken} LIMIT 1").fetchone()
+
+    def _guess_column(self, field: Field) -> Column:
+        base = Column(
+            name=field.column,
+            field=field.name if field.name != field.column else None,
+            type="varchar(max)",
+            description=field.name,
+        )
+        values = [text.strip() for text in self.samples.values(field) if text.strip() not in self.null_values]
+        for candidate in self._candidates(field, base, values) if values else ():
+            if self.fits(field, candidate):
+                return candidate
+        return base.model_copy(update={"type": self._text_type(field)})
+
+    def _candidates(self, field: Field, base: Column, values: Sequence[str]) -> Iterator[Column]:
+        def column(**changes: object) -> Column:
+            return Column.model_validate({**base.model_dump(), **changes})
+
+        if field.kind not in (None, "number"):
+            yield column(type=field.kind)
+            return
+        if field.kind is None:
+            if {text.lower() for text in values} - {"0", "1"}:
+                yield column(type="boolean")
+            yield from (column(**found) for found in self._time_candidates(values))
+        if _EPOCH_NAME.search(field.column):
+            for unit, (first, last) in EPOCHS.items():
+                if all(
+                    re.fullmatch(r"\d+(\.\d*)?", text) and first <= float(text) <= last for text in values
+                ):
+                    yield column(type="timestamp", unit=unit)
+        if any(re.fullmatch(r"[+-]?0\d+", text) for text in values):
+            return  # a code, such as a postal code
+        yield column(type="integer")
+        yield column(type="bigint")
+        if field.kind is None and max(map(self._decimal_places, values)) <= 4:
+            places = self.samples.con.execute(
+                f"SELECT max(length({field.texts}) - instr({field.texts}, {string_literal(self.dialect.decimal)}))"
+                f" FROM {self.samples.table} WHERE contains({field.texts}, {string_literal(self.dialect.decimal)})"
+            ).fetchone()
+            yield column(type=f"decimal(18,{min(max(places[0] if places and places[0] else 0, 0), 8)})")
+        yield column(type="double")
+
+    def _decimal_places(self, text: str) -> int:
+        return len(text.partition(self.dialect.decimal)[2])
+
+    def _time_candidates(self, values: Sequence[str]) -> Iterator[dict[str, object]]:
+        is_compact = all(re.fullmatch(r"(19|20)\d{6}", text) for text in values)
+        for form in _matching(DATES, values):
+            if form != "%Y%m%d" or is_compact:
+                yield {"type": "date", "date_format": form}
+        yield {"type": "date"}
+        yield {"type": "timestamp"}
+        forms = [
+            f"{day}{gap}{time}{zone}"
+            for day in DATES
+            for gap in (" ", "T", ", ", "")
+            for time in TIMES
+            for zone in ("", "%z", " %z")
+        ]
+        for form in _matching([*LOG_TIMES, *forms], values):
+            yield {"type": "timestamp", "timestamp_format": form}
+
+    def _text_type(self, field: Field) -> str:
+        [(longest,)] = self.samples.con.execute(
+            f"SELECT max(strlen({field.texts})) FROM {self.samples.table}"
+        ).fetchall()
+        return next((f"varchar({size})" for size in TEXT_BYTES if size >= 2 * (longest or 1)), "varchar(max)")
+
+    def _choose_number_form(self) -> None:
+        fields = [field for field in self.samples.fields if field.kind is None]
+        counts = []
+        for decimal, thousands in NUMBER_FORMS:
+            dialect = self.dialect.model_copy(update={"decimal": decimal, "thousands": thousands})
+            numeric = [field for field in fields if self._is_numeric(field, dialect)]
+            counts.append(len(numeric))
+        best = max(range(len(counts)), key=lambda place: (counts[place], -place))
+        decimal, thousands = NUMBER_FORMS[best]
+        self.dialect = self.dialect.model_copy(update={"decimal": decimal, "thousands": thousands})
+        if best:
+            reason = f"{count_of(counts[best], 'column')} of numbers instead of {counts[0]:,}"
+            self.guesses.append(Guess("numbers", f"as 1{thousands or ''}234{decimal}5", reason))
+
+    def _is_numeric(self, field: Field, dialect: Dialect) -> bool:
+        column = Column(name=field.column, type="double", description="")
+        return self.samples.find(field, "regexp_matches(t, '[0-9]')") and self.fits(field, column, dialect)
+
+    def _choose_booleans(self) -> None:
+        for field in self.samples.fields:
+            values = {text.strip() for text in self.samples.values(field, 20)} - set(self.null_values)
+            for pair in BOOLEANS if field.kind is None and len(values) == 2 else ():
+                if values == set(pair):
+                    listed = {"true_values": (pair[0],), "false_values": (pair[1],)}
+                    self.dialect = self.dialect.model_copy(update=listed)
+                    return
+
+
+def _matching(forms: Sequence[str], values: Sequence[str]) -> list[str]:
+    """Return the forms by which Python reads all values; where day and month are ambiguous, each is among them."""
+    found = []
+    for form in forms:
+        with suppress(ValueError):
+            for text in values:
+                datetime.strptime(text, form)
+            found.append(form)
+    return found
+
+
+def with_nullability(samples: Samples, columns: Sequence[Column], null_values: Sequence[str]) -> list[Column]:
+    """Return the columns, nullable or not as their texts are."""
+    listed = ", ".join(map(string_literal, ("", *null_values)))
+    counts = ", ".join(
+        f"count(*) FILTER ({field.texts} IS NULL OR trim({field.texts}) IN ({listed}))"
+        for field in samples.fields
+    )
+    [found] = samples.con.execute(f"SELECT {counts} FROM {samples.table}").fetchall()
+    return [
+        column.model_copy(update={"nullable": bool(nulls)})
+        for column, nulls in zip(columns, found, strict=True)
+    ]
