@@ -36,7 +36,9 @@ class Source(Declaration):
     name: Name
     description: str
     format: Literal["csv", "json_lines", "json", "parquet"]
-    prefix: str
+    prefix: str = Field(
+        description="the folder that the patterns are relative to; an empty text: the bucket's root"
+    )
     files: tuple[FilePattern, ...] = Field(min_length=1)
     event_time: Name | None = None
     null_values: tuple[str, ...] = Field(

@@ -100,6 +100,15 @@ def check_declared_sources(star: Star) -> Iterator[str]:
             yield f"table {table.name}: source {table.source} is not declared"
 
 
+def check_prefixes(star: Star) -> Iterator[str]:
+    """A prefix is a folder of the bucket, or its root."""
+    for source in star.sources:
+        folder = source.prefix.strip("/")
+        if source.prefix != (f"{folder}/" if folder else ""):
+            remedy = f"{folder}/, or an empty text for" if folder else "an empty text for"
+            yield f"source {source.name}: prefix is {source.prefix!r}: write {remedy} the bucket's root"
+
+
 def check_staging_event_times(star: Star) -> Iterator[str]:
     """A staging table has its source's event time, as a column that is not nullable."""
     for table, source in star.staged_sources:
@@ -175,6 +184,7 @@ STAR_RULES: tuple[Callable[[Star], Iterator[str]], ...] = (
     check_names,
     check_reserved_columns,
     check_declared_sources,
+    check_prefixes,
     check_staging_event_times,
     check_staging_sequences,
     check_formats,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -21,8 +21,8 @@ from scx_pipeline.errors import BucketError, SourceFileError
 from scx_pipeline.settings import redact
 from scx_pipeline.storage.compression import DEFAULT_LIMITS, UnpackedLimits, compression_suffix
 from scx_pipeline.storage.etags import EtagPolicy, matches_listing
-from scx_pipeline.storage.folder import check_unchanged, list_folder, read_file
-from scx_pipeline.storage.listing import list_store
+from scx_pipeline.storage.folder import check_unchanged, list_folder, list_folder_files, read_file
+from scx_pipeline.storage.listing import list_store, list_store_files
 from scx_pipeline.storage.local_file import Document, LocalFile, check_document_size, create_document
 from scx_pipeline.storage.object_info import ObjectInfo, sort_objects
 from scx_pipeline.storage.object_store import REQUESTS_AT_ONCE, ObjectStore, parse_file_url, parse_s3_url
@@ -77,12 +77,20 @@ class Bucket(ObjectStore):
                 self._retries.run(lambda: list_store(self.store, prefix, self._list_any_keys))
             )
 
-    def _list_any_keys(self, prefix: str) -> Iterator[dict[str, Any]]:
+    def list_files(self, folder: str) -> list[ObjectInfo]:
+        """Return the objects directly in a folder of the bucket, as `list_objects` returns those below it."""
+        with self.translating("list", folder):
+            if self.folder is not None:
+                return sort_objects(list_folder_files(self.folder, folder))
+            list_any = partial(self._list_any_keys, delimiter="/")
+            return sort_objects(self._retries.run(partial(list_store_files, self.store, folder, list_any)))
+
+    def _list_any_keys(self, prefix: str, delimiter: str = "") -> Iterator[dict[str, Any]]:
         parts = urlsplit(self.url)
         own = parts.path.strip("/")
         base = f"{own}/" if own else ""
         below = f"{prefix.strip('/')}/" if prefix else ""
-        for item in list_any_keys(parts.netloc, base + below):
+        for item in list_any_keys(parts.netloc, base + below, delimiter):
             yield item | {"path": item["path"].removeprefix(base)}
 
     @cached_property

@@ -54,10 +54,10 @@ def open_s3(bucket: str, prefix: str = "", caller_retries: bool = False) -> Stor
     )
 
 
-def list_any_keys(bucket: str, key_start: str) -> Iterator[dict[str, Any]]:
+def list_any_keys(bucket: str, key_start: str, delimiter: str = "") -> Iterator[dict[str, Any]]:
     """List the objects whose full keys begin with this text, whatever characters they contain. Raises BucketError.
 
-    Slower than obstore's listing, which rejects some keys.
+    With a delimiter, only those whose keys do not contain it after this text. Slower than obstore's listing, which rejects some keys.
     """
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
@@ -71,7 +71,9 @@ def list_any_keys(bucket: str, key_start: str) -> Iterator[dict[str, Any]]:
         client = create_session().create_client(
             "s3", endpoint_url=endpoint, region_name=environment_region(), config=config
         )
-        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key_start):
+        for page in client.get_paginator("list_objects_v2").paginate(
+            Bucket=bucket, Prefix=key_start, Delimiter=delimiter
+        ):
             for item in page.get("Contents", ()):
                 yield {
                     "path": item["Key"],

@@ -19,6 +19,7 @@ from scx_pipeline.model.star import (
     check_declared_sources,
     check_formats,
     check_names,
+    check_prefixes,
     check_references,
     check_rejected_shares,
     check_reserved_columns,
@@ -104,6 +105,11 @@ VIOLATIONS: dict[StarRule, list[tuple[dict[str, Any], str]]] = {
         (staging_with(columns=[ID, AT, {**ID, "name": "_object"}]), "a column cannot be named _object: the pipeline uses that name")
     ],
     check_declared_sources: [(staging_with(source="elsewhere"), "source elsewhere is not declared")],
+    check_prefixes: [
+        ({"sources": [SOURCE | {"prefix": "logs"}]}, "source files: prefix is 'logs': write logs/, or an empty text"),
+        ({"sources": [SOURCE | {"prefix": "/logs/"}]}, "prefix is '/logs/': write logs/"),
+        ({"sources": [SOURCE | {"prefix": "/"}]}, "prefix is '/': write an empty text for the bucket's root"),
+    ],
     check_rejected_shares: [
         (
             {"sources": [SOURCE | {"reject_limit": 0.05, "warn_above": 0.1}]},
