@@ -31,7 +31,17 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
 # Properties of a table that do not decide its rows, only how they are checked, described or stored.
-_NOT_CODE = {"description", "columns", "equal_row_count", "min_rows", "dist", "sort", "partition_by"}
+_NOT_CODE = {
+    "description",
+    "source",
+    "sources",
+    "columns",
+    "equal_row_count",
+    "min_rows",
+    "dist",
+    "sort",
+    "partition_by",
+}
 # Properties that decide neither rows nor checks.
 _NOT_RULES = {"description", "title", "owners", "queries", "dist", "sort", "partition_by"}
 
@@ -186,11 +196,11 @@ class CompiledStar:
             column.model_dump(mode="json", include={"name", "type", "nullable", "field", "unit"})
             for column in table.columns
         ]
-        if table.source is not None:
-            source = self.star.source(table.source)
-            code["source"] = source.model_dump(
-                mode="json", exclude={"description", "reject_limit", "warn_above"}
-            )
+        if table.role == "staging":
+            code["sources"] = [
+                source.model_dump(mode="json", exclude={"description", "reject_limit", "warn_above"})
+                for source in self.star.sources_of(table)
+            ]
         else:
             code["sql"] = self._selects[table.name].sql(dialect=AUTHORED_DIALECT, comments=False)
         return _hash(json.dumps(code, sort_keys=True))

@@ -123,7 +123,7 @@ def list_selection(star: Star, bucket: Bucket, tables: Collection[Table] | None 
     Raises:
         BucketError: the bucket cannot be listed.
     """
-    wanted = None if tables is None else {table.source for table in tables}
+    wanted = None if tables is None else {name for table in tables for name in table.source_names}
     sources = [source for source in star.sources if wanted is None or source.name in wanted]
     # Sources may share a folder, such as those of one staging table.
     folders = list(dict.fromkeys(item for source in sources for item in listed_folders(source)))

@@ -6,6 +6,7 @@ SQL files are not part of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 
 from pydantic import Field, model_validator
 
@@ -56,10 +57,15 @@ class Star(Declaration):
         """The tables that are loaded by month: partitioned and keyed."""
         return tuple(table for table in self.tables if not table.is_unpartitioned)
 
+    def sources_of(self, table: Table) -> list[Source]:
+        """Return the sources of a staging table, in the order of their names."""
+        found = (source for source in self.sources if source.name in table.source_names)
+        return sorted(found, key=attrgetter("name"))
+
     @property
     def staged_sources(self) -> list[tuple[Table, Source]]:
-        """Every staging table with its source."""
-        return [(table, self.source(table.source)) for table in self.tables if table.source is not None]
+        """Every staging table with each of its sources."""
+        return [(table, source) for table in self.tables for source in self.sources_of(table)]
 
     def months(self, now: Month | None = None) -> MonthRange:
         """Return every month that the star may hold: from its first month to the current one (or `now`)."""
@@ -93,11 +99,12 @@ def check_reserved_columns(star: Star) -> Iterator[str]:
 
 
 def check_declared_sources(star: Star) -> Iterator[str]:
-    """Every staging table names a declared source."""
+    """Every staging table names declared sources."""
     names = {source.name for source in star.sources}
     for table in star.staging_tables:
-        if table.source not in names:
-            yield f"table {table.name}: source {table.source} is not declared"
+        for name in table.source_names:
+            if name not in names:
+                yield f"table {table.name}: source {name} is not declared"
 
 
 def check_prefixes(star: Star) -> Iterator[str]:

@@ -104,7 +104,10 @@ VIOLATIONS: dict[StarRule, list[tuple[dict[str, Any], str]]] = {
     check_reserved_columns: [
         (staging_with(columns=[ID, AT, {**ID, "name": "_object"}]), "a column cannot be named _object: the pipeline uses that name")
     ],
-    check_declared_sources: [(staging_with(source="elsewhere"), "source elsewhere is not declared")],
+    check_declared_sources: [
+        (staging_with(source="elsewhere"), "source elsewhere is not declared"),
+        (staging_with(source=None, sources=["files", "elsewhere"]), "source elsewhere is not declared"),
+    ],
     check_prefixes: [
         ({"sources": [SOURCE | {"prefix": "logs"}]}, "source files: prefix is 'logs': write logs/, or an empty text"),
         ({"sources": [SOURCE | {"prefix": "/logs/"}]}, "prefix is '/logs/': write logs/"),
@@ -122,6 +125,13 @@ VIOLATIONS: dict[StarRule, list[tuple[dict[str, Any], str]]] = {
         (staging_with(columns=[ID, {**AT, "nullable": True}]), "at must be declared nullable: false"),
         ({"sources": [UNPARTITIONED_SOURCE]}, "s: event_time must be left out, as in source files"),
         (staging_with(event_time=None), "s: event_time must be at, as in source files"),
+        (
+            {
+                "sources": [SOURCE, {**UNPARTITIONED_SOURCE, "name": "more"}],
+                "tables": [{**STAGING, "source": None, "sources": ["files", "more"]}],
+            },
+            "s: event_time must be left out, as in source more",
+        ),
         (staging_with(columns=[ID], key=["id"], sequence_by=["id"]), "s: event_time must be at, as in source files"),
     ],
     check_staging_sequences: [

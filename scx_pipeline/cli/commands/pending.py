@@ -61,7 +61,7 @@ def plan(
     if as_json:
         names = ("month", "reason", "objects", "bytes")
         rows = [(str(month), *values) for months, *values in _due_rows(planned) for month in months]
-        due = [{**dict(zip(names, row, strict=True)), "held": held.get(row[0])} for row in rows]
+        due = [{**dict(zip(names, row, strict=True)), "held": held.get(str(row[0]))} for row in rows]
         rendering.print_json({"due": due, "ignored": ignored, **readiness_json(planned.schema_drift)})
         return
     shown = [

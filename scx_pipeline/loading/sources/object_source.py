@@ -18,6 +18,7 @@ from scx_pipeline.loading.load_report import Progress
 from scx_pipeline.loading.sources.load_source import LoadSource, StagedTable
 from scx_pipeline.loading.targets.target import LoadTarget
 from scx_pipeline.model.calendar import LoadScope
+from scx_pipeline.model.source import Source
 from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
 from scx_pipeline.planning.selection import Selection
@@ -38,21 +39,25 @@ class ObjectSource(LoadSource):
 
     @contextmanager
     def stage(self, plan: LoadPlan, table: Table) -> Iterator[StagedTable]:
-        source, target = self.star.source(table.source or ""), self.target
-        job = IngestJob(
-            self.bucket, source, table, plan.scope, self.star.months(), target.batch_files,
-            partial(target.read_objects_with_rejects, source), self.progress, _earlier_counts(plan, table),
-        )  # fmt: skip
-        with target.stage(source, table, plan.scope) as partition:
-            result = partition.ingest(job, plan.objects_of(source.name))
+        sources, target = self.star.sources_of(table), self.target
+        jobs = [
+            IngestJob(
+                self.bucket, source, table, plan.scope, self.star.months(), plan.objects_of([source.name]),
+                target.batch_files, partial(target.read_objects_with_rejects, source), self.progress,
+                _earlier_counts(plan, source),
+            )
+            for source in sources
+        ]  # fmt: skip
+        with target.stage(sources, table, plan.scope) as partition:
+            result = partition.ingest(jobs)
             yield StagedTable(result, partition, result.total("loaded"))
 
 
-def _earlier_counts(plan: LoadPlan, table: Table) -> list[ObjectCount]:
-    """Return the recorded counts of the table's objects that a load of additions does not read again."""
+def _earlier_counts(plan: LoadPlan, source: Source) -> list[ObjectCount]:
+    """Return the recorded counts of the source's objects that a load of additions does not read again."""
     unchanged = plan.additions.unchanged if plan.additions else ()
     return [
         ObjectCount(item, read=recorded.rows_read, rejected=recorded.rows_rejected)
         for item, recorded in unchanged
-        if item.source == table.source
+        if item.source == source.name
     ]
