@@ -39,7 +39,7 @@ def _rank(result: CheckResult) -> int:
 
 
 def _sum_numbers(parts: list[Mapping[str, float]]) -> dict[str, float]:
-    total = {name: sum(part[name] for part in parts) for name in parts[0]}
+    total = {name: sum(part.get(name, 0) for part in parts) for name in parts[0]}
     if "share" in total:
         total["share"] = round(total["rows_rejected"] / total["rows_read"], 6) if total["rows_read"] else 0
     return total

@@ -11,16 +11,15 @@ from pathlib import Path
 import pytest
 
 from scx_pipeline.errors import CheckFailedError
-from scx_pipeline_tests.support.load_env import LoadEnv, create_load_env
-from scx_pipeline_tests.support.shared_table import (
+from scx_pipeline_tests.support.lake.visits_star import (
     FEBRUARY,
     JANUARY,
     Visit,
-    as_csv,
-    as_json,
+    VisitsEnv,
     visit,
     visits_star,
 )
+from scx_pipeline_tests.support.load_env import LoadEnv, create_load_env
 
 COUNTS = "source, object_key, rows_read, rows_loaded, rows_rejected, rows_deduplicated, rows_filtered"
 
@@ -32,8 +31,7 @@ def traffic(load_env: LoadEnv, tmp_path: Path) -> LoadEnv:
 
 
 def put(traffic: LoadEnv, name: str, visits: Sequence[Visit]) -> None:
-    write = as_csv if ".csv" in name else as_json
-    traffic.put_key(f"visits/{name}", write(visits))
+    VisitsEnv(traffic.bucket_url, traffic.warehouse_url).put_visits(name, visits)
 
 
 def test_the_same_rows_come_from_either_format_and_from_both(traffic: LoadEnv, tmp_path: Path) -> None:

@@ -6,13 +6,17 @@ No server is started here.
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import yaml
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star
+from scx_pipeline_tests.support.load_env import LoadEnv, compress
 
 JANUARY, FEBRUARY = "2023-01", "2023-02"
 Visit = Mapping[str, object]
@@ -53,6 +57,24 @@ def visits_star(folder: Path, **by_source: Mapping[str, object]) -> CompiledStar
     (home / "defs.yaml").write_text(yaml.safe_dump(component))
     (home / "sql" / "pages.sql").write_text(PAGES)
     return load_star(home)
+
+
+@cache
+def plain_star() -> CompiledStar:
+    """Return the star without further keys."""
+    with tempfile.TemporaryDirectory(prefix="scx-visits-") as folder:
+        return visits_star(Path(folder))
+
+
+@dataclass
+class VisitsEnv(LoadEnv):
+    """A load environment of the star."""
+
+    compiled: CompiledStar = field(default_factory=plain_star)
+
+    def put_visits(self, name: str, visits: Sequence[Visit]) -> None:
+        write = as_csv if ".csv" in name else as_json
+        self.put_key(f"visits/{name}", compress(write(visits), name))
 
 
 def visit(number: int, day: str, page: str = "home", seconds: object = 1) -> Visit:
