@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from scx_pipeline.declarations.compiled_star import CompiledStar, compile_star
 from scx_pipeline.errors import DeclarationError
 from scx_pipeline.model.column import Column
+from scx_pipeline.model.dialect import Dialect
 from scx_pipeline.model.query import Chart, Query
 from scx_pipeline.model.source import FilePattern, Source
 from scx_pipeline.model.star import Star
@@ -26,6 +27,7 @@ from scx_pipeline.planning.key_patterns import compile_pattern
 DECLARATION = "defs.yaml"
 _MODELS: dict[str, type[BaseModel]] = {
     "sources": Source,
+    "dialect": Dialect,
     "tables": Table,
     "columns": Column,
     "files": FilePattern,

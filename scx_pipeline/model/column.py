@@ -10,14 +10,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from scx_pipeline.model.declaration import (
-    MAX_TEXT_BYTES,
-    ColumnName,
-    Declaration,
-    FieldPath,
-    Name,
-    NeutralType,
-)
+from scx_pipeline.model.declaration import MAX_TEXT_BYTES, ColumnName, Declaration, Name, NeutralType
+from scx_pipeline.model.dialect import TimeFormat
 
 Unit = Literal["seconds", "milliseconds", "microseconds"]
 Encoding = Literal[
@@ -49,21 +43,34 @@ class Column(Declaration):
         None, description="the number of days by which it follows another date or timestamp of its row"
     )
     references: Name | None = Field(None, description="the dimension whose key must contain its values")
-    field: FieldPath | None = Field(
+    field: str | None = Field(
         None,
-        description="JSON and Parquet sources: the field to read, outer.inner if nested; default: the column's name",
+        min_length=1,
+        description="the field to read: a name in the header of a CSV file, a field of JSON (outer.inner if nested), a column"
+        " of a Parquet file; default: the column's name",
     )
     unit: Unit | None = Field(
         None, description="for a timestamp that the source stores as a number: the unit since 1970-01-01 UTC"
+    )
+    date_format: TimeFormat | None = Field(
+        None, description="CSV sources: the form of a date, if it is not that of the source's dialect"
+    )
+    timestamp_format: TimeFormat | None = Field(
+        None, description="CSV sources: the form of a timestamp, if it is not that of the source's dialect"
     )
     encoding: Encoding | None = Field(
         None, description="Redshift: the compression encoding; default: chosen by Redshift"
     )
 
     @property
+    def field_name(self) -> str:
+        """The whole name of its field in a source."""
+        return self.field or self.name
+
+    @property
     def field_path(self) -> tuple[str, ...]:
         """The path of its field in a source, from the outermost object."""
-        return tuple((self.field or self.name).split("."))
+        return tuple(self.field_name.split("."))
 
     @property
     def max_bytes(self) -> int | None:

@@ -67,15 +67,6 @@ def _check_type(text: str) -> str:
     return text
 
 
-def _check_field_path(text: str) -> str:
-    if not all(text.split(".")) or set(text) & set('"\\*'):
-        raise ValueError(
-            f"{text!r} is not a field path: write the field's name, or outer.inner for a nested field, "
-            'without ", \\ or *'
-        )
-    return text
-
-
 def _to_month(value: Any) -> Month:
     return value if isinstance(value, Month) else Month.parse(str(value))
 
@@ -84,7 +75,6 @@ Name = Annotated[str, AfterValidator(_check_identifier)]
 ColumnName = Annotated[Name, AfterValidator(_check_column_name)]
 SchemaName = Annotated[Name, AfterValidator(_check_schema_name)]
 NeutralType = Annotated[str, AfterValidator(_check_type)]
-FieldPath = Annotated[str, AfterValidator(_check_field_path)]
 MonthText = Annotated[Month, BeforeValidator(_to_month, json_schema_input_type=str)]
 
 

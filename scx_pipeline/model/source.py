@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from scx_pipeline.model.declaration import Declaration, Name
+from scx_pipeline.model.dialect import DEFAULT_DIALECT, Dialect
 
 
 class FilePattern(Declaration):
@@ -40,6 +41,10 @@ class Source(Declaration):
         description="the folder that the patterns are relative to; an empty text: the bucket's root"
     )
     files: tuple[FilePattern, ...] = Field(min_length=1)
+    dialect: Dialect = Field(
+        DEFAULT_DIALECT,
+        description="csv: how the files are written; default: as RFC 4180 says, in UTF-8, with a header",
+    )
     event_time: Name | None = None
     null_values: tuple[str, ...] = Field(
         (), description="texts that are read as NULL, such as the empty text"

@@ -12,6 +12,8 @@ from pydantic import Field, model_validator
 
 from scx_pipeline.model.calendar import Month, MonthRange
 from scx_pipeline.model.declaration import Declaration, MonthText, Name, SchemaName
+from scx_pipeline.model.dialect import DEFAULT_DIALECT
+from scx_pipeline.model.field_rules import check_fields
 from scx_pipeline.model.query import Query
 from scx_pipeline.model.reserved_names import RESERVED_COLUMNS
 from scx_pipeline.model.source import Source
@@ -136,17 +138,15 @@ def check_staging_sequences(star: Star) -> Iterator[str]:
 def check_formats(star: Star) -> Iterator[str]:
     """Nothing is declared that the format of the source, or its file patterns, cannot provide."""
     for table, source in star.staged_sources:
-        for column in table.columns:
-            if source.format == "csv" and column.field:
-                yield (
-                    f"table {table.name}: {column.name} names a field, but a csv source has none: "
-                    "the names in its header must match the columns"
-                )
-            if source.format == "parquet" and len(column.field_path) > 1:
-                yield (
-                    f"table {table.name}: {column.name} reads inside {column.field}, but nested fields of a parquet "
-                    "source cannot be read"
-                )
+        for violation in check_fields(table, source):
+            yield f"table {table.name}: {violation}"
+        header = source.dialect.header
+        if isinstance(header, tuple):
+            for column in table.columns:
+                if column.field_name not in header:
+                    yield f"table {table.name}: {column.name} reads {column.field_name}, which source {source.name} does not name in its header"
+        if source.format != "csv" and source.dialect != DEFAULT_DIALECT:
+            yield f"source {source.name}: only a csv source has a dialect"
         if source.files_per_day and not all("{day}" in item.pattern for item in source.files):
             yield f"source {source.name}: files_per_day needs {{day}} in all file patterns"
 

@@ -153,39 +153,17 @@ def check_days_after(table: Table) -> Iterator[str]:
 
 
 def check_source_options(table: Table) -> Iterator[str]:
-    """Only timestamps have a unit, and only columns of staging tables have a unit or a field."""
+    """Only columns of staging tables say how they are read, and only as their types allow."""
     for column in table.columns:
         if column.unit and column.type != "timestamp":
             yield f"{column.name} has a unit, so it must be a timestamp"
-        if table.role != "staging" and (column.unit or column.field):
-            yield f"{column.name} has a unit or a field, which only columns of staging tables can have"
-
-
-def check_fields(table: Table) -> Iterator[str]:
-    """Columns of a staging table read different fields, and none reads inside another; letter case is ignored."""
-    if table.role != "staging":
-        return
-    readers: dict[str, str] = {}
-    objects: dict[str, str] = {}
-    for column in table.columns:
-        path = ".".join(column.field_path).lower()
-        if path in readers:
-            yield f"{readers[path]} and {column.name} read the same field (letter case is ignored)"
-        readers[path] = column.name
-        for parent in _parents(column):
-            known = objects.setdefault(parent.lower(), parent)
-            if known != parent:
-                yield f"{column.name} reads inside {parent}, and another column inside {known}: use one spelling"
-    for column in table.columns:
-        for parent in _parents(column):
-            if parent.lower() in readers:
-                yield f"{readers[parent.lower()]} reads the field {parent} as a value, and {column.name} reads inside it"
-
-
-def _parents(column: Column) -> list[str]:
-    """The paths of the objects that enclose the column's field, from the outermost."""
-    path = column.field_path
-    return [".".join(path[:depth]) for depth in range(1, len(path))]
+        for kind, form in (("date", column.date_format), ("timestamp", column.timestamp_format)):
+            if form and (column.type != kind or column.unit):
+                yield f"{column.name} has a {kind}_format, so it must be a {kind} without a unit"
+        if table.role != "staging" and (
+            column.unit or column.field or column.date_format or column.timestamp_format
+        ):
+            yield f"{column.name} says how it is read from a source, which only columns of staging tables can do"
 
 
 def check_folders(table: Table) -> Iterator[str]:
@@ -215,6 +193,5 @@ TABLE_RULES: tuple[Callable[[Table], Iterator[str]], ...] = (
     check_sequence,
     check_days_after,
     check_source_options,
-    check_fields,
     check_folders,
 )

@@ -1,33 +1,33 @@
-"""Recognise what a file's first bytes are, refuse what cannot be read as text, and decompress gzip and zstd.
+"""Recognise what a file's first bytes are, refuse what cannot be read as text, and decompress gzip, zstd, bzip2 and zip.
 
 What the text means is decided by the parsers.
 """
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import re
+import zipfile
 import zlib
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, cast
 
 from scx_pipeline.error_translation import translate_errors
 from scx_pipeline.errors import BucketError, PipelineError, SourceFileError
 
-if TYPE_CHECKING:
-    pass
-
+_ENCRYPTED = 1  # the bit of a member of a zip archive
 HEAD_BYTES = 512  # tar's magic number is at byte 257
 CHUNK_BYTES = 1 << 20
 RATIO_FROM_BYTES = 256 << 20  # below this size, any ratio is harmless
 ENCODINGS = frozenset({"UTF-16", "UTF-32"})
-NAMES = {".gz": "gzip", ".zst": "zstd"}
+NAMES = {".gz": "gzip", ".zst": "zstd", ".bz2": "bzip2", ".zip": "zip"}
 
-_SUFFIXES = {".gz": ".gz", ".gzip": ".gz", ".zst": ".zst", ".zstd": ".zst"}
-_MAGIC_NUMBERS = {".gz": b"\x1f\x8b\x08", ".zst": b"\x28\xb5\x2f\xfd"}
+_SUFFIXES = {**{suffix: suffix for suffix in NAMES}, ".gzip": ".gz", ".zstd": ".zst", ".bzip2": ".bz2"}
+_MAGIC_NUMBERS = {".gz": b"\x1f\x8b\x08", ".zst": b"\x28\xb5\x2f\xfd", ".bz2": b"BZh", ".zip": b"PK\x03\x04"}
 _PATTERNS = {
     "gzip": r"\x1f\x8b\x08",
     "zstd": r"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18",  # the second: a skippable frame
@@ -49,17 +49,19 @@ _PATTERNS = {
     "UTF-16": r"\xff\xfe|\xfe\xff|(?:[^\x00]\x00){2}|(?:\x00[^\x00]){2}",
 }
 _PATTERN = re.compile("|".join(f"({pattern})" for pattern in _PATTERNS.values()).encode("latin-1"), re.DOTALL)
-_DECOMPRESS = "decompress it, or compress it with gzip (.gz) or zstd (.zst), and upload it again"
+_DECOMPRESS = (
+    "decompress it, or compress it with gzip (.gz), zstd (.zst) or bzip2 (.bz2), and upload it again"
+)
 _ADVICE = {
+    "zip": "a zip archive or a workbook: name an archive of one file .zip, or save the workbook as CSV, and upload that",
     **{
         name: f"compressed with {name}, which is not supported: {_DECOMPRESS}"
-        for name in ("bzip2", "lz4", "snappy", "xz", "compress")
+        for name in ("lz4", "snappy", "xz", "compress")
     },
     **{
         name: f"a {name} archive, which is not supported: extract its files, and upload those"
         for name in ("7-Zip", "RAR", "tar")
     },
-    "zip": "a zip archive (or a workbook), which is not supported: extract its files (or save it as CSV), and upload those",
     **{
         name: f"{name}, not text: correct the source's format or patterns, or remove the file"
         for name in ("Parquet", "ORC", "Avro")
@@ -69,6 +71,10 @@ _ADVICE = {
 
 class CompressionLimitError(SourceFileError):
     """A compressed file unpacks to more than is allowed; the message names the setting, the caller adds the file."""
+
+
+class ArchiveError(SourceFileError):
+    """An archive does not have one readable file; the caller adds the archive's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,16 @@ class UnpackedLimits:
             )
 
 
+# NotImplementedError: a compression of a zip archive's member that Python does not know.
+_READING_ERRORS = (
+    CompressionLimitError,
+    ArchiveError,
+    OSError,
+    EOFError,
+    zlib.error,
+    zipfile.BadZipFile,
+    NotImplementedError,
+)
 DEFAULT_LIMITS = UnpackedLimits()
 _UNITS = {"K": 1, "M": 2, "G": 3, "T": 4}
 NO_LIMITS = UnpackedLimits(size=1 << 62, ratio=1 << 62)  # for files that were read within the limits before
@@ -104,7 +120,7 @@ def parse_size(size: str) -> int:
 
 
 def compression_suffix(key: str) -> str:
-    """Return how an object is compressed, by its key: .gz, .zst or an empty text."""
+    """Return how an object is compressed, by its key: .gz, .zst, .bz2, .zip or an empty text."""
     return _SUFFIXES.get(Path(key).suffix.lower(), "")
 
 
@@ -124,11 +140,28 @@ def decompress(source: Path | IO[bytes], suffix: str, limits: UnpackedLimits = N
 def _open_codec(source: Path | IO[bytes], suffix: str) -> IO[bytes]:
     if suffix == ".gz":
         return cast("IO[bytes]", gzip.open(source, "rb"))
+    if suffix == ".bz2":
+        return cast("IO[bytes]", bz2.open(source, "rb"))
+    if suffix == ".zip":
+        return _open_member(source)
     import pyarrow as pa
 
     return cast(
         "IO[bytes]", pa.input_stream(str(source) if isinstance(source, Path) else source, compression="zstd")
     )
+
+
+def _open_member(source: Path | IO[bytes]) -> IO[bytes]:
+    """Open the only file of a zip archive. Raises SourceFileError if it has none or several, or is encrypted."""
+    archive = zipfile.ZipFile(source)
+    members = [item for item in archive.infolist() if not item.is_dir()]
+    if len(members) != 1:
+        raise ArchiveError(
+            f"the archive has {len(members):,} files, and only one can be read: extract them, and upload each"
+        )
+    if members[0].flag_bits & _ENCRYPTED:
+        raise ArchiveError("the archive is encrypted: extract its file, and upload that")
+    return archive.open(members[0])
 
 
 class _LimitedStream(io.BufferedIOBase):
@@ -194,29 +227,29 @@ def translate_reading_errors(uri: str) -> AbstractContextManager[None]:
             return BucketError(
                 f"cannot read {uri}: {error.strerror}; restore the file, or let this user read it"
             )
-        if isinstance(error, CompressionLimitError):
+        if isinstance(error, CompressionLimitError | ArchiveError):
             return SourceFileError(f"{uri}: {error}")
         return SourceFileError(
             f"{uri}: the compressed file is damaged or truncated ({error}); upload it again"
         )
 
-    return translate_errors(translate, CompressionLimitError, OSError, EOFError, zlib.error, with_cause=False)
+    return translate_errors(translate, *_READING_ERRORS, with_cause=False)
 
 
-def check_encoding(start: bytes, uri: str) -> None:
+def check_encoding(start: bytes, uri: str, advice: str = "convert the file") -> None:
     """Raise SourceFileError if the first bytes of a text are of another encoding than UTF-8."""
     found = detect_format(start)
     if found in ENCODINGS:
         raise SourceFileError(
-            f"{uri}, line 1: not UTF-8 (it looks like {found}); convert the file and upload it again"
+            f"{uri}, line 1: not UTF-8 (it looks like {found}); {advice} and upload it again"
         )
 
 
 def _check_text(found: str, where: str) -> None:
+    if found in _ADVICE:
+        raise SourceFileError(f"{where}: the file is {_ADVICE[found]}")
     if found in NAMES.values():
         suffix = next(suffix for suffix, name in NAMES.items() if name == found)
         raise SourceFileError(
             f"{where}: the file is compressed ({found}), but its name does not end in {suffix}: rename it, and upload it again"
         )
-    if found in _ADVICE:
-        raise SourceFileError(f"{where}: the file is {_ADVICE[found]}")

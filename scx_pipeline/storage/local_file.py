@@ -64,10 +64,15 @@ def open_local_file(file: LocalFile, uri: str) -> Iterator[IO[bytes]]:
         yield stream
 
 
-def check_content(file: LocalFile, uri: str) -> None:
-    """Raise SourceFileError if a text file's first bytes are not what its name says.
+def is_readable(file: LocalFile) -> bool:
+    """Return whether DuckDB's readers can decompress the file."""
+    return file.suffix in ("", ".gz", ".zst")
 
-    The file may be compressed otherwise, an archive, of another format, or in another encoding than UTF-8.
+
+def check_content(file: LocalFile, uri: str) -> bytes:
+    """Return a text file's first bytes, decompressed. Raises SourceFileError if they are not what its name says.
+
+    The file may be compressed otherwise, an archive, or of another format.
     """
     with translate_reading_errors(uri), file.path.open("rb", buffering=0) as stream:
         head = stream.read(HEAD_BYTES)
@@ -76,7 +81,7 @@ def check_content(file: LocalFile, uri: str) -> None:
         with translate_reading_errors(uri), open_decompressed(file.path) as plain:
             head = plain.read(HEAD_BYTES)
         check_decompressed_head(head, file.suffix, uri)
-    check_encoding(head, uri)
+    return head
 
 
 def create_document(item: ObjectInfo, content: bytes, uri: str) -> Document:

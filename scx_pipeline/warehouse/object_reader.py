@@ -6,12 +6,13 @@ Which objects are read this way is decided by the load.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.model.column import Column
+from scx_pipeline.model.source import Source
 
 
 class ServerCopyError(WarehouseError):
@@ -54,10 +55,11 @@ class ObjectReader(ABC):
     """A warehouse's own way to read a bucket's objects, where it is faster than a client."""
 
     min_bytes: int  # of a table's objects; fewer are parsed faster
+    suffixes: Collection[str]  # of the compressed files that it reads
 
     @abstractmethod
-    def can_read(self, file_format: str) -> bool:
-        """Return whether it reads files of this format, as in a source's declaration, into its table."""
+    def can_read(self, source: Source) -> bool:
+        """Return whether it reads files of this format and dialect into its table."""
 
     @abstractmethod
     def read(self, request: CopyRequest) -> CopyResult:

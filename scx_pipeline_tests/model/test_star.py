@@ -139,8 +139,12 @@ VIOLATIONS: dict[StarRule, list[tuple[dict[str, Any], str]]] = {
     ],
     check_formats: [
         (
-            {"tables": [{**STAGING, "columns": [{**ID, "field": "no"}, AT]}]},
-            "id names a field, but a csv source has none: the names in its header must match the columns",
+            {"sources": [{**SOURCE, "dialect": {"header": ["no", "at"]}}]},
+            "table s: id reads id, which source files does not name in its header",
+        ),
+        (
+            {"sources": [{**SOURCE, "format": "json", "dialect": {"delimiter": ";"}}]},
+            "source files: only a csv source has a dialect",
         ),
         (
             {"sources": [{**SOURCE, "format": "parquet"}], **staging_with(columns=[{**ID, "field": "a.b"}, AT])},

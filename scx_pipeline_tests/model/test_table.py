@@ -18,7 +18,6 @@ from scx_pipeline.model.table import (
     check_column_names,
     check_days_after,
     check_event_time,
-    check_fields,
     check_folders,
     check_key,
     check_physical_layout,
@@ -52,11 +51,6 @@ TableRule = Callable[[Table], Iterator[str]]
 
 def days_after(column: str) -> dict[str, Any]:
     return {"columns": [ID, {**AT, "days_after": {"column": column, "least": 1, "most": 2}}]}
-
-
-def fields(of_id: str, of_at: str) -> dict[str, Any]:
-    """A staging table whose columns id and at read these fields."""
-    return {**JSON, "columns": [{**ID, "field": of_id}, {**AT, "field": of_at}]}
 
 
 def test_a_table_is_partitioned_by_month_keyed_or_unpartitioned() -> None:
@@ -104,17 +98,10 @@ VIOLATIONS: dict[TableRule, list[tuple[dict[str, Any], str]]] = {
     ],
     check_source_options: [
         ({"columns": [{**ID, "unit": "seconds"}, AT]}, "id has a unit, so it must be a timestamp"),
-        ({"columns": [ID, {**AT, "unit": "seconds"}]}, "at has a unit or a field, which only columns of staging tables can have"),
-        ({"columns": [{**ID, "field": "no"}, AT]}, "id has a unit or a field, which only columns of staging tables can have"),
-    ],
-    check_fields: [
-        (fields("at", "at.unix"), "id reads the field at as a value, and at reads inside it"),
-        (fields("no.a.b", "no.a"), "at reads the field no.a as a value, and id reads inside it"),
-        (fields("at.no", "at"), "at reads the field at as a value, and id reads inside it"),
-        (fields("at", "at"), "id and at read the same field (letter case is ignored)"),
-        (fields("no.Ts", "no.tS"), "id and at read the same field (letter case is ignored)"),
-        (fields("no.id", "No.at"), "at reads inside No, and another column inside no: use one spelling"),
-        (fields("no", "No.at"), "id reads the field No as a value, and at reads inside it"),
+        ({"columns": [ID, {**AT, "unit": "seconds"}]}, "at says how it is read from a source, which only columns of staging tables can do"),
+        ({"columns": [{**ID, "date_format": "%Y%m%d"}, AT]}, "id has a date_format, so it must be a date without a unit"),
+        ({**JSON, "columns": [ID, {**AT, "unit": "seconds", "timestamp_format": "%Y%m%d"}]}, "at has a timestamp_format, so it must be a timestamp without a unit"),
+        ({"columns": [{**ID, "field": "no"}, AT]}, "id says how it is read from a source, which only columns of staging tables can do"),
     ],
     check_folders: [
         ({"partition_by": ["id"]}, "it is partitioned by month, so partition_by must start with year, month"),

@@ -73,7 +73,7 @@ def _read_csv_headers(job: IngestJob, objects: Sequence[SelectedObject]) -> Iter
         if header is None or header.newline == "\\r":
             yield None
             continue
-        declared = {column.name: column for column in job.table.columns}
+        declared = {column.field_name: column for column in job.table.columns}
         unknown = tuple(name for name in header.columns if name not in declared)
         yield ObjectHeader(
             tuple(declared.get(name) for name in header.columns),

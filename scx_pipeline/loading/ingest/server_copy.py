@@ -6,7 +6,7 @@ How a warehouse reads objects does not belong here, nor does parsing those that 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from scx_pipeline.errors import BucketError
@@ -57,11 +57,11 @@ class ServerCopy:
             or not objects
             or job.bucket.folder is not None
             or size < reader.min_bytes
-            or not reader.can_read(job.source.format)
+            or not reader.can_read(job.source)
         ):
             return list(objects)
         job.progress(f"{job.table.name}: inspecting {len(objects):,} objects for a server-side copy")
-        batches, remaining = self._split(objects)
+        batches, remaining = self._split(objects, reader.suffixes)
         reporter = ProgressReporter(len(objects), size, job.progress)
         copied = rows = copied_bytes = 0
         for batch in batches:
@@ -91,11 +91,17 @@ class ServerCopy:
                 found += batch.objects
         return found
 
-    def _split(self, objects: Sequence[SelectedObject]) -> tuple[list[CopyBatch], list[SelectedObject]]:
+    def _split(
+        self, objects: Sequence[SelectedObject], suffixes: Collection[str]
+    ) -> tuple[list[CopyBatch], list[SelectedObject]]:
         """Split objects into batches that one statement each can copy, and the objects that need client parsing."""
         rejecting = self.job.objects_with_rejects()
         candidates = [
-            item for item in objects if item.info.size and (item.info.key, item.info.etag) not in rejecting
+            item
+            for item in objects
+            if item.info.size
+            and (item.info.key, item.info.etag) not in rejecting
+            and compression_suffix(item.info.key) in suffixes
         ]
         headers = read_headers(self.job, candidates)
         similar: dict[object, list[SelectedObject]] = defaultdict(list)

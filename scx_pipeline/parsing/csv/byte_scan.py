@@ -5,11 +5,12 @@ Files with quotes that do not enclose values are only recognised: the exact read
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, TypeAlias
 
+from scx_pipeline.model.dialect import Dialect
+from scx_pipeline.parsing.csv.record_patterns import record_patterns
 from scx_pipeline.parsing.csv.record_scanner import RecordBounds, RecordScanner, read_blocks
 from scx_pipeline.parsing.records import Record
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     Numbers: TypeAlias = NDArray[np.int64]
 
 MAX_RECORD_BYTES = 4 << 20  # Redshift's row limit, without the line end
-
-FIELD = rb'(?:"[^"]*+(?:""[^"]*+)*+"[^,\r\n]*+|[^",\r\n][^,\r\n]*+|)'
-_RECORD = re.compile(rb"%b(?:,%b)*+(\r\n|\n|\r)" % (FIELD, FIELD))
 
 
 @dataclass(frozen=True)
@@ -58,17 +56,17 @@ class RecordCount:
         )
 
 
-def count_records(stream: IO[bytes], newline: bytes, values: int) -> RecordCount:
+def count_records(scanner: RecordScanner, stream: IO[bytes], values: int) -> RecordCount:
     """Count the records of a file in one pass over its bytes.
 
     Args:
+        scanner: A scanner of the file's line end and dialect.
         stream: The file, decompressed.
-        newline: Its line end.
         values: How many values its header has.
     """
     import numpy as np
 
-    scanner, records, short, surplus, too_long = RecordScanner(newline), 0, 0, 0, None
+    records, short, surplus, too_long, newline = 0, 0, 0, None, scanner.newline
     for block, found in scanner.scan(stream):
         records += len(found.ends)
         short += int(np.count_nonzero(found.values < values))
@@ -84,48 +82,40 @@ def count_records(stream: IO[bytes], newline: bytes, values: int) -> RecordCount
     )
 
 
-def count_records_by_pattern(stream: IO[bytes]) -> int:
+def count_records_by_pattern(stream: IO[bytes], dialect: Dialect) -> int:
     """Count the records of any CSV file as Python's csv module splits them, by a regular expression.
 
-    This handles stray quotes and mixed line ends too, at a tenth of the speed of `count_records`. Memory is bounded by
+    The header is one of them. This handles stray quotes and mixed line ends too, at a tenth of the speed of `count_records`. Memory is bounded by
     the longest record.
     """
-    count, rest = 0, b""
+    count, rest, record = 0, b"", record_patterns(dialect).record
     for block in read_blocks(stream):
         rest, end = rest + block, 0
         limit = len(rest) - rest.endswith(b"\r")
         # finditer would try to match an incomplete record from each of its bytes.
-        while match := _RECORD.match(rest, end, limit):
+        while match := record.match(rest, end, limit):
             count += match.start() != match.start(1)
             end = match.end()
         rest = rest[end:]
     return count + bool(rest.strip(b"\r\n"))
 
 
-@dataclass(frozen=True)
-class LocatedRecord:
-    """A requested record; `number` counts the records that fit the header, and is None for one that does not."""
-
-    number: int | None
-    record: Record
-
-
 def locate_records(
-    stream: IO[bytes], newline: bytes, values: int, wanted: Sequence[int], misfits: int
-) -> Iterator[LocatedRecord]:
+    scanner: RecordScanner, stream: IO[bytes], values: int, wanted: Sequence[int], misfits: int
+) -> Iterator[Record]:
     """Find records of a file that is plain (`RecordCount.is_plain`), in their order.
 
     Args:
+        scanner: A scanner of the file's line end and dialect.
         stream: The file, decompressed.
-        newline: Its line end.
         values: How many values its header has.
-        wanted: The numbers (from 0, sorted) of records that fit the header, counted without the header.
+        wanted: The numbers (from 0, sorted) of records that fit the header; the header itself, if it is one of them, is 0.
         misfits: How many of the records that do not fit the header are wanted.
     """
     import numpy as np
 
-    fitting, numbers = -1, np.array(wanted, np.int64)
-    for part in _located_blocks(RecordScanner(newline), stream):
+    fitting, numbers = 0, np.array(wanted, np.int64)
+    for part in _located_blocks(scanner, stream):
         fits = part.values == values
         order = np.cumsum(fits) + (fitting - 1)  # the number of each fitting record
         chosen = np.isin(order, numbers) & fits
@@ -133,7 +123,7 @@ def locate_records(
         misfits -= len(others)
         chosen[others] = True
         for place in np.flatnonzero(chosen).tolist():
-            yield LocatedRecord(int(order[place]) if fits[place] else None, part.record(place))
+            yield part.record(place)
         fitting += int(np.count_nonzero(fits))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from scx_pipeline.errors import SourceFileError
 from scx_pipeline.model.rejected_row import RejectedRow
 from scx_pipeline.model.reserved_names import internal_column
-from scx_pipeline.parsing.csv import csv_header, exact_reader
+from scx_pipeline.parsing.csv import csv_header
 from scx_pipeline.parsing.csv.byte_scan import (
     RecordCount,
     count_records,
@@ -21,13 +21,15 @@ from scx_pipeline.parsing.csv.byte_scan import (
     locate_records,
 )
 from scx_pipeline.parsing.csv.csv_header import FILE_INDEX, Header
-from scx_pipeline.parsing.csv.exact_reader import RecordBatch
+from scx_pipeline.parsing.csv.dialect_texts import DialectTexts
+from scx_pipeline.parsing.csv.exact_reader import ExactReader, RecordBatch
+from scx_pipeline.parsing.csv.plain_copy import needs_plain_copy, write_plain_copy
+from scx_pipeline.parsing.csv.record_scanner import RecordScanner
 from scx_pipeline.parsing.parser import UNKNOWN_REASON, Parser, RowsOutOfRange, UndeclaredFields, registered
 from scx_pipeline.parsing.records import RAW_LIMIT
 from scx_pipeline.parsing.row_markers import IS_REJECTED, belongs_to, marker_expression
-from scx_pipeline.parsing.typed_rows import select_typed_rows
-from scx_pipeline.parsing.value_rules import build_rules
-from scx_pipeline.storage.local_file import LocalFile, check_content, open_local_file
+from scx_pipeline.storage.compression import check_encoding
+from scx_pipeline.storage.local_file import LocalFile, check_content, is_readable, open_local_file
 from scx_pipeline.warehouse.sql_text import names
 
 MAX_SHORT_RECORDS = 1000  # of a file that is scanned: the scan keeps something of each in memory
@@ -54,9 +56,14 @@ class CountedFile:
             and self.count.short_records <= MAX_SHORT_RECORDS
         )
 
+    @property
+    def records(self) -> int:
+        """The records after the header, if the file is plain."""
+        return self.count.records - self.header.is_record
+
 
 class CsvParser(Parser[LocalFile]):
-    """Reads CSV files with a header; those with the same header are read by one scan.
+    """Reads CSV files of one dialect; those with the same header are read by one scan.
 
     The number of rows that a scan gives for a file is compared with the count of records in the file's bytes. A file
     for which they differ is read again, record by record, and is invalid if they still differ.
@@ -64,6 +71,8 @@ class CsvParser(Parser[LocalFile]):
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
+        self.dialect = self.source.dialect
+        self.texts = DialectTexts(self.table.columns, self.dialect)
         # Of the current batch; None for a file without content.
         self.counted: dict[LocalFile, CountedFile | None] = {}
         self.read_exactly: set[int] = set()  # the numbers of the files that were read record by record
@@ -83,12 +92,15 @@ class CsvParser(Parser[LocalFile]):
 
     def _count(self, file: LocalFile) -> CountedFile | None:
         uri = self.uri(file.object)
-        check_content(file, uri)
-        header = csv_header.read_header(file, uri, self.table)
+        head = check_content(file, uri)
+        if self.dialect.is_utf8:
+            check_encoding(head, uri, "declare its encoding in the source's dialect, or convert the file")
+        if needs_plain_copy(self.dialect) or not is_readable(file):
+            write_plain_copy(file, uri, self.dialect)
+        header = csv_header.read_header(file, uri, self.table, self.dialect)
         with open_local_file(file, uri) as stream:  # read to its end even if there is nothing to count
-            count = count_records(
-                stream, header.line_end if header else b"\n", len(header.columns) if header else 1
-            )
+            scanner = RecordScanner(header.line_end if header else b"\n", self.dialect)
+            count = count_records(scanner, stream, len(header.columns) if header else 1)
         return CountedFile(header, count) if header else None
 
     def _stage_valid(self, first: int, files: Sequence[LocalFile]) -> Mapping[int, int]:
@@ -104,7 +116,8 @@ class CsvParser(Parser[LocalFile]):
         return rejected
 
     def _note_undeclared_fields(self, first: int, files: Sequence[LocalFile], header: Header) -> None:
-        unknown = tuple(name for name in header.columns if name not in self.table.column_names)
+        declared = {column.field_name for column in self.table.columns}
+        unknown = tuple(name for name in header.columns if name not in declared)
         if unknown:
             self.undeclared_fields |= {
                 first + index: UndeclaredFields(unknown) for index in range(len(files))
@@ -118,7 +131,9 @@ class CsvParser(Parser[LocalFile]):
         import duckdb
 
         null_values = self.source.null_values
-        scan = csv_header.select_texts(list(files.values()), header, self.table.column_names, null_values)
+        scan = csv_header.select_texts(
+            list(files.values()), header, self.table.columns, null_values, self.dialect
+        )
         try:
             self._insert(scan, FILE_INDEX, f"{first} + {FILE_INDEX}", [text for text in null_values if text])
         except (duckdb.OutOfMemoryException, duckdb.InterruptException):
@@ -128,9 +143,9 @@ class CsvParser(Parser[LocalFile]):
         staged = self.count_staged(first, first + len(files) - 1)
         rejected = {}
         for number, file in files.items():
-            count = self._counted(file).count
-            if staged.get(number, 0) == count.records - 1 - count.short_records:
-                rejected[number], self.record_counts[number] = count.short_records, count.records - 1
+            counted = self._counted(file)
+            if staged.get(number, 0) == counted.records - counted.count.short_records:
+                rejected[number], self.record_counts[number] = counted.count.short_records, counted.records
             elif number in staged:
                 self.staging_buffer.remove(belongs_to(number, number))
         return rejected
@@ -145,9 +160,8 @@ class CsvParser(Parser[LocalFile]):
 
         A rejected row keeps its place, so that its record can be found by counting.
         """
-        columns = self.table.columns
-        marker = marker_expression(build_rules(columns), number)
-        rows = select_typed_rows(texts, columns, others, null_values)
+        marker = marker_expression(self.texts.rules, number)
+        rows = self.texts.select_typed(texts, others, null_values)
         return self.staging_buffer.add(f"SELECT {names(self.table.column_names)}, {marker} FROM ({rows})")
 
     def _stage_exactly(self, number: int, file: LocalFile) -> int:
@@ -183,22 +197,21 @@ class CsvParser(Parser[LocalFile]):
 
     def _count_again(self, file: LocalFile) -> int:
         """Return how many records a file has, without its header, by a method that its quotes allow."""
-        count = self._counted(file).count
-        if count.is_plain:
-            return count.records - 1
+        counted = self._counted(file)
+        if counted.count.is_plain:
+            return counted.records
         with open_local_file(file, self.uri(file.object)) as stream:
-            return count_records_by_pattern(stream) - 1
+            return count_records_by_pattern(stream, self.dialect) - counted.header.is_record
 
     @contextmanager
     def _registered(self, file: LocalFile, batch: RecordBatch) -> Iterator[str]:
         """Register a relation of the records that fit the header: their texts by column, and their first lines."""
         import pyarrow as pa
 
-        columns = self._counted(file).header.columns
-        places = [columns.index(name) for name in self.table.column_names]
+        header = self._counted(file).header.columns
+        places = {column.name: header.index(column.field_name) for column in self.table.columns}
         texts = {
-            name: pa.array([row[place] for row in batch.rows], pa.string())
-            for name, place in zip(self.table.column_names, places, strict=True)
+            name: pa.array([row[place] for row in batch.rows], pa.string()) for name, place in places.items()
         }
         lines = pa.array([record.line for record in batch.records], pa.int64())
         with registered(self.con, RECORDS, pa.table({**texts, LINE.strip('"'): lines})) as relation:
@@ -227,35 +240,33 @@ class CsvParser(Parser[LocalFile]):
         self, file: LocalFile, batch: RecordBatch, out_of_range: RowsOutOfRange | None
     ) -> dict[int, RejectedRow]:
         """Return the rejected rows by line, with the first rule that each breaks."""
-        columns, key = self.table.columns, file.object.key
+        key = file.object.key
         with self._registered(file, batch) as relation:
-            rows = select_typed_rows(relation, columns, LINE, self.source.null_values)
-            found = self._find_violations(rows, build_rules(columns), LINE, out_of_range)
+            rows = self.texts.select_typed(relation, LINE, self.source.null_values)
+            found = self._find_violations(rows, self.texts.rules, LINE, out_of_range, self.texts.written)
         raws = {record.line: record.raw[:RAW_LIMIT] for record in batch.records} if found else {}
         return {
             item.place: RejectedRow(key, item.place, item.column, item.reason, raws[item.place])
             for item in found
         }
 
+    def _reader(self, file: LocalFile) -> ExactReader:
+        return ExactReader(self._counted(file).header, self.dialect, file.object.key, self.uri(file.object))
+
     def _read_batches(self, file: LocalFile) -> Iterator[RecordBatch]:
-        counted, uri = self._counted(file), self.uri(file.object)
-        with open_local_file(file, uri) as stream:
-            yield from exact_reader.read_record_batches(stream, counted.header, file.object.key, uri)
+        with open_local_file(file, self.uri(file.object)) as stream:
+            yield from self._reader(file).read_batches(stream)
 
     def _locate(
         self, number: int, file: LocalFile, out_of_range: RowsOutOfRange | None
     ) -> Iterator[RecordBatch]:
         """Yield the records of a scanned file that do not fit the header, and those of its rejected rows."""
-        header, key = self._counted(file).header, file.object.key
-        width, wanted = len(header.columns), self._rejected_positions(number, out_of_range)
-        batch = RecordBatch(key)
+        header, key, reader = self._counted(file).header, file.object.key, self._reader(file)
+        wanted = [place + header.is_record for place in self._rejected_positions(number, out_of_range)]
+        scanner, batch = RecordScanner(header.line_end, self.dialect), RecordBatch(key)
         with open_local_file(file, self.uri(file.object)) as stream:
-            for found in locate_records(stream, header.line_end, width, wanted, self.max_rejects):
-                record, texts = found.record, exact_reader.split_record(found.record.raw)
-                if found.number is None:
-                    batch.reject(record, f"has {len(texts)} values, the header {width}")
-                else:
-                    batch.add(record, texts)
+            for record in locate_records(scanner, stream, len(header.columns), wanted, self.max_rejects):
+                reader.add(batch, record, reader.split_record(record.raw))
                 if batch.is_full:
                     yield batch
                     batch = RecordBatch(key)

@@ -8,27 +8,22 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
 from scx_pipeline.errors import SourceFileError
+from scx_pipeline.model.dialect import Dialect
 from scx_pipeline.model.rejected_row import RejectedRow
 from scx_pipeline.parsing.csv.byte_scan import MAX_RECORD_BYTES
 from scx_pipeline.parsing.csv.csv_header import Header, escape_line_end
+from scx_pipeline.parsing.csv.record_patterns import csv_options, record_patterns
 from scx_pipeline.parsing.records import RAW_LIMIT, Record
 
 BATCH_ROWS, BATCH_BYTES = 8192, 8 << 20
 Values = Sequence[str | None]
 
 csv.field_size_limit(2 * MAX_RECORD_BYTES)  # records are measured before the csv module reads their end
-
-_VALUE = r'(?:"[^"]*+(?:""[^"]*+)*+"|[^",][^,]*+|)'
-_RECORD = re.compile(rf"{_VALUE}(?:,{_VALUE})*+")
-_VALUES = re.compile(rf"({_VALUE})(?:,|\Z)")
-_GOOD_VALUES = re.compile(rf"(?:{_VALUE},)*+")
-_OPEN_QUOTE = re.compile(r'"[^"]*+(?:""[^"]*+)*+')
 
 
 @dataclass
@@ -41,10 +36,10 @@ class RecordBatch:
     rejected: list[RejectedRow] = field(default_factory=list)
     size: int = 0
 
-    def add(self, record: Record, values: Sequence[str]) -> None:
+    def add(self, record: Record, values: Values) -> None:
         """Add a record that fits the header."""
         self.records.append(record)
-        self.rows.append(_with_nulls(record.raw, values))
+        self.rows.append(values)
         self.size += len(record.raw)
 
     def reject(self, record: Record, reason: str, column: str | None = None) -> None:
@@ -57,57 +52,99 @@ class RecordBatch:
         return len(self.records) + len(self.rejected) >= BATCH_ROWS or self.size >= BATCH_BYTES
 
 
-def read_record_batches(stream: IO[bytes], header: Header, key: str, uri: str) -> Iterator[RecordBatch]:
-    """Yield the records of a file after its header.
+class ExactReader:
+    """Reads one file record by record.
 
     Args:
-        stream: The file, decompressed.
         header: Its header.
+        dialect: Its dialect.
         key: The object's key, for rejected rows.
         uri: The object's address, for errors.
-
-    Raises:
-        SourceFileError: It is ambiguous where a record ends: a quote is never closed, a record is too long, line ends
-            are mixed, or bytes are not UTF-8. The message names the line.
     """
-    batch = RecordBatch(key)
-    for record, values in _read_records(stream, header, uri):
-        _classify(record, values, header, uri, batch)
-        if batch.is_full:
-            yield batch
-            batch = RecordBatch(key)
-    yield batch
 
+    def __init__(self, header: Header, dialect: Dialect, key: str, uri: str) -> None:
+        self.header, self.dialect, self.key, self.uri = header, dialect, key, uri
+        self.patterns, self.options = record_patterns(dialect), csv_options(dialect)
 
-def _with_nulls(raw: str, values: Sequence[str]) -> Values:
-    """Return the values of a record, with None for values that are empty and not quoted."""
-    if "" not in values:
-        return values
-    if '"' not in raw:
-        return [value or None for value in values]
-    written = _VALUES.findall(raw)
-    return [None if text == "" else value for text, value in zip(written, values, strict=False)]
+    def read_batches(self, stream: IO[bytes]) -> Iterator[RecordBatch]:
+        """Yield the records of the decompressed file after its header.
 
+        Raises:
+            SourceFileError: It is ambiguous where a record ends: a quote is never closed, a record is too long, line ends
+                are mixed, or bytes are not UTF-8. The message names the line.
+        """
+        batch = RecordBatch(self.key)
+        for record, values in self._read_records(stream):
+            self._classify(record, values, batch)
+            if batch.is_full:
+                yield batch
+                batch = RecordBatch(self.key)
+        yield batch
 
-def split_record(raw: str) -> list[str]:
-    """Return the values of one record."""
-    return next(csv.reader(io.StringIO(raw, newline="")), [])
+    def add(self, batch: RecordBatch, record: Record, values: Sequence[str]) -> None:
+        """Add a record with enclosing quotes to the batch, as one that fits the header or as a rejected one."""
+        width = len(self.header.columns)
+        if len(values) == width:
+            batch.add(record, self._with_nulls(record.raw, values))
+            return
+        expected = f"the header {width}" if self.header.is_record else f"the declaration {width}"
+        batch.reject(record, f"has {len(values)} values, {expected}")
 
+    def split_record(self, raw: str) -> list[str]:
+        """Return the values of one record."""
+        return next(csv.reader(io.StringIO(raw, newline=""), **self.options), [])
 
-def _read_records(stream: IO[bytes], header: Header, uri: str) -> Iterator[tuple[Record, list[str]]]:
-    lines = _LineReader(stream, uri)
-    reader = csv.reader(lines)
-    next(reader, None)  # the header
-    lines.take_record()
-    for values in reader:
-        record, line_end = lines.take_record()
-        if line_end and line_end != header.line_end.decode():
+    def _with_nulls(self, raw: str, values: Sequence[str]) -> Values:
+        """Return the values of a record, with None for values that are empty and not quoted."""
+        if "" not in values:
+            return values
+        if not self.dialect.quote or self.dialect.quote not in raw:
+            return [value or None for value in values]
+        written = self.patterns.values.findall(raw)
+        return [None if text == "" else value for text, value in zip(written, values, strict=False)]
+
+    def _read_records(self, stream: IO[bytes]) -> Iterator[tuple[Record, list[str]]]:
+        lines = _LineReader(stream, self.uri)
+        is_header = self.header.is_record
+        for values in csv.reader(lines, **self.options):
+            record, line_end = lines.take_record()
+            if line_end and line_end != self.header.line_end.decode() and not is_header:
+                raise SourceFileError(
+                    f"{self.uri}, line {record.line}: the record does not end as the header does, in {self.header.newline},"
+                    f" but in {escape_line_end(line_end)}; write the file with line endings of one kind and upload it again"
+                )
+            if values and not is_header:  # a blank line has no values
+                yield record, values
+            is_header = is_header and not values
+
+    def _classify(self, record: Record, values: Sequence[str], batch: RecordBatch) -> None:
+        quote = self.dialect.quote
+        if quote and quote in record.raw and not self.patterns.whole_record.fullmatch(record.raw):
+            self._reject_quotes(record, batch)
+        else:
+            self.add(batch, record, values)
+
+    def _reject_quotes(self, record: Record, batch: RecordBatch) -> None:
+        """Reject a record with text after a quoted value.
+
+        Raises SourceFileError if that value contains line breaks, as the lines may be other records.
+        """
+        raw, good = record.raw, self.patterns.good_values.match(record.raw)
+        quoted = self.patterns.open_quote.match(raw, good.end()) if good else None
+        assert good is not None
+        assert quoted is not None
+        if quoted.end() == len(raw):
             raise SourceFileError(
-                f"{uri}, line {record.line}: the record does not end as the header does, in {header.newline}, but in"
-                f" {escape_line_end(line_end)}; write the file with line endings of one kind and upload it again"
+                f"{self.uri}, line {record.line}: a quote is opened and never closed; correct the file and upload it again"
             )
-        if values:  # a blank line has no values
-            yield record, values
+        if "\n" in quoted[0] or "\r" in quoted[0]:
+            raise SourceFileError(
+                f"{self.uri}, line {record.line}: a quote is opened and never closed, or is closed on a later line and"
+                " followed by text, so the end of the record is ambiguous; correct the quotes and upload the file again"
+            )
+        columns, place = self.header.columns, len(self.patterns.values.findall(raw, 0, good.end())) - 1
+        column = columns[place] if place < len(columns) else None
+        batch.reject(record, "has text between a closing quote and the next delimiter", column)
 
 
 class _LineReader:
@@ -160,36 +197,3 @@ class _LineReader:
                 f"{what}, perhaps because a quote in it is never closed; correct the file and upload it again"
             )
         return f"{what}; correct the file and upload it again"
-
-
-def _classify(record: Record, values: Sequence[str], header: Header, uri: str, batch: RecordBatch) -> None:
-    """Add a record to the batch, as one that fits the header or as a rejected one."""
-    if '"' in record.raw and not _RECORD.fullmatch(record.raw):
-        _reject_quotes(record, header, uri, batch)
-    elif len(values) != len(header.columns):
-        batch.reject(record, f"has {len(values)} values, the header {len(header.columns)}")
-    else:
-        batch.add(record, values)
-
-
-def _reject_quotes(record: Record, header: Header, uri: str, batch: RecordBatch) -> None:
-    """Reject a record with text after a quoted value.
-
-    Raises SourceFileError if that value contains line breaks, as the lines may be other records.
-    """
-    raw, good = record.raw, _GOOD_VALUES.match(record.raw)
-    quoted = _OPEN_QUOTE.match(raw, good.end()) if good else None
-    assert good is not None
-    assert quoted is not None
-    if quoted.end() == len(raw):
-        raise SourceFileError(
-            f"{uri}, line {record.line}: a quote is opened and never closed; correct the file and upload it again"
-        )
-    if "\n" in quoted[0] or "\r" in quoted[0]:
-        raise SourceFileError(
-            f"{uri}, line {record.line}: a quote is opened and never closed, or is closed on a later line and followed by text, so"
-            " the end of the record is ambiguous; correct the quotes and upload the file again"
-        )
-    place = len(_VALUES.findall(raw, 0, good.end())) - 1
-    column = header.columns[place] if place < len(header.columns) else None
-    batch.reject(record, "has text between a closing quote and the next comma", column)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, TypeAlias
 
+from scx_pipeline.model.dialect import DEFAULT_DIALECT, Dialect
 from scx_pipeline.parsing.csv.bitmaps import (
     bit_positions,
     clear_bits_after,
@@ -45,8 +46,8 @@ class RecordBounds:
 class RecordScanner:
     """Finds the records of one file. Its other attributes are complete when `scan` has ended."""
 
-    def __init__(self, newline: bytes) -> None:
-        self.newline = newline
+    def __init__(self, newline: bytes, dialect: Dialect = DEFAULT_DIALECT) -> None:
+        self.newline, self.delimiter, self.quote = newline, ord(dialect.delimiter), dialect.quote.encode()
         self.position = self.start = 0  # after the last block, and of its incomplete record
         self.separators = 0  # of the incomplete record so far
         self.has_stray_quotes = self.has_mixed_line_ends = False
@@ -96,14 +97,20 @@ class RecordScanner:
         import numpy as np
 
         data = np.frombuffer(block, np.uint8)
-        commas, feeds = to_bitmap(data == 0x2C), to_bitmap(data == 0x0A)
+        delimiters, feeds = to_bitmap(data == self.delimiter), to_bitmap(data == 0x0A)
         returns = to_bitmap(data == 0x0D) if b"\r" in block else np.zeros_like(feeds)
         self.lines += int(np.bitwise_count(feeds).sum()) + int(np.bitwise_count(returns).sum())
-        if self.inside or self.closed or b'"' in block:
-            out_of_range = ~self._quoted(to_bitmap(data == 0x22), commas | feeds | returns, len(block))
-            commas, feeds, returns = commas & out_of_range, feeds & out_of_range, returns & out_of_range
+        if self.quote and (self.inside or self.closed or self.quote in block):
+            out_of_range = ~self._quoted(
+                to_bitmap(data == self.quote[0]), delimiters | feeds | returns, len(block)
+            )
+            delimiters, feeds, returns = (
+                delimiters & out_of_range,
+                feeds & out_of_range,
+                returns & out_of_range,
+            )
         else:
-            self.limit = last_bit(commas | feeds | returns, len(block))
+            self.limit = last_bit(delimiters | feeds | returns, len(block))
         after_return = clear_bits_after(shift_bits(returns, self.returned), len(block))
         self.returned = last_bit(returns, len(block))
         ends, others = {
@@ -112,7 +119,7 @@ class RecordScanner:
             b"\r\n": (feeds, feeds ^ after_return),
         }[self.newline]
         self.has_mixed_line_ends = self.has_mixed_line_ends or bool(others.any())
-        return commas, ends
+        return delimiters, ends
 
     def _quoted(self, quotes: Words, others: Words, size: int) -> Words:
         """Return a bitmap of the bytes inside quoted values, opening quotes included, and record stray quotes."""

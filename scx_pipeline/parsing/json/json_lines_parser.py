@@ -25,8 +25,8 @@ from scx_pipeline.parsing.parser import (
 )
 from scx_pipeline.parsing.records import BOM
 from scx_pipeline.parsing.row_markers import marker_expression
-from scx_pipeline.storage.compression import open_decompressed
-from scx_pipeline.storage.local_file import LocalFile, check_content, open_local_file
+from scx_pipeline.storage.compression import check_encoding, open_decompressed
+from scx_pipeline.storage.local_file import LocalFile, check_content, is_readable, open_local_file
 from scx_pipeline.warehouse.sql_text import names, string_literal
 
 # DuckDB's scan takes lines of this length in any case. A file with longer lines is read alone and through smaller
@@ -69,7 +69,7 @@ class JsonLinesParser(JsonRecordParser[LocalFile]):
         Raises SourceFileError if a line is too long, or all lines would be rejected because of their encoding.
         """
         uri = self.uri(file.object)
-        check_content(file, uri)
+        check_encoding(check_content(file, uri), uri)
         with open_local_file(file, uri) as stream:
             if b"\0" in stream.read(len(BOM) + 1):
                 raise SourceFileError(
@@ -175,14 +175,15 @@ def _prepare(file: LocalFile, lines: LineCounts) -> None:
     """Write a copy of a file that DuckDB would misread.
 
     DuckDB reads a byte order mark as a part of the first record, and takes a file of one byte for an empty one. It may
-    lose or reject the last record of a file as large as its buffer if no line end follows it.
+    lose or reject the last record of a file as large as its buffer if no line end follows it. It cannot decompress each
+    kind of file.
     """
     with open_decompressed(file.path) as stream:
         start = stream.read(len(BOM))
     needs_line_end = not lines.ends_with_line_end and (
         lines.longest or lines.size == 1 or lines.size > BUFFER_BYTES - BUFFER_MARGIN
     )
-    if start.startswith(BOM) or needs_line_end:
+    if start.startswith(BOM) or needs_line_end or not is_readable(file):
         _write_copy(file, len(BOM) if start.startswith(BOM) else 0, b"\n" if needs_line_end else b"")
 
 

@@ -123,7 +123,7 @@ class Contract:
 
 def field_of(column: Column) -> str:
     """Return the name of the Parquet column that a column is read from."""
-    return column.field or column.name
+    return column.field_name
 
 
 def _extracted_name(column: Column) -> str:

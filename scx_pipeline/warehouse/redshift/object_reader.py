@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from scx_pipeline.model.calendar import LoadScope
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.count_text import count_of
+from scx_pipeline.model.dialect import DEFAULT_DIALECT
 from scx_pipeline.model.reserved_names import internal_column
+from scx_pipeline.model.source import Source
 from scx_pipeline.model.table import Table
 from scx_pipeline.warehouse.driver_errors import first_line
 from scx_pipeline.warehouse.object_reader import CopyRequest, CopyResult, ObjectReader, ServerCopyError
@@ -34,6 +36,8 @@ _COMPRESSION_OPTIONS = {"": [], ".gz": ["GZIP"], ".zst": ["ZSTD"]}
 class RedshiftObjectReader(ObjectReader):
     """Reads objects into a temporary table of texts, and stages them, typed, in another."""
 
+    suffixes = frozenset(_COMPRESSION_OPTIONS)
+
     def __init__(self, session: RedshiftSession, table: Table, scope: LoadScope) -> None:
         self.session, self.table, self.settings = session, table, session.settings
         self.min_bytes = session.settings.min_copy_bytes
@@ -42,14 +46,20 @@ class RedshiftObjectReader(ObjectReader):
         self.has_rows = False  # whether the target exists
         self._values = ""  # the SELECT of what was read last
 
-    def can_read(self, file_format: str) -> bool:
+    def can_read(self, source: Source) -> bool:
+        file_format, columns = source.format, self.table.columns
+        # COPY converts no numbers and times of other forms, and has few encodings.
+        if source.dialect != DEFAULT_DIALECT or any(
+            column.date_format or column.timestamp_format for column in columns
+        ):
+            return False
         # COPY accepts no REGION for Parquet.
         if self.settings.access.region and (
             file_format == "parquet" or "region_staging" not in self.settings.options
         ):
             return False
         # Numbers with more digits than a double has may be rounded before they become a text.
-        has_decimals = any(column.type.startswith("decimal") for column in self.table.columns)
+        has_decimals = any(column.type.startswith("decimal") for column in columns)
         return file_format in ("csv", "parquet") or (file_format == "json_lines" and not has_decimals)
 
     def read(self, request: CopyRequest) -> CopyResult:

@@ -89,7 +89,7 @@ def test_a_record_with_text_after_a_quoted_value_is_the_only_one_rejected(csv_ta
     made.load(x_csv=b'id,v\n1,"a\nb"\n2,"c"d\n3,"e"\n')
     assert made.values() == [(1, "a\nb"), (3, "e")]
     assert made.rejected() == [
-        ("in/x.csv", 4, "v", "has text between a closing quote and the next comma", '2,"c"d')
+        ("in/x.csv", 4, "v", "has text between a closing quote and the next delimiter", '2,"c"d')
     ]
 
 

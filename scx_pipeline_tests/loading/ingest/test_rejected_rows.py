@@ -33,7 +33,7 @@ def test_rejected_rows_keep_file_line_column_reason_and_raw_text(load_env: LoadE
         (line_of(job(12, "1970-01-01 00:00:00")), "created_at", "1970-01-01 00:00:00 is before the star's first month, 2020-01"),
         (line_of(job(13, "9998-01-01 00:00:00")), "created_at", "9998-01-01 00:00:00 is in the future"),
         (line_of(job(14, "2021-05-01 00:00:00")), "created_at", "2021-05-01 00:00:00 is outside the months that the key names, 2021-02…2021-03"),
-        ('"a"b' + line_of(job(15, at)), "job_id", "has text between a closing quote and the next comma"),
+        ('"a"b' + line_of(job(15, at)), "job_id", "has text between a closing quote and the next delimiter"),
         (line_of(job(16, at, project_name="a\0b")), "project_name", "'a\\x00b' holds a NUL character"),
     ]  # fmt: skip
     good = [job(100 + n, at, project_name='a\nb, "c"' if n % 3 else "서울") for n in range(400)]

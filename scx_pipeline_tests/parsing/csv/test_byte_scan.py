@@ -11,16 +11,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from scx_pipeline.model.dialect import DEFAULT_DIALECT
 from scx_pipeline.parsing.csv import record_scanner
 from scx_pipeline.parsing.csv.byte_scan import (
     MAX_RECORD_BYTES,
-    LocatedRecord,
     RecordCount,
     count_line_ends,
     count_records,
     count_records_by_pattern,
     locate_records,
 )
+from scx_pipeline.parsing.csv.record_scanner import RecordScanner
 from scx_pipeline.parsing.records import BOM, Record
 
 HEADER = "id,one,two"
@@ -60,7 +61,7 @@ def is_closed(data: bytes) -> bool:
 
 
 def count(data: bytes, newline: str = "\n") -> RecordCount:
-    return count_records(io.BytesIO(data), newline.encode(), 3)
+    return count_records(RecordScanner(newline.encode()), io.BytesIO(data), 3)
 
 
 @pytest.mark.usefixtures("blocks")
@@ -87,7 +88,7 @@ def test_the_records_of_a_plain_file_are_those_of_pythons_csv(text: str, newline
 def test_the_pattern_counts_the_records_of_any_closed_file(text: str, newline: str, bom: bool) -> None:
     data = written(text, newline, bom)
     if is_closed(data) and not re.search(r'"[^"]*$', text):
-        assert count_records_by_pattern(io.BytesIO(data)) == len(rows_of(data))
+        assert count_records_by_pattern(io.BytesIO(data), DEFAULT_DIALECT) == len(rows_of(data))
 
 
 @pytest.mark.usefixtures("blocks")
@@ -102,33 +103,32 @@ def test_records_are_located_by_their_number_with_line_and_text(
     fitting = [row for row in rows if len(row) == 3]
     others = [row for row in rows if len(row) != 3]
     wanted = {number for number in wanted if number < len(fitting)}
-    found = list(locate_records(io.BytesIO(data), newline.encode(), 3, sorted(wanted), misfits))
-    assert {item.number: values(item) for item in found if item.number is not None} == {
-        number: fitting[number] for number in wanted
-    }
-    assert [values(item) for item in found if item.number is None] == others[:misfits]
+    scanner, places = RecordScanner(newline.encode()), [number + 1 for number in sorted(wanted)]
+    found = list(locate_records(scanner, io.BytesIO(data), 3, places, misfits))
+    assert [values(item) for item in found if len(values(item)) == 3] == [
+        fitting[number] for number in sorted(wanted)
+    ]
+    assert [values(item) for item in found if len(values(item)) != 3] == others[:misfits]
     plain, position = data.decode("utf-8-sig"), 0
     for item in found:
-        position = plain.index(item.record.raw, position)
+        position = plain.index(item.raw, position)
         assert (
-            item.record.raw in re.split(r"\r\n|\r|\n", plain)[item.record.line - 1]
-            or "\n" in item.record.raw
-            or "\r" in item.record.raw
+            item.raw in re.split(r"\r\n|\r|\n", plain)[item.line - 1] or "\n" in item.raw or "\r" in item.raw
         )
 
 
-def values(found: LocatedRecord) -> list[str]:
-    return next(csv.reader(io.StringIO(found.record.raw, newline="")))
+def values(record: Record) -> list[str]:
+    return next(csv.reader(io.StringIO(record.raw, newline="")))
 
 
 def test_physical_lines_are_counted_even_within_quotes() -> None:
     data = b'id,one,two\n1,a,b\n2,"on\nthree\nlines",b\n\n3,a,b\nshort\n'
-    found = list(locate_records(io.BytesIO(data), b"\n", 3, [0, 1, 2], 1))
+    found = list(locate_records(RecordScanner(b"\n"), io.BytesIO(data), 3, [1, 2, 3], 1))
     assert found == [
-        LocatedRecord(0, Record(2, "1,a,b")),
-        LocatedRecord(1, Record(3, '2,"on\nthree\nlines",b')),
-        LocatedRecord(2, Record(7, "3,a,b")),
-        LocatedRecord(None, Record(8, "short")),
+        Record(2, "1,a,b"),
+        Record(3, '2,"on\nthree\nlines",b'),
+        Record(7, "3,a,b"),
+        Record(8, "short"),
     ]
 
 

@@ -116,7 +116,7 @@ def test_a_file_without_any_content_has_no_header(write: Write, data: bytes) -> 
         ),
         (
             b"job_id;summary;created_at",
-            ", line 1: the column 'job_id' of jobs is missing; the header has: job_id;summary;created_at",
+            ", line 1: the column 'job_id' of jobs is missing; the header seems to be separated by ';': declare delimiter: \";\" in the source's dialect",
         ),
         (
             b"1,x,2021-01-01\n",
@@ -128,11 +128,11 @@ def test_a_file_without_any_content_has_no_header(write: Write, data: bytes) -> 
         ),
         (
             b"job_id,summary,created_at,",
-            ", line 1: the header's column 4 has no name; name it, or remove the extra comma",
+            ", line 1: the header's column 4 has no name; name it, or remove the extra delimiter",
         ),
         (
             b"job_id,,summary,,created_at",
-            ", line 1: the header's column 2 has no name; name it, or remove the extra comma",
+            ", line 1: the header's column 2 has no name; name it, or remove the extra delimiter",
         ),
         *(
             (
@@ -196,7 +196,7 @@ def scan(con: duckdb.DuckDBPyConnection, *files: LocalFile) -> list[tuple[object
     """The texts of the files as the declared columns, and the number of their file."""
     header = read_header(files[0], URI, TABLE)
     assert header is not None
-    return con.execute(f"SELECT * FROM {csv_header.select_texts(files, header, list(COLUMNS))}").fetchall()
+    return con.execute(f"SELECT * FROM {csv_header.select_texts(files, header, TABLE.columns)}").fetchall()
 
 
 def test_columns_are_read_by_name_and_undeclared_ones_ignored(
