@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
 import random
+import tempfile
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from scx_pipeline.errors import CheckFailedError, PipelineError
 from scx_pipeline.model.calendar import UNPARTITIONED, MonthRange
-from scx_pipeline_tests.support.music_env import EVENTS, SONGS, MusicEnv, event, lines, month, song
+from scx_pipeline_tests.support.music_env import (
+    EVENTS,
+    SONGS,
+    MusicEnv,
+    create_music_env,
+    event,
+    lines,
+    month,
+    song,
+)
 
 PUBLIC = Path(__file__).parents[3] / "shared" / "data" / "music"
 pytestmark = pytest.mark.reader_independent
@@ -72,6 +87,39 @@ def test_the_public_data_loaded_a_few_files_at_a_time_in_any_order_and_twice_giv
     music_env.refresh()
     assert_known_answers(music_env)
     assert music_env.settle() == []
+
+
+def write_as_csv(music_env: MusicEnv, days: Iterable[Path]) -> None:
+    """Put these days of the public data as CSV, with the names of the JSON fields as header."""
+    for path in days:
+        records = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, list(records[0]))
+        writer.writeheader()
+        writer.writerows(records)
+        music_env.put_key(path.relative_to(PUBLIC).with_suffix(".csv").as_posix(), text.getvalue().encode())
+
+
+@public_data
+@given(data=st.data())
+@settings(max_examples=3)
+def test_the_public_data_gives_the_same_rows_as_json_or_csv_or_both(data: st.DataObject) -> None:
+    days = sorted((PUBLIC / EVENTS).rglob("*-events.json"))
+    as_csv = data.draw(st.one_of(st.just(set(days)), st.sets(st.sampled_from(days))), "days as CSV")
+    found = []
+    for files in (as_csv, ()):
+        with tempfile.TemporaryDirectory(prefix="scx-music-") as folder:
+            music_env = create_music_env(Path(folder))
+            music_env.copy(PUBLIC / SONGS, PUBLIC)
+            write_as_csv(music_env, files)
+            for path in set(days) - set(files):
+                music_env.put_key(path.relative_to(PUBLIC).as_posix(), path.read_bytes())
+            music_env.settle()
+            assert_known_answers(music_env)
+            assert music_env.plan().selection.ignored == ()
+            assert len(music_env.state("objects")) == 30 + 71
+            found.append({name: music_env.table(name) for name in KNOWN})
+    assert found[0] == found[1]
 
 
 @public_data
