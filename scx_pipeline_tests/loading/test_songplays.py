@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
 import json
 import random
 import tempfile
@@ -23,6 +21,7 @@ from scx_pipeline_tests.support.music_env import (
     SONGS,
     MusicEnv,
     create_music_env,
+    csv_file,
     event,
     lines,
     month,
@@ -93,11 +92,7 @@ def write_as_csv(music_env: MusicEnv, days: Iterable[Path]) -> None:
     """Put these days of the public data as CSV, with the names of the JSON fields as header."""
     for path in days:
         records = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, list(records[0]))
-        writer.writeheader()
-        writer.writerows(records)
-        music_env.put_key(path.relative_to(PUBLIC).with_suffix(".csv").as_posix(), text.getvalue().encode())
+        music_env.put_key(path.relative_to(PUBLIC).with_suffix(".csv").as_posix(), csv_file(records))
 
 
 @public_data

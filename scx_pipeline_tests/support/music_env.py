@@ -5,6 +5,8 @@ No server is started here.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -82,6 +84,19 @@ def lines(records: Iterable[Record | str]) -> bytes:
     """Return a file of JSON lines; records that are texts are written unchanged."""
     texts = (item if isinstance(item, str) else json.dumps(item) for item in records)
     return "".join(f"{text}\n" for text in texts).encode()
+
+
+def csv_file(records: Iterable[Record | str]) -> bytes:
+    """Return a CSV file with the names of the JSON fields; records that are texts are written unchanged."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(event(0, 0, "2018-01-01")), lineterminator="\n")
+    writer.writeheader()
+    for item in records:
+        if isinstance(item, str):
+            text.write(f"{item}\n")
+        else:
+            writer.writerow(item)
+    return text.getvalue().encode()
 
 
 @dataclass
