@@ -122,7 +122,8 @@ def is_empty(planned: PendingChanges) -> bool:
 def describe_prefixes(compiled: CompiledStar) -> str:
     """Return the prefixes of a star's objects, or their patterns at the bucket's root, as text."""
     found = (
-        source.prefix or f"its root that match {' or '.join(item.pattern for item in source.files)}"
+        (f"{source.url}/{source.prefix}" if source.url else source.prefix)
+        or f"its root that match {' or '.join(item.pattern for item in source.files)}"
         for source in compiled.star.sources
     )
     return ", ".join(dict.fromkeys(found))

@@ -42,6 +42,8 @@ _NOT_CODE = {
     "sort",
     "partition_by",
 }
+# Properties of a source that do not decide what is read.
+_NOT_ROWS = {"description", "reject_limit", "warn_above", "region", "endpoint", "anonymous"}
 # Properties that decide neither rows nor checks.
 _NOT_RULES = {"description", "title", "owners", "queries", "dist", "sort", "partition_by"}
 
@@ -198,8 +200,7 @@ class CompiledStar:
         ]
         if table.role == "staging":
             code["sources"] = [
-                source.model_dump(mode="json", exclude={"description", "reject_limit", "warn_above"})
-                for source in self.star.sources_of(table)
+                source.model_dump(mode="json", exclude=_NOT_ROWS) for source in self.star.sources_of(table)
             ]
         else:
             code["sql"] = self._selects[table.name].sql(dialect=AUTHORED_DIALECT, comments=False)

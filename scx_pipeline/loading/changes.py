@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.history import history_reader
@@ -29,6 +28,7 @@ from scx_pipeline.planning.key_patterns import ListedFolder, listed_folders
 from scx_pipeline.planning.selection import Selection, select_objects
 from scx_pipeline.storage.bucket import Bucket
 from scx_pipeline.storage.object_info import ObjectInfo
+from scx_pipeline.storage.source_bucket import bucket_of
 from scx_pipeline.warehouse.warehouse import Warehouse
 
 
@@ -126,11 +126,16 @@ def list_selection(star: Star, bucket: Bucket, tables: Collection[Table] | None 
     wanted = None if tables is None else {name for table in tables for name in table.source_names}
     sources = [source for source in star.sources if wanted is None or source.name in wanted]
     # Sources may share a folder, such as those of one staging table.
-    folders = list(dict.fromkeys(item for source in sources for item in listed_folders(source)))
+    folders = {
+        (source.location, item): (bucket_of(bucket, source), item)
+        for source in sources
+        for item in listed_folders(source)
+    }
     with ThreadPoolExecutor(max(1, len(folders))) as pool:
-        found = dict(zip(folders, pool.map(partial(_list_folder, bucket), folders), strict=True))
+        found = dict(zip(folders, pool.map(_list_folder, *zip(*folders.values(), strict=True)), strict=True))
     listing = {
-        source.name: [info for item in listed_folders(source) for info in found[item]] for source in sources
+        source.name: [info for item in listed_folders(source) for info in found[source.location, item]]
+        for source in sources
     }
     return select_objects(star.sources, listing)
 

@@ -118,6 +118,18 @@ def check_prefixes(star: Star) -> Iterator[str]:
             yield f"source {source.name}: prefix is {source.prefix!r}: write {remedy} the bucket's root"
 
 
+def check_urls(star: Star) -> Iterator[str]:
+    """A bucket of a source's own is a folder or in S3, and only one in S3 has S3's options."""
+    for source in star.sources:
+        url, options = source.url, source.region or source.endpoint or source.anonymous
+        if url is not None and not url.startswith(("s3://", "file:///")):
+            yield f"source {source.name}: url is {url!r}: write s3://bucket, s3://bucket/prefix or file:///folder"
+        if options and not (url or "").startswith("s3://"):
+            yield f"source {source.name}: region, endpoint and anonymous need a url that begins with s3://"
+        if source.endpoint and not source.endpoint.startswith(("http://", "https://")):
+            yield f"source {source.name}: endpoint is {source.endpoint!r}: write a URL, such as https://s3.example.com"
+
+
 def check_staging_event_times(star: Star) -> Iterator[str]:
     """A staging table has its source's event time, as a column that is not nullable."""
     for table, source in star.staged_sources:
@@ -192,6 +204,7 @@ STAR_RULES: tuple[Callable[[Star], Iterator[str]], ...] = (
     check_reserved_columns,
     check_declared_sources,
     check_prefixes,
+    check_urls,
     check_staging_event_times,
     check_staging_sequences,
     check_formats,

@@ -118,22 +118,25 @@ def select_objects(sources: Sequence[Source], listing: Mapping[str, Iterable[Obj
         listing: The objects by source name. Sources that it lacks are left out.
     """
     chosen: list[SelectedObject] = []
-    included: set[str] = set()
-    unmatched: dict[str, str] = {}  # the first source that lists a key, by key
+    included: set[tuple[object, str]] = set()
+    unmatched: dict[tuple[object, str], str] = {}  # the first source that lists a key, by bucket and key
     for source in sources:
-        inner = tuple(item.prefix for item in sources if len(item.prefix) > len(source.prefix))
+        same_bucket = [item for item in sources if item.location == source.location]
+        inner = tuple(item.prefix for item in same_bucket if len(item.prefix) > len(source.prefix))
         # An S3 server may list a key twice while it is being written.
         for info in {item.key: item for item in listing.get(source.name, ())}.values():
             if info.key.startswith(inner):
                 continue
             match = match_key(source, info.key)
             if match is None:
-                unmatched.setdefault(info.key, source.name)
+                unmatched.setdefault((source.location, info.key), source.name)
             else:
                 chosen.append(SelectedObject(source.name, info, match.months, match.day))
-                included.add(info.key)
+                included.add((source.location, info.key))
     unpartitioned = frozenset(source.name for source in sources if source.event_time is None)
-    ignored = tuple((name, printable_key(key)) for key, name in unmatched.items() if key not in included)
+    ignored = tuple(
+        (name, printable_key(place[1])) for place, name in unmatched.items() if place not in included
+    )
     return Selection(tuple(chosen), ignored, frozenset(listing), unpartitioned)
 
 

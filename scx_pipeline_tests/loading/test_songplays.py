@@ -6,7 +6,6 @@ import gzip
 import json
 import random
 import tempfile
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from scx_pipeline_tests.support.music_env import (
     SONGS,
     MusicEnv,
     create_music_env,
-    csv_file,
     event,
     lines,
     month,
@@ -88,13 +86,6 @@ def test_the_public_data_loaded_a_few_files_at_a_time_in_any_order_and_twice_giv
     assert music_env.settle() == []
 
 
-def write_as_csv(music_env: MusicEnv, days: Iterable[Path]) -> None:
-    """Put these days of the public data as CSV, with the names of the JSON fields as header."""
-    for path in days:
-        records = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-        music_env.put_key(path.relative_to(PUBLIC).with_suffix(".csv").as_posix(), csv_file(records))
-
-
 @public_data
 @given(data=st.data())
 @settings(max_examples=3)
@@ -106,9 +97,8 @@ def test_the_public_data_gives_the_same_rows_as_json_or_csv_or_both(data: st.Dat
         with tempfile.TemporaryDirectory(prefix="scx-music-") as folder:
             music_env = create_music_env(Path(folder))
             music_env.copy(PUBLIC / SONGS, PUBLIC)
-            write_as_csv(music_env, files)
-            for path in set(days) - set(files):
-                music_env.put_key(path.relative_to(PUBLIC).as_posix(), path.read_bytes())
+            for path in days:
+                music_env.put_events(path, PUBLIC, as_csv=path in files)
             music_env.settle()
             assert_known_answers(music_env)
             assert music_env.plan().selection.ignored == ()

@@ -26,6 +26,7 @@ from scx_pipeline.model.star import (
     check_row_counts,
     check_staging_event_times,
     check_staging_sequences,
+    check_urls,
 )
 
 StarRule = Callable[[Star], Iterator[str]]
@@ -112,6 +113,12 @@ VIOLATIONS: dict[StarRule, list[tuple[dict[str, Any], str]]] = {
         ({"sources": [SOURCE | {"prefix": "logs"}]}, "source files: prefix is 'logs': write logs/, or an empty text"),
         ({"sources": [SOURCE | {"prefix": "/logs/"}]}, "prefix is '/logs/': write logs/"),
         ({"sources": [SOURCE | {"prefix": "/"}]}, "prefix is '/': write an empty text for the bucket's root"),
+    ],
+    check_urls: [
+        ({"sources": [SOURCE | {"url": "https://host/x"}]}, "source files: url is 'https://host/x': write s3://bucket"),
+        ({"sources": [SOURCE | {"anonymous": True}]}, "region, endpoint and anonymous need a url that begins with s3://"),
+        ({"sources": [SOURCE | {"url": "file:///x", "region": "eu-west-1"}]}, "need a url that begins with s3://"),
+        ({"sources": [SOURCE | {"url": "s3://b", "endpoint": "host:9000"}]}, "endpoint is 'host:9000': write a URL"),
     ],
     check_rejected_shares: [
         (

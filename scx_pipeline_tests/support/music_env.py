@@ -110,6 +110,13 @@ class MusicEnv(LoadEnv):
         content = records if isinstance(records, bytes) else lines(records)
         return self.put_key(f"{EVENTS}{day[:4]}/{day[5:7]}/{day}-events.json{suffix}", content)
 
+    def put_events(self, path: Path, below: Path, as_csv: bool) -> None:
+        """Write the events of a file with JSON lines, unchanged or as CSV, under its path relative to `below`."""
+        key, content = path.relative_to(below).as_posix(), path.read_bytes()
+        if as_csv:
+            key, content = f"{key.removesuffix('.json')}.csv", csv_file(map(json.loads, content.splitlines()))
+        self.put_key(key, content)
+
     def put_song(self, name: str, document: Record | list[Any] | bytes) -> str:
         """Write a song's document, and return the object's key."""
         content = document if isinstance(document, bytes) else json.dumps(document).encode()

@@ -23,6 +23,7 @@ from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
 from scx_pipeline.planning.selection import Selection
 from scx_pipeline.storage.bucket import Bucket
+from scx_pipeline.storage.source_bucket import bucket_of
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class ObjectSource(LoadSource):
         sources, target = self.star.sources_of(table), self.target
         jobs = [
             IngestJob(
-                self.bucket, source, table, plan.scope, self.star.months(), plan.objects_of([source.name]),
+                bucket_of(self.bucket, source), source, table, plan.scope, self.star.months(), plan.objects_of([source.name]),
                 target.batch_files, partial(target.read_objects_with_rejects, source), self.progress,
                 _earlier_counts(plan, source),
             )
