@@ -208,6 +208,18 @@ def test_the_code_version_depends_on_sql_types_and_sources(
     } == {table}
 
 
+def test_the_version_depends_on_where_objects_are_and_not_on_how_they_are_reached(
+    star: StarCopy, scx_star: CompiledStar
+) -> None:
+    star.replace("      source: auto_classify_jobs\n", "      sources: [auto_classify_jobs]\n")
+    assert star.load().version == scx_star.version, "another spelling"
+    star.replace('      prefix: ""', '      url: s3://other\n      prefix: ""')
+    other = star.load().version
+    assert other != scx_star.version
+    star.replace('      prefix: ""', '      region: eu-west-1\n      anonymous: true\n      prefix: ""')
+    assert star.load().version == other
+
+
 def test_the_version_depends_on_the_first_month(star: StarCopy, scx_star: CompiledStar) -> None:
     star.replace("first_month: 2020-01", "first_month: 2020-02")
     assert star.load().version != scx_star.version

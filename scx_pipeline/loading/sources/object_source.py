@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from scx_pipeline.errors import PipelineError
 from scx_pipeline.history.ingest_result import ObjectCount
 from scx_pipeline.loading.changes import list_selection
 from scx_pipeline.loading.ingest.ingest_job import IngestJob
@@ -36,7 +37,25 @@ class ObjectSource(LoadSource):
     progress: Progress
 
     def select(self, scope: LoadScope, tables: Sequence[Table]) -> Selection:
-        return list_selection(self.star, self.bucket, tables)
+        selection = list_selection(self.star, self.bucket, tables)
+        for table in tables:
+            self._check_overlaps(table, selection)
+        return selection
+
+    def _check_overlaps(self, table: Table, selection: Selection) -> None:
+        """Raise PipelineError for an object that two sources of a table include: its rows would be loaded twice."""
+        sources = {source.name: source for source in self.star.sources_of(table)}
+        if len(sources) == 1:
+            return
+        included: dict[tuple[object, str], str] = {}
+        for item in (item for item in selection.objects if item.source in sources):
+            other = included.setdefault((sources[item.source].location, item.info.key), item.source)
+            if other != item.source:
+                first, second = sorted((other, item.source))
+                raise PipelineError(
+                    f"{item.info.key} is included by {first} and by {second}, which both feed {table.name}: "
+                    "narrow the file patterns of one of them"
+                )
 
     @contextmanager
     def stage(self, plan: LoadPlan, table: Table) -> Iterator[StagedTable]:

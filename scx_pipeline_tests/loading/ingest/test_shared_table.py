@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scx_pipeline.errors import CheckFailedError
+from scx_pipeline.errors import CheckFailedError, PipelineError
 from scx_pipeline_tests.support.lake.visits_star import (
     FEBRUARY,
     JANUARY,
@@ -148,3 +148,16 @@ def test_unreadable_files_of_both_sources_hold_their_months_at_once(traffic: Loa
     assert "2023/02/a.csv" in str(caught.value)
     assert "2023/03/a.json" in str(caught.value)
     assert traffic.table("visits", "id") == [(5,)]
+
+
+def test_an_object_that_two_sources_of_a_table_include_is_refused_as_its_rows_would_be_loaded_twice(
+    traffic: LoadEnv, tmp_path: Path
+) -> None:
+    both = {"files": [{"pattern": "{year}/{month}/*.csv"}]}
+    traffic.compiled = visits_star(tmp_path / "overlapping", visits_json={**both, "format": "csv"})
+    put(traffic, "2023/01/a.csv", [visit(1, "2023-01-05")])
+    message = (
+        "visits/2023/01/a.csv is included by visits_csv and by visits_json, which both feed visits: narrow"
+    )
+    with pytest.raises(PipelineError, match=message):
+        traffic.load(JANUARY)
