@@ -42,6 +42,8 @@ _NOT_CODE = {
     "sort",
     "partition_by",
 }
+# Properties of a column that decide its values.
+_COLUMN_CODE = {"name", "type", "nullable", "field", "unit", "date_format", "timestamp_format"}
 # Properties of a source that do not decide what is read.
 _NOT_ROWS = {"description", "reject_limit", "warn_above", "region", "endpoint", "anonymous"}
 # Properties that decide neither rows nor checks.
@@ -194,10 +196,7 @@ class CompiledStar:
     def code_version(self, table: Table) -> str:
         """Return a hash of what decides the table's rows: its SQL and declaration, without what is only checked."""
         code = table.model_dump(mode="json", exclude=_NOT_CODE)
-        code["columns"] = [
-            column.model_dump(mode="json", include={"name", "type", "nullable", "field", "unit"})
-            for column in table.columns
-        ]
+        code["columns"] = [column.model_dump(mode="json", include=_COLUMN_CODE) for column in table.columns]
         if table.role == "staging":
             code["sources"] = [
                 source.model_dump(mode="json", exclude=_NOT_ROWS) for source in self.star.sources_of(table)

@@ -194,6 +194,12 @@ def test_the_code_version_does_not_depend_on_comments_and_whitespace(
         ("defs.yaml", "{name: summary, type: varchar(max)", "{name: summary, type: varchar(100)", STAGING),
         ("defs.yaml", "{year}/{month}/**.csv*", "{year}/{month}/*.csv*", STAGING),
         ("defs.yaml", "allowed_lateness_days: 1", "allowed_lateness_days: 2", STAGING),
+        (
+            "defs.yaml",
+            "{name: updated_at, type: timestamp,",
+            '{name: updated_at, type: timestamp, timestamp_format: "%d.%m.%Y",',
+            STAGING,
+        ),
     ],
 )
 def test_the_code_version_depends_on_sql_types_and_sources(
