@@ -121,7 +121,8 @@ def select_objects(sources: Sequence[Source], listing: Mapping[str, Iterable[Obj
     included: set[tuple[object, str]] = set()
     unmatched: dict[tuple[object, str], str] = {}  # the first source that lists a key, by bucket and key
     for source in sources:
-        same_bucket = [item for item in sources if item.location == source.location]
+        location = source.location
+        same_bucket = [item for item in sources if item.location == location]
         inner = tuple(item.prefix for item in same_bucket if len(item.prefix) > len(source.prefix))
         # An S3 server may list a key twice while it is being written.
         for info in {item.key: item for item in listing.get(source.name, ())}.values():
@@ -129,10 +130,10 @@ def select_objects(sources: Sequence[Source], listing: Mapping[str, Iterable[Obj
                 continue
             match = match_key(source, info.key)
             if match is None:
-                unmatched.setdefault((source.location, info.key), source.name)
+                unmatched.setdefault((location, info.key), source.name)
             else:
                 chosen.append(SelectedObject(source.name, info, match.months, match.day))
-                included.add((source.location, info.key))
+                included.add((location, info.key))
     unpartitioned = frozenset(source.name for source in sources if source.event_time is None)
     ignored = tuple(
         (name, printable_key(place[1])) for place, name in unmatched.items() if place not in included
