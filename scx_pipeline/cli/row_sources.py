@@ -120,8 +120,13 @@ def is_empty(planned: PendingChanges) -> bool:
 
 
 def describe_prefixes(compiled: CompiledStar) -> str:
-    """Return the prefixes of a star's objects, as text."""
-    return ", ".join(source.prefix for source in compiled.star.sources)
+    """Return the prefixes of a star's objects, or their patterns at the bucket's root, as text."""
+    found = (
+        (f"{source.url}/{source.prefix}" if source.url else source.prefix)
+        or f"its root that match {' or '.join(item.pattern for item in source.files)}"
+        for source in compiled.star.sources
+    )
+    return ", ".join(dict.fromkeys(found))
 
 
 def _check_not_empty(compiled: CompiledStar, settings: Settings, planned: PendingChanges) -> None:

@@ -31,7 +31,21 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
 # Properties of a table that do not decide its rows, only how they are checked, described or stored.
-_NOT_CODE = {"description", "columns", "equal_row_count", "min_rows", "dist", "sort", "partition_by"}
+_NOT_CODE = {
+    "description",
+    "source",
+    "sources",
+    "columns",
+    "equal_row_count",
+    "min_rows",
+    "dist",
+    "sort",
+    "partition_by",
+}
+# Properties of a column that decide its values.
+_COLUMN_CODE = {"name", "type", "nullable", "field", "unit", "date_format", "timestamp_format"}
+# Properties of a source that do not decide what is read.
+_NOT_ROWS = {"description", "reject_limit", "warn_above", "region", "endpoint", "anonymous"}
 # Properties that decide neither rows nor checks.
 _NOT_RULES = {"description", "title", "owners", "queries", "dist", "sort", "partition_by"}
 
@@ -182,15 +196,11 @@ class CompiledStar:
     def code_version(self, table: Table) -> str:
         """Return a hash of what decides the table's rows: its SQL and declaration, without what is only checked."""
         code = table.model_dump(mode="json", exclude=_NOT_CODE)
-        code["columns"] = [
-            column.model_dump(mode="json", include={"name", "type", "nullable", "field", "unit"})
-            for column in table.columns
-        ]
-        if table.source is not None:
-            source = self.star.source(table.source)
-            code["source"] = source.model_dump(
-                mode="json", exclude={"description", "reject_limit", "warn_above"}
-            )
+        code["columns"] = [column.model_dump(mode="json", include=_COLUMN_CODE) for column in table.columns]
+        if table.role == "staging":
+            code["sources"] = [
+                source.model_dump(mode="json", exclude=_NOT_ROWS) for source in self.star.sources_of(table)
+            ]
         else:
             code["sql"] = self._selects[table.name].sql(dialect=AUTHORED_DIALECT, comments=False)
         return _hash(json.dumps(code, sort_keys=True))

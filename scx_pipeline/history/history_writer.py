@@ -143,7 +143,7 @@ def rejected_rows(
 ) -> list[tuple[object, ...]]:
     """Return the rejected rows as records of REJECTED_ROWS."""
     return [
-        (star, item.table.source, row.key, row.line, row.column, row.reason, row.raw, load_id)
+        (star, row.source, row.key, row.line, row.column, row.reason, row.raw, load_id)
         for item in ingest_results
         for row in item.rejected
     ]

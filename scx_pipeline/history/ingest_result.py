@@ -67,14 +67,23 @@ class IngestResult:
     # Table, on the staging buffer's connection, with the keys of which only the newest row is kept.
     duplicate_keys_table: str | None = None
 
-    def store(self, rows: Sequence[RejectedRow]) -> None:
-        """Store an object's rejected rows, up to the limits of a load."""
+    def store(self, source: str, rows: Sequence[RejectedRow]) -> None:
+        """Store the rejected rows of an object of a source, up to the limits of a load."""
         for row in sorted(rows, key=lambda row: row.line or 0):
             if self.stored_characters > MAX_STORED_CHARACTERS or len(self.rejected) == MAX_STORED_ROWS:
                 return
             raw = row.raw.replace("\0", "\\0")
             self.stored_characters += len(raw)
-            self.rejected.append(replace(row, raw=raw))
+            self.rejected.append(replace(row, raw=raw, source=source))
+
+    def of_source(self, source: str) -> IngestResult:
+        """Return the counts and rejected rows of one of the table's sources."""
+        return replace(
+            self,
+            counts=[count for count in self.counts if count.object.source == source],
+            rejected=[row for row in self.rejected if row.source == source],
+            earlier=[count for count in self.earlier if count.object.source == source],
+        )
 
     def total(self, name: str) -> int:
         """Return the sum of one of the counts over all objects."""

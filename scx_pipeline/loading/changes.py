@@ -24,8 +24,11 @@ from scx_pipeline.planning.changed_months import (
     rebuilt_months,
     unpartitioned_change,
 )
+from scx_pipeline.planning.key_patterns import ListedFolder, listed_folders
 from scx_pipeline.planning.selection import Selection, select_objects
 from scx_pipeline.storage.bucket import Bucket
+from scx_pipeline.storage.object_info import ObjectInfo
+from scx_pipeline.storage.source_bucket import bucket_of
 from scx_pipeline.warehouse.warehouse import Warehouse
 
 
@@ -120,10 +123,24 @@ def list_selection(star: Star, bucket: Bucket, tables: Collection[Table] | None 
     Raises:
         BucketError: the bucket cannot be listed.
     """
-    wanted = None if tables is None else {table.source for table in tables}
+    wanted = None if tables is None else {name for table in tables for name in table.source_names}
     sources = [source for source in star.sources if wanted is None or source.name in wanted]
-    with ThreadPoolExecutor(max(1, len(sources))) as pool:
-        found = list(pool.map(lambda source: bucket.list_objects(source.prefix), sources))
-    return select_objects(
-        star.sources, {source.name: items for source, items in zip(sources, found, strict=True)}
-    )
+    # Sources may share a folder, such as those of one staging table.
+    folders = {
+        (source.location, item): (bucket_of(bucket, source), item)
+        for source in sources
+        for item in listed_folders(source)
+    }
+    with ThreadPoolExecutor(max(1, len(folders))) as pool:
+        found = dict(zip(folders, pool.map(_list_folder, *zip(*folders.values(), strict=True)), strict=True))
+    listing = {
+        source.name: [info for item in listed_folders(source) for info in found[source.location, item]]
+        for source in sources
+    }
+    return select_objects(star.sources, listing)
+
+
+def _list_folder(bucket: Bucket, listed: ListedFolder) -> list[ObjectInfo]:
+    if listed.is_recursive:
+        return bucket.list_objects(listed.folder)
+    return bucket.list_files(listed.folder)

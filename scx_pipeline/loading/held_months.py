@@ -52,7 +52,7 @@ class HeldMonths:
     errors: list[HoldingError] = field(default_factory=list)
     # Months that were held before, and were not read again.
     unsolved: set[Month] = field(default_factory=set)
-    # What was last read of the objects of attempts that failed, by source.
+    # What was last read of the objects of attempts that failed, by staging table.
     ingest_results: dict[str, IngestResult] = field(default_factory=dict)
 
     @property
@@ -74,11 +74,12 @@ class HeldMonths:
     def rejected(self) -> Mapping[tuple[str, str], Sequence[RejectedRow]]:
         """The rejected rows of the objects that may contain a held month, by source and key."""
         found: dict[tuple[str, str], list[RejectedRow]] = {}
-        for source, result in self.ingest_results.items():
-            months = {count.object.info.key: count.object.months or self.scope for count in result.counts}
+        for result in self.ingest_results.values():
+            objects = (count.object for count in result.counts)
+            months = {(item.source, item.info.key): item.months or self.scope for item in objects}
             for row in result.rejected:
-                if any(month in self.months for month in months[row.key]):
-                    found.setdefault((source, row.key), []).append(row)
+                if any(month in self.months for month in months[row.source, row.key]):
+                    found.setdefault((row.source, row.key), []).append(row)
         return found
 
     def add(self, error: HoldingError, attempted: MonthRange) -> None:
@@ -99,7 +100,7 @@ class HeldMonths:
             state = MonthState(report.fingerprints.get(month, ""), self.compiled.version)
             self.months[month] = HeldMonth(state, reason, tuple(sorted(conflicts.get(month, ()))))
         # The first attempt has read the objects of all months.
-        results = {result.table.source or "": result for result in report.ingest_results}
+        results = {result.table.name: result for result in report.ingest_results}
         self.ingest_results = results | self.ingest_results
 
     def error_of_all(self) -> PipelineError:

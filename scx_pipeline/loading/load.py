@@ -107,13 +107,12 @@ def _stage(load: Load) -> None:
 @contextmanager
 def _read_rows(load: Load, table: Table) -> Iterator[StagedTable]:
     """Read the rows of a staging table, add their counts to the report, and check them."""
-    source = load.compiled.star.source(table.source or "")
-    objects = load.plan.objects_of(source.name)
+    objects = load.plan.objects_of(table.source_names)
     size = sum(item.info.size for item in objects)
     load.progress(f"{table.name}: {len(objects):,} objects, {size / 1e6:,.1f} MB")
     with load.source.stage(load.plan, table) as staged:
         load.report.add_ingest_result(staged.result)
-        results = check_ingest_result(source, staged.result, load.plan.scope)
+        results = check_ingest_result(load.compiled.star.sources_of(table), staged.result, load.plan.scope)
         unchecked = load.source.unchecked
         load.report.add_checks(
             replace(item, passed=True, message=unchecked[item.name]) if item.name in unchecked else item
@@ -166,7 +165,7 @@ def _report_table(load: Load, table: Table, rows: Rows) -> TableReport:
     if table.name not in load.staged:
         return report
     counts = load.staged[table.name].result.counts
-    return report.with_objects(load.compiled.star.source(table.source or ""), counts)
+    return report.with_objects(load.compiled.star.sources_of(table), counts)
 
 
 def _check_references(load: Load) -> None:

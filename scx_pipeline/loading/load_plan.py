@@ -5,7 +5,7 @@ Carrying out a plan does not belong here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -72,11 +72,11 @@ class LoadPlan:
     def tables(self) -> frozenset[str]:
         return self.request.tables
 
-    def objects_of(self, source: str) -> list[SelectedObject]:
-        """Return the objects of a source that the load reads, in key order."""
+    def objects_of(self, sources: Collection[str]) -> list[SelectedObject]:
+        """Return the objects of sources that the load reads, in key order of each."""
         assert self.selection is not None
         if self.additions is not None:
-            return [item for item in self.additions.added if item.source == source]
+            return [item for item in self.additions.added if item.source in sources]
         if self.scope is UNPARTITIONED:
-            return [item for item in self.selection.unpartitioned_objects if item.source == source]
-        return self.selection.objects_of(self.scope, source)
+            return [item for item in self.selection.unpartitioned_objects if item.source in sources]
+        return [item for item in self.selection.objects_of(self.scope) if item.source in sources]

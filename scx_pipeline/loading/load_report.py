@@ -52,15 +52,17 @@ class TableReport:
     totals_by_month: Mapping[Month | None, ObjectTotals] = field(default_factory=dict)
     objects_of_any_month: int = 0
 
-    def with_objects(self, source: Source, counts: Iterable[ObjectCount]) -> TableReport:
-        """Return the report with what was read of a source's objects.
+    def with_objects(self, sources: Iterable[Source], counts: Iterable[ObjectCount]) -> TableReport:
+        """Return the report with what was read of the objects of the table's sources.
 
         Each object counts once, under the month that its key names, although its rows may be of other months, too. If keys
         name no month, nothing is said of a month that no key names.
         """
+        by_name = {source.name: source for source in sources}
         totals: dict[Month | None, ObjectTotals] = {}
         of_any_month = 0
         for count in counts:
+            source = by_name[count.object.source]
             month = month_of(source, count.object.info.key) if source.event_time else None
             if month is None and source.event_time:
                 of_any_month += 1

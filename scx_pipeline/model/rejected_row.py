@@ -20,3 +20,4 @@ class RejectedRow:
     column: str | None
     reason: str
     raw: str
+    source: str = ""  # set when the row is stored

@@ -37,8 +37,20 @@ class Source(Declaration):
     name: Name
     description: str
     format: Literal["csv", "json_lines", "json", "parquet"]
-    prefix: str
+    prefix: str = Field(
+        description="the folder that the patterns are relative to; an empty text: the bucket's root"
+    )
     files: tuple[FilePattern, ...] = Field(min_length=1)
+    url: str | None = Field(
+        None, description="the bucket, s3://bucket[/prefix] or file:///folder; default: SCX_BUCKET_URL"
+    )
+    region: str | None = Field(None, description="of the S3 bucket in url; default: AWS_REGION")
+    endpoint: str | None = Field(
+        None, description="the S3 server of the bucket in url; default: AWS_ENDPOINT_URL, or AWS itself"
+    )
+    anonymous: bool = Field(
+        False, description="whether the S3 bucket in url is public, so that no credentials are used"
+    )
     dialect: Dialect = Field(
         DEFAULT_DIALECT,
         description="csv: how the files are written; default: as RFC 4180 says, in UTF-8, with a header",
@@ -68,3 +80,8 @@ class Source(Declaration):
     )
     rows_per_file: int | None = Field(None, ge=1, description="warn about a file with another number of rows")
     files_per_day: int | None = Field(None, ge=1, description="warn about a day with another number of files")
+
+    @property
+    def location(self) -> tuple[object, ...]:
+        """What its bucket is opened by; all None or False for the bucket of the settings."""
+        return self.url, self.region, self.endpoint, self.anonymous

@@ -6,6 +6,7 @@ SQL files are not part of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 
 from pydantic import Field, model_validator
 
@@ -58,10 +59,15 @@ class Star(Declaration):
         """The tables that are loaded by month: partitioned and keyed."""
         return tuple(table for table in self.tables if not table.is_unpartitioned)
 
+    def sources_of(self, table: Table) -> list[Source]:
+        """Return the sources of a staging table, in the order of their names."""
+        found = (source for source in self.sources if source.name in table.source_names)
+        return sorted(found, key=attrgetter("name"))
+
     @property
     def staged_sources(self) -> list[tuple[Table, Source]]:
-        """Every staging table with its source."""
-        return [(table, self.source(table.source)) for table in self.tables if table.source is not None]
+        """Every staging table with each of its sources."""
+        return [(table, source) for table in self.tables for source in self.sources_of(table)]
 
     def months(self, now: Month | None = None) -> MonthRange:
         """Return every month that the star may hold: from its first month to the current one (or `now`)."""
@@ -95,11 +101,33 @@ def check_reserved_columns(star: Star) -> Iterator[str]:
 
 
 def check_declared_sources(star: Star) -> Iterator[str]:
-    """Every staging table names a declared source."""
+    """Every staging table names declared sources."""
     names = {source.name for source in star.sources}
     for table in star.staging_tables:
-        if table.source not in names:
-            yield f"table {table.name}: source {table.source} is not declared"
+        for name in table.source_names:
+            if name not in names:
+                yield f"table {table.name}: source {name} is not declared"
+
+
+def check_prefixes(star: Star) -> Iterator[str]:
+    """A prefix is a folder of the bucket, or its root."""
+    for source in star.sources:
+        folder = source.prefix.strip("/")
+        if source.prefix != (f"{folder}/" if folder else ""):
+            remedy = f"{folder}/, or an empty text for" if folder else "an empty text for"
+            yield f"source {source.name}: prefix is {source.prefix!r}: write {remedy} the bucket's root"
+
+
+def check_urls(star: Star) -> Iterator[str]:
+    """A bucket of a source's own is a folder or in S3, and only one in S3 has S3's options."""
+    for source in star.sources:
+        url, options = source.url, source.region or source.endpoint or source.anonymous
+        if url is not None and not url.startswith(("s3://", "file:///")):
+            yield f"source {source.name}: url is {url!r}: write s3://bucket, s3://bucket/prefix or file:///folder"
+        if options and not (url or "").startswith("s3://"):
+            yield f"source {source.name}: region, endpoint and anonymous need a url that begins with s3://"
+        if source.endpoint and not source.endpoint.startswith(("http://", "https://")):
+            yield f"source {source.name}: endpoint is {source.endpoint!r}: write a URL, such as https://s3.example.com"
 
 
 def check_staging_event_times(star: Star) -> Iterator[str]:
@@ -175,6 +203,8 @@ STAR_RULES: tuple[Callable[[Star], Iterator[str]], ...] = (
     check_names,
     check_reserved_columns,
     check_declared_sources,
+    check_prefixes,
+    check_urls,
     check_staging_event_times,
     check_staging_sequences,
     check_formats,

@@ -32,6 +32,7 @@ class Table(Declaration):
     role: Literal["staging", "dimension", "fact"]
     description: str
     source: Name | None = None
+    sources: tuple[Name, ...] = Field((), description="in place of `source`, if several feed the table")
     key: tuple[Name, ...] = Field((), description="unique over all months; default: rows may repeat")
     event_time: Name | None = None
     sequence_by: tuple[Name, ...] = ()
@@ -57,6 +58,11 @@ class Table(Declaration):
     @property
     def column_names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
+
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        """The sources of a staging table; other tables have none."""
+        return self.sources if self.source is None else (self.source,)
 
     @property
     def is_partitioned(self) -> bool:
@@ -109,9 +115,13 @@ def check_physical_layout(table: Table) -> Iterator[str]:
 
 
 def check_role(table: Table) -> Iterator[str]:
-    """Staging tables have a source, and no other table has one."""
-    if (table.role == "staging") != (table.source is not None):
-        yield "a staging table must name its source, and no other table may"
+    """Staging tables have a source or several different ones, and no other table has one."""
+    if (table.role == "staging") != bool(table.source_names):
+        yield "a staging table must name its source or sources, and no other table may"
+    if table.source is not None and table.sources:
+        yield "it has both source and sources: list all of them under sources"
+    if len(set(table.sources)) < len(table.sources):
+        yield "sources names a source twice"
 
 
 def check_event_time(table: Table) -> Iterator[str]:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
+from itertools import takewhile
+from typing import NamedTuple
 
 from scx_pipeline.model.calendar import Month, MonthRange
 from scx_pipeline.model.source import FilePattern, Source
@@ -39,6 +41,34 @@ class KeyMatch:
 
     months: MonthRange | None
     day: date | None = None
+
+
+class ListedFolder(NamedTuple):
+    """A folder whose files are listed; if it is recursive, with those of all folders in it."""
+
+    folder: str
+    is_recursive: bool
+
+
+def listed_folders(source: Source) -> list[ListedFolder]:
+    """Return the folders to list for a source's objects.
+
+    Below its prefix, everything is listed, so that objects which no pattern matches are reported. The bucket's root is not
+    the source's: only the folders that its patterns spell out are listed.
+    """
+    if source.prefix:
+        return [ListedFolder(source.prefix, True)]
+    found = [_listed_folder(item.pattern) for item in source.files]
+    recursive = tuple({item.folder for item in found if item.is_recursive})
+    files = {item for item in found if not item.is_recursive and not item.folder.startswith(recursive)}
+    return [*files, *(ListedFolder(folder, True) for folder in recursive)]
+
+
+def _listed_folder(pattern: str) -> ListedFolder:
+    *folders, name = pattern.split("/")
+    literal = [*takewhile(lambda part: not set("*{").intersection(part), folders)]
+    folder = "".join(f"{part}/" for part in literal)
+    return ListedFolder(folder, len(literal) < len(folders) or "**" in name)
 
 
 @cache
@@ -79,6 +109,8 @@ def _compile_part(pattern: str) -> re.Pattern[str]:
 
 def match_key(source: Source, key: str) -> KeyMatch | None:
     """Match an object's key, or that of a folder that cannot be opened; None if the source does not include it."""
+    if not key.startswith(source.prefix):
+        return None
     if key.endswith("/"):
         return _match_folder(source, key)
     match = _match_file(source, key)

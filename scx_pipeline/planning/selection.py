@@ -41,7 +41,7 @@ class SelectedObject:
 class Selection:
     """A star's objects by month.
 
-    `ignored` objects match none of their source's patterns. Sources that are not in `listed_sources` were not listed.
+    `ignored` objects match no pattern of a source that lists them. Sources that are not in `listed_sources` were not listed.
     Objects of `unpartitioned_sources` belong to no month and have a fingerprint of their own.
     """
 
@@ -111,22 +111,34 @@ class Selection:
 def select_objects(sources: Sequence[Source], listing: Mapping[str, Iterable[ObjectInfo]]) -> Selection:
     """Match every listed object to its months; the first matching pattern of its source decides.
 
+    A source does not include what is below the longer prefix of another one.
+
     Args:
         sources: The star's sources.
         listing: The objects by source name. Sources that it lacks are left out.
     """
     chosen: list[SelectedObject] = []
-    ignored: list[tuple[str, str]] = []
+    included: set[tuple[object, str]] = set()
+    unmatched: dict[tuple[object, str], str] = {}  # the first source that lists a key, by bucket and key
     for source in sources:
+        location = source.location
+        same_bucket = [item for item in sources if item.location == location]
+        inner = tuple(item.prefix for item in same_bucket if len(item.prefix) > len(source.prefix))
         # An S3 server may list a key twice while it is being written.
         for info in {item.key: item for item in listing.get(source.name, ())}.values():
+            if info.key.startswith(inner):
+                continue
             match = match_key(source, info.key)
             if match is None:
-                ignored.append((source.name, printable_key(info.key)))
+                unmatched.setdefault((location, info.key), source.name)
             else:
                 chosen.append(SelectedObject(source.name, info, match.months, match.day))
+                included.add((location, info.key))
     unpartitioned = frozenset(source.name for source in sources if source.event_time is None)
-    return Selection(tuple(chosen), tuple(ignored), frozenset(listing), unpartitioned)
+    ignored = tuple(
+        (name, printable_key(place[1])) for place, name in unmatched.items() if place not in included
+    )
+    return Selection(tuple(chosen), ignored, frozenset(listing), unpartitioned)
 
 
 def split_batches(

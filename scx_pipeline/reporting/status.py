@@ -5,9 +5,10 @@ Writing the history does not belong here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
@@ -19,7 +20,7 @@ from scx_pipeline.history.state_tables import (
     MONTHS,
     UNPARTITIONED_LOADS,
 )
-from scx_pipeline.model.calendar import UNPARTITIONED
+from scx_pipeline.model.calendar import UNPARTITIONED, Month, contiguous_ranges
 from scx_pipeline.warehouse.session import Session
 from scx_pipeline.warehouse.sql_text import STATE_SCHEMA
 
@@ -36,16 +37,22 @@ class StarStatus:
     stale: dict[str, str] = field(default_factory=dict)  # reasons by month
 
     def rows_by_month(self) -> list[tuple[object, ...]]:
-        """Return a line per month: the month, rows per table, load time, and why it is stale."""
-        return [
-            (
-                month,
-                *(self.rows.get((table, month)) for table in self.tables),
-                f"{loaded:%Y-%m-%d %H:%M}",
-                f"stale: {self.stale[month]}" if month in self.stale else "",
-            )
-            for month, loaded in self.months.items()
-        ]
+        """Return a line per month: the month, rows per table, load time, and why it is stale.
+
+        Neighbouring months without rows share a line: a file whose key names no month may hold rows of any.
+        """
+        lines: list[tuple[object, ...]] = []
+        for values, months in groupby(self.months, self._describe):
+            is_empty = not any(values[: len(self.tables)])
+            lines += [(scope, *values) for scope in (_ranges(months) if is_empty else months)]
+        return lines
+
+    def _describe(self, month: str) -> tuple[object, ...]:
+        return (
+            *(self.rows.get((table, month)) for table in self.tables),
+            f"{self.months[month]:%Y-%m-%d %H:%M}",
+            f"stale: {self.stale[month]}" if month in self.stale else "",
+        )
 
     def as_json(self) -> dict[str, Any]:
         months = [
@@ -59,6 +66,14 @@ class StarStatus:
         ]
         names = ("table", "check", "passed", "message")
         return {"months": months, "checks": [dict(zip(names, check, strict=True)) for check in self.checks]}
+
+
+def _ranges(months: Iterable[str]) -> list[str]:
+    """Return consecutive months as ranges; the unpartitioned tables stay alone."""
+    names = list(months)
+    if UNPARTITIONED.value in names:
+        return names
+    return [str(scope) for scope in contiguous_ranges(map(Month.parse, names))]
 
 
 def read_status(session: Session, compiled: CompiledStar) -> StarStatus:

@@ -10,6 +10,7 @@ from importlib.metadata import version
 
 from scx_pipeline.declarations.star_folder import load_star, star_names, stars_folder
 from scx_pipeline.errors import PipelineError, SettingsError
+from scx_pipeline.loading.changes import list_selection
 from scx_pipeline.model.count_text import count_of
 from scx_pipeline.services.check import EXAMPLES, CheckContext
 from scx_pipeline.settings import redact
@@ -58,16 +59,13 @@ def check_listing(url: str, setting: str) -> None:
 
 
 def count_objects(context: CheckContext) -> str:
-    """Count the bucket's objects under each source's prefix. Raises BucketError."""
+    """Count the objects of each star in the bucket. Raises BucketError."""
     settings = context.settings
     retry_seconds = min(settings.bucket_retry_seconds, RETRY_SECONDS)
     bucket = open_bucket(settings.bucket, BucketOptions(retry_seconds=retry_seconds))
-    prefixes = {
-        source.prefix for name in star_names() for source in load_star(stars_folder() / name).star.sources
-    }
+    stars = [load_star(stars_folder() / name).star for name in star_names()]
     counts = [
-        f"{count_of(len(bucket.list_objects(prefix)), 'object')} under {prefix}"
-        for prefix in sorted(prefixes)
+        f"{count_of(len(list_selection(star, bucket).objects), 'object')} of {star.name}" for star in stars
     ]
     return f"{redact(settings.bucket)}: {', '.join(counts)}"
 

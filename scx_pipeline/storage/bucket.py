@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -21,13 +21,13 @@ from scx_pipeline.errors import BucketError, SourceFileError
 from scx_pipeline.settings import redact
 from scx_pipeline.storage.compression import DEFAULT_LIMITS, UnpackedLimits, compression_suffix
 from scx_pipeline.storage.etags import EtagPolicy, matches_listing
-from scx_pipeline.storage.folder import check_unchanged, list_folder, read_file
-from scx_pipeline.storage.listing import list_store
+from scx_pipeline.storage.folder import check_unchanged, list_folder, list_folder_files, read_file
+from scx_pipeline.storage.listing import list_store, list_store_files
 from scx_pipeline.storage.local_file import Document, LocalFile, check_document_size, create_document
 from scx_pipeline.storage.object_info import ObjectInfo, sort_objects
 from scx_pipeline.storage.object_store import REQUESTS_AT_ONCE, ObjectStore, parse_file_url, parse_s3_url
 from scx_pipeline.storage.retries import RETRY_SECONDS, Retries
-from scx_pipeline.storage.s3 import list_any_keys, open_s3
+from scx_pipeline.storage.s3 import AS_CONFIGURED, S3Access, list_any_keys, open_s3
 from scx_pipeline.storage.temporary_folder import temporary_folder
 
 if TYPE_CHECKING:
@@ -45,10 +45,11 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class BucketOptions:
-    """How far compressed objects are unpacked, and for how many seconds requests to a busy store are repeated."""
+    """How far compressed objects are unpacked, for how many seconds a busy store is asked again, and how S3 is reached."""
 
     unpacked: UnpackedLimits = DEFAULT_LIMITS
     retry_seconds: float = RETRY_SECONDS
+    access: S3Access = AS_CONFIGURED
 
 
 DEFAULT_OPTIONS = BucketOptions()
@@ -64,6 +65,7 @@ class Bucket(ObjectStore):
     options: BucketOptions = DEFAULT_OPTIONS
     notify: Callable[[str], None] = field(default=_log.warning, repr=False)
     etags: EtagPolicy = field(default_factory=EtagPolicy, repr=False)
+    others: dict[object, Bucket] = field(default_factory=dict, repr=False)  # of sources, by location
 
     def list_objects(self, prefix: str) -> list[ObjectInfo]:
         """Return every object below the prefix, ordered by key, without folder markers.
@@ -74,15 +76,22 @@ class Bucket(ObjectStore):
             if self.folder is not None:
                 return sort_objects(list_folder(self.folder, prefix, self.notify))
             return sort_objects(
-                self._retries.run(lambda: list_store(self.store, prefix, self._list_any_keys))
+                self._retries.run(partial(list_store, self.store, prefix, self._list_any_keys))
             )
 
-    def _list_any_keys(self, prefix: str) -> Iterator[dict[str, Any]]:
+    def list_files(self, folder: str) -> list[ObjectInfo]:
+        """Return the objects directly in a folder of the bucket, as `list_objects` returns those below it."""
+        with self.translating("list", folder):
+            if self.folder is not None:
+                return sort_objects(list_folder_files(self.folder, folder))
+            list_any = partial(self._list_any_keys, delimiter="/")
+            return sort_objects(self._retries.run(partial(list_store_files, self.store, folder, list_any)))
+
+    def _list_any_keys(self, prefix: str, delimiter: str = "") -> Iterator[dict[str, Any]]:
         parts = urlsplit(self.url)
-        own = parts.path.strip("/")
-        base = f"{own}/" if own else ""
+        base = f"{parts.path.strip('/')}/".lstrip("/")
         below = f"{prefix.strip('/')}/" if prefix else ""
-        for item in list_any_keys(parts.netloc, base + below):
+        for item in list_any_keys(parts.netloc, base + below, delimiter, self.options.access):
             yield item | {"path": item["path"].removeprefix(base)}
 
     @cached_property
@@ -151,9 +160,8 @@ class Bucket(ObjectStore):
         return [*self.each(lambda item: self._read_remote(item, range=part), objects)]
 
     def _read_batch(self, objects: Sequence[ObjectInfo], pool: ThreadPoolExecutor) -> list[Document]:
-        tasks = [
-            objects[start : start + OBJECTS_PER_TASK] for start in range(0, len(objects), OBJECTS_PER_TASK)
-        ]
+        starts = range(0, len(objects), OBJECTS_PER_TASK)
+        tasks = [objects[start : start + OBJECTS_PER_TASK] for start in starts]
         read = pool.map(lambda part: [self._read_document(item) for item in part], tasks)
         return [document for part in read for document in part]
 
@@ -280,7 +288,7 @@ def open_bucket(
     if folder := parse_file_url(url):
         return Bucket(url, _open_folder(folder), folder, options, notify)
     if location := parse_s3_url(url):
-        return Bucket(url, open_s3(*location, caller_retries=True), None, options, notify)
+        return Bucket(url, open_s3(*location, True, options.access), None, options, notify)
     raise BucketError(f"SCX_BUCKET_URL is {redact(url)!r}: write file:///folder or s3://bucket")
 
 

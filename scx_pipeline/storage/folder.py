@@ -53,6 +53,18 @@ def list_folder(folder: Path, prefix: str, notify: Callable[[str], None]) -> Ite
                 )
 
 
+def list_folder_files(folder: Path, prefix: str) -> Iterator[ObjectInfo]:
+    """List the files directly in a prefix of a folder, as `list_folder` lists those below it."""
+    start = _folder_of_prefix(folder, prefix)
+    key = prefix.strip("/") and f"{prefix.strip('/')}/"
+    for entry in os.scandir(start) if start else ():
+        found = _inspect(entry, key)
+        if not isinstance(found, os.stat_result):
+            yield from found
+        elif S_ISREG(found.st_mode):
+            yield _object_of(key + entry.name, found)
+
+
 def _inspect(entry: os.DirEntry[str], key: str) -> os.stat_result | list[ObjectInfo]:
     """Return an entry's status, or the unreadable objects to list in its place."""
     try:

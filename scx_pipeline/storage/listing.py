@@ -5,7 +5,7 @@ The objects' content is not read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,24 @@ def list_store(
     try:
         return _without_markers(store, _list(store, prefix))
     except InvalidPathError:
-        return [_info(item) for item in list_any_keys(prefix) if not item["path"].endswith("/")]
+        return _plain_infos(list_any_keys(prefix))
+
+
+def _plain_infos(listed: Iterator[dict[str, Any]]) -> list[ObjectInfo]:
+    return [_info(item) for item in listed if not item["path"].endswith("/")]
+
+
+def list_store_files(
+    store: Store, folder: str, list_any_files: Callable[[str], Iterator[dict[str, Any]]]
+) -> list[ObjectInfo]:
+    """List the objects directly in a folder of a store, as `list_store` lists those below a prefix."""
+    from obstore.exceptions import InvalidPathError
+
+    try:
+        top = store.list_with_delimiter(folder or None)
+    except InvalidPathError:
+        return _plain_infos(list_any_files(folder))
+    return _without_markers(store, [*map(_info, top["objects"])], [*top["common_prefixes"]])
 
 
 def _list(store: Store, prefix: str) -> list[ObjectInfo]:
@@ -47,13 +64,15 @@ def _list_below(store: Store, prefix: str) -> list[ObjectInfo]:
     return [_info(meta) for page in store.list(prefix=prefix, chunk_size=5000) for meta in page]
 
 
-def _without_markers(store: Store, found: Sequence[ObjectInfo]) -> list[ObjectInfo]:
+def _without_markers(
+    store: Store, found: Sequence[ObjectInfo], other_folders: Iterable[str] = ()
+) -> list[ObjectInfo]:
     """Drop empty entries that are not objects: the library removes the trailing slash from a folder marker's key."""
     empty = {info.key: info for info in found if not info.size}
     if not empty:
         return list(found)
     filled = {info.key for info in found if info.size}
-    folders = {info.key[:place] for info in found for place in _slashes(info.key)}
+    folders = {info.key[:place] for info in found for place in _slashes(info.key)}.union(other_folders)
     unsure = [info for key, info in empty.items() if key not in filled and key not in folders]
     with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
         exist = pool.map(lambda info: _exists(store, info.key), unsure)

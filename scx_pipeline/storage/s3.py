@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -30,48 +31,74 @@ _SHORT_RETRIES: Any = {
 }
 
 
-def open_s3(bucket: str, prefix: str = "", caller_retries: bool = False) -> Store:
+@dataclass(frozen=True)
+class S3Access:
+    """How a bucket is reached where that differs from AWS's own settings."""
+
+    region: str | None = None
+    endpoint: str | None = None
+    anonymous: bool = False  # without credentials, as a public bucket is read
+
+
+AS_CONFIGURED = S3Access()
+
+
+def open_s3(
+    bucket: str, prefix: str = "", caller_retries: bool = False, access: S3Access = AS_CONFIGURED
+) -> Store:
     """Open a bucket, or a prefix of it.
 
     Args:
         bucket: The bucket's name.
         prefix: What keys are relative to.
         caller_retries: Whether the caller retries failed requests, so that the library gives up early.
+        access: What differs from AWS's own settings.
 
     Raises:
         BucketError: No credentials are found, or the endpoint is not a URL.
     """
     from obstore.store import S3Store
 
-    endpoint = _endpoint()
+    endpoint = access.endpoint or _endpoint()
+    options: dict[str, Any] = {"retry_config": _SHORT_RETRIES} if caller_retries else {}
+    if access.region:
+        options["region"] = access.region
+    if access.anonymous:
+        options["skip_signature"] = True
     return S3Store(
         bucket,
         prefix=prefix or None,
         endpoint=endpoint,
         client_options={"allow_http": bool(endpoint and endpoint.startswith("http://")), "timeout": "300s"},
-        credential_provider=_credential_provider(),
-        **({"retry_config": _SHORT_RETRIES} if caller_retries else {}),
+        credential_provider=None if access.anonymous else _credential_provider(),
+        **options,
     )
 
 
-def list_any_keys(bucket: str, key_start: str) -> Iterator[dict[str, Any]]:
+def list_any_keys(
+    bucket: str, key_start: str, delimiter: str = "", access: S3Access = AS_CONFIGURED
+) -> Iterator[dict[str, Any]]:
     """List the objects whose full keys begin with this text, whatever characters they contain. Raises BucketError.
 
-    Slower than obstore's listing, which rejects some keys.
+    With a delimiter, only those whose keys do not contain it after this text. Slower than obstore's listing, which rejects some keys.
     """
+    from botocore import UNSIGNED
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
-    endpoint = _endpoint()
+    endpoint = access.endpoint or _endpoint()
     config = Config(
         s3={"addressing_style": "path" if endpoint else "auto"},
         retries={"mode": "standard", "max_attempts": 3},  # the caller retries for longer
+        **({"signature_version": UNSIGNED} if access.anonymous else {}),
     )
     try:
         client = create_session().create_client(
-            "s3", endpoint_url=endpoint, region_name=environment_region(), config=config
+            "s3", endpoint_url=endpoint, region_name=access.region or environment_region(), config=config
         )
-        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key_start):
+        for page in client.get_paginator("list_objects_v2").paginate(
+            Bucket=bucket, Prefix=key_start, Delimiter=delimiter
+        ):
             for item in page.get("Contents", ()):
                 yield {
                     "path": item["Key"],

@@ -16,6 +16,7 @@ from scx_pipeline.declarations import star_folder
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star
 from scx_pipeline.errors import DeclarationError
+from scx_pipeline.model.calendar import Month, MonthRange
 from scx_pipeline_tests.support.load_env import csv_text, job
 from scx_pipeline_tests.support.scx_command import Scx
 
@@ -170,4 +171,49 @@ def test_load_from_an_empty_bucket_names_the_prefix(scx: Scx, bucket: Path) -> N
     shutil.rmtree(bucket / "auto_classify_jobs")
     result = scx("load", "scx")
     assert result.code == 1
-    assert "has no objects under auto_classify_jobs/" in result.err
+    assert "has no objects under its root that match auto_classify_jobs_concatenated.csv* or " in result.err
+
+
+@pytest.fixture
+def concatenated(home: Path, scx: Scx) -> Path:
+    """Return the bucket with the original's layout: one file of all months, at the root."""
+    report = scx(
+        "generate", "scx", "--to", "2021-03", "--months", "3", "--jobs", "90", "--layout", "concatenated"
+    )
+    assert report.code == 0, report.err
+    name = "auto_classify_jobs_concatenated.csv"
+    (home / "bucket" / "auto_classify_jobs" / name).rename(home / "bucket" / name)
+    return home / "bucket"
+
+
+def test_the_original_layout_is_planned_loaded_and_shown_in_few_lines(scx: Scx, concatenated: Path) -> None:
+    months = Month(2020, 1), Month.current()
+    planned = scx("plan", "scx").out
+    assert re.search(rf"^{months[0]}…{months[1]} +not loaded yet +1 ", planned, re.MULTILINE), planned
+    assert len(planned.splitlines()) < 6
+    due = json.loads(scx("plan", "scx", "--json").out)["due"]
+    assert [item["month"] for item in due] == [str(month) for month in MonthRange(*months)]
+    assert scx("load", "scx").code == 0
+    assert json.loads(scx("plan", "scx", "--json").out)["due"] == []
+    shown = scx("status", "scx").out
+    assert [line.split()[0] for line in shown.splitlines() if line.startswith("20")] == [
+        "2020-01…2020-12", "2021-01", "2021-02", "2021-03", f"2021-04…{months[1]}",
+    ]  # fmt: skip
+    status = json.loads(scx("status", "scx", "--json").out)
+    assert sum(item["rows"]["auto_classification_logs"] for item in status["months"]) == 90
+
+
+def test_a_concatenated_file_may_be_in_the_folder_and_months_beside_it(scx: Scx, concatenated: Path) -> None:
+    folder = concatenated / "auto_classify_jobs"
+    (concatenated / "auto_classify_jobs_concatenated.csv").rename(
+        folder / "auto_classify_jobs_concatenated.csv"
+    )
+    (folder / "2021" / "03").mkdir(parents=True)
+    (folder / "2021" / "03" / "more.csv").write_text(csv_text([job(10**8, "2021-03-20 10:00:00")]))
+    (concatenated / "notes.csv").write_text("not,a,log\n")
+    planned = json.loads(scx("plan", "scx", "--json").out)
+    assert planned["ignored"] == ["notes.csv"]
+    assert {item["objects"] for item in planned["due"]} == {1, 2}
+    assert scx("load", "scx").code == 0
+    status = json.loads(scx("status", "scx", "--json").out)
+    assert sum(item["rows"]["auto_classification_logs"] for item in status["months"]) == 91

@@ -194,6 +194,12 @@ def test_the_code_version_does_not_depend_on_comments_and_whitespace(
         ("defs.yaml", "{name: summary, type: varchar(max)", "{name: summary, type: varchar(100)", STAGING),
         ("defs.yaml", "{year}/{month}/**.csv*", "{year}/{month}/*.csv*", STAGING),
         ("defs.yaml", "allowed_lateness_days: 1", "allowed_lateness_days: 2", STAGING),
+        (
+            "defs.yaml",
+            "{name: updated_at, type: timestamp,",
+            '{name: updated_at, type: timestamp, timestamp_format: "%d.%m.%Y",',
+            STAGING,
+        ),
     ],
 )
 def test_the_code_version_depends_on_sql_types_and_sources(
@@ -206,6 +212,18 @@ def test_the_code_version_depends_on_sql_types_and_sources(
     assert {
         item.name for item in changed.star.tables if changed.code_version(item) != versions[item.name]
     } == {table}
+
+
+def test_the_version_depends_on_where_objects_are_and_not_on_how_they_are_reached(
+    star: StarCopy, scx_star: CompiledStar
+) -> None:
+    star.replace("      source: auto_classify_jobs\n", "      sources: [auto_classify_jobs]\n")
+    assert star.load().version == scx_star.version, "another spelling"
+    star.replace('      prefix: ""', '      url: s3://other\n      prefix: ""')
+    other = star.load().version
+    assert other != scx_star.version
+    star.replace('      prefix: ""', '      region: eu-west-1\n      anonymous: true\n      prefix: ""')
+    assert star.load().version == other
 
 
 def test_the_version_depends_on_the_first_month(star: StarCopy, scx_star: CompiledStar) -> None:

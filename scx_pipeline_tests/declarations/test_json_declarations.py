@@ -69,7 +69,7 @@ def test_a_contradicting_table_is_reported_with_its_line(
         ("      event_time: ts\n      null_values", "      null_values", "table staging_events: event_time must be left out, as in source log_data"),
         ("      source: song_data\n", "      source: song_data\n      event_time: at\n      key: [song_id]\n      sequence_by: [year]\n",
          "table staging_songs: event_time must be left out, as in source song_data"),
-        ("      source: log_data\n", "      source: song_data\n", "table staging_events: event_time must be left out, as in source song_data"),
+        ("      sources: [log_data, log_data_csv]\n", "      source: song_data\n", "table staging_events: event_time must be left out, as in source song_data"),
         ("      format: json_lines\n", "      format: csv\n", "table staging_events: first_name names a field, but a csv source has none: the names in its header must match the columns"),
         ("      sequence_by: [year]\n      dist: all\n      sort: [song_id]\n      partition_by: [year, artist_id]\n      columns:\n        - {name: song_id,", "      sequence_by: [year]\n      dist: all\n      sort: [song_id]\n      partition_by: [year, artist_id]\n      columns:\n        - {name: song_id, references: time,",
          "table songs: song_id references time, but an unpartitioned table can reference only unpartitioned tables"),

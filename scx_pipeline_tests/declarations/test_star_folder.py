@@ -132,7 +132,7 @@ def mistake_after(star: StarCopy, old: str, new: str) -> str:
         (
             "allowed_lateness_days: 1 ",
             "allowed_lateness_days: soon ",
-            "sources.0.files.1.allowed_lateness_days: Input should be a valid integer",
+            "sources.0.files.2.allowed_lateness_days: Input should be a valid integer",
         ),
         ("name: scx", "name: S c x", "name: 'S c x' is not a valid name on every engine"),
         ("{year}/{month}/**.csv*", "{year}/**.csv*", "must name both {year} and {month}, or neither"),

@@ -64,12 +64,12 @@ def read(case: Case, folder: Path) -> dict[str, Given]:
     bucket = open_bucket(folder.as_uri())
     objects = [SelectedObject(case.source.name, info, None) for info in bucket.list_objects("")]
     months = MonthRange(Month(1, 1), Month(9999, 11)) if case.scope is UNPARTITIONED else STAR
-    job = IngestJob(bucket, case.source, case.table, case.scope, months)
+    job = IngestJob(bucket, case.source, case.table, case.scope, months, objects)
     with in_memory_database(Limits(MEMORY, case.threads)) as con:
         session = DuckDBSession(con)
         session.execute(session.create_table_sql(qualified(SCHEMA, case.table), case.table.columns))
         with session.tables.open_staging_buffer(SCHEMA, case.table, case.scope) as buffer:
-            ingest_result = ingest_objects(job, objects, buffer)
+            ingest_result = ingest_objects([job], buffer)
             return dict(_given(ingest_result, buffer, case))
 
 

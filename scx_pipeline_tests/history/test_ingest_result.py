@@ -46,7 +46,7 @@ def accounting(*counts: ObjectCount) -> CheckResult:
 
 
 def checks(*counts: ObjectCount, rejected: list[RejectedRow] | None = None) -> list[CheckResult]:
-    return check_ingest_result(SOURCE, IngestResult(TABLE, list(counts), rejected or []), UNPARTITIONED)
+    return check_ingest_result([SOURCE], IngestResult(TABLE, list(counts), rejected or []), UNPARTITIONED)
 
 
 def test_counts_balance_if_every_row_read_is_counted_once() -> None:
@@ -102,7 +102,9 @@ def test_the_check_passes_with_the_sums_of_all_objects() -> None:
 def rejected_rows(source: Source, rejected: int, scope: LoadScope = UNPARTITIONED) -> CheckResult:
     """Return the check of so many rejected rows of ten."""
     result = IngestResult(TABLE, [count(read=10, rejected=rejected, loaded=10 - rejected)])
-    [found] = [check for check in check_ingest_result(source, result, scope) if check.name == "rejected_rows"]
+    [found] = [
+        check for check in check_ingest_result([source], result, scope) if check.name == "rejected_rows"
+    ]
     return found
 
 
@@ -130,13 +132,13 @@ def test_rejected_rows_warn_of_the_month_whose_share_is_too_high() -> None:
         ObjectCount(selected("2021/01.csv", MonthRange(JAN, JAN)), read=10, loaded=10),
         ObjectCount(selected("2021/02.csv", MonthRange(FEB, FEB)), read=10, loaded=8, rejected=2),
     ]
-    results = check_ingest_result(source, IngestResult(TABLE, counts), MonthRange(JAN, FEB))
+    results = check_ingest_result([source], IngestResult(TABLE, counts), MonthRange(JAN, FEB))
     [result] = [check for check in results if check.name == "rejected_rows"]
     assert (result.passed, result.severity, result.violations) == (False, "warn", {"2021-02": 2})
 
 
 def test_rejected_rows_have_their_number_share_and_examples_without_their_text() -> None:
-    rows = [RejectedRow("a.csv", line, "id", "is wrong", "a personal text") for line in range(2, 40)]
+    rows = [RejectedRow("a.csv", line, "id", "is wrong", "a personal text", "s") for line in range(2, 40)]
     [result] = [
         check
         for check in checks(count(read=100, loaded=62, rejected=38), rejected=rows)
@@ -152,18 +154,18 @@ def test_rejected_rows_have_their_number_share_and_examples_without_their_text()
 def test_the_limit_of_rejected_rows_is_formatted_as_declared(limit: float, formatted: str) -> None:
     source = SOURCE.model_copy(update={"reject_limit": limit})
     results = check_ingest_result(
-        source, IngestResult(TABLE, [count(read=1_000, rejected=6, loaded=994)]), UNPARTITIONED
+        [source], IngestResult(TABLE, [count(read=1_000, rejected=6, loaded=994)]), UNPARTITIONED
     )
     [result] = [check for check in results if check.name == "rejected_rows"]
     assert result.message.startswith(f"6 of 1,000 rows were rejected (0.60%; the limit is {formatted}): ")
 
 
 def test_the_message_says_that_reading_stopped_early_after_the_share() -> None:
-    rows = [RejectedRow("a.csv", 2, "id", "is wrong", "x")]
+    rows = [RejectedRow("a.csv", 2, "id", "is wrong", "x", "s")]
     ingest_result = IngestResult(TABLE, [count(read=1, rejected=1)], rows, ended_early=True)
     [result] = [
         check
-        for check in check_ingest_result(SOURCE, ingest_result, UNPARTITIONED)
+        for check in check_ingest_result([SOURCE], ingest_result, UNPARTITIONED)
         if check.name == "rejected_rows"
     ]
     assert (
@@ -173,8 +175,8 @@ def test_the_message_says_that_reading_stopped_early_after_the_share() -> None:
 
 
 def test_the_message_shows_three_rejected_rows_and_counts_the_others() -> None:
-    rows = [RejectedRow("a.csv", line, "id", f"reason {line}", "x") for line in (2, 3, 4, 5, 6)]
-    rows[1] = RejectedRow("b.csv", None, None, "is damaged", "")
+    rows = [RejectedRow("a.csv", line, "id", f"reason {line}", "x", "s") for line in (2, 3, 4, 5, 6)]
+    rows[1] = RejectedRow("b.csv", None, None, "is damaged", "", "s")
     [result] = [
         check for check in checks(count(read=5, rejected=5), rejected=rows) if check.name == "rejected_rows"
     ]
@@ -184,7 +186,7 @@ def test_the_message_shows_three_rejected_rows_and_counts_the_others() -> None:
 
 
 def test_the_message_counts_no_others_if_all_rejected_rows_are_shown() -> None:
-    rows = [RejectedRow("a.csv", line, "id", "is wrong", "x") for line in (2, 3, 4)]
+    rows = [RejectedRow("a.csv", line, "id", "is wrong", "x", "s") for line in (2, 3, 4)]
     [result] = [
         check
         for check in checks(count(read=5, rejected=3, loaded=2), rejected=rows)
@@ -231,7 +233,7 @@ def test_conflicting_keys_fail_and_are_named_with_their_months() -> None:
     [result] = [
         check
         for check in check_ingest_result(
-            SOURCE, IngestResult(table, conflicting_keys=conflicting_keys), UNPARTITIONED
+            [SOURCE], IngestResult(table, conflicting_keys=conflicting_keys), UNPARTITIONED
         )
         if check.name == "unique_id"
     ]
@@ -242,6 +244,6 @@ def test_conflicting_keys_fail_and_are_named_with_their_months() -> None:
     )
     assert not [
         check
-        for check in check_ingest_result(SOURCE, IngestResult(table), UNPARTITIONED)
+        for check in check_ingest_result([SOURCE], IngestResult(table), UNPARTITIONED)
         if check.name == "unique_id"
     ]

@@ -5,14 +5,26 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from scx_pipeline.errors import CheckFailedError, PipelineError
 from scx_pipeline.model.calendar import UNPARTITIONED, MonthRange
-from scx_pipeline_tests.support.music_env import EVENTS, SONGS, MusicEnv, event, lines, month, song
+from scx_pipeline_tests.support.music_env import (
+    EVENTS,
+    SONGS,
+    MusicEnv,
+    create_music_env,
+    event,
+    lines,
+    month,
+    song,
+)
 
 PUBLIC = Path(__file__).parents[3] / "shared" / "data" / "music"
 pytestmark = pytest.mark.reader_independent
@@ -72,6 +84,27 @@ def test_the_public_data_loaded_a_few_files_at_a_time_in_any_order_and_twice_giv
     music_env.refresh()
     assert_known_answers(music_env)
     assert music_env.settle() == []
+
+
+@public_data
+@given(data=st.data())
+@settings(max_examples=3)
+def test_the_public_data_gives_the_same_rows_as_json_or_csv_or_both(data: st.DataObject) -> None:
+    days = sorted((PUBLIC / EVENTS).rglob("*-events.json"))
+    as_csv = data.draw(st.one_of(st.just(set(days)), st.sets(st.sampled_from(days))), "days as CSV")
+    found = []
+    for files in (as_csv, ()):
+        with tempfile.TemporaryDirectory(prefix="scx-music-") as folder:
+            music_env = create_music_env(Path(folder))
+            music_env.copy(PUBLIC / SONGS, PUBLIC)
+            for path in days:
+                music_env.put_events(path, PUBLIC, as_csv=path in files)
+            music_env.settle()
+            assert_known_answers(music_env)
+            assert music_env.plan().selection.ignored == ()
+            assert len(music_env.state("objects")) == 30 + 71
+            found.append({name: music_env.table(name) for name in KNOWN})
+    assert found[0] == found[1]
 
 
 @public_data

@@ -19,12 +19,14 @@ from scx_pipeline.model.star import (
     check_declared_sources,
     check_formats,
     check_names,
+    check_prefixes,
     check_references,
     check_rejected_shares,
     check_reserved_columns,
     check_row_counts,
     check_staging_event_times,
     check_staging_sequences,
+    check_urls,
 )
 
 StarRule = Callable[[Star], Iterator[str]]
@@ -103,7 +105,21 @@ VIOLATIONS: dict[StarRule, list[tuple[dict[str, Any], str]]] = {
     check_reserved_columns: [
         (staging_with(columns=[ID, AT, {**ID, "name": "_object"}]), "a column cannot be named _object: the pipeline uses that name")
     ],
-    check_declared_sources: [(staging_with(source="elsewhere"), "source elsewhere is not declared")],
+    check_declared_sources: [
+        (staging_with(source="elsewhere"), "source elsewhere is not declared"),
+        (staging_with(source=None, sources=["files", "elsewhere"]), "source elsewhere is not declared"),
+    ],
+    check_prefixes: [
+        ({"sources": [SOURCE | {"prefix": "logs"}]}, "source files: prefix is 'logs': write logs/, or an empty text"),
+        ({"sources": [SOURCE | {"prefix": "/logs/"}]}, "prefix is '/logs/': write logs/"),
+        ({"sources": [SOURCE | {"prefix": "/"}]}, "prefix is '/': write an empty text for the bucket's root"),
+    ],
+    check_urls: [
+        ({"sources": [SOURCE | {"url": "https://host/x"}]}, "source files: url is 'https://host/x': write s3://bucket"),
+        ({"sources": [SOURCE | {"anonymous": True}]}, "region, endpoint and anonymous need a url that begins with s3://"),
+        ({"sources": [SOURCE | {"url": "file:///x", "region": "eu-west-1"}]}, "need a url that begins with s3://"),
+        ({"sources": [SOURCE | {"url": "s3://b", "endpoint": "host:9000"}]}, "endpoint is 'host:9000': write a URL"),
+    ],
     check_rejected_shares: [
         (
             {"sources": [SOURCE | {"reject_limit": 0.05, "warn_above": 0.1}]},
@@ -116,6 +132,13 @@ VIOLATIONS: dict[StarRule, list[tuple[dict[str, Any], str]]] = {
         (staging_with(columns=[ID, {**AT, "nullable": True}]), "at must be declared nullable: false"),
         ({"sources": [UNPARTITIONED_SOURCE]}, "s: event_time must be left out, as in source files"),
         (staging_with(event_time=None), "s: event_time must be at, as in source files"),
+        (
+            {
+                "sources": [SOURCE, {**UNPARTITIONED_SOURCE, "name": "more"}],
+                "tables": [{**STAGING, "source": None, "sources": ["files", "more"]}],
+            },
+            "s: event_time must be left out, as in source more",
+        ),
         (staging_with(columns=[ID], key=["id"], sequence_by=["id"]), "s: event_time must be at, as in source files"),
     ],
     check_staging_sequences: [

@@ -79,8 +79,11 @@ VIOLATIONS: dict[TableRule, list[tuple[dict[str, Any], str]]] = {
         ({"dist": "other"}, "dist or sort names other, which is not one of its columns"),
     ],
     check_role: [
-        ({"role": "staging"}, "a staging table must name its source, and no other table may"),
-        ({"source": "files"}, "a staging table must name its source, and no other table may"),
+        ({"role": "staging"}, "a staging table must name its source or sources, and no other table may"),
+        ({"source": "files"}, "a staging table must name its source or sources, and no other table may"),
+        ({"sources": ["files"]}, "a staging table must name its source or sources, and no other table may"),
+        ({**JSON, "sources": ["more"]}, "it has both source and sources: list all of them under sources"),
+        ({"role": "staging", "sources": ["a", "b", "a"]}, "sources names a source twice"),
     ],
     check_event_time: [({"event_time": "id"}, "event_time id must be a timestamp")],
     check_sequence: [

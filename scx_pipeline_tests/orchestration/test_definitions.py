@@ -41,7 +41,7 @@ def test_every_source_and_table_and_the_report_is_an_asset_below_its_star(projec
     readings = [table.name for table in sensor_star().star.tables]
     assert found == {
         *(f"scx/{name}" for name in [*TABLES, "auto_classify_jobs", "report"]),
-        *(f"songplays/{name}" for name in [*others, "log_data", "song_data", "report"]),
+        *(f"songplays/{name}" for name in [*others, "log_data", "log_data_csv", "song_data", "report"]),
         *(f"sensor_readings/{name}" for name in [*readings, "readings", "report"]),
         *(f"scx/lake/{name}" for name in TABLES),
         *(f"songplays/lake/{name}" for name in others),
@@ -108,8 +108,9 @@ def test_assets_depend_on_the_assets_they_are_derived_from(specs: dict[str, dg.A
 def test_tables_depend_on_unpartitioned_tables_as_on_others(music: dict[str, dg.AssetSpec]) -> None:
     assert {name: {dep.asset_key.path[-1] for dep in spec.deps} for name, spec in music.items()} == {
         "log_data": set(),
+        "log_data_csv": set(),
         "song_data": set(),
-        "staging_events": {"log_data"},
+        "staging_events": {"log_data", "log_data_csv"},
         "staging_songs": {"song_data"},
         **{name: {"staging_songs"} for name in ("songs", "artists")},
         **{name: {"staging_events"} for name in ("users", "time")},

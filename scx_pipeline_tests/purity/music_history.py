@@ -14,7 +14,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from scx_pipeline.model.calendar import Month
-from scx_pipeline_tests.support.music_env import EVENTS, SONGS, event, song
+from scx_pipeline_tests.support.music_env import EVENTS, SONGS, csv_file, event, lines, song
 
 MONTHS = (Month(2018, 9), Month(2018, 10), Month(2018, 11))
 
@@ -87,11 +87,20 @@ class Song:
 
 @dataclass(frozen=True)
 class PutDay:
-    """Write a day's file; lines that are not JSON are rejected."""
+    """Write a day's file as JSON lines or CSV, in place of the other; lines that are neither are rejected."""
 
     day: str
     plays: tuple[Play, ...]
     bad_lines: int = 0
+    as_csv: bool = False
+
+    @property
+    def key(self) -> str:
+        return f"{EVENTS}{self.day[:4]}/{self.day[5:7]}/{self.day}-events.{'csv' if self.as_csv else 'json'}"
+
+    def content(self) -> bytes:
+        found = [*self.records(), *["no record"] * self.bad_lines]
+        return csv_file(found) if self.as_csv else lines(found)
 
     def records(self) -> list[dict[str, Any]]:
         """Return the events of the file, each once."""
@@ -175,6 +184,7 @@ _DAYS = st.builds(
     st.sampled_from(DAYS),
     st.lists(_PLAYS, max_size=5).map(tuple),
     _BAD_LINES,
+    st.booleans(),
 )
 
 
@@ -183,7 +193,7 @@ _PUT_SONGS = st.builds(
 )
 
 
-_KEYS = [f"{EVENTS}{day[:4]}/{day[5:7]}/{day}-events.json" for day in (*DAYS, *ADDED_DAYS[::3])] + [
+_KEYS = [PutDay(day, (), 0, as_csv).key for day in (*DAYS, *ADDED_DAYS[::3]) for as_csv in (False, True)] + [
     f"{SONGS}{name}.json" for name in SONG_FILES
 ]
 
@@ -216,7 +226,13 @@ _ADDITIONS = st.builds(
     lambda changes, days, load: [*changes, *days, load],
     st.sampled_from([[], [], [Clean(), _ALL], [PutSongs(SONG_FILES[0], (Song(1), Song(2, 1))), Load(None)]]),
     st.lists(
-        st.builds(PutDay, st.just(""), st.lists(_PLAYS, min_size=1, max_size=5).map(tuple), _BAD_LINES),
+        st.builds(
+            PutDay,
+            st.just(""),
+            st.lists(_PLAYS, min_size=1, max_size=5).map(tuple),
+            _BAD_LINES,
+            st.booleans(),
+        ),
         min_size=1,
         max_size=3,
     ),

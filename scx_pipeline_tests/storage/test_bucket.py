@@ -38,6 +38,14 @@ def test_an_empty_prefix_lists_all(bucket: Bucket) -> None:
     assert [item.key for item in bucket.list_objects("")] == ["a", "b/c"]
 
 
+def test_the_files_of_a_folder_are_listed_without_those_of_the_folders_in_it(bucket: Bucket) -> None:
+    for key in ("a", "b/c", "b/d/e", "b2/x"):
+        put(bucket, key, b"")
+    assert [item.key for item in bucket.list_files("")] == ["a"]
+    assert [item.key for item in bucket.list_files("b/")] == ["b/c"]
+    assert bucket.list_files("nothing/") == []
+
+
 def test_a_prefix_without_objects_gives_an_empty_list_and_no_error(bucket: Bucket) -> None:
     assert bucket.list_objects("nothing/") == []
 

@@ -88,6 +88,15 @@ def test_an_unreadable_key_hides_no_other_object(empty_store: OddS3, key: str, b
     )
 
 
+def test_an_unreadable_key_hides_no_file_of_its_folder(empty_store: OddS3) -> None:
+    for key in ("a//b.csv", "x.csv", "y\tz.csv", "logs/c.csv"):
+        empty_store.put(key, b"x")
+    found = {info.key: info.unreadable_reason for info in open_below(empty_store).list_files("")}
+    assert found == {"x.csv": "", "y\tz.csv": r"its key has the control character \t: rename it"}
+    empty_store.put("logs//", b"")
+    assert [info.key for info in open_below(empty_store).list_files("logs/")] == ["logs/c.csv"]
+
+
 def test_more_keys_than_a_page_are_listed_with_an_unreadable_one(empty_store: OddS3) -> None:
     for number in range(1_100):
         empty_store.put(f"logs/{number:05d}", b"x")

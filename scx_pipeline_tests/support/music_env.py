@@ -5,6 +5,8 @@ No server is started here.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -84,6 +86,19 @@ def lines(records: Iterable[Record | str]) -> bytes:
     return "".join(f"{text}\n" for text in texts).encode()
 
 
+def csv_file(records: Iterable[Record | str]) -> bytes:
+    """Return a CSV file with the names of the JSON fields; records that are texts are written unchanged."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(event(0, 0, "2018-01-01")), lineterminator="\n")
+    writer.writeheader()
+    for item in records:
+        if isinstance(item, str):
+            text.write(f"{item}\n")
+        else:
+            writer.writerow(item)
+    return text.getvalue().encode()
+
+
 @dataclass
 class MusicEnv(LoadEnv):
     """A load environment of the star songplays."""
@@ -94,6 +109,13 @@ class MusicEnv(LoadEnv):
         """Write a day's events, and return the object's key."""
         content = records if isinstance(records, bytes) else lines(records)
         return self.put_key(f"{EVENTS}{day[:4]}/{day[5:7]}/{day}-events.json{suffix}", content)
+
+    def put_events(self, path: Path, below: Path, as_csv: bool) -> None:
+        """Write the events of a file with JSON lines, unchanged or as CSV, under its path relative to `below`."""
+        key, content = path.relative_to(below).as_posix(), path.read_bytes()
+        if as_csv:
+            key, content = f"{key.removesuffix('.json')}.csv", csv_file(map(json.loads, content.splitlines()))
+        self.put_key(key, content)
 
     def put_song(self, name: str, document: Record | list[Any] | bytes) -> str:
         """Write a song's document, and return the object's key."""

@@ -32,13 +32,14 @@ app = typer.Typer()
 @app.command(epilog="Example: SCX_HOME=/tmp/try scx demo")
 def demo() -> None:
     """Generate a bucket, load the stars that have samples, and show the report and the result of the analysts' query."""
+    from scx_pipeline.loading.changes import list_selection
     from scx_pipeline.storage.bucket import create_bucket
 
     settings = read_settings()
     create_home(settings)
     for name in _stars_with_samples():
         compiled, bucket = load_star_named(name), create_bucket(settings.bucket)
-        if not any(bucket.list_objects(source.prefix) for source in compiled.star.sources):
+        if not list_selection(compiled.star, bucket).objects:
             rendering.out.print(f"[bold]1. generate[/bold]  a sample bucket in {settings.bucket}")
             generate_sample(name, _sample_options(name), settings, quiet=False)
         rendering.out.print(f"[bold]2. load[/bold]  {name} into {configured_warehouse(settings).url}")

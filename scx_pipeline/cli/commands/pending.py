@@ -5,6 +5,7 @@ Nothing is changed.
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,12 +21,13 @@ from scx_pipeline.cli.configured import configured_bucket, configured_warehouse,
 from scx_pipeline.cli.options import AsJson
 from scx_pipeline.cli.row_sources import describe_prefixes, find_load_plan, is_empty
 from scx_pipeline.errors import PipelineError
-from scx_pipeline.model.calendar import UNPARTITIONED, MonthRange
+from scx_pipeline.model.calendar import UNPARTITIONED, MonthRange, contiguous_ranges
 from scx_pipeline.model.count_text import count_of
 from scx_pipeline.settings import Settings, read_settings, redact
 
 if TYPE_CHECKING:
     from scx_pipeline.loading.changes import PendingChanges
+    from scx_pipeline.planning.selection import SelectedObject
 
 MAX_IGNORED = 5  # ignored objects that are listed
 
@@ -54,14 +56,19 @@ def plan(
         _plan_all(settings, as_json)
         return
     planned = find_load_plan(load_star_named(star), settings)
-    rows, held = _due_rows(planned), _held_months(planned)
+    held = _held_months(planned)
     ignored = [key for _, key in planned.selection.ignored]
     if as_json:
         names = ("month", "reason", "objects", "bytes")
-        due = [{**dict(zip(names, row, strict=True)), "held": held.get(row[0])} for row in rows]
+        rows = [(str(month), *values) for months, *values in _due_rows(planned) for month in months]
+        due = [{**dict(zip(names, row, strict=True)), "held": held.get(str(row[0]))} for row in rows]
         rendering.print_json({"due": due, "ignored": ignored, **readiness_json(planned.schema_drift)})
         return
-    shown = [(month, reason, count, rendering.format_bytes(size)) for month, reason, count, size in rows]
+    shown = [
+        (scope, reason, count, rendering.format_bytes(size))
+        for months, reason, count, size in _due_rows(planned)
+        for scope in (months if UNPARTITIONED in months else contiguous_ranges(months))
+    ]
     columns = ["month", "reason", "objects", "size"]
     rendering.print_table(f"{star}: {count_of(len(planned.changed), 'month')} due", columns, shown)
     rendering.show_held(star, held)
@@ -76,18 +83,18 @@ def plan(
     rendering.out.print(total, style="dim")
 
 
-def _due_rows(planned: PendingChanges) -> list[tuple[str, str, int, int]]:
-    """Return scope, reason, number of objects and bytes of everything that is due."""
-    due = [
-        (str(item.month), item.reason, planned.selection.objects_of(MonthRange(item.month, item.month)))
-        for item in planned.changed
-    ]
+def _due_rows(planned: PendingChanges) -> list[tuple[list[Any], str, int, int]]:
+    """Return what is due: months that have the same objects, the reason, and the objects' number and bytes."""
+    due: list[tuple[list[Any], str, list[SelectedObject]]] = []
     if planned.unpartitioned:
-        objects = planned.selection.unpartitioned_objects
-        due.insert(0, (str(UNPARTITIONED), planned.unpartitioned, objects))
+        due.append(([UNPARTITIONED], planned.unpartitioned, planned.selection.unpartitioned_objects))
+    fingerprint = planned.selection.fingerprint
+    for (reason, _), found in groupby(planned.changed, lambda item: (item.reason, fingerprint(item.month))):
+        months = [item.month for item in found]
+        due.append((months, reason, planned.selection.objects_of(MonthRange(months[0], months[0]))))
     return [
-        (scope, reason, len(objects), sum(entry.info.size for entry in objects))
-        for scope, reason, objects in due
+        (months, reason, len(objects), sum(item.info.size for item in objects))
+        for months, reason, objects in due
     ]
 
 

@@ -19,7 +19,6 @@ from scx_pipeline.loading.targets.target import StagingTarget
 from scx_pipeline.loading.targets.warehouse_target import BufferStagingTarget
 from scx_pipeline.model.calendar import LoadScope
 from scx_pipeline.model.column import Column
-from scx_pipeline.model.source import Source
 from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
 from scx_pipeline.storage.temporary_folder import temporary_folder
@@ -66,7 +65,7 @@ class DuckDBLakeSession(DuckDBSession, LakeSession):
         con.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
 
     @contextmanager
-    def stage(self, source: Source, table: Table, scope: LoadScope, name: str) -> Iterator[StagingTarget]:
+    def stage(self, table: Table, scope: LoadScope, name: str) -> Iterator[StagingTarget]:
         partition = table.model_copy(update={"name": name})
         self.tables.create_table(self.schema, partition)
         with self.tables.open_staging_buffer(self.schema, partition, scope) as buffer:

@@ -14,7 +14,6 @@ from scx_pipeline.lake.format.manifest import DataFile
 from scx_pipeline.loading.targets.target import StagingTarget
 from scx_pipeline.model.calendar import LoadScope
 from scx_pipeline.model.column import Column
-from scx_pipeline.model.source import Source
 from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
 from scx_pipeline.warehouse.query_session import QuerySession
@@ -26,9 +25,7 @@ class LakeSession(QuerySession):
     batch_files: int = 0  # source files read at a time; 0: the engine decides
 
     @abstractmethod
-    def stage(
-        self, source: Source, table: Table, scope: LoadScope, name: str
-    ) -> AbstractContextManager[StagingTarget]:
+    def stage(self, table: Table, scope: LoadScope, name: str) -> AbstractContextManager[StagingTarget]:
         """Return the target that stages objects as a partition of a table, under this name in the star's schema."""
 
     @abstractmethod

@@ -117,8 +117,8 @@ class LakeTarget(LoadTarget):
     # Building
 
     @contextmanager
-    def stage(self, source: Source, table: Table, scope: LoadScope) -> Iterator[StagingTarget]:
-        with self.session.stage(source, table, scope, self._partition_name(table)) as stage:
+    def stage(self, sources: Sequence[Source], table: Table, scope: LoadScope) -> Iterator[StagingTarget]:
+        with self.session.stage(table, scope, self._partition_name(table)) as stage:
             yield stage
 
     def publish_staged(self, table: Table, scope: LoadScope, partition: StagedPartition) -> None:

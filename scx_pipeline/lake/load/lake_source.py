@@ -82,7 +82,7 @@ class LakeSource(LoadSource):
             check_unpartitioned(self.target.declared, self.store, self.manifest)
         else:
             self._check_loadable(scope)
-        sources = [table.source or "" for table in tables]
+        sources = [name for table in tables for name in table.source_names]
         counts = ("rows_read", "rows_loaded", "rows_rejected", "rows_deduplicated", "rows_filtered")
         rows = self._read_history(OBJECTS, ("object_key", "etag", "size_bytes", *counts), sources)
         listing: dict[str, list[ObjectInfo]] = {name: [] for name in sources}
@@ -111,23 +111,24 @@ class LakeSource(LoadSource):
     @contextmanager
     def stage(self, plan: LoadPlan, table: Table) -> Iterator[StagedTable]:
         """Return the row counts and rejected rows that the build of the lake recorded, and the files to load."""
-        objects = plan.objects_of(table.source or "")
+        objects = plan.objects_of(table.source_names)
         counts = [ObjectCount(item, *self.counts[item.source, item.info.key]) for item in objects]
-        keys = {count.object.info.key for count in counts if count.rejected}
-        rejected = self._read_rejected_rows(table.source or "", keys) if keys else []
+        keys = {(count.object.source, count.object.info.key) for count in counts if count.rejected}
+        rejected = self._read_rejected_rows(keys) if keys else []
         # An object's counts cover only the months for which it was last read, so the files' rows are expected.
         rows = sum(self._rows_in_lake(table, plan.scope).values())
         yield StagedTable(
             IngestResult(table, counts, rejected), _LakePartition(self, table, plan.scope), rows
         )
 
-    def _read_rejected_rows(self, source: str, keys: Collection[str]) -> list[RejectedRow]:
+    def _read_rejected_rows(self, keys: Collection[tuple[str, str]]) -> list[RejectedRow]:
+        """Return the rejected rows of objects, given by source and key."""
         columns = ("object_key", "line", "column_name", "reason", "raw")
-        found = self._read_history(REJECTED_ROWS, columns, [source])
+        found = self._read_history(REJECTED_ROWS, columns, {source for source, _ in keys})
         return [
-            RejectedRow(key, line, column, reason, raw)  # type: ignore[arg-type]
-            for _, key, line, column, reason, raw in found
-            if key in keys
+            RejectedRow(key, line, column, reason, raw, source)  # type: ignore[arg-type]
+            for source, key, line, column, reason, raw in found
+            if (source, key) in keys
         ]
 
     def fills(self, table: Table, scope: LoadScope) -> bool:

@@ -11,6 +11,7 @@ import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.history.ingest_result import IngestResult
@@ -26,10 +27,9 @@ from scx_pipeline.loading.ingest.ingest_job import IngestJob
 from scx_pipeline.loading.targets.target import StagingTarget
 from scx_pipeline.model.calendar import LoadScope
 from scx_pipeline.model.column import Column
-from scx_pipeline.model.source import Source
 from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
-from scx_pipeline.planning.selection import SelectedObject, split_batches
+from scx_pipeline.planning.selection import split_batches
 from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline.warehouse.parquet_files import Unload
 from scx_pipeline.warehouse.sql_text import latest_per_key, names, quote, scope_condition
@@ -102,7 +102,7 @@ class SparkLakeSession(SparkRelations, LakeSession):
         self.spark.conf.set("spark.sql.shuffle.partitions", self.cores * tasks_per_core)
 
     @contextmanager
-    def stage(self, source: Source, table: Table, scope: LoadScope, name: str) -> Iterator[StagingTarget]:
+    def stage(self, table: Table, scope: LoadScope, name: str) -> Iterator[StagingTarget]:
         yield SparkStaging(self, table, scope, name)
 
     def materialize(self, name: str, select: str) -> None:
@@ -176,13 +176,18 @@ class SparkStaging(StagingTarget):
         self.staged = f"_staged_{table.name}"
         self.duplicate_keys_table: str | None = None
 
-    def ingest(self, job: IngestJob, objects: Sequence[SelectedObject]) -> IngestResult:
-        parse = ParseTask(
-            job.bucket.url, job.source, job.table, job.scope, job.months, self.session.limits,
-            job.bucket.options,
-        )  # fmt: skip
+    def ingest(self, jobs: Sequence[IngestJob]) -> IngestResult:
+        from pyspark.sql import DataFrame
+
         ingest_result = IngestResult(self.table)
-        frame = self._parsed(parse, objects)
+        total = sum(item.info.size for job in jobs for item in job.objects)
+        self.session.tune_for(total)
+        size = min(MAX_SHARE_BYTES, max(MIN_SHARE_BYTES, total // (self.session.cores * TASKS_PER_CORE)))
+        frames, first = [], 0
+        for job in jobs:
+            frames.append(self._parsed(job, size, first))
+            first += len(job.objects)
+        frame = reduce(DataFrame.unionAll, frames)
         results = frame.select(RESULT_COLUMN).where(f"{RESULT_COLUMN} IS NOT NULL").collect()
         self._merge(ingest_result, [pickle.loads(row[0]) for row in results])
         frame.where(f"{RESULT_COLUMN} IS NULL").drop(RESULT_COLUMN).createOrReplaceTempView(self.staged)
@@ -192,13 +197,17 @@ class SparkStaging(StagingTarget):
         self.duplicate_keys_table = ingest_result.duplicate_keys_table
         return ingest_result
 
-    def _parsed(self, parse: ParseTask, objects: Sequence[SelectedObject]) -> DataFrame:
-        """Return the rows of all objects with their object numbers, and a task result per share."""
-        total = sum(item.info.size for item in objects)
-        self.session.tune_for(total)
-        size = min(MAX_SHARE_BYTES, max(MIN_SHARE_BYTES, total // (self.session.cores * TASKS_PER_CORE)))
-        shares, first = [], 0
-        for batch in split_batches(objects, size, MAX_SHARE_FILES):
+    def _parsed(self, job: IngestJob, size: int, first: int) -> DataFrame:
+        """Return the rows of a source's objects with their object numbers, and a task result per share of this size.
+
+        The objects are numbered from `first`.
+        """
+        parse = ParseTask(
+            job.bucket.url, job.source, job.table, job.scope, job.months, self.session.limits,
+            job.bucket.options,
+        )  # fmt: skip
+        shares = []
+        for batch in split_batches(job.objects, size, MAX_SHARE_FILES):
             shares.append((first, batch))
             first += len(batch)
         columns = [*self.table.columns, OBJECT]

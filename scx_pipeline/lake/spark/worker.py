@@ -82,7 +82,7 @@ class ParseTask:
         with in_memory_database(_single_threaded(self.limits)) as con:
             buffer = _SpoolBuffer(con, self.table, self.scope, first)
             try:
-                found = ingest_objects(self._job(), objects, buffer)
+                found = ingest_objects([self._job(objects)], buffer)
                 result = TaskResult(first, found.counts, found.rejected, found.undeclared_fields)
             except PipelineError as error:
                 result = TaskResult(first, error=error)
@@ -90,12 +90,12 @@ class ParseTask:
                 yield from buffer.batches(self.schema())
             yield self._result_batch(result)
 
-    def _job(self) -> IngestJob:
+    def _job(self, objects: Sequence[SelectedObject]) -> IngestJob:
         # Spark compares keys across all shares.
         table = self.table.model_copy(update={"key": (), "sequence_by": ()})
         files = self.limits.batch_files
         bucket = open_bucket(self.bucket, self.options)
-        return IngestJob(bucket, self.source, table, self.scope, self.months, files)
+        return IngestJob(bucket, self.source, table, self.scope, self.months, objects, files)
 
     def _result_batch(self, result: TaskResult) -> pa.RecordBatch:
         import pyarrow as pa

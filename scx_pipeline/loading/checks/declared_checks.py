@@ -5,7 +5,7 @@ Evaluating them does not belong here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from scx_pipeline.history.check_result import DeclaredCheck, Severity
 from scx_pipeline.loading.checks.check_names import format_percent, reference_check_name, unique_check_name
@@ -28,7 +28,7 @@ def declared_checks(star: Star) -> list[DeclaredCheck]:
 def _table_checks(star: Star, table: Table) -> Iterable[tuple[str, str, Severity]]:
     yield "row_count", _row_count_rule(table), _row_count_severity(table)
     if table.role == "staging":
-        yield from _staging_checks(star.source(table.source or ""))
+        yield from _staging_checks(star.sources_of(table))
     if table.key:
         keys = ", ".join(table.key)
         yield unique_check_name(table), f"No two rows have the same {keys}, in any month.", "error"
@@ -40,18 +40,35 @@ def _table_checks(star: Star, table: Table) -> Iterable[tuple[str, str, Severity
             yield reference_check_name(table, column), description, "error"
 
 
-def _staging_checks(source: Source) -> Iterable[tuple[str, str, Severity]]:
+def _staging_checks(sources: Sequence[Source]) -> Iterable[tuple[str, str, Severity]]:
+    # A rule of one of several sources is named after it.
+    of_source = {source.name: f"{source.name}: " if len(sources) > 1 else "" for source in sources}
     yield "row_reconciliation", "Per object: read = loaded + rejected + deduplicated + filtered.", "error"
-    limit = format_percent(source.reject_limit)
-    warning = "" if source.warn_above is None else f" Warns above {format_percent(source.warn_above)}."
-    yield "rejected_rows", f"At most {limit} of a month's rows are rejected.{warning}", "error"
+    limits = [f"{of_source[source.name]}{_rejected_rows_rule(source)}" for source in sources]
+    yield "rejected_rows", " ".join(limits), "error"
     fields = "Warns of undeclared fields in the files, and of declared fields that no record has."
     yield "declared_fields", fields, "warn"
-    if source.rows_per_file:
-        yield "rows_per_file", f"Warns of a file that does not have {source.rows_per_file:,} rows.", "warn"
-    if source.files_per_day:
-        files = f"{source.files_per_day:,} files, from the first day to the last"
-        yield "files_per_day", f"Warns of a day that does not have {files}.", "warn"
+    rows = [
+        f"{of_source[source.name]}Warns of a file that does not have {source.rows_per_file:,} rows."
+        for source in sources
+        if source.rows_per_file
+    ]
+    if rows:
+        yield "rows_per_file", " ".join(rows), "warn"
+    files = [
+        f"{of_source[source.name]}Warns of a day that does not have {source.files_per_day:,} files, "
+        "from the first day to the last."
+        for source in sources
+        if source.files_per_day
+    ]
+    if files:
+        yield "files_per_day", " ".join(files), "warn"
+
+
+def _rejected_rows_rule(source: Source) -> str:
+    limit = format_percent(source.reject_limit)
+    warning = "" if source.warn_above is None else f" Warns above {format_percent(source.warn_above)}."
+    return f"At most {limit} of a month's rows are rejected.{warning}"
 
 
 def _row_count_rule(table: Table) -> str:

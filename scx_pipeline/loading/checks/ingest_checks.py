@@ -6,7 +6,7 @@ Counting the rows does not belong here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from scx_pipeline.history.check_result import CheckResult, RejectedExample, count_by_month, format_month_pairs
@@ -18,6 +18,7 @@ from scx_pipeline.loading.checks.check_names import (
     format_percent,
     unique_check_name,
 )
+from scx_pipeline.loading.checks.merged_sources import merge_sources
 from scx_pipeline.loading.ingest.rejected_shares import RejectedShares
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month
 from scx_pipeline.model.count_text import count_of
@@ -27,15 +28,24 @@ MAX_REJECTED_EXAMPLES = 3  # rejected rows that a message describes
 MAX_LISTED_REJECTS = 20  # that a result lists
 
 
-def check_ingest_result(source: Source, ingest_result: IngestResult, scope: LoadScope) -> list[CheckResult]:
-    """Return the results of an ingestion's checks."""
+def check_ingest_result(
+    sources: Sequence[Source], ingest_result: IngestResult, scope: LoadScope
+) -> list[CheckResult]:
+    """Return the results of an ingestion's checks; what a source declares is checked of its own objects."""
     table = ingest_result.table
+    of_source = [(source, ingest_result.of_source(source.name)) for source in sources]
     results = [
         _row_reconciliation(ingest_result, scope),
-        _rejected_rows(source, ingest_result, scope),
+        merge_sources(
+            {source.name: _rejected_rows(source, found, scope) for source, found in of_source},
+            MAX_LISTED_REJECTS,
+        ),
         _declared_fields(ingest_result),
-        *_file_counts(source, ingest_result),
     ]
+    for compare in (_rows_per_file, _files_per_day):
+        compared = {source.name: compare(source, found) for source, found in of_source}
+        declared = {name: result for name, result in compared.items() if result}
+        results += [merge_sources(declared, MAX_LISTED_REJECTS)] if declared else []
     if ingest_result.conflicting_keys:
         message = "; ".join(
             describe_duplicate(table, item.key, item.months) for item in ingest_result.conflicting_keys
@@ -147,18 +157,22 @@ def _format_files(keys: Sequence[str]) -> str:
     return keys[0] if len(keys) == 1 else f"{len(keys):,} files, such as {keys[0]}"
 
 
-def _file_counts(source: Source, ingest_result: IngestResult) -> Iterable[CheckResult]:
-    table, counts = ingest_result.table.name, ingest_result.counts
-    if source.rows_per_file:
-        rows = {count.object.info.key: count.read for count in counts}
-        yield _compare_counts(table, "rows_per_file", "row", rows, source.rows_per_file)
-    if source.files_per_day:
-        files = Counter(count.object.day for count in [*ingest_result.earlier, *counts])
-        days = sorted(day for day in files if day)
-        length = (days[-1] - days[0]).days + 1 if days else 0
-        every_day = [days[0] + timedelta(days=number) for number in range(length)]
-        per_day = {str(day): files[day] for day in every_day}
-        yield _compare_counts(table, "files_per_day", "file", per_day, source.files_per_day)
+def _rows_per_file(source: Source, ingest_result: IngestResult) -> CheckResult | None:
+    if not source.rows_per_file:
+        return None
+    rows = {count.object.info.key: count.read for count in ingest_result.counts}
+    return _compare_counts(ingest_result.table.name, "rows_per_file", "row", rows, source.rows_per_file)
+
+
+def _files_per_day(source: Source, ingest_result: IngestResult) -> CheckResult | None:
+    if not source.files_per_day:
+        return None
+    files = Counter(count.object.day for count in [*ingest_result.earlier, *ingest_result.counts])
+    days = sorted(day for day in files if day)
+    length = (days[-1] - days[0]).days + 1 if days else 0
+    every_day = [days[0] + timedelta(days=number) for number in range(length)]
+    per_day = {str(day): files[day] for day in every_day}
+    return _compare_counts(ingest_result.table.name, "files_per_day", "file", per_day, source.files_per_day)
 
 
 def _compare_counts(

@@ -6,7 +6,7 @@ Choosing the files of a batch does not belong here.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -37,9 +37,9 @@ PARSERS: Mapping[str, type[Parser[Any]]] = {
 }
 
 
-def can_stream(source: Source) -> bool:
-    """Return whether the parser of the source's format works with a streaming staging buffer."""
-    return PARSERS[source.format].can_stream
+def can_stream(sources: Iterable[Source]) -> bool:
+    """Return whether the parsers of the sources' formats work with a streaming staging buffer."""
+    return all(PARSERS[source.format].can_stream for source in sources)
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class StagedRows:
 
 
 class BatchReader:
-    """Stages batches of files with a parser, and counts and rejects their rows."""
+    """Stages batches of a source's files with a parser, and counts and rejects their rows."""
 
     def __init__(self, job: IngestJob, buffer: StagingBuffer, ingest_result: IngestResult) -> None:
         self.job, self.staging_buffer, self.ingest_result = job, buffer, ingest_result
@@ -97,6 +97,11 @@ class BatchReader:
         self.rejected_shares.add(counts)
         return sum(count.read for count in counts)
 
+    @property
+    def counts(self) -> list[ObjectCount]:
+        """The counts of the source's objects that were read so far."""
+        return [count for count in self.ingest_result.counts if count.object.source == self.job.source.name]
+
     def must_stop(self, later_rows: int | None) -> bool:
         """Return whether too many rows of every month were rejected, even if all `later_rows` are good."""
         self.ingest_result.ended_early |= self.parser.ended_early
@@ -128,7 +133,7 @@ class BatchReader:
             rule = self._bounds(number).out_of_range if number in out_of_range else None
             rejected = self.parser.find_rejected(number, files[number], counts[number].read, rule)
             counts[number].rejected = len(rejected)
-            self.ingest_result.store(rejected)
+            self.ingest_result.store(self.job.source.name, rejected)
         self._remove_rejected(bool(bad), out_of_range)
         for number in {*staged, *unstaged}:
             if (

@@ -1,4 +1,4 @@
-"""The description of an ingestion: which source is read into which staging table, and for which months.
+"""The description of an ingestion: which objects of a source are read into which staging table, and for which months.
 
 Reading does not belong here.
 """
@@ -12,13 +12,14 @@ from scx_pipeline.history.ingest_result import ObjectCount
 from scx_pipeline.model.calendar import LoadScope, MonthRange
 from scx_pipeline.model.source import Source
 from scx_pipeline.model.table import Table
+from scx_pipeline.planning.selection import SelectedObject
 from scx_pipeline.storage.bucket import Bucket
 from scx_pipeline.storage.object_info import ObjectInfo
 
 
 @dataclass(frozen=True)
 class IngestJob:
-    """The ingestion of one staging table."""
+    """The ingestion of a source's objects into a staging table, which may have other sources as well."""
 
     bucket: Bucket
     source: Source
@@ -26,12 +27,13 @@ class IngestJob:
     scope: LoadScope
     # The months of the star: rows outside are rejected.
     months: MonthRange
+    objects: Sequence[SelectedObject]
     # Files read at a time; 0: the staging buffer decides.
     batch_files: int = 0
     # Returns the keys and ETags of the objects of which rows were rejected when they were last read.
     objects_with_rejects: Callable[[], Collection[tuple[str, str]]] = tuple
     progress: Callable[[str], None] = lambda message: None
-    # The counts of the months' other objects, which are not read again.
+    # The counts of the source's other objects of the months, which are not read again.
     earlier: Sequence[ObjectCount] = ()
 
     def uri(self, item: ObjectInfo) -> str:

@@ -31,40 +31,58 @@ Inspect = Callable[[StagingBuffer], None]
 
 
 def ingest_objects(
-    job: IngestJob,
-    objects: Sequence[SelectedObject],
-    buffer: StagingBuffer,
-    inspect: Inspect = lambda buffer: None,
+    jobs: Sequence[IngestJob], buffer: StagingBuffer, inspect: Inspect = lambda buffer: None
 ) -> IngestResult:
-    """Read each object once into the staging buffer, without finishing it.
+    """Read each object of a staging table's sources once into the staging buffer, without finishing it.
 
     Args:
+        jobs: one for each source of the table.
+        buffer: the staging buffer.
         inspect: called with the buffer after each batch, before its flush.
 
     Raises:
         SourceFileError: a file cannot be read as declared; `others` has the errors of the other unreadable files.
         BucketError: an object cannot be fetched.
     """
-    ingest_result = IngestResult(job.table, earlier=job.earlier)
-    reader = BatchReader(job, buffer, ingest_result)
-    server_copy = ServerCopy(job, buffer.reader, ingest_result)
-    remaining = server_copy.run(objects)
-    reader.rejected_shares.add([*job.earlier, *ingest_result.counts])
+    ingest_result = IngestResult(jobs[0].table, earlier=[count for job in jobs for count in job.earlier])
+    readers = [BatchReader(job, buffer, ingest_result) for job in jobs]
+    copies = [ServerCopy(job, buffer.reader, ingest_result) for job in jobs]
+    remaining = [copy.run(copy.job.objects) for copy in copies]
+    for reader in readers:
+        reader.rejected_shares.add(reader.job.earlier)
+        reader.rejected_shares.add(reader.counts)
     while True:
-        _parse(job, remaining, reader, inspect)
-        deduplicated = reader.find_duplicate_keys()
-        remaining = server_copy.discard(deduplicated)
-        if not remaining:
+        _parse(readers, remaining, inspect)
+        deduplicated = readers[0].find_duplicate_keys()
+        remaining = [copy.discard(deduplicated) for copy in copies]
+        if not any(remaining):
             break
     count_deduplicated(ingest_result, deduplicated)
+    discarded = set[int]().union(*(copy.discarded for copy in copies))
     ingest_result.counts = [
-        count for number, count in enumerate(ingest_result.counts) if number not in server_copy.discarded
+        count for number, count in enumerate(ingest_result.counts) if number not in discarded
     ]
     return ingest_result
 
 
-def _parse(job: IngestJob, objects: Sequence[SelectedObject], reader: BatchReader, inspect: Inspect) -> None:
-    buffer, is_documents = reader.staging_buffer, job.source.format == "json"
+def _parse(
+    readers: Sequence[BatchReader], objects: Sequence[Sequence[SelectedObject]], inspect: Inspect
+) -> None:
+    """Parse the objects of each reader's source, until too many rows of one were rejected."""
+    for reader, of_source in zip(readers, objects, strict=True):
+        if not _parse_source(reader, of_source, inspect):
+            break
+    unreadable = [error for reader in readers for error in reader.unreadable]
+    if unreadable:
+        first, *others = unreadable
+        first.others = others
+        raise first
+
+
+def _parse_source(reader: BatchReader, objects: Sequence[SelectedObject], inspect: Inspect) -> bool:
+    """Parse objects, and return whether what was read so far can be published."""
+    job, buffer = reader.job, reader.staging_buffer
+    is_documents = job.source.format == "json"
     batches = split_batches(objects, *_batch_limits(job, buffer, is_documents))
     reporter = ProgressReporter(len(objects), sum(item.info.size for item in objects), job.progress)
     files_read = rows = size = 0
@@ -78,16 +96,13 @@ def _parse(job: IngestJob, objects: Sequence[SelectedObject], reader: BatchReade
                 buffer.remove("TRUE")  # the other objects are read only to find all that are unreadable
                 continue
             if reader.must_stop(later):
-                break
+                return False
             inspect(buffer)
             buffer.flush()
             files_read += len(batch)
             size += sum(item.info.size for item in batch)
             reporter.update(files_read, rows, size)
-    if reader.unreadable:
-        first, *others = reader.unreadable
-        first.others = others
-        raise first
+    return True
 
 
 def _read_batch(

@@ -56,6 +56,8 @@ class ServerCopy:
             reader is None
             or not objects
             or job.bucket.folder is not None
+            or job.source.url
+            is not None  # the cluster's role, region and endpoint are for the bucket of the settings
             or size < reader.min_bytes
             or not reader.can_read(job.source)
         ):

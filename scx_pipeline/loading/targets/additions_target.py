@@ -5,7 +5,7 @@ Deciding whether a month differs from its last load by additions only does not b
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from scx_pipeline.declarations.added_rows import AddedRows
@@ -61,7 +61,7 @@ class AdditionsTarget(WarehouseTarget):
                 raise FullReadRequiredError(f"a month has no rows in {table.name}")
 
     @contextmanager
-    def stage(self, source: Source, table: Table, scope: LoadScope) -> Iterator[StagingTarget]:
+    def stage(self, sources: Sequence[Source], table: Table, scope: LoadScope) -> Iterator[StagingTarget]:
         schema = self.star.schema_name
         with open_scratch_database(self.limits) as scratch:
             scratch.create_table(schema, table)

@@ -22,7 +22,7 @@ from scx_pipeline.model.source import Source
 from scx_pipeline.model.table import Table
 from scx_pipeline.planning.added_objects import RecordedObject
 from scx_pipeline.planning.changed_months import HeldMonth, MonthState
-from scx_pipeline.planning.selection import SelectedObject, Selection
+from scx_pipeline.planning.selection import Selection
 from scx_pipeline.warehouse.query_session import QuerySession
 
 
@@ -41,8 +41,8 @@ class StagingTarget(StagedPartition):
     """The partitions of a staging table while objects are read into them."""
 
     @abstractmethod
-    def ingest(self, job: IngestJob, objects: Sequence[SelectedObject]) -> IngestResult:
-        """Read the objects and return their row counts. Raises the errors of `ingest_objects`."""
+    def ingest(self, jobs: Sequence[IngestJob]) -> IngestResult:
+        """Read the objects of the table's sources and return their row counts. Raises the errors of `ingest_objects`."""
 
 
 class LoadTarget(ABC):
@@ -79,7 +79,9 @@ class LoadTarget(ABC):
         """Prepare a load that builds these tables. Raises PipelineError if rows would be lost."""
 
     @abstractmethod
-    def stage(self, source: Source, table: Table, scope: LoadScope) -> AbstractContextManager[StagingTarget]:
+    def stage(
+        self, sources: Sequence[Source], table: Table, scope: LoadScope
+    ) -> AbstractContextManager[StagingTarget]:
         """Open the partitions of a staging table for loading objects."""
 
     def read_objects_with_rejects(self, source: Source) -> Collection[tuple[str, str]]:

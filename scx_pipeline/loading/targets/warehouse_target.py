@@ -31,7 +31,7 @@ from scx_pipeline.model.table import Table
 from scx_pipeline.ownership.table_records import create_shared_objects
 from scx_pipeline.planning.added_objects import RecordedObject
 from scx_pipeline.planning.changed_months import HeldMonth, MonthState
-from scx_pipeline.planning.selection import SelectedObject, Selection
+from scx_pipeline.planning.selection import Selection
 from scx_pipeline.warehouse.session import Session
 from scx_pipeline.warehouse.sql_text import STATE_SCHEMA, scope_condition
 from scx_pipeline.warehouse.staging_buffer import StagingBuffer
@@ -70,10 +70,10 @@ class WarehouseTarget(LoadTarget):
         prepare.swap_rebuilt(self.session, self.declared, self.compiled)
 
     @contextmanager
-    def stage(self, source: Source, table: Table, scope: LoadScope) -> Iterator[StagingTarget]:
+    def stage(self, sources: Sequence[Source], table: Table, scope: LoadScope) -> Iterator[StagingTarget]:
         open_buffer = (
             self.session.tables.open_streaming_buffer
-            if can_stream(source) and self.compiled.can_derive_from_batches(table)
+            if can_stream(sources) and self.compiled.can_derive_from_batches(table)
             else self.session.tables.open_staging_buffer
         )
         with open_buffer(self.star.schema_name, self.compiled.stored_table(table), scope) as buffer:
@@ -186,9 +186,9 @@ class BufferStagingTarget(StagingTarget):
         self.duplicate_keys_table: str | None = None
         self.row_scan = RowScan(table, scope) if buffer.is_streaming else None
 
-    def ingest(self, job: IngestJob, objects: Sequence[SelectedObject]) -> IngestResult:
-        history_writer.check_key_lengths(objects)
-        ingest_result = ingest_objects(job, objects, self.staging_buffer, self._inspect)
+    def ingest(self, jobs: Sequence[IngestJob]) -> IngestResult:
+        history_writer.check_key_lengths([item for job in jobs for item in job.objects])
+        ingest_result = ingest_objects(jobs, self.staging_buffer, self._inspect)
         self.duplicate_keys_table = ingest_result.duplicate_keys_table
         return ingest_result
 

@@ -88,10 +88,10 @@ class TableGroup:
     def spec(self, table: Table, kinds: set[str], metadata: Mapping[str, Any], **values: Any) -> dg.AssetSpec:
         """Return the spec of a table's asset, with its description, group and what else differs given as `values`."""
         compiled, star = self.compiled, self.compiled.star
-        source = [asset_key(star.name, table.source)] if table.source else []
+        sources = [asset_key(star.name, name) for name in table.source_names]
         return dg.AssetSpec(
             key=self.key(table.name),
-            deps=source or [self.key(name) for name in sorted(compiled.inputs_of(table))],
+            deps=sources or [self.key(name) for name in sorted(compiled.inputs_of(table))],
             owners=list(star.owners),
             kinds=kinds,
             code_version=compiled.code_version(table),

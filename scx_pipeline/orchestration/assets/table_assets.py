@@ -51,6 +51,7 @@ def source_assets(compiled: CompiledStar, bucket_url: str) -> list[dg.AssetsDefi
 
 def _source_asset(compiled: CompiledStar, source: Source, bucket_url: str) -> dg.AssetsDefinition:
     star = compiled.star
+    bucket_url = source.url or bucket_url
     store = "s3" if bucket_url.startswith("s3://") else "file"
     unpartitioned = source.event_time is None
 

@@ -36,6 +36,7 @@ WAREHOUSES_BY_STAR = {
     "scx": ONE_OF_EACH,
     "songplays": [*ONE_OF_EACH, DUCKDB_S3, REDSHIFT],
     "sensor_readings": [*ONE_OF_EACH, DUCKDB_S3, REDSHIFT],
+    "traffic": [*ONE_OF_EACH],
 }
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from scx_pipeline.declarations.star_folder import load_star, stars_folder
 from scx_pipeline.loading.checks.declared_checks import declared_checks
+from scx_pipeline_tests.support.lake.visits_star import visits_star
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +67,15 @@ def test_a_check_that_can_only_warn_is_declared_so() -> None:
             for rule in ("declared_fields", "rows_per_file", "files_per_day")
         ),
     }
+
+
+def test_a_rule_of_one_of_several_sources_is_named_after_it(tmp_path: Path) -> None:
+    star = visits_star(
+        tmp_path, visits_csv={"reject_limit": 0.1, "warn_above": 0.05, "rows_per_file": 1_000}
+    ).star
+    rules = {check.name: check.description for check in declared_checks(star) if check.table == "visits"}
+    assert rules["rejected_rows"] == (
+        "visits_csv: At most 10% of a month's rows are rejected. Warns above 5%. "
+        "visits_json: At most 50% of a month's rows are rejected."
+    )
+    assert rules["rows_per_file"] == "visits_csv: Warns of a file that does not have 1,000 rows."

@@ -53,7 +53,7 @@ def test_tables_of_the_lake_depend_on_each_other_and_on_the_sources(music: dg.De
         spec.key.path[-1]: {"/".join(dep.asset_key.path[1:]) for dep in spec.deps} for spec in specs
     }
     assert dependencies == {
-        "staging_events": {"log_data"},
+        "staging_events": {"log_data", "log_data_csv"},
         "staging_songs": {"song_data"},
         **{name: {"lake/staging_songs"} for name in ("songs", "artists")},
         **{name: {"lake/staging_events"} for name in ("users", "time")},

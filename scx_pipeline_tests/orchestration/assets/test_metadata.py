@@ -139,7 +139,7 @@ def test_the_url_of_a_bucket_is_shown_without_its_password_and_with_its_kind() -
         ("s3://scx-raw/logs/", "s3://scx-raw/logs/log_data/", "s3"),
         (f"https://scx:{PASSWORD}@host/raw", "https://scx:***@host/raw/log_data/", "file"),
     ):
-        source, _ = source_assets(music_star(), url)
+        source, *_ = source_assets(music_star(), url)
         assert isinstance(source, dg.SourceAsset)
         assert source.metadata["dagster/uri"].value == shown
         assert source.tags.keys() == {f"dagster/kind/{store}", "dagster/kind/json_lines"}

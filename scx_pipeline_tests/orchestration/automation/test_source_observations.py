@@ -111,5 +111,6 @@ def test_months_and_unpartitioned_sources_are_observed_each_when_they_are_reques
     for name in ("song_data", "log_data"):
         assert songplays_env.run_alone(name).success
     assert latest_data_versions(instance, music.key("song_data")) == songs
+    assert events == latest_data_versions(instance, music.key("log_data_csv")), "one set of objects"
     by_source = latest_data_versions(instance, music.key("log_data"))
     assert events == {month: by_source[month] for month in events}

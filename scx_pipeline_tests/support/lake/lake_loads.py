@@ -25,6 +25,7 @@ from scx_pipeline.lake.load.lake_loader import LakeLoader
 from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, contiguous_ranges
 from scx_pipeline.warehouse.sql_text import STATE_SCHEMA
+from scx_pipeline_tests.support.lake.visits_star import VisitsEnv, visit
 from scx_pipeline_tests.support.load_env import LoadEnv, job, range_of_keys
 from scx_pipeline_tests.support.music_env import MusicEnv, event, lines, song
 from scx_pipeline_tests.support.sensor_env import SensorEnv, readings
@@ -208,10 +209,31 @@ def change_sensors(load_env: LoadEnv) -> None:
     load_env.put_minute("2023-03-01 00:00", moved)
 
 
+def put_visits(load_env: LoadEnv) -> None:
+    assert isinstance(load_env, VisitsEnv)
+    load_env.put_visits("2023/01/a.json", [visit(n, f"2023-01-{n:02d}", f"p{n % 3}") for n in range(1, 30)])
+    load_env.put_visits(
+        "2023/01/a.csv.gz", [visit(29, "2023-01-30", "later"), visit(30, "2023-01-05", "x", "many")]
+    )
+    load_env.put_visits(
+        "2023/02/a.csv", [visit(n + 40, f"2023-02-{n:02d}", f"p{n % 4}", n) for n in range(1, 28)]
+    )
+    load_env.put_visits("2023/02/b.json", [visit(41, "2023-02-01", "earlier"), visit(31, "2023-01-31")])
+
+
+def change_visits(load_env: LoadEnv) -> None:
+    """Delete an object of one source, change one of the other, and add one."""
+    assert isinstance(load_env, VisitsEnv)
+    load_env.delete_key("visits/2023/01/a.csv.gz")
+    load_env.put_visits("2023/02/b.json", [visit(42, "2023-02-28", "p9")])
+    load_env.put_visits("2023/03/a.csv", [visit(90, "2023-03-05"), visit(91, "2023-03-05", "x", "few")])
+
+
 STARS: Mapping[str, tuple[type[LoadEnv], Callable[[LoadEnv], None], Callable[[LoadEnv], None]]] = {
     "scx": (LoadEnv, put_scx, change_scx),
     "songplays": (MusicEnv, put_music, change_music),
     "sensor_readings": (SensorEnv, put_sensors, change_sensors),
+    "traffic": (VisitsEnv, put_visits, change_visits),
 }
 
 
