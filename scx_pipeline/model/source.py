@@ -20,9 +20,13 @@ class FilePattern(Declaration):
     `allowed_earliness_days`.
     """
 
-    pattern: str
-    allowed_lateness_days: int = Field(0, ge=0, le=28)
-    allowed_earliness_days: int = Field(0, ge=0, le=28)
+    pattern: str = Field(description="the keys below the prefix, with *, **, {year}, {month} and {day}")
+    allowed_lateness_days: int = Field(
+        0, ge=0, le=28, description="the days by which rows may precede the month or day in the key"
+    )
+    allowed_earliness_days: int = Field(
+        0, ge=0, le=28, description="the days by which rows may follow the month or day in the key"
+    )
 
 
 class Source(Declaration):
@@ -33,12 +37,19 @@ class Source(Declaration):
     table is reloaded entirely when any object changes.
     """
 
-    name: Name
-    description: str
-    format: Literal["csv", "json_lines", "json", "parquet"]
-    prefix: str
-    files: tuple[FilePattern, ...] = Field(min_length=1)
-    event_time: Name | None = None
+    name: Name = Field(description="its name, which staging tables refer to")
+    description: str = Field(description="what its objects contain, as shown in Dagster")
+    format: Literal["csv", "json_lines", "json", "parquet"] = Field(
+        description="the format of its objects; json: one document per file"
+    )
+    prefix: str = Field(description="what the keys of its objects begin with, such as a folder with its /")
+    files: tuple[FilePattern, ...] = Field(
+        min_length=1,
+        description="which keys below the prefix are read; the first pattern that matches counts",
+    )
+    event_time: Name | None = Field(
+        None, description="the column that decides a row's month; default: the source is unpartitioned"
+    )
     null_values: tuple[str, ...] = Field(
         (), description="texts that are read as NULL, such as the empty text"
     )

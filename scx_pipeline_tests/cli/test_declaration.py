@@ -1,4 +1,4 @@
-"""`scx check`: output, JSON and exit codes for valid and invalid stars, without a bucket or a warehouse."""
+"""`scx check` and `scx schema`: output, JSON and exit codes, without a bucket or a warehouse."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from scx_pipeline.declarations import star_folder
+from scx_pipeline.declarations.declaration_schema import declaration_schema
 from scx_pipeline_tests.support.scx_command import Scx
 from scx_pipeline_tests.support.stars import StarCopy
 
@@ -65,3 +66,12 @@ def test_check_of_one_star_ignores_the_mistakes_of_others(scx: Scx, copies: dict
 def test_check_of_an_unknown_star_suggests_a_name(scx: Scx) -> None:
     result = scx("check", "sxc")
     assert (result.code, result.err) == (1, "error: there is no star 'sxc'; did you mean scx?\n")
+
+
+# scx schema
+
+
+def test_schema_prints_the_json_schema_of_a_declaration(scx: Scx, home: Path) -> None:
+    result = scx("schema")
+    assert (result.code, json.loads(result.out)) == (0, declaration_schema())
+    assert not home.exists()

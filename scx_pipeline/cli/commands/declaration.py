@@ -1,4 +1,4 @@
-"""`scx check`: whether the declarations and SQL of stars are valid, without a bucket or a warehouse.
+"""`scx check` and `scx schema`: whether stars are declared correctly, and what may be declared.
 
 The rules that they must satisfy do not belong here.
 """
@@ -50,3 +50,11 @@ def check(
         rendering.print_json({"stars": found})
     if any("error" in facts for facts in found.values()):
         raise typer.Exit(1)
+
+
+@app.command(epilog="Example: scx schema > defs.schema.json")
+def schema() -> None:
+    """Print the JSON schema of defs.yaml, by which an editor completes keys and marks mistakes (docs/declaration.md)."""
+    from scx_pipeline.declarations.declaration_schema import declaration_schema
+
+    rendering.print_json(declaration_schema())
