@@ -16,7 +16,7 @@ from scx_pipeline.history.state_tables import STATE_TABLES, TABLES
 from scx_pipeline.model.table import Table
 from scx_pipeline.warehouse.catalog import Relation
 from scx_pipeline.warehouse.session import Session
-from scx_pipeline.warehouse.sql_text import STATE_SCHEMA, qualified
+from scx_pipeline.warehouse.sql_text import STATE_SCHEMA, TableSql, qualified
 
 Name = tuple[str, str]  # schema and table
 # Recorded instead of the layout of a table that others created: the next load rebuilds it.
@@ -108,6 +108,17 @@ def declared_tables(compiled: CompiledStar) -> list[tuple[str, Table, str]]:
     own = [(star.schema_name, table, table.name) for table in star.tables]
     return own + [
         (STATE_SCHEMA, latest_rows_table(compiled, table), table.name) for table in scd1_tables(star.tables)
+    ]
+
+
+def creation_statements(compiled: CompiledStar, table_sql: TableSql) -> list[str]:
+    """Return the statements by which the first load of a star creates the schemas, the state tables and its tables."""
+    star = compiled.star
+    schemas = [table_sql.create_schema(name) for name in dict.fromkeys((star.schema_name, STATE_SCHEMA))]
+    state = [(STATE_SCHEMA, table) for table in STATE_TABLES]
+    own = [(schema, table) for schema, table, _ in declared_tables(compiled)]
+    return schemas + [
+        statement for schema, table in state + own for statement in table_sql.create_stored(schema, table)
     ]
 
 

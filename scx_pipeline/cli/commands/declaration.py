@@ -1,4 +1,4 @@
-"""`scx check` and `scx schema`: whether stars are declared correctly, and what may be declared.
+"""`scx check`, `scx schema` and `scx ddl`: whether stars are declared correctly, what may be declared, and the tables that follow.
 
 The rules that they must satisfy do not belong here.
 """
@@ -11,9 +11,11 @@ import typer
 
 from scx_pipeline.cli import rendering
 from scx_pipeline.cli.configured import load_star_named
-from scx_pipeline.cli.options import AsJson
+from scx_pipeline.cli.options import AsJson, StarName
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.model.count_text import count_of
+from scx_pipeline.settings import read_settings
+from scx_pipeline.warehouse.capabilities import Engine
 
 app = typer.Typer()
 
@@ -58,3 +60,25 @@ def schema() -> None:
     from scx_pipeline.declarations.declaration_schema import declaration_schema
 
     rendering.print_json(declaration_schema())
+
+
+@app.command(epilog="Example: scx ddl scx   Example: scx ddl scx --engine redshift > tables.sql")
+def ddl(
+    star: StarName,
+    engine: Annotated[
+        Engine | None,
+        typer.Option(help="The engine to print statements for; default: the warehouse's engine."),
+    ] = None,
+) -> None:
+    """Print the statements by which a first load creates the schemas and tables of a star; nothing is connected to.
+
+    They show keys, indexes, distribution and sort keys. PostgreSQL's partitions are created with their months. To create the
+    tables, use `scx load --create-only`: it also records them, and a load refuses tables that are not recorded.
+    """
+    from scx_pipeline.ownership.table_records import creation_statements
+    from scx_pipeline.warehouse.open_warehouse import engine_of, table_sql_of
+
+    compiled = load_star_named(star)
+    table_sql = table_sql_of(engine or engine_of(read_settings().warehouse))
+    for statement in creation_statements(compiled, table_sql):
+        print(f"{statement};")

@@ -72,6 +72,23 @@ def prepare_tables(
     return renamed
 
 
+def create_tables(session: Session, compiled: CompiledStar) -> list[str]:
+    """Create and record what is missing of a star's tables, as a load does, and return their names; no row is loaded.
+
+    Tables that are not as declared are created again if nothing was loaded into them.
+
+    Raises:
+        WarehouseError: loaded tables are not as declared, or a foreign table has a declared name. Nothing was changed.
+    """
+    before = inspect(session, compiled).found
+    # A load that builds no table: tables with rows cannot be rebuilt by it.
+    renamed = prepare_tables(session, compiled, compiled.star.months(), ())
+    session.begin()
+    swap_rebuilt(session, compiled, renamed)
+    created = [(schema, table.name) for schema, table, _ in declared_tables(compiled)]
+    return [f"{schema}.{name}" for schema, name in created if (schema, name) not in before]
+
+
 def _start_rebuild(session: Session, inspection: Inspection, tables: Sequence[Table]) -> dict[str, str]:
     """Drop these tables, or return a temporary name for each where readers would block the commit."""
     existing = [

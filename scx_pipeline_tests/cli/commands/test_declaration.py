@@ -1,4 +1,4 @@
-"""`scx check` and `scx schema`: output, JSON and exit codes, without a bucket or a warehouse."""
+"""`scx check`, `scx schema`, `scx ddl` and `scx load --create-only`: output, JSON and exit codes."""
 
 from __future__ import annotations
 
@@ -74,4 +74,57 @@ def test_check_of_an_unknown_star_suggests_a_name(scx: Scx) -> None:
 def test_schema_prints_the_json_schema_of_a_declaration(scx: Scx, home: Path) -> None:
     result = scx("schema")
     assert (result.code, json.loads(result.out)) == (0, declaration_schema())
+    assert not home.exists()
+
+
+# scx ddl and scx load --create-only
+
+
+@pytest.mark.parametrize(
+    ("engine", "expected"),
+    [
+        ("duckdb", 'CREATE TABLE "public"."projects" ("project_id" INTEGER, '),
+        ("postgresql", 'ALTER TABLE "public"."projects" ADD PRIMARY KEY ("project_id")'),
+        ("redshift", '"plan_id" integer) DISTSTYLE ALL SORTKEY ("user_id");'),
+    ],
+)
+def test_ddl_prints_the_statements_of_an_engine_without_a_warehouse(
+    scx: Scx, home: Path, engine: str, expected: str
+) -> None:
+    result = scx("ddl", "scx", "--engine", engine)
+    assert (result.code, result.err) == (0, "")
+    lines = result.out.splitlines()
+    assert lines[:2] == [
+        'CREATE SCHEMA IF NOT EXISTS "public";',
+        'CREATE SCHEMA IF NOT EXISTS "scx_pipeline";',
+    ]
+    assert any(expected in line for line in lines)
+    assert all(line.endswith(";") for line in lines)
+    assert not home.exists()
+
+
+def test_ddl_prints_by_default_for_the_engine_of_the_settings(
+    scx: Scx, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert scx("ddl", "scx").out == scx("ddl", "scx", "--engine", "duckdb").out
+    monkeypatch.setenv("SCX_WAREHOUSE_URL", "redshift://me:secret@127.0.0.1:9/dev?staging=s3://b/p")
+    assert scx("ddl", "scx").out == scx("ddl", "scx", "--engine", "redshift").out
+
+
+def test_load_with_create_only_creates_tables_and_needs_no_bucket(scx: Scx, home: Path) -> None:
+    created = json.loads(scx("load", "scx", "--create-only", "--json").out)["created"]
+    assert created[:2] == ["public.staging_cleansed_logs", "public.users"]
+    result = scx("load", "scx", "--create-only")
+    assert (result.code, result.out, result.err) == (0, "scx: all tables exist as declared\n", "")
+    assert "nothing is loaded yet" in scx("status", "scx").out
+    assert not (home / "dagster").exists()
+
+
+def test_load_with_create_only_refuses_months(scx: Scx, home: Path) -> None:
+    for arguments in (("--month", "2021-01"), ("--all",), ("--from", "lake")):
+        result = scx("load", "scx", "--create-only", *arguments)
+        assert (result.code, result.err) == (
+            1,
+            "error: --create-only loads no months: leave the other options out\n",
+        )
     assert not home.exists()
