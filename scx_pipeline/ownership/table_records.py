@@ -13,6 +13,7 @@ from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.latest_rows import latest_rows_table
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.history.state_tables import STATE_TABLES, TABLES
+from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
 from scx_pipeline.warehouse.catalog import Relation
 from scx_pipeline.warehouse.session import Session
@@ -132,6 +133,14 @@ def stored_tables(compiled: CompiledStar) -> list[tuple[str, Table]]:
 def scd1_tables(tables: Iterable[Table]) -> list[Table]:
     """Return the tables of SCD type 1 that are built from months, for which the latest rows of each month are stored."""
     return [table for table in tables if not table.is_partitioned and not table.is_unpartitioned]
+
+
+def check_table_names(star: Star, names: Collection[str]) -> None:
+    """Check that the star declares tables of these names. Raises WarehouseError."""
+    declared = [table.name for table in star.tables]
+    unknown = sorted(set(names) - set(declared))
+    if unknown:
+        raise WarehouseError(f"{unknown[0]} is not a table of {star.name}, which has: {', '.join(declared)}")
 
 
 def columns_text(columns: Iterable[tuple[str, str]]) -> str:

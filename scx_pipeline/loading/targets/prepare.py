@@ -19,7 +19,7 @@ from scx_pipeline.loading.schema_drift import (
 )
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope
 from scx_pipeline.model.table import Table
-from scx_pipeline.ownership.inspection import Inspection, inspect
+from scx_pipeline.ownership.inspection import Inspection, check_dependents, inspect
 from scx_pipeline.ownership.table_records import (
     create_shared_objects,
     declared_tables,
@@ -96,13 +96,7 @@ def _start_rebuild(session: Session, inspection: Inspection, tables: Sequence[Ta
         for schema, table, _ in select_declared(inspection.compiled, tables)
         if (schema, table.name) in inspection.found
     ]
-    for schema, name in existing:
-        dependents = session.catalog.list_dependents(schema, name)
-        if dependents:
-            raise WarehouseError(
-                f"{schema}.{name} must be rebuilt, but views select from it ({', '.join(dependents)}): drop them, and recreate them after "
-                "the load; nothing was changed"
-            )
+    check_dependents(session, existing, "must be rebuilt")
     if session.capabilities.drop_blocks_readers and existing:
         return {table.name: f"{table.name[:24]}__{uuid.uuid4().hex[:6]}" for table in tables}
     for schema, name in existing:
