@@ -1,8 +1,9 @@
-"""`scx check`, `scx schema`, `scx ddl` and `scx load --create-only`: output, JSON and exit codes."""
+"""`scx check`, `scx schema`, `scx ddl`, `scx load --create-only` and `scx test`: output, JSON and exit codes."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -128,3 +129,90 @@ def test_load_with_create_only_refuses_months(scx: Scx, home: Path) -> None:
             "error: --create-only loads no months: leave the other options out\n",
         )
     assert not home.exists()
+
+
+# scx test
+
+
+def test_test_runs_the_cases_of_a_star_on_a_database_of_its_own(scx: Scx, home: Path) -> None:
+    result = scx("test", "sensor_readings")
+    assert (result.code, result.err) == (0, "")
+    lines = result.out.splitlines()
+    assert lines[-1] == "sensor_readings: 9 cases passed, 0 failed on duckdb"
+    assert len(lines) == 10
+    assert all(line.startswith("passed: master_") for line in lines[:-1])
+    assert not home.exists()
+
+
+def test_test_shows_the_rows_that_differ_and_exits_with_1(scx: Scx, copies: dict[str, StarCopy]) -> None:
+    line = copies["scx"].replace("a microsecond decides:", "a millisecond decides:", "cases/users.yaml")
+    copies["scx"].replace(
+        "expect:\n    - {user_id: 211, plan_id: 1}",
+        "expect:\n    - {user_id: 211, plan_id: 7}",
+        "cases/users.yaml",
+    )
+    result = scx("test", "scx")
+    assert (result.code, result.err) == (1, "")
+    path = copies["scx"].path("cases/users.yaml")
+    shown = result.out.splitlines()
+    start = shown.index(f"failed: {path}, line {line}: a millisecond decides: published at once on duckdb")
+    assert [row.split() for row in shown[start + 1 : start + 4]] == [
+        ["user_id", "plan_id"],
+        ["expected", "211", "7"],
+        ["but", "found", "211", "1"],
+    ]
+    assert shown[-1] == "scx: 26 cases passed, 1 failed on duckdb"
+
+
+def test_test_reports_invalid_cases_and_stars_and_runs_the_others(
+    scx: Scx, copies: dict[str, StarCopy]
+) -> None:
+    copies["songplays"].replace("format: json\n", "format: xml\n")
+    for path in copies["scx"].path("cases").glob("*.yaml"):
+        path.unlink()
+    copies["scx"].write(
+        "cases/users.yaml", "one: {given: {nothing: []}, expect: []}\ntwo: {given: {}, expect: []}\n"
+    )
+    result = scx("test", "--json")
+    stars = json.loads(result.out)["stars"]
+    assert result.code == 1
+    assert "defs.yaml, line " in stars["songplays"]["error"]
+    assert stars["scx"]["cases"] == [
+        {
+            "table": "users",
+            "case": "one",
+            "passed": False,
+            "problem": "given: users does not read 'nothing'; it may be: staging_cleansed_logs",
+            "columns": [],
+            "missing": [],
+            "unexpected": [],
+        },
+        {
+            "table": "users",
+            "case": "two",
+            "passed": True,
+            "problem": "",
+            "columns": [],
+            "missing": [],
+            "unexpected": [],
+        },
+    ]
+
+
+def test_test_of_a_star_without_cases_says_where_they_belong(scx: Scx, copies: dict[str, StarCopy]) -> None:
+    shutil.rmtree(copies["scx"].path("cases"))
+    result = scx("test", "scx")
+    folder = copies["scx"].path("cases")
+    assert (result.code, result.out) == (0, f"scx: no cases; they belong to {folder}/<table>.yaml\n")
+
+
+def test_test_runs_on_another_warehouse_unless_it_has_tables_of_the_star(
+    scx: Scx, home: Path, tmp_path: Path
+) -> None:
+    url = f"duckdb://{tmp_path}/other.duckdb"
+    assert scx("test", "sensor_readings", "--warehouse", url).code == 0
+    assert (tmp_path / "other.duckdb").exists()
+    assert scx("load", "sensor_readings", "--create-only").code == 0
+    result = scx("test", "sensor_readings", "--warehouse", f"duckdb://{home}/dev.duckdb")
+    assert result.code == 1
+    assert "cases run only in a database without tables of sensor_readings" in result.err
