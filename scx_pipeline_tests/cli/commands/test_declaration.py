@@ -4,26 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from scx_pipeline.declarations import star_folder
 from scx_pipeline.declarations.declaration_schema import declaration_schema
 from scx_pipeline_tests.support.scx_command import Scx
 from scx_pipeline_tests.support.stars import StarCopy
-
-StarOf = Callable[[str], StarCopy]
-
-
-@pytest.fixture
-def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, StarCopy]:
-    """Return copies of two of the project's stars, which take the place of all stars."""
-    found = {name: StarCopy.of(name, tmp_path / "stars") for name in ("scx", "songplays")}
-    monkeypatch.setattr(star_folder, "files", lambda package: tmp_path)
-    return found
-
 
 # scx check
 
