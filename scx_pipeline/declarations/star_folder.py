@@ -62,7 +62,11 @@ def declared_at(folder: Path, *location: str | int) -> str:
         location: the keys and numbers that lead from `attributes` to the part.
     """
     path = folder / DECLARATION
-    return f"{path}, line {_line_of(_read_yaml(path)[1], ('attributes', *location))}"
+    try:
+        line = _line_of(_read_yaml(path)[1], ("attributes", *location))
+    except DeclarationError:  # it has changed since; what the message is about matters more
+        return str(path)
+    return f"{path}, line {line}"
 
 
 def _read_yaml(path: Path) -> tuple[Any, yaml.Node | None]:

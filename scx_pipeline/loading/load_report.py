@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from scx_pipeline.declarations.compiled_star import CompiledStar
+from scx_pipeline.declarations.star_folder import declared_at
 from scx_pipeline.history.check_result import CheckResult, Rows
 from scx_pipeline.history.ingest_result import IngestResult, ObjectCount
+from scx_pipeline.loading.checks.check_names import unique_check_name
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month
 from scx_pipeline.model.source import Source
 from scx_pipeline.planning.key_patterns import month_of
@@ -134,6 +137,22 @@ class LoadReport:
         self.bytes += sum(count.object.info.size for count in ingest_result.counts)
         for name in ("read", "loaded", "rejected", "deduplicated", "filtered"):
             setattr(self, name, getattr(self, name) + ingest_result.total(name))
+
+
+def advise_on_keys(compiled: CompiledStar, checks: Iterable[CheckResult]) -> str:
+    """Return what to do about the first key that is not unique, with the place of its declaration; empty if all are."""
+    failed = {(check.table, check.name) for check in checks if not check.passed}
+    for number, table in enumerate(compiled.star.tables):
+        if not table.key or (table.name, unique_check_name(table)) not in failed:
+            continue
+        place = declared_at(compiled.folder, "tables", number, "key")
+        other = f"declare another key for {table.name}"
+        if table.role != "staging":
+            return f"; correct {compiled.tables[table.name].path}, or {other} ({place})"
+        if not table.sequence_by:
+            other += ", or sequence_by, by which the latest row is kept"
+        return f"; if these rows are right, {other} ({place}); otherwise remove one of them from the objects"
+    return ""
 
 
 def describe_failed(checks: Sequence[CheckResult]) -> str:

@@ -14,8 +14,8 @@ Copies = dict[str, StarCopy]
 
 
 def only_error(result: CommandResult) -> str:
-    """Return the one line that a failed command printed."""
-    assert (result.code, result.out) == (1, "")
+    """Return the one line that a failed command printed as its error."""
+    assert result.code == 1
     [line] = result.err.splitlines()
     return line
 
@@ -64,3 +64,41 @@ def test_a_pattern_of_one_source_that_matches_nothing_is_a_warning(
             result.err.count("objects under song_data/ matches the files of the source song_data (*.xml)")
             == 1
         )
+
+
+# Keys
+
+
+def test_load_says_where_a_key_that_is_not_unique_is_declared_and_what_to_do(
+    scx: Scx, copies: Copies, bucket: Path
+) -> None:
+    star = copies["scx"]
+    line = star.replace("key: [job_id]", "key: [project_id]")
+    error = only_error(scx("load", "scx"))
+    assert error.count("unique_project_id on staging_cleansed_logs") == 1
+    assert error.endswith(
+        f"; if these rows are right, declare another key for staging_cleansed_logs ({star.path('defs.yaml')}, line {line}); "
+        "otherwise remove one of them from the objects"
+    )
+
+
+def test_without_sequence_by_it_is_named_as_a_remedy(scx: Scx, copies: Copies, bucket: Path) -> None:
+    star = copies["scx"]
+    star.replace("      sequence_by: [updated_at]\n", "")
+    error = only_error(scx("load", "scx", "--month", "2021-02"))
+    assert (
+        "declare another key for staging_cleansed_logs, or sequence_by, by which the latest row is kept ("
+        in error
+    )
+
+
+def test_of_a_derived_table_the_sql_file_is_named(scx: Scx, copies: Copies, bucket: Path) -> None:
+    star = copies["scx"]
+    text = star.path("defs.yaml").read_text("utf-8").splitlines()
+    number = max(n for n, line in enumerate(text) if line == "      key: [job_id]")
+    star.write("defs.yaml", "\n".join([*text[:number], "      key: [user_id]", *text[number + 1 :]]))
+    error = only_error(scx("load", "scx"))
+    assert error.endswith(
+        f"; correct {star.path('sql/auto_classification_logs.sql')}, or declare another key for auto_classification_logs "
+        f"({star.path('defs.yaml')}, line {number + 1})"
+    )
