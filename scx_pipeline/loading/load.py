@@ -21,7 +21,7 @@ from scx_pipeline.loading.load_report import (
     LoadReport,
     Progress,
     TableReport,
-    advise_on_keys,
+    advise,
     describe_failed,
 )
 from scx_pipeline.loading.plan_load import plan_rebuild
@@ -251,7 +251,7 @@ def _stop_if_failed(load: Load) -> None:
         scope = f"({load.plan.scope})" if load.plan.scope is UNPARTITIONED else load.plan.scope
         raise CheckFailedError(
             f"{load.report.star} {scope} was not published, nothing was changed: {describe_failed(load.report.failed)}"
-            f"{advise_on_keys(load.compiled, load.report.failed)}",
+            f"{advise(load.compiled, load.report.failed)}",
             load.report,
         )
 

@@ -8,7 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from scx_pipeline.history.check_result import DeclaredCheck, Severity
-from scx_pipeline.loading.checks.check_names import format_percent, reference_check_name, unique_check_name
+from scx_pipeline.loading.checks.check_names import (
+    REJECTED_ROWS,
+    format_percent,
+    reference_check_name,
+    unique_check_name,
+)
 from scx_pipeline.loading.checks.row_scan import row_rules
 from scx_pipeline.model.count_text import count_of
 from scx_pipeline.model.source import Source
@@ -44,7 +49,7 @@ def _staging_checks(source: Source) -> Iterable[tuple[str, str, Severity]]:
     yield "row_reconciliation", "Per object: read = loaded + rejected + deduplicated + filtered.", "error"
     limit = format_percent(source.reject_limit)
     warning = "" if source.warn_above is None else f" Warns above {format_percent(source.warn_above)}."
-    yield "rejected_rows", f"At most {limit} of a month's rows are rejected.{warning}", "error"
+    yield REJECTED_ROWS, f"At most {limit} of a month's rows are rejected.{warning}", "error"
     fields = "Warns of undeclared fields in the files, and of declared fields that no record has."
     yield "declared_fields", fields, "warn"
     if source.rows_per_file:

@@ -102,3 +102,38 @@ def test_of_a_derived_table_the_sql_file_is_named(scx: Scx, copies: Copies, buck
         f"; correct {star.path('sql/auto_classification_logs.sql')}, or declare another key for auto_classification_logs "
         f"({star.path('defs.yaml')}, line {number + 1})"
     )
+
+
+# Formats
+
+
+@pytest.mark.parametrize("declared", ["json_lines", "json"])
+def test_a_format_by_which_no_row_can_be_read_is_named_with_its_line(
+    scx: Scx, copies: Copies, bucket: Path, declared: str
+) -> None:
+    star = copies["scx"]
+    line = star.replace("format: csv", f"format: {declared}")
+    error = only_error(scx("load", "scx", "--month", "2021-02"))
+    assert error.startswith(
+        "error: scx 2021-02 was not published, nothing was changed: rejected_rows on staging_cleansed_logs: "
+    )
+    assert error.endswith(
+        f"; no row can be read: correct `format: {declared}` or the columns of the source auto_classify_jobs "
+        f"({star.path('defs.yaml')}, line {line})"
+    )
+
+
+def test_a_file_that_is_not_parquet_is_named_with_the_remedy(scx: Scx, copies: Copies, bucket: Path) -> None:
+    copies["scx"].replace("format: csv", "format: parquet")
+    error = only_error(scx("load", "scx", "--month", "2021-02"))
+    assert error.endswith(
+        ".csv cannot be read: it is not Parquet; correct the source's format or patterns, upload it again, or set on_invalid_file: "
+        "reject for the source"
+    )
+
+
+def test_json_lines_that_are_declared_as_parquet_are_named(scx: Scx, copies: Copies, music: Path) -> None:
+    copies["songplays"].replace("format: json_lines", "format: parquet")
+    result = scx("load", "songplays", "--month", "2018-11")
+    [error] = [line for line in result.err.splitlines() if line.startswith("error: ")]
+    assert "-events.json cannot be read: it is not Parquet; correct the source's format" in error
