@@ -1,4 +1,4 @@
-"""Generate docs/cli.md, errors.md, reliability.md and settings.md, and the list of packages in architecture.md, from the code.
+"""Generate docs/cli.md, declaration.md, errors.md, reliability.md and settings.md, and the list of packages in architecture.md, from the code.
 
 Pages that are written by hand do not belong here.
 """
@@ -22,6 +22,7 @@ from scx_pipeline.alerts.advice import FAILURE_KINDS
 from scx_pipeline.cli.main import app
 from scx_pipeline.services import deployment_checks
 from scx_pipeline.settings import DEPLOYMENT_VARIABLES, GROUPS
+from tools.declaration_page import declaration_page
 from tools.reliability import reliability_page
 
 ROOT = Path(__file__).parents[1]
@@ -221,6 +222,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "errors.md": errors_page,
     "cli.md": cli_page,
     "settings.md": settings_page,
+    "declaration.md": lambda: GENERATED + declaration_page(),
     "reliability.md": lambda: GENERATED + reliability_page(),
 }
 

@@ -9,16 +9,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from scx_pipeline.cli import rendering
 from scx_pipeline.cli.configured import configured_bucket, configured_warehouse
 from scx_pipeline.cli.options import DueMonths, MonthSelection
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, MonthRange, contiguous_ranges
+from scx_pipeline.model.count_text import count_of
 from scx_pipeline.planning.run_requests import split_scopes
 from scx_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from scx_pipeline.declarations.compiled_star import CompiledStar
     from scx_pipeline.loading.changes import PendingChanges
+    from scx_pipeline.planning.selection import Selection
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def _find_build_scopes(
     from scx_pipeline.lake.build.builder import plan_build
 
     planned = plan_build(compiled, configured_bucket(settings), settings.lake)
-    _check_not_empty(compiled, settings, planned)
+    _check_matches(compiled, settings, planned)
     scopes = _due_scopes(compiled, planned, selection)
     if scopes:
         from scx_pipeline.orchestration.resources.lake_resource import lake_resource
@@ -110,7 +113,7 @@ def find_load_plan(compiled: CompiledStar, settings: Settings) -> PendingChanges
     from scx_pipeline.loading.changes import find_pending_changes
 
     planned = find_pending_changes(compiled, configured_bucket(settings), configured_warehouse(settings))
-    _check_not_empty(compiled, settings, planned)
+    _check_matches(compiled, settings, planned)
     return planned
 
 
@@ -129,8 +132,33 @@ def describe_prefixes(compiled: CompiledStar) -> str:
     return ", ".join(dict.fromkeys(found))
 
 
-def _check_not_empty(compiled: CompiledStar, settings: Settings, planned: PendingChanges) -> None:
-    if is_empty(planned):
+def describe_unmatched(compiled: CompiledStar, selection: Selection) -> list[str]:
+    """Return a message for each source whose prefix has objects of which no pattern matches any."""
+    from scx_pipeline.declarations.star_folder import declared_at
+
+    used = {item.source for item in selection.objects}
+    messages = []
+    for number, source in enumerate(compiled.star.sources):
+        keys = [key for name, key in selection.ignored if name == source.name]
+        if keys and source.name not in used:
+            place = declared_at(compiled.folder, "sources", number, "files")
+            patterns = ", ".join(item.pattern for item in source.files)
+            messages.append(
+                f"{place}: none of the {count_of(len(keys), 'object')} under {source.prefix} matches the files of the source "
+                f"{source.name} ({patterns}), for example {min(keys)}: correct the patterns"
+            )
+    return messages
+
+
+def _check_matches(compiled: CompiledStar, settings: Settings, planned: PendingChanges) -> None:
+    """Check that a star has objects, and warn of patterns that match none. Raises PipelineError."""
+    unmatched = describe_unmatched(compiled, planned.selection)
+    if not is_empty(planned):
+        for message in unmatched:
+            rendering.err.print(f"warning: {message}", style="yellow", markup=False, soft_wrap=True)
+    elif unmatched:
+        raise PipelineError(f"{'; '.join(unmatched)}; nothing was changed")
+    else:
         raise PipelineError(
             f"the bucket {settings.bucket} has no objects under {describe_prefixes(compiled)}: upload some, or run "
             f"`scx generate {compiled.star.name}`"

@@ -56,6 +56,21 @@ def load_star(folder: Path) -> CompiledStar:
     return compile_star(parse_star(document["attributes"], path, node), folder)
 
 
+def declared_at(folder: Path, *location: str | int) -> str:
+    """Return the file and the line of a part of a star's declaration, for a message about what follows from it.
+
+    Args:
+        folder: the star's folder.
+        location: the keys and numbers that lead from `attributes` to the part.
+    """
+    path = folder / DECLARATION
+    try:
+        line = _line_of(_read_yaml(path)[1], ("attributes", *location))
+    except DeclarationError:  # it has changed since; what the message is about matters more
+        return str(path)
+    return f"{path}, line {line}"
+
+
 def _read_yaml(path: Path) -> tuple[Any, yaml.Node | None]:
     """Return the document, and its nodes with their positions."""
     try:

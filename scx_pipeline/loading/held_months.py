@@ -13,7 +13,7 @@ from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import CheckFailedError, PipelineError, SourceFileError
 from scx_pipeline.history.check_result import CheckResult
 from scx_pipeline.history.ingest_result import IngestResult
-from scx_pipeline.loading.load_report import LoadReport, describe_failed
+from scx_pipeline.loading.load_report import LoadReport, advise, describe_failed
 from scx_pipeline.model.calendar import Month, MonthRange
 from scx_pipeline.model.rejected_row import RejectedRow
 from scx_pipeline.model.star import Star
@@ -109,7 +109,9 @@ class HeldMonths:
             return self.errors[0]
         report = LoadReport(self.compiled.star.name, self.scope, "", checks=merge_results(self.checks))
         return CheckFailedError(
-            f"{report.star} {self.scope} was not published, nothing was changed: {self._describe()}", report
+            f"{report.star} {self.scope} was not published, nothing was changed: {self._describe()}"
+            f"{advise(self.compiled, self.checks)}",
+            report,
         )
 
     def error_of_some(self, report: LoadReport) -> PipelineError:
@@ -121,7 +123,7 @@ class HeldMonths:
         are_held = "is held and keeps its" if held == 1 else "are held and keep their"
         return CheckFailedError(
             f"{report.star} {self.scope}: {count - held} of {count} months {were} published; {_listed(report.held)} {are_held} "
-            f"previous rows: {self._describe()}",
+            f"previous rows: {self._describe()}{advise(self.compiled, self.checks)}",
             report,
         )
 

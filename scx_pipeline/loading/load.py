@@ -17,7 +17,13 @@ from scx_pipeline.loading.checks.ingest_checks import check_ingest_result
 from scx_pipeline.loading.checks.loaded_rows import LoadedRows
 from scx_pipeline.loading.checks.partition_checks import PartitionChecks
 from scx_pipeline.loading.load_plan import LoadPlan, Stage
-from scx_pipeline.loading.load_report import LoadReport, Progress, TableReport, describe_failed
+from scx_pipeline.loading.load_report import (
+    LoadReport,
+    Progress,
+    TableReport,
+    advise,
+    describe_failed,
+)
 from scx_pipeline.loading.plan_load import plan_rebuild
 from scx_pipeline.loading.sources.load_source import LoadSource, StagedTable
 from scx_pipeline.loading.targets import publish
@@ -243,7 +249,8 @@ def _stop_if_failed(load: Load) -> None:
     if load.report.failed:
         scope = f"({load.plan.scope})" if load.plan.scope is UNPARTITIONED else load.plan.scope
         raise CheckFailedError(
-            f"{load.report.star} {scope} was not published, nothing was changed: {describe_failed(load.report.failed)}",
+            f"{load.report.star} {scope} was not published, nothing was changed: {describe_failed(load.report.failed)}"
+            f"{advise(load.compiled, load.report.failed)}",
             load.report,
         )
 

@@ -5,12 +5,15 @@ Rendering a report belongs to the callers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from scx_pipeline.declarations.compiled_star import CompiledStar
+from scx_pipeline.declarations.star_folder import declared_at
 from scx_pipeline.history.check_result import CheckResult, Rows
 from scx_pipeline.history.ingest_result import IngestResult, ObjectCount
+from scx_pipeline.loading.checks.check_names import REJECTED_ROWS, unique_check_name
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month
 from scx_pipeline.model.source import Source
 from scx_pipeline.planning.key_patterns import month_of
@@ -136,6 +139,37 @@ class LoadReport:
         self.bytes += sum(count.object.info.size for count in ingest_result.counts)
         for name in ("read", "loaded", "rejected", "deduplicated", "filtered"):
             setattr(self, name, getattr(self, name) + ingest_result.total(name))
+
+
+def advise(compiled: CompiledStar, checks: Iterable[CheckResult]) -> str:
+    """Return what to do about failed checks that often are mistakes of the declaration, with its file and line; or nothing."""
+    failed = {(check.table, check.name): check for check in checks if not check.passed}
+    return _advise_on_keys(compiled, failed) + _advise_on_formats(compiled, failed)
+
+
+def _advise_on_keys(compiled: CompiledStar, failed: Collection[tuple[str, str]]) -> str:
+    """Return what to do about the first key that is not unique."""
+    for number, table in enumerate(compiled.star.tables):
+        if not table.key or (table.name, unique_check_name(table)) not in failed:
+            continue
+        place = declared_at(compiled.folder, "tables", number, "key")
+        other = f"declare another key for {table.name}"
+        if table.role != "staging":
+            return f"; correct {compiled.tables[table.name].path}, or {other} ({place})"
+        if not table.sequence_by:
+            other += ", or sequence_by, by which the latest row is kept"
+        return f"; if these rows are right, {other} ({place}); otherwise remove one of them from the objects"
+    return ""
+
+
+def _advise_on_formats(compiled: CompiledStar, failed: Mapping[tuple[str, str], CheckResult]) -> str:
+    """Return what to do about the first source of which all rows were rejected."""
+    for table, source in compiled.star.staged_sources:
+        check = failed.get((table.name, REJECTED_ROWS))
+        if check and check.numbers.get("rows_rejected") == check.numbers.get("rows_read", 0):
+            place = declared_at(compiled.folder, "sources", compiled.star.sources.index(source), "format")
+            return f"; no row can be read: correct `format: {source.format}` or the columns of the source {source.name} ({place})"
+    return ""
 
 
 def describe_failed(checks: Sequence[CheckResult]) -> str:

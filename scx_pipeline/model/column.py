@@ -23,18 +23,22 @@ Encoding = Literal[
 class DaysAfter(Declaration):
     """The number of days by which a date or timestamp may follow that of another column."""
 
-    column: Name
-    least: int
-    most: int
+    column: Name = Field(description="the other column, a date or timestamp of the same table")
+    least: int = Field(description="the least number of days; negative: it may precede the other column")
+    most: int = Field(description="the greatest number of days")
 
 
 class Column(Declaration):
     """A column: its neutral type and the constraints on its values."""
 
-    name: ColumnName
-    type: NeutralType
-    description: str
-    nullable: bool = True
+    name: ColumnName = Field(description="its name, in the tables and in SQL")
+    type: NeutralType = Field(
+        description="smallint, integer, bigint, double, boolean, date, timestamp (in UTC), decimal(p,s), varchar(bytes) or varchar(max)"
+    )
+    description: str = Field(description="what its values mean, as shown in Dagster")
+    nullable: bool = Field(
+        True, description="whether it may be NULL; if not, rows of a file without a value are rejected"
+    )
     accepted_values: tuple[str | int, ...] = Field((), description="the values it may hold (NULL aside)")
     range: tuple[float, float] | None = Field(
         None, description="the smallest and the largest value, inclusive"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
 from scx_pipeline.model.calendar import Month
 from scx_pipeline.model.reserved_names import RESERVED_PREFIX, SYSTEM_COLUMNS, SYSTEM_SCHEMAS
@@ -16,13 +16,12 @@ from scx_pipeline.model.reserved_names import RESERVED_PREFIX, SYSTEM_COLUMNS, S
 # Redshift's VARCHAR(MAX): a text that fits here fits every engine.
 MAX_TEXT_BYTES = 65535
 
-_TYPE = re.compile(
-    r"^(?:smallint|integer|bigint|double|boolean|date|timestamp|varchar\((?:max|[1-9]\d{0,4})\)|decimal\(\d+,\s*\d+\))$"
-)
+_IDENTIFIER = r"^[a-z_][a-z0-9_]{0,62}$"
+_TYPE = r"^(?:smallint|integer|bigint|double|boolean|date|timestamp|varchar\((?:max|[1-9]\d{0,4})\)|decimal\(\d+,\s*\d+\))$"
 
 
 def _check_identifier(text: str) -> str:
-    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", text):
+    if not re.fullmatch(_IDENTIFIER, text):
         raise ValueError(
             f"{text!r} is not a valid name on every engine: use lower-case letters, digits and _, at most 63 characters"
         )
@@ -50,7 +49,7 @@ def _check_schema_name(text: str) -> str:
 
 
 def _check_type(text: str) -> str:
-    if not _TYPE.fullmatch(text):
+    if not re.fullmatch(_TYPE, text):
         raise ValueError(
             f"unknown type {text!r}: use smallint, integer, bigint, double, boolean, date, timestamp, "
             "decimal(p,s), varchar(bytes) or varchar(max)"
@@ -71,11 +70,16 @@ def _to_month(value: Any) -> Month:
     return value if isinstance(value, Month) else Month.parse(str(value))
 
 
-Name = Annotated[str, AfterValidator(_check_identifier)]
+def _text_like(pattern: str) -> WithJsonSchema:
+    """Describe a text to editors; the validators have the messages."""
+    return WithJsonSchema({"type": "string", "pattern": pattern})
+
+
+Name = Annotated[str, AfterValidator(_check_identifier), _text_like(_IDENTIFIER)]
 ColumnName = Annotated[Name, AfterValidator(_check_column_name)]
 SchemaName = Annotated[Name, AfterValidator(_check_schema_name)]
-NeutralType = Annotated[str, AfterValidator(_check_type)]
-MonthText = Annotated[Month, BeforeValidator(_to_month, json_schema_input_type=str)]
+NeutralType = Annotated[str, AfterValidator(_check_type), _text_like(_TYPE)]
+MonthText = Annotated[Month, BeforeValidator(_to_month), _text_like(r"^\d{4}-\d{2}$")]
 
 
 class Declaration(BaseModel):

@@ -21,9 +21,13 @@ class FilePattern(Declaration):
     `allowed_earliness_days`.
     """
 
-    pattern: str
-    allowed_lateness_days: int = Field(0, ge=0, le=28)
-    allowed_earliness_days: int = Field(0, ge=0, le=28)
+    pattern: str = Field(description="the keys below the prefix, with *, **, {year}, {month} and {day}")
+    allowed_lateness_days: int = Field(
+        0, ge=0, le=28, description="the days by which rows may precede the month or day in the key"
+    )
+    allowed_earliness_days: int = Field(
+        0, ge=0, le=28, description="the days by which rows may follow the month or day in the key"
+    )
 
 
 class Source(Declaration):
@@ -34,13 +38,18 @@ class Source(Declaration):
     table is reloaded entirely when any object changes.
     """
 
-    name: Name
-    description: str
-    format: Literal["csv", "json_lines", "json", "parquet"]
-    prefix: str = Field(
-        description="the folder that the patterns are relative to; an empty text: the bucket's root"
+    name: Name = Field(description="its name, which staging tables refer to")
+    description: str = Field(description="what its objects contain, as shown in Dagster")
+    format: Literal["csv", "json_lines", "json", "parquet"] = Field(
+        description="the format of its objects; json: one document per file"
     )
-    files: tuple[FilePattern, ...] = Field(min_length=1)
+    prefix: str = Field(
+        description="the folder that the patterns are relative to, with its /; an empty text: the bucket's root"
+    )
+    files: tuple[FilePattern, ...] = Field(
+        min_length=1,
+        description="which keys below the prefix are read; the first pattern that matches counts",
+    )
     url: str | None = Field(
         None, description="the bucket, s3://bucket[/prefix] or file:///folder; default: SCX_BUCKET_URL"
     )
@@ -55,7 +64,9 @@ class Source(Declaration):
         DEFAULT_DIALECT,
         description="csv: how the files are written; default: as RFC 4180 says, in UTF-8, with a header",
     )
-    event_time: Name | None = None
+    event_time: Name | None = Field(
+        None, description="the column that decides a row's month; default: the source is unpartitioned"
+    )
     null_values: tuple[str, ...] = Field(
         (), description="texts that are read as NULL, such as the empty text"
     )

@@ -23,17 +23,22 @@ from scx_pipeline.model.table import Table
 class Star(Declaration):
     """A star schema: everything that its defs.yaml declares."""
 
-    name: Name
-    description: str
-    schema_name: SchemaName = Field(alias="schema")
-    first_month: MonthText
-    owners: tuple[str, ...] = ()
+    name: Name = Field(description="its name in commands and in Dagster, and that of its folder")
+    description: str = Field(description="what it is about, as shown in Dagster")
+    schema_name: SchemaName = Field(
+        alias="schema",
+        description="the database schema of its tables; not scx_pipeline, which holds the load history",
+    )
+    first_month: MonthText = Field(description="the first month that is loaded, YYYY-MM")
+    owners: tuple[str, ...] = Field(
+        (), description="who answers for it, as shown in Dagster: an e-mail address or team:name"
+    )
     fresh_within_days: int | None = Field(
         None, ge=1, description="warn when the newest event is older than this number of days"
     )
-    sources: tuple[Source, ...] = Field(min_length=1)
-    tables: tuple[Table, ...] = Field(min_length=1)
-    queries: tuple[Query, ...] = ()
+    sources: tuple[Source, ...] = Field(min_length=1, description="where its rows come from")
+    tables: tuple[Table, ...] = Field(min_length=1, description="its staging tables, dimensions and facts")
+    queries: tuple[Query, ...] = Field((), description="the analysts' queries")
 
     def table(self, name: str) -> Table:
         return {table.name: table for table in self.tables}[name]

@@ -28,14 +28,20 @@ class Table(Declaration):
     unpartitioned: it is rebuilt completely, only from other unpartitioned tables, and holds one row per key as well.
     """
 
-    name: Name
-    role: Literal["staging", "dimension", "fact"]
-    description: str
-    source: Name | None = None
+    name: Name = Field(description="its name in the schema, and that of its SQL file, if it has one")
+    role: Literal["staging", "dimension", "fact"] = Field(
+        description="staging: read from a source; dimension or fact: built by `sql/<table>.sql`"
+    )
+    description: str = Field(description="what a row of it is, as shown in Dagster")
+    source: Name | None = Field(None, description="staging tables: the source that it is read from")
     sources: tuple[Name, ...] = Field((), description="in place of `source`, if several feed the table")
     key: tuple[Name, ...] = Field((), description="unique over all months; default: rows may repeat")
-    event_time: Name | None = None
-    sequence_by: tuple[Name, ...] = ()
+    event_time: Name | None = Field(
+        None, description="the timestamp that decides a row's month; default: the table is unpartitioned"
+    )
+    sequence_by: tuple[Name, ...] = Field(
+        (), description="the columns that order the rows of a key, of which the latest is kept"
+    )
     equal_row_count: Name | None = Field(
         None, description="the table that must have the same number of rows in every month"
     )
@@ -53,7 +59,7 @@ class Table(Declaration):
         (),
         description="lake: the columns whose values name the folders of its files; for a table that is partitioned by month, year and month come first and are the default",
     )
-    columns: tuple[Column, ...] = Field(min_length=1)
+    columns: tuple[Column, ...] = Field(min_length=1, description="its columns, in their order")
 
     @property
     def column_names(self) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from scx_pipeline.ownership.table_records import (
     ADOPTED,
     Name,
     RecordedTable,
+    check_table_names,
     columns_text,
     create_shared_objects,
     declared_tables,
@@ -51,11 +52,7 @@ def adopt(compiled: CompiledStar, warehouse: Warehouse, tables: Collection[str],
         WarehouseError: one of the tables is not declared or cannot be adopted.
     """
     star = compiled.star
-    unknown = sorted(set(tables) - {table.name for table in star.tables})
-    if unknown:
-        raise WarehouseError(
-            f"{unknown[0]} is not a table of {star.name}, which has: {', '.join(table.name for table in star.tables)}"
-        )
+    check_table_names(star, tables)
     if not yes:
         with warehouse.open_read_only() as reading:
             return _adopt(reading, compiled, tables, yes) if reading else []

@@ -5,7 +5,7 @@ Changing any of them does not belong here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
@@ -151,6 +151,17 @@ def inspect(session: Session, compiled: CompiledStar) -> Inspection:
         return Inspection(compiled, found, records)
     loaded = (STATE_SCHEMA, UNPARTITIONED_LOADS.name) in found and _was_loaded(session, compiled.star.name)
     return Inspection(compiled, found, {}, unrecorded_version=loaded)
+
+
+def check_dependents(session: Session, names: Iterable[Name], reason: str) -> None:
+    """Check that no view selects from a table that is to be replaced or dropped, for the given reason. Raises WarehouseError."""
+    for schema, name in names:
+        dependents = session.catalog.list_dependents(schema, name)
+        if dependents:
+            raise WarehouseError(
+                f"{schema}.{name} {reason}, but views select from it ({', '.join(dependents)}): drop them, and recreate them after "
+                "the load; nothing was changed"
+            )
 
 
 def _was_loaded(session: Session, star: str) -> bool:

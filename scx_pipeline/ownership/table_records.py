@@ -13,10 +13,11 @@ from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.latest_rows import latest_rows_table
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.history.state_tables import STATE_TABLES, TABLES
+from scx_pipeline.model.star import Star
 from scx_pipeline.model.table import Table
 from scx_pipeline.warehouse.catalog import Relation
 from scx_pipeline.warehouse.session import Session
-from scx_pipeline.warehouse.sql_text import STATE_SCHEMA, qualified
+from scx_pipeline.warehouse.sql_text import STATE_SCHEMA, TableSql, qualified
 
 Name = tuple[str, str]  # schema and table
 # Recorded instead of the layout of a table that others created: the next load rebuilds it.
@@ -111,6 +112,17 @@ def declared_tables(compiled: CompiledStar) -> list[tuple[str, Table, str]]:
     ]
 
 
+def creation_statements(compiled: CompiledStar, table_sql: TableSql) -> list[str]:
+    """Return the statements by which the first load of a star creates the schemas, the state tables and its tables."""
+    star = compiled.star
+    schemas = [table_sql.create_schema(name) for name in dict.fromkeys((star.schema_name, STATE_SCHEMA))]
+    state = [(STATE_SCHEMA, table) for table in STATE_TABLES]
+    own = [(schema, table) for schema, table, _ in declared_tables(compiled)]
+    return schemas + [
+        statement for schema, table in state + own for statement in table_sql.create_stored(schema, table)
+    ]
+
+
 def stored_tables(compiled: CompiledStar) -> list[tuple[str, Table]]:
     """Return the same tables in the same order under their current names: schema and table."""
     star = compiled.star
@@ -121,6 +133,14 @@ def stored_tables(compiled: CompiledStar) -> list[tuple[str, Table]]:
 def scd1_tables(tables: Iterable[Table]) -> list[Table]:
     """Return the tables of SCD type 1 that are built from months, for which the latest rows of each month are stored."""
     return [table for table in tables if not table.is_partitioned and not table.is_unpartitioned]
+
+
+def check_table_names(star: Star, names: Collection[str]) -> None:
+    """Check that the star declares tables of these names. Raises WarehouseError."""
+    declared = [table.name for table in star.tables]
+    unknown = sorted(set(names) - set(declared))
+    if unknown:
+        raise WarehouseError(f"{unknown[0]} is not a table of {star.name}, which has: {', '.join(declared)}")
 
 
 def columns_text(columns: Iterable[tuple[str, str]]) -> str:

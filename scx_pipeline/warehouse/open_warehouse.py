@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.warehouse.capabilities import Capabilities, Engine, Limits
+from scx_pipeline.warehouse.sql_text import TableSql
 from scx_pipeline.warehouse.warehouse import Notify, Warehouse
 
 if TYPE_CHECKING:
@@ -50,6 +51,13 @@ def capabilities_of(url: str) -> Capabilities:
     """Return how the engine of the URL differs from the others."""
     found = _import_engine(engine_of(url)).CAPABILITIES
     assert isinstance(found, Capabilities)
+    return found
+
+
+def table_sql_of(engine: Engine) -> TableSql:
+    """Return the statements that create tables on an engine; no connection is needed."""
+    found = _import_engine(engine).TABLE_SQL
+    assert isinstance(found, TableSql)
     return found
 
 

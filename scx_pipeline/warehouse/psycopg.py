@@ -19,6 +19,7 @@ from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline.warehouse.catalog import Catalog, Relation, group_columns
 from scx_pipeline.warehouse.duckdb.scratch_database import ScratchDatabase, open_scratch_database
 from scx_pipeline.warehouse.session import Session
+from scx_pipeline.warehouse.sql_text import TableSql
 from scx_pipeline.warehouse.warehouse import Result, Warehouse
 
 if TYPE_CHECKING:
@@ -116,6 +117,10 @@ class PostgresProtocolSession(Session):
                 f"the schema {name} does not exist, and this user may not create it: {CREATE_ROLES} "
                 "(again, after a star was added); nothing was changed"
             ) from error
+
+
+class PostgresProtocolTableSql(TableSql):
+    """The statements that create tables."""
 
     def engine_type(self, column: Column) -> str:
         # As format_type writes it, so that an existing table can be compared with its declaration.

@@ -61,11 +61,9 @@ class QuerySession(ABC):
         """Return whether the engine itself has verified that the table's key is unique; False: a query has to."""
         return False
 
+    @abstractmethod
     def engine_type(self, column: Column) -> str:
         """Return the engine's type of a column."""
-        if column.type == "varchar(max)":
-            return self.capabilities.unlimited_text_type
-        return self.capabilities.types.get(column.type, column.type)
 
     def typed_columns(self, columns: Sequence[Column]) -> str:
         """Return the SELECT list of these columns, cast to their declared types as storing them does."""

@@ -18,6 +18,7 @@ from scx_pipeline.warehouse.maintenance import Maintenance
 from scx_pipeline.warehouse.parquet_files import ParquetFiles
 from scx_pipeline.warehouse.query_session import QuerySession
 from scx_pipeline.warehouse.sql_text import (
+    TableSql,
     names,
     qualified,
     qualified_name,
@@ -36,9 +37,10 @@ ROWS_PER_INSERT = 200
 class Session(QuerySession):
     """A connection that reads, and inside `Warehouse.transaction` also writes.
 
-    It has the database's `catalog`, the stars' `tables`, and their `maintenance`.
+    It has the database's `catalog`, the stars' `tables`, the SQL that creates them, and their `maintenance`.
     """
 
+    table_sql: TableSql
     catalog: Catalog
     tables: StarTables
     maintenance: Maintenance
@@ -86,7 +88,10 @@ class Session(QuerySession):
 
     def create_schema(self, name: str) -> None:
         """Create a schema, unless it exists. Raises WarehouseError if the user may not."""
-        self.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(name)}")
+        self.execute(self.table_sql.create_schema(name))
+
+    def engine_type(self, column: Column) -> str:
+        return self.table_sql.engine_type(column)
 
     def insert_rows(self, table: str, columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> None:
         """Insert rows of plain values: by parameters, some hundreds per statement, or in bulk if there are many."""
@@ -137,8 +142,7 @@ class Session(QuerySession):
 
     def create_table_sql(self, target: str, columns: Sequence[Column], kind: str = "") -> str:
         """Return the CREATE TABLE statement of these columns; `kind` may be "TEMPORARY "."""
-        lines = [f"{quote(column.name)} {self.engine_type(column)}" for column in columns]
-        return f"CREATE {kind}TABLE {target} ({', '.join(lines)})"
+        return self.table_sql.create(target, columns, kind)
 
     def equality(self, left: str, right: str, column: Column) -> str:
         """Return the condition that two terms have exactly the same value of a column, and neither is NULL."""
@@ -157,7 +161,8 @@ class StarTables(ABC):
 
     def create_table(self, schema: str, table: Table) -> None:
         """Create the empty table, with its key where the engine has keys."""
-        self.session.execute(self.session.create_table_sql(qualified(schema, table), table.columns))
+        for statement in self.session.table_sql.create_stored(schema, table):
+            self.session.execute(statement)
 
     def drop_table(self, schema: str, name: str) -> None:
         """Drop a table of a star."""

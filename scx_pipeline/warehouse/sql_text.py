@@ -1,4 +1,4 @@
-"""SQL fragments that are the same on every engine: quoted names, literals, conditions on months.
+"""SQL that is the same on every engine: quoted names, literals, conditions on months, and the statements that create tables.
 
 Statements of a single engine belong to its package.
 """
@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, MonthRange
+from scx_pipeline.model.column import Column
 from scx_pipeline.model.table import Table
+from scx_pipeline.warehouse.capabilities import Capabilities
 
 # The schema of the pipeline's own state: load history, objects, rejected rows, latest rows by month.
 STATE_SCHEMA = "scx_pipeline"
@@ -77,3 +79,29 @@ def month_within(column: str, scope: MonthRange) -> str:
 def string_literal(text: str) -> str:
     """Return the text as a SQL string literal."""
     return "'" + text.replace("'", "''") + "'"
+
+
+class TableSql:
+    """The statements that create schemas and tables, without a connection; engines override what they do differently."""
+
+    def __init__(self, capabilities: Capabilities) -> None:
+        self.capabilities = capabilities
+
+    def engine_type(self, column: Column) -> str:
+        """Return the engine's type of a column."""
+        if column.type == "varchar(max)":
+            return self.capabilities.unlimited_text_type
+        return self.capabilities.types.get(column.type, column.type)
+
+    def create_schema(self, name: str) -> str:
+        """Return the statement that creates a schema, unless it exists."""
+        return f"CREATE SCHEMA IF NOT EXISTS {quote(name)}"
+
+    def create(self, target: str, columns: Sequence[Column], kind: str = "") -> str:
+        """Return the CREATE TABLE statement of these columns; `kind` may be "TEMPORARY "."""
+        lines = [f"{quote(column.name)} {self.engine_type(column)}" for column in columns]
+        return f"CREATE {kind}TABLE {target} ({', '.join(lines)})"
+
+    def create_stored(self, schema: str, table: Table) -> list[str]:
+        """Return the statements that create a table of a star or of the state, with its key where the engine has keys."""
+        return [self.create(qualified(schema, table), table.columns)]

@@ -1,7 +1,4 @@
-"""The SQL cases of every star on DuckDB and PostgreSQL, and the errors about invalid cases.
-
-Running a case does not belong here.
-"""
+"""The SQL cases of every star on DuckDB and PostgreSQL, and the errors about invalid cases."""
 
 from __future__ import annotations
 
@@ -10,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from scx_pipeline.cases.case_file import Case, CaseError, read_cases, read_star_cases
+from scx_pipeline.cases.case_run import CaseResult, run_case, run_cases, shown_rows
 from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.declarations.star_folder import load_star, star_names, stars_folder
+from scx_pipeline.errors import WarehouseError
 from scx_pipeline.loading.targets import publish
+from scx_pipeline.loading.targets.prepare import create_tables
 from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline.warehouse.open_warehouse import open_warehouse
 from scx_pipeline.warehouse.warehouse import Warehouse
-from scx_pipeline_tests.cases.runner import Case, CaseError, read_cases, run_case
 
 CASES = [
     pytest.param(case, id=f"{name}-{case.table}-{case.name}")
@@ -33,7 +33,8 @@ def compiled(name: str) -> CompiledStar:
 
 @pytest.mark.parametrize("case", CASES)
 def test_case(case: Case, warehouse: Warehouse) -> None:
-    run_case(case, compiled(case.path.parent.parent.name), warehouse)
+    result = run_case(case, compiled(case.path.parent.parent.name), warehouse)
+    assert result.passed, message_of(result)
 
 
 @pytest.mark.parametrize("name", star_names())
@@ -54,19 +55,30 @@ some case:
 """
 
 
+def message_of(result: CaseResult) -> str:
+    """Return the problem and the rows that differ, as text."""
+    lines = [
+        f"  {what} {', '.join(map(': '.join, zip(result.columns, values, strict=True)))}"
+        for what, *values in shown_rows(result)
+    ]
+    return "\n".join([str(result.case.error(result.problem)), *lines])
+
+
 def failure(tmp_path: Path, text: str, table: str = "users", star: str = "scx") -> str:
     """Return the error about a case of a star, on DuckDB."""
     path = tmp_path / star / "cases" / f"{table}.yaml"
     path.parent.mkdir(parents=True)
     path.write_text(text, "utf-8")
 
-    def run() -> None:
-        for case in read_cases(path):
-            run_case(case, compiled(star), open_warehouse(f"duckdb://{tmp_path}/dev.duckdb", Limits()))
-
-    with pytest.raises(CaseError) as caught:
-        run()
-    return str(caught.value).removeprefix(f"{tmp_path}/").removeprefix(f"{star}/cases/")
+    warehouse = open_warehouse(f"duckdb://{tmp_path}/dev.duckdb", Limits())
+    try:
+        [result] = [run_case(case, compiled(star), warehouse) for case in read_cases(path)]
+    except CaseError as error:
+        message = str(error)
+    else:
+        assert not result.passed
+        message = message_of(result)
+    return message.removeprefix(f"{path.parent}/")
 
 
 @pytest.mark.parametrize(
@@ -130,7 +142,7 @@ def test_an_invalid_case_is_reported_with_its_location(
 ) -> None:
     assert old in SOUND
     message = failure(tmp_path, SOUND.replace(old, new, 1))
-    assert message.startswith("users.yaml: some case: ")
+    assert message.startswith("users.yaml, line 2: some case: ")
     assert message.endswith(expected)
 
 
@@ -156,7 +168,7 @@ def test_an_invalid_case_is_reported_with_its_location(
 )
 def test_missing_and_unexpected_rows_are_shown(tmp_path: Path, old: str, new: str, expected: str) -> None:
     message = failure(tmp_path, SOUND.replace(old, new))
-    assert message == f"users.yaml: some case: published at once on duckdb\n  {expected}"
+    assert message == f"users.yaml, line 2: some case: published at once on duckdb\n  {expected}"
 
 
 @pytest.mark.parametrize(
@@ -177,7 +189,7 @@ def test_missing_and_unexpected_rows_are_shown(tmp_path: Path, old: str, new: st
 def test_unpartitioned_tables_are_filled_and_compared_like_others(
     tmp_path: Path, table: str, text: str, expected: str
 ) -> None:
-    assert failure(tmp_path, text, table, "songplays") == f"{table}.yaml: x: {expected}"
+    assert failure(tmp_path, text, table, "songplays") == f"{table}.yaml, line 1: x: {expected}"
 
 
 def test_publishing_an_unpartitioned_table_again_must_write_nothing(
@@ -188,7 +200,7 @@ def test_publishing_an_unpartitioned_table_again_must_write_nothing(
     )
     text = "x: {given: {staging_songs: [{song_id: SO1, year: 7}, {song_id: SO2}]}, expect: [{song_id: SO1}, {song_id: SO2}]}\n"
     message = failure(tmp_path, text, "songs", "songplays")
-    assert message == "songs.yaml: x: 2 rows written when it was published a second time"
+    assert message == "songs.yaml, line 1: x: 2 rows written when it was published a second time"
 
 
 @pytest.mark.parametrize(
@@ -205,7 +217,7 @@ def test_publishing_an_unpartitioned_table_again_must_write_nothing(
 def test_a_case_must_have_given_and_expected_rows(tmp_path: Path, text: str) -> None:
     assert (
         failure(tmp_path, text)
-        == "users.yaml: x: a case is `given:` with the rows of tables, and `expect:` with rows"
+        == "users.yaml, line 1: x: a case is `given:` with the rows of tables, and `expect:` with rows"
     )
 
 
@@ -219,3 +231,41 @@ def test_a_duplicate_key_in_a_case_is_reported_with_its_line(tmp_path: Path, tex
 @pytest.mark.parametrize("table", ["staging_cleansed_logs", "nothing"])
 def test_cases_of_tables_that_are_not_derived_are_refused(tmp_path: Path, table: str) -> None:
     assert f"{table!r} is not a derived table; " in failure(tmp_path, SOUND, table)
+
+
+# Running all cases of a star
+
+
+def test_all_cases_run_one_after_the_other_and_leave_nothing(warehouse: Warehouse) -> None:
+    """The cases of one table: what a case leaves would change the next."""
+    star = compiled("songplays")
+    cases = read_cases(star.folder / "cases" / "users.yaml")
+    results = list(run_cases(cases, star, warehouse))
+    assert [(item.case.name, item.problem) for item in results] == [(case.name, "") for case in cases]
+    with warehouse.open_read_only() as session:
+        assert session is not None
+        assert session.catalog.find_relations("songplays", ["users", "staging_events"]) == {}
+
+
+def test_cases_do_not_run_where_tables_of_the_star_exist(warehouse: Warehouse) -> None:
+    star = compiled("songplays")
+    warehouse.run("songplays", lambda session: create_tables(session, star))
+    with pytest.raises(WarehouseError, match="has a table songplays.staging_events: cases run only in"):
+        list(run_cases(read_star_cases(star), star, warehouse))
+    with warehouse.open_read_only() as session:
+        assert session is not None
+        assert session.catalog.has_table("songplays", "users")
+
+
+def test_an_invalid_case_does_not_keep_others_from_running(tmp_path: Path) -> None:
+    path = tmp_path / "users.yaml"
+    path.write_text(
+        SOUND.replace("some case", "first").replace("user_id: 211", "user: 211", 1) + SOUND, "utf-8"
+    )
+    warehouse = open_warehouse(f"duckdb://{tmp_path}/dev.duckdb", Limits())
+    first, second = run_cases(read_cases(path), compiled("scx"), warehouse)
+    assert (
+        first.problem
+        == "given: staging_cleansed_logs, row 1: staging_cleansed_logs has no column 'user'; did you mean user_id?"
+    )
+    assert second.passed

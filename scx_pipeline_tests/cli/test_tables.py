@@ -1,13 +1,16 @@
-"""`scx adopt`, `scx drop` and the tables that `scx plan` lists: output, JSON and exit codes."""
+"""`scx adopt`, `scx drop`, `scx reset` and the tables that `scx plan` lists: output, JSON and exit codes."""
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
+import pytest
 
 from scx_pipeline_tests.support.scx_command import Scx
 
@@ -156,4 +159,50 @@ def test_analyze_before_the_first_load_prints_one_line(scx: Scx, bucket: Path) -
     assert result.code == 1
     assert "does not exist yet, so songplays cannot be queried: run `scx load songplays` first" in " ".join(
         result.err.split()
+    )
+
+
+def test_reset_shows_what_goes_and_asks(
+    scx: Scx, bucket: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert scx("load", "scx").code == 0
+    answers = iter(["n\n", "y\n"])
+    monkeypatch.setattr(sys, "stdin", io.StringIO(next(answers)))
+    result = scx("reset", "scx")
+    assert result.code == 1
+    assert "scx: 7 tables to remove" in result.out
+    assert "public.auto_classification_logs" in result.out
+    assert "of rejected_rows" in result.out
+    assert "Remove all of this? [y/N]" in result.out
+    assert "4: 2020-12" not in scx("status").out
+    monkeypatch.setattr(sys, "stdin", io.StringIO(next(answers)))
+    assert scx("reset", "scx").out.endswith("removed; `scx load scx` loads it again\n")
+    assert "4: 2020-12…2021-03" in scx("status").out
+    assert scx("reset", "scx").out == "scx: nothing was loaded or created: nothing to remove\n"
+    assert scx("load", "scx").code == 0
+    assert "none none 300" in " ".join(scx("status").out.split())
+
+
+def test_reset_for_a_script_needs_yes(scx: Scx, bucket: Path, home: Path) -> None:
+    assert scx("load", "scx").code == 0
+    shown = json.loads(scx("reset", "scx", "users", "--json").out)
+    assert (shown["removed"], [item["table"] for item in shown["tables"]]) == (False, ["users", "scx__users"])
+    assert json.loads(scx("plan", "scx", "--json").out)["due"] == []
+    assert json.loads(scx("reset", "scx", "users", "--yes", "--json").out)["removed"] is True
+    [reason] = {item["reason"] for item in json.loads(scx("plan", "scx", "--json").out)["due"]}
+    assert reason == "public.users does not exist yet: all months are rebuilt"
+    assert scx("load", "scx").code == 0
+    assert scx("reset", "scx", "nothing").err.startswith("error: nothing is not a table of scx")
+
+
+def test_reset_names_the_tables_that_it_leaves_alone(scx: Scx, bucket: Path, home: Path) -> None:
+    with warehouse(home) as con:
+        con.execute("CREATE SCHEMA public; CREATE TABLE public.users AS SELECT 7 AS who")
+    result = scx("reset", "scx", "--yes")
+    assert (result.code, result.out.splitlines()) == (
+        0,
+        [
+            "scx: nothing was loaded or created: nothing to remove",
+            "left alone: public.users was created or changed by others",
+        ],
     )

@@ -19,7 +19,7 @@ from scx_pipeline.cli.commands.tables import (
 )
 from scx_pipeline.cli.configured import configured_bucket, configured_warehouse, load_star_named
 from scx_pipeline.cli.options import AsJson
-from scx_pipeline.cli.row_sources import describe_prefixes, find_load_plan, is_empty
+from scx_pipeline.cli.row_sources import describe_prefixes, describe_unmatched, find_load_plan, is_empty
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.model.calendar import UNPARTITIONED, MonthRange, contiguous_ranges
 from scx_pipeline.model.count_text import count_of
@@ -141,7 +141,10 @@ def _plan_one(name: str, settings: Settings, as_json: bool) -> dict[str, Any]:
 
     compiled = load_star_named(name)
     planned = find_pending_changes(compiled, configured_bucket(settings), configured_warehouse(settings))
-    note = f"the bucket has no objects under {describe_prefixes(compiled)}" if is_empty(planned) else ""
+    note = ""
+    if is_empty(planned):
+        unmatched = describe_unmatched(compiled, planned.selection)
+        note = "; ".join(unmatched) or f"the bucket has no objects under {describe_prefixes(compiled)}"
     if not as_json:
         suffix = f", and {UNPARTITIONED}" if planned.unpartitioned else note and f"; {note}"
         rendering.print_line(f"{name}: {count_of(len(planned.changed), 'month')} due{suffix}")

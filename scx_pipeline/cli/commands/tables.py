@@ -1,4 +1,4 @@
-"""`scx adopt` and `scx drop`: tables that the pipeline did not create, and tables that no star declares any more.
+"""`scx adopt`, `scx drop` and `scx reset`: tables of others, tables that no star declares any more, and starting a star again.
 
 Which tables these are is not decided here.
 """
@@ -19,6 +19,7 @@ from scx_pipeline.settings import Settings, read_settings
 if TYPE_CHECKING:
     from scx_pipeline.loading.schema_drift import SchemaDrift
     from scx_pipeline.ownership.leftovers import Leftover
+    from scx_pipeline.ownership.resets import Reset
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Apply the changes; without it, they are only shown.")]
 
@@ -105,6 +106,56 @@ def drop(
     note = _describe_drop(count, len(found) - count, removed_stars, yes)
     if note:
         rendering.print_line(note)
+
+
+@app.command(epilog="Example: scx reset scx   Example: scx reset scx users --yes")
+def reset(
+    star: StarName,
+    tables: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TABLE]...", help="Tables of the star; default: all, and the load history."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove a star's tables and load history, so that it is loaded again from nothing. Shows what goes, and asks.
+
+    All months that have objects are due again. With tables, only these are removed; the next load then rebuilds all monthly
+    tables of the star, or all unpartitioned ones, since their rows must be of the same objects. It must cover every loaded month.
+
+    Tables that others created or changed are left alone, as is the lake. Runs, materializations and check results in Dagster stay:
+    they say what was loaded then. With --json and without --yes, this only shows what would be removed.
+    """
+    from scx_pipeline.ownership import resets
+
+    compiled, warehouse, names = load_star_named(star), configured_warehouse(read_settings()), tables or []
+    with warehouse.open_read_only() as session:
+        found = resets.find_reset(session, compiled, names) if session else None
+    if not as_json:
+        _show_reset(star, found)
+    if found and not found.is_empty:
+        if not (yes or as_json):
+            typer.confirm("Remove all of this?", abort=True)
+        if yes or not as_json:
+            found = resets.reset(warehouse, compiled, names)
+            if not as_json:
+                rendering.print_line(f"removed; `scx load {star}` loads it again")
+    if as_json:
+        rendering.print_json({"removed": yes, **(found.as_json() if found else {"tables": []})})
+
+
+def _show_reset(star: str, found: Reset | None) -> None:
+    """Print what a reset removes."""
+    if found is None or found.is_empty:
+        rendering.print_line(f"{star}: nothing was loaded or created: nothing to remove")
+    else:
+        rows = [(item.name, item.rows) for item in found.tables]
+        rendering.print_table(f"{star}: {_count_tables(len(rows))} to remove", ["table", "rows"], rows)
+        if found.records:
+            listed = ", ".join(f"{count:,} of {name}" for name, count in found.records.items())
+            rendering.print_line(f"and of the load history: {listed}")
+    for name in found.kept if found else ():
+        rendering.print_line(f"left alone: {name} was created or changed by others", "yellow")
 
 
 def _describe_drop(dropped: int, kept: int, removed_stars: Sequence[str], yes: bool) -> str:

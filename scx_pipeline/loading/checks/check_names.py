@@ -12,6 +12,7 @@ from scx_pipeline.model.column import Column
 from scx_pipeline.model.table import Table
 
 PASSED = "passed"
+REJECTED_ROWS = "rejected_rows"
 MAX_EXAMPLES = 5  # Objects, months, keys or values that a message names.
 
 

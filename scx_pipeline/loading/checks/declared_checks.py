@@ -8,7 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from scx_pipeline.history.check_result import DeclaredCheck, Severity
-from scx_pipeline.loading.checks.check_names import format_percent, reference_check_name, unique_check_name
+from scx_pipeline.loading.checks.check_names import (
+    REJECTED_ROWS,
+    format_percent,
+    reference_check_name,
+    unique_check_name,
+)
 from scx_pipeline.loading.checks.row_scan import row_rules
 from scx_pipeline.model.count_text import count_of
 from scx_pipeline.model.source import Source
@@ -45,7 +50,7 @@ def _staging_checks(sources: Sequence[Source]) -> Iterable[tuple[str, str, Sever
     of_source = {source.name: f"{source.name}: " if len(sources) > 1 else "" for source in sources}
     yield "row_reconciliation", "Per object: read = loaded + rejected + deduplicated + filtered.", "error"
     limits = [f"{of_source[source.name]}{_rejected_rows_rule(source)}" for source in sources]
-    yield "rejected_rows", " ".join(limits), "error"
+    yield REJECTED_ROWS, " ".join(limits), "error"
     fields = "Warns of undeclared fields in the files, and of declared fields that no record has."
     yield "declared_fields", fields, "warn"
     rows = [

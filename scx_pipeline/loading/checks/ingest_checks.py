@@ -14,6 +14,7 @@ from scx_pipeline.history.ingest_result import IngestResult
 from scx_pipeline.loading.checks.check_names import (
     MAX_EXAMPLES,
     PASSED,
+    REJECTED_ROWS,
     describe_duplicate,
     format_percent,
     unique_check_name,
@@ -105,7 +106,7 @@ def _rejected_rows(source: Source, ingest_result: IngestResult, scope: LoadScope
     if rejected:
         message += f": {_examples(ingest_result)}"
     return CheckResult(
-        ingest_result.table.name, "rejected_rows", not above, message, "warn" if above and is_warning else "error",
+        ingest_result.table.name, REJECTED_ROWS, not above, message, "warn" if above and is_warning else "error",
         count_by_month({month: found for month, (_, found) in above.items()}),
         numbers={"rows_rejected": rejected, "rows_read": read, "share": round(share, 6)},
         examples=tuple(

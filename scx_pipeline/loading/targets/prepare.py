@@ -19,7 +19,7 @@ from scx_pipeline.loading.schema_drift import (
 )
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope
 from scx_pipeline.model.table import Table
-from scx_pipeline.ownership.inspection import Inspection, inspect
+from scx_pipeline.ownership.inspection import Inspection, check_dependents, inspect
 from scx_pipeline.ownership.table_records import (
     create_shared_objects,
     declared_tables,
@@ -72,6 +72,23 @@ def prepare_tables(
     return renamed
 
 
+def create_tables(session: Session, compiled: CompiledStar) -> list[str]:
+    """Create and record what is missing of a star's tables, as a load does, and return their names; no row is loaded.
+
+    Tables that are not as declared are created again if nothing was loaded into them.
+
+    Raises:
+        WarehouseError: loaded tables are not as declared, or a foreign table has a declared name. Nothing was changed.
+    """
+    before = inspect(session, compiled).found
+    # A load that builds no table: tables with rows cannot be rebuilt by it.
+    renamed = prepare_tables(session, compiled, compiled.star.months(), ())
+    session.begin()
+    swap_rebuilt(session, compiled, renamed)
+    created = [(schema, table.name) for schema, table, _ in declared_tables(compiled)]
+    return [f"{schema}.{name}" for schema, name in created if (schema, name) not in before]
+
+
 def _start_rebuild(session: Session, inspection: Inspection, tables: Sequence[Table]) -> dict[str, str]:
     """Drop these tables, or return a temporary name for each where readers would block the commit."""
     existing = [
@@ -79,13 +96,7 @@ def _start_rebuild(session: Session, inspection: Inspection, tables: Sequence[Ta
         for schema, table, _ in select_declared(inspection.compiled, tables)
         if (schema, table.name) in inspection.found
     ]
-    for schema, name in existing:
-        dependents = session.catalog.list_dependents(schema, name)
-        if dependents:
-            raise WarehouseError(
-                f"{schema}.{name} must be rebuilt, but views select from it ({', '.join(dependents)}): drop them, and recreate them after "
-                "the load; nothing was changed"
-            )
+    check_dependents(session, existing, "must be rebuilt")
     if session.capabilities.drop_blocks_readers and existing:
         return {table.name: f"{table.name[:24]}__{uuid.uuid4().hex[:6]}" for table in tables}
     for schema, name in existing:

@@ -33,6 +33,7 @@ NUMBER, ROW, SCAN = map(
     internal_column, ("number", "row", "scan")
 )  # of a row's file, its place in it from 0, and a scan
 # What decides how a column is read; its position as well, as DuckDB may match columns by position.
+MAGIC = (b"PAR1", b"PARE")  # the first bytes of a file, and of one with an encrypted footer
 FOOTER_COLUMNS = (
     "name, type, type_length, num_children, converted_type, scale, precision, logical_type, column_id"
 )
@@ -213,8 +214,12 @@ class ParquetParser(Parser[LocalFile]):
             damaged = self._find_damaged(error, left, probe)
             # If the system does not let it be read, that is raised: its content is not at fault.
             with open_local_file(damaged, self.uri(damaged.object)) as stream:
-                stream.read(1)
-            self._reject_file(damaged, f"cannot be read: {self._error_reason(error, damaged)}")
+                is_other = stream.read(len(MAGIC[0])) not in (*MAGIC, b"")
+            if is_other:
+                remedy = "correct the source's format or patterns, "
+                self._reject_file(damaged, "cannot be read: it is not Parquet", remedy)
+            else:
+                self._reject_file(damaged, f"cannot be read: {self._error_reason(error, damaged)}")
             left.remove(damaged)
 
     def _find_damaged(
@@ -238,9 +243,9 @@ class ParquetParser(Parser[LocalFile]):
         line = str(error).splitlines()[0].split(": value ")[0]
         return line.split("Error: ", 1)[-1].replace(str(file.path), file.object.key)
 
-    def _reject_file(self, file: LocalFile, why: str) -> None:
+    def _reject_file(self, file: LocalFile, why: str, remedy: str = "") -> None:
         error = SourceFileError(
-            f"{self.uri(file.object)} {why}; upload it again, or set on_invalid_file: reject for the source"
+            f"{self.uri(file.object)} {why}; {remedy}upload it again, or set on_invalid_file: reject for the source"
         )
         self.reject_file(file, error, why)
 

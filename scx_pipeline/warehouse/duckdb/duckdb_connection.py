@@ -15,6 +15,7 @@ from scx_pipeline.model.column import Column
 from scx_pipeline.storage.temporary_folder import temporary_folder
 from scx_pipeline.warehouse.capabilities import Capabilities, Engine, Limits
 from scx_pipeline.warehouse.driver_errors import explain, first_line, out_of_memory
+from scx_pipeline.warehouse.sql_text import TableSql
 
 if TYPE_CHECKING:
     import duckdb
@@ -102,6 +103,16 @@ def in_memory_database(limits: Limits) -> Iterator[duckdb.DuckDBPyConnection]:
 def duckdb_type(column: Column) -> str:
     """Return DuckDB's type of a column, as DuckDB shows it: without a text's length, as the parser checks the bytes."""
     return "VARCHAR" if column.max_bytes is not None else column.type.upper().replace(", ", ",")
+
+
+class DuckDBTableSql(TableSql):
+    """The statements that create tables in DuckDB."""
+
+    def engine_type(self, column: Column) -> str:
+        return duckdb_type(column)
+
+
+TABLE_SQL = DuckDBTableSql(CAPABILITIES)
 
 
 @contextmanager

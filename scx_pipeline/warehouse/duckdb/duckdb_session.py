@@ -13,7 +13,7 @@ from scx_pipeline.model.column import Column
 from scx_pipeline.model.table import Table
 from scx_pipeline.storage.temporary_folder import temporary_folder
 from scx_pipeline.warehouse.catalog import Catalog, Relation, group_columns
-from scx_pipeline.warehouse.duckdb.duckdb_connection import CAPABILITIES, DuckDBTransaction, duckdb_type
+from scx_pipeline.warehouse.duckdb.duckdb_connection import CAPABILITIES, TABLE_SQL, DuckDBTransaction
 from scx_pipeline.warehouse.duckdb.duckdb_maintenance import DuckDBMaintenance
 from scx_pipeline.warehouse.duckdb.duckdb_tables import DuckDBTables
 from scx_pipeline.warehouse.duckdb.key_bitmap import is_key_unique
@@ -39,6 +39,7 @@ class DuckDBSession(Session):
     """A connection to a DuckDB file."""
 
     capabilities = CAPABILITIES
+    table_sql = TABLE_SQL
     tables: DuckDBTables
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
@@ -74,9 +75,6 @@ class DuckDBSession(Session):
 
     def unload(self, unload: Unload) -> int:
         return write_parquet(self.con, unload.select, unload)
-
-    def engine_type(self, column: Column) -> str:
-        return duckdb_type(column)
 
     def select_latest(self, select: str, keys: Sequence[str], newest_first: Sequence[str]) -> str:
         first, *others = newest_first

@@ -22,6 +22,7 @@ from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline.warehouse.driver_errors import first_line
 from scx_pipeline.warehouse.duckdb.duckdb_connection import (
     CAPABILITIES,
+    TABLE_SQL,
     configure,
     translate_io_errors,
     translate_other_errors,
@@ -34,7 +35,7 @@ from scx_pipeline.warehouse.warehouse import Notify, Warehouse
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["CAPABILITIES", "DuckDBWarehouse", "connection_info", "open_url", "roles_sql"]
+__all__ = ["CAPABILITIES", "TABLE_SQL", "DuckDBWarehouse", "connection_info", "open_url", "roles_sql"]
 
 # DuckDB's lock keeps other processes out, but threads of one process share the file: one writes at a time.
 _WRITE_LOCKS: dict[Path, threading.Lock] = defaultdict(threading.Lock)

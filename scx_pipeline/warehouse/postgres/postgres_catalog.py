@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
+from scx_pipeline.model.column import Column
 from scx_pipeline.model.table import Table
-from scx_pipeline.warehouse.psycopg import PostgresProtocolCatalog
+from scx_pipeline.warehouse.psycopg import PostgresProtocolCatalog, PostgresProtocolTableSql
 from scx_pipeline.warehouse.sql_text import STATE_SCHEMA, month_of, names, qualified, qualified_name, quote
 
 
@@ -54,9 +55,41 @@ def needs_statistics(table: Table) -> bool:
     return table.is_partitioned and not has_native_partitions(table)
 
 
+def create_key_sql(schema: str, table: Table) -> str:
+    """Return the statement that adds the primary key.
+
+    It is deferred, so that a month may have duplicate keys until the latest rows are kept; checked before the commit.
+    """
+    return f"ALTER TABLE {qualified(schema, table)} ADD PRIMARY KEY ({names(table.key)}) DEFERRABLE INITIALLY DEFERRED"
+
+
 def create_brin_sql(schema: str, table: Table) -> str:
     """Return the statement that creates the BRIN index of the event time."""
     return f"CREATE INDEX ON {qualified(schema, table)} USING brin ({quote(table.event_time_column)}) WITH (pages_per_range = 32)"
+
+
+def create_statistics_sql(schema: str, table: Table) -> str:
+    """Return the statement that creates the statistics of the event time's month."""
+    own = qualified_name(schema, f"{table.name[:40]}_months_{uuid.uuid4().hex[:8]}")
+    return f"CREATE STATISTICS {own} ON ({month_of(table.event_time_column)}) FROM {qualified(schema, table)}"
+
+
+class PostgresTableSql(PostgresProtocolTableSql):
+    """The statements that create tables, with keys, indexes and statistics."""
+
+    def create(self, target: str, columns: Sequence[Column], kind: str = "") -> str:
+        return super().create(target, columns, kind) + (" ON COMMIT DROP" if kind else "")
+
+    def create_stored(self, schema: str, table: Table) -> list[str]:
+        [created] = super().create_stored(schema, table)
+        if has_native_partitions(table):
+            return [f"{created} PARTITION BY RANGE ({quote(table.event_time_column)})"]
+        return [
+            created,
+            *([create_key_sql(schema, table)] if table.key else []),
+            *([create_brin_sql(schema, table)] if needs_brin(table) else []),
+            *([create_statistics_sql(schema, table)] if needs_statistics(table) else []),
+        ]
 
 
 class PostgresCatalog(PostgresProtocolCatalog):
@@ -135,17 +168,13 @@ class PostgresCatalog(PostgresProtocolCatalog):
 
         PostgreSQL names keys and indexes itself, so that no name is taken.
         """
-        name, statements = qualified(schema, table), []
+        statements = []
         if table.key and self.find_key(schema, table) is None:
-            # Deferred, so that a month may have duplicate keys until the latest rows are kept; checked before the commit.
-            statements.append(
-                f"ALTER TABLE {name} ADD PRIMARY KEY ({names(table.key)}) DEFERRABLE INITIALLY DEFERRED"
-            )
+            statements.append(create_key_sql(schema, table))
         if needs_brin(table) and self.find_brin(schema, table) is None:
             statements.append(create_brin_sql(schema, table))
         if needs_statistics(table) and not self._has_statistics(schema, table):
-            own = qualified_name(schema, f"{table.name[:40]}_months_{uuid.uuid4().hex[:8]}")
-            statements.append(f"CREATE STATISTICS {own} ON ({month_of(table.event_time_column)}) FROM {name}")
+            statements.append(create_statistics_sql(schema, table))
         return statements
 
     def _has_statistics(self, schema: str, table: Table) -> bool:

@@ -19,7 +19,7 @@ from scx_pipeline.warehouse.duckdb.scratch_database import ScratchDatabase
 from scx_pipeline.warehouse.parquet_files import Unload
 from scx_pipeline.warehouse.postgres import session_settings
 from scx_pipeline.warehouse.postgres.binary_copy import COPY_BATCH_ROWS, CopyJobs
-from scx_pipeline.warehouse.postgres.postgres_catalog import PostgresCatalog
+from scx_pipeline.warehouse.postgres.postgres_catalog import PostgresCatalog, PostgresTableSql
 from scx_pipeline.warehouse.postgres.postgres_export import read_by_copy
 from scx_pipeline.warehouse.postgres.postgres_maintenance import PostgresMaintenance
 from scx_pipeline.warehouse.psycopg import PostgresProtocolSession
@@ -40,6 +40,7 @@ CAPABILITIES = Capabilities(
     unlimited_text_type="text",
     drop_blocks_readers=True,
 )
+TABLE_SQL = PostgresTableSql(CAPABILITIES)
 _COPY_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
@@ -47,6 +48,7 @@ class PostgresSession(PostgresProtocolSession):
     """A connection to a PostgreSQL database, and the scratch database of its load."""
 
     capabilities = CAPABILITIES
+    table_sql = TABLE_SQL
     catalog: PostgresCatalog
 
     def __init__(
@@ -96,9 +98,6 @@ class PostgresSession(PostgresProtocolSession):
         A pooler gives the connection to other clients then.
         """
         return self.execute(f"CREATE TEMPORARY TABLE {name} ON COMMIT DROP AS {select}")
-
-    def create_table_sql(self, target: str, columns: Sequence[Column], kind: str = "") -> str:
-        return super().create_table_sql(target, columns, kind) + (" ON COMMIT DROP" if kind else "")
 
     def copy_rows(self, scratch: QuerySession, name: str, columns: Sequence[Column]) -> None:
         if isinstance(scratch, ScratchDatabase):

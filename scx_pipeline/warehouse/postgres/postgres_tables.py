@@ -71,14 +71,8 @@ class PostgresTables(StarTables):
             self.session.swapped.add(qualified(schema, table))
 
     def create_table(self, schema: str, table: Table) -> None:
-        name = qualified(schema, table)
-        months = (
-            f" PARTITION BY RANGE ({quote(table.event_time_column)})" if has_native_partitions(table) else ""
-        )
-        self.session.execute(self.session.create_table_sql(name, table.columns) + months)
-        self.session.created.add(name)
-        for statement in self.session.catalog.missing_helpers(schema, table):
-            self.session.execute(statement)
+        super().create_table(schema, table)
+        self.session.created.add(qualified(schema, table))
 
     def drop_table(self, schema: str, name: str) -> None:
         lock_out_readers(self.session, qualified_name(schema, name))

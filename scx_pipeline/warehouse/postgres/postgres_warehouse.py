@@ -22,7 +22,12 @@ from scx_pipeline.warehouse.postgres.postgres_errors import (
     translate_postgres_errors,
 )
 from scx_pipeline.warehouse.postgres.postgres_roles import roles_sql
-from scx_pipeline.warehouse.postgres.postgres_session import CAPABILITIES, PooledSession, PostgresSession
+from scx_pipeline.warehouse.postgres.postgres_session import (
+    CAPABILITIES,
+    TABLE_SQL,
+    PooledSession,
+    PostgresSession,
+)
 from scx_pipeline.warehouse.postgres.postgres_tables import PostgresTables
 from scx_pipeline.warehouse.psycopg import (
     Address,
@@ -36,7 +41,7 @@ from scx_pipeline.warehouse.warehouse import Notify, Warehouse
 if TYPE_CHECKING:
     from psycopg2.extensions import connection
 
-__all__ = ["CAPABILITIES", "PostgresWarehouse", "connection_info", "open_url", "roles_sql"]
+__all__ = ["CAPABILITIES", "TABLE_SQL", "PostgresWarehouse", "connection_info", "open_url", "roles_sql"]
 
 SAMPLE_URL = "postgresql://user:password@host:5432/dev"
 SHARED_LOCK = "what all stars share"  # no star has this name

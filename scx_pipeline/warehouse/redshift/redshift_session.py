@@ -12,9 +12,14 @@ from typing import TYPE_CHECKING
 
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.model.column import Column
+from scx_pipeline.model.table import Table
 from scx_pipeline.warehouse.capabilities import Capabilities, Engine, Limits
 from scx_pipeline.warehouse.parquet_files import Unload, check_arrived
-from scx_pipeline.warehouse.psycopg import PostgresProtocolCatalog, PostgresProtocolSession
+from scx_pipeline.warehouse.psycopg import (
+    PostgresProtocolCatalog,
+    PostgresProtocolSession,
+    PostgresProtocolTableSql,
+)
 from scx_pipeline.warehouse.redshift.copy_command import (
     CODEC,
     Entry,
@@ -27,7 +32,7 @@ from scx_pipeline.warehouse.redshift.copy_command import (
 from scx_pipeline.warehouse.redshift.redshift_maintenance import RedshiftMaintenance
 from scx_pipeline.warehouse.redshift.redshift_url import ClusterSettings
 from scx_pipeline.warehouse.redshift.unload_command import translate_unload_errors, unload_sql
-from scx_pipeline.warehouse.sql_text import quote
+from scx_pipeline.warehouse.sql_text import names, qualified, quote
 from scx_pipeline.warehouse.warehouse import Notify
 
 if TYPE_CHECKING:
@@ -54,10 +59,37 @@ def redshift_type(column: Column) -> str:
     return CAPABILITIES.types.get(column.type, column.type).upper()
 
 
+def distribution_sql(table: Table) -> str:
+    """Return how Redshift distributes and sorts a table's rows."""
+    style = table.dist
+    distribution = (
+        f" DISTSTYLE {style.upper()}"
+        if style in ("auto", "even", "all")
+        else f" DISTSTYLE KEY DISTKEY ({quote(style)})"
+    )
+    return distribution + (f" SORTKEY ({names(table.sort)})" if table.sort else " SORTKEY AUTO")
+
+
+class RedshiftTableSql(PostgresProtocolTableSql):
+    """The statements that create tables: without keys, which the planner would rely on, even while there are duplicates."""
+
+    def create_stored(self, schema: str, table: Table) -> list[str]:
+        columns = ", ".join(
+            f"{quote(column.name)} {self.engine_type(column)}"
+            f"{f' ENCODE {column.encoding}' if column.encoding else ''}"
+            for column in table.columns
+        )
+        return [f"CREATE TABLE {qualified(schema, table)} ({columns}){distribution_sql(table)}"]
+
+
+TABLE_SQL = RedshiftTableSql(CAPABILITIES)
+
+
 class RedshiftSession(PostgresProtocolSession):
     """A connection to a Redshift database, and in a load the S3 prefix that COPY reads from."""
 
     capabilities = CAPABILITIES
+    table_sql = TABLE_SQL
 
     def __init__(
         self, con: connection, settings: ClusterSettings, limits: Limits, notify: Notify, lock: str

@@ -19,9 +19,9 @@ from scx_pipeline.warehouse.psycopg import read_timeout_error
 from scx_pipeline.warehouse.redshift.copy_command import CODEC, Entry
 from scx_pipeline.warehouse.redshift.object_reader import RedshiftObjectReader
 from scx_pipeline.warehouse.redshift.parquet_copy import append_files
-from scx_pipeline.warehouse.redshift.redshift_session import RedshiftSession
+from scx_pipeline.warehouse.redshift.redshift_session import RedshiftSession, distribution_sql
 from scx_pipeline.warehouse.session import StarTables
-from scx_pipeline.warehouse.sql_text import names, qualified, qualified_name, quote, scope_condition
+from scx_pipeline.warehouse.sql_text import names, qualified, qualified_name, scope_condition
 from scx_pipeline.warehouse.staging_buffer import OBJECT, StagingBuffer
 
 FILE_SIZE = "128MB"  # of an uploaded Parquet file: several for each slice of the cluster
@@ -34,16 +34,7 @@ class RedshiftTables(StarTables):
 
     def physical_layout(self, table: Table) -> str:
         encodings = [f"{column.name} {column.encoding}" for column in table.columns if column.encoding]
-        return ", ".join([_distribution_sql(table).strip(), *encodings])
-
-    def create_table(self, schema: str, table: Table) -> None:
-        """Create it without keys, which the planner would rely on, even while there are duplicates."""
-        columns = ", ".join(
-            f"{quote(column.name)} {self.session.engine_type(column)}"
-            f"{f' ENCODE {column.encoding}' if column.encoding else ''}"
-            for column in table.columns
-        )
-        self.session.execute(f"CREATE TABLE {qualified(schema, table)} ({columns}){_distribution_sql(table)}")
+        return ", ".join([distribution_sql(table).strip(), *encodings])
 
     def drop_table(self, schema: str, name: str) -> None:
         import psycopg2
@@ -154,14 +145,3 @@ class UploadStagingBuffer(StagingBuffer):
         )
         files = sorted(target.glob("*.parquet")) if target.is_dir() else [target]
         return [self.session.staging_prefix.put("rows.parquet", file) for file in files]
-
-
-def _distribution_sql(table: Table) -> str:
-    """Return how Redshift distributes and sorts a table's rows."""
-    style = table.dist
-    distribution = (
-        f" DISTSTYLE {style.upper()}"
-        if style in ("auto", "even", "all")
-        else f" DISTSTYLE KEY DISTKEY ({quote(style)})"
-    )
-    return distribution + (f" SORTKEY ({names(table.sort)})" if table.sort else " SORTKEY AUTO")

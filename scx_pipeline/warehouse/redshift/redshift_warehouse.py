@@ -20,7 +20,7 @@ from scx_pipeline.warehouse.redshift.redshift_errors import (
 )
 from scx_pipeline.warehouse.redshift.redshift_login import Login, log_in
 from scx_pipeline.warehouse.redshift.redshift_roles import roles_sql
-from scx_pipeline.warehouse.redshift.redshift_session import CAPABILITIES, RedshiftSession
+from scx_pipeline.warehouse.redshift.redshift_session import CAPABILITIES, TABLE_SQL, RedshiftSession
 from scx_pipeline.warehouse.redshift.redshift_tables import RedshiftTables
 from scx_pipeline.warehouse.redshift.redshift_url import ClusterSettings, connection_info, parse_cluster_url
 from scx_pipeline.warehouse.session import Session
@@ -30,7 +30,7 @@ from scx_pipeline.warehouse.warehouse import Notify, Result, Warehouse
 if TYPE_CHECKING:
     from psycopg2.extensions import connection
 
-__all__ = ["CAPABILITIES", "RedshiftWarehouse", "connection_info", "open_url", "roles_sql"]
+__all__ = ["CAPABILITIES", "TABLE_SQL", "RedshiftWarehouse", "connection_info", "open_url", "roles_sql"]
 
 SILENT_WAIT_SECONDS = 2.0  # for a lock, before a message
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from scx_pipeline.orchestration.automation import sensors
+from scx_pipeline.ownership.resets import reset
+from scx_pipeline.planning import run_requests
 from scx_pipeline_tests.orchestration.automation.daemon import Daemon, put_job, range_of
 from scx_pipeline_tests.support.load_env import jobs_of
 
@@ -130,3 +133,17 @@ def _put_many(bucket: Path, count: int) -> None:
         folder.mkdir(parents=True)
         for number in range(month, count, 24):
             os.close(os.open(folder / f"{number:06d}.csv", os.O_CREAT | os.O_WRONLY))
+
+
+def test_after_a_reset_of_the_star_its_months_are_requested_again_under_a_new_key(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_env = daemon.dagster_env.load_env
+    put_job(daemon.dagster_env, "2021/03/jobs.csv")
+    assert daemon.tick_and_run() == ["2021-02…2021-03"]
+    assert daemon.tick_and_run() == []
+    reset(load_env.warehouse, load_env.compiled, [])
+    assert daemon.tick_and_run() == []  # the key of the earlier run, which Dagster does not run again
+    monkeypatch.setattr(run_requests, "FIRST_WAIT", timedelta(0))
+    assert daemon.tick_and_run() == ["2021-02…2021-03"]
+    assert jobs_of(load_env) == [1]
