@@ -43,6 +43,11 @@ class LocationSettings(_SettingGroup):
     home: Path = Field(
         Path(".scx"), description="the folder of the default bucket, dev.duckdb and Dagster's instance"
     )
+    stars: str = Field(
+        "",
+        description="folders of your stars, separated by colons, which replace the samples scx, songplays and sensor_readings; the word samples stands for those",
+        examples=["/srv/stars"],
+    )
     bucket_url: str = Field(
         "",
         description="file:///folder or s3://bucket[/prefix]; default: $SCX_HOME/bucket",

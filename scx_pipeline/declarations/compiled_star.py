@@ -262,9 +262,7 @@ def compile_star(star: Star, folder: Path) -> CompiledStar:
         DeclarationError: With file and line, for a missing file, an unknown table or column, a declared column that the
             SELECT does not return, and SQL that does not mean the same on every engine.
     """
-    tables = {
-        table.name: read_sql_file(folder / "sql" / f"{table.name}.sql") for table in star.derived_tables
-    }
+    tables = {table.name: read_sql_file(sql_path(folder, table.name)) for table in star.derived_tables}
     queries = {query.name: read_sql_file(folder / "queries" / f"{query.name}.sql") for query in star.queries}
     compiled = CompiledStar(star, folder, tables, queries)
     for table in star.derived_tables:
@@ -276,6 +274,11 @@ def compile_star(star: Star, folder: Path) -> CompiledStar:
         if query.name in compiled._queries:
             check_chart(compiled._queries[query.name], queries[query.name], query)
     return compiled
+
+
+def sql_path(folder: Path, table: str) -> Path:
+    """Return the path of a table's SQL file in its star's folder."""
+    return folder / "sql" / f"{table}.sql"
 
 
 def _rules(declared: Any) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -34,14 +35,43 @@ _MODELS: dict[str, type[BaseModel]] = {
 }
 
 
+@dataclass(frozen=True)
+class StarOutline:
+    """What a declaration says about a star, as far as it can be read without being valid."""
+
+    path: Path
+    type: str = ""
+    name: str | None = None
+    tables: tuple[str, ...] = ()  # with their schema
+    node: yaml.Node | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def is_star(self) -> bool:
+        """Whether it is no declaration of another Dagster component."""
+        return not self.type or self.type.endswith("StarSchema")
+
+    def at(self, *location: Any) -> str:
+        """Return the line of a part of the declaration, for errors."""
+        return _at_line(self.node, location)
+
+
 def stars_folder() -> Path:
-    """Return the folder of the project's stars."""
+    """Return the folder of the stars that come with the package."""
     return Path(str(files("scx_pipeline") / "stars"))
 
 
-def star_names(folder: Path | None = None) -> list[str]:
-    """Return the names of the stars in a folder, by default the project's."""
-    return sorted(path.parent.name for path in (folder or stars_folder()).glob(f"*/{DECLARATION}"))
+def read_outline(path: Path) -> StarOutline:
+    """Read the outline of a declaration. What is wrong with it is for `load_star` to say."""
+    document: Any = None
+    try:
+        document, node = _read_yaml(path)
+        attributes = document["attributes"]
+        schema, tables = attributes["schema"], [item["name"] for item in attributes["tables"]]
+        full_names = tuple(f"{schema}.{name}" for name in tables)
+        return StarOutline(path, str(document.get("type", "")), str(attributes["name"]), full_names, node)
+    except (DeclarationError, KeyError, TypeError, AttributeError):
+        kind = document.get("type", "") if isinstance(document, dict) else ""
+        return StarOutline(path, str(kind))
 
 
 def load_star(folder: Path) -> CompiledStar:
@@ -100,8 +130,12 @@ def parse_star(attributes: Mapping[str, Any], path: Path, node: yaml.Node | None
 
 
 def _error_at(path: Path, node: yaml.Node | None, location: Sequence[Any], message: str) -> DeclarationError:
+    return DeclarationError(f"{path}{_at_line(node, location)}: {message}")
+
+
+def _at_line(node: yaml.Node | None, location: Sequence[Any]) -> str:
     line = _line_of(node, ("attributes", *location))
-    return DeclarationError(f"{path}{f', line {line}' if line else ''}: {message}")
+    return f", line {line}" if line else ""
 
 
 def _check_duplicate_keys(node: yaml.Node | None, path: Path) -> None:

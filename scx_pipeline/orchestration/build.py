@@ -1,11 +1,13 @@
-"""One star's Definitions: its assets, checks, jobs, schedules and sensors.
+"""The Definitions of stars: assets, checks, jobs, schedules and sensors of each, and the alerts, upkeep and resources of all.
 
 Which stars there are is not decided here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import cache
 
 import dagster as dg
 
@@ -14,7 +16,9 @@ from scx_pipeline.orchestration.assets.freshness_checks import freshness_checks
 from scx_pipeline.orchestration.assets.lake_assets import lake_assets
 from scx_pipeline.orchestration.assets.report_asset import report_asset
 from scx_pipeline.orchestration.assets.table_assets import Database, source_assets, table_assets
+from scx_pipeline.orchestration.automation.alerting import alert_sensor
 from scx_pipeline.orchestration.automation.followers import from_lake_sensor, lake_sensor
+from scx_pipeline.orchestration.automation.maintenance import maintenance
 from scx_pipeline.orchestration.automation.sensors import (
     SensorConfig,
     hourly_schedule,
@@ -27,6 +31,16 @@ from scx_pipeline.orchestration.resources.warehouse_resources import resources
 from scx_pipeline.orchestration.runs.locking_executor import locking_executor
 from scx_pipeline.settings import Settings
 from scx_pipeline.warehouse.open_warehouse import capabilities_of, connection_info
+
+
+def build_stars(stars: Sequence[CompiledStar], settings: Settings) -> dg.Definitions:
+    """Build the definitions of stars, with the alert sensor, maintenance and resources, but without an executor."""
+    return dg.Definitions.merge(
+        *(build_star(compiled, settings) for compiled in stars),
+        dg.Definitions(sensors=[alert_sensor(settings, stars)]),
+        maintenance(stars),
+        dg.Definitions(resources=shared_resources(settings)),
+    )
 
 
 def build_star(compiled: CompiledStar, settings: Settings) -> dg.Definitions:
@@ -86,7 +100,12 @@ def with_resources(stars: dg.Definitions, settings: Settings) -> dg.Definitions:
     return dg.Definitions.merge(
         stars,
         dg.Definitions(
-            resources={**resources(settings), "lake": lake_resource(settings)},
-            executor=locking_executor(settings.home.absolute()),
+            resources=shared_resources(settings), executor=locking_executor(settings.home.absolute())
         ),
     )
+
+
+@cache
+def shared_resources(settings: Settings) -> Mapping[str, dg.ConfigurableResource]:  # type: ignore[type-arg]
+    """Return the resources of the settings. Dagster merges definitions only if a resource is one object in all of them."""
+    return {**resources(settings), "lake": lake_resource(settings)}

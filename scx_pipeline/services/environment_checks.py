@@ -8,7 +8,7 @@ from __future__ import annotations
 import platform
 from importlib.metadata import version
 
-from scx_pipeline.declarations.star_folder import load_star, star_names, stars_folder
+from scx_pipeline.declarations.declared_stars import load_declared_stars
 from scx_pipeline.errors import PipelineError, SettingsError
 from scx_pipeline.model.count_text import count_of
 from scx_pipeline.services.check import EXAMPLES, CheckContext
@@ -32,8 +32,7 @@ def list_package_versions(context: CheckContext) -> str:
 
 def compile_stars(context: CheckContext) -> str:
     """Compile all stars, and list them. Raises DeclarationError."""
-    compiled = [load_star(stars_folder() / name) for name in star_names()]
-    return ", ".join(f"{item.star.name} ({len(item.star.tables)} tables)" for item in compiled)
+    return ", ".join(f"{item.star.name} ({len(item.star.tables)} tables)" for item in load_declared_stars())
 
 
 def check_bucket_access(context: CheckContext) -> None:
@@ -62,9 +61,7 @@ def count_objects(context: CheckContext) -> str:
     settings = context.settings
     retry_seconds = min(settings.bucket_retry_seconds, RETRY_SECONDS)
     bucket = open_bucket(settings.bucket, BucketOptions(retry_seconds=retry_seconds))
-    prefixes = {
-        source.prefix for name in star_names() for source in load_star(stars_folder() / name).star.sources
-    }
+    prefixes = {source.prefix for compiled in load_declared_stars() for source in compiled.star.sources}
     counts = [
         f"{count_of(len(bucket.list_objects(prefix)), 'object')} under {prefix}"
         for prefix in sorted(prefixes)

@@ -55,7 +55,7 @@ def demo() -> None:
 
 def _stars_with_samples() -> list[str]:
     """Return the stars that a sample can be generated for; a user's own star has none."""
-    from scx_pipeline.declarations.star_folder import star_names
+    from scx_pipeline.declarations.declared_stars import star_names
 
     return [name for name in star_names() if find_spec(f"scx_pipeline.samples.{name}")]
 
