@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 # Properties of a table that do not decide its rows, only how they are checked, described or stored.
 _NOT_CODE = {"description", "columns", "equal_row_count", "min_rows", "dist", "sort", "partition_by"}
 # Properties that decide neither rows nor checks.
-_NOT_RULES = {"description", "title", "owners", "queries", "dist", "sort", "partition_by"}
+_NOT_RULES = {
+    "description", "title", "owners", "queries", "dist", "sort", "partition_by", "schedule", "tags", "op_tags", "deps",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,7 @@ class CompiledStar:
         if table.source is not None:
             source = self.star.source(table.source)
             code["source"] = source.model_dump(
-                mode="json", exclude={"description", "reject_limit", "warn_above"}
+                mode="json", exclude={"description", "reject_limit", "warn_above", "deps"}
             )
         else:
             code["sql"] = self._selects[table.name].sql(dialect=AUTHORED_DIALECT, comments=False)

@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from scx_pipeline.declarations.compiled_star import CompiledStar, compile_star
+from scx_pipeline.declarations.templates import render, template_scope
 from scx_pipeline.errors import DeclarationError
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.query import Chart, Query
@@ -65,7 +66,7 @@ def read_outline(path: Path) -> StarOutline:
     document: Any = None
     try:
         document, node = _read_yaml(path)
-        attributes = document["attributes"]
+        attributes = _render(document, path, node, None)
         schema, tables = attributes["schema"], [item["name"] for item in attributes["tables"]]
         full_names = tuple(f"{schema}.{name}" for name in tables)
         return StarOutline(path, str(document.get("type", "")), str(attributes["name"]), full_names, node)
@@ -74,14 +75,34 @@ def read_outline(path: Path) -> StarOutline:
         return StarOutline(path, str(kind))
 
 
-def load_star(folder: Path) -> CompiledStar:
-    """Read and check a star's folder. Raises DeclarationError with file, line and what to do."""
+def load_star(folder: Path, variables: Mapping[str, Any] | None = None) -> CompiledStar:
+    """Read and check a star's folder.
+
+    Args:
+        variables: Dagster's template variables; default: those that are known without Dagster.
+
+    Raises:
+        DeclarationError: With file, line and what to do.
+    """
     path = folder / DECLARATION
     document, node = _read_yaml(path)
     _check_duplicate_keys(node, path)
     if not isinstance(document, dict) or not isinstance(document.get("attributes"), dict):
         raise DeclarationError(f"{path}, line 1: the star must be declared under `attributes:`")
-    return compile_star(parse_star(document["attributes"], path, node), folder)
+    return compile_star(parse_star(_render(document, path, node, variables), path, node), folder)
+
+
+def _render(
+    document: Mapping[str, Any], path: Path, node: yaml.Node | None, variables: Mapping[str, Any] | None
+) -> Any:
+    """Return the document's attributes with the values of their template expressions."""
+    if "{{" not in str(
+        document
+    ):  # most have none; and aliases that contain themselves are left to the validation
+        return document["attributes"]
+    if variables is None:
+        variables = template_scope(document.get("template_vars_module"), path.parent)
+    return render(document["attributes"], variables, lambda at, message: _error_at(path, node, at, message))
 
 
 def _read_yaml(path: Path) -> tuple[Any, yaml.Node | None]:

@@ -13,7 +13,7 @@ import pytest
 from scx_pipeline_tests.cli.conftest import Scx
 
 SHOP = """\
-type: scx_pipeline.components.StarSchema
+type: scx_pipeline.StarSchema
 attributes:
   name: shop
   description: Orders of a shop.

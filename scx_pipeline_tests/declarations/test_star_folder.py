@@ -96,6 +96,12 @@ def mistake_after(star: StarCopy, old: str, new: str) -> str:
     ("old", "new", "message"),
     [
         (
+            "owners:",
+            "schedule: every day\n  owners:",
+            "schedule: 'every day' is not a cron schedule: write, for example",
+        ),
+        ("owners:", "tags: {a b: c}\n  owners:", "tags: a b: 'c' is not a tag of Dagster"),
+        (
             "first_month: 2020-01",
             "first_month: 2020",
             "first_month: '2020' is not a month: write it as YYYY-MM, for example 2021-04",

@@ -5,8 +5,6 @@ Nothing is executed here.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import dagster as dg
 import pytest
 from dagster._core.remote_representation.external_data import RepositorySnap
@@ -22,7 +20,6 @@ from scx_pipeline_tests.support.load_env import scx_star
 from scx_pipeline_tests.support.music_env import music_star
 from scx_pipeline_tests.support.orchestration.dagster_env import TABLES, key, specs_of
 from scx_pipeline_tests.support.sensor_env import sensor_star
-from scx_pipeline_tests.support.stars import StarCopy
 
 STAR = scx_star().star
 DERIVED = [table.name for table in STAR.derived_tables]
@@ -291,11 +288,3 @@ def test_a_password_of_the_warehouse_is_in_no_definition(monkeypatch: pytest.Mon
     spec = project.resolve_asset_graph().get(key("users"))
     assert spec.kinds == {"postgresql", "table"}
     assert spec.metadata["dagster/table_name"] == "warehouse.public.users"
-
-
-def test_the_stars_of_the_setting_replace_the_samples(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    StarCopy.of("scx", tmp_path)
-    monkeypatch.setenv("SCX_STARS", str(tmp_path))
-    assert _sensors() == {"scx_objects", "scx_report", "alerts"}

@@ -21,6 +21,7 @@ from scx_pipeline.storage.bucket import DEFAULT_OPTIONS, BucketOptions
 from scx_pipeline.storage.compression import UnpackedLimits
 from scx_pipeline.warehouse.capabilities import Limits
 
+_NOT_BUILT = {"queries", "schedule", "tags", "op_tags"}  # and there is no Dagster to validate a schedule
 NO_MONTH = "-"  # JSON key of unpartitioned tables, instead of a month
 COUNTS = ("objects", "bytes", "read", "loaded", "rejected", "deduplicated", "filtered", "seconds")
 
@@ -68,8 +69,8 @@ class BuildRequest:
 
 
 def _star_as_json(compiled: CompiledStar) -> dict[str, Any]:
-    """Return the declaration and the SELECTs of a star, without its queries, which a build does not run."""
-    star = compiled.star.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"queries"})
+    """Return the declaration and the SELECTs of a star, without what is not needed for a build."""
+    star = compiled.star.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=_NOT_BUILT)
     return {
         "star": {**star, "first_month": str(compiled.star.first_month)},
         "folder": str(compiled.folder),

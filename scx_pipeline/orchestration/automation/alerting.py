@@ -65,7 +65,7 @@ def alert_context(settings: Settings, instance: dg.DagsterInstance) -> AlertCont
     assert isinstance(bucket, BucketResource)
     # This resolves the environment variable of a server's URL, as Dagster does for runs.
     warehouse = warehouse.process_config_and_initialize()
-    return AlertContext(instance, load_declared_stars, warehouse, bucket)
+    return AlertContext(instance, load_declared_stars(), warehouse, bucket)
 
 
 def alert_thresholds(settings: Settings) -> AlertThresholds:
