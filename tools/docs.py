@@ -44,7 +44,7 @@ class Variable(NamedTuple):
     example: str
 
 
-# The variables of dagster.yaml and deploy/dagster/workspace.yaml. None has a default.
+# The variables of the files of deploy/dagster. None has a default.
 DEPLOYMENT_VARIABLES: Mapping[str, Variable] = {
     "DAGSTER_POSTGRES_HOST": Variable("the host of Dagster's own database", "db.example.com"),
     "DAGSTER_POSTGRES_PORT": Variable("its port", "5432"),
@@ -82,7 +82,7 @@ def settings_page() -> str:
     parts.append(_table("Of other software", ("variable", ""), OTHERS.items()))
     parts.append(
         _table(
-            "Of a deployment: variables in dagster.yaml and deploy/dagster/workspace.yaml",
+            "Of a deployment: variables in the files of deploy/dagster",
             ("variable", ""),
             [
                 (name, f"{item.description}, such as {item.example}")
@@ -97,7 +97,8 @@ def settings_page() -> str:
 def named_variables() -> set[str]:
     """Return the environment variables that the files of Dagster's instance name."""
 
-    files = (ROOT / "dagster.yaml", ROOT / "deploy" / "dagster" / "workspace.yaml")
+    folder = ROOT / "deploy" / "dagster"
+    files = (folder / "dagster.yaml", folder / "workspace.yaml")
     found = (deployment_checks.find_variables(yaml.safe_load(file.read_text("utf-8"))) for file in files)
     return {name for of_file in found for _, name in of_file}
 
