@@ -49,7 +49,7 @@ def demo() -> None:
         _show_queries(compiled, settings)
     scx = sys.argv[0]
     rendering.out.print(
-        f"Next: [bold]make ui[/bold], or {scx} status scx, {scx} analyze scx, {scx} rejected scx"
+        f"Next: [bold]{scx} ui[/bold], or {scx} status scx, {scx} analyze scx, {scx} rejected scx"
     )
 
 
