@@ -1,4 +1,4 @@
-"""The package's wheel, unpacked in a folder of its own, and the environment of somebody who has installed it.
+"""The package's wheel, unpacked in a folder of its own, and the environment of a user who has installed it.
 
 Its requirements are those of the tests.
 """

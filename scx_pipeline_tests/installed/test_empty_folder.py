@@ -1,4 +1,4 @@
-"""`scx ui` from the installed wheel in an empty folder: it prints its address, serves the stars and stops quietly."""
+"""`scx demo` and `scx ui` from the installed wheel in an empty folder: the UI serves the stars and stops quietly."""
 
 from __future__ import annotations
 
@@ -70,3 +70,9 @@ def test_ui_reports_a_mistake_in_a_star_in_one_line(installation: Installation, 
     assert done.stderr == (
         f"error: {tmp_path}/stars/shop/defs.yaml, line 1: unknown key 'nam'; did you mean 'name'?\n"
     )
+
+
+def test_demo_loads_the_samples_in_an_empty_folder(installation: Installation, tmp_path: Path) -> None:
+    printed = installation.run("python", "-m", "scx_pipeline.cli.main", "demo", folder=tmp_path)
+    assert "public.auto_classification_logs" in printed
+    assert (tmp_path / ".scx" / "dev.duckdb").is_file()
