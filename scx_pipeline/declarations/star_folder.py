@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,6 @@ class StarOutline:
     type: str = ""
     name: str | None = None
     tables: tuple[str, ...] = ()  # with their schema
-    node: yaml.Node | None = field(default=None, compare=False, repr=False)
 
     @property
     def is_star(self) -> bool:
@@ -53,7 +52,7 @@ class StarOutline:
 
     def at(self, *location: Any) -> str:
         """Return the line of a part of the declaration, for errors."""
-        return _at_line(self.node, location)
+        return _at_line(_read_yaml(self.path)[1], location)
 
 
 def stars_folder() -> Path:
@@ -65,12 +64,20 @@ def read_outline(path: Path) -> StarOutline:
     """Read the outline of a declaration. What is wrong with it is for `load_star` to say."""
     document: Any = None
     try:
-        document, node = _read_yaml(path)
-        attributes = _render(document, path, node, None)
+        document = yaml.load(path.read_text("utf-8"), Loader=yaml.CSafeLoader)
+        attributes = _render(document, path, None, None)
         schema, tables = attributes["schema"], [item["name"] for item in attributes["tables"]]
         full_names = tuple(f"{schema}.{name}" for name in tables)
-        return StarOutline(path, str(document.get("type", "")), str(attributes["name"]), full_names, node)
-    except (DeclarationError, KeyError, TypeError, AttributeError):
+        return StarOutline(path, str(document.get("type", "")), str(attributes["name"]), full_names)
+    except (
+        OSError,
+        UnicodeDecodeError,
+        yaml.YAMLError,
+        DeclarationError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ):
         kind = document.get("type", "") if isinstance(document, dict) else ""
         return StarOutline(path, str(kind))
 
@@ -96,9 +103,8 @@ def _render(
     document: Mapping[str, Any], path: Path, node: yaml.Node | None, variables: Mapping[str, Any] | None
 ) -> Any:
     """Return the document's attributes with the values of their template expressions."""
-    if "{{" not in str(
-        document
-    ):  # most have none; and aliases that contain themselves are left to the validation
+    # Most have none; and aliases that contain themselves are for the validation to refuse.
+    if "{{" not in str(document):
         return document["attributes"]
     if variables is None:
         variables = template_scope(document.get("template_vars_module"), path.parent)
