@@ -21,7 +21,7 @@ RUN groupadd --gid 10001 scx \
     && useradd --uid 10001 --gid scx --no-create-home --home-dir /var/lib/scx --shell /usr/sbin/nologin scx \
     && install --directory --owner=scx --group=scx --mode=0750 /var/lib/scx
 COPY --from=build /opt/scx/venv /opt/scx/venv
-COPY dagster.yaml /opt/scx/dagster/dagster.yaml
+COPY deploy/dagster/dagster.yaml /opt/scx/dagster/dagster.yaml
 COPY deploy/dagster/workspace.yaml /opt/scx/workspace.yaml
 ENV PATH=/opt/scx/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

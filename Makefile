@@ -41,9 +41,9 @@ $(READY): requirements.lock pyproject.toml
 demo: setup
 	@$(BIN)/scx demo
 
-# Tests of these folders need a browser, Spark, all services of a deployment, or a minute for random histories. They run
+# Tests of these folders need a browser, Spark, all services of a deployment, a wheel, or a minute for random histories. They run
 # afterwards, one file per process: they are slow next to other tests.
-SLOW := $(addprefix scx_pipeline_tests/, deploy fuzz lake/spark purity ui)
+SLOW := $(addprefix scx_pipeline_tests/, deploy fuzz installed lake/spark purity ui)
 
 # Four processes, because many tests wait for servers.
 test: setup
@@ -57,8 +57,7 @@ test-fast: setup
 	$(BIN)/python -m pytest -q -n 4 --dist worksteal -m "not (postgres or s3 or redshift or ui or spark or services or histories or fuzz)" --ignore-glob="*/test_alert*.py" $(FAST)
 
 ui: setup
-	@$(BIN)/python -m scx_pipeline.orchestration.runs.instance
-	exec env DAGSTER_HOME=$${DAGSTER_HOME:-$(abspath $(SCX_HOME))/dagster} $(BIN)/python -I -S scx_pipeline/services/supervise.py $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
+	@exec $(BIN)/scx ui
 
 # The services of docker-compose.yaml as processes. PostgreSQL and the S3 server are those of the tests.
 up: setup

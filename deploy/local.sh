@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # Sets up `scx` commands in this terminal for the services of `make up` or `docker compose up`: source deploy/local.sh
 # Run it in the project's folder, which has .env. It sets the variables of docker-compose.yaml, with this machine's ports.
-if [ ! -f .env ] || [ ! -f dagster.yaml ]; then
+if [ ! -f .env ] || [ ! -f deploy/dagster/dagster.yaml ]; then
     echo "error: source deploy/local.sh in the project's folder, which has .env" >&2
     return 1
 fi
@@ -18,5 +18,5 @@ export DAGSTER_POSTGRES_HOST=127.0.0.1 DAGSTER_POSTGRES_PORT="${SCX_POSTGRES_POR
 export DAGSTER_POSTGRES_USER=dagster DAGSTER_POSTGRES_DB=dagster DAGSTER_LOGS_BUCKET=scx-dagster-logs
 export DAGSTER_POSTGRES_PASSWORD
 export SCX_HOME="$PWD/.scx/local" DAGSTER_HOME="$PWD/.scx/local/dagster"
-(umask 077 && mkdir -p "$DAGSTER_HOME") && cp dagster.yaml "$DAGSTER_HOME/dagster.yaml"
+(umask 077 && mkdir -p "$DAGSTER_HOME") && cp deploy/dagster/dagster.yaml "$DAGSTER_HOME/dagster.yaml"
 export PATH="$PWD/.venv/bin:$PATH"

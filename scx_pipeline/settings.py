@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -42,6 +42,10 @@ class LocationSettings(_SettingGroup):
 
     home: Path = Field(
         Path(".scx"), description="the folder of the default bucket, dev.duckdb and Dagster's instance"
+    )
+    stars: str = Field(
+        "",
+        description="folders of your stars, separated by colons, which replace the samples scx, songplays and sensor_readings; the word samples names those",
     )
     bucket_url: str = Field(
         "",
@@ -236,30 +240,8 @@ GROUPS: Mapping[str, type[_SettingGroup]] = {
 }
 
 
-class Variable(NamedTuple):
-    """An environment variable that Dagster's files name."""
-
-    description: str
-    example: str
-
-
-# The variables of dagster.yaml and deploy/dagster/workspace.yaml. None has a default.
-DEPLOYMENT_VARIABLES: Mapping[str, Variable] = {
-    "DAGSTER_POSTGRES_HOST": Variable("the host of Dagster's own database", "db.example.com"),
-    "DAGSTER_POSTGRES_PORT": Variable("its port", "5432"),
-    "DAGSTER_POSTGRES_USER": Variable("its user", "dagster"),
-    "DAGSTER_POSTGRES_PASSWORD": Variable("the user's password", "… (from the secret store)"),
-    "DAGSTER_POSTGRES_DB": Variable("its name", "dagster"),
-    "DAGSTER_LOGS_BUCKET": Variable("the bucket for the output of runs", "scx-dagster-logs"),
-    "SCX_CODE_HOST": Variable("where UI and daemon reach the code server", "code.example.com"),
-    "SCX_CODE_PORT": Variable("its port", "4000"),
-}
-
-
 def example_of(variable: str) -> str:
-    """Return an example of a setting or of a variable that Dagster's files name; empty if there is none."""
-    if variable in DEPLOYMENT_VARIABLES:
-        return DEPLOYMENT_VARIABLES[variable].example
+    """Return an example of a setting; empty if there is none."""
     field = Settings.model_fields.get(variable.removeprefix("SCX_").lower())
     return str(field.examples[0]) if field and field.examples else ""
 

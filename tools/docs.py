@@ -8,10 +8,10 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import typer
 import yaml
@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 from scx_pipeline.alerts.advice import FAILURE_KINDS
 from scx_pipeline.cli.main import app
 from scx_pipeline.services import deployment_checks
-from scx_pipeline.settings import DEPLOYMENT_VARIABLES, GROUPS
+from scx_pipeline.settings import GROUPS
 from tools.declaration_page import declaration_page
 from tools.reliability import reliability_page
 
@@ -35,6 +35,26 @@ OTHERS = {
     "AWS_ENDPOINT_URL": "an S3 server other than AWS, such as http://127.0.0.1:8333",
     "AWS_PROFILE, AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, …": "AWS's own settings; without keys, the role of the machine is used",
     "PGSSLMODE, PGSSLROOTCERT": "settings of libpq: verify-full and the certificate of the authority, for Dagster's database and a PostgreSQL warehouse",
+}
+
+
+class Variable(NamedTuple):
+    """An environment variable that Dagster's files name."""
+
+    description: str
+    example: str
+
+
+# The variables of the files of deploy/dagster. None has a default.
+DEPLOYMENT_VARIABLES: Mapping[str, Variable] = {
+    "DAGSTER_POSTGRES_HOST": Variable("the host of Dagster's own database", "db.example.com"),
+    "DAGSTER_POSTGRES_PORT": Variable("its port", "5432"),
+    "DAGSTER_POSTGRES_USER": Variable("its user", "dagster"),
+    "DAGSTER_POSTGRES_PASSWORD": Variable("the user's password", "… (from the secret store)"),
+    "DAGSTER_POSTGRES_DB": Variable("its name", "dagster"),
+    "DAGSTER_LOGS_BUCKET": Variable("the bucket for the output of runs", "scx-dagster-logs"),
+    "SCX_CODE_HOST": Variable("where UI and daemon reach the code server", "code.example.com"),
+    "SCX_CODE_PORT": Variable("its port", "4000"),
 }
 
 
@@ -63,7 +83,7 @@ def settings_page() -> str:
     parts.append(_table("Of other software", ("variable", ""), OTHERS.items()))
     parts.append(
         _table(
-            "Of a deployment: variables in dagster.yaml and deploy/dagster/workspace.yaml",
+            "Of a deployment: variables in the files of deploy/dagster",
             ("variable", ""),
             [
                 (name, f"{item.description}, such as {item.example}")
@@ -78,7 +98,8 @@ def settings_page() -> str:
 def named_variables() -> set[str]:
     """Return the environment variables that the files of Dagster's instance name."""
 
-    files = (ROOT / "dagster.yaml", ROOT / "deploy" / "dagster" / "workspace.yaml")
+    folder = ROOT / "deploy" / "dagster"
+    files = (folder / "dagster.yaml", folder / "workspace.yaml")
     found = (deployment_checks.find_variables(yaml.safe_load(file.read_text("utf-8"))) for file in files)
     return {name for of_file in found for _, name in of_file}
 

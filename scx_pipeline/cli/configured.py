@@ -26,16 +26,17 @@ def load_star_named(name: str) -> CompiledStar:
     """
     import difflib
 
-    from scx_pipeline.declarations.star_folder import load_star, star_names, stars_folder
+    from scx_pipeline.declarations.declared_stars import declared_stars
+    from scx_pipeline.declarations.star_folder import load_star
 
-    known = star_names()
+    known = declared_stars()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         raise PipelineError(
             f"there is no star {name!r}; "
             + (f"did you mean {near[0]}?" if near else f"the stars are: {', '.join(known)}")
         )
-    return load_star(stars_folder() / name)
+    return load_star(known[name])
 
 
 def configured_warehouse(settings: Settings) -> Warehouse:

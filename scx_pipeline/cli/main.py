@@ -44,6 +44,7 @@ app = typer.Typer(
 )
 for module in (load, pending, status, reports, demo, declaration, warehouse, tables):
     app.add_typer(module.app)
+app.add_typer(serve.ui_app)
 lake.app.add_typer(lake_inspection.app)
 app.add_typer(generate.app, name="generate")
 app.add_typer(lake.app, name="lake")

@@ -1,8 +1,4 @@
-"""The Dagster component that turns a star's folder into Dagster definitions.
+"""What a Dagster project of others uses: the components of stars with their scaffolder, and `build_defs`.
 
 What a declaration means does not belong here.
 """
-
-from scx_pipeline.components.star_schema import StarSchema
-
-__all__ = ["StarSchema"]

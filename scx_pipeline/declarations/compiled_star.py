@@ -45,9 +45,11 @@ _NOT_CODE = {
 # Properties of a column that decide its values.
 _COLUMN_CODE = {"name", "type", "nullable", "field", "unit", "date_format", "timestamp_format"}
 # Properties of a source that do not decide what is read.
-_NOT_ROWS = {"description", "reject_limit", "warn_above", "region", "endpoint", "anonymous"}
+_NOT_ROWS = {"description", "reject_limit", "warn_above", "region", "endpoint", "anonymous", "deps"}
 # Properties that decide neither rows nor checks.
-_NOT_RULES = {"description", "title", "owners", "queries", "dist", "sort", "partition_by"}
+_NOT_RULES = {
+    "description", "title", "owners", "queries", "dist", "sort", "partition_by", "schedule", "tags", "op_tags", "deps",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -272,9 +274,7 @@ def compile_star(star: Star, folder: Path) -> CompiledStar:
         DeclarationError: With file and line, for a missing file, an unknown table or column, a declared column that the
             SELECT does not return, and SQL that does not mean the same on every engine.
     """
-    tables = {
-        table.name: read_sql_file(folder / "sql" / f"{table.name}.sql") for table in star.derived_tables
-    }
+    tables = {table.name: read_sql_file(sql_path(folder, table.name)) for table in star.derived_tables}
     queries = {query.name: read_sql_file(folder / "queries" / f"{query.name}.sql") for query in star.queries}
     compiled = CompiledStar(star, folder, tables, queries)
     for table in star.derived_tables:
@@ -286,6 +286,11 @@ def compile_star(star: Star, folder: Path) -> CompiledStar:
         if query.name in compiled._queries:
             check_chart(compiled._queries[query.name], queries[query.name], query)
     return compiled
+
+
+def sql_path(folder: Path, table: str) -> Path:
+    """Return the path of a table's SQL file in its star's folder."""
+    return folder / "sql" / f"{table}.sql"
 
 
 def _rules(declared: Any) -> Any:

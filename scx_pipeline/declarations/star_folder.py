@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from scx_pipeline.declarations.compiled_star import CompiledStar, compile_star
+from scx_pipeline.declarations.templates import render, template_scope
 from scx_pipeline.errors import DeclarationError
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.dialect import Dialect
@@ -36,24 +38,79 @@ _MODELS: dict[str, type[BaseModel]] = {
 }
 
 
+@dataclass(frozen=True)
+class StarOutline:
+    """What a declaration says about a star, as far as it can be read without being valid."""
+
+    path: Path
+    type: str = ""
+    name: str | None = None
+    tables: tuple[str, ...] = ()  # with their schema
+
+    @property
+    def is_star(self) -> bool:
+        """Whether it is no declaration of another Dagster component."""
+        return not self.type or self.type.endswith("StarSchema")
+
+    def at(self, *location: Any) -> str:
+        """Return the line of a part of the declaration, for errors."""
+        return _at_line(_read_yaml(self.path)[1], location)
+
+
 def stars_folder() -> Path:
-    """Return the folder of the project's stars."""
+    """Return the folder of the stars that come with the package."""
     return Path(str(files("scx_pipeline") / "stars"))
 
 
-def star_names(folder: Path | None = None) -> list[str]:
-    """Return the names of the stars in a folder, by default the project's."""
-    return sorted(path.parent.name for path in (folder or stars_folder()).glob(f"*/{DECLARATION}"))
+def read_outline(path: Path) -> StarOutline:
+    """Read the outline of a declaration. What is wrong with it is for `load_star` to say."""
+    document: Any = None
+    try:
+        document = yaml.load(path.read_text("utf-8"), Loader=yaml.CSafeLoader)
+        attributes = _render(document, path, None, None)
+        schema, tables = attributes["schema"], [item["name"] for item in attributes["tables"]]
+        full_names = tuple(f"{schema}.{name}" for name in tables)
+        return StarOutline(path, str(document.get("type", "")), str(attributes["name"]), full_names)
+    except (
+        OSError,
+        UnicodeDecodeError,
+        yaml.YAMLError,
+        DeclarationError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ):
+        kind = document.get("type", "") if isinstance(document, dict) else ""
+        return StarOutline(path, str(kind))
 
 
-def load_star(folder: Path) -> CompiledStar:
-    """Read and check a star's folder. Raises DeclarationError with file, line and what to do."""
+def load_star(folder: Path, variables: Mapping[str, Any] | None = None) -> CompiledStar:
+    """Read and check a star's folder.
+
+    Args:
+        variables: Dagster's template variables; default: those that are known without Dagster.
+
+    Raises:
+        DeclarationError: With file, line and what to do.
+    """
     path = folder / DECLARATION
     document, node = _read_yaml(path)
     _check_duplicate_keys(node, path)
     if not isinstance(document, dict) or not isinstance(document.get("attributes"), dict):
         raise DeclarationError(f"{path}, line 1: the star must be declared under `attributes:`")
-    return compile_star(parse_star(document["attributes"], path, node), folder)
+    return compile_star(parse_star(_render(document, path, node, variables), path, node), folder)
+
+
+def _render(
+    document: Mapping[str, Any], path: Path, node: yaml.Node | None, variables: Mapping[str, Any] | None
+) -> Any:
+    """Return the document's attributes with the values of their template expressions."""
+    # Most have none; and aliases that contain themselves are for the validation to refuse.
+    if "{{" not in str(document):
+        return document["attributes"]
+    if variables is None:
+        variables = template_scope(document.get("template_vars_module"), path.parent)
+    return render(document["attributes"], variables, lambda at, message: _error_at(path, node, at, message))
 
 
 def declared_at(folder: Path, *location: str | int) -> str:
@@ -117,8 +174,12 @@ def parse_star(attributes: Mapping[str, Any], path: Path, node: yaml.Node | None
 
 
 def _error_at(path: Path, node: yaml.Node | None, location: Sequence[Any], message: str) -> DeclarationError:
+    return DeclarationError(f"{path}{_at_line(node, location)}: {message}")
+
+
+def _at_line(node: yaml.Node | None, location: Sequence[Any]) -> str:
     line = _line_of(node, ("attributes", *location))
-    return DeclarationError(f"{path}{f', line {line}' if line else ''}: {message}")
+    return f", line {line}" if line else ""
 
 
 def _check_duplicate_keys(node: yaml.Node | None, path: Path) -> None:

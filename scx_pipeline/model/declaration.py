@@ -6,6 +6,7 @@ The declarations themselves do not belong here.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
@@ -66,6 +67,37 @@ def _check_type(text: str) -> str:
     return text
 
 
+def _check_asset(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*", text):
+        raise ValueError(
+            f"{text!r} is not the name of an asset: write its key as Dagster shows it, such as shop/export"
+        )
+    return text
+
+
+def _check_cron(text: str) -> str:
+    import dagster as dg
+
+    try:
+        dg.ScheduleDefinition("check", cron_schedule=text, job_name="check")
+    except dg.DagsterInvalidDefinitionError:
+        raise ValueError(
+            f"{text!r} is not a cron schedule: write, for example, '30 6 * * 1-5' (times are UTC)"
+        ) from None
+    return text
+
+
+def _check_tag(tags: Mapping[str, str]) -> Mapping[str, str]:
+    for name, value in tags.items():
+        if not re.fullmatch(r"([\w.-]{1,63}/)?[\w.-]{1,63}", name, re.ASCII) or not re.fullmatch(
+            r"[\w.-]{0,63}", value, re.ASCII
+        ):
+            raise ValueError(
+                f"{name}: {value!r} is not a tag of Dagster: use at most 63 letters, digits, _, - and . for each"
+            )
+    return tags
+
+
 def _to_month(value: Any) -> Month:
     return value if isinstance(value, Month) else Month.parse(str(value))
 
@@ -79,6 +111,9 @@ Name = Annotated[str, AfterValidator(_check_identifier), _text_like(_IDENTIFIER)
 ColumnName = Annotated[Name, AfterValidator(_check_column_name)]
 SchemaName = Annotated[Name, AfterValidator(_check_schema_name)]
 NeutralType = Annotated[str, AfterValidator(_check_type), _text_like(_TYPE)]
+AssetName = Annotated[str, AfterValidator(_check_asset)]
+Cron = Annotated[str, AfterValidator(_check_cron)]
+Tags = Annotated[Mapping[str, str], AfterValidator(_check_tag)]
 MonthText = Annotated[Month, BeforeValidator(_to_month), _text_like(r"^\d{4}-\d{2}$")]
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from scx_pipeline.model.declaration import Declaration, Name
+from scx_pipeline.model.declaration import AssetName, Declaration, Name
 from scx_pipeline.model.dialect import DEFAULT_DIALECT, Dialect
 
 
@@ -90,6 +90,9 @@ class Source(Declaration):
         description="the number of rejected rows that are stored per file; further ones are only counted",
     )
     rows_per_file: int | None = Field(None, ge=1, description="warn about a file with another number of rows")
+    deps: tuple[AssetName, ...] = Field(
+        (), description="assets of the same Dagster project that write the objects, such as shop/export"
+    )
     files_per_day: int | None = Field(None, ge=1, description="warn about a day with another number of files")
 
     @property

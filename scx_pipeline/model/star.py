@@ -5,13 +5,14 @@ SQL files are not part of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
+from typing import Any
 
 from pydantic import Field, model_validator
 
 from scx_pipeline.model.calendar import Month, MonthRange
-from scx_pipeline.model.declaration import Declaration, MonthText, Name, SchemaName
+from scx_pipeline.model.declaration import Cron, Declaration, MonthText, Name, SchemaName, Tags
 from scx_pipeline.model.dialect import DEFAULT_DIALECT
 from scx_pipeline.model.field_rules import check_fields
 from scx_pipeline.model.query import Query
@@ -35,6 +36,14 @@ class Star(Declaration):
     )
     fresh_within_days: int | None = Field(
         None, ge=1, description="warn when the newest event is older than this number of days"
+    )
+    schedule: Cron | None = Field(
+        None,
+        description="when the schedule loads what has changed, as cron in UTC; default: every hour",
+    )
+    tags: Tags = Field({}, description="tags of the star's jobs and runs in Dagster")
+    op_tags: Mapping[str, Any] = Field(
+        {}, description="tags of the steps of runs, such as dagster-k8s/config with requests and limits"
     )
     sources: tuple[Source, ...] = Field(min_length=1, description="where its rows come from")
     tables: tuple[Table, ...] = Field(min_length=1, description="its staging tables, dimensions and facts")

@@ -1,11 +1,13 @@
-"""One star's Definitions: its assets, checks, jobs, schedules and sensors.
+"""The Definitions of stars: assets, checks, jobs, schedules and sensors of each, and the alerts, maintenance and resources of all.
 
 Which stars there are is not decided here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import cache
 
 import dagster as dg
 
@@ -14,10 +16,12 @@ from scx_pipeline.orchestration.assets.freshness_checks import freshness_checks
 from scx_pipeline.orchestration.assets.lake_assets import lake_assets
 from scx_pipeline.orchestration.assets.report_asset import report_asset
 from scx_pipeline.orchestration.assets.table_assets import Database, source_assets, table_assets
+from scx_pipeline.orchestration.automation.alerting import alert_sensor
 from scx_pipeline.orchestration.automation.followers import from_lake_sensor, lake_sensor
+from scx_pipeline.orchestration.automation.maintenance import maintenance
 from scx_pipeline.orchestration.automation.sensors import (
     SensorConfig,
-    hourly_schedule,
+    load_schedule,
     object_sensor,
     report_sensor,
 )
@@ -27,6 +31,19 @@ from scx_pipeline.orchestration.resources.warehouse_resources import resources
 from scx_pipeline.orchestration.runs.locking_executor import locking_executor
 from scx_pipeline.settings import Settings
 from scx_pipeline.warehouse.open_warehouse import capabilities_of, connection_info
+
+
+def build_stars(stars: Sequence[CompiledStar], settings: Settings) -> dg.Definitions:
+    """Build the definitions of stars, with their operations and resources, but without an executor."""
+    return dg.Definitions.merge(
+        *(build_star(compiled, settings) for compiled in stars), build_operations(stars, settings)
+    )
+
+
+def build_operations(stars: Sequence[CompiledStar], settings: Settings) -> dg.Definitions:
+    """Build what there is once for all stars: the alert sensor and maintenance, with resources."""
+    alerts = dg.Definitions(sensors=[alert_sensor(settings, stars)], resources=shared_resources(settings))
+    return dg.Definitions.merge(alerts, maintenance(stars))
 
 
 def build_star(compiled: CompiledStar, settings: Settings) -> dg.Definitions:
@@ -52,12 +69,12 @@ def build_star(compiled: CompiledStar, settings: Settings) -> dg.Definitions:
 
 def _load_automation(compiled: CompiledStar, settings: Settings, config: SensorConfig) -> dg.Definitions:
     """Return the jobs that load the warehouse, and what starts them: changes of the objects, or the lake if it is followed."""
-    jobs = warehouse_jobs(compiled)
+    jobs = warehouse_jobs(compiled, run_executor(settings))
     if settings.follower == "warehouse":
         return dg.Definitions(jobs=jobs, sensors=[from_lake_sensor(compiled, jobs, config)])
     return dg.Definitions(
         jobs=jobs,
-        schedules=[hourly_schedule(compiled, job) for job in jobs],
+        schedules=[load_schedule(compiled, job) for job in jobs],
         sensors=[object_sensor(compiled, jobs, config)],
     )
 
@@ -66,7 +83,8 @@ def _lake(compiled: CompiledStar, settings: Settings, config: SensorConfig) -> d
     """Return the lake's assets and jobs, and the sensor that starts these if the lake is the follower; nothing without a lake."""
     if not settings.lake_url:
         return dg.Definitions()
-    jobs, wait = lake_jobs(compiled), timedelta(seconds=settings.lake_seconds)
+    jobs = lake_jobs(compiled, run_executor(settings))
+    wait = timedelta(seconds=settings.lake_seconds)
     sensors = [lake_sensor(compiled, jobs, config, wait)] if settings.follower == "lake" else []
     return dg.Definitions(assets=lake_assets(compiled, settings.lake), jobs=jobs, sensors=sensors)
 
@@ -85,8 +103,17 @@ def with_resources(stars: dg.Definitions, settings: Settings) -> dg.Definitions:
     """
     return dg.Definitions.merge(
         stars,
-        dg.Definitions(
-            resources={**resources(settings), "lake": lake_resource(settings)},
-            executor=locking_executor(settings.home.absolute()),
-        ),
+        dg.Definitions(resources=shared_resources(settings), executor=run_executor(settings)),
     )
+
+
+@cache
+def run_executor(settings: Settings) -> dg.ExecutorDefinition:
+    """Return the executor of the stars' jobs."""
+    return locking_executor(settings.home.absolute())
+
+
+@cache
+def shared_resources(settings: Settings) -> Mapping[str, dg.ConfigurableResource]:  # type: ignore[type-arg]
+    """Return the resources of the settings. Dagster merges definitions only if a resource is one object in all of them."""
+    return {**resources(settings), "lake": lake_resource(settings)}

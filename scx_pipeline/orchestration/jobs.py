@@ -29,7 +29,9 @@ def lake_job_name(star: Star, scope: LoadScope) -> str:
     return f"{star.name}_lake_refresh_job" if scope is UNPARTITIONED else f"{star.name}_lake_job"
 
 
-def warehouse_jobs(compiled: CompiledStar) -> list[UnresolvedAssetJobDefinition]:
+def warehouse_jobs(
+    compiled: CompiledStar, executor: dg.ExecutorDefinition
+) -> list[UnresolvedAssetJobDefinition]:
     """Define the job that loads months, and the one for unpartitioned tables if there are any."""
     star = compiled.star
     names = [warehouse_job_name(star, scope) for scope in (star.months(), UNPARTITIONED)]
@@ -37,10 +39,10 @@ def warehouse_jobs(compiled: CompiledStar) -> list[UnresolvedAssetJobDefinition]
         f"Load months of {star.name}: all its partitioned tables, in one transaction.",
         f"Rebuild the unpartitioned tables of {star.name}, in one transaction.",
     ]
-    return _define_jobs(star, names, descriptions, partial(asset_key, star.name))
+    return _define_jobs(star, names, descriptions, partial(asset_key, star.name), executor)
 
 
-def lake_jobs(compiled: CompiledStar) -> list[UnresolvedAssetJobDefinition]:
+def lake_jobs(compiled: CompiledStar, executor: dg.ExecutorDefinition) -> list[UnresolvedAssetJobDefinition]:
     """Define the job that builds months of the lake, and the one for its unpartitioned tables if there are any."""
     star = compiled.star
     names = [lake_job_name(star, scope) for scope in (star.months(), UNPARTITIONED)]
@@ -48,19 +50,25 @@ def lake_jobs(compiled: CompiledStar) -> list[UnresolvedAssetJobDefinition]:
         f"Build months of the lake of {star.name}: all its partitioned tables, in one commit.",
         f"Rebuild the unpartitioned tables of {star.name} in its lake, in one commit.",
     ]
-    return _define_jobs(star, names, descriptions, partial(lake_key, star.name))
+    return _define_jobs(star, names, descriptions, partial(lake_key, star.name), executor)
 
 
 def _define_jobs(
-    star: Star, names: Sequence[str], descriptions: Sequence[str], key: AssetKeyOf
+    star: Star,
+    names: Sequence[str],
+    descriptions: Sequence[str],
+    key: AssetKeyOf,
+    executor: dg.ExecutorDefinition,
 ) -> list[UnresolvedAssetJobDefinition]:
     def selection(tables: Sequence[Table]) -> dg.AssetSelection:
         return dg.AssetSelection.assets(*(key(table.name) for table in tables))
 
-    months = dg.define_asset_job(
+    define = partial(
+        dg.define_asset_job, executor_def=executor, owners=list(star.owners), tags=dict(star.tags)
+    )
+    months = define(
         names[0], selection(star.monthly_tables), description=descriptions[0], partitions_def=monthly(star)
     )
     if not star.unpartitioned_tables:
         return [months]
-    refresh = dg.define_asset_job(names[1], selection(star.unpartitioned_tables), description=descriptions[1])
-    return [months, refresh]
+    return [months, define(names[1], selection(star.unpartitioned_tables), description=descriptions[1])]

@@ -97,7 +97,7 @@ def check_instance(context: CheckContext) -> None:
         SettingsError: also if the bucket of the runs' output cannot be listed.
     """
     home, environment = context.settings.dagster_home, context.environment
-    config = _read_yaml(home / INSTANCE_FILE, "DAGSTER_HOME", "copy the project's dagster.yaml there")
+    config = _read_yaml(home / INSTANCE_FILE, "DAGSTER_HOME", "copy deploy/dagster/dagster.yaml there")
     check_variables(config, home / INSTANCE_FILE, environment)
     database = config.get("storage", {}).get("postgres", {}).get("postgres_db")
     if database:

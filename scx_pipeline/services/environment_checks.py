@@ -8,7 +8,7 @@ from __future__ import annotations
 import platform
 from importlib.metadata import version
 
-from scx_pipeline.declarations.star_folder import load_star, star_names, stars_folder
+from scx_pipeline.declarations.declared_stars import load_declared_stars
 from scx_pipeline.errors import PipelineError, SettingsError
 from scx_pipeline.loading.changes import list_selection
 from scx_pipeline.model.count_text import count_of
@@ -33,8 +33,7 @@ def list_package_versions(context: CheckContext) -> str:
 
 def compile_stars(context: CheckContext) -> str:
     """Compile all stars, and list them. Raises DeclarationError."""
-    compiled = [load_star(stars_folder() / name) for name in star_names()]
-    return ", ".join(f"{item.star.name} ({len(item.star.tables)} tables)" for item in compiled)
+    return ", ".join(f"{item.star.name} ({len(item.star.tables)} tables)" for item in load_declared_stars())
 
 
 def check_bucket_access(context: CheckContext) -> None:
@@ -63,7 +62,7 @@ def count_objects(context: CheckContext) -> str:
     settings = context.settings
     retry_seconds = min(settings.bucket_retry_seconds, RETRY_SECONDS)
     bucket = open_bucket(settings.bucket, BucketOptions(retry_seconds=retry_seconds))
-    stars = [load_star(stars_folder() / name).star for name in star_names()]
+    stars = [compiled.star for compiled in load_declared_stars()]
     counts = [
         f"{count_of(len(list_selection(star, bucket).objects), 'object')} of {star.name}" for star in stars
     ]

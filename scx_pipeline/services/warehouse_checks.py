@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scx_pipeline.declarations.star_folder import load_star, star_names, stars_folder
+from scx_pipeline.declarations.declared_stars import load_declared_stars
 from scx_pipeline.errors import PipelineError, SettingsError, WarehouseError
 from scx_pipeline.model.column import Column
 from scx_pipeline.ownership.inspection import inspect
@@ -36,7 +36,7 @@ def check_write_access(context: CheckContext) -> str:
         WarehouseError: if a privilege is missing.
     """
     warehouse = open_warehouse(context.settings.warehouse, context.limits)
-    schemas = {load_star(stars_folder() / name).star.schema_name for name in star_names()}
+    schemas = {compiled.star.schema_name for compiled in load_declared_stars()}
     try:
         with warehouse.transaction("doctor") as session:
             session.begin()
@@ -71,7 +71,7 @@ def describe_tables(warehouse: Warehouse) -> str:
     Raises:
         WarehouseError: if a table of others has the name of a star's table.
     """
-    stars = [load_star(stars_folder() / name) for name in star_names()]
+    stars = load_declared_stars()
     with warehouse.open_read_only() as session:
         if session is None:
             return "none yet"

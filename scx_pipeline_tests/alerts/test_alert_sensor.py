@@ -71,7 +71,7 @@ def test_problems_above_the_maximum_of_a_tick_are_sent_by_the_next_ones(
 
 
 def test_without_a_channel_the_sensor_is_stopped_and_names_the_settings(alert_env: AlertEnv) -> None:
-    sensor = alert_sensor(Settings(home=alert_env.settings.home))
+    sensor = alert_sensor(Settings(home=alert_env.settings.home), [])
     assert sensor.default_status == dg.DefaultSensorStatus.STOPPED
     resources = dict(alert_env.definitions.resources or {})
     with dg.build_sensor_context(instance=alert_env.instance, resources=resources) as context:

@@ -10,7 +10,8 @@ import pytest
 from scx_pipeline.cases.case_file import Case, CaseError, read_cases, read_star_cases
 from scx_pipeline.cases.case_run import CaseResult, run_case, run_cases, shown_rows
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.declarations.star_folder import load_star, star_names, stars_folder
+from scx_pipeline.declarations.declared_stars import find_stars
+from scx_pipeline.declarations.star_folder import load_star, stars_folder
 from scx_pipeline.errors import WarehouseError
 from scx_pipeline.loading.targets import publish
 from scx_pipeline.loading.targets.prepare import create_tables
@@ -20,7 +21,7 @@ from scx_pipeline.warehouse.warehouse import Warehouse
 
 CASES = [
     pytest.param(case, id=f"{name}-{case.table}-{case.name}")
-    for name in star_names()
+    for name in find_stars([stars_folder()])
     for path in sorted((stars_folder() / name / "cases").glob("*.yaml"))
     for case in read_cases(path)
 ]
@@ -37,7 +38,7 @@ def test_case(case: Case, warehouse: Warehouse) -> None:
     assert result.passed, message_of(result)
 
 
-@pytest.mark.parametrize("name", star_names())
+@pytest.mark.parametrize("name", find_stars([stars_folder()]))
 def test_every_derived_table_has_cases(name: str) -> None:
     with_cases = {path.stem for path in (stars_folder() / name / "cases").glob("*.yaml") if read_cases(path)}
     assert with_cases == {table.name for table in compiled(name).star.derived_tables}

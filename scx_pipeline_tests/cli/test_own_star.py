@@ -5,15 +5,16 @@ The README's example of such a star is run by the tests of the project.
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
 
-from scx_pipeline.declarations import star_folder
 from scx_pipeline_tests.cli.conftest import Scx
 
 SHOP = """\
-type: scx_pipeline.components.StarSchema
+type: scx_pipeline.StarSchema
 attributes:
   name: shop
   description: Orders of a shop.
@@ -43,7 +44,7 @@ def shop(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     orders = home / "bucket" / "orders"
     orders.mkdir(parents=True)
     (orders / "2024-01.csv").write_text("order_id,ordered_at\n1,2024-01-05 10:00:00\n", "utf-8")
-    monkeypatch.setattr(star_folder, "files", lambda package: tmp_path)
+    monkeypatch.setenv("SCX_STARS", str(tmp_path / "stars"))
     return declaration
 
 
@@ -51,7 +52,7 @@ def shop(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_demo_leaves_a_star_without_samples_out(scx: Scx) -> None:
     result = scx("demo")
     assert (result.code, result.err) == (0, "")
-    assert result.out.startswith("Next: make ui")
+    assert re.match(r"Next: \S+ ui, or ", result.out)
 
 
 @pytest.mark.usefixtures("shop")
@@ -70,3 +71,20 @@ def test_doctor_reports_a_broken_declaration_once(shop: Path, scx: Scx) -> None:
     result = scx("doctor")
     assert result.code == 1
     assert result.out.count("'whole'") == 1
+
+
+def test_plan_and_status_of_all_stars_cover_the_own_star_only(shop: Path, scx: Scx) -> None:
+    assert scx("load", "shop").code == 0
+    assert list(json.loads(scx("plan", "--json").out)["stars"]) == ["shop"]
+    assert list(json.loads(scx("status", "--json").out)["stars"]) == ["shop"]
+
+
+def test_a_command_reports_a_missing_folder_in_one_line(
+    scx: Scx, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCX_STARS", str(shop.parent))
+    result = scx("load", "shop")
+    assert result.code == 1
+    assert f"holds no star: it is a star: name its parent, {shop.parent.parent}" in result.err
+    monkeypatch.setenv("SCX_STARS", "/no/such/folder")
+    assert "the folder of stars /no/such/folder does not exist: set SCX_STARS" in scx("plan").err

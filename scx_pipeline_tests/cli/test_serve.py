@@ -38,7 +38,7 @@ def valid_environment(
     postgres: PostgresServer, postgres_url: str, s3_bucket: str, tmp_path: Path, monkeypatch: Patch
 ) -> Iterator[Patch]:
     """Set an environment in which every service starts; a test then makes one setting wrong."""
-    shutil.copy(ROOT / "dagster.yaml", tmp_path)
+    shutil.copy(ROOT / "deploy" / "dagster" / "dagster.yaml", tmp_path)
     values = {
         "DAGSTER_HOME": tmp_path,
         "DAGSTER_POSTGRES_HOST": LOOPBACK,

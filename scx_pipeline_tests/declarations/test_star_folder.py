@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.declarations.star_folder import load_star, parse_star, star_names, stars_folder
+from scx_pipeline.declarations.declared_stars import find_stars
+from scx_pipeline.declarations.star_folder import load_star, parse_star, stars_folder
 from scx_pipeline.errors import DeclarationError
 from scx_pipeline.model.calendar import Month
 from scx_pipeline_tests.support.stars import StarCopy
@@ -22,7 +23,7 @@ USERS_KEY = "      key: [user_id]\n"
 DEFS = "defs.yaml"
 
 
-@pytest.mark.parametrize("name", star_names())
+@pytest.mark.parametrize("name", find_stars([stars_folder()]))
 def test_the_projects_stars_are_valid(name: str) -> None:
     compiled = load_star(stars_folder() / name)
     assert compiled.star.name == name, "a star's folder is named as the star"
@@ -33,7 +34,6 @@ def test_the_projects_stars_are_valid(name: str) -> None:
 
 
 def test_a_star_is_read_from_its_folder(scx_star: CompiledStar) -> None:
-    assert "scx" in star_names()
     assert scx_star.star.schema_name == "public"
     assert scx_star.star.first_month == Month(2020, 1)
     assert [table.name for table in scx_star.star.staging_tables] == ["staging_cleansed_logs"]
@@ -44,12 +44,6 @@ def test_a_star_is_read_from_its_folder(scx_star: CompiledStar) -> None:
         "auto_classification_logs",
     ]
     assert scx_star.star.table("users").column("email_encrypted").max_bytes == 150
-
-
-def test_only_folders_with_a_declaration_count_as_stars(tmp_path: Path) -> None:
-    StarCopy.of("scx", tmp_path)
-    (tmp_path / "notes").mkdir()
-    assert star_names(tmp_path) == ["scx"]
 
 
 @pytest.mark.parametrize(
@@ -101,6 +95,12 @@ def mistake_after(star: StarCopy, old: str, new: str) -> str:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
+        (
+            "owners:",
+            "schedule: every day\n  owners:",
+            "schedule: 'every day' is not a cron schedule: write, for example",
+        ),
+        ("owners:", "tags: {a b: c}\n  owners:", "tags: a b: 'c' is not a tag of Dagster"),
         (
             "first_month: 2020-01",
             "first_month: 2020",

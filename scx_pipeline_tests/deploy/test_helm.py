@@ -70,7 +70,9 @@ def load_instance(home: Path, config: Any) -> Any:
 
 
 def test_the_instance_equals_dagster_yaml_except_for_the_launcher(tmp_path: Path) -> None:
-    ours = load_instance(tmp_path / "ours", yaml.safe_load((ROOT / "dagster.yaml").read_text("utf-8")))
+    ours = load_instance(
+        tmp_path / "ours", yaml.safe_load((ROOT / "deploy" / "dagster" / "dagster.yaml").read_text("utf-8"))
+    )
     theirs = load_instance(tmp_path / "theirs", chart.instance(VALUES))
     same = {"run_retries", "sensors", "schedules", "concurrency", "retention", "telemetry", "nux"}
     assert {name: theirs[name] for name in same} == {name: ours[name] for name in same}

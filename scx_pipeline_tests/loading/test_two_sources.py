@@ -49,7 +49,7 @@ def two_sources(load_env: LoadEnv, tmp_path: Path) -> LoadEnv:
     folder = tmp_path / "stars" / "pair"
     (folder / "sql").mkdir(parents=True)
     (folder / "defs.yaml").write_text(
-        yaml.safe_dump({"type": "scx_pipeline.components.StarSchema", "attributes": attributes})
+        yaml.safe_dump({"type": "scx_pipeline.StarSchema", "attributes": attributes})
     )
     (folder / "sql" / "devices.sql").write_text("SELECT device, d AS n, b, at FROM readings\n")
     load_env.compiled = load_star(folder)

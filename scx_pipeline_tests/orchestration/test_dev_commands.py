@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from scx_pipeline_tests.support.load_env import job, jobs_of
@@ -33,11 +35,13 @@ def environment(dagster_env: DagsterEnv) -> dict[str, str]:
     }
 
 
-def dg(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run dg in the project's folder."""
+def dg(
+    environment: dict[str, str], *arguments: str, folder: Path = PROJECT
+) -> subprocess.CompletedProcess[str]:
+    """Run dg in the project's folder, or in a copy of it."""
     command = [str(Path(sys.executable).with_name("dg")), *arguments]
     return subprocess.run(
-        command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False, timeout=120
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120
     )
 
 
@@ -85,3 +89,24 @@ def test_dg_launches_a_range_of_months(environment: dict[str, str], dagster_env:
     assert jobs_of(dagster_env.load_env) == [1, 2]
     assert list(dagster_env.materializations("users")) == ["2021-01", "2021-02"]
     assert dagster_env.instance.get_runs_count() == 1
+
+
+def test_dg_checks_and_launches_in_a_fresh_clone_without_any_variable(
+    environment: dict[str, str], dagster_env: DagsterEnv, tmp_path: Path
+) -> None:
+    clone = tmp_path / "clone"
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, check=True)
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if not name.startswith(("scx_pipeline_tests/", "docs/")):
+            (clone / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(PROJECT / name, clone / name)
+    dagster_env.load_env.put("2021/01/jobs.csv", [job(1, "2021-01-05 10:00:00")])
+    shutil.copytree(dagster_env.settings.bucket.removeprefix("file://"), clone / ".scx" / "bucket")
+    names = ("PATH", "HOME", "VIRTUAL_ENV")
+    clean = {name: environment[name] for name in names if name in environment} | {"PYTHONPATH": str(clone)}
+    check = dg(clean, "check", "defs", folder=clone)
+    assert check.returncode == 0, check.stdout + check.stderr
+    launch = dg(clean, "launch", "--job", "scx", "--partition", "2021-01", folder=clone)
+    assert launch.returncode == 0, launch.stderr[-3000:]
+    with duckdb.connect(str(clone / ".scx" / "dev.duckdb"), read_only=True) as con:
+        assert con.execute("SELECT count(*) FROM public.auto_classification_logs").fetchone() == (1,)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from scx_pipeline.alerts.advice import FAILURE_KINDS
-from scx_pipeline.settings import DEPLOYMENT_VARIABLES, Settings
+from scx_pipeline.settings import Settings
 from scx_pipeline_tests.cli.test_cli import COMMANDS
-from tools.docs import DOCS, PAGES, ROOT, named_variables
+from tools.docs import DEPLOYMENT_VARIABLES, DOCS, PAGES, ROOT, named_variables
 
 
 @pytest.mark.parametrize("file", PAGES)

@@ -48,7 +48,7 @@ def small_star(
     }  # fmt: skip
     folder = folder / "stars" / NAME
     folder.mkdir(parents=True)
-    component = {"type": "scx_pipeline.components.StarSchema", "attributes": star}
+    component = {"type": "scx_pipeline.StarSchema", "attributes": star}
     (folder / "defs.yaml").write_text(yaml.safe_dump(component))
     return load_star(folder)
 

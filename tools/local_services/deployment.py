@@ -203,7 +203,7 @@ def _create_dagster_home(host: HostMapping) -> None:
     """Create DAGSTER_HOME as in the image, with folders of this deployment instead of the container's /tmp."""
     home = host.folder / "dagster"
     home.mkdir()
-    text = (ROOT / "dagster.yaml").read_text("utf-8")
+    text = (ROOT / "deploy" / "dagster" / "dagster.yaml").read_text("utf-8")
     assert "/tmp/" in text
     (home / "dagster.yaml").write_text(text.replace("/tmp/", f"{host.folder}/tmp-"), "utf-8")
 

@@ -34,7 +34,7 @@ def check(
 
     Of each star, the first mistake is reported, with file and line. The exit code is 0 only if there is none.
     """
-    from scx_pipeline.declarations.star_folder import star_names
+    from scx_pipeline.declarations.declared_stars import star_names
 
     found: dict[str, Any] = {}
     for name in dict.fromkeys(stars or star_names()):
@@ -74,7 +74,7 @@ def run_tests(
     Rows that differ are shown. Each case runs in empty tables, which are removed after it. The exit code is 0 only if all cases
     of all stars pass.
     """
-    from scx_pipeline.declarations.star_folder import star_names
+    from scx_pipeline.declarations.declared_stars import star_names
     from scx_pipeline.storage.temporary_folder import temporary_folder
 
     found: dict[str, Any] = {}

@@ -50,13 +50,13 @@ def demo() -> None:
         _show_queries(compiled, settings)
     scx = sys.argv[0]
     rendering.out.print(
-        f"Next: [bold]make ui[/bold], or {scx} status scx, {scx} analyze scx, {scx} rejected scx"
+        f"Next: [bold]{scx} ui[/bold], or {scx} status scx, {scx} analyze scx, {scx} rejected scx"
     )
 
 
 def _stars_with_samples() -> list[str]:
     """Return the stars that a sample can be generated for; a user's own star has none."""
-    from scx_pipeline.declarations.star_folder import star_names
+    from scx_pipeline.declarations.declared_stars import star_names
 
     return [name for name in star_names() if find_spec(f"scx_pipeline.samples.{name}")]
 

@@ -105,7 +105,7 @@ def _held_months(planned: PendingChanges) -> dict[str, str]:
 
 def _plan_all(settings: Settings, as_json: bool) -> None:
     """Show what is due for each star, and the tables of removed stars. Raises an error if anything cannot be determined."""
-    from scx_pipeline.declarations.star_folder import star_names
+    from scx_pipeline.declarations.declared_stars import star_names
 
     found: dict[str, Any] = {}
     errors: dict[str, list[str]] = {}  # message → stars, as most failures affect all of them

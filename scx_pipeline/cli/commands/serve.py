@@ -1,4 +1,5 @@
-"""`scx serve`: the services of a deployment; each checks its settings before Dagster's own program starts.
+"""`scx serve`: the services of a deployment, and `scx ui`: UI and daemon on this machine. Each checks its settings before Dagster's
+own program starts.
 
 What the services do afterwards is Dagster's.
 """
@@ -24,11 +25,15 @@ app = typer.Typer(
     help="Start a service of a deployment: the code server, the UI or the daemon.\n\n"
     "Each service checks its settings first, and exits with one line that says what is wrong. Arguments after -- are passed to Dagster.",
 )
+ui_app = typer.Typer()
 
 Host = Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 in a container.")]
 Workspace = Annotated[
     Path, typer.Option(help="The file that names the code server: deploy/dagster/workspace.yaml.")
 ]
+LOOPBACK = "127.0.0.1"
+SERVICES = Path(scx_pipeline.__file__).with_name("services")
+LOCAL_WORKSPACE = SERVICES / "workspace.yaml"
 WORKSPACE = Path("deploy/dagster/workspace.yaml")
 PASS_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": False}
 
@@ -69,6 +74,33 @@ def daemon(context: typer.Context, workspace: Workspace = WORKSPACE) -> None:
     _exec_supervised("dagster-daemon", "run", "--workspace", str(workspace), *context.args)
 
 
+@ui_app.command(
+    context_settings=PASS_ARGUMENTS, epilog="Example: scx ui   Example: SCX_STARS=stars scx ui --port 3001"
+)
+def ui(
+    context: typer.Context,
+    port: Annotated[int, typer.Option(help="The port that browsers on this machine connect to.")] = 3000,
+) -> None:
+    """Start Dagster's UI and daemon on this machine, for no other one. Ctrl-C stops them. Works in any folder."""
+    from scx_pipeline.declarations.declared_stars import load_declared_stars
+    from scx_pipeline.orchestration.runs.instance import prepare_home
+    from scx_pipeline.services.deployment_checks import check_address
+
+    home = read_settings().dagster_home
+    check_address(LOOPBACK, port)
+    load_declared_stars()  # a mistake is one line here, and a traceback in the UI
+    prepare_home(home)
+    print(f"http://{LOOPBACK}:{port} (in a few seconds; Ctrl-C stops it)")
+    options = ("--host", LOOPBACK, "--port", str(port), "--workspace", str(LOCAL_WORKSPACE))
+    variables = {
+        "DAGSTER_HOME": str(home),
+        "DAGSTER_DISABLE_TELEMETRY": "true",
+        "PYTHONWARNINGS": "ignore:Function `dev_command` is superseded",  # `dg dev` needs a project, this does not
+    }
+    # Only errors: of no use here is what Dagster starts, and that it would restart a code server when all are stopped.
+    _exec_supervised("dagster", "dev", *options, "--log-level", "error", *context.args, **variables)
+
+
 def _require_checks(
     service: Service, *, workspace: Path | None = None, address: tuple[str, int] | None = None
 ) -> None:
@@ -81,10 +113,14 @@ def _require_checks(
     require_checks(service, context)
 
 
-def _exec_supervised(program: str, *arguments: str) -> None:
-    """Replace this process by the supervisor of a program: signals reach it, and its exit code is this command's."""
+def _exec_supervised(program: str, *arguments: str, **variables: str) -> None:
+    """Replace this process by the supervisor of a program: signals reach it, and its exit code is this command's.
+
+    Args:
+        variables: environment variables of the program, in addition to those of this process.
+    """
     path = str(Path(sys.executable).with_name(program))
     sys.stdout.flush()
-    supervisor = str(Path(scx_pipeline.__file__).with_name("services") / "supervise.py")
     # Isolated and without site-packages: it needs neither, and starts faster and smaller without them.
-    os.execv(sys.executable, [sys.executable, "-I", "-S", supervisor, path, *arguments])
+    command = [sys.executable, "-I", "-S", str(SERVICES / "supervise.py"), path, *arguments]
+    os.execve(sys.executable, command, {**environment(), **variables})

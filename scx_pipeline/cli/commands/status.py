@@ -128,7 +128,7 @@ def _show_months(compiled: CompiledStar, found: StarStatus, last: LastLoad | Non
 
 def _show_all(settings: Settings, as_json: bool) -> None:
     """Show all stars. Raises an error at the end if a star's declaration is invalid."""
-    from scx_pipeline.declarations.star_folder import star_names
+    from scx_pipeline.declarations.declared_stars import star_names
     from scx_pipeline.reporting.overview import read_overviews
 
     stars, errors = [], {}

@@ -81,7 +81,7 @@ def drop(
     For a removed star, the load history is removed as well. Without --yes, this only shows what would be dropped. A table
     that others have changed since is not dropped; only its record is removed.
     """
-    from scx_pipeline.declarations.star_folder import star_names
+    from scx_pipeline.declarations.declared_stars import star_names
     from scx_pipeline.ownership.leftovers import drop_leftovers
 
     settings, declared = read_settings(), star_names()
@@ -178,7 +178,7 @@ def _count_tables(count: int) -> str:
 
 def find_all_leftovers(settings: Settings, *, declared: bool = True) -> list[Leftover]:
     """Return the leftovers of removed stars and, unless `declared` is false, of all declared stars."""
-    from scx_pipeline.declarations.star_folder import star_names
+    from scx_pipeline.declarations.declared_stars import star_names
     from scx_pipeline.ownership.leftovers import find_leftovers
 
     with configured_warehouse(settings).open_if_loaded() as session:

@@ -39,12 +39,11 @@ def roles(
 
     An administrator runs them in the database, once, and again after a star is added. The roles have no passwords.
     """
-    from scx_pipeline.declarations.star_folder import load_star, star_names, stars_folder
+    from scx_pipeline.declarations.declared_stars import load_declared_stars
     from scx_pipeline.warehouse.open_warehouse import engine_of, roles_sql
     from scx_pipeline.warehouse.roles import Roles
 
-    stars = [load_star(stars_folder() / name).star for name in star_names()]
-    schemas = tuple(sorted({star.schema_name for star in stars}))
+    schemas = tuple(sorted({compiled.star.schema_name for compiled in load_declared_stars()}))
     print(
         roles_sql(engine or engine_of(read_settings().warehouse), Roles(schemas, loader, analyst, database)),
         end="",
@@ -66,7 +65,7 @@ def maintain(
     Everything is kept unless SCX_KEEP_STAGING_MONTHS, SCX_KEEP_REJECTED_DAYS, SCX_KEEP_LOADS_DAYS or SCX_KEEP_RUNS_DAYS
     is set (docs/maintain.md). If maintenance fails for one star, the others still run; the exit code is 1.
     """
-    from scx_pipeline.declarations.star_folder import star_names
+    from scx_pipeline.declarations.declared_stars import star_names
 
     settings, names = read_settings(), stars or star_names()
     results = []

@@ -8,24 +8,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+from scx_pipeline.declarations.compiled_star import CompiledStar, sql_path
+from scx_pipeline.declarations.sql_file import SqlFile
 from scx_pipeline.history.check_result import CheckResult, RejectedExample
 from scx_pipeline.loading.load_report import LoadReport, ObjectTotals, TableReport
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, Month, MonthRange
+from scx_pipeline.model.star import Star
 from scx_pipeline.storage.bucket import DEFAULT_OPTIONS, BucketOptions
 from scx_pipeline.storage.compression import UnpackedLimits
 from scx_pipeline.warehouse.capabilities import Limits
 
+_NOT_BUILT = {"queries", "schedule", "tags", "op_tags"}  # and there is no Dagster to validate a schedule
 NO_MONTH = "-"  # JSON key of unpartitioned tables, instead of a month
 COUNTS = ("objects", "bytes", "read", "loaded", "rejected", "deduplicated", "filtered", "seconds")
 
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """A request to build a star's months, or its unpartitioned tables."""
+    """A request to build a star's months, or its unpartitioned tables.
 
-    star: str
+    It contains the star, so that the job needs no files of it.
+    """
+
+    compiled: CompiledStar
     scope: LoadScope
     bucket: str
     lake: str
@@ -35,7 +43,7 @@ class BuildRequest:
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "star": self.star,
+            **_star_as_json(self.compiled),
             "scope": _scope_as_json(self.scope),
             "bucket": self.bucket,
             "lake": self.lake,
@@ -50,7 +58,7 @@ class BuildRequest:
         unpacked = UnpackedLimits(**found["options"]["unpacked"])
         options = BucketOptions(unpacked, found["options"]["retry_seconds"])
         return cls(
-            found["star"],
+            _star_from_json(found),
             _scope_from_json(found["scope"]),
             found["bucket"],
             found["lake"],
@@ -58,6 +66,22 @@ class BuildRequest:
             limits,
             options,
         )
+
+
+def _star_as_json(compiled: CompiledStar) -> dict[str, Any]:
+    """Return the declaration and the SELECTs of a star, without what is not needed for a build."""
+    star = compiled.star.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=_NOT_BUILT)
+    return {
+        "star": {**star, "first_month": str(compiled.star.first_month)},
+        "folder": str(compiled.folder),
+        "sql": {name: file.text for name, file in compiled.tables.items()},
+    }
+
+
+def _star_from_json(found: Mapping[str, Any]) -> CompiledStar:
+    folder = Path(found["folder"])
+    files = {name: SqlFile(sql_path(folder, name), text) for name, text in found["sql"].items()}
+    return CompiledStar(Star.model_validate(found["star"]), folder, files, {})
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from scx_pipeline.declarations.star_folder import load_star, stars_folder
 from scx_pipeline.errors import CheckFailedError, LakeError, PipelineError
 from scx_pipeline.lake.build.build_request import BuildRequest, BuildResult
 from scx_pipeline.lake.build.builder import LakeBuilder
@@ -58,8 +57,8 @@ def execute(request: BuildRequest, progress: Callable[[str], None]) -> BuildResu
 
 
 def _build(request: BuildRequest, spark: SparkSession, progress: Callable[[str], None]) -> LoadReport:
-    compiled = load_star(stars_folder() / request.star)
-    store = open_lake_store(request.lake, request.star)
+    compiled = request.compiled
+    store = open_lake_store(request.lake, compiled.star.name)
     engine = SparkLakeEngine(spark, request.limits)
     bucket = open_bucket(request.bucket, request.options, progress)
     builder = LakeBuilder(compiled, bucket, store, engine, progress)

@@ -91,9 +91,11 @@ def pin_packages(target: WorkerPlatform) -> list[str]:
 
 
 def project_files() -> list[Path]:
-    """Return the files of this project that go into the archive, including the stars."""
+    """Return the files of this project that go into the archive. A job gets its star with its request."""
     files = (path for path in PACKAGE.rglob("*") if path.is_file())
-    return sorted(path for path in files if "__pycache__" not in path.parts)
+    return sorted(
+        path for path in files if "__pycache__" not in path.parts and PACKAGE / "stars" not in path.parents
+    )
 
 
 def digest(target: WorkerPlatform) -> str:

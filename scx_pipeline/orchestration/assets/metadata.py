@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 
 from scx_pipeline.declarations.compiled_star import CompiledStar
+from scx_pipeline.declarations.star_folder import DECLARATION
 from scx_pipeline.history.check_result import CheckResult
 from scx_pipeline.loading.load_report import LoadReport
 from scx_pipeline.model.calendar import Month, MonthRange
@@ -57,12 +58,13 @@ def table_metadata(compiled: CompiledStar, table: Table) -> dict[str, Any]:
 
 
 def code_references(compiled: CompiledStar, table: Table) -> dict[str, Any]:
-    """Return a link to the table's SQL file; Dagster adds the one to the declaration."""
-    if table.role == "staging":
-        return {}
-    path = compiled.tables[table.name].path
-    reference = dg.LocalFileCodeReference(file_path=str(path), line_number=1, label=path.name)
-    return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[reference])}
+    """Return links to the table's SQL file and to the declaration."""
+    sql = [] if table.role == "staging" else [compiled.tables[table.name].path]
+    references = [
+        dg.LocalFileCodeReference(file_path=str(path), line_number=1, label=path.name)
+        for path in [*sql, compiled.folder / DECLARATION]
+    ]
+    return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=references)}
 
 
 def uri(*parts: str) -> dict[str, Any]:

@@ -81,7 +81,7 @@ class TableGroup:
             # Unpartitioned tables have it too: a range can only be launched if all selected assets have the same policy.
             backfill_policy=dg.BackfillPolicy.single_run(),
             can_subset=can_subset,
-            op_tags={"star": star.name},
+            op_tags={**star.op_tags, "star": star.name},
             pool=pool,
         )
 
@@ -89,6 +89,8 @@ class TableGroup:
         """Return the spec of a table's asset, with its description, group and what else differs given as `values`."""
         compiled, star = self.compiled, self.compiled.star
         sources = [asset_key(star.name, name) for name in table.source_names]
+        for name in table.source_names:
+            sources += map(dg.AssetKey.from_user_string, star.source(name).deps)
         return dg.AssetSpec(
             key=self.key(table.name),
             deps=sources or [self.key(name) for name in sorted(compiled.inputs_of(table))],

@@ -4,10 +4,9 @@ Defining problems and formatting messages do not belong here.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
-from functools import cache
 
 import dagster as dg
 
@@ -18,7 +17,7 @@ from scx_pipeline.alerts.observations import LoadWithRejects, Observations, Star
 from scx_pipeline.alerts.problems import AlertThresholds, ProblemReport, SensorState, find_problems
 from scx_pipeline.alerts.sensor_state import keep_sent_units, read_cursor, unsent_problems, write_cursor
 from scx_pipeline.declarations.compiled_star import CompiledStar
-from scx_pipeline.declarations.star_folder import load_star, star_names, stars_folder
+from scx_pipeline.declarations.declared_stars import load_declared_stars
 from scx_pipeline.errors import AlertError, PipelineError
 from scx_pipeline.loading.changes import (
     LoadedState,
@@ -46,8 +45,6 @@ MAX_MESSAGES_PER_TICK = 10  # to each channel; the other messages are sent by th
 TICK_RESERVE_SECONDS = 10.0
 NO_CHANNEL = f"no channel is configured: set one of {', '.join(CHANNEL_SETTINGS.values())}"
 
-Stars = Callable[[], Sequence[CompiledStar]]
-
 
 @dataclass(frozen=True)
 class AlertContext:
@@ -60,12 +57,6 @@ class AlertContext:
     location: str = ""  # only runs of this code location count; empty: all runs
 
 
-@cache
-def declared_stars() -> tuple[CompiledStar, ...]:
-    """Load the project's stars."""
-    return tuple(load_star(stars_folder() / name) for name in star_names())
-
-
 def alert_context(settings: Settings, instance: dg.DagsterInstance) -> AlertContext:
     """Return the context of all stars, with the warehouse and the bucket of the settings."""
     configured = resources(settings)
@@ -74,7 +65,7 @@ def alert_context(settings: Settings, instance: dg.DagsterInstance) -> AlertCont
     assert isinstance(bucket, BucketResource)
     # This resolves the environment variable of a server's URL, as Dagster does for runs.
     warehouse = warehouse.process_config_and_initialize()
-    return AlertContext(instance, declared_stars(), warehouse, bucket)
+    return AlertContext(instance, load_declared_stars(), warehouse, bucket)
 
 
 def alert_thresholds(settings: Settings) -> AlertThresholds:
@@ -90,7 +81,7 @@ def configured_channels(settings: Settings) -> list[Channel]:
     )  # fmt: skip
 
 
-def alert_sensor(settings: Settings, stars: Stars = declared_stars) -> dg.SensorDefinition:
+def alert_sensor(settings: Settings, stars: Sequence[CompiledStar]) -> dg.SensorDefinition:
     """Define the sensor that sends alerts. It is running by default if a channel is configured."""
     channels = configured_channels(settings)
 
@@ -108,7 +99,7 @@ def alert_sensor(settings: Settings, stars: Stars = declared_stars) -> dg.Sensor
         deadline = time.monotonic() + default_sensor_grpc_timeout() - TICK_RESERVE_SECONDS
         origin = context.code_location_origin
         location = origin.location_name if origin else ""
-        inspected = AlertContext(context.instance, stars(), warehouse, bucket, location)
+        inspected = AlertContext(context.instance, stars, warehouse, bucket, location)
         report, state, remarks = find_open_problems(
             inspected, read_cursor(context.cursor), alert_thresholds(settings)
         )

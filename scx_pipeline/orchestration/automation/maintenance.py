@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from scx_pipeline.declarations.star_folder import load_star, star_names, stars_folder
+from scx_pipeline.declarations.compiled_star import CompiledStar
 from scx_pipeline.errors import PipelineError
 from scx_pipeline.maintenance.maintain import MaintenanceResult, maintain
 from scx_pipeline.maintenance.retention import retention_policy
@@ -17,15 +17,15 @@ from scx_pipeline.orchestration.assets.metadata import plain_value, table_value
 from scx_pipeline.orchestration.assets.table_assets import POOL
 from scx_pipeline.orchestration.resources.warehouse_resources import WarehouseResource
 from scx_pipeline.orchestration.runs.old_runs import remove_old_runs
-from scx_pipeline.settings import Settings, read_settings
+from scx_pipeline.settings import read_settings
 
 NAME = "maintain"
 SUNDAY_NIGHT = "0 3 * * 0"
 
 
-def maintenance() -> dg.Definitions:
+def maintenance(stars: Sequence[CompiledStar]) -> dg.Definitions:
     """Define the job that maintains all stars' tables, and its schedule, which is stopped by default."""
-    job = _job()
+    job = _job(stars)
     weekly = dg.ScheduleDefinition(
         name=f"{NAME}_weekly",
         job=job,
@@ -37,14 +37,16 @@ def maintenance() -> dg.Definitions:
     return dg.Definitions(jobs=[job], schedules=[weekly])
 
 
-def _job() -> dg.JobDefinition:
+def _job(stars: Sequence[CompiledStar]) -> dg.JobDefinition:
     @dg.op(pool=POOL, description="Vacuum, analyze or checkpoint; delete what is not retained; give advice.")
     def maintain_stars(context: dg.OpExecutionContext, warehouse: WarehouseResource) -> None:
         settings, failed = read_settings(), []
         done = []
-        for name in star_names():
+        policy, log = retention_policy(settings), context.log.info
+        for compiled in stars:
+            name = compiled.star.name
             try:
-                done.append(_maintain_star(context, warehouse, name, settings))
+                done.append(maintain(compiled, warehouse.open(log), policy, log))
             except PipelineError as error:  # the other stars are still maintained
                 context.log.error(f"{name}: {error}")
                 failed.append(f"{name}: {error}")
@@ -58,13 +60,6 @@ def _job() -> dg.JobDefinition:
         maintain_stars()
 
     return run
-
-
-def _maintain_star(
-    context: dg.OpExecutionContext, warehouse: WarehouseResource, name: str, settings: Settings
-) -> MaintenanceResult:
-    log = context.log.info
-    return maintain(load_star(stars_folder() / name), warehouse.open(log), retention_policy(settings), log)
 
 
 def _findings(done: Sequence[MaintenanceResult]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A star's hourly schedules, and the sensors of its objects and its report: what starts runs automatically.
+"""A star's schedules, and the sensors of its objects and its report: what starts runs automatically.
 
 Which months are due, and what a run does, is not decided here.
 """
@@ -97,22 +97,24 @@ def object_sensor(
     return request_loads
 
 
-def hourly_schedule(compiled: CompiledStar, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
-    """Define a schedule that loads the job's changes every hour, as an alternative to the sensor.
+def load_schedule(compiled: CompiledStar, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
+    """Define a schedule that loads the job's changes every hour, or as declared, as an alternative to the sensor.
 
-    Unpartitioned tables are loaded ten minutes earlier, since they may make months stale.
+    Every hour, unpartitioned tables are loaded ten minutes earlier, since they may make months stale. Of a declared schedule they
+    are loaded at the same time, and the months that they make stale by the next one.
     """
     star = compiled.star
     unpartitioned = job.name == warehouse_job_name(star, UNPARTITIONED)
     what = "the unpartitioned tables" if unpartitioned else "the months"
+    suffix, when = ("schedule", f"At {star.schedule} UTC") if star.schedule else ("hourly", "Once an hour")
 
     @dg.schedule(
-        name=f"{star.name}_refresh_hourly" if unpartitioned else f"{star.name}_hourly",
+        name=f"{star.name}_refresh_{suffix}" if unpartitioned else f"{star.name}_{suffix}",
         job=job,
-        cron_schedule="50 * * * *" if unpartitioned else "0 * * * *",
+        cron_schedule=star.schedule or ("50 * * * *" if unpartitioned else "0 * * * *"),
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.STOPPED,
-        description=f"Once an hour, loads {what} of {star.name} whose objects have changed.",
+        description=f"{when}, loads {what} of {star.name} whose objects have changed.",
     )
     def load_changed(
         context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource, bucket: BucketResource
@@ -121,9 +123,9 @@ def hourly_schedule(compiled: CompiledStar, job: UnresolvedAssetJobDefinition) -
             due, _ = _due(context.instance, compiled, warehouse, bucket, None, unpartitioned)
         except PipelineError as error:
             return dg.SkipReason(str(error))
-        hour = f"{context.scheduled_execution_time:%Y-%m-%dT%H}"
+        time = f"{context.scheduled_execution_time:%Y-%m-%dT%H:%M}"
         return [
-            run_request(job.name, LoadRequest(f"{item.key}:{hour}", item.scope)) for item in due.requests
+            run_request(job.name, LoadRequest(f"{item.key}:{time}", item.scope)) for item in due.requests
         ] or dg.SkipReason("nothing has changed")
 
     return load_changed

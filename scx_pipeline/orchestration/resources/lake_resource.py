@@ -60,9 +60,7 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             if scope is UNPARTITIONED:
                 return builder.refresh(context.run_id)
             return builder.load(scope, run_id=context.run_id)
-        request = BuildRequest(
-            compiled.star.name, scope, bucket.url, self.url, context.run_id, limits, bucket.options
-        )
+        request = BuildRequest(compiled, scope, bucket.url, self.url, context.run_id, limits, bucket.options)
         result = self._build_with_spark(context, request)
         if result.error is None and result.report is not None:
             return result.report

@@ -10,7 +10,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 from urllib.parse import quote
 
 import dagster as dg
@@ -23,6 +23,9 @@ from scx_pipeline.storage.compression import UnpackedLimits, parse_size
 from scx_pipeline.warehouse.capabilities import Engine, Limits
 from scx_pipeline.warehouse.open_warehouse import connection_info, engine_of, open_warehouse
 from scx_pipeline.warehouse.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _log = logging.getLogger(__name__)
 _URL = "SCX_WAREHOUSE_URL"
@@ -54,6 +57,15 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         timeout = self.lock_timeout if lock_timeout is None else lock_timeout
         limits = Limits(self.memory_limit, self.threads, self.batch_files, timeout, self.statement_seconds)
         return open_warehouse(self.address(), limits, notify)
+
+    def query(self, sql: str) -> pd.DataFrame:
+        """Run a query in the engine's SQL on what is published, and return a pandas frame, for the assets of your own project.
+
+        Raises:
+            WarehouseError: if the warehouse cannot be reached, or nothing was ever loaded.
+        """
+        with self.open(_log.info).open_loaded() as session:
+            return session.read_frame(sql)
 
     @abstractmethod
     def address(self) -> str:

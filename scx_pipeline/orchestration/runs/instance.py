@@ -15,7 +15,6 @@ import dagster as dg
 
 from scx_pipeline.errors import SettingsError
 from scx_pipeline.orchestration.dagster_internals import keep_event_log_open, read_migrations_once
-from scx_pipeline.settings import read_settings
 from scx_pipeline.storage.temporary_folder import create_private_folder
 
 CONFIG = "dagster.yaml"
@@ -72,7 +71,3 @@ def open_instance(home: Path) -> Iterator[dg.DagsterInstance]:
             instance = dg.DagsterInstance.local_temp(str(home))
         with instance, keep_event_log_open(instance):
             yield instance
-
-
-if __name__ == "__main__":  # `make ui` calls this before it starts Dagster
-    prepare_home(read_settings().dagster_home)

@@ -78,8 +78,8 @@ def start_job_run_request(job: Job, application: str, role: str) -> dict[str, An
         "applicationId": application,
         "executionRoleArn": role,
         "clientToken": job.token,
-        "name": f"scx {job.request.star} {job.months}",
-        "tags": {"star": job.request.star, "months": job.months},
+        "name": f"scx {job.request.compiled.star.name} {job.months}",
+        "tags": {"star": job.request.compiled.star.name, "months": job.months},
         "executionTimeoutMinutes": TIMEOUT_MINUTES,
         "jobDriver": {
             "sparkSubmit": {

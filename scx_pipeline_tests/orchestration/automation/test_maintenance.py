@@ -11,12 +11,13 @@ import pytest
 from scx_pipeline.orchestration.automation.maintenance import NAME, maintenance
 from scx_pipeline.orchestration.build import with_resources
 from scx_pipeline.settings import Settings
-from scx_pipeline_tests.support.load_env import APRIL, FACTS, MARCH, STAGING, job
+from scx_pipeline_tests.support.load_env import APRIL, FACTS, MARCH, STAGING, job, scx_star
+from scx_pipeline_tests.support.music_env import music_star
 from scx_pipeline_tests.support.orchestration.dagster_env import QUIET, DagsterEnv, failure
 
 
 def run_maintenance(dagster_env: DagsterEnv, settings: Settings) -> dg.ExecuteInProcessResult:
-    definitions = with_resources(maintenance(), settings)
+    definitions = with_resources(maintenance([scx_star(), music_star()]), settings)
     return definitions.resolve_job_def(NAME).execute_in_process(
         instance=dagster_env.instance, run_config=QUIET, raise_on_error=False
     )
@@ -57,7 +58,7 @@ def test_an_unusable_warehouse_fails_the_maintenance_run_with_one_line(dagster_e
 
 
 def test_the_maintenance_schedule_is_weekly_and_stopped_by_default() -> None:
-    [schedule] = maintenance().schedules or ()
+    [schedule] = maintenance([]).schedules or ()
     assert isinstance(schedule, dg.ScheduleDefinition)
     assert (schedule.name, schedule.cron_schedule) == ("maintain_weekly", "0 3 * * 0")
     assert schedule.execution_timezone == "UTC"

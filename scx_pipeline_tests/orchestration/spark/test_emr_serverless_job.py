@@ -20,6 +20,7 @@ from scx_pipeline.orchestration.spark.emr_serverless import failure_message, unu
 from scx_pipeline.orchestration.spark.emr_serverless_job import Job, start_job_run_request, tag_text
 from scx_pipeline.settings import Settings
 from scx_pipeline.warehouse.capabilities import Limits
+from scx_pipeline_tests.support.music_env import music_star
 from scx_pipeline_tests.support.servers.aws import APPLICATION, ROLE, breaches, input_of
 
 CODE = Code("s3://c/code/lake_job-1.py", "s3://c/code/environment-1.tar.gz", "/usr/bin/python3.11")
@@ -27,7 +28,7 @@ MONTHS = MonthRange(Month(2018, 11), Month(2018, 12))
 
 
 def job(scope: LoadScope = MONTHS, conf: dict[str, str] | None = None) -> Job:
-    build_request = BuildRequest("songplays", scope, "s3://logs", "s3://lake", "run", Limits())
+    build_request = BuildRequest(music_star(), scope, "s3://logs", "s3://lake", "run", Limits())
     return Job(build_request, "run/songplays_lake-0", CODE, "eu-west-1", conf or {})
 
 

@@ -49,7 +49,7 @@ class AlertEnv(DagsterEnv):
     @cached_property
     def definitions(self) -> dg.Definitions:
         compiled = self.load_env.compiled
-        alerts = dg.Definitions(sensors=[alert_sensor(self.settings, lambda: [compiled])])
+        alerts = dg.Definitions(sensors=[alert_sensor(self.settings, [compiled])])
         return with_resources(
             dg.Definitions.merge(build_star(compiled, self.settings), alerts), self.settings
         )

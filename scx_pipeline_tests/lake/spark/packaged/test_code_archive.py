@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import tarfile
 from pathlib import Path
 
-from scx_pipeline.lake.spark.package import PACKAGE
+from scx_pipeline.declarations.compiled_star import CompiledStar
+from scx_pipeline.lake.build.build_request import BuildRequest
+from scx_pipeline.model.calendar import UNPARTITIONED
+from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline_tests.lake.spark.packaged.worker_archive import HERE
 
 # What must be there of all that is imported, in a Python that has nothing.
 IMPORTED = """
-import sys
+import json, sys
 import scx_pipeline.lake.spark.job, scx_pipeline.lake.spark.spark_engine, scx_pipeline.lake.spark.worker
 import boto3, botocore, certifi, dagster_pipes, duckdb, numpy, obstore, pandas, pyarrow.parquet, pydantic_settings, sqlglot, yaml
 from obstore.auth.boto3 import Boto3CredentialProvider
-from scx_pipeline.declarations.star_folder import load_star, star_names, stars_folder
+from scx_pipeline.lake.build.build_request import BuildRequest
 from scx_pipeline.lake.build.duckdb_engine import DuckDBLakeEngine
-print([load_star(stars_folder() / name).star.name for name in star_names()])
+print(BuildRequest.parse(json.loads(sys.argv[1])).compiled.build_order[-1].name)
 print({module.__file__.split("/environment/")[0] for name, module in sys.modules.items() if "/environment/" in (getattr(module, "__file__", None) or "")})
 """
 
@@ -28,11 +32,10 @@ def members(archive: Path) -> list[tarfile.TarInfo]:
         return opened.getmembers()
 
 
-def test_the_archive_holds_the_project_its_stars_and_the_imports_of_workers(archive: Path) -> None:
+def test_the_archive_holds_the_project_without_stars_and_the_imports_of_workers(archive: Path) -> None:
     found = {member.name for member in members(archive)}
-    own = {f"scx_pipeline/{path.relative_to(PACKAGE).as_posix()}" for path in PACKAGE.rglob("*.sql")}
-    assert own
-    assert own | {"scx_pipeline/stars/scx/defs.yaml", "scx_pipeline/lake/spark/job.py"} <= found
+    assert {"scx_pipeline/lake/spark/job.py", "scx_pipeline/model/star.py"} <= found
+    assert not [name for name in found if name.startswith("scx_pipeline/stars/")]
     for name in ("duckdb", "pyarrow", "obstore", "sqlglot", "pydantic", "dagster_pipes", "numpy", "botocore"):
         assert f"{name}/__init__.py" in found, name
     assert {
@@ -48,13 +51,16 @@ def test_the_archive_does_not_show_where_and_when_it_was_made(archive: Path) -> 
     assert names == sorted(names)
 
 
-def test_a_job_imports_everything_from_the_archive(unpacked: Path, bare_python: Path) -> None:
+def test_a_job_imports_everything_from_the_archive_and_gets_its_star_from_the_request(
+    unpacked: Path, bare_python: Path, scx_star: CompiledStar
+) -> None:
+    request = BuildRequest(scx_star, UNPARTITIONED, "s3://logs", "s3://lake", "run", Limits())
     finished = subprocess.run(
-        [bare_python, "-c", IMPORTED],
+        [bare_python, "-c", IMPORTED, json.dumps(request.as_json())],
         capture_output=True, text=True, check=False, cwd=unpacked.parent,
         env={"PATH": os.defpath, "PYTHONPATH": f"./{unpacked.name}"},
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
-    stars, places = finished.stdout.splitlines()
-    assert stars == "['scx', 'sensor_readings', 'songplays']"
+    table, places = finished.stdout.splitlines()
+    assert table == scx_star.build_order[-1].name
     assert places == str({str(unpacked.parent)})

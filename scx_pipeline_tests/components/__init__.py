@@ -1,0 +1,1 @@
+"""Tests of `scx_pipeline.components`."""
