@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,8 @@ def _value(column: Column, value: Any, fill: bool = False) -> Hashable:
         return _FILLERS.get(_kind(column), 0) if fill and not column.nullable else None
     if _kind(column) == "timestamp" and not isinstance(value, datetime):
         return datetime.combine(value, time())
+    if _kind(column) == "decimal":  # as the file writes it: a float is not exact
+        return Decimal(str(value))
     found: Hashable = value
     return found
 

@@ -18,7 +18,6 @@ from scx_pipeline.cli import rendering
 from scx_pipeline.cli.commands import (
     alerts,
     cloud,
-    declaration,
     demo,
     generate,
     lake,
@@ -31,6 +30,7 @@ from scx_pipeline.cli.commands import (
     tables,
     warehouse,
 )
+from scx_pipeline.cli.commands.stars import declaration, new
 from scx_pipeline.errors import PipelineError
 
 app = typer.Typer(
@@ -42,7 +42,7 @@ app = typer.Typer(
     help="Raw log files land in a bucket; a trustworthy star schema comes out.\n\n"
     "Settings: SCX_HOME (default .scx), SCX_BUCKET_URL, SCX_WAREHOUSE_URL, DAGSTER_HOME. Start with [bold]scx demo[/bold].",
 )
-for module in (load, pending, status, reports, demo, declaration, warehouse, tables):
+for module in (load, pending, status, reports, demo, new, declaration, warehouse, tables):
     app.add_typer(module.app)
 app.add_typer(serve.ui_app)
 lake.app.add_typer(lake_inspection.app)

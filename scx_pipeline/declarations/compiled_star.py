@@ -32,16 +32,8 @@ if TYPE_CHECKING:
 
 # Properties of a table that do not decide its rows, only how they are checked, described or stored.
 _NOT_CODE = {
-    "description",
-    "source",
-    "sources",
-    "columns",
-    "equal_row_count",
-    "min_rows",
-    "dist",
-    "sort",
-    "partition_by",
-}
+    "description", "source", "sources", "columns", "equal_row_count", "min_rows", "dist", "sort", "partition_by",
+}  # fmt: skip
 # Properties of a column that decide its values.
 _COLUMN_CODE = {"name", "type", "nullable", "field", "unit", "date_format", "timestamp_format"}
 # Properties of a source that do not decide what is read.

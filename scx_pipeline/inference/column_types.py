@@ -58,7 +58,6 @@ EPOCHS = {
     "microseconds": (946_684_800_000_000, 4_102_444_800_000_000),
 }
 _EPOCH_NAME = re.compile(r"(^|_)(ts|time|timestamp|epoch|at|date|registration|since|created|updated)(_|$)")
-_US, _EU = "%m/%d", "%d/%m"
 
 
 @dataclass(frozen=True)
@@ -144,6 +143,7 @@ class TypeGuesser:
         values = [text.strip() for text in self.samples.values(field) if text.strip() not in self.null_values]
         for candidate in self._candidates(field, base, values) if values else ():
             if self.fits(field, candidate):
+                self._note_ambiguity(field, candidate)
                 return candidate
         return base.model_copy(update={"type": self._text_type(field)})
 
@@ -181,7 +181,7 @@ class TypeGuesser:
 
     def _time_candidates(self, values: Sequence[str]) -> Iterator[dict[str, object]]:
         is_compact = all(re.fullmatch(r"(19|20)\d{6}", text) for text in values)
-        for form in _matching(DATES, values):
+        for form in self._in_likely_order(_matching(DATES, values)):
             if form != "%Y%m%d" or is_compact:
                 yield {"type": "date", "date_format": form}
         yield {"type": "date"}
@@ -193,8 +193,25 @@ class TypeGuesser:
             for time in TIMES
             for zone in ("", "%z", " %z")
         ]
-        for form in _matching([*LOG_TIMES, *forms], values):
+        for form in self._in_likely_order(_matching([*LOG_TIMES, *forms], values)):
             yield {"type": "timestamp", "timestamp_format": form}
+
+    def _note_ambiguity(self, field: Field, column: Column) -> None:
+        """Add a guess if the values would fit as well with day and month the other way round."""
+        for name, form in (
+            ("date_format", column.date_format),
+            ("timestamp_format", column.timestamp_format),
+        ):
+            other = _swapped(form or "")
+            if form and other != form and self.fits(field, column.model_copy(update={name: other})):
+                reason = f"no value decides between this and {other}: every day is at most 12"
+                self.guesses.append(Guess(column.name, form, reason, 0.0))
+
+    def _in_likely_order(self, forms: Sequence[str]) -> list[str]:
+        """Return forms in the order of the likeliest: a file with semicolons or decimal commas is not American."""
+        is_american = self.dialect.delimiter != ";" and self.dialect.decimal != ","
+        unlikely = "%d" if is_american else "%m"
+        return sorted(forms, key=lambda form: form.startswith(unlikely))
 
     def _text_type(self, field: Field) -> str:
         [(longest,)] = self.samples.con.execute(
@@ -228,6 +245,11 @@ class TypeGuesser:
                     listed = {"true_values": (pair[0],), "false_values": (pair[1],)}
                     self.dialect = self.dialect.model_copy(update=listed)
                     return
+
+
+def _swapped(form: str) -> str:
+    """Return a form with the numbers of day and month in each other's place, if one character is between them."""
+    return re.sub("(%d|%m)(.)(%d|%m)", r"\3\2\1", form)
 
 
 def _matching(forms: Sequence[str], values: Sequence[str]) -> list[str]:

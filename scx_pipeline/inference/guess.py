@@ -1,4 +1,4 @@
-"""A guess: what was decided, and how many of the rows that were looked at support it.
+"""Guesses, with the share of the rows that supports them, and the choices that take their place.
 
 How it is decided belongs to the other modules.
 """
@@ -16,3 +16,11 @@ class Guess:
     decision: str
     reason: str
     share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a user chooses, and is not guessed; None: guess it. An empty event time or key: none."""
+
+    event_time: str | None = None
+    key: tuple[str, ...] | None = None

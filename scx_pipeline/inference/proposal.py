@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.inference.column_types import TypeGuesser, with_nullability
-from scx_pipeline.inference.guess import Guess
+from scx_pipeline.inference.guess import Choices, Guess
 from scx_pipeline.inference.object_patterns import ObjectPattern, guess_pattern
+from scx_pipeline.inference.sample_cases import Row, read_masked_rows
 from scx_pipeline.inference.sample_rows import FILE, SampleRows, read_samples
 from scx_pipeline.inference.star_design import StarDesign, StarDesigner
 from scx_pipeline.model.calendar import Month
@@ -26,6 +27,7 @@ from scx_pipeline.warehouse.sql_text import quote
 if TYPE_CHECKING:
     import duckdb
 
+NOTHING_CHOSEN = Choices()
 MAX_DAYS = 28  # that a row may lie before or after the day that its object's key names
 
 
@@ -40,24 +42,40 @@ class Proposal:
     rows: int
     guesses: Sequence[Guess]
     omitted: Sequence[str]
+    sample_rows: Sequence[Row]  # masked
 
 
-def propose_star(con: duckdb.DuckDBPyConnection, name: str, files: Sequence[LocalFile]) -> Proposal:
-    """Propose a star of this name from sample files.
+def propose_star(
+    con: duckdb.DuckDBPyConnection,
+    name: str,
+    files: Sequence[LocalFile],
+    keys: Sequence[str],
+    choices: Choices = NOTHING_CHOSEN,
+) -> Proposal:
+    """Propose a star from sample files.
 
-    Raises SourceFileError if the files cannot be read, or are not of one format.
+    Args:
+        con: A connection to an empty database.
+        name: The star's name.
+        files: The files to read.
+        keys: The keys of all files, from which the patterns are guessed.
+        choices: What is not guessed.
+
+    Raises:
+        SourceFileError: The files cannot be read, or are not of one format.
+        DeclarationError: A chosen column does not exist, or cannot be the event time.
     """
     found = read_samples(con, files)
     guesser = TypeGuesser(found.samples, found.dialect)
     columns = with_nullability(found.samples, guesser.guess_columns(), guesser.null_values)
-    design = StarDesigner(found.samples, columns, name).run()
+    design = StarDesigner(found.samples, columns, name, choices).run()
     guesses = [
         Guess("format", found.format, _describe(found, guesser.dialect)),
         *guesser.guesses,
         *design.guesses,
     ]
     times = _event_times(found, guesser, design)
-    pattern, late, early = _months(files, times, guess_pattern([file.object.key for file in files]))
+    pattern, late, early = _months(files, times, guess_pattern(keys))
     source = {
         "name": f"{name}_files",
         "description": f"The files that {name} was proposed from, and those like them.",
@@ -74,8 +92,9 @@ def propose_star(con: duckdb.DuckDBPyConnection, name: str, files: Sequence[Loca
     now = datetime.now(UTC)
     first = min((low for low, _ in times.values()), default=now)
     last = max((high for _, high in times.values()), default=now)
+    rows = read_masked_rows(found.samples, design.columns, guesser.dialect, guesser.null_values)
     return Proposal(
-        source, design, Month.of(first), Month.of(last), found.samples.rows, guesses, found.omitted
+        source, design, Month.of(first), Month.of(last), found.samples.rows, guesses, found.omitted, rows
     )
 
 

@@ -10,8 +10,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
+from scx_pipeline.errors import DeclarationError
 from scx_pipeline.inference.column_types import Samples
-from scx_pipeline.inference.guess import Guess
+from scx_pipeline.inference.guess import Choices, Guess
 from scx_pipeline.model.column import Column
 
 _EVENT_NAMES = (
@@ -67,8 +68,10 @@ class StarDesign:
 class StarDesigner:
     """Designs the star of samples whose columns are known."""
 
-    def __init__(self, samples: Samples, columns: Sequence[Column], table_name: str) -> None:
-        self.samples, self.table_name = samples, table_name
+    def __init__(
+        self, samples: Samples, columns: Sequence[Column], table_name: str, choices: Choices
+    ) -> None:
+        self.samples, self.table_name, self.choices = samples, table_name, choices
         self.design = StarDesign(list(columns))
         self.texts = {column.name: item.texts for item, column in zip(samples.fields, columns, strict=True)}
 
@@ -86,9 +89,15 @@ class StarDesigner:
             for column in self.design.columns
             if column.type in ("timestamp", "date") and not column.nullable
         ]
-        if not times:
+        wanted = self.choices.event_time
+        if wanted and wanted not in [column.name for column in times]:
+            raise DeclarationError(
+                f"{wanted} cannot be the event time: choose a date or timestamp with a value in every row:"
+                f" {', '.join(column.name for column in times) or 'there is none'}"
+            )
+        if not times or wanted == "":
             return
-        chosen = min(times, key=_event_rank)
+        chosen = next((column for column in times if column.name == wanted), min(times, key=_event_rank))
         self.design.event_time = chosen.name
         if chosen.type == "date":
             as_time = {"type": "timestamp", "date_format": None, "timestamp_format": chosen.date_format}
@@ -101,14 +110,31 @@ class StarDesigner:
         self.design.guesses.append(Guess("event time", chosen.name, reason))
 
     def _choose_key(self) -> None:
-        rows = self._count("*")
+        wanted, rows = self.choices.key, self._count("*")
+        if wanted is not None:
+            self._check_key(wanted, rows)
+            self.design.key = wanted
+            return
         for names in self._key_candidates():
             if self._count_distinct(names) == rows:
                 self.design.key = names
                 self.design.guesses.append(Guess("key", ", ".join(names), f"it is unique in {rows:,} rows"))
                 return
-        reason = "no column, and no pair or triple of identifiers, is unique: rows may repeat"
-        self.design.guesses.append(Guess("key", "none", reason, 0.0))
+        reason = "no id, and no two or three columns that could identify a row, are unique: rows may repeat"
+        self.design.guesses.append(Guess("key", "none", reason))
+
+    def _check_key(self, names: Sequence[str], rows: int) -> None:
+        columns = {column.name: column for column in self.design.columns}
+        for name in names:
+            if name not in columns or columns[name].nullable:
+                raise DeclarationError(
+                    f"{name} cannot be in the key: choose columns with a value in every row, from"
+                    f" {', '.join(item.name for item in columns.values() if not item.nullable)}"
+                )
+        if names and self._count_distinct(names) < rows:
+            raise DeclarationError(
+                f"{', '.join(names)} is not unique: {rows - self._count_distinct(names):,} of {rows:,} rows repeat it"
+            )
 
     def _key_candidates(self) -> Iterator[tuple[str, ...]]:
         """Yield candidates, the likeliest first: an id; an id and a position; an id and the event time; the first column."""

@@ -5,17 +5,19 @@ Where the folder is, and whether it exists, is the caller's concern.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from scx_pipeline.inference.proposal import Proposal
+from scx_pipeline.inference.sample_cases import create_cases
 from scx_pipeline.inference.star_design import Dimension
 from scx_pipeline.model.column import Column
 
 TIME_PARTS = ("hour", "day", "week", "month", "year", "dow")
-COMPONENT = "scx_pipeline.components.StarSchema"
+COMPONENT = "scx_pipeline.StarSchema"
 
 
 class _Flow(dict[str, Any]):
@@ -23,24 +25,39 @@ class _Flow(dict[str, Any]):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes columns on one line, and indents lists."""
+    """Writes columns and short lists on one line, and indents other lists."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, False)
 
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
+    def represent_values(self, values: list[Any]) -> yaml.Node:
+        """Represent a list, on one line if it holds no lists and mappings."""
+        is_short = not any(isinstance(value, list | dict) for value in values)
+        return self.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=is_short)
+
+
+_Dumper.add_representer(list, _Dumper.represent_values)
 _Dumper.add_representer(
     _Flow,
     lambda dumper, data: dumper.represent_mapping("tag:yaml.org,2002:map", data.items(), flow_style=True),
 )
 
 
+def _to_yaml(document: Any, width: int) -> str:
+    text = yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width)
+    return re.sub(r"!!timestamp '([^']*)'", r"\1", text)
+
+
 class StarFolderFiles:
     """Writes the files of a star of this name and schema."""
 
-    def __init__(self, name: str, schema: str, proposal: Proposal) -> None:
+    def __init__(self, name: str, schema: str, proposal: Proposal, url: str | None = None) -> None:
         self.name, self.schema, self.proposal, self.design = name, schema, proposal, proposal.design
         self.staging = f"staging_{name}"
+        self.source = {**proposal.source, **({"url": url} if url else {})}
         self.has_time = bool(self.design.event_time)
 
     def create(self) -> dict[str, str]:
@@ -53,6 +70,8 @@ class StarFolderFiles:
             files[f"sql/{self.name}.sql"] = _select(
                 [column.name for column in self.design.fact_columns], self.staging
             )
+            cases = create_cases(self.design, self.proposal.sample_rows, self.staging, self.name)
+            files |= {f"cases/{table}.yaml": _case_yaml(case) for table, case in cases.items()}
             files[f"queries/{self.name}_by_month.sql"] = self._query()
         return files
 
@@ -62,7 +81,7 @@ class StarFolderFiles:
             "description": f"Proposed by scx new from {self.proposal.rows:,} rows: say here what the star answers.",
             "schema": self.schema,
             "first_month": str(self.proposal.first_month),
-            "sources": [self.proposal.source],
+            "sources": [self.source],
             "tables": [self._staging_table(), *map(self._dimension_table, self.design.dimensions)],
         }
         if self.has_time:
@@ -76,7 +95,7 @@ class StarFolderFiles:
                 }
             ]
         document = {"type": COMPONENT, "attributes": star}
-        return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=150)
+        return _to_yaml(document, 150)
 
     def _staging_table(self) -> dict[str, Any]:
         declared = {
@@ -196,6 +215,17 @@ class StarFolderFiles:
                 lines.append(f"    {table} ||--o{{ {self.name} : {key}")
             lines.append("```")
         return "\n".join(lines) + "\n"
+
+
+def _case_yaml(case: Mapping[str, Any]) -> str:
+    flow = {
+        name: {
+            "given": {table: [_Flow(row) for row in rows] for table, rows in facts["given"].items()},
+            "expect": [_Flow(row) for row in facts["expect"]],
+        }
+        for name, facts in case.items()
+    }
+    return _to_yaml(flow, 10_000)
 
 
 def _part_name(part: str) -> str:

@@ -1,0 +1,173 @@
+"""`scx new`: a star of the files that a user has, written, loaded and explained.
+
+How its parts are guessed does not belong here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scx_pipeline.cli import rendering
+from scx_pipeline.cli.commands.generate import create_home
+from scx_pipeline.cli.configured import configured_limits
+from scx_pipeline.cli.options import DueMonths, expand_option_groups
+from scx_pipeline.cli.row_sources import object_source
+from scx_pipeline.cli.runs import run_and_report
+from scx_pipeline.errors import PipelineError
+from scx_pipeline.inference.guess import Choices
+from scx_pipeline.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from scx_pipeline.inference.proposal import Proposal
+    from scx_pipeline.inference.sample_files import SampleFiles
+
+app = typer.Typer()
+
+
+@dataclass(frozen=True)
+class NewStarOptions:
+    """The options of a new star."""
+
+    from_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--from", metavar="FILES…", help="Sample files: paths, folders, patterns, or s3:// URLs."
+        ),
+    ] = None
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="The folder of stars to write it to; default: that of SCX_STARS, or ./stars."),
+    ] = None
+    schema: Annotated[
+        str | None, typer.Option(help="The schema of its tables; default: the star's name.")
+    ] = None
+    event_time: Annotated[
+        str | None, typer.Option(help="The column of the event time, instead of a guess.")
+    ] = None
+    key: Annotated[
+        str | None, typer.Option(metavar="COLUMN[,COLUMN]", help="The key, instead of a guess.")
+    ] = None
+    interactive: Annotated[bool, typer.Option("--interactive", help="Ask about event time and key.")] = False
+    no_load: Annotated[bool, typer.Option("--no-load", help="Write the star, and do not load it.")] = False
+
+    def choices(self) -> Choices:
+        """Return what is chosen, and not guessed."""
+        return Choices(self.event_time, None if self.key is None else tuple(self.key.split(",")))
+
+
+@app.command(
+    epilog="Example: scx new sales --from exports/*.csv   Example: scx new sales --from s3://shop/exports/ --no-load"
+)
+@expand_option_groups
+def new(
+    star: Annotated[str, typer.Argument(metavar="STAR", help="The name of the new star.")],
+    options: NewStarOptions,
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILES]...", help="More sample files.")
+    ] = None,
+) -> None:
+    """Write a star that loads files like these, load it, and show what was guessed.
+
+    Format, dialect, types, null values, event time, key, months and dimensions are guessed from the files: read the guesses, and
+    correct defs.yaml. Nothing is asked without --interactive.
+    """
+    settings = read_settings()
+    folder = _target(star, options.folder, settings)
+    found = _find([*(options.from_ or []), *(files or [])], settings)
+    proposal = _propose(star, found, options.choices(), settings)
+    if options.interactive:
+        proposal = _propose(star, found, _ask(proposal), settings)
+    _write(folder, options.schema or star, proposal, found.url if found.url != settings.bucket else None)
+    _show(proposal, folder)
+    if not options.no_load:
+        _load(folder, settings)
+    rendering.print_line(
+        f"Next: export SCX_STARS={folder.parent}, then scx status {star}, scx analyze {star}, scx ui"
+    )
+
+
+def _target(star: str, folder: Path | None, settings: Settings) -> Path:
+    """Return the folder to write. Raises PipelineError if it exists, or if the star's name is not valid."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from scx_pipeline.declarations.declared_stars import SAMPLES
+    from scx_pipeline.model.declaration import Name
+
+    try:
+        TypeAdapter(Name).validate_python(star)
+    except ValidationError as error:
+        raise PipelineError(str(error.errors()[0]["msg"]).removeprefix("Value error, ")) from None
+    declared = [name for name in settings.stars.split(os.pathsep) if name not in ("", SAMPLES)]
+    target = (folder or Path(declared[0] if declared else "stars")).expanduser().absolute() / star
+    if target.exists():
+        raise PipelineError(f"{target} exists: choose another name, or remove the folder")
+    return target
+
+
+def _find(names: Sequence[str], settings: Settings) -> SampleFiles:
+    from scx_pipeline.inference.sample_files import find_sample_files
+
+    if not names:
+        raise PipelineError("name sample files: scx new STAR --from FILES…")
+    return find_sample_files(names, settings.bucket)
+
+
+def _propose(star: str, found: SampleFiles, choices: Choices, settings: Settings) -> Proposal:
+    """Read the files and propose a star."""
+    from scx_pipeline.inference.proposal import propose_star
+    from scx_pipeline.warehouse.duckdb.duckdb_connection import in_memory_database
+
+    reading = f"reading {len(found.objects):,} of {len(found.keys):,} files"
+    with (
+        rendering.err.status(reading),
+        found.bucket.fetch_files([found.objects]) as batches,
+        in_memory_database(configured_limits(settings)) as con,
+    ):
+        return propose_star(con, star, next(batches), found.keys, choices)
+
+
+def _ask(proposal: Proposal) -> Choices:
+    """Ask for event time and key, with the guesses as defaults."""
+    columns = ", ".join(column.name for column in proposal.design.columns)
+    rendering.print_line(f"columns: {columns}")
+    event_time = typer.prompt("event time (empty: none)", default=proposal.design.event_time or "")
+    key = typer.prompt("key (empty: rows may repeat)", default=",".join(proposal.design.key))
+    return Choices(event_time, tuple(name.strip() for name in key.split(",") if name.strip()))
+
+
+def _write(folder: Path, schema: str, proposal: Proposal, url: str | None) -> None:
+    from scx_pipeline.inference.star_folder_files import StarFolderFiles
+
+    for path, text in StarFolderFiles(folder.name, schema, proposal, url).create().items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, "utf-8")
+
+
+def _show(proposal: Proposal, folder: Path) -> None:
+    rows = [(item.subject, item.decision, f"{item.share:.0%}", item.reason) for item in proposal.guesses]
+    rendering.print_table(
+        f"Guesses from {proposal.rows:,} rows: correct {folder / 'defs.yaml'} where one is wrong",
+        ["what", "guess", "of the rows", "why"],
+        rows,
+    )
+    if proposal.omitted:
+        rendering.print_line(
+            f"Not loaded, as no column can hold them: {', '.join(proposal.omitted)}", "yellow"
+        )
+
+
+def _load(folder: Path, settings: Settings) -> None:
+    """Load all months of the star."""
+    from scx_pipeline.declarations.star_folder import load_star
+    from scx_pipeline.storage.bucket import create_bucket
+
+    create_home(settings)
+    if not settings.bucket_url:  # other sources may be in it, even if those of this star are not
+        create_bucket(settings.bucket)
+    run_and_report(load_star(folder), object_source(settings), DueMonths.CHANGED, as_json=False)
