@@ -203,7 +203,7 @@ def test_the_original_layout_is_planned_loaded_and_shown_in_few_lines(scx: Scx, 
     assert sum(item["rows"]["auto_classification_logs"] for item in status["months"]) == 90
 
 
-def test_a_concatenated_file_may_be_in_the_folder_and_months_beside_it(scx: Scx, concatenated: Path) -> None:
+def test_a_concatenated_file_may_be_in_the_folder_and_months_next_to_it(scx: Scx, concatenated: Path) -> None:
     folder = concatenated / "auto_classify_jobs"
     (concatenated / "auto_classify_jobs_concatenated.csv").rename(
         folder / "auto_classify_jobs_concatenated.csv"

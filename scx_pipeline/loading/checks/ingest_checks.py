@@ -34,7 +34,9 @@ def check_ingest_result(
 ) -> list[CheckResult]:
     """Return the results of an ingestion's checks; what a source declares is checked of its own objects."""
     table = ingest_result.table
-    of_source = [(source, ingest_result.of_source(source.name)) for source in sources]
+    of_each = [(source, ingest_result.of_source(source.name)) for source in sources]
+    # A source without objects is not mentioned, unless there are none at all.
+    of_source = [(source, found) for source, found in of_each if found.counts or found.earlier] or of_each[:1]
     results = [
         _row_reconciliation(ingest_result, scope),
         merge_sources(
@@ -44,7 +46,7 @@ def check_ingest_result(
         _declared_fields(ingest_result),
     ]
     for compare in (_rows_per_file, _files_per_day):
-        compared = {source.name: compare(source, found) for source, found in of_source}
+        compared = {source.name: compare(source, found) for source, found in of_each}
         declared = {name: result for name, result in compared.items() if result}
         results += [merge_sources(declared, MAX_LISTED_REJECTS)] if declared else []
     if ingest_result.conflicting_keys:

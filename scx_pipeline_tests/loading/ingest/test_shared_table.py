@@ -102,6 +102,12 @@ def test_each_source_has_a_limit_of_rejected_rows_of_its_own(traffic: LoadEnv, t
     assert held == [("visits_csv", "visits/2023/02/a.csv", 3)]
 
 
+def test_a_source_without_objects_is_not_mentioned_in_the_results(traffic: LoadEnv) -> None:
+    put(traffic, "2023/01/a.json", [visit(1, "2023-01-05"), visit(2, "2023-01-05")])
+    [check] = [item for item in traffic.load(JANUARY).checks if item.name == "rejected_rows"]
+    assert check.message == "0 of 2 rows were rejected (0.00%)"
+
+
 @pytest.mark.parametrize("added", ["2023/01/b.csv", "2023/01/b.json"])
 def test_an_object_that_is_added_by_one_source_is_all_that_is_read(
     traffic: LoadEnv, tmp_path: Path, added: str
