@@ -6,6 +6,7 @@ What the SQL files may contain does not belong here.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -162,7 +163,8 @@ def parse_star(attributes: Mapping[str, Any], path: Path, node: yaml.Node | None
     except ValidationError as error:
         # A misspelt key is both unknown and missing; as an unknown key it has a line of its own and a suggestion.
         first = min(error.errors(include_url=False), key=lambda item: item["type"] != "extra_forbidden")
-        raise _error_at(path, node, first["loc"], _describe(first)) from None
+        location = first["loc"] or _named_part(str(first["msg"]), attributes)
+        raise _error_at(path, node, location, _describe(first)) from None
     for number, source in enumerate(star.sources):
         for position, item in enumerate(source.files):
             try:
@@ -171,6 +173,15 @@ def parse_star(attributes: Mapping[str, Any], path: Path, node: yaml.Node | None
                 location = ("sources", number, "files", position, "pattern")
                 raise _error_at(path, node, location, str(error)) from None
     return star
+
+
+def _named_part(message: str, attributes: Mapping[str, Any]) -> tuple[str | int, ...]:
+    """Return the location of the table or source that a message about the star names; empty if it names none."""
+    named = re.search(r", (table|source) (\w+):|a source and a (table) are both named (\w+)", message)
+    if named is None:
+        return ()
+    section, name = f"{named[1] or named[3]}s", named[2] or named[4]
+    return section, [part["name"] for part in attributes[section]].index(name)
 
 
 def _error_at(path: Path, node: yaml.Node | None, location: Sequence[Any], message: str) -> DeclarationError:

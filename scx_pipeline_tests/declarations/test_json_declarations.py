@@ -79,4 +79,6 @@ def test_a_table_that_does_not_match_its_source_or_references_is_reported(
     music: StarCopy, old: str, new: str, message: str
 ) -> None:
     music.replace(old, new)
-    assert music.mistake() == f"{DEFS}, line 3: {message}"
+    table = message.removeprefix("table ").partition(":")[0]
+    line = music.path(DEFS).read_text("utf-8").partition(f"    - name: {table}\n")[0].count("\n") + 1
+    assert music.mistake() == f"{DEFS}, line {line}: {message}"

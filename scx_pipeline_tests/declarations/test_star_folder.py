@@ -261,3 +261,37 @@ def test_a_missing_declaration_is_reported(tmp_path: Path) -> None:
 def test_an_error_without_yaml_positions_has_no_line() -> None:
     with pytest.raises(DeclarationError, match=r"^somewhere: the key 'name' is missing \(name\)$"):
         parse_star({}, Path("somewhere"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "message"),
+    [
+        (
+            "    - name: projects\n",
+            "    - name: auto_classify_jobs\n",
+            "    - name: auto_classify_jobs\n      role",
+            "a source and a table are both named auto_classify_jobs: rename one of them",
+        ),
+        (
+            "      source: auto_classify_jobs\n",
+            "      source: jobs\n",
+            "    - name: staging_cleansed_logs\n",
+            "table staging_cleansed_logs: source jobs is not declared",
+        ),
+        (
+            "      reject_limit: 0.05\n",
+            "      reject_limit: 0.05\n      warn_above: 0.1\n",
+            "    - name: auto_classify_jobs\n",
+            "source auto_classify_jobs: warn_above is 0.1",
+        ),
+    ],
+)
+def test_a_rule_that_relates_several_parts_is_reported_at_the_part_that_breaks_it(
+    star: StarCopy, old: str, new: str, place: str, message: str
+) -> None:
+    star.replace(old, new)
+    text = star.path(DEFS).read_text("utf-8")
+    line = text[: text.index(place)].count("\n") + 1
+    mistake = star.mistake()
+    assert mistake.startswith(f"{DEFS}, line {line}: ")
+    assert message in mistake
