@@ -149,7 +149,7 @@ def _months(
         late, early = max(late, start - first), max(early, last - end + timedelta(microseconds=1))
     if not times or max(late, early) > timedelta(days=MAX_DAYS):
         return pattern.without_month, {}, {}
-    days = [-(-span // timedelta(days=1)) for span in (late, early)]
+    days = [-(-gap // timedelta(days=1)) for gap in (late, early)]
     return (
         pattern,
         {"allowed_lateness_days": days[0]} if days[0] else {},

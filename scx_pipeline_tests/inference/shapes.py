@@ -20,7 +20,7 @@ START = datetime(2023, 1, 3, 6, 0, 0)
 ROWS = 120
 
 
-def _moments(random: Random, count: int = ROWS) -> list[datetime]:
+def _timestamps(random: Random, count: int = ROWS) -> list[datetime]:
     """Times over three months, each once, in order."""
     return sorted(
         START + timedelta(minutes=random.randrange(86 * 24 * 60), seconds=place) for place in range(count)
@@ -58,7 +58,7 @@ def trips(random: Random) -> Files:
     ]
     rows = [
         (at, [random.choice([1, 2]), at, at + timedelta(minutes=random.randrange(3, 60)), random.choice(["", 1, 2]), round(random.random() * 20, 2), random.randrange(1, 265), random.randrange(1, 5), f"{random.random() * 50:.2f}", random.choice("NY")])
-        for at in _moments(random)
+        for at in _timestamps(random)
     ]  # fmt: skip
     return _by_month(rows, lambda at: f"trips/yellow_tripdata_{at:%Y-%m}.csv", header)
 
@@ -75,7 +75,7 @@ def web_shop(random: Random) -> Files:
     ]
     rows = [
         (f"2023-{number:06}", f"{at:%d.%m.%Y %H:%M:%S}", *random.choice(customers), f"{random.randrange(100, 400000) / 100:,.2f}".translate(str.maketrans(",.", ".,")), random.choice(["ja", "nein"]))
-        for number, at in enumerate(_moments(random))
+        for number, at in enumerate(_timestamps(random))
     ]  # fmt: skip
     text = "Bestellungen 2023\n\n" + _csv(
         ["Bestellnr.", "Bestellt am", "Kunden-Nr", "Name", "Ort", "Betrag (EUR)", "Bezahlt"],
@@ -89,7 +89,7 @@ def access_log(random: Random) -> Files:
     """The access log of a web server, in the combined format: blanks, quotes, brackets around the time, no header."""
     lines = [
         f'10.0.{random.randrange(9)}.{random.randrange(200)} - - [{at:%d/%b/%Y:%H:%M:%S} +0000] "GET /{random.choice("abc")} HTTP/1.1" {random.choice([200, 404])} {random.randrange(9000)} "-" "curl/8 ({place})"'
-        for place, at in enumerate(_moments(random))
+        for place, at in enumerate(_timestamps(random))
     ]  # fmt: skip
     return {"logs/access.log": "\n".join([*lines, ""]).encode()}
 
@@ -98,7 +98,7 @@ def github_events(random: Random) -> Files:
     """GitHub's events as JSON lines, nested, a file per day."""
     found: dict[str, list[str]] = {}
     repos = [(number, f"org/repo{number}") for number in range(8)]
-    for place, at in enumerate(_moments(random)):
+    for place, at in enumerate(_timestamps(random)):
         number, name = random.choice(repos)
         event = {"id": str(26_000_000_000 + place), "type": random.choice(["PushEvent", "WatchEvent"]), "actor": {"id": 100 + place % 9, "login": f"user{place % 9}"}, "repo": {"id": number, "name": name}, "payload": {"size": place, "commits": [1, 2]}, "public": True, "created_at": f"{at:%Y-%m-%dT%H:%M:%SZ}"}  # fmt: skip
         found.setdefault(f"events/{at:%Y-%m-%d}.json", []).append(json.dumps(event))
@@ -108,7 +108,7 @@ def github_events(random: Random) -> Files:
 def sensor_export(random: Random) -> Files:
     """A data logger's export: comments, tabs, a count of seconds, sensors and their rooms, missing values as NaN."""
     rooms = {f"S-{number}": random.choice(["lab", "hall", "roof"]) for number in range(6)}
-    rows = [[int((at - datetime(1970, 1, 1)).total_seconds()), sensor := random.choice(list(rooms)), rooms[sensor], random.choice(["NaN", f"{random.random() * 30:.3f}"])] for at in _moments(random)]  # fmt: skip
+    rows = [[int((at - datetime(1970, 1, 1)).total_seconds()), sensor := random.choice(list(rooms)), rooms[sensor], random.choice(["NaN", f"{random.random() * 30:.3f}"])] for at in _timestamps(random)]  # fmt: skip
     text = '# logger 7\n# it\'s "calibrated"\n' + _csv(
         ["timestamp", "sensor_id", "room", "temperature"], rows, delimiter="\t"
     )
@@ -117,7 +117,7 @@ def sensor_export(random: Random) -> Files:
 
 def bank_statement(random: Random) -> Files:
     """A bank statement without a key: a title, two-digit years, decimal commas, and a total at the end."""
-    rows = [[f"{at:%d.%m.%y}", random.choice(["Miete", "Gehalt; netto", "Einkauf"]), f"{random.randrange(-90000, 90000) / 100:.2f}".replace(".", ",")] for at in _moments(random)]  # fmt: skip
+    rows = [[f"{at:%d.%m.%y}", random.choice(["Miete", "Gehalt; netto", "Einkauf"]), f"{random.randrange(-90000, 90000) / 100:.2f}".replace(".", ",")] for at in _timestamps(random)]  # fmt: skip
     text = (
         "Konto;DE00 1234\nZeitraum;2023\n"
         + _csv(["Buchungstag", "Verwendungszweck", "Betrag"], rows, delimiter=";")
@@ -146,9 +146,9 @@ def weather_stations(random: Random) -> Files:
 
 
 def music_events(random: Random) -> Files:
-    """Events of a music app as JSON lines: counts of milliseconds, empty texts for nobody, a file per day."""
+    """Events of a music app as JSON lines: counts of milliseconds, empty texts for no one, a file per day."""
     found: dict[str, list[str]] = {}
-    for place, at in enumerate(_moments(random)):
+    for place, at in enumerate(_timestamps(random)):
         user = random.choice(["", "26", "101"])
         event = {"userId": user, "level": "free", "sessionId": place // 9, "itemInSession": place % 9, "length": random.choice([None, 200.5]), "page": random.choice(["Home", "NextSong"]), "ts": int((at - datetime(1970, 1, 1)).total_seconds() * 1000)}  # fmt: skip
         found.setdefault(f"log_data/{at:%Y/%m/%Y-%m-%d}-events.json", []).append(json.dumps(event))
@@ -161,7 +161,7 @@ def job_log(random: Random) -> Files:
     plans = {user: random.randrange(5) for user in range(200, 210)}
     rows = [
         (at, [place, place // 3, user := random.choice(list(plans)), plans[user], random.choice(["", 'two\nlines, "quoted"']), at, at + timedelta(days=random.randrange(40))])
-        for place, at in enumerate(_moments(random))
+        for place, at in enumerate(_timestamps(random))
     ]  # fmt: skip
     return _by_month(rows, lambda at: f"jobs/{at:%Y/%m}/jobs_{at:%Y%m}.csv", header)
 
@@ -169,7 +169,7 @@ def job_log(random: Random) -> Files:
 def minute_files(random: Random) -> Files:
     """Readings of sensors as small Parquet files, one a minute, repeated pairs among them."""
     found = {}
-    for at in sorted({moment.replace(second=0) for moment in _moments(random, 20)}):
+    for at in sorted({timestamp.replace(second=0) for timestamp in _timestamps(random, 20)}):
         serials = [f"S{number % 11:03}" for number in range(12)]
         table = pa.table({
             "department_name": [f"d{number % 3}" for number in range(12)], "sensor_serial": serials,

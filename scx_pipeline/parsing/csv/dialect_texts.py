@@ -98,13 +98,13 @@ def _rewrite(column: Column, dialect: Dialect) -> str:
     """Return the SQL of a column's text in its usual form."""
     name = quote(column.name)
     if form := _time_format(column, dialect):
-        moment = f"try_strptime({name}, {string_literal(form)})"
+        parsed = f"try_strptime({name}, {string_literal(form)})"
         if "%z" in form:
-            moment = f"({moment} AT TIME ZONE 'UTC')"
+            parsed = f"({parsed} AT TIME ZONE 'UTC')"
         usual = "%Y-%m-%d" if column.type == "date" else "%Y-%m-%d %H:%M:%S.%f"
         condition, text = (
-            f"{_matches(name, _time_pattern(form))} AND {moment} IS NOT NULL",
-            f"strftime({moment}, '{usual}')",
+            f"{_matches(name, _time_pattern(form))} AND {parsed} IS NOT NULL",
+            f"strftime({parsed}, '{usual}')",
         )
     elif column.type == "boolean":
         listed = [

@@ -111,7 +111,7 @@ def _skip_footer(chunks: Iterable[bytes], count: int) -> Iterator[bytes]:
 
 
 class _Tokens:
-    """Finds quoted values and comments: comments become blank lines, and escaped quotes are doubled.
+    """Finds quoted values and comments: comments become blank lines, and escaped quotes are written twice.
 
     A quote is opened only at the beginning of a value, and the text of a quoted value is never taken for a comment.
     """
