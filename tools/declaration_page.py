@@ -89,7 +89,7 @@ def key_rows(model: type[BaseModel]) -> list[KeyRow]:
         KeyRow(
             key,
             _type(item),
-            "required" if key in facts["required"] else _default(item["default"]),
+            "required" if key in facts.get("required", ()) else _default(item["default"]),
             item.get("description", ""),
             _example(examples.get(key)),
         )

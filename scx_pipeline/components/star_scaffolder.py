@@ -8,11 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import dagster as dg
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from scx_pipeline.errors import DeclarationError
+from scx_pipeline.inference.new_star import propose_folder
 from scx_pipeline.model.calendar import Month
 from scx_pipeline.model.declaration import SchemaName
+from scx_pipeline.settings import read_settings
 
 _DECLARATION = """\
 type: {type}
@@ -86,17 +88,35 @@ event_id,customer,country,amount,happened_at
 """
 
 
-class StarScaffolder(dg.Scaffolder):
-    """Writes the files of a star."""
+class StarScaffoldParams(BaseModel):
+    """The options of `dg scaffold defs scx_pipeline.StarSchema`."""
 
-    def scaffold(self, request: dg.ScaffoldRequest) -> None:
-        """Write defs.yaml, sql/ and README.md into the folder, which names the star. Raises DeclarationError."""
+    from_files: str | None = Field(
+        None,
+        description="Sample files to propose the star from: a file, a folder, a pattern, or an s3:// URL.",
+    )
+
+
+class StarScaffolder(dg.Scaffolder[StarScaffoldParams]):
+    """Writes the files of a star: of a small example, or of one that fits sample files."""
+
+    @classmethod
+    def get_scaffold_params(cls) -> type[StarScaffoldParams]:
+        """Return the model of the options."""
+        return StarScaffoldParams
+
+    def scaffold(self, request: dg.ScaffoldRequest[StarScaffoldParams]) -> None:
+        """Write defs.yaml, sql/ and README.md into the folder, which names the star. Raises PipelineError."""
         folder = request.target_path
         if request.append or request.scaffold_format != "yaml":
             raise DeclarationError("a star is the only declaration of its folder, in YAML: name a new folder")
+        name = _star_name(folder)
+        if request.params and request.params.from_files:
+            propose_folder(folder, [request.params.from_files], read_settings())
+            return
         values = {
             "type": request.type_name,
-            "name": _star_name(folder),
+            "name": name,
             "first_month": f"{Month.current().year}-01",
         }
         (folder / "sql").mkdir(parents=True, exist_ok=True)

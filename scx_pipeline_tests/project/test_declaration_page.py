@@ -41,6 +41,7 @@ def test_every_model_is_reachable_from_the_star() -> None:
     assert {model.__name__ for model in MODELS} == {
         "Star",
         "Source",
+        "Dialect",
         "FilePattern",
         "Table",
         "Column",

@@ -15,7 +15,6 @@ import typer
 
 from scx_pipeline.cli import rendering
 from scx_pipeline.cli.commands.generate import create_home
-from scx_pipeline.cli.configured import configured_limits
 from scx_pipeline.cli.options import DueMonths, expand_option_groups
 from scx_pipeline.cli.row_sources import object_source
 from scx_pipeline.cli.runs import run_and_report
@@ -77,13 +76,15 @@ def new(
     Format, dialect, types, null values, event time, key, months and dimensions are guessed from the files: read the guesses, and
     correct defs.yaml. Nothing is asked without --interactive.
     """
+    from scx_pipeline.inference.new_star import url_of, write_star
+
     settings = read_settings()
     folder = _target(star, options.folder, settings)
     found = _find([*(options.from_ or []), *(files or [])], settings)
     proposal = _propose(star, found, options.choices(), settings)
     if options.interactive:
         proposal = _propose(star, found, _ask(proposal), settings)
-    _write(folder, options.schema or star, proposal, found.url if found.url != settings.bucket else None)
+    write_star(folder, options.schema or star, proposal, url_of(found, settings))
     _show(proposal, folder)
     if not options.no_load:
         _load(folder, settings)
@@ -119,17 +120,11 @@ def _find(names: Sequence[str], settings: Settings) -> SampleFiles:
 
 
 def _propose(star: str, found: SampleFiles, choices: Choices, settings: Settings) -> Proposal:
-    """Read the files and propose a star."""
-    from scx_pipeline.inference.proposal import propose_star
-    from scx_pipeline.warehouse.duckdb.duckdb_connection import in_memory_database
+    """Read the files and propose a star, showing what is going on."""
+    from scx_pipeline.inference.new_star import propose
 
-    reading = f"reading {len(found.objects):,} of {len(found.keys):,} files"
-    with (
-        rendering.err.status(reading),
-        found.bucket.fetch_files([found.objects]) as batches,
-        in_memory_database(configured_limits(settings)) as con,
-    ):
-        return propose_star(con, star, next(batches), found.keys, choices)
+    with rendering.err.status(f"reading {len(found.objects):,} of {len(found.keys):,} files"):
+        return propose(star, found, choices, settings)
 
 
 def _ask(proposal: Proposal) -> Choices:
@@ -139,14 +134,6 @@ def _ask(proposal: Proposal) -> Choices:
     event_time = typer.prompt("event time (empty: none)", default=proposal.design.event_time or "")
     key = typer.prompt("key (empty: rows may repeat)", default=",".join(proposal.design.key))
     return Choices(event_time, tuple(name.strip() for name in key.split(",") if name.strip()))
-
-
-def _write(folder: Path, schema: str, proposal: Proposal, url: str | None) -> None:
-    from scx_pipeline.inference.star_folder_files import StarFolderFiles
-
-    for path, text in StarFolderFiles(folder.name, schema, proposal, url).create().items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text, "utf-8")
 
 
 def _show(proposal: Proposal, folder: Path) -> None:
