@@ -24,10 +24,10 @@ def listed_packages() -> dict[str, str]:
     """Return the packages that the page lists, as paths, with their charters."""
     tree = ARCHITECTURE.split("scx_pipeline/\n", 1)[1].split("```")[0]
     packages: dict[str, str] = {}
-    parent = ""
+    parents: list[str] = []
     for indent, name, charter in re.findall(r"^( +)(\w+)/ +(.+)$", tree, re.MULTILINE):
-        parent = name if len(indent) == 2 else parent
-        packages[name if len(indent) == 2 else f"{parent}/{name}"] = charter
+        parents = [*parents[: len(indent) // 2 - 1], name]
+        packages["/".join(parents)] = charter
     return packages
 
 
