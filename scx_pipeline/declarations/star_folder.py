@@ -176,12 +176,16 @@ def parse_star(attributes: Mapping[str, Any], path: Path, node: yaml.Node | None
 
 
 def _named_part(message: str, attributes: Mapping[str, Any]) -> tuple[str | int, ...]:
-    """Return the location of the table or source that a message about the star names; empty if it names none."""
-    named = re.search(r", (table|source) (\w+):|a source and a (table) are both named (\w+)", message)
+    """Return the location of the table, its column, or source that a message about the star names; empty if it names none."""
+    named = re.search(
+        r", (table|source) (\w+):(?: (\w+))?|a source and a (table) are both named (\w+)", message
+    )
     if named is None:
         return ()
-    section, name = f"{named[1] or named[3]}s", named[2] or named[4]
-    return section, [part["name"] for part in attributes[section]].index(name)
+    section, name = f"{named[1] or named[4]}s", named[2] or named[5]
+    place = [part["name"] for part in attributes[section]].index(name)
+    columns = [column["name"] for column in attributes[section][place].get("columns", ())]
+    return (section, place, *(("columns", columns.index(named[3])) if named[3] in columns else ()))
 
 
 def _error_at(path: Path, node: yaml.Node | None, location: Sequence[Any], message: str) -> DeclarationError:

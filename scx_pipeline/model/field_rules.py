@@ -20,7 +20,7 @@ def check_fields(table: Table, source: Source) -> Iterator[str]:
     for column in table.columns:
         if not all(column.field_path) or set(column.field_name) & set('"\\*'):
             yield (
-                f"{column.field!r} is not a field path: write the field's name, or outer.inner for a nested field, "
+                f"{column.name}: {column.field!r} is not a field path: write the field's name, or outer.inner for a nested field, "
                 'without ", \\ or *'
             )
         if column.date_format or column.timestamp_format:

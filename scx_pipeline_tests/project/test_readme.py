@@ -47,7 +47,7 @@ def test_the_readme_has_at_most_120_lines() -> None:
 def test_the_readme_lists_no_command_twice() -> None:
     code = re.findall(r"```.*?```|`[^`\n]+`", README, re.DOTALL)
     commands = Counter(re.findall(r"\b(?:make|scx|docker compose) [a-z]\S*", "\n".join(code)))
-    assert {"make demo", "make ui", "scx load"} <= set(commands)
+    assert {"make demo", "make ui", "scx new"} <= set(commands)
     assert {command: times for command, times in commands.items() if times > 1} == {}
 
 
