@@ -60,9 +60,9 @@ def test_an_own_export_becomes_a_star_in_an_empty_folder_that_the_ui_shows_and_a
             assert {"orders", "maintain"} <= found["scx_pipeline"]
         finally:
             process.send_signal(signal.SIGINT)
-    shown = installation.run(
-        "dagster", "schedule", "list", "-m", "scx_pipeline.definitions", folder=tmp_path, **stars
-    )
+    home = {"DAGSTER_HOME": str(tmp_path / ".scx" / "dagster")}
+    listing = ("dagster", "schedule", "list", "-m", "scx_pipeline.definitions")
+    shown = installation.run(*listing, folder=tmp_path, **stars, **home)
     assert "30 6 * * 1-5" in shown
 
 
