@@ -6,33 +6,30 @@ A type is taken only if no text of the samples breaks its rules.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING
 
 from scx_pipeline.inference.guess import Guess
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.count_text import count_of
 from scx_pipeline.model.dialect import Dialect
-from scx_pipeline.parsing.csv.dialect_texts import DialectTexts
+from scx_pipeline.parsing.csv.dialect_texts import DialectTexts, time_pattern
 from scx_pipeline.warehouse.sql_text import quote, string_literal
 
 if TYPE_CHECKING:
     import duckdb
 
 NULL_TEXTS = ("", "NULL", "null", "NA", "N/A", "n/a", "-", "\\N", "None", "NaN", "nan", "?")
+# Those that are not known without a declaration.
 BOOLEANS = (
-    ("ja", "nein"),
-    ("Ja", "Nein"),
-    ("J", "N"),
-    ("oui", "non"),
-    ("si", "no"),
-    ("Y", "N"),
-    ("wahr", "falsch"),
+    ("ja", "nein"), ("Ja", "Nein"), ("JA", "NEIN"), ("J", "N"), ("oui", "non"), ("si", "no"), ("wahr", "falsch"),
     ("WAHR", "FALSCH"),
-)
+)  # fmt: skip
 NUMBER_FORMS = (
     (".", None),
     (",", None),
@@ -50,6 +47,8 @@ DATES = (
 )  # fmt: skip
 TIMES = ("%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%I:%M:%S %p", "%I:%M %p", "%H%M%S")
 LOG_TIMES = ("%d/%b/%Y:%H:%M:%S %z", "[%d/%b/%Y:%H:%M:%S %z]", "[%d/%b/%Y:%H:%M:%S", "%a %b %d %H:%M:%S %Y")
+MAX_DECIMAL_PLACES = 4  # of a number that is read as a decimal; a measured value with more is a double
+NEAR_SHARE = 0.9  # of the texts that fit a type, from which on it is mentioned
 TEXT_BYTES = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 # Of counts since 1970: the years from 2000 to 2100 in each unit.
 EPOCHS = {
@@ -127,11 +126,15 @@ class TypeGuesser:
 
     def fits(self, field: Field, column: Column, dialect: Dialect | None = None) -> bool:
         """Return whether the parser would accept every text of the field in such a column."""
-        texts = DialectTexts([column], dialect or self.dialect)
-        source = f"(SELECT {field.texts} AS {quote(column.name)}, 0 AS n FROM {self.samples.table})"
-        rows = texts.select_typed(source, "n", self.null_values)
-        broken = " OR ".join(condition for condition, _, _ in texts.rules) or "FALSE"
+        rows, broken = self._typed(field, column, dialect or self.dialect)
         return not self.samples.con.execute(f"SELECT 1 FROM ({rows}) WHERE {broken} LIMIT 1").fetchone()
+
+    def _typed(self, field: Field, column: Column, dialect: Dialect) -> tuple[str, str]:
+        """Return the SELECT of the field's typed rows, and the condition of those that are rejected."""
+        texts = DialectTexts([column], dialect)
+        source = f"(SELECT {field.texts} AS {quote(column.name)}, 0 AS n FROM {self.samples.table})"
+        broken = " OR ".join(condition for condition, _, _ in texts.rules) or "FALSE"
+        return texts.select_typed(source, "n", self.null_values), broken
 
     def _guess_column(self, field: Field) -> Column:
         base = Column(
@@ -140,11 +143,13 @@ class TypeGuesser:
             type="varchar(max)",
             description=field.name,
         )
-        values = [text.strip() for text in self.samples.values(field) if text.strip() not in self.null_values]
+        values = [text.strip() for text in self.samples.values(field)]
+        values = [text for text in values if text not in self.null_values]
         for candidate in self._candidates(field, base, values) if values else ():
             if self.fits(field, candidate):
                 self._note_ambiguity(field, candidate)
                 return candidate
+        self._note_near_type(field, base, values)
         return base.model_copy(update={"type": self._text_type(field)})
 
     def _candidates(self, field: Field, base: Column, values: Sequence[str]) -> Iterator[Column]:
@@ -157,30 +162,60 @@ class TypeGuesser:
         if field.kind is None:
             if {text.lower() for text in values} - {"0", "1"}:
                 yield column(type="boolean")
-            yield from (column(**found) for found in self._time_candidates(values))
+            yield from (column(**found) for found in self._time_candidates(field, values))
         if _EPOCH_NAME.search(field.column):
             for unit, (first, last) in EPOCHS.items():
-                if all(
-                    re.fullmatch(r"\d+(\.\d*)?", text) and first <= float(text) <= last for text in values
-                ):
+                if self._all(field, f"TRY_CAST(t AS DOUBLE) BETWEEN {first} AND {last}"):
                     yield column(type="timestamp", unit=unit)
-        if any(re.fullmatch(r"[+-]?0\d+", text) for text in values):
+        if self.samples.find(field, "regexp_full_match(t, ' *[+-]?0[0-9]+ *')"):
             return  # a code, such as a postal code
         yield column(type="integer")
         yield column(type="bigint")
-        if field.kind is None and max(map(self._decimal_places, values)) <= 4:
-            places = self.samples.con.execute(
-                f"SELECT max(length({field.texts}) - instr({field.texts}, {string_literal(self.dialect.decimal)}))"
-                f" FROM {self.samples.table} WHERE contains({field.texts}, {string_literal(self.dialect.decimal)})"
-            ).fetchone()
-            yield column(type=f"decimal(18,{min(max(places[0] if places and places[0] else 0, 0), 8)})")
+        places = self._most_decimal_places(field)
+        if field.kind is None and places <= MAX_DECIMAL_PLACES:
+            yield column(type=f"decimal(18,{places})")
         yield column(type="double")
 
-    def _decimal_places(self, text: str) -> int:
-        return len(text.partition(self.dialect.decimal)[2])
+    def _all(self, field: Field, condition: str) -> bool:
+        """Return whether every text that is not NULL meets a condition over `t`."""
+        nulls = ", ".join(map(string_literal, ("", *self.null_values)))
+        return not self.samples.find(field, f"trim(t) NOT IN ({nulls}) AND NOT COALESCE({condition}, FALSE)")
 
-    def _time_candidates(self, values: Sequence[str]) -> Iterator[dict[str, object]]:
-        is_compact = all(re.fullmatch(r"(19|20)\d{6}", text) for text in values)
+    def _most_decimal_places(self, field: Field) -> int:
+        mark = string_literal(self.dialect.decimal)
+        [(places,)] = self.samples.con.execute(
+            f"SELECT max(length(trim({field.texts})) - instr(trim({field.texts}), {mark}))"
+            f" FROM {self.samples.table} WHERE contains({field.texts}, {mark})"
+        ).fetchall()
+        return int(places or 0)
+
+    def _note_near_type(self, field: Field, base: Column, values: Sequence[str]) -> None:
+        """Add a guess if most texts would fit another type, but not all."""
+        shapes = Counter(re.sub("[0-9]", "9", text) for text in values)
+        usual = (
+            [text for text in values if re.sub("[0-9]", "9", text) == shapes.most_common(1)[0][0]]
+            if values
+            else []
+        )
+        for candidate in self._candidates(field, base, usual) if usual else ():
+            share = self._share(field, candidate)
+            if share >= NEAR_SHARE:
+                form = candidate.date_format or candidate.timestamp_format
+                what = f"{candidate.type}{f' ({form})' if form else ''}"
+                reason = f"some texts are not {what}: correct them, or declare it with a reject_limit"
+                self.guesses.append(Guess(base.name, f"text, and not {what}", reason, share))
+                return
+
+    def _share(self, field: Field, column: Column) -> float:
+        """Return the share of texts that the parser would accept in such a column."""
+        rows, broken = self._typed(field, column, self.dialect)
+        [(share,)] = self.samples.con.execute(
+            f"SELECT avg(CASE WHEN {broken} THEN 0 ELSE 1 END) FROM ({rows})"
+        ).fetchall()
+        return float(share or 0)
+
+    def _time_candidates(self, field: Field, values: Sequence[str]) -> Iterator[dict[str, object]]:
+        is_compact = self._all(field, "regexp_full_match(trim(t), '(19|20)[0-9]{6}')")
         for form in self._in_likely_order(_matching(DATES, values)):
             if form != "%Y%m%d" or is_compact:
                 yield {"type": "date", "date_format": form}
@@ -227,11 +262,34 @@ class TypeGuesser:
             numeric = [field for field in fields if self._is_numeric(field, dialect)]
             counts.append(len(numeric))
         best = max(range(len(counts)), key=lambda place: (counts[place], -place))
+        best = self._with_likely_groups(
+            best, [place for place in range(len(counts)) if counts[place] == counts[best]]
+        )
         decimal, thousands = NUMBER_FORMS[best]
         self.dialect = self.dialect.model_copy(update={"decimal": decimal, "thousands": thousands})
         if best:
-            reason = f"{count_of(counts[best], 'column')} of numbers instead of {counts[0]:,}"
+            reason = f"{count_of(counts[best], 'column')} can be read as numbers so"
             self.guesses.append(Guess("numbers", f"as 1{thousands or ''}234{decimal}5", reason))
+
+    def _with_likely_groups(self, best: int, equal: Sequence[int]) -> int:
+        """Return the likelier of the forms that fit as well, if three digits follow every mark: 1,234 is a thousand in English."""
+        decimal, _ = NUMBER_FORMS[best]
+        others = [place for place in equal if NUMBER_FORMS[place][1] == decimal]
+        mark = re.escape(decimal)
+        in_groups = f"regexp_full_match(trim(t), '[+-]?[0-9]{{1,3}}({mark}[0-9]{{3}})+')"
+        marked = [
+            field
+            for field in self.samples.fields
+            if field.kind is None and self.samples.find(field, in_groups)
+        ]
+        if not others or not marked:
+            return best
+        is_group = (decimal == ",") != (self.dialect.delimiter == ";")
+        decision = others[0] if is_group else best
+        meaning = "a thousand and more" if is_group else "one and a fraction"
+        reason = f"no value decides whether {decimal!r} is before decimals or between groups of three digits"
+        self.guesses.append(Guess(marked[0].column, f"1{decimal}234 is {meaning}", reason, 0.0))
+        return decision
 
     def _is_numeric(self, field: Field, dialect: Dialect) -> bool:
         column = Column(name=field.column, type="double", description="")
@@ -256,11 +314,19 @@ def _matching(forms: Sequence[str], values: Sequence[str]) -> list[str]:
     """Return the forms by which Python reads all values; where day and month are ambiguous, each is among them."""
     found = []
     for form in forms:
+        pattern = _compile(form)
+        if not all(map(pattern.fullmatch, values)):
+            continue
         with suppress(ValueError):
             for text in values:
                 datetime.strptime(text, form)
             found.append(form)
     return found
+
+
+@cache
+def _compile(form: str) -> re.Pattern[str]:
+    return re.compile(time_pattern(form))
 
 
 def with_nullability(samples: Samples, columns: Sequence[Column], null_values: Sequence[str]) -> list[Column]:

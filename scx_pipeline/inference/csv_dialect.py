@@ -20,26 +20,25 @@ MAX_FOOTER_LINES = 5
 _VALUE = re.compile(r"[\[(]?[-+]?[0-9][0-9.,:/T Z+-]*[\])]?|true|false|null|-|", re.IGNORECASE)
 
 
-def guess_encoding(start: bytes, *, is_whole: bool) -> str:
-    """Return the encoding of a text's first bytes.
-
-    Args:
-        start: The bytes.
-        is_whole: Whether they are the whole text, so that its last character is complete.
-    """
+def likely_encodings(start: bytes) -> tuple[str, ...]:
+    """Return the encodings that a text with these first bytes may have, the likeliest first; the last one has no errors."""
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    if start[1:400:2].count(0) > len(start[:400]) // 4:
-        return "utf-16-le"
-    if start[:400:2].count(0) > len(start[:400]) // 4:
-        return "utf-16-be"
-    for encoding in ("utf-8", "windows-1252"):
-        try:
-            codecs.getincrementaldecoder(encoding)().decode(start, final=is_whole)
-        except UnicodeDecodeError:
-            continue
-        return encoding
-    return "latin-1"
+        return ("utf-16",)
+    half = len(start[:400]) // 4
+    if start[1:400:2].count(0) > half:
+        return ("utf-16-le",)
+    if start[:400:2].count(0) > half:
+        return ("utf-16-be",)
+    return "utf-8", "windows-1252", "latin-1"
+
+
+@dataclass(frozen=True)
+class DialectGuess:
+    """A dialect, the names of the values, and the share of the records that have as many values as most."""
+
+    dialect: Dialect
+    names: Sequence[str]
+    share: float
 
 
 @dataclass(frozen=True)
@@ -49,70 +48,74 @@ class _Reading:
     delimiter: str
     records: Sequence[Sequence[str]]
     lines: Sequence[int]  # before each record
-
-    @property
-    def width(self) -> int:
-        return Counter(len(record) for record in self.records).most_common(1)[0][0]
-
-    @property
-    def share(self) -> float:
-        """The share of the records that have most records' number of values."""
-        return sum(len(record) == self.width for record in self.records) / len(self.records)
+    width: int
+    share: float  # of the records, those with this number of values
 
 
-def guess_dialect(text: str, encoding: str) -> Dialect | None:
-    """Return the dialect of a whole CSV text; None if it does not look like one."""
+def guess_dialect(text: str, encoding: str, *, is_whole: bool) -> DialectGuess | None:
+    """Return the dialect of a CSV text; None if it does not look like one.
+
+    Args:
+        text: The text, which ends with a line if it is not whole.
+        encoding: Its encoding.
+        is_whole: Whether it is the whole text, so that its last lines may be a footer.
+    """
     comment = "#" if re.search(r"^#", text, re.MULTILINE) and not re.match(r"#[^\n]*[,;\t|]", text) else None
     lines = [
-        "\n" if comment and line.startswith(comment) else line for line in text.splitlines(keepends=True)
+        "\n" if comment and line.startswith(comment) else line
+        for line in io.StringIO(text, newline="").readlines()
     ]
     quote = "'" if '"' not in text and re.search(r"(?:^|[,;\t|])'[^'\n]*'(?=[,;\t|\r\n])", text) else '"'
-    escape = "\\" if quote and f"\\{quote}" in text and f"{quote}{quote}" not in text else None
-    readings = [_read(lines, mark, quote, escape) for mark in DELIMITERS]
-    readings = [reading for reading in readings if reading.records]
+    escape = "\\" if f"\\{quote}" in text and f"{quote}{quote}" not in text else None
+    readings = [reading for mark in DELIMITERS if (reading := _read(lines, mark, quote, escape)) is not None]
     if not readings:
         return None
-    best = max(
-        readings,
-        key=lambda reading: (reading.width > 1, reading.share > 0.8, reading.share * min(reading.width, 4)),
-    )
-    places = [place for place, record in enumerate(best.records) if len(record) == best.width]
-    footer = _count_footer(best.records, best.width)
-    return Dialect(
+    best = max(readings, key=lambda item: (item.width > 1, item.share > 0.8, item.share * min(item.width, 4)))
+    records = [record for record in best.records if len(record) == best.width]
+    first = next(place for place, record in enumerate(best.records) if len(record) == best.width)
+    footer = _count_footer(best) if is_whole else 0
+    has_header = _is_header(records[0], records[1:50])
+    dialect = Dialect(
         delimiter=best.delimiter if best.width > 1 else ",",
         quote=quote,
         escape=escape,
         encoding=encoding,
         comment=comment,
-        header=_is_header(best.records[places[0]], [best.records[place] for place in places[1:50]]),
-        skip_lines=best.lines[places[0]] if places[0] else 0,
+        header=has_header,
+        skip_lines=best.lines[first] if first else 0,
         skip_footer=footer if footer <= MAX_FOOTER_LINES else 0,
     )
+    names = [name.strip() for name in records[0]] if has_header else _numbered(best.width)
+    return DialectGuess(dialect, names, best.share)
 
 
-def _read(lines: Sequence[str], delimiter: str, quote: str, escape: str | None) -> _Reading:
+def _read(lines: Sequence[str], delimiter: str, quote: str, escape: str | None) -> _Reading | None:
     reader = csv.reader(
         lines, delimiter=delimiter, quotechar=quote, doublequote=escape is None, escapechar=escape
     )
     records, starts, line = [], [], 0
     try:
         for record in reader:
-            if record and any(record):
+            if any(record):
                 records.append(record)
                 starts.append(line)
             line = reader.line_num
     except csv.Error:
-        return _Reading(delimiter, [], [])
-    return _Reading(delimiter, records, starts)
+        return None
+    if not records:
+        return None
+    [(width, count)] = Counter(map(len, records)).most_common(1)
+    return _Reading(delimiter, records, starts, width, count / len(records))
 
 
-def _count_footer(records: Sequence[Sequence[str]], width: int) -> int:
+def _count_footer(reading: _Reading) -> int:
     """Return how many records at the end have another width, or a first value unlike all others, such as a total."""
-    shapes = [re.sub("[0-9]", "9", record[0]) if len(record) == width else "" for record in records]
-    usual, count = Counter(shapes).most_common(1)[0]
-    is_uniform = "9" in usual and count > 0.8 * len(records)
+    width = reading.width
+    shapes = [re.sub("[0-9]", "9", record[0]) if len(record) == width else "" for record in reading.records]
+    [(usual, count)] = Counter(shapes).most_common(1)
+    is_uniform = "9" in usual and count > 0.8 * len(shapes)
     footer = 0
-    for record, shape in zip(reversed(records), reversed(shapes), strict=True):
+    for record, shape in zip(reversed(reading.records), reversed(shapes), strict=True):
         if len(record) == width and not (is_uniform and "9" not in shape):
             break
         footer += 1
@@ -120,41 +123,28 @@ def _count_footer(records: Sequence[Sequence[str]], width: int) -> int:
 
 
 def _is_header(first: Sequence[str], others: Sequence[Sequence[str]]) -> bool:
-    """Return whether a record names the others' values: no value looks like one, and each has another name."""
+    """Return whether a record names the others' values: none of its texts looks like a value.
+
+    A name that is empty or occurs twice is reported when the header is read.
+    """
     names = [name.strip() for name in first]
-    if len(set(names)) < len(names) or any(_VALUE.fullmatch(name) for name in names):
+    if not any(names) or any(name and _VALUE.fullmatch(name) for name in names):
         return False
     if not others:
         return True
-    return any(
-        _VALUE.fullmatch(record[place]) for record in others for place in range(len(first))
-    ) or not any(name in {record[place] for record in others} for place, name in enumerate(names))
-
-
-def decode(content: bytes, encoding: str) -> str:
-    """Return the text of whole bytes, without a byte order mark."""
-    return (
-        io.TextIOWrapper(io.BytesIO(content), encoding, "replace", newline="").read().removeprefix("\ufeff")
+    looks_like_values = any(_VALUE.fullmatch(value) for record in others for value in record)
+    return looks_like_values or not any(
+        name in {record[place] for record in others} for place, name in enumerate(names)
     )
 
 
-def read_names(text: str, dialect: Dialect) -> list[str]:
-    """Return the names of the values: those of the header, or else numbered ones."""
-    for line in _records(text, dialect):
-        if dialect.header is True:
-            return [name.strip() for name in line]
-        return [f"column_{number}" for number in range(1, len(line) + 1)]
-    return []
+def _numbered(count: int) -> list[str]:
+    return [f"column_{number}" for number in range(1, count + 1)]
 
 
-def _records(text: str, dialect: Dialect) -> Iterator[list[str]]:
-    lines = io.StringIO(text, newline="").readlines()[dialect.skip_lines :]
-    kept = [line for line in lines if not (dialect.comment and line.startswith(dialect.comment))]
-    reader = csv.reader(
-        kept,
-        delimiter=dialect.delimiter,
-        quotechar=dialect.quote,
-        doublequote=dialect.escape is None,
-        escapechar=dialect.escape,
-    )
-    return (record for record in reader if any(record))
+def iterate_decoded(blocks: Iterator[bytes], encoding: str) -> Iterator[str]:
+    """Yield the text of consecutive bytes. Raises UnicodeDecodeError for bytes that are not of the encoding."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    for block in blocks:
+        yield decoder.decode(block)
+    yield decoder.decode(b"", final=True)

@@ -7,11 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from pydantic import TypeAdapter, ValidationError
+
+from scx_pipeline.declarations.star_folder import load_star
+from scx_pipeline.errors import DeclarationError
 from scx_pipeline.inference.guess import Choices
 from scx_pipeline.inference.proposal import NOTHING_CHOSEN, Proposal, propose_star
 from scx_pipeline.inference.sample_files import SampleFiles, find_sample_files
 from scx_pipeline.inference.star_folder_files import StarFolderFiles
+from scx_pipeline.model.declaration import SchemaName
 from scx_pipeline.settings import Settings
 from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline.warehouse.duckdb.duckdb_connection import in_memory_database
@@ -30,11 +36,28 @@ def propose(star: str, found: SampleFiles, choices: Choices, settings: Settings)
         return propose_star(con, star, next(batches), found.keys, choices)
 
 
+def check_name(name: str) -> None:
+    """Raise DeclarationError for a text that cannot name a star and its schema."""
+    try:
+        TypeAdapter(SchemaName).validate_python(name)
+    except ValidationError as error:
+        message = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+        raise DeclarationError(f"the name of a star and its schema: {message}") from None
+
+
 def write_star(folder: Path, schema: str, proposal: Proposal, url: str | None) -> None:
-    """Write the files of a proposed star; `url` is that of its files, unless they are in the bucket of the settings."""
-    for path, text in StarFolderFiles(folder.name, schema, proposal, url).create().items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text, "utf-8")
+    """Write the files of a proposed star if they are valid; `url` is that of its files, unless they are in the bucket.
+
+    Raises DeclarationError for names that cannot be used together, and leaves nothing then.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".new-", dir=folder.parent) as spool:
+        written = Path(spool) / folder.name
+        for path, text in StarFolderFiles(folder.name, schema, proposal, url).create().items():
+            (written / path).parent.mkdir(parents=True, exist_ok=True)
+            (written / path).write_text(text, "utf-8")
+        load_star(written)
+        written.rename(folder)
 
 
 def propose_folder(folder: Path, names: Sequence[str], settings: Settings) -> Proposal:

@@ -5,11 +5,13 @@ Writing its folder does not belong here.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from scx_pipeline.errors import SourceFileError
 from scx_pipeline.inference.column_types import TypeGuesser, with_nullability
 from scx_pipeline.inference.guess import Choices, Guess
 from scx_pipeline.inference.object_patterns import ObjectPattern, guess_pattern
@@ -66,12 +68,15 @@ def propose_star(
         DeclarationError: A chosen column does not exist, or cannot be the event time.
     """
     found = read_samples(con, files)
+    if not found.samples.rows:
+        raise SourceFileError(f"{files[0].object.key}: the file has no rows: name files with rows")
     guesser = TypeGuesser(found.samples, found.dialect)
     columns = with_nullability(found.samples, guesser.guess_columns(), guesser.null_values)
     design = StarDesigner(found.samples, columns, name, choices).run()
     guesses = [
-        Guess("format", found.format, _describe(found, guesser.dialect)),
+        Guess("format", found.format, _describe(found, guesser.dialect), found.share),
         *guesser.guesses,
+        *_null_values(guesser),
         *design.guesses,
     ]
     times = _event_times(found, guesser, design)
@@ -98,10 +103,22 @@ def propose_star(
     )
 
 
+def _null_values(guesser: TypeGuesser) -> list[Guess]:
+    if not guesser.null_values:
+        return []
+    listed = ", ".join(map(repr, guesser.null_values))
+    return [
+        Guess("null values", listed, "texts in columns of numbers, times or booleans; NULL in every column")
+    ]
+
+
 def _describe(found: SampleRows, dialect: Dialect) -> str:
     if found.format != "csv":
         return f"{found.samples.rows:,} rows"
-    declared = ", ".join(f"{key} {value!r}" for key, value in _dialect(dialect).get("dialect", {}).items())
+    declared = ", ".join(
+        f"{key}: {json.dumps(value, ensure_ascii=False)}"
+        for key, value in _dialect(dialect).get("dialect", {}).items()
+    )
     return f"{found.samples.rows:,} rows, {declared or 'with commas and a header'}"
 
 

@@ -38,7 +38,7 @@ def read_masked_rows(
         for column, value in zip(columns, row, strict=True):
             if isinstance(value, str):
                 number = sum(name == column.name for name, _ in masks) + 1
-                masks.setdefault((column.name, value), f"{column.name}_{number}"[-(column.max_bytes or 0) :])
+                masks.setdefault((column.name, value), f"x{number}")
     return [
         {column.name: _shown(column, value, masks) for column, value in zip(columns, row, strict=True)}
         for row in found
@@ -85,12 +85,6 @@ def _without_nulls(rows: Any) -> list[Row]:
 
 
 def _calendar(name: str, at: datetime) -> Row:
-    return {
-        name: at,
-        "hour": at.hour,
-        "day": at.day,
-        "week": at.isocalendar().week,
-        "month": at.month,
-        "year": at.year,
-        "weekday": at.isoweekday() % 7,
-    }
+    week = at.isocalendar().week
+    parts = {"hour": at.hour, "day": at.day, "week": week, "month": at.month, "year": at.year}
+    return {**parts, "weekday": at.isoweekday() % 7, name: at}

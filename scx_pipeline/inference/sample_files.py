@@ -6,6 +6,7 @@ Reading the files does not belong here.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -18,6 +19,7 @@ from scx_pipeline.storage.bucket import Bucket, open_bucket
 from scx_pipeline.storage.object_info import ObjectInfo
 from scx_pipeline.storage.object_store import parse_file_url
 
+HIDDEN = (".", "_")  # what the names of files begin with that no pattern of a source matches
 MAX_FILES, MAX_BYTES = 300, 512 << 20  # of the files that are read; the names of all of them count
 
 
@@ -50,7 +52,7 @@ def find_sample_files(names: Sequence[str], bucket_url: str) -> SampleFiles:
     found = [item for item in bucket.list_objects(_common_folder(keys)) if item.key in chosen]
     readable = [item for item in found if not item.unreadable_reason]
     if not readable:
-        raise BucketError(f"no file is named {' '.join(names)}: name files, folders, or a pattern in quotes")
+        raise BucketError(f"no files match {' '.join(names)}: name files, folders, or a pattern in quotes")
     return SampleFiles(url, bucket, _choose(readable), [item.key for item in readable])
 
 
@@ -66,10 +68,12 @@ def _find_local(names: Sequence[str], bucket_url: str) -> tuple[str, list[str]]:
 
 
 def _expand(name: str) -> list[Path]:
-    matching = sorted(glob(str(Path(name).expanduser()), recursive=True))  # noqa: PTH207  (a path may be absolute)
-    found = [Path(path).absolute() for path in matching]
+    path = Path(name).expanduser()
+    # A name may have brackets.
+    matching = [str(path)] if path.exists() else sorted(glob(str(path), recursive=True))  # noqa: PTH207
+    found = [Path(os.path.abspath(item)) for item in matching]  # noqa: PTH100  (without the .. of a path)
     files = [item for path in found for item in ([path] if path.is_file() else sorted(path.rglob("*")))]
-    return [path for path in dict.fromkeys(files) if path.is_file() and not path.name.startswith((".", "_"))]
+    return [path for path in dict.fromkeys(files) if path.is_file() and not path.name.startswith(HIDDEN)]
 
 
 def _find_remote(names: Sequence[str], bucket_url: str) -> tuple[str, list[str]]:
@@ -86,12 +90,13 @@ def _find_remote(names: Sequence[str], bucket_url: str) -> tuple[str, list[str]]
     keys: dict[str, None] = {}
     for name in names:
         pattern = name.removeprefix(root).strip("/")
-        folder = pattern.split("*", 1)[0].rpartition("/")[0]
+        folder = re.split(r"[*?[]", pattern, maxsplit=1)[0].rpartition("/")[0]
         listed = [item.key for item in open_bucket(root).list_objects(f"{folder}/" if folder else "")]
         keys |= {
             key: None
             for key in listed
-            if not pattern or fnmatchcase(key, pattern) or key.startswith(f"{pattern}/")
+            if (not pattern or fnmatchcase(key, pattern) or key.startswith(f"{pattern}/"))
+            and not key.rpartition("/")[2].startswith(HIDDEN)
         }
     return root, list(keys)
 
@@ -103,12 +108,6 @@ def _common_folder(keys: Sequence[str]) -> str:
 
 def _choose(objects: Sequence[ObjectInfo]) -> list[ObjectInfo]:
     """Return some of the objects, evenly spread, within the limits; at least one."""
-    step = -(-len(objects) // MAX_FILES)
-    chosen: list[ObjectInfo] = []
-    size = 0
-    for item in objects[::step]:
-        if chosen and size + item.size > MAX_BYTES:
-            break
-        chosen.append(item)
-        size += item.size
-    return chosen
+    size = sum(item.size for item in objects)
+    step = max(-(-len(objects) // MAX_FILES), -(-size // MAX_BYTES), 1)
+    return list(objects[::step])

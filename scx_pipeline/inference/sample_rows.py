@@ -8,13 +8,20 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scx_pipeline.errors import SourceFileError
+from scx_pipeline.error_translation import translate_errors
+from scx_pipeline.errors import PipelineError, SourceFileError
 from scx_pipeline.inference.column_types import Field, Samples
-from scx_pipeline.inference.csv_dialect import decode, guess_dialect, guess_encoding, read_names
+from scx_pipeline.inference.csv_dialect import (
+    DialectGuess,
+    guess_dialect,
+    iterate_decoded,
+    likely_encodings,
+)
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.dialect import DEFAULT_DIALECT, Dialect
 from scx_pipeline.model.reserved_names import RESERVED_COLUMNS, RESERVED_PREFIX, SYSTEM_COLUMNS
@@ -22,6 +29,7 @@ from scx_pipeline.model.table import Table
 from scx_pipeline.parsing.csv.csv_header import read_header, select_texts
 from scx_pipeline.parsing.csv.plain_copy import needs_plain_copy, write_plain_copy
 from scx_pipeline.parsing.parser import compression_name, path_list
+from scx_pipeline.parsing.records import BOM
 from scx_pipeline.storage.compression import detect_format
 from scx_pipeline.storage.local_file import LocalFile, is_readable, open_local_file
 from scx_pipeline.warehouse.sql_text import quote, string_literal
@@ -30,7 +38,7 @@ if TYPE_CHECKING:
     import duckdb
 
 TABLE, FILE = "samples", "file_number"
-SAMPLE_BYTES = 64 << 20  # of a file that is looked at to guess its dialect
+SAMPLE_BYTES = 8 << 20  # of a file that is looked at to guess its dialect
 _LETTERS = str.maketrans(
     {"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "ø": "o", "æ": "ae", "œ": "oe", "ł": "l"}
 )
@@ -51,17 +59,17 @@ class SampleRows:
     dialect: Dialect
     samples: Samples
     omitted: Sequence[str] = ()
+    share: float = 1.0  # of the records, those that have as many values as most
 
 
 def guess_format(file: LocalFile) -> str:
     """Return the format of a sample file: csv, json_lines, json or parquet."""
-    uri = file.object.key
-    with open_local_file(file, uri) as stream:
+    with open_local_file(file, file.object.key) as stream:
         start = stream.read(1 << 20)
     if detect_format(start[:512]) == "Parquet":
         return "parquet"
-    text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
-    if not text.startswith((b"{", b"[")):
+    text = start.removeprefix(BOM).lstrip()
+    if not re.match(rb"\{|\[\s*[\[{\]]", text):  # a line of a log may begin with a bracket, too
         return "csv"
     try:
         return "json_lines" if isinstance(json.loads(text.split(b"\n", 1)[0]), dict) else "json"
@@ -82,11 +90,23 @@ def read_samples(con: duckdb.DuckDBPyConnection, files: Sequence[LocalFile]) -> 
         )
     [kind] = kinds
     readers = {"csv": _read_csv, "parquet": _read_parquet, "json": _read_json, "json_lines": _read_json}
-    return readers[kind](con, kind, files)
+    with _translating_errors(kind, files):
+        return readers[kind](con, kind, files)
+
+
+def _translating_errors(kind: str, files: Sequence[LocalFile]) -> AbstractContextManager[None]:
+    import duckdb
+
+    def translate(error: Exception) -> PipelineError:
+        names = f"{files[0].object.key}{' and the other files' if len(files) > 1 else ''}"
+        return SourceFileError(f"{names}: cannot be read as {kind}: {str(error).splitlines()[0]}")
+
+    return translate_errors(translate, duckdb.Error)
 
 
 def _read_csv(con: duckdb.DuckDBPyConnection, kind: str, files: Sequence[LocalFile]) -> SampleRows:
-    dialect, names = _guess_dialect(files[0])
+    found = _guess_dialect(files[0])
+    dialect, names = found.dialect, found.names
     columns = [_text_column(f"c{place}", name) for place, name in enumerate(names)]
     table = Table(name="files", role="staging", source="files", description="", columns=tuple(columns))
     relations = []
@@ -96,30 +116,45 @@ def _read_csv(con: duckdb.DuckDBPyConnection, kind: str, files: Sequence[LocalFi
             write_plain_copy(file, uri, dialect)
         header = read_header(file, uri, table, dialect)
         if header:
-            relations.append(
-                f"SELECT *, {number} AS {FILE} FROM {select_texts([file], header, columns, (), dialect)}"
-            )
-    rows = _create(
-        con,
-        " UNION ALL ".join(relations)
-        or f"SELECT {', '.join(f'NULL AS c{place}' for place in range(len(names)))}, 0 AS {FILE}",
+            texts = select_texts([file], header, columns, (), dialect)
+            relations.append(f"SELECT *, {number} AS {FILE} FROM {texts}")
+    empty = ", ".join(f"NULL AS c{place}" for place in range(len(names)))
+    rows = _create(con, " UNION ALL ".join(relations) or f"SELECT {empty}, 0 AS {FILE} WHERE FALSE")
+    return SampleRows(
+        kind, dialect, Samples(con, TABLE, _fields(dict.fromkeys(names)), rows), share=found.share
     )
-    identifiers = unique_identifiers(names)
-    fields = [Field(name, identifiers[place], f"c{place}") for place, name in enumerate(names)]
-    return SampleRows(kind, dialect, Samples(con, TABLE, fields, rows))
 
 
-def _guess_dialect(file: LocalFile) -> tuple[Dialect, list[str]]:
-    with open_local_file(file, file.object.key) as stream:
+def _guess_dialect(file: LocalFile) -> DialectGuess:
+    """Guess from the file's first bytes; the encoding, from all of them. Raises SourceFileError."""
+    uri = file.object.key
+    with open_local_file(file, uri) as stream:
         start = stream.read(SAMPLE_BYTES)
-    encoding = guess_encoding(start, is_whole=len(start) < SAMPLE_BYTES)
-    text = decode(start, encoding)
-    dialect = guess_dialect(text, encoding)
-    if dialect is None:
-        raise SourceFileError(
-            f"{file.object.key}: no format fits the file: it is neither CSV, JSON nor Parquet"
-        )
-    return dialect, read_names(text, dialect)
+    is_whole = len(start) < SAMPLE_BYTES
+    if not start.strip():
+        raise SourceFileError(f"{uri}: the file is empty: name a file with rows")
+    for encoding in likely_encodings(start):
+        try:
+            text = "".join(
+                iterate_decoded(iter([start]), encoding) if is_whole else _read_text(file, encoding)
+            )
+        except UnicodeDecodeError:
+            continue
+        text = text.removeprefix("\ufeff")
+        whole_lines = text if is_whole else text[: text.rfind("\n") + 1]
+        if "\0" not in text and (found := guess_dialect(whole_lines, encoding, is_whole=is_whole)):
+            return found
+        break
+    raise SourceFileError(f"{uri}: no format fits the file: it is neither CSV, JSON nor Parquet")
+
+
+def _read_text(file: LocalFile, encoding: str) -> str:
+    """Return the first characters of a file, all of which are of the encoding. Raises UnicodeDecodeError."""
+    text = ""
+    with open_local_file(file, file.object.key) as stream:
+        for part in iterate_decoded(iter(lambda: stream.read(1 << 20), b""), encoding):
+            text += part if len(text) < SAMPLE_BYTES else ""
+    return text
 
 
 def _text_column(name: str, field: str) -> Column:
@@ -127,23 +162,39 @@ def _text_column(name: str, field: str) -> Column:
 
 
 def _read_parquet(con: duckdb.DuckDBPyConnection, kind: str, files: Sequence[LocalFile]) -> SampleRows:
-    relation = f"read_parquet({path_list(files)})"
-    described = con.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
-    known = {name: _parquet_type(str(declared)) for name, declared, *_ in described}
+    known: dict[str, str | None] = {}
+    for file in files:
+        described = con.execute(f"DESCRIBE SELECT * FROM read_parquet({path_list([file])})").fetchall()
+        columns = {name: _parquet_type(str(declared)) for name, declared, *_ in described}
+        if known and columns != known:
+            raise SourceFileError(
+                f"{file.object.key} has other columns than {files[0].object.key}: name files with the same columns"
+            )
+        known = columns
     kept = {name: declared for name, declared in known.items() if declared is not None}
+    _check_some(kept, files[0])
     selected = ", ".join(f"CAST({quote(name)} AS VARCHAR) AS c{place}" for place, name in enumerate(kept))
     parts = [
         f"SELECT {selected}, {number} AS {FILE} FROM read_parquet({path_list([file])})"
         for number, file in enumerate(files)
     ]
     rows = _create(con, " UNION ALL ".join(parts))
-    identifiers = unique_identifiers(kept)
-    fields = [
-        Field(name, identifiers[place], f"c{place}", declared or None)
-        for place, (name, declared) in enumerate(kept.items())
+    omitted = [name for name in known if name not in kept]
+    return SampleRows(kind, DEFAULT_DIALECT, Samples(con, TABLE, _fields(kept), rows), omitted)
+
+
+def _fields(kinds: Mapping[str, str | None]) -> list[Field]:
+    """Return the fields of these names and kinds, whose texts are in the columns c0, c1 …"""
+    identifiers = unique_identifiers(kinds)
+    return [
+        Field(name, identifiers[place], f"c{place}", kind or None)
+        for place, (name, kind) in enumerate(kinds.items())
     ]
-    omitted = [name for name, declared in known.items() if declared is None]
-    return SampleRows(kind, DEFAULT_DIALECT, Samples(con, TABLE, fields, rows), omitted)
+
+
+def _check_some(kept: Sized, file: LocalFile) -> None:
+    if not kept:
+        raise SourceFileError(f"{file.object.key}: no column can hold any of its fields: name other files")
 
 
 def _parquet_type(declared: str) -> str | None:
@@ -165,17 +216,13 @@ def _read_json(con: duckdb.DuckDBPyConnection, kind: str, files: Sequence[LocalF
     [(structure,)] = con.execute("SELECT json_group_structure(json) FROM documents").fetchall()
     leaves = dict(_leaves((), json.loads(structure or "{}")))
     kept = {path: found for path, found in leaves.items() if found is not None and _can_be_path(path)}
+    _check_some(kept, files[0])
     selected = ", ".join(
-        f"json ->> {string_literal('$' + ''.join(f'.{json.dumps(name)}' for name in path))} AS c{place}"
+        f"json ->> {string_literal('$' + ''.join(f'.{json.dumps(name, ensure_ascii=False)}' for name in path))} AS c{place}"
         for place, path in enumerate(kept)
     )
-    rows = _create(con, f"SELECT {selected or 'NULL AS c0'}, {FILE} FROM documents")
-    names = [".".join(path) for path in kept]
-    identifiers = unique_identifiers(names)
-    fields = [
-        Field(name, identifiers[place], f"c{place}", found or None)
-        for place, (name, found) in enumerate(zip(names, kept.values(), strict=True))
-    ]
+    rows = _create(con, f"SELECT {selected}, {FILE} FROM documents")
+    fields = _fields({".".join(path): found for path, found in kept.items()})
     omitted = [".".join(path) for path in leaves if path not in kept]
     return SampleRows(kind, DEFAULT_DIALECT, Samples(con, TABLE, fields, rows), omitted)
 

@@ -14,6 +14,7 @@ from scx_pipeline.errors import DeclarationError
 from scx_pipeline.inference.column_types import Samples
 from scx_pipeline.inference.guess import Choices, Guess
 from scx_pipeline.model.column import Column
+from scx_pipeline.model.count_text import count_of
 
 _EVENT_NAMES = (
     "event_time",
@@ -36,6 +37,7 @@ _CHANGE_NAMES = ("updated", "modified", "changed")
 _ID = re.compile(r"^(.+?)_(id|no|nr|code|key|number|sk)$")
 _POSITION = re.compile(r"(^|_)(item|line|row|seq|sequence|index|position)(_|$)")
 MAX_KEY_COLUMNS, MAX_POOL = 3, 8
+DISTINCT = "distinct_samples"
 
 
 @dataclass(frozen=True)
@@ -73,10 +75,18 @@ class StarDesigner:
     ) -> None:
         self.samples, self.table_name, self.choices = samples, table_name, choices
         self.design = StarDesign(list(columns))
+        # Parquet's dates cannot be read as timestamps.
+        self.typed = {
+            column.name for item, column in zip(samples.fields, columns, strict=True) if item.kind == "date"
+        }
         self.texts = {column.name: item.texts for item, column in zip(samples.fields, columns, strict=True)}
 
     def run(self) -> StarDesign:
-        """Return the design."""
+        """Return the design. Raises DeclarationError for a choice that is not possible."""
+        texts = ", ".join(self.texts.values())
+        self.samples.con.execute(
+            f"CREATE OR REPLACE TABLE {DISTINCT} AS SELECT DISTINCT {texts} FROM {self.samples.table}"
+        )
         self._choose_event_time()
         self._choose_key()
         self._choose_sequence()
@@ -87,9 +97,9 @@ class StarDesigner:
         times = [
             column
             for column in self.design.columns
-            if column.type in ("timestamp", "date") and not column.nullable
+            if column.type in ("timestamp", "date") and not column.nullable and column.name not in self.typed
         ]
-        wanted = self.choices.event_time
+        wanted = self._column_of(self.choices.event_time)
         if wanted and wanted not in [column.name for column in times]:
             raise DeclarationError(
                 f"{wanted} cannot be the event time: choose a date or timestamp with a value in every row:"
@@ -106,14 +116,17 @@ class StarDesigner:
                 for column in self.design.columns
             ]
         others = ", ".join(column.name for column in times if column is not chosen)
-        reason = f"it has a value in every row{f'; other candidates: {others}' if others else ''}"
+        reason = "chosen" if wanted else "it has a value in every row"
+        reason += f"; other candidates: {others}" if others else ""
         self.design.guesses.append(Guess("event time", chosen.name, reason))
 
     def _choose_key(self) -> None:
-        wanted, rows = self.choices.key, self._count("*")
-        if wanted is not None:
+        rows = self._count("*")
+        if self.choices.key is not None:
+            wanted = tuple(str(self._column_of(name)) for name in self.choices.key)
             self._check_key(wanted, rows)
             self.design.key = wanted
+            self.design.guesses.append(Guess("key", ", ".join(wanted) or "none", "chosen"))
             return
         for names in self._key_candidates():
             if self._count_distinct(names) == rows:
@@ -122,6 +135,11 @@ class StarDesigner:
                 return
         reason = "no id, and no two or three columns that could identify a row, are unique: rows may repeat"
         self.design.guesses.append(Guess("key", "none", reason))
+
+    def _column_of(self, name: str | None) -> str | None:
+        """Return the name of a column that a user names, perhaps as in the files."""
+        by_field = {field.name: field.column for field in self.samples.fields}
+        return by_field.get(name, name) if name else name
 
     def _check_key(self, names: Sequence[str], rows: int) -> None:
         columns = {column.name: column for column in self.design.columns}
@@ -176,7 +194,7 @@ class StarDesigner:
             if len(attributes) < (1 if _looks_like_id(column.name) or column.name in fixed else 2):
                 continue
             self.design.dimensions.append(Dimension(name, column.name, tuple(attributes)))
-            reason = f"{', '.join(attributes)} depend on {column.name}, of which there are {distinct:,}"
+            reason = f"{column.name} ({count_of(distinct, 'value')}) determines {', '.join(attributes)}"
             self.design.guesses.append(Guess("dimension", name, reason))
             names.add(name)
             described |= {column.name, *attributes}
@@ -203,8 +221,7 @@ class StarDesigner:
         return self._count(f"DISTINCT ROW({row})")
 
     def _count(self, what: str) -> int:
-        source = f"(SELECT DISTINCT {', '.join(self.texts.values())} FROM {self.samples.table})"
-        [(count,)] = self.samples.con.execute(f"SELECT count({what}) FROM {source}").fetchall()
+        [(count,)] = self.samples.con.execute(f"SELECT count({what}) FROM {DISTINCT}").fetchall()
         return int(count)
 
 

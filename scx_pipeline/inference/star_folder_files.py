@@ -15,8 +15,9 @@ from scx_pipeline.inference.proposal import Proposal
 from scx_pipeline.inference.sample_cases import create_cases
 from scx_pipeline.inference.star_design import Dimension
 from scx_pipeline.model.column import Column
+from scx_pipeline.warehouse.sql_text import quote
 
-TIME_PARTS = ("hour", "day", "week", "month", "year", "dow")
+TIME_PARTS = ("hour", "day", "week", "month", "year", "weekday")
 COMPONENT = "scx_pipeline.StarSchema"
 
 
@@ -52,7 +53,7 @@ def _to_yaml(document: Any, width: int) -> str:
 
 
 class StarFolderFiles:
-    """Writes the files of a star of this name and schema."""
+    """The texts of the files of a star with this name and schema."""
 
     def __init__(self, name: str, schema: str, proposal: Proposal, url: str | None = None) -> None:
         self.name, self.schema, self.proposal, self.design = name, schema, proposal, proposal.design
@@ -147,10 +148,8 @@ class StarFolderFiles:
             description="The time of the event.",
         )
         parts = [
-            _column(
-                Column(name=_part_name(part), type="integer", description=f"The {_part_name(part)}, in UTC.")
-            )
-            for part in TIME_PARTS
+            _column(Column(name=part, type="integer", description=f"The {part}, in UTC."))
+            for part in self._time_parts()
         ]
         return {
             "name": "time",
@@ -178,21 +177,27 @@ class StarFolderFiles:
         others = (*self.design.sequence_by, str(self.design.event_time), *self.design.key)
         names = list(dict.fromkeys((dimension.key, *dimension.attributes, *others)))
         nullable = {column.name: column.nullable for column in self.design.columns}[dimension.key]
-        return _select(names, self.staging, f"{dimension.key} IS NOT NULL" if nullable else "")
+        return _select(names, self.staging, f"{sql_name(dimension.key)} IS NOT NULL" if nullable else "")
+
+    def _time_parts(self) -> list[str]:
+        """Return the calendar parts of an event time; one that has the event time's name is left out."""
+        return [part for part in TIME_PARTS if part != self.design.event_time]
 
     def _time_sql(self) -> str:
-        time = self.design.event_time
+        time = sql_name(str(self.design.event_time))
         parts = ",\n".join(
-            f"    EXTRACT({part.upper()} FROM {time}) AS {_part_name(part)}" for part in TIME_PARTS
+            f"    EXTRACT({'DOW' if part == 'weekday' else part.upper()} FROM {time}) AS {part}"
+            for part in self._time_parts()
         )
-        return f"SELECT\n    {time},\n{parts}\nFROM (\n    SELECT DISTINCT {time}\n    FROM {self.staging}\n) AS moments\n"
+        inner = f"    SELECT DISTINCT {time}\n    FROM {sql_name(self.staging)}\n"
+        return f"SELECT\n    {time},\n{parts}\nFROM (\n{inner}) AS event_times\n"
 
     def _query(self) -> str:
-        time = self.design.event_time
-        month = "t.year * 100 + t.month"
+        time = f"f.{sql_name(str(self.design.event_time))}"
+        month = f"EXTRACT(YEAR FROM {time}) * 100 + EXTRACT(MONTH FROM {time})"
         return (
-            f"SELECT\n    {month} AS month,\n    COUNT(*) AS row_count\nFROM {self.name} AS f\n"
-            f"INNER JOIN time AS t ON f.{time} = t.{time}\nGROUP BY {month}\nORDER BY month\n"
+            f"SELECT\n    {month} AS month,\n    COUNT(*) AS row_count\nFROM {sql_name(self.name)} AS f\n"
+            f"GROUP BY {month}\nORDER BY month\n"
         )
 
     def _readme(self) -> str:
@@ -203,9 +208,9 @@ class StarFolderFiles:
             "",
         ]
         lines += ["| what | guess | why |", "|---|---|---|"]
-        lines += [
-            f"| {guess.subject} | {guess.decision} | {guess.reason} |" for guess in self.proposal.guesses
-        ]
+        for guess in self.proposal.guesses:
+            cells = (text.replace("|", "\\|") for text in (guess.subject, guess.decision, guess.reason))
+            lines.append(f"| {' | '.join(cells)} |")
         if self.proposal.omitted:
             lines += ["", f"Not loaded, as no column can hold them: {', '.join(self.proposal.omitted)}."]
         if self.has_time:
@@ -228,14 +233,18 @@ def _case_yaml(case: Mapping[str, Any]) -> str:
     return _to_yaml(flow, 10_000)
 
 
-def _part_name(part: str) -> str:
-    return "weekday" if part == "dow" else part
+def sql_name(name: str) -> str:
+    """Return a name for SQL in Redshift's dialect, in quotes if it is a word of the language."""
+    from sqlglot.dialects.redshift import Redshift
+
+    words = {*Redshift.Tokenizer.KEYWORDS, *(word.upper() for word in Redshift.Generator.RESERVED_KEYWORDS)}
+    return quote(name) if name.upper() in words else name
 
 
 def _select(names: Sequence[str], table: str, where: str = "") -> str:
-    listed = ",\n".join(f"    {name}" for name in names)
+    listed = ",\n".join(f"    {sql_name(name)}" for name in names)
     condition = f"WHERE {where}\n" if where else ""
-    return f"SELECT\n{listed}\nFROM {table}\n{condition}"
+    return f"SELECT\n{listed}\nFROM {sql_name(table)}\n{condition}"
 
 
 def _column(column: Column, *, is_staging: bool = False, nullable: bool | None = None) -> _Flow:

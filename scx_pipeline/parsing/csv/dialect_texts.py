@@ -103,7 +103,7 @@ def _rewrite(column: Column, dialect: Dialect) -> str:
             parsed = f"({parsed} AT TIME ZONE 'UTC')"
         usual = "%Y-%m-%d" if column.type == "date" else "%Y-%m-%d %H:%M:%S.%f"
         condition, text = (
-            f"{_matches(name, _time_pattern(form))} AND {parsed} IS NOT NULL",
+            f"{_matches(name, time_pattern(form))} AND {parsed} IS NOT NULL",
             f"strftime({parsed}, '{usual}')",
         )
     elif column.type == "boolean":
@@ -133,7 +133,8 @@ def _number_pattern(dialect: Dialect) -> str:
     return f" *[+-]?{whole}(?:{re.escape(dialect.decimal)}[0-9]*)?(?:[eE][+-]?[0-9]+)? *"
 
 
-def _time_pattern(form: str) -> str:
+def time_pattern(form: str) -> str:
+    """Return the regular expression of the texts of a form of dates or timestamps."""
     parts = re.findall(r"%.|[^%]+", form)
     return f" *{''.join(TIME_DIRECTIVES.get(part) or re.escape(part) for part in parts)} *"
 

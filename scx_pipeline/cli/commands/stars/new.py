@@ -6,6 +6,7 @@ How its parts are guessed does not belong here.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,7 @@ class NewStarOptions:
 
     def choices(self) -> Choices:
         """Return what is chosen, and not guessed."""
-        return Choices(self.event_time, None if self.key is None else tuple(self.key.split(",")))
+        return Choices(self.event_time, None if self.key is None else _split_key(self.key))
 
 
 @app.command(
@@ -79,33 +80,34 @@ def new(
     from scx_pipeline.inference.new_star import url_of, write_star
 
     settings = read_settings()
-    folder = _target(star, options.folder, settings)
+    folder = _target(star, options, settings)
     found = _find([*(options.from_ or []), *(files or [])], settings)
     proposal = _propose(star, found, options.choices(), settings)
     if options.interactive:
         proposal = _propose(star, found, _ask(proposal), settings)
     write_star(folder, options.schema or star, proposal, url_of(found, settings))
     _show(proposal, folder)
-    if not options.no_load:
-        _load(folder, settings)
-    rendering.print_line(
-        f"Next: export SCX_STARS={folder.parent}, then scx status {star}, scx analyze {star}, scx ui"
-    )
-
-
-def _target(star: str, folder: Path | None, settings: Settings) -> Path:
-    """Return the folder to write. Raises PipelineError if it exists, or if the star's name is not valid."""
-    from pydantic import TypeAdapter, ValidationError
-
-    from scx_pipeline.declarations.declared_stars import SAMPLES
-    from scx_pipeline.model.declaration import Name
-
+    is_declared = str(folder.parent) in settings.stars.split(os.pathsep)
+    export = "" if is_declared else f"export SCX_STARS={shlex.quote(str(folder.parent))}, then "
     try:
-        TypeAdapter(Name).validate_python(star)
-    except ValidationError as error:
-        raise PipelineError(str(error.errors()[0]["msg"]).removeprefix("Value error, ")) from None
+        if not options.no_load:
+            _load(folder, settings)
+    except (PipelineError, typer.Exit):
+        declaration = folder / "defs.yaml"
+        rendering.print_line(f"The star is written: correct {declaration}; {export}scx load {star} --changed")
+        raise
+    rendering.print_line(f"Next: {export}scx status {star}, scx analyze {star}, scx ui")
+
+
+def _target(star: str, options: NewStarOptions, settings: Settings) -> Path:
+    """Return the folder to write. Raises PipelineError if it exists, or if a name is not valid."""
+    from scx_pipeline.declarations.declared_stars import SAMPLES
+    from scx_pipeline.inference.new_star import check_name
+
+    check_name(star)
+    check_name(options.schema or star)
     declared = [name for name in settings.stars.split(os.pathsep) if name not in ("", SAMPLES)]
-    target = (folder or Path(declared[0] if declared else "stars")).expanduser().absolute() / star
+    target = (options.folder or Path(declared[0] if declared else "stars")).expanduser().absolute() / star
     if target.exists():
         raise PipelineError(f"{target} exists: choose another name, or remove the folder")
     return target
@@ -133,7 +135,11 @@ def _ask(proposal: Proposal) -> Choices:
     rendering.print_line(f"columns: {columns}")
     event_time = typer.prompt("event time (empty: none)", default=proposal.design.event_time or "")
     key = typer.prompt("key (empty: rows may repeat)", default=",".join(proposal.design.key))
-    return Choices(event_time, tuple(name.strip() for name in key.split(",") if name.strip()))
+    return Choices(event_time, _split_key(key))
+
+
+def _split_key(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _show(proposal: Proposal, folder: Path) -> None:
