@@ -112,7 +112,9 @@ class StarScaffolder(dg.Scaffolder[StarScaffoldParams]):
             raise DeclarationError("a star is the only declaration of its folder, in YAML: name a new folder")
         name = _star_name(folder)
         if request.params and request.params.from_files:
-            propose_folder(folder, [request.params.from_files], read_settings())
+            proposal = propose_folder(folder, [request.params.from_files], read_settings())
+            for guess in proposal.guesses:
+                print(f"{guess.subject}: {guess.decision} ({guess.reason})")  # noqa: T201  (dg has no output of its own)
             return
         values = {
             "type": request.type_name,

@@ -8,21 +8,19 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
-from functools import cache
 from typing import TYPE_CHECKING
 
 from scx_pipeline.inference.guess import Guess
+from scx_pipeline.inference.samples import TEXT, Field, Samples
+from scx_pipeline.inference.time_forms import DATES, LOG_TIMES, TIMES, matching_forms, swap_day_and_month
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.count_text import count_of
 from scx_pipeline.model.dialect import Dialect
-from scx_pipeline.parsing.csv.dialect_texts import DialectTexts, time_pattern
+from scx_pipeline.parsing.csv.dialect_texts import DialectTexts
 from scx_pipeline.warehouse.sql_text import quote, string_literal
 
 if TYPE_CHECKING:
-    import duckdb
+    pass
 
 NULL_TEXTS = ("", "NULL", "null", "NA", "N/A", "n/a", "-", "\\N", "None", "NaN", "nan", "?")
 # Those that are not known without a declaration.
@@ -41,13 +39,8 @@ NUMBER_FORMS = (
     (",", "\u00a0"),
     (",", "\u202f"),
 )
-DATES = (
-    "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%y", "%m/%d/%y", "%d/%m/%y",
-    "%d %b %Y", "%d-%b-%Y", "%b %d %Y", "%d-%b-%y", "%d %B %Y", "%Y%m%d",
-)  # fmt: skip
-TIMES = ("%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%I:%M:%S %p", "%I:%M %p", "%H%M%S")
-LOG_TIMES = ("%d/%b/%Y:%H:%M:%S %z", "[%d/%b/%Y:%H:%M:%S %z]", "[%d/%b/%Y:%H:%M:%S", "%a %b %d %H:%M:%S %Y")
 MAX_DECIMAL_PLACES = 4  # of a number that is read as a decimal; a measured value with more is a double
+MAX_SCALE = 18
 NEAR_SHARE = 0.9  # of the texts that fit a type, from which on it is mentioned
 TEXT_BYTES = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 # Of counts since 1970: the years from 2000 to 2100 in each unit.
@@ -59,46 +52,18 @@ EPOCHS = {
 _EPOCH_NAME = re.compile(r"(^|_)(ts|time|timestamp|epoch|at|date|registration|since|created|updated)(_|$)")
 
 
-@dataclass(frozen=True)
-class Field:
-    """A field of sample files: its name there, the name of its column, and the relation's column with its texts."""
-
-    name: str
-    column: str
-    texts: str
-    kind: str | None = None  # the type, where the format has one: number, boolean, or a neutral type
-
-
-@dataclass(frozen=True)
-class Samples:
-    """The texts of sample rows, as a table of a DuckDB connection."""
-
-    con: duckdb.DuckDBPyConnection
-    table: str
-    fields: Sequence[Field]
-    rows: int
-
-    def find(self, field: Field, condition: str) -> bool:
-        """Return whether any text of the field meets a condition over `t`."""
-        return bool(
-            self.con.execute(
-                f"SELECT 1 FROM (SELECT {field.texts} AS t FROM {self.table}) WHERE t IS NOT NULL AND {condition} LIMIT 1"
-            ).fetchone()
-        )
-
-    def values(self, field: Field, count: int = 200) -> list[str]:
-        """Return some of the field's texts."""
-        found = self.con.execute(
-            f"SELECT DISTINCT {field.texts} FROM {self.table} WHERE {field.texts} IS NOT NULL LIMIT {count}"
-        ).fetchall()
-        return [text for (text,) in found]
-
-
 class TypeGuesser:
     """Guesses the columns of samples, and the forms of their numbers, booleans and nulls that the source declares."""
 
-    def __init__(self, samples: Samples, dialect: Dialect) -> None:
-        self.samples, self.guesses = samples, list[Guess]()
+    def __init__(self, samples: Samples, dialect: Dialect, *, has_forms: bool) -> None:
+        """Guess what all columns share.
+
+        Args:
+            samples: The samples.
+            dialect: The dialect of their files.
+            has_forms: Whether the format's declaration can say how numbers, times and booleans are written.
+        """
+        self.samples, self.guesses, self.has_forms = samples, list[Guess](), has_forms
         present = {
             text
             for field in samples.fields
@@ -106,10 +71,12 @@ class TypeGuesser:
             if samples.find(field, f"t = {string_literal(text)}")
         }
         self.null_values = tuple(text for text in NULL_TEXTS if text in present)
-        has_blanks = any(samples.find(field, "trim(t) <> t") for field in samples.fields)
-        self.dialect = dialect.model_copy(update={"trim": has_blanks})
-        self._choose_number_form()
-        self._choose_booleans()
+        self.dialect = dialect
+        if has_forms:
+            has_blanks = any(samples.find(field, "trim(t) <> t") for field in samples.fields)
+            self.dialect = dialect.model_copy(update={"trim": has_blanks})
+            self._choose_number_form()
+            self._choose_booleans()
 
     def guess_columns(self) -> list[Column]:
         """Return the column of every field, and set `null_values` to those that they need."""
@@ -156,6 +123,8 @@ class TypeGuesser:
         def column(**changes: object) -> Column:
             return Column.model_validate({**base.model_dump(), **changes})
 
+        if field.kind == TEXT:
+            return
         if field.kind not in (None, "number"):
             yield column(type=field.kind)
             return
@@ -171,10 +140,14 @@ class TypeGuesser:
             return  # a code, such as a postal code
         yield column(type="integer")
         yield column(type="bigint")
+        # A double has 15 digits: what has more, such as a long id, is a decimal or a text.
+        is_short = self._all(field, "length(regexp_replace(t, '[^0-9]', '', 'g')) <= 15")
         places = self._most_decimal_places(field)
-        if field.kind is None and places <= MAX_DECIMAL_PLACES:
-            yield column(type=f"decimal(18,{places})")
-        yield column(type="double")
+        may_be_double = is_short and field.kind == "number"
+        if not may_be_double and places <= (MAX_DECIMAL_PLACES if is_short else MAX_SCALE):
+            yield column(type=f"decimal({18 if is_short else 38},{places})")
+        if is_short or field.kind == "number":
+            yield column(type="double")
 
     def _all(self, field: Field, condition: str) -> bool:
         """Return whether every text that is not NULL meets a condition over `t`."""
@@ -216,7 +189,7 @@ class TypeGuesser:
 
     def _time_candidates(self, field: Field, values: Sequence[str]) -> Iterator[dict[str, object]]:
         is_compact = self._all(field, "regexp_full_match(trim(t), '(19|20)[0-9]{6}')")
-        for form in self._in_likely_order(_matching(DATES, values)):
+        for form in self._in_likely_order(matching_forms(DATES if self.has_forms else (), values)):
             if form != "%Y%m%d" or is_compact:
                 yield {"type": "date", "date_format": form}
         yield {"type": "date"}
@@ -228,7 +201,9 @@ class TypeGuesser:
             for time in TIMES
             for zone in ("", "%z", " %z")
         ]
-        for form in self._in_likely_order(_matching([*LOG_TIMES, *forms], values)):
+        for form in self._in_likely_order(
+            matching_forms([*LOG_TIMES, *forms] if self.has_forms else (), values)
+        ):
             yield {"type": "timestamp", "timestamp_format": form}
 
     def _note_ambiguity(self, field: Field, column: Column) -> None:
@@ -237,7 +212,7 @@ class TypeGuesser:
             ("date_format", column.date_format),
             ("timestamp_format", column.timestamp_format),
         ):
-            other = _swapped(form or "")
+            other = swap_day_and_month(form or "")
             if form and other != form and self.fits(field, column.model_copy(update={name: other})):
                 reason = f"no value decides between this and {other}: every day is at most 12"
                 self.guesses.append(Guess(column.name, form, reason, 0.0))
@@ -303,41 +278,3 @@ class TypeGuesser:
                     listed = {"true_values": (pair[0],), "false_values": (pair[1],)}
                     self.dialect = self.dialect.model_copy(update=listed)
                     return
-
-
-def _swapped(form: str) -> str:
-    """Return a form with the numbers of day and month in each other's place, if one character is between them."""
-    return re.sub("(%d|%m)(.)(%d|%m)", r"\3\2\1", form)
-
-
-def _matching(forms: Sequence[str], values: Sequence[str]) -> list[str]:
-    """Return the forms by which Python reads all values; where day and month are ambiguous, each is among them."""
-    found = []
-    for form in forms:
-        pattern = _compile(form)
-        if not all(map(pattern.fullmatch, values)):
-            continue
-        with suppress(ValueError):
-            for text in values:
-                datetime.strptime(text, form)
-            found.append(form)
-    return found
-
-
-@cache
-def _compile(form: str) -> re.Pattern[str]:
-    return re.compile(time_pattern(form))
-
-
-def with_nullability(samples: Samples, columns: Sequence[Column], null_values: Sequence[str]) -> list[Column]:
-    """Return the columns, nullable or not as their texts are."""
-    listed = ", ".join(map(string_literal, ("", *null_values)))
-    counts = ", ".join(
-        f"count(*) FILTER ({field.texts} IS NULL OR trim({field.texts}) IN ({listed}))"
-        for field in samples.fields
-    )
-    [found] = samples.con.execute(f"SELECT {counts} FROM {samples.table}").fetchall()
-    return [
-        column.model_copy(update={"nullable": bool(nulls)})
-        for column, nulls in zip(columns, found, strict=True)
-    ]

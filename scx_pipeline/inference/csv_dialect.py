@@ -17,6 +17,7 @@ from scx_pipeline.model.dialect import Dialect
 
 DELIMITERS = (",", ";", "\t", "|", " ")
 MAX_FOOTER_LINES = 5
+_TOTAL = re.compile(r"(?:(?:grand |sub)?total|sum|summe|saldo|gesamt|somme|totale)\b", re.IGNORECASE)
 _VALUE = re.compile(r"[\[(]?[-+]?[0-9][0-9.,:/T Z+-]*[\])]?|true|false|null|-|", re.IGNORECASE)
 
 
@@ -60,17 +61,17 @@ def guess_dialect(text: str, encoding: str, *, is_whole: bool) -> DialectGuess |
         encoding: Its encoding.
         is_whole: Whether it is the whole text, so that its last lines may be a footer.
     """
-    comment = "#" if re.search(r"^#", text, re.MULTILINE) and not re.match(r"#[^\n]*[,;\t|]", text) else None
-    lines = [
-        "\n" if comment and line.startswith(comment) else line
-        for line in io.StringIO(text, newline="").readlines()
-    ]
+    lines = io.StringIO(text, newline="").readlines()
     quote = "'" if '"' not in text and re.search(r"(?:^|[,;\t|])'[^'\n]*'(?=[,;\t|\r\n])", text) else '"'
     escape = "\\" if f"\\{quote}" in text and f"{quote}{quote}" not in text else None
-    readings = [reading for mark in DELIMITERS if (reading := _read(lines, mark, quote, escape)) is not None]
-    if not readings:
+    best, comment = _best_reading(lines, quote, escape), None
+    if any(line.startswith("#") for line in lines):
+        others = ["\n" if line.startswith("#") else line for line in lines]
+        without = _best_reading(others, quote, escape)
+        if without and (best is None or without.share > best.share):
+            best, comment = without, "#"
+    if best is None:
         return None
-    best = max(readings, key=lambda item: (item.width > 1, item.share > 0.8, item.share * min(item.width, 4)))
     records = [record for record in best.records if len(record) == best.width]
     first = next(place for place, record in enumerate(best.records) if len(record) == best.width)
     footer = _count_footer(best) if is_whole else 0
@@ -87,6 +88,16 @@ def guess_dialect(text: str, encoding: str, *, is_whole: bool) -> DialectGuess |
     )
     names = [name.strip() for name in records[0]] if has_header else _numbered(best.width)
     return DialectGuess(dialect, names, best.share)
+
+
+def _best_reading(lines: Sequence[str], quote: str, escape: str | None) -> _Reading | None:
+    """Return the records by the likeliest delimiter."""
+    readings = [_read(lines, mark, quote, escape) for mark in DELIMITERS]
+    return max(
+        (reading for reading in readings if reading is not None),
+        key=lambda item: (item.width > 1, item.share > 0.8, item.share * min(item.width, 4)),
+        default=None,
+    )
 
 
 def _read(lines: Sequence[str], delimiter: str, quote: str, escape: str | None) -> _Reading | None:
@@ -109,14 +120,10 @@ def _read(lines: Sequence[str], delimiter: str, quote: str, escape: str | None) 
 
 
 def _count_footer(reading: _Reading) -> int:
-    """Return how many records at the end have another width, or a first value unlike all others, such as a total."""
-    width = reading.width
-    shapes = [re.sub("[0-9]", "9", record[0]) if len(record) == width else "" for record in reading.records]
-    [(usual, count)] = Counter(shapes).most_common(1)
-    is_uniform = "9" in usual and count > 0.8 * len(shapes)
+    """Return how many records at the end have another number of values, or begin as a total does."""
     footer = 0
-    for record, shape in zip(reversed(reading.records), reversed(shapes), strict=True):
-        if len(record) == width and not (is_uniform and "9" not in shape):
+    for record in reversed(reading.records):
+        if len(record) == reading.width and not _TOTAL.match(record[0]):
             break
         footer += 1
     return footer

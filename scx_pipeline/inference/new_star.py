@@ -19,6 +19,7 @@ from scx_pipeline.inference.sample_files import SampleFiles, find_sample_files
 from scx_pipeline.inference.star_folder_files import StarFolderFiles
 from scx_pipeline.model.declaration import SchemaName
 from scx_pipeline.settings import Settings
+from scx_pipeline.storage.bucket import create_bucket
 from scx_pipeline.warehouse.capabilities import Limits
 from scx_pipeline.warehouse.duckdb.duckdb_connection import in_memory_database
 
@@ -65,7 +66,14 @@ def propose_folder(folder: Path, names: Sequence[str], settings: Settings) -> Pr
     found = find_sample_files(names, settings.bucket)
     proposal = propose(folder.name, found, NOTHING_CHOSEN, settings)
     write_star(folder, folder.name, proposal, url_of(found, settings))
+    create_default_bucket(settings)
     return proposal
+
+
+def create_default_bucket(settings: Settings) -> None:
+    """Create the bucket of the settings if it is the default: a load opens it, even if the star's files are elsewhere."""
+    if not settings.bucket_url:
+        create_bucket(settings.bucket)
 
 
 def url_of(found: SampleFiles, settings: Settings) -> str | None:

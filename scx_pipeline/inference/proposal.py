@@ -12,11 +12,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.errors import SourceFileError
-from scx_pipeline.inference.column_types import TypeGuesser, with_nullability
+from scx_pipeline.inference.column_types import TypeGuesser
 from scx_pipeline.inference.guess import Choices, Guess
 from scx_pipeline.inference.object_patterns import ObjectPattern, guess_pattern
 from scx_pipeline.inference.sample_cases import Row, read_masked_rows
 from scx_pipeline.inference.sample_rows import FILE, SampleRows, read_samples
+from scx_pipeline.inference.samples import with_nullability
 from scx_pipeline.inference.star_design import StarDesign, StarDesigner
 from scx_pipeline.model.calendar import Month
 from scx_pipeline.model.dialect import DEFAULT_DIALECT, Dialect
@@ -70,13 +71,14 @@ def propose_star(
     found = read_samples(con, files)
     if not found.samples.rows:
         raise SourceFileError(f"{files[0].object.key}: the file has no rows: name files with rows")
-    guesser = TypeGuesser(found.samples, found.dialect)
+    guesser = TypeGuesser(found.samples, found.dialect, has_forms=found.format == "csv")
     columns = with_nullability(found.samples, guesser.guess_columns(), guesser.null_values)
-    design = StarDesigner(found.samples, columns, name, choices).run()
+    design = StarDesigner(found.samples, columns, name, choices).run(guesser.dialect, guesser.null_values)
     guesses = [
         Guess("format", found.format, _describe(found, guesser.dialect), found.share),
         *guesser.guesses,
         *_null_values(guesser),
+        *_header(found),
         *design.guesses,
     ]
     times = _event_times(found, guesser, design)
@@ -101,6 +103,12 @@ def propose_star(
     return Proposal(
         source, design, Month.of(first), Month.of(last), found.samples.rows, guesses, found.omitted, rows
     )
+
+
+def _header(found: SampleRows) -> list[Guess]:
+    if found.format != "csv" or found.dialect.header is True:
+        return []
+    return [Guess("header", "none", "the first line looks like a row: name the columns in defs.yaml")]
 
 
 def _null_values(guesser: TypeGuesser) -> list[Guess]:

@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from scx_pipeline.inference.column_types import Samples
+from scx_pipeline.inference.samples import Samples
 from scx_pipeline.inference.star_design import StarDesign
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.dialect import Dialect

@@ -7,24 +7,23 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from scx_pipeline.error_translation import translate_errors
 from scx_pipeline.errors import PipelineError, SourceFileError
-from scx_pipeline.inference.column_types import Field, Samples
 from scx_pipeline.inference.csv_dialect import (
     DialectGuess,
     guess_dialect,
     iterate_decoded,
     likely_encodings,
 )
+from scx_pipeline.inference.identifiers import unique_identifiers
+from scx_pipeline.inference.samples import TEXT, Field, Samples
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.dialect import DEFAULT_DIALECT, Dialect
-from scx_pipeline.model.reserved_names import RESERVED_COLUMNS, RESERVED_PREFIX, SYSTEM_COLUMNS
 from scx_pipeline.model.table import Table
 from scx_pipeline.parsing.csv.csv_header import read_header, select_texts
 from scx_pipeline.parsing.csv.plain_copy import needs_plain_copy, write_plain_copy
@@ -37,14 +36,12 @@ from scx_pipeline.warehouse.sql_text import quote, string_literal
 if TYPE_CHECKING:
     import duckdb
 
+COMPARED_FILES = 5  # whose dialects must be the same
 TABLE, FILE = "samples", "file_number"
 SAMPLE_BYTES = 8 << 20  # of a file that is looked at to guess its dialect
-_LETTERS = str.maketrans(
-    {"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "ø": "o", "æ": "ae", "œ": "oe", "ł": "l"}
-)
 _NUMBERS = {"BIGINT", "UBIGINT", "HUGEINT", "DOUBLE"}
 _PARQUET_TYPES = {
-    "TINYINT": "smallint", "SMALLINT": "smallint", "UTINYINT": "smallint", "INTEGER": "integer", "BIGINT": "bigint",
+    "TINYINT": "smallint", "SMALLINT": "smallint", "UTINYINT": "smallint", "USMALLINT": "integer", "UINTEGER": "bigint", "INTEGER": "integer", "BIGINT": "bigint",
     "FLOAT": "double", "DOUBLE": "double", "BOOLEAN": "boolean", "DATE": "date", "TIMESTAMP": "timestamp",
     "TIMESTAMP WITH TIME ZONE": "timestamp", "TIMESTAMP_NS": "timestamp", "TIMESTAMP_MS": "timestamp",
     "TIMESTAMP_S": "timestamp",
@@ -105,8 +102,9 @@ def _translating_errors(kind: str, files: Sequence[LocalFile]) -> AbstractContex
 
 
 def _read_csv(con: duckdb.DuckDBPyConnection, kind: str, files: Sequence[LocalFile]) -> SampleRows:
-    found = _guess_dialect(files[0])
+    found = _guess_common_dialect(files)
     dialect, names = found.dialect, found.names
+    others: dict[str, None] = {}
     columns = [_text_column(f"c{place}", name) for place, name in enumerate(names)]
     table = Table(name="files", role="staging", source="files", description="", columns=tuple(columns))
     relations = []
@@ -116,13 +114,50 @@ def _read_csv(con: duckdb.DuckDBPyConnection, kind: str, files: Sequence[LocalFi
             write_plain_copy(file, uri, dialect)
         header = read_header(file, uri, table, dialect)
         if header:
+            others |= {name: None for name in header.columns if name not in names}
             texts = select_texts([file], header, columns, (), dialect)
             relations.append(f"SELECT *, {number} AS {FILE} FROM {texts}")
     empty = ", ".join(f"NULL AS c{place}" for place in range(len(names)))
     rows = _create(con, " UNION ALL ".join(relations) or f"SELECT {empty}, 0 AS {FILE} WHERE FALSE")
-    return SampleRows(
-        kind, dialect, Samples(con, TABLE, _fields(dict.fromkeys(names)), rows), share=found.share
-    )
+    samples = Samples(con, TABLE, _fields(dict.fromkeys(names)), rows)
+    return SampleRows(kind, dialect, samples, list(others), found.share)
+
+
+def _guess_common_dialect(files: Sequence[LocalFile]) -> DialectGuess:
+    """Guess from the first files, which must be written in the same way. Raises SourceFileError."""
+    found: dict[str, DialectGuess] = {}
+    for file in files:
+        with open_local_file(file, file.object.key) as stream:
+            is_empty = not stream.read(1 << 16).strip()
+        if not is_empty:
+            found[file.object.key] = _guess_dialect(file)
+        if len(found) == COMPARED_FILES:
+            break
+    if not found:
+        raise SourceFileError(f"{files[0].object.key}: the file is empty: name a file with rows")
+    (first, guess), *rest = found.items()
+    footer = guess.dialect.skip_footer
+    for key, other in rest:
+        for what in ("delimiter", "encoding", "header", "skip_lines"):
+            one, two = getattr(guess.dialect, what), getattr(other.dialect, what)
+            if one != two and (
+                what != "encoding" or "utf-8" not in (one, two) or not _is_ascii(files, first, key)
+            ):
+                raise SourceFileError(
+                    f"{first} and {key} look differently written ({what}: {one!r} and {two!r}): name files of one system"
+                )
+        footer = min(footer, other.dialect.skip_footer)
+    return replace(guess, dialect=guess.dialect.model_copy(update={"skip_footer": footer}))
+
+
+def _is_ascii(files: Sequence[LocalFile], *keys: str) -> bool:
+    """Return whether one of the files has no other characters, so that its encoding may be the other's."""
+    for file in files:
+        if file.object.key in keys:
+            with open_local_file(file, file.object.key) as stream:
+                if all(block.isascii() for block in iter(lambda stream=stream: stream.read(1 << 20), b"")):  # type: ignore[misc]
+                    return True
+    return False
 
 
 def _guess_dialect(file: LocalFile) -> DialectGuess:
@@ -131,8 +166,6 @@ def _guess_dialect(file: LocalFile) -> DialectGuess:
     with open_local_file(file, uri) as stream:
         start = stream.read(SAMPLE_BYTES)
     is_whole = len(start) < SAMPLE_BYTES
-    if not start.strip():
-        raise SourceFileError(f"{uri}: the file is empty: name a file with rows")
     for encoding in likely_encodings(start):
         try:
             text = "".join(
@@ -158,7 +191,7 @@ def _read_text(file: LocalFile, encoding: str) -> str:
 
 
 def _text_column(name: str, field: str) -> Column:
-    return Column(name=name, field=field, type="varchar(max)", description="")
+    return Column(name=name, field=field or None, type="varchar(max)", description="")
 
 
 def _read_parquet(con: duckdb.DuckDBPyConnection, kind: str, files: Sequence[LocalFile]) -> SampleRows:
@@ -198,9 +231,9 @@ def _check_some(kept: Sized, file: LocalFile) -> None:
 
 
 def _parquet_type(declared: str) -> str | None:
-    """Return the neutral type of a Parquet column; empty for a text, None if no column can hold it."""
+    """Return the neutral type of a Parquet column; None if no column can hold it."""
     if declared == "VARCHAR":
-        return ""
+        return TEXT
     if declared.startswith("DECIMAL"):
         return declared.lower()
     return _PARQUET_TYPES.get(declared)
@@ -252,27 +285,3 @@ def _create(con: duckdb.DuckDBPyConnection, select: str) -> int:
     con.execute(f"CREATE OR REPLACE TABLE {TABLE} AS {select}")
     [(rows,)] = con.execute(f"SELECT count(*) FROM {TABLE}").fetchall()
     return int(rows)
-
-
-def to_identifier(name: str) -> str:
-    """Return a name that is valid on every engine: userId → user_id, Betrag in EUR → betrag_in_eur."""
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower().translate(_LETTERS)
-    plain = unicodedata.normalize("NFKD", spaced).encode("ascii", "ignore").decode()
-    text = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:50]
-    if not re.match(r"[a-z]", text):
-        text = f"c_{text}".rstrip("_")
-    taken = text in {*RESERVED_COLUMNS, *SYSTEM_COLUMNS} or text.startswith(RESERVED_PREFIX)
-    return f"{text}_value" if taken else text
-
-
-def unique_identifiers(names: Iterable[str]) -> list[str]:
-    """Return an identifier for each name, with a number where two would be the same."""
-    found: list[str] = []
-    for name in names:
-        base = to_identifier(name)
-        candidate, number = base, 1
-        while candidate in found:
-            number += 1
-            candidate = f"{base}_{number}"
-        found.append(candidate)
-    return found

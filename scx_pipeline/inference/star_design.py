@@ -11,10 +11,14 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 from scx_pipeline.errors import DeclarationError
-from scx_pipeline.inference.column_types import Samples
 from scx_pipeline.inference.guess import Choices, Guess
+from scx_pipeline.inference.samples import Samples
 from scx_pipeline.model.column import Column
 from scx_pipeline.model.count_text import count_of
+from scx_pipeline.model.dialect import Dialect
+from scx_pipeline.parsing.csv.dialect_texts import DialectTexts
+from scx_pipeline.warehouse.sql_text import names as listed_names
+from scx_pipeline.warehouse.sql_text import quote
 
 _EVENT_NAMES = (
     "event_time",
@@ -79,13 +83,17 @@ class StarDesigner:
         self.typed = {
             column.name for item, column in zip(samples.fields, columns, strict=True) if item.kind == "date"
         }
-        self.texts = {column.name: item.texts for item, column in zip(samples.fields, columns, strict=True)}
 
-    def run(self) -> StarDesign:
+    def run(self, dialect: Dialect, null_values: Sequence[str]) -> StarDesign:
         """Return the design. Raises DeclarationError for a choice that is not possible."""
-        texts = ", ".join(self.texts.values())
+        items = zip(self.samples.fields, self.design.columns, strict=True)
+        texts = ", ".join(f"{field.texts} AS {quote(column.name)}" for field, column in items)
+        source = f"(SELECT {texts}, 0 AS n FROM {self.samples.table})"
+        rows = DialectTexts(self.design.columns, dialect).select_typed(source, "n", null_values)
+        listed = listed_names([column.name for column in self.design.columns])
+        # Different texts may be the same value, such as 1 and +1. Rows that are equal in all values count once.
         self.samples.con.execute(
-            f"CREATE OR REPLACE TABLE {DISTINCT} AS SELECT DISTINCT {texts} FROM {self.samples.table}"
+            f"CREATE OR REPLACE TABLE {DISTINCT} AS SELECT DISTINCT {listed} FROM ({rows})"
         )
         self._choose_event_time()
         self._choose_key()
@@ -131,7 +139,12 @@ class StarDesigner:
         for names in self._key_candidates():
             if self._count_distinct(names) == rows:
                 self.design.key = names
-                self.design.guesses.append(Guess("key", ", ".join(names), f"it is unique in {rows:,} rows"))
+                reason = f"it is unique in {rows:,} rows"
+                if rows < self.samples.rows:
+                    reason += (
+                        f"; {self.samples.rows - rows:,} repeat another row exactly, and are deduplicated"
+                    )
+                self.design.guesses.append(Guess("key", ", ".join(names), reason, rows / self.samples.rows))
                 return
         reason = "no id, and no two or three columns that could identify a row, are unique: rows may repeat"
         self.design.guesses.append(Guess("key", "none", reason))
@@ -216,7 +229,7 @@ class StarDesigner:
         )
 
     def _count_distinct(self, names: Sequence[str]) -> int:
-        row = ", ".join(self.texts[name] for name in names)
+        row = ", ".join(map(quote, names))
         # A row of columns counts NULL as a value, a single column does not.
         return self._count(f"DISTINCT ROW({row})")
 

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from scx_pipeline.model.declaration import MAX_TEXT_BYTES, ColumnName, Declaration, Name, NeutralType
-from scx_pipeline.model.dialect import TimeFormat
+from scx_pipeline.model.dialect import DateFormat, TimeFormat
 
 Unit = Literal["seconds", "milliseconds", "microseconds"]
 Encoding = Literal[
@@ -56,7 +56,7 @@ class Column(Declaration):
     unit: Unit | None = Field(
         None, description="for a timestamp that the source stores as a number: the unit since 1970-01-01 UTC"
     )
-    date_format: TimeFormat | None = Field(
+    date_format: DateFormat | None = Field(
         None, description="CSV sources: the form of a date, if it is not that of the source's dialect"
     )
     timestamp_format: TimeFormat | None = Field(

@@ -20,10 +20,25 @@ TIME_DIRECTIVES: Mapping[str, str] = MappingProxyType(
     {
         "%Y": "[0-9]{4}", "%y": "[0-9]{2}", "%m": "[0-9]{1,2}", "%d": "[0-9]{1,2}", "%b": "[A-Za-z]{3}",
         "%B": "[A-Za-z]{3,9}", "%a": "[A-Za-z]{3}", "%A": "[A-Za-z]{6,9}", "%H": "[0-9]{1,2}", "%I": "[0-9]{1,2}",
-        "%M": "[0-9]{1,2}", "%S": "[0-9]{1,2}", "%f": "[0-9]{1,6}", "%p": "[APap][Mm]", "%z": "[+-][0-9]{2}:?[0-9]{2}",
+        "%M": "[0-9]{1,2}", "%S": "[0-9]{1,2}", "%f": "[0-9]{1,6}", "%p": "[APap][Mm]", "%z": "[+-](?:(?:0[0-9]|1[0-3]):?[0-5][0-9]|14:?00)",
         "%%": "%",
     }
 )  # fmt: skip
+NUMERIC_DIRECTIVES = frozenset({"%Y", "%y", "%m", "%d", "%H", "%I", "%M", "%S", "%f"})
+# Directives of the same part of a time, of which a form has at most one.
+_PARTS = (
+    ("%Y", "%y"),
+    ("%m", "%b", "%B"),
+    ("%d",),
+    ("%a", "%A"),
+    ("%H", "%I"),
+    ("%M",),
+    ("%S",),
+    ("%f",),
+    ("%p",),
+    ("%z",),
+)
+_TIME_OF_DAY = frozenset({"%H", "%I", "%M", "%S", "%f", "%p", "%z"})
 _DAY = (("%Y", "%y"), ("%m", "%b", "%B"), ("%d",))
 
 
@@ -35,8 +50,8 @@ def _check_character(text: str) -> str:
 
 def _check_encoding(name: str) -> str:
     try:
-        is_text = codecs.lookup(name)._is_text_encoding
-    except LookupError:
+        is_text = codecs.lookup(name)._is_text_encoding and "a\n".encode(name).decode(name) == "a\n"
+    except (LookupError, UnicodeError):
         is_text = False
     if not is_text or codecs.lookup(name).name in (
         "idna",
@@ -56,17 +71,28 @@ def _check_time_format(text: str) -> str:
     for directive in found:
         if directive not in TIME_DIRECTIVES:
             raise ValueError(f"{text!r}: unknown directive {directive}; known: {' '.join(TIME_DIRECTIVES)}")
+    for part in _PARTS:
+        if sum(found.count(directive) for directive in part) > 1:
+            raise ValueError(f"{text!r} has more than one of {', '.join(part)}: leave one")
     if not all(any(directive in found for directive in part) for part in _DAY):
         raise ValueError(f"{text!r} lacks a year (%Y or %y), a month (%m, %b or %B) or a day (%d)")
     if ("%I" in found) != ("%p" in found):
-        raise ValueError(
-            f"{text!r}: %I, the hour of a clock of twelve hours, and %p, AM or PM, need each other"
-        )
+        raise ValueError(f"{text!r}: %I (12-hour clock) and %p (AM or PM) must be used together")
     return text
+
+
+def _check_date_format(text: str) -> str:
+    extra = sorted(_TIME_OF_DAY & set(re.findall(r"%.", text)))
+    if extra:
+        raise ValueError(
+            f"{text!r} has {extra[0]}, but a date has no time of day: declare the column as a timestamp"
+        )
+    return _check_time_format(text)
 
 
 Character = Annotated[str, AfterValidator(_check_character)]
 TimeFormat = Annotated[str, AfterValidator(_check_time_format)]
+DateFormat = Annotated[str, AfterValidator(_check_date_format)]
 
 
 class Dialect(Declaration):
@@ -106,7 +132,7 @@ class Dialect(Declaration):
         pattern="^[ .,'_\u00a0\u202f\u2019]$",
         description="the character between groups of three digits of a number",
     )
-    date_format: TimeFormat | None = Field(
+    date_format: DateFormat | None = Field(
         None, description="the form of dates, by the directives of strptime; default: ISO 8601"
     )
     timestamp_format: TimeFormat | None = Field(

@@ -171,6 +171,9 @@ def check_formats(star: Star) -> Iterator[str]:
             for column in table.columns:
                 if column.field_name not in header:
                     yield f"table {table.name}: {column.name} reads {column.field_name}, which source {source.name} does not name in its header"
+        both = {*source.null_values} & {*source.dialect.true_values, *source.dialect.false_values}
+        if both:
+            yield f"source {source.name}: {sorted(both)[0]!r} is a null value and a boolean: leave one"
         if source.format != "csv" and source.dialect != DEFAULT_DIALECT:
             yield f"source {source.name}: only a csv source has a dialect"
         if source.files_per_day and not all("{day}" in item.pattern for item in source.files):

@@ -5,9 +5,9 @@ What the text means is decided by the parsers.
 
 from __future__ import annotations
 
-import bz2
 import gzip
 import io
+import lzma
 import re
 import zipfile
 import zlib
@@ -18,10 +18,9 @@ from typing import IO, cast
 
 from scx_pipeline.error_translation import translate_errors
 from scx_pipeline.errors import BucketError, PipelineError, SourceFileError
+from scx_pipeline.storage.archives import CHUNK_BYTES, ArchiveError, Bzip2Stream, open_member
 
-_ENCRYPTED = 1  # the bit of a member of a zip archive
 HEAD_BYTES = 512  # tar's magic number is at byte 257
-CHUNK_BYTES = 1 << 20
 RATIO_FROM_BYTES = 256 << 20  # below this size, any ratio is harmless
 ENCODINGS = frozenset({"UTF-16", "UTF-32"})
 NAMES = {".gz": "gzip", ".zst": "zstd", ".bz2": "bzip2", ".zip": "zip"}
@@ -53,7 +52,7 @@ _DECOMPRESS = (
     "decompress it, or compress it with gzip (.gz), zstd (.zst) or bzip2 (.bz2), and upload it again"
 )
 _ADVICE = {
-    "zip": "a zip archive or a workbook: name an archive of one file .zip, or save the workbook as CSV, and upload that",
+    "zip": "a zip archive or a workbook: rename an archive of one file so that its name ends in .zip; save a workbook as CSV and upload that",
     **{
         name: f"compressed with {name}, which is not supported: {_DECOMPRESS}"
         for name in ("lz4", "snappy", "xz", "compress")
@@ -71,10 +70,6 @@ _ADVICE = {
 
 class CompressionLimitError(SourceFileError):
     """A compressed file unpacks to more than is allowed; the message names the setting, the caller adds the file."""
-
-
-class ArchiveError(SourceFileError):
-    """An archive does not have one readable file; the caller adds the archive's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +93,9 @@ class UnpackedLimits:
             )
 
 
-# NotImplementedError: a compression of a zip archive's member that Python does not know.
 _READING_ERRORS = (
-    CompressionLimitError,
-    ArchiveError,
-    OSError,
-    EOFError,
-    zlib.error,
-    zipfile.BadZipFile,
-    NotImplementedError,
-)
+    CompressionLimitError, ArchiveError, OSError, EOFError, zlib.error, zipfile.BadZipFile, lzma.LZMAError,
+)  # fmt: skip
 DEFAULT_LIMITS = UnpackedLimits()
 _UNITS = {"K": 1, "M": 2, "G": 3, "T": 4}
 NO_LIMITS = UnpackedLimits(size=1 << 62, ratio=1 << 62)  # for files that were read within the limits before
@@ -141,27 +129,14 @@ def _open_codec(source: Path | IO[bytes], suffix: str) -> IO[bytes]:
     if suffix == ".gz":
         return cast("IO[bytes]", gzip.open(source, "rb"))
     if suffix == ".bz2":
-        return cast("IO[bytes]", bz2.open(source, "rb"))
+        return cast("IO[bytes]", Bzip2Stream(source.open("rb") if isinstance(source, Path) else source))
     if suffix == ".zip":
-        return _open_member(source)
+        return open_member(source)
     import pyarrow as pa
 
     return cast(
         "IO[bytes]", pa.input_stream(str(source) if isinstance(source, Path) else source, compression="zstd")
     )
-
-
-def _open_member(source: Path | IO[bytes]) -> IO[bytes]:
-    """Open the only file of a zip archive. Raises SourceFileError if it has none or several, or is encrypted."""
-    archive = zipfile.ZipFile(source)
-    members = [item for item in archive.infolist() if not item.is_dir()]
-    if len(members) != 1:
-        raise ArchiveError(
-            f"the archive has {len(members):,} files, and only one can be read: extract them, and upload each"
-        )
-    if members[0].flag_bits & _ENCRYPTED:
-        raise ArchiveError("the archive is encrypted: extract its file, and upload that")
-    return archive.open(members[0])
 
 
 class _LimitedStream(io.BufferedIOBase):

@@ -36,7 +36,7 @@ def local_files(folder: Path, contents: Mapping[str, bytes]) -> list[LocalFile]:
 
 
 def proposed(name: str, folder: Path, contents: Mapping[str, bytes]) -> Proposal:
-    with duckdb.connect(config={"threads": 1}) as con:
+    with duckdb.connect(config={"threads": 2}) as con:
         con.execute("SET TimeZone = 'UTC'")
         return propose_star(con, name, local_files(folder, contents), list(contents))
 

@@ -26,7 +26,10 @@ VIOLATIONS: list[tuple[dict[str, Any], str]] = [
     ({"date_format": "dd.mm.yyyy"}, "'dd.mm.yyyy' lacks a year"),
     ({"date_format": "%d.%m"}, "lacks a year (%Y or %y), a month"),
     ({"timestamp_format": "%Y-%m-%d %Q"}, "unknown directive %Q; known: %Y"),
-    ({"timestamp_format": "%Y-%m-%d %I:%M"}, "%I, the hour of a clock of twelve hours, and %p, AM or PM, need each other"),
+    ({"encoding": "undefined"}, "unknown encoding 'undefined'"),
+    ({"date_format": "%Y-%m-%d %H:%M"}, "has %H, but a date has no time of day"),
+    ({"timestamp_format": "%Y-%m-%d %y"}, "has more than one of %Y, %y: leave one"),
+    ({"timestamp_format": "%Y-%m-%d %I:%M"}, "%I (12-hour clock) and %p (AM or PM) must be used together"),
 ]  # fmt: skip
 
 

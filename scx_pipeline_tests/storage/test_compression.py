@@ -135,7 +135,7 @@ def message(file: LocalFile) -> str:
 
 
 ARCHIVE = "archive, which is not supported: extract its files, and upload those"
-ZIP = "is a zip archive or a workbook: name an archive of one file .zip, or save the workbook as CSV, and upload that"
+ZIP = "is a zip archive or a workbook: rename an archive of one file so that its name ends in .zip; save a workbook as CSV and upload that"
 NOT_READ = "which is not supported: decompress it, or compress it with gzip (.gz), zstd (.zst) or bzip2 (.bz2), and upload it again"
 PLAIN = {
     "gzip": "is compressed (gzip), but its name does not end in .gz: rename it, and upload it again",

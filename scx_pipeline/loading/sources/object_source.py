@@ -5,6 +5,7 @@ Reading a single object does not belong here.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,9 +48,10 @@ class ObjectSource(LoadSource):
         sources = {source.name: source for source in self.star.sources_of(table)}
         if len(sources) == 1:
             return
-        included: dict[tuple[object, str], str] = {}
+        included: dict[str, str] = {}
         for item in (item for item in selection.objects if item.source in sources):
-            other = included.setdefault((sources[item.source].location, item.info.key), item.source)
+            address = _address(bucket_of(self.bucket, sources[item.source]), item.info.key)
+            other = included.setdefault(address, item.source)
             if other != item.source:
                 first, second = sorted((other, item.source))
                 raise PipelineError(
@@ -81,3 +83,8 @@ def _earlier_counts(plan: LoadPlan, source: Source) -> list[ObjectCount]:
         for item, recorded in unchanged
         if item.source == source.name
     ]
+
+
+def _address(bucket: Bucket, key: str) -> str:
+    """Return an object's address, by whatever way its source's bucket leads there."""
+    return os.path.realpath(bucket.folder / key) if bucket.folder else f"{bucket.url.rstrip('/')}/{key}"

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from scx_pipeline.model.column import Column
-from scx_pipeline.model.dialect import TIME_DIRECTIVES, Dialect
+from scx_pipeline.model.dialect import NUMERIC_DIRECTIVES, TIME_DIRECTIVES, Dialect
 from scx_pipeline.model.reserved_names import internal_column
 from scx_pipeline.parsing.row_markers import Rule
 from scx_pipeline.parsing.typed_rows import select_typed_rows
@@ -75,7 +75,8 @@ def _declared_form(column: Column, dialect: Dialect) -> str:
     if column.type == "boolean" and dialect.true_values:
         return f"such as {dialect.true_values[0]} or {dialect.false_values[0]}"
     if _is_number(column) and (dialect.decimal != "." or dialect.thousands):
-        return f"such as 1{dialect.thousands or ''}234{dialect.decimal}5"
+        fraction = "" if column.type in ("smallint", "integer", "bigint") else f"{dialect.decimal}5"
+        return f"such as 1{dialect.thousands or ''}234{fraction}"
     return ""
 
 
@@ -129,14 +130,20 @@ def _matches(name: str, pattern: str) -> str:
 def _number_pattern(dialect: Dialect) -> str:
     whole = "[0-9]*"
     if dialect.thousands:
-        whole = f"(?:[0-9]{{1,3}}(?:{re.escape(dialect.thousands)}[0-9]{{3}})+|[0-9]*)"
+        whole = f"(?:[1-9][0-9]{{0,2}}(?:{re.escape(dialect.thousands)}[0-9]{{3}})+|[0-9]*)"
     return f" *[+-]?{whole}(?:{re.escape(dialect.decimal)}[0-9]*)?(?:[eE][+-]?[0-9]+)? *"
 
 
 def time_pattern(form: str) -> str:
     """Return the regular expression of the texts of a form of dates or timestamps."""
     parts = re.findall(r"%.|[^%]+", form)
-    return f" *{''.join(TIME_DIRECTIVES.get(part) or re.escape(part) for part in parts)} *"
+    found = []
+    for place, part in enumerate(parts):
+        pattern = TIME_DIRECTIVES.get(part) or re.escape(part)
+        # Without anything between two numbers, only their widths tell them apart.
+        touches = {*parts[place + 1 : place + 2], *parts[max(place - 1, 0) : place]} & NUMERIC_DIRECTIVES
+        found.append(pattern.replace("{1,", "{") if part in NUMERIC_DIRECTIVES and touches else pattern)
+    return f" *{''.join(found)} *"
 
 
 def _time_format(column: Column, dialect: Dialect) -> str | None:

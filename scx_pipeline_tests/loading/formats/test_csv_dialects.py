@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import zipfile
+from collections.abc import Callable
 from datetime import date, datetime
 
 import pyarrow as pa
@@ -133,7 +134,7 @@ def test_every_compression_gives_the_same_rows(kind: str, create_duckdb_env: Sta
         ("x_zip", zipped(a=b"id\n1\n", b=b"id\n2\n"), "the archive has 2 files, and only one can be read"),
         ("x_zip", zipped(), "the archive has 0 files, and only one can be read"),
         ("x_zip", zipped(a=b"id\n1\n" * 99)[:60], "the compressed file is damaged or truncated"),
-        ("x_csv", zipped(a=b"id\n1\n"), "the file is a zip archive or a workbook: name an archive of one file .zip"),
+        ("x_csv", zipped(a=b"id\n1\n"), "the file is a zip archive or a workbook: rename an archive of one file"),
         ("x_bz2", bz2.compress(b"id\n1\n" * 99)[:40], "the compressed file is damaged or truncated"),
         ("x_csv", bz2.compress(b"id\n1\n"), "the file is compressed (bzip2), but its name does not end in .bz2"),
         ("x_zip", zipped(a=bz2.compress(b"id\n1\n")), "the file is compressed twice, with zip and bzip2"),
@@ -228,3 +229,95 @@ def test_a_column_may_have_a_form_of_its_own_and_offsets_are_converted_to_utc(
     )
     made.load(x_csv=b"at,day\n31/Dec/2020:23:30:00 -0130,12/31/20\n")
     assert made.values() == [(datetime(2021, 1, 1, 1), date(2020, 12, 31))]
+
+
+DAMAGED = {
+    "another stream whose magic is wrong": lambda one, two: (
+        bz2.compress(one) + b"BZx" + bz2.compress(two)[3:]
+    ),
+    "bytes between two streams": lambda one, two: bz2.compress(one) + b"\0\0" + bz2.compress(two),
+    "text after the stream": lambda one, two: bz2.compress(one) + two,
+    "half a second stream": lambda one, two: bz2.compress(one) + bz2.compress(two)[:-5],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED.keys())
+def test_nothing_after_the_first_stream_of_a_bzip2_file_is_ignored(
+    damage: Callable[[bytes, bytes], bytes], csv_table: StarFactory
+) -> None:
+    rows = [b"".join(b"%d,x\n" % number for number in part) for part in (range(1000), range(1000, 2000))]
+    with pytest.raises(SourceFileError, match=r"in/x\.csv\.bz2: the compressed file is damaged or truncated"):
+        csv_table(TEXTS).load(x_csv_bz2=damage(b"id,v\n" + rows[0], rows[1]))
+
+
+def test_all_streams_of_a_bzip2_file_are_read(csv_table: StarFactory) -> None:
+    assert csv_table(TEXTS).load(x_bz2=bz2.compress(b"id,v\n1,a\n") + bz2.compress(b"2,b\n")).loaded == 2
+
+
+def test_an_archive_after_other_data_fails_and_what_macos_adds_is_ignored(csv_table: StarFactory) -> None:
+    content = zipped(x_csv=b"id,v\n1,a\n")
+    made = csv_table(TEXTS)
+    with pytest.raises(SourceFileError, match="has other data before its first file"):
+        made.load(x_zip=content + content)
+    buffer = io.BytesIO(content)
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr("__MACOSX/._x.csv", b"\0\5\26\7")
+    assert made.load(x_zip=buffer.getvalue()).loaded == 1
+
+
+@pytest.mark.parametrize("comment", [None, "#"])
+def test_an_escaped_quote_never_closes_a_value(comment: str | None, csv_table: StarFactory) -> None:
+    made = csv_table(TEXTS, dialect={"escape": "\\", "comment": comment})
+    with pytest.raises(SourceFileError, match=r"in/x\.csv, line 2: a quote is opened and never closed"):
+        made.load(x_csv=b'id,v\n1,"a\\"\n2,b\n# 7,x\n3,c\n')
+
+
+@pytest.mark.parametrize("size", [5 << 20, 9 << 20])
+def test_a_comment_or_a_title_may_be_longer_than_any_record(size: int, csv_table: StarFactory) -> None:
+    made = csv_table({"v": "varchar(max)", "w": "varchar(max)"}, dialect={"comment": "#", "skip_lines": 1})
+    made.load(x_csv=b"t" * size + b"\nv,w\n1,a\n#" + b"z" * size + b"7,x\n2,b\n")
+    assert made.values() == [("1", "a"), ("2", "b")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-8-sig"])
+def test_a_byte_order_mark_is_never_part_of_a_value(encoding: str, csv_table: StarFactory) -> None:
+    text = "\ufeff#1,x\n1,a\n" if encoding != "utf-8-sig" else "#1,x\n1,a\n"
+    made = csv_table(TEXTS, dialect={"encoding": encoding, "comment": "#", "header": False})
+    assert made.load(x_csv=text.encode(encoding)).loaded == 1
+
+
+@pytest.mark.parametrize(
+    ("dialect", "content"),
+    [
+        ({"skip_lines": 5}, b"id,v\n1,a\n"),
+        ({"skip_footer": 2}, b"id,v\n1,a\n"),
+        ({"skip_footer": 9}, b"id,v\n1,a\n"),
+    ],
+)
+def test_a_file_without_the_lines_that_its_dialect_skips_fails(
+    dialect: dict[str, int], content: bytes, csv_table: StarFactory
+) -> None:
+    with pytest.raises(SourceFileError, match=r"in/x\.csv: has (fewer lines than|no lines before) the skip_"):
+        csv_table(TEXTS, dialect=dialect).load(x_csv=content)
+
+
+AMBIGUOUS = {
+    "a day and a month of one digit that touch": ("date", {"date_format": "%d%m%Y"}, "1112021"),
+    "a compact date with a month of one digit": ("date", {"date_format": "%Y%m%d"}, "2021111"),
+    "a compact time with a day of one digit": (
+        "timestamp",
+        {"timestamp_format": "%Y%m%d%H%M%S"},
+        "2021111000000",
+    ),
+    "a fraction between groups": ("decimal(9,3)", {"decimal": ",", "thousands": "."}, "0.123"),
+    "zeros before groups": ("integer", {"thousands": "."}, "001.234"),
+    "an offset that does not exist": ("timestamp", {"timestamp_format": "%Y-%m-%d %z"}, "2021-01-01 +9999"),
+}
+
+
+@pytest.mark.parametrize(("kind", "dialect", "text"), AMBIGUOUS.values(), ids=AMBIGUOUS.keys())
+def test_a_text_of_several_meanings_is_rejected(
+    kind: str, dialect: dict[str, str], text: str, csv_table: StarFactory
+) -> None:
+    made = csv_table({"id": "integer", "v": kind}, dialect={"decimal": ",", "delimiter": ";", **dialect})
+    assert made.load(x_csv=f"id;v\n1;{text}\n".encode()).rejected == 1

@@ -155,7 +155,10 @@ def test_utf16_is_refused(write: Write, encoding: str) -> None:
 
 def test_latin1_is_refused(write: Write) -> None:
     file = write("job_id,summary,created_at,größe".encode("latin-1"))
-    assert refusal(file) == ", line 1: not UTF-8; convert the file to UTF-8 and upload it again"
+    assert (
+        refusal(file)
+        == ", line 1: not UTF-8; declare the encoding in the source's dialect, or convert the file and upload it again"
+    )
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def new(
     Format, dialect, types, null values, event time, key, months and dimensions are guessed from the files: read the guesses, and
     correct defs.yaml. Nothing is asked without --interactive.
     """
-    from scx_pipeline.inference.new_star import url_of, write_star
+    from scx_pipeline.inference.new_star import create_default_bucket, url_of, write_star
 
     settings = read_settings()
     folder = _target(star, options, settings)
@@ -86,6 +86,8 @@ def new(
     if options.interactive:
         proposal = _propose(star, found, _ask(proposal), settings)
     write_star(folder, options.schema or star, proposal, url_of(found, settings))
+    create_home(settings)
+    create_default_bucket(settings)
     _show(proposal, folder)
     is_declared = str(folder.parent) in settings.stars.split(os.pathsep)
     export = "" if is_declared else f"export SCX_STARS={shlex.quote(str(folder.parent))}, then "
@@ -158,9 +160,5 @@ def _show(proposal: Proposal, folder: Path) -> None:
 def _load(folder: Path, settings: Settings) -> None:
     """Load all months of the star."""
     from scx_pipeline.declarations.star_folder import load_star
-    from scx_pipeline.storage.bucket import create_bucket
 
-    create_home(settings)
-    if not settings.bucket_url:  # other sources may be in it, even if those of this star are not
-        create_bucket(settings.bucket)
     run_and_report(load_star(folder), object_source(settings), DueMonths.CHANGED, as_json=False)
