@@ -34,7 +34,11 @@ def load_star_named(name: str) -> CompiledStar:
         near = difflib.get_close_matches(name, known, n=1)
         raise PipelineError(
             f"there is no star {name!r}; "
-            + (f"did you mean {near[0]}?" if near else f"the stars are: {', '.join(known)}")
+            + (
+                f"did you mean {near[0]}?"
+                if near
+                else f"the stars are: {', '.join(known)}; SCX_STARS names other folders"
+            )
         )
     return load_star(known[name])
 

@@ -16,7 +16,7 @@ from scx_pipeline.errors import PipelineError
 from scx_pipeline.model.calendar import UNPARTITIONED, LoadScope, MonthRange, contiguous_ranges
 from scx_pipeline.model.count_text import count_of
 from scx_pipeline.planning.run_requests import split_scopes
-from scx_pipeline.settings import Settings
+from scx_pipeline.settings import Settings, redact
 
 if TYPE_CHECKING:
     from scx_pipeline.declarations.compiled_star import CompiledStar
@@ -125,7 +125,7 @@ def is_empty(planned: PendingChanges) -> bool:
 def describe_prefixes(compiled: CompiledStar) -> str:
     """Return the prefixes of a star's objects, or their patterns at the bucket's root, as text."""
     found = (
-        (f"{source.url}/{source.prefix}" if source.url else source.prefix)
+        (f"{redact(source.url.rstrip('/'))}/{source.prefix}" if source.url else source.prefix)
         or f"its root that match {' or '.join(item.pattern for item in source.files)}"
         for source in compiled.star.sources
     )

@@ -114,17 +114,15 @@ class Dialect(Declaration):
         description="true: the first record names the columns; false: there is no header, and the values are those of the"
         " staging table's columns, in their order; a list: there is no header, and these are the names",
     )
-    skip_lines: int = Field(
-        0, ge=0, le=1000, description="the number of lines before the header that are not read"
-    )
+    skip_lines: int = Field(0, ge=0, le=1000, description="the number of lines before the header to skip")
     skip_footer: int = Field(
-        0, ge=0, le=1000, description="the number of lines at the end, blank ones aside, that are not read"
+        0, ge=0, le=1000, description="the number of lines at the end to skip, not counting blank ones"
     )
     comment: str | None = Field(
         None,
         min_length=1,
         pattern=r"^[!-~]+$",
-        description="the text that lines begin with that are not read",
+        description="lines that begin with this text are skipped",
     )
     decimal: Literal[".", ","] = Field(".", description="the character before the decimal places of a number")
     thousands: str | None = Field(

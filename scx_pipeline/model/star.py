@@ -141,7 +141,7 @@ def check_urls(star: Star) -> Iterator[str]:
         if options and not (url or "").startswith("s3://"):
             yield f"source {source.name}: region, endpoint and anonymous need a url that begins with s3://"
         if source.endpoint and not source.endpoint.startswith(("http://", "https://")):
-            yield f"source {source.name}: endpoint is {source.endpoint!r}: write a URL, such as https://s3.example.com"
+            yield f"source {source.name}: endpoint must be a URL, such as https://s3.example.com"
 
 
 def check_staging_event_times(star: Star) -> Iterator[str]:

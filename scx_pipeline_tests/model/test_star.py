@@ -118,7 +118,7 @@ VIOLATIONS: dict[StarRule, list[tuple[dict[str, Any], str]]] = {
         ({"sources": [SOURCE | {"url": "https://host/x"}]}, "source files: url is 'https://host/x': write s3://bucket"),
         ({"sources": [SOURCE | {"anonymous": True}]}, "region, endpoint and anonymous need a url that begins with s3://"),
         ({"sources": [SOURCE | {"url": "file:///x", "region": "eu-west-1"}]}, "need a url that begins with s3://"),
-        ({"sources": [SOURCE | {"url": "s3://b", "endpoint": "host:9000"}]}, "endpoint is 'host:9000': write a URL"),
+        ({"sources": [SOURCE | {"url": "s3://b", "endpoint": "host:9000"}]}, "endpoint must be a URL"),
     ],
     check_rejected_shares: [
         (

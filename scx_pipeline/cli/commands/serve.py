@@ -81,7 +81,7 @@ def ui(
     context: typer.Context,
     port: Annotated[int, typer.Option(help="The port that browsers on this machine connect to.")] = 3000,
 ) -> None:
-    """Start Dagster's UI and daemon on this machine, for no other one. Ctrl-C stops them. Works in any folder."""
+    """Start Dagster's UI and daemon, reachable from this machine only. Works in any folder; Ctrl-C stops them."""
     from scx_pipeline.declarations.declared_stars import load_declared_stars
     from scx_pipeline.orchestration.runs.instance import prepare_home
     from scx_pipeline.services.deployment_checks import check_address

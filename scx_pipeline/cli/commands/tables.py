@@ -141,7 +141,12 @@ def reset(
             if not as_json:
                 rendering.print_line(f"removed; `scx load {star}` loads it again")
     if as_json:
-        rendering.print_json({"removed": yes, **(found.as_json() if found else {"tables": []})})
+        rendering.print_json(
+            {
+                "removed": yes and found is not None and not found.is_empty,
+                **(found.as_json() if found else {"tables": []}),
+            }
+        )
 
 
 def _show_reset(star: str, found: Reset | None) -> None:

@@ -85,13 +85,13 @@ def test_a_chosen_key_and_event_time_take_the_place_of_guesses(
     ("arguments", "message"),
     [
         (["shop"], "name sample files: scx new STAR --from FILES…"),
-        (["shop", "--from", "nothing/*.csv"], "no file is named nothing/*.csv"),
+        (["shop", "--from", "nothing/*.csv"], "no files match nothing/*.csv"),
         (["Shop", "--from", "exports"], "'Shop' is not a valid name on every engine"),
         (["old", "--from", "exports"], "stars/old exists: choose another name"),
         (["shop", "--from", "exports", "--key", "city"], "city is not unique: 2 of 4 rows repeat it"),
         (["shop", "--from", "exports", "--event-time", "amount"], "amount cannot be the event time"),
         (["shop", "--from", "exports", "mixed"], "name files of one format"),
-        (["shop", "--from", "mixed/empty.csv"], "no format fits the file"),
+        (["shop", "--from", "mixed/empty.csv"], "empty.csv: the file is empty"),
     ],
 )
 def test_what_cannot_become_a_star_is_refused_in_one_line_and_nothing_is_written(

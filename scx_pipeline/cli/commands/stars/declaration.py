@@ -32,7 +32,7 @@ def check(
 ) -> None:
     """Check defs.yaml and the SQL files of stars, without a bucket or a warehouse.
 
-    Of each star, the first mistake is reported, with file and line. The exit code is 0 only if there is none.
+    Reports the first mistake of each star, with file and line. The exit code is 1 if there is one.
     """
     from scx_pipeline.declarations.declared_stars import star_names
 
@@ -69,9 +69,9 @@ def run_tests(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run the cases of stars: the rows in cases/<table>.yaml, and what the SQL of the table must make of them.
+    """Run the cases of stars: the rows in cases/<table>.yaml, and the rows that the table's SQL must return.
 
-    Rows that differ are shown. Each case runs in empty tables, which are removed after it. The exit code is 0 only if all cases
+    Shows the rows that differ. Each case runs in empty tables, which are removed after it. The exit code is 0 only if all cases
     of all stars pass.
     """
     from scx_pipeline.declarations.declared_stars import star_names
@@ -148,7 +148,7 @@ def ddl(
         typer.Option(help="The engine to print statements for; default: the warehouse's engine."),
     ] = None,
 ) -> None:
-    """Print the statements by which a first load creates the schemas and tables of a star; nothing is connected to.
+    """Print the statements by which a first load creates the schemas and tables of a star, without connecting to a database.
 
     They show keys, indexes, distribution and sort keys. PostgreSQL's partitions are created with their months. To create the
     tables, use `scx load --create-only`: it also records them, and a load refuses tables that are not recorded.
