@@ -78,13 +78,13 @@ def open_member(source: Path | IO[bytes]) -> IO[bytes]:
             )
         if first:
             raise ArchiveError(
-                "the archive has other data before its first file: create it anew, and upload it"
+                "the archive has other data before its first file: create it again, and upload it"
             )
         if members[0].flag_bits & _ENCRYPTED:
             raise ArchiveError("the archive is encrypted: extract its file, and upload that")
         return archive.open(members[0])
     except UnicodeDecodeError:
-        raise ArchiveError("the name of the archive's file is not valid: create the archive anew") from None
+        raise ArchiveError("the name of the archive's file is not valid: create the archive again") from None
     except NotImplementedError:
         raise ArchiveError(
             "the archive's file is compressed in a way that cannot be read: create it with deflate, bzip2 or LZMA"

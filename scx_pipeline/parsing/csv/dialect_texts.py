@@ -140,7 +140,7 @@ def time_pattern(form: str) -> str:
     found = []
     for place, part in enumerate(parts):
         pattern = TIME_DIRECTIVES.get(part) or re.escape(part)
-        # Without anything between two numbers, only their widths tell them apart.
+        # Without anything between two numbers, only their widths distinguish them.
         touches = {*parts[place + 1 : place + 2], *parts[max(place - 1, 0) : place]} & NUMERIC_DIRECTIVES
         found.append(pattern.replace("{1,", "{") if part in NUMERIC_DIRECTIVES and touches else pattern)
     return f" *{''.join(found)} *"
