@@ -6,7 +6,7 @@ Writing its folder does not belong here.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from scx_pipeline.inference.object_patterns import ObjectPattern, guess_pattern
 from scx_pipeline.inference.sample_cases import Row, read_masked_rows
 from scx_pipeline.inference.sample_rows import FILE, SampleRows, read_samples
 from scx_pipeline.inference.samples import with_nullability
-from scx_pipeline.inference.star_design import StarDesign, StarDesigner
+from scx_pipeline.inference.star_design import StarDesign, StarDesigner, find_rule_candidates
 from scx_pipeline.model.calendar import Month
 from scx_pipeline.model.dialect import DEFAULT_DIALECT, Dialect
 from scx_pipeline.model.source import FilePattern, Source
@@ -46,6 +46,7 @@ class Proposal:
     guesses: Sequence[Guess]
     omitted: Sequence[str]
     sample_rows: Sequence[Row]  # masked
+    rule_candidates: Mapping[str, Mapping[str, Any]]
 
 
 def propose_star(
@@ -100,8 +101,10 @@ def propose_star(
     first = min((low for low, _ in times.values()), default=now)
     last = max((high for _, high in times.values()), default=now)
     rows = read_masked_rows(found.samples, design.columns, guesser.dialect, guesser.null_values)
+    candidates = find_rule_candidates(found.samples, design.columns, design.key)
+    first_month, last_month = Month.of(first), Month.of(last)
     return Proposal(
-        source, design, Month.of(first), Month.of(last), found.samples.rows, guesses, found.omitted, rows
+        source, design, first_month, last_month, found.samples.rows, guesses, found.omitted, rows, candidates
     )
 
 

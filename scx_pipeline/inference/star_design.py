@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from typing import Any
 
 from scx_pipeline.errors import DeclarationError
 from scx_pipeline.inference.guess import Choices, Guess
@@ -41,6 +42,7 @@ _CHANGE_NAMES = ("updated", "modified", "changed")
 _ID = re.compile(r"^(.+?)_(id|no|nr|code|key|number|sk)$")
 _POSITION = re.compile(r"(^|_)(item|line|row|seq|sequence|index|position)(_|$)")
 MAX_KEY_COLUMNS, MAX_POOL = 3, 8
+MAX_VALUES, ROWS_PER_VALUE = 12, 10  # of a column whose values are listed
 DISTINCT = "distinct_samples"
 
 
@@ -236,6 +238,31 @@ class StarDesigner:
     def _count(self, what: str) -> int:
         [(count,)] = self.samples.con.execute(f"SELECT count({what}) FROM {DISTINCT}").fetchall()
         return int(count)
+
+
+def find_rule_candidates(
+    samples: Samples, columns: Sequence[Column], key: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Return rules of columns by name, such as `accepted_values`, that all sample rows meet, once the star is designed.
+
+    They are shown and not declared, as a month with another value would not be published.
+    """
+    found = {}
+    for column in columns:
+        if column.name in key or column.type in ("boolean", "date", "timestamp"):
+            continue
+        name = quote(column.name)
+        [(distinct, least, most)] = samples.con.execute(
+            f"SELECT count(DISTINCT {name}), min({name}), max({name}) FROM {DISTINCT}"
+        ).fetchall()
+        if column.max_bytes is None and least is not None:
+            found[column.name] = {"range": [float(least), float(most)]}
+        elif 0 < distinct <= min(MAX_VALUES, samples.rows // ROWS_PER_VALUE):
+            values = samples.con.execute(
+                f"SELECT DISTINCT {name} FROM {DISTINCT} WHERE {name} IS NOT NULL ORDER BY 1"
+            ).fetchall()
+            found[column.name] = {"accepted_values": [value for (value,) in values]}
+    return found
 
 
 def _event_rank(column: Column) -> tuple[bool, bool, int]:

@@ -213,6 +213,18 @@ class StarFolderFiles:
             lines.append(f"| {' | '.join(cells)} |")
         if self.proposal.omitted:
             lines += ["", f"Not loaded, as no column can hold them: {', '.join(self.proposal.omitted)}."]
+        if self.proposal.rule_candidates:
+            lines += [
+                "",
+                "Rules that all samples meet. Add those that must hold: a month that breaks one is not published.",
+                "",
+            ]
+            lines += ["```yaml"]
+            lines += [
+                f"- {_to_yaml(_Flow({'name': name, **rules}), 10_000).strip()}"
+                for name, rules in self.proposal.rule_candidates.items()
+            ]
+            lines += ["```"]
         if self.has_time:
             lines += ["", "```mermaid", "erDiagram"]
             tables = [(dimension.name, dimension.key) for dimension in self.design.dimensions]

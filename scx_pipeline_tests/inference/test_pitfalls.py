@@ -88,6 +88,15 @@ def test_what_is_doubtful_is_among_the_guesses(text: str, subject: str, tmp_path
     assert subject in [guess.subject for guess in propose(tmp_path, text).guesses]
 
 
+def test_rules_that_all_rows_meet_are_suggested_and_not_declared(tmp_path: Path) -> None:
+    text = "id,kind,n,at\n" + "".join(f"{n},{'ab'[n % 2]},{n / 2},2024-01-05\n" for n in range(60))
+    proposal = propose(tmp_path / "samples", text)
+    assert proposal.rule_candidates == {"kind": {"accepted_values": ["a", "b"]}, "n": {"range": [0.0, 29.5]}}
+    write_star(tmp_path / "shop", "shop", proposal, None)
+    assert "- {name: kind, accepted_values: [a, b]}" in (tmp_path / "shop" / "README.md").read_text("utf-8")
+    assert "accepted_values" not in (tmp_path / "shop" / "defs.yaml").read_text("utf-8")
+
+
 def test_values_that_are_equal_in_other_texts_are_no_key(tmp_path: Path) -> None:
     text = "id,v\n" + "".join(f"{n},x\n+{n},y\n" for n in range(1, 11))
     assert propose(tmp_path, text).design.key == ()
