@@ -35,7 +35,12 @@ def test_load_names_the_patterns_that_match_nothing_and_an_object(
     scx: Scx, copies: Copies, bucket: Path
 ) -> None:
     star = copies["scx"]
-    line = star.replace('pattern: "{year}/{month}/**.csv*"', 'pattern: "{year}-{month}.csv"') - 1
+    star.replace('prefix: ""', "prefix: auto_classify_jobs/")
+    star.replace("        - pattern: auto_classify_jobs/auto_classify_jobs_concatenated.csv*\n", "")
+    line = (
+        star.replace('pattern: "auto_classify_jobs/{year}/{month}/**.csv*"', 'pattern: "{year}-{month}.csv"')
+        - 1
+    )
     star.replace("pattern: auto_classify_jobs_concatenated.csv*", "pattern: jobs.csv")
     files = [path for path in bucket.rglob("*") if path.is_file()]
     first = min(str(path.relative_to(bucket)) for path in files)
@@ -49,7 +54,7 @@ def test_load_names_the_patterns_that_match_nothing_and_an_object(
 
 
 def test_an_empty_prefix_is_still_reported_as_such(scx: Scx, copies: Copies, bucket: Path) -> None:
-    copies["scx"].replace("prefix: auto_classify_jobs/", "prefix: jobs/")
+    copies["scx"].replace('prefix: ""', "prefix: jobs/")
     assert "has no objects under jobs/" in only_error(scx("load", "scx"))
 
 

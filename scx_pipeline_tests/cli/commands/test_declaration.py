@@ -21,7 +21,7 @@ def test_check_of_valid_stars_prints_one_line_per_star_and_needs_nothing_else(sc
     assert result.out.splitlines() == [
         "scx: valid, with 5 tables from 1 source",
         "sensor_readings: valid, with 4 tables from 1 source",
-        "songplays: valid, with 7 tables from 2 sources",
+        "songplays: valid, with 7 tables from 3 sources",
     ]
     assert not home.exists()
 
