@@ -8,12 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import dagster as dg
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field
 
 from scx_pipeline.errors import DeclarationError
 from scx_pipeline.inference.new_star import propose_folder
 from scx_pipeline.model.calendar import Month
-from scx_pipeline.model.declaration import SchemaName
+from scx_pipeline.model.declaration import find_name_problem
 from scx_pipeline.settings import read_settings
 
 _DECLARATION = """\
@@ -129,8 +129,6 @@ class StarScaffolder(dg.Scaffolder[StarScaffoldParams]):
 
 
 def _star_name(folder: Path) -> str:
-    try:
-        return TypeAdapter(SchemaName).validate_python(folder.name)
-    except ValidationError as error:
-        message = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
-        raise DeclarationError(f"a star is named as its folder: {message}") from None
+    if problem := find_name_problem(folder.name):
+        raise DeclarationError(f"a star is named as its folder: {problem}")
+    return folder.name

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from scx_pipeline.inference.guess import Guess
 from scx_pipeline.inference.samples import TEXT, Field, Samples
@@ -18,9 +17,6 @@ from scx_pipeline.model.count_text import count_of
 from scx_pipeline.model.dialect import Dialect
 from scx_pipeline.parsing.csv.dialect_texts import DialectTexts
 from scx_pipeline.warehouse.sql_text import quote, string_literal
-
-if TYPE_CHECKING:
-    pass
 
 NULL_TEXTS = ("", "NULL", "null", "NA", "N/A", "n/a", "-", "\\N", "None", "NaN", "nan", "?")
 # Those that are not known without a declaration.
@@ -164,12 +160,9 @@ class TypeGuesser:
 
     def _note_near_type(self, field: Field, base: Column, values: Sequence[str]) -> None:
         """Add a guess if most texts would fit another type, but not all."""
-        shapes = Counter(re.sub("[0-9]", "9", text) for text in values)
-        usual = (
-            [text for text in values if re.sub("[0-9]", "9", text) == shapes.most_common(1)[0][0]]
-            if values
-            else []
-        )
+        shapes = [re.sub("[0-9]", "9", text) for text in values]
+        [(common, _)] = Counter(shapes).most_common(1) or [("", 0)]
+        usual = [text for text, shape in zip(values, shapes, strict=True) if shape == common]
         for candidate in self._candidates(field, base, usual) if usual else ():
             share = self._share(field, candidate)
             if share >= NEAR_SHARE:

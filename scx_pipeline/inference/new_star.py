@@ -9,15 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pydantic import TypeAdapter, ValidationError
-
 from scx_pipeline.declarations.star_folder import load_star
 from scx_pipeline.errors import DeclarationError
 from scx_pipeline.inference.guess import Choices
 from scx_pipeline.inference.proposal import NOTHING_CHOSEN, Proposal, propose_star
 from scx_pipeline.inference.sample_files import SampleFiles, find_sample_files
 from scx_pipeline.inference.star_folder_files import StarFolderFiles
-from scx_pipeline.model.declaration import SchemaName
+from scx_pipeline.model.declaration import find_name_problem
 from scx_pipeline.settings import Settings
 from scx_pipeline.storage.bucket import create_bucket
 from scx_pipeline.warehouse.capabilities import Limits
@@ -39,11 +37,8 @@ def propose(star: str, found: SampleFiles, choices: Choices, settings: Settings)
 
 def check_name(name: str) -> None:
     """Raise DeclarationError for a text that cannot name a star and its schema."""
-    try:
-        TypeAdapter(SchemaName).validate_python(name)
-    except ValidationError as error:
-        message = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
-        raise DeclarationError(f"the name of a star and its schema: {message}") from None
+    if problem := find_name_problem(name):
+        raise DeclarationError(f"the name of a star and its schema: {problem}")
 
 
 def write_star(folder: Path, schema: str, proposal: Proposal, url: str | None) -> None:

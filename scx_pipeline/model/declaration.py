@@ -9,7 +9,15 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from scx_pipeline.model.calendar import Month
 from scx_pipeline.model.reserved_names import RESERVED_PREFIX, SYSTEM_COLUMNS, SYSTEM_SCHEMAS
@@ -115,6 +123,15 @@ AssetName = Annotated[str, AfterValidator(_check_asset)]
 Cron = Annotated[str, AfterValidator(_check_cron)]
 Tags = Annotated[Mapping[str, str], AfterValidator(_check_tag)]
 MonthText = Annotated[Month, BeforeValidator(_to_month), _text_like(r"^\d{4}-\d{2}$")]
+
+
+def find_name_problem(text: str) -> str:
+    """Return why a text cannot name a star and its schema; empty if it can."""
+    try:
+        TypeAdapter(SchemaName).validate_python(text)
+    except ValidationError as error:
+        return error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+    return ""
 
 
 class Declaration(BaseModel):
